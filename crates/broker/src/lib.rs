@@ -1,0 +1,1 @@
+//! The broker: hints that work is ready, over RabbitMQ or without any broker.

@@ -1,0 +1,16 @@
+//! The domain of Orchestratum, without IO.
+//!
+//! Nothing here reads a clock, a socket, a file or a database, and nothing draws a random number: `now` and chance are
+//! parameters. That makes the rules testable by the million (see `orchestratum-simulation`), and lets both databases
+//! and the simulation go through the same code. Start at [`task::transition`].
+
+#![deny(clippy::wildcard_enum_match_arm)]
+
+mod identity;
+mod json;
+pub mod task;
+mod time;
+
+pub use identity::{InvalidName, NAME_MAX_LENGTH, Target, TaskId, TaskName, WorkerId};
+pub use json::{InvalidJson, JSON_MAX_DEPTH, JsonText};
+pub use time::{ParseTimestampError, Timestamp};

@@ -1,0 +1,114 @@
+//! What can happen to a task.
+
+use std::time::Duration;
+
+use crate::identity::WorkerId;
+use crate::task::status::AttemptOutcome;
+use crate::time::Timestamp;
+
+/// What can happen to a task after it was created.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TaskEvent {
+    /// A worker took it.
+    Claimed { worker: WorkerId },
+    /// The worker says how its attempt ended.
+    Reported(Report),
+    /// The lease of the worker ran out while it held this attempt.
+    WorkerLost { worker: WorkerId, attempt: u32 },
+    /// The sweeper saw the time-to-live pass.
+    DeadlinePassed,
+    /// The sweeper saw that no worker offers the name of the task.
+    NameNotOffered,
+    /// A caller wants it stopped.
+    CancelRequested { reason: Option<String> },
+    /// A caller wants another run.
+    RetryRequested { ttl: Duration },
+    /// A caller changed it.
+    Patched(LifePatch),
+}
+
+/// How an attempt ended, as its worker tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The fence: a report with another one is refused.
+    pub attempt: u32,
+    pub ending: Ending,
+    /// A number in `[0, 1)` that decides the jitter of a back-off.
+    pub chance: f64,
+}
+
+/// The ways an attempt can end by its worker's own word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    Success,
+    Failed {
+        message: String,
+        retryable: bool,
+    },
+    /// The handler succeeded, but its output cannot be stored. Never retried: it would be the same again.
+    OutputNotStorable {
+        message: String,
+    },
+    OutOfMemory {
+        message: String,
+    },
+    /// No handler of that name.
+    NotFound {
+        message: String,
+    },
+    /// The timeout of the attempt passed; the processes are dead.
+    TimedOut {
+        message: String,
+    },
+    /// The time-to-live of the task passed; the processes are dead.
+    Expired {
+        message: String,
+    },
+    /// Stopped because a caller asked for it, or because the handler itself said so.
+    Cancelled {
+        message: String,
+    },
+    /// Handed back unfinished.
+    Released {
+        message: String,
+    },
+}
+
+impl Ending {
+    pub const fn outcome(&self) -> AttemptOutcome {
+        match self {
+            Self::Success => AttemptOutcome::Success,
+            Self::Failed { .. } | Self::OutputNotStorable { .. } => AttemptOutcome::Failed,
+            Self::OutOfMemory { .. } => AttemptOutcome::OutOfMemory,
+            Self::NotFound { .. } => AttemptOutcome::NotFound,
+            Self::TimedOut { .. } | Self::Expired { .. } => AttemptOutcome::TimedOut,
+            Self::Cancelled { .. } => AttemptOutcome::Cancelled,
+            Self::Released { .. } => AttemptOutcome::Released,
+        }
+    }
+
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Success => "",
+            Self::Failed { message, .. }
+            | Self::OutputNotStorable { message }
+            | Self::OutOfMemory { message }
+            | Self::NotFound { message }
+            | Self::TimedOut { message }
+            | Self::Expired { message }
+            | Self::Cancelled { message }
+            | Self::Released { message } => message,
+        }
+    }
+}
+
+/// The part of a change by a caller that concerns the life of the task.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LifePatch {
+    /// Counted from `scheduled_at`, as at creation.
+    pub ttl: Option<Duration>,
+    pub max_retries: Option<u16>,
+    pub scheduled_at: Option<Timestamp>,
+    /// The change touches something that is fixed once an attempt has begun (input, target, priority, timeout).
+    pub touches_what_runs: bool,
+}

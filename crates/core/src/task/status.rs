@@ -1,0 +1,139 @@
+//! The words for where a task stands and how an attempt ended, as they are on the wire and in the database.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Gives an enum its wire spelling and its stored number, each in one place.
+macro_rules! coded {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $code:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant = $code),+
+        }
+
+        impl $name {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The wire spelling.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => stringify!($variant)),+
+                }
+            }
+
+            /// The number in the database.
+            pub const fn code(self) -> i16 {
+                self as i16
+            }
+
+            /// `None` if no variant has this number: the row was written by a newer version, or is damaged.
+            pub const fn from_code(code: i16) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::ALL.iter().copied().find(|variant| variant.as_str() == text).ok_or_else(|| UnknownWord {
+                    allowed: Self::ALL.iter().map(|variant| variant.as_str()).collect::<Vec<_>>().join(", "),
+                })
+            }
+        }
+    };
+}
+
+/// The text is none of the words of its kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be one of {allowed}")]
+pub struct UnknownWord {
+    pub allowed: String,
+}
+
+coded! {
+    /// Where a task stands.
+    TaskStatus {
+        /// Waits for its time, a retry, or a worker.
+        Pending = 0,
+        /// A worker holds it.
+        InProgress = 1,
+        Completed = 2,
+        Failed = 3,
+        /// Its time-to-live passed, in the queue or while it ran.
+        Expired = 4,
+        Cancelled = 5,
+    }
+}
+
+impl TaskStatus {
+    /// Whether the run is over. Only a manual retry, which is a new run, leaves such a status.
+    pub const fn is_terminal(self) -> bool {
+        match self {
+            Self::Pending | Self::InProgress => false,
+            Self::Completed | Self::Failed | Self::Expired | Self::Cancelled => true,
+        }
+    }
+}
+
+coded! {
+    /// How one attempt ended.
+    AttemptOutcome {
+        Success = 0,
+        Failed = 1,
+        /// Its own timeout or the time-to-live of the task passed.
+        TimedOut = 2,
+        Cancelled = 3,
+        /// No handler of that name.
+        NotFound = 4,
+        /// The worker died, or could no longer show that it lives.
+        Lost = 5,
+        OutOfMemory = 6,
+        /// Handed back unfinished: the worker drained, or never started it.
+        Released = 7,
+    }
+}
+
+coded! {
+    /// What kind of error a task carries.
+    ErrorKind {
+        Failed = 0,
+        TimedOut = 1,
+        Expired = 2,
+        Cancelled = 3,
+        NotFound = 4,
+        Lost = 5,
+        OutOfMemory = 6,
+        /// The handler succeeded, but what it returned is too large or cannot be stored.
+        OutputNotStorable = 7,
+    }
+}
+
+/// Why a task, or an attempt of it, did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskError {
+    pub kind: ErrorKind,
+    /// For a person: the traceback, the exit code, the limit that was met.
+    pub message: String,
+}
+
+impl TaskError {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+}

@@ -1,0 +1,473 @@
+//! The one function that changes a task.
+//!
+//! ```text
+//!               create                claim                 success
+//!    (none) ───────────► Pending ───────────► InProgress ───────────► Completed
+//!                         ▲   │ │                │ │ │
+//!       retry, loss,      │   │ │ cancel         │ │ └── failed, nothing left ──► Failed
+//!       hand-back         └───┼─┼────────────────┘ │
+//!                             │ └──────► Cancelled ◄─┘ cancelled
+//!                             └────────► Expired  ◄──── deadline passed
+//!    Failed │ Expired │ Cancelled ── manual retry: run + 1, TTL and budgets renewed ──► Pending
+//! ```
+//!
+//! It is pure: the stores lock a row, ask it, and write what it answers; the simulation asks the same function.
+//! Every pair of state and event is written out, so that a new state or event does not compile until someone has
+//! decided what it means everywhere.
+
+use std::time::Duration;
+
+use crate::identity::WorkerId;
+use crate::task::event::{Ending, LifePatch, Report, TaskEvent};
+use crate::task::life::{TaskLife, TaskState};
+use crate::task::retry::RetryPolicy;
+use crate::task::status::{AttemptOutcome, ErrorKind, TaskError, TaskStatus};
+use crate::time::Timestamp;
+
+/// The shortest wait after an attempt that found no handler, so that a rolling deploy has time to bring one.
+pub const NOT_FOUND_MIN_WAIT: Duration = Duration::from_secs(1);
+
+/// What an event did to a task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transition {
+    pub next: TaskLife,
+    /// The attempt that ended with it, to be recorded with the same commit.
+    pub ended: Option<EndedAttempt>,
+}
+
+/// A row for the list of attempts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EndedAttempt {
+    pub attempt: u32,
+    pub run: u32,
+    /// `None` where no worker ever had it: a name that nobody offers.
+    pub worker: Option<WorkerId>,
+    pub outcome: AttemptOutcome,
+    pub error: Option<TaskError>,
+    pub started_at: Timestamp,
+    pub ended_at: Timestamp,
+}
+
+/// Why an event changed nothing. Losing a race is such an answer, not a fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The report or the rescue is about an attempt that no longer is the newest one.
+    #[error("attempt {reported} is not the current attempt {current}")]
+    StaleAttempt { reported: u32, current: u32 },
+    /// The rescue is about another worker than the one that holds the attempt.
+    #[error("the attempt is held by worker {holder}")]
+    HeldByAnother { holder: WorkerId },
+    /// Nothing starts before its time.
+    #[error("it is not due before {due_at}")]
+    NotDue { due_at: Timestamp },
+    /// The deadline lies ahead (for the sweeper) or behind (for a claim).
+    #[error("its deadline is {expires_at}")]
+    Deadline { expires_at: Timestamp },
+    /// The state does not take the event.
+    #[error("a task that is {status} cannot be {wanted}")]
+    Illegal { status: TaskStatus, wanted: &'static str },
+}
+
+/// Applies one event.
+///
+/// # Errors
+/// A [`Refusal`] when the event changes nothing.
+pub fn transition(
+    life: &TaskLife,
+    policy: &RetryPolicy,
+    event: &TaskEvent,
+    now: Timestamp,
+) -> Result<Transition, Refusal> {
+    let refuse = |wanted| {
+        Err(Refusal::Illegal {
+            status: life.status(),
+            wanted,
+        })
+    };
+    match &life.state {
+        TaskState::Pending { due_at } => match event {
+            TaskEvent::Claimed { worker } => claim(life, *due_at, *worker, now),
+            TaskEvent::Reported(report) => Err(stale(life, report.attempt)),
+            TaskEvent::WorkerLost { attempt, .. } => Err(stale(life, *attempt)),
+            TaskEvent::DeadlinePassed => expire_pending(life, now),
+            TaskEvent::NameNotOffered => name_not_offered(life, policy, now),
+            TaskEvent::CancelRequested { reason } => Ok(moved(life, cancelled(reason.as_deref(), now))),
+            TaskEvent::RetryRequested { .. } => refuse("retried"),
+            TaskEvent::Patched(patch) => Ok(patch_pending(life, *due_at, patch)),
+        },
+        TaskState::InProgress {
+            worker,
+            started_at,
+            cancel_requested,
+        } => {
+            let held = Held {
+                worker: *worker,
+                started_at: *started_at,
+                cancel_requested: *cancel_requested,
+            };
+            match event {
+                TaskEvent::Claimed { .. } => refuse("claimed"),
+                TaskEvent::Reported(report) => held.reported(life, policy, report, now),
+                TaskEvent::WorkerLost { worker, attempt } => held.lost(life, *worker, *attempt, now),
+                TaskEvent::DeadlinePassed => held.deadline_passed(life, now),
+                TaskEvent::NameNotOffered => refuse("declared without a handler"),
+                TaskEvent::CancelRequested { .. } => Ok(held.cancel_requested(life)),
+                TaskEvent::RetryRequested { .. } => refuse("retried"),
+                TaskEvent::Patched(patch) => patch_running(life, patch),
+            }
+        }
+        TaskState::Completed { .. } => match event {
+            TaskEvent::Claimed { .. } => refuse("claimed"),
+            TaskEvent::Reported(report) => Err(stale(life, report.attempt)),
+            TaskEvent::WorkerLost { attempt, .. } => Err(stale(life, *attempt)),
+            TaskEvent::DeadlinePassed => refuse("expired"),
+            TaskEvent::NameNotOffered => refuse("declared without a handler"),
+            TaskEvent::CancelRequested { .. } => refuse("cancelled"),
+            TaskEvent::RetryRequested { .. } => refuse("retried"),
+            TaskEvent::Patched(_) => refuse("patched"),
+        },
+        TaskState::Failed { .. } | TaskState::Expired { .. } | TaskState::Cancelled { .. } => match event {
+            TaskEvent::Claimed { .. } => refuse("claimed"),
+            TaskEvent::Reported(report) => Err(stale(life, report.attempt)),
+            TaskEvent::WorkerLost { attempt, .. } => Err(stale(life, *attempt)),
+            TaskEvent::DeadlinePassed => refuse("expired"),
+            TaskEvent::NameNotOffered => refuse("declared without a handler"),
+            TaskEvent::CancelRequested { .. } => refuse("cancelled"),
+            TaskEvent::RetryRequested { ttl } => Ok(rerun(life, policy, *ttl, now)),
+            TaskEvent::Patched(_) => refuse("patched"),
+        },
+    }
+}
+
+/// The task in its next state, everything else as it was.
+fn moved(life: &TaskLife, state: TaskState) -> Transition {
+    Transition {
+        next: TaskLife {
+            state,
+            version: life.version + 1,
+            ..life.clone()
+        },
+        ended: None,
+    }
+}
+
+fn stale(life: &TaskLife, reported: u32) -> Refusal {
+    Refusal::StaleAttempt {
+        reported,
+        current: life.attempt,
+    }
+}
+
+fn cancelled(reason: Option<&str>, now: Timestamp) -> TaskState {
+    let message = reason.unwrap_or("cancelled on request");
+    TaskState::Cancelled {
+        finished_at: now,
+        error: TaskError::new(ErrorKind::Cancelled, message),
+    }
+}
+
+fn expired(life: &TaskLife, now: Timestamp) -> TaskState {
+    let message = format!("the time-to-live ended at {}", life.expires_at);
+    TaskState::Expired {
+        finished_at: now,
+        error: TaskError::new(ErrorKind::Expired, message),
+    }
+}
+
+fn claim(life: &TaskLife, due_at: Timestamp, worker: WorkerId, now: Timestamp) -> Result<Transition, Refusal> {
+    if now < due_at {
+        return Err(Refusal::NotDue { due_at });
+    }
+    if now >= life.expires_at {
+        return Err(Refusal::Deadline {
+            expires_at: life.expires_at,
+        });
+    }
+    let mut claimed = moved(
+        life,
+        TaskState::InProgress {
+            worker,
+            started_at: now,
+            cancel_requested: false,
+        },
+    );
+    claimed.next.attempt += 1;
+    Ok(claimed)
+}
+
+fn expire_pending(life: &TaskLife, now: Timestamp) -> Result<Transition, Refusal> {
+    if now < life.expires_at {
+        return Err(Refusal::Deadline {
+            expires_at: life.expires_at,
+        });
+    }
+    Ok(moved(life, expired(life, now)))
+}
+
+/// An attempt that nobody made: it has a number and a record like any other, so that the budget and the history agree.
+fn name_not_offered(life: &TaskLife, policy: &RetryPolicy, now: Timestamp) -> Result<Transition, Refusal> {
+    if now >= life.expires_at {
+        return Err(Refusal::Deadline {
+            expires_at: life.expires_at,
+        });
+    }
+    let error = TaskError::new(
+        ErrorKind::NotFound,
+        "no worker of this target offers a handler of this name",
+    );
+    let attempted = TaskLife {
+        attempt: life.attempt + 1,
+        ..life.clone()
+    };
+    let ended = EndedAttempt {
+        attempt: attempted.attempt,
+        run: life.run,
+        worker: None,
+        outcome: AttemptOutcome::NotFound,
+        error: Some(error.clone()),
+        started_at: now,
+        ended_at: now,
+    };
+    let next = retry_or_fail(&attempted, policy, error, 0.0, now);
+    Ok(Transition {
+        next,
+        ended: Some(ended),
+    })
+}
+
+fn patch_pending(life: &TaskLife, due_at: Timestamp, patch: &LifePatch) -> Transition {
+    let ttl = patch
+        .ttl
+        .unwrap_or_else(|| life.expires_at.saturating_since(life.scheduled_at));
+    let scheduled_at = patch.scheduled_at.unwrap_or(life.scheduled_at);
+    // A task that waits for a back-off keeps waiting unless its time itself is changed.
+    let due_at = if patch.scheduled_at.is_some() {
+        scheduled_at
+    } else {
+        due_at
+    };
+    let mut patched = moved(life, TaskState::Pending { due_at });
+    patched.next.scheduled_at = scheduled_at;
+    patched.next.expires_at = scheduled_at + ttl;
+    patched.next.retries_left = patch.max_retries.unwrap_or(life.retries_left);
+    patched
+}
+
+fn rerun(life: &TaskLife, policy: &RetryPolicy, ttl: Duration, now: Timestamp) -> Transition {
+    let renewed = TaskLife::new(*policy, now, ttl);
+    Transition {
+        next: TaskLife {
+            run: life.run + 1,
+            attempt: life.attempt,
+            version: life.version + 1,
+            ..renewed
+        },
+        ended: None,
+    }
+}
+
+/// The next life after a failed attempt: another one after the back-off, or the end.
+fn retry_or_fail(life: &TaskLife, policy: &RetryPolicy, error: TaskError, chance: f64, now: Timestamp) -> TaskLife {
+    if life.retries_left == 0 {
+        return moved(
+            life,
+            TaskState::Failed {
+                finished_at: now,
+                error,
+            },
+        )
+        .next;
+    }
+    let failures = u32::from(policy.max_retries.saturating_sub(life.retries_left)) + 1;
+    let mut wait = policy.backoff.wait(failures, chance);
+    if error.kind == ErrorKind::NotFound {
+        wait = wait.max(NOT_FOUND_MIN_WAIT);
+    }
+    let mut next = moved(life, TaskState::Pending { due_at: now + wait }).next;
+    next.retries_left -= 1;
+    next
+}
+
+/// The attempt that is going on.
+struct Held {
+    worker: WorkerId,
+    started_at: Timestamp,
+    cancel_requested: bool,
+}
+
+impl Held {
+    fn end(
+        &self,
+        life: &TaskLife,
+        next: TaskLife,
+        outcome: AttemptOutcome,
+        error: Option<TaskError>,
+        now: Timestamp,
+    ) -> Transition {
+        let ended = EndedAttempt {
+            attempt: life.attempt,
+            run: life.run,
+            worker: Some(self.worker),
+            outcome,
+            error,
+            started_at: self.started_at,
+            ended_at: now,
+        };
+        Transition {
+            next,
+            ended: Some(ended),
+        }
+    }
+
+    fn reported(
+        &self,
+        life: &TaskLife,
+        policy: &RetryPolicy,
+        report: &Report,
+        now: Timestamp,
+    ) -> Result<Transition, Refusal> {
+        if report.attempt != life.attempt {
+            return Err(stale(life, report.attempt));
+        }
+        let error = |kind| TaskError::new(kind, report.ending.message());
+        let failed = |kind| self.after_failure(life, policy, error(kind), report.chance, now);
+        let (next, error) = match &report.ending {
+            // It counts even when a cancel was asked for or the deadline has just passed: the work is done, and the
+            // fence is still open.
+            Ending::Success => (moved(life, TaskState::Completed { finished_at: now }).next, None),
+            Ending::Failed { retryable: true, .. } => (failed(ErrorKind::Failed), Some(error(ErrorKind::Failed))),
+            Ending::Failed { retryable: false, .. } => (
+                self.for_good(life, error(ErrorKind::Failed), now),
+                Some(error(ErrorKind::Failed)),
+            ),
+            Ending::OutputNotStorable { .. } => {
+                let error = error(ErrorKind::OutputNotStorable);
+                (self.for_good(life, error.clone(), now), Some(error))
+            }
+            Ending::OutOfMemory { .. } => (failed(ErrorKind::OutOfMemory), Some(error(ErrorKind::OutOfMemory))),
+            Ending::NotFound { .. } => (failed(ErrorKind::NotFound), Some(error(ErrorKind::NotFound))),
+            Ending::TimedOut { .. } => (failed(ErrorKind::TimedOut), Some(error(ErrorKind::TimedOut))),
+            Ending::Expired { .. } => {
+                let error = error(ErrorKind::Expired);
+                let state = TaskState::Expired {
+                    finished_at: now,
+                    error: error.clone(),
+                };
+                (moved(life, state).next, Some(error))
+            }
+            Ending::Cancelled { message } => {
+                let state = cancelled(Some(message), now);
+                (moved(life, state).next, Some(error(ErrorKind::Cancelled)))
+            }
+            Ending::Released { .. } => (self.hand_back(life, now), None),
+        };
+        Ok(self.end(life, next, report.ending.outcome(), error, now))
+    }
+
+    /// A cancelled attempt is never retried, and neither is one whose task has no time left.
+    fn after_failure(
+        &self,
+        life: &TaskLife,
+        policy: &RetryPolicy,
+        error: TaskError,
+        chance: f64,
+        now: Timestamp,
+    ) -> TaskLife {
+        if self.cancel_requested {
+            moved(life, cancelled(None, now)).next
+        } else if now >= life.expires_at {
+            moved(life, expired(life, now)).next
+        } else {
+            retry_or_fail(life, policy, error, chance, now)
+        }
+    }
+
+    fn for_good(&self, life: &TaskLife, error: TaskError, now: Timestamp) -> TaskLife {
+        let state = if self.cancel_requested {
+            cancelled(None, now)
+        } else {
+            TaskState::Failed {
+                finished_at: now,
+                error,
+            }
+        };
+        moved(life, state).next
+    }
+
+    fn hand_back(&self, life: &TaskLife, now: Timestamp) -> TaskLife {
+        let state = if self.cancel_requested {
+            cancelled(None, now)
+        } else if now >= life.expires_at {
+            expired(life, now)
+        } else {
+            TaskState::Pending { due_at: now }
+        };
+        moved(life, state).next
+    }
+
+    fn lost(&self, life: &TaskLife, worker: WorkerId, attempt: u32, now: Timestamp) -> Result<Transition, Refusal> {
+        if attempt != life.attempt {
+            return Err(stale(life, attempt));
+        }
+        if worker != self.worker {
+            return Err(Refusal::HeldByAnother { holder: self.worker });
+        }
+        let error = TaskError::new(ErrorKind::Lost, format!("worker {worker} stopped renewing its lease"));
+        let next = if self.cancel_requested || now >= life.expires_at {
+            self.hand_back(life, now)
+        } else if life.losses_left == 0 {
+            moved(
+                life,
+                TaskState::Failed {
+                    finished_at: now,
+                    error: error.clone(),
+                },
+            )
+            .next
+        } else {
+            let mut next = self.hand_back(life, now);
+            next.losses_left -= 1;
+            next
+        };
+        Ok(self.end(life, next, AttemptOutcome::Lost, Some(error), now))
+    }
+
+    /// The worker should have reported by itself; the sweeper closes the fence in its place.
+    fn deadline_passed(&self, life: &TaskLife, now: Timestamp) -> Result<Transition, Refusal> {
+        if now < life.expires_at {
+            return Err(Refusal::Deadline {
+                expires_at: life.expires_at,
+            });
+        }
+        let error = TaskError::new(ErrorKind::Expired, "the worker did not report by the deadline");
+        let next = moved(life, expired(life, now)).next;
+        Ok(self.end(life, next, AttemptOutcome::TimedOut, Some(error), now))
+    }
+
+    /// The fence stays open: a success that is reported before the kill still counts.
+    fn cancel_requested(&self, life: &TaskLife) -> Transition {
+        moved(
+            life,
+            TaskState::InProgress {
+                worker: self.worker,
+                started_at: self.started_at,
+                cancel_requested: true,
+            },
+        )
+    }
+}
+
+/// While an attempt runs, only the deadline of the task may still move.
+fn patch_running(life: &TaskLife, patch: &LifePatch) -> Result<Transition, Refusal> {
+    if patch.touches_what_runs || patch.max_retries.is_some() || patch.scheduled_at.is_some() {
+        return Err(Refusal::Illegal {
+            status: TaskStatus::InProgress,
+            wanted: "patched in these fields",
+        });
+    }
+    let mut patched = moved(life, life.state.clone());
+    if let Some(ttl) = patch.ttl {
+        patched.next.expires_at = life.scheduled_at + ttl;
+    }
+    Ok(patched)
+}

@@ -1,0 +1,1 @@
+//! Runs untrusted programs with limits; knows nothing of tasks.

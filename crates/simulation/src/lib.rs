@@ -1,0 +1,1 @@
+//! A seeded simulation of the task protocol in virtual time; never shipped.

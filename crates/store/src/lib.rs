@@ -1,0 +1,1 @@
+//! The store: all SQL of Orchestratum, PostgreSQL and SQLite behind the same traits.

@@ -1,0 +1,1 @@
+//! Claims tasks, runs them under their clocks and reports how they ended.
