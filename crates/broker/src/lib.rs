@@ -1,1 +1,23 @@
-//! The broker: hints that work is ready, over RabbitMQ or without any broker.
+//! The broker: hints that work is ready, and signals between processes.
+//!
+//! ```text
+//!   engine ──► dyn Broker ──┬─► rabbitmq   one durable classic queue a target, confirms, own supervisor
+//!                           └─► database   no broker: a signal through the database wakes the workers
+//! ```
+//!
+//! Nothing here is the truth: the `dispatches` rows are. Losing every message costs a bounded delay, a message too many
+//! costs one empty claim. So a broker may refuse, lose, repeat and reorder as it likes. Start at [`Broker`].
+
+mod broker;
+mod connect;
+mod database;
+mod error;
+mod message;
+mod rabbitmq;
+
+pub use broker::{Broker, Consumer, Delivery, PublishReport};
+pub use connect::{Options, connect};
+pub use database::DatabaseBroker;
+pub use error::Error;
+pub use message::{Hint, Signal};
+pub use rabbitmq::RabbitBroker;

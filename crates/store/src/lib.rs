@@ -1,1 +1,52 @@
-//! The store: all SQL of Orchestratum, PostgreSQL and SQLite behind the same traits.
+//! The store: all SQL of Orchestratum.
+//!
+//! ```text
+//!   engine ──► dyn Store ──┬─► postgres   rows locked in one order, one statement a batch
+//!                          └─► sqlite     one writer, BEGIN IMMEDIATE, the same semantics
+//! ```
+//!
+//! The traits are cut by aggregate; [`conformance`] is the one suite both databases must pass. Nothing here reads a
+//! clock: `now` is bound, never called. Start at [`TaskStore`].
+
+pub mod conformance;
+mod connect;
+mod dispatches;
+mod error;
+mod keys;
+mod maintenance;
+mod postgres;
+mod queues;
+mod sqlite;
+mod tasks;
+mod workers;
+
+use std::time::Duration;
+
+pub use connect::{Options, connect};
+pub use dispatches::{DispatchStore, Orphan, Pulse, Ready};
+pub use error::Error;
+pub use keys::{ApiKey, KeyStore};
+pub use maintenance::{BrokenInvariant, Maintenance};
+pub use postgres::PostgresStore;
+pub use queues::{Queue, QueueStore};
+pub use sqlite::SqliteStore;
+pub use tasks::{
+    Announce, Attempt, Audit, Change, ChangeOutcome, Changed, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest,
+    DeleteOutcome, Dispatch, Evidence, IdempotencyKey, LogChunk, LogStream, NewTask, StoredLogChunk, Task, TaskFilter,
+    TaskPage, TaskStore,
+};
+pub use workers::{Holding, LeaseKeeper, Registration, Renewal, Worker, WorkerState, WorkerStore};
+
+/// How long after a message was sent for a task the next one may be sent: what a lost message costs at most.
+pub const PUBLISH_LEASE: Duration = Duration::from_secs(30);
+
+/// How many of the newest tasks a list looks at when its filter has no index.
+pub const UNINDEXED_SCAN: usize = 100_000;
+
+/// Everything the engine needs of a database.
+pub trait Store:
+    TaskStore + DispatchStore + WorkerStore + QueueStore + KeyStore + Maintenance + std::fmt::Debug
+{
+}
+
+impl<T: TaskStore + DispatchStore + WorkerStore + QueueStore + KeyStore + Maintenance + std::fmt::Debug> Store for T {}

@@ -1,0 +1,5 @@
+//! No broker: signals through the database.
+
+/// The broker that is none.
+#[derive(Debug)]
+pub struct DatabaseBroker;

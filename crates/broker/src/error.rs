@@ -1,0 +1,16 @@
+//! What can go wrong between us and a broker. Nothing of it loses a task.
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no connection at the moment; the supervisor is bringing it back.
+    #[error("the broker is not connected")]
+    Disconnected,
+    #[error("the broker did not answer within {seconds} s")]
+    Timeout { seconds: u64 },
+    #[error("the broker refused the operation")]
+    Refused(#[source] lapin::Error),
+    #[error("the broker URL is not usable: {0}")]
+    Url(String),
+    #[error("the database that stands in for a broker failed")]
+    Database(#[source] orchestratum_store::Error),
+}

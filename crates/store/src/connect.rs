@@ -1,0 +1,41 @@
+//! From a URL to a store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::postgres::PostgresStore;
+use crate::sqlite::SqliteStore;
+use crate::{Error, Store};
+
+/// How to connect.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The PostgreSQL schema that holds the tables; ignored by SQLite.
+    pub schema: String,
+    pub max_connections: u32,
+    /// How long a caller waits for a free connection, and a statement for its answer.
+    pub timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            schema: "orchestratum".to_owned(),
+            max_connections: 10,
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Connects to `postgres://…`, `sqlite://path` or `sqlite::memory:`. Does not touch the schema: see
+/// [`Maintenance::migrate`](crate::Maintenance::migrate).
+pub async fn connect(url: &str, options: &Options) -> Result<Arc<dyn Store>, Error> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        Err(Error::Url(format!("PENDING postgres {:?}", (PostgresStore, options))))
+    } else if url.starts_with("sqlite:") {
+        Err(Error::Url(format!("PENDING sqlite {:?}", (SqliteStore, options))))
+    } else {
+        // The URL itself may hold a password: it is not repeated.
+        Err(Error::Url("it must begin with postgres:// or sqlite:".to_owned()))
+    }
+}

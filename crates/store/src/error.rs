@@ -1,0 +1,42 @@
+//! What can go wrong between us and a database. Losing a race is not among it: that is a named outcome.
+
+/// A failure of the database, or of what it holds.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be reached, is shutting down, is read-only, or did not answer in time. Worth trying again later.
+    #[error("the database is not available")]
+    Unavailable(#[source] sqlx::Error),
+    /// It refused the data itself (SQL classes 22 and 23). The same data will be refused again.
+    #[error("the database refused the data")]
+    Rejected(#[source] sqlx::Error),
+    /// A stored value is not one we write. The row needs a person.
+    #[error("{table}.{column} of row {row} is damaged: {detail}")]
+    Corrupt {
+        table: &'static str,
+        column: &'static str,
+        row: String,
+        detail: String,
+    },
+    /// The schema is older or newer than this program.
+    #[error("the schema cannot be brought to the version this program needs")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+    #[error(
+        "the schema is at version {found}, this program needs {needed}: run `orchestratum migrate` or start the api"
+    )]
+    SchemaVersion { found: i64, needed: i64 },
+    /// Another process owns the SQLite file.
+    #[error("{path} is in use by process {owner}: an SQLite database has one owner process")]
+    Owned { path: String, owner: String },
+    #[error("the database URL is not usable: {0}")]
+    Url(String),
+    /// Anything else, such as a statement that is wrong: a fault of ours.
+    #[error("a statement failed")]
+    Statement(#[source] sqlx::Error),
+}
+
+impl Error {
+    /// Whether the same call may succeed later.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}

@@ -1,0 +1,52 @@
+//! The schema, the clock, retention, signals, and the checks an operator can run.
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use orchestratum_core::Timestamp;
+
+use crate::Error;
+
+/// A rule of the data that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenInvariant {
+    /// A sentence: what should hold.
+    pub rule: &'static str,
+    /// The row that breaks it.
+    pub row: String,
+}
+
+#[async_trait]
+pub trait Maintenance: Send + Sync {
+    /// Brings the schema to the version of this program; of several that start together one does it, the others wait.
+    async fn migrate(&self) -> Result<(), Error>;
+
+    /// # Errors
+    /// [`Error::SchemaVersion`] unless the schema is the one this program needs.
+    async fn check_schema(&self) -> Result<(), Error>;
+
+    /// The time of the database; also shows that it answers.
+    async fn database_time(&self) -> Result<Timestamp, Error>;
+
+    /// Deletes tasks that finished before `before`, with their attempts and logs, at most `limit`: how many.
+    async fn purge_finished(&self, before: Timestamp, limit: usize) -> Result<u64, Error>;
+
+    /// Deletes idempotency keys made before `keys_before`, audit rows and gone workers from before `records_before`.
+    async fn purge_records(
+        &self,
+        keys_before: Timestamp,
+        records_before: Timestamp,
+        limit: usize,
+    ) -> Result<u64, Error>;
+
+    /// Every broken invariant, at most `limit`; read-only.
+    async fn broken_invariants(&self, now: Timestamp, limit: usize) -> Result<Vec<BrokenInvariant>, Error>;
+
+    /// Tells every process on this database something; it may get lost. Outside of any transaction.
+    async fn signal(&self, payload: &str) -> Result<(), Error>;
+
+    /// What [`signal`](Self::signal) is told from now on, own signals included. The stream ends when the connection does.
+    async fn signals(&self) -> Result<BoxStream<'static, String>, Error>;
+
+    /// Closes every connection, after what is under way.
+    async fn close(&self);
+}

@@ -1,0 +1,5 @@
+//! PostgreSQL.
+
+/// The store on PostgreSQL.
+#[derive(Debug)]
+pub struct PostgresStore;

@@ -1,0 +1,30 @@
+//! Targets as queues: how much waits, how much runs, and whether claiming is paused.
+
+use async_trait::async_trait;
+use orchestratum_core::{Target, Timestamp};
+
+use crate::{Audit, Error};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    pub target: Target,
+    /// Pending tasks, those that wait for their time included.
+    pub depth: u64,
+    /// Pending tasks whose time has come.
+    pub ready: u64,
+    pub running: u64,
+    pub paused: bool,
+    /// When the oldest ready task became due.
+    pub oldest_due_at: Option<Timestamp>,
+}
+
+#[async_trait]
+pub trait QueueStore: Send + Sync {
+    /// Every target that has tasks, live workers, or was paused or resumed; by name.
+    async fn queues(&self) -> Result<Vec<Queue>, Error>;
+
+    /// A claim that committed before the pause may still start; nothing is claimed later.
+    async fn set_paused(&self, target: &Target, paused: bool, audit: &Audit, now: Timestamp) -> Result<(), Error>;
+
+    async fn is_paused(&self, target: &Target) -> Result<bool, Error>;
+}

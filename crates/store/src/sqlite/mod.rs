@@ -1,0 +1,5 @@
+//! SQLite.
+
+/// The store on SQLite.
+#[derive(Debug)]
+pub struct SqliteStore;

@@ -1,0 +1,304 @@
+//! Tasks: creating, claiming, changing and reading them.
+//!
+//! Every write is guarded and all of a call's writes commit together. A crash before a call returns leaves either all
+//! of it or nothing; when the answer to a COMMIT is lost, the call repeats the same guarded statement by itself and
+//! answers what it finds, so a caller never sees an unknown outcome unless the database stays away.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use orchestratum_core::task::{
+    AttemptOutcome, CheckedPatch, Refusal, TaskError, TaskEvent, TaskLife, TaskSpec, TaskStatus,
+};
+use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp, WorkerId};
+
+use crate::Error;
+
+/// Who sends the message for a task that is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announce {
+    /// The caller, right after the commit: the row says that no other message is due for [`PUBLISH_LEASE`].
+    ///
+    /// [`PUBLISH_LEASE`]: crate::PUBLISH_LEASE
+    ByCaller,
+    /// The feeder, when the queue has room.
+    ByFeeder,
+}
+
+/// A task to be stored.
+#[derive(Debug, Clone)]
+pub struct NewTask {
+    pub spec: TaskSpec,
+    pub life: TaskLife,
+    pub announce: Announce,
+    /// SHA-256 of the request, kept where the caller chose the id: the same id and body again is the same task.
+    pub request_hash: Option<[u8; 32]>,
+}
+
+/// The `Idempotency-Key` of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// Whose key it is: two callers may use the same text.
+    pub scope: String,
+    pub key: String,
+    pub body_hash: [u8; 32],
+}
+
+/// Tasks that stand or fall together.
+#[derive(Debug, Clone)]
+pub struct CreateRequest {
+    pub tasks: Vec<NewTask>,
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CreateOutcome {
+    /// They are stored, by this call or by one of ours whose answer was lost.
+    Created,
+    /// The key was used before with the same body: these are the tasks it made.
+    Replayed { ids: Vec<TaskId> },
+    /// The key was used before with another body. Nothing was stored.
+    KeyReused,
+    /// A task with this caller-chosen id exists and came from the same body. Nothing was stored.
+    Exists { id: TaskId },
+    /// A task with this id exists and is another one. Nothing was stored.
+    IdTaken { id: TaskId },
+}
+
+/// A worker asks for tasks.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    pub worker: WorkerId,
+    /// The tasks its messages named; they come first.
+    pub named: Vec<TaskId>,
+    pub targets: Vec<Target>,
+    pub names: Vec<TaskName>,
+    /// The most it takes, named ones included.
+    pub limit: usize,
+}
+
+/// What a worker needs to run an attempt.
+#[derive(Debug, Clone)]
+pub struct ClaimedTask {
+    pub id: TaskId,
+    /// The fence of this attempt.
+    pub attempt: u32,
+    pub run: u32,
+    pub name: TaskName,
+    pub target: Target,
+    pub input: JsonText,
+    pub limits: Option<JsonText>,
+    pub timeout: Option<std::time::Duration>,
+    pub expires_at: Timestamp,
+    pub started_at: Timestamp,
+}
+
+/// Standard output or standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogStream {
+    Stdout = 0,
+    Stderr = 1,
+}
+
+impl LogStream {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+/// What a process wrote, in the order of `sequence`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogChunk {
+    pub stream: LogStream,
+    pub sequence: u32,
+    pub text: String,
+}
+
+/// A log chunk with the attempt it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredLogChunk {
+    pub attempt: u32,
+    pub chunk: LogChunk,
+}
+
+/// What an attempt leaves beside its outcome.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evidence {
+    pub output: Option<JsonText>,
+    pub exit_code: Option<i32>,
+    pub peak_memory_bytes: Option<u64>,
+    pub logs: Vec<LogChunk>,
+}
+
+/// Who changed something, for the audit (`task_changes`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// The public id of the API key, or `None` for the system itself.
+    pub actor: Option<String>,
+    /// An imperative word: `cancel`, `patch`, `retry`, `delete`, `pause`, `resume`.
+    pub action: &'static str,
+    pub detail: Option<String>,
+}
+
+/// One event for one task.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub task: TaskId,
+    pub event: TaskEvent,
+    /// With a report.
+    pub evidence: Evidence,
+    /// With a patch, and with a retry that edits.
+    pub patch: Option<CheckedPatch>,
+    /// Refuse unless the task still has this version (`If-Match`).
+    pub expected_version: Option<u32>,
+    pub audit: Option<Audit>,
+}
+
+impl Change {
+    pub fn new(task: TaskId, event: TaskEvent) -> Self {
+        Self {
+            task,
+            event,
+            evidence: Evidence::default(),
+            patch: None,
+            expected_version: None,
+            audit: None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ChangeOutcome {
+    Done(Changed),
+    /// The very same report was recorded before (its answer was lost): nothing changed, and nothing is wrong.
+    AlreadyReported,
+    Refused {
+        refusal: Refusal,
+        status: TaskStatus,
+    },
+    VersionMismatch {
+        current: u32,
+    },
+    NotFound,
+}
+
+/// A task after a change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changed {
+    pub task: TaskId,
+    pub name: TaskName,
+    pub target: Target,
+    pub before: TaskStatus,
+    pub life: TaskLife,
+}
+
+/// A task as a reader sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    pub spec: TaskSpec,
+    pub life: TaskLife,
+    pub output: Option<JsonText>,
+    /// The worker of the newest attempt.
+    pub worker: Option<WorkerId>,
+    /// When the newest attempt began.
+    pub started_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    pub attempt: u32,
+    pub run: u32,
+    pub worker: Option<WorkerId>,
+    pub outcome: AttemptOutcome,
+    pub error: Option<TaskError>,
+    pub started_at: Timestamp,
+    pub ended_at: Timestamp,
+    pub exit_code: Option<i32>,
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// Which tasks a list shows. All conditions must hold.
+#[derive(Debug, Clone, Default)]
+pub struct TaskFilter {
+    pub status: Option<TaskStatus>,
+    pub name: Option<TaskName>,
+    pub target: Option<Target>,
+    pub parent_id: Option<TaskId>,
+    pub labels: BTreeMap<String, String>,
+    pub created_after: Option<Timestamp>,
+    pub created_before: Option<Timestamp>,
+}
+
+/// One page of a list, newest first.
+#[derive(Debug, Clone)]
+pub struct TaskPage {
+    pub items: Vec<Task>,
+    /// Ask for tasks before this id to go on.
+    pub next: Option<TaskId>,
+    /// The filter has no index: only the newest [`UNINDEXED_SCAN`](crate::UNINDEXED_SCAN) tasks were looked at.
+    pub truncated: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteOutcome {
+    Deleted,
+    NotTerminal { status: TaskStatus },
+    NotFound,
+}
+
+/// What stands between a pending task and a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dispatch {
+    pub target: Target,
+    pub name: TaskName,
+    pub due_at: Timestamp,
+    pub publish_at: Timestamp,
+    pub expires_at: Timestamp,
+    /// Waits for `due_at`; the loop for due tasks makes it ready.
+    pub delayed: bool,
+}
+
+#[async_trait]
+pub trait TaskStore: Send + Sync {
+    /// Stores tasks and their dispatch rows: one answer a request, in order.
+    async fn create(&self, requests: &[CreateRequest], now: Timestamp) -> Result<Vec<CreateOutcome>, Error>;
+
+    /// Hands ready tasks to a live worker; deleting the dispatch row is the claim. A crash after the commit leaves
+    /// tasks that the next renewal of the worker's lease lists, or that are rescued when the lease ends.
+    async fn claim(&self, request: &ClaimRequest, now: Timestamp) -> Result<Vec<ClaimedTask>, Error>;
+
+    /// Puts events to tasks: locks the rows in one order, asks [`orchestratum_core::task::transition`], writes what it
+    /// answers. One outcome a change, in order; a task may appear more than once.
+    async fn apply(&self, changes: &[Change], now: Timestamp) -> Result<Vec<ChangeOutcome>, Error>;
+
+    /// Deletes a task that is over, with its attempts and logs.
+    async fn delete(&self, task: TaskId, audit: &Audit, now: Timestamp) -> Result<DeleteOutcome, Error>;
+
+    async fn task(&self, task: TaskId) -> Result<Option<Task>, Error>;
+
+    /// In the order of `ids`; those that do not exist are left out.
+    async fn tasks(&self, ids: &[TaskId]) -> Result<Vec<Task>, Error>;
+
+    async fn statuses(&self, ids: &[TaskId]) -> Result<Vec<(TaskId, TaskStatus)>, Error>;
+
+    /// `before` is the `next` of the page before.
+    async fn list(&self, filter: &TaskFilter, before: Option<TaskId>, limit: usize) -> Result<TaskPage, Error>;
+
+    /// Ended attempts, oldest first. The open one is read from the task.
+    async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, Error>;
+
+    async fn logs(
+        &self,
+        task: TaskId,
+        attempt: Option<u32>,
+        stream: Option<LogStream>,
+    ) -> Result<Vec<StoredLogChunk>, Error>;
+
+    async fn dispatch(&self, task: TaskId) -> Result<Option<Dispatch>, Error>;
+
+    /// How many tasks have each status.
+    async fn counts(&self) -> Result<BTreeMap<TaskStatus, u64>, Error>;
+}
