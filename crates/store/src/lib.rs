@@ -10,6 +10,7 @@
 
 pub mod conformance;
 mod connect;
+mod decide;
 mod dispatches;
 mod error;
 mod keys;

@@ -1,0 +1,351 @@
+//! Events put to tasks: what each change answers, and what is to be written.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use orchestratum_core::task::{
+    AttemptOutcome, CheckedPatch, EndedAttempt, Ending, Labels, RetryPolicy, TaskEvent, TaskLife, TaskState, transition,
+};
+use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp, WorkerId};
+
+use super::life::error_text;
+use super::LifeColumns;
+use crate::{Audit, Change, ChangeOutcome, Changed, Evidence, LogChunk, PUBLISH_LEASE};
+
+/// What a change needs to know of a task. Its input and output stay where they are.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) id: TaskId,
+    pub(crate) name: TaskName,
+    pub(crate) target: Target,
+    pub(crate) priority: u8,
+    pub(crate) ttl: Duration,
+    pub(crate) policy: RetryPolicy,
+    pub(crate) life: TaskLife,
+    /// Of the newest attempt.
+    pub(crate) worker: Option<WorkerId>,
+    /// Of the newest attempt.
+    pub(crate) started_at: Option<Timestamp>,
+    /// Of its dispatch row.
+    pub(crate) publish_at: Option<Timestamp>,
+}
+
+/// The dispatch row of a pending task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DispatchRow {
+    pub(crate) task: TaskId,
+    pub(crate) target: Target,
+    pub(crate) name: TaskName,
+    pub(crate) priority: u8,
+    pub(crate) due_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) publish_at: Timestamp,
+    pub(crate) delayed: bool,
+}
+
+impl DispatchRow {
+    /// When the next message for a task may be sent: whoever announces it right after the commit has a lease on that.
+    pub(crate) fn publish_at(due_at: Timestamp, announced_by_caller: bool, now: Timestamp) -> Timestamp {
+        if due_at <= now && announced_by_caller {
+            now + PUBLISH_LEASE
+        } else {
+            now
+        }
+    }
+}
+
+/// A task after the changes, with what its row must become.
+#[derive(Debug)]
+pub(crate) struct TaskWrite {
+    pub(crate) after: Stored,
+    /// It had a dispatch row before.
+    pub(crate) was_pending: bool,
+    /// `Some(None)` clears it.
+    pub(crate) output: Option<Option<JsonText>>,
+    pub(crate) edits: Option<Edits>,
+}
+
+/// Columns that only a caller changes. `target`, `priority`, `ttl` and `max_retries` are in [`Stored`].
+#[derive(Debug, Default)]
+pub(crate) struct Edits {
+    pub(crate) description: Option<Option<String>>,
+    pub(crate) labels: Option<Labels>,
+    pub(crate) input: Option<JsonText>,
+    pub(crate) timeout: Option<Option<Duration>>,
+}
+
+impl TaskWrite {
+    pub(crate) fn columns(&self) -> LifeColumns {
+        LifeColumns::encode(&self.after.life, self.after.worker, self.after.started_at)
+    }
+
+    /// The dispatch row it must have, if it is pending.
+    pub(crate) fn dispatch(&self, now: Timestamp) -> Option<DispatchRow> {
+        let after = &self.after;
+        let TaskState::Pending { due_at } = after.life.state else { return None };
+        Some(DispatchRow {
+            task: after.id,
+            target: after.target.clone(),
+            name: after.name.clone(),
+            priority: after.priority,
+            due_at,
+            expires_at: after.life.expires_at,
+            publish_at: after.publish_at.unwrap_or(now),
+            delayed: due_at > now,
+        })
+    }
+}
+
+/// A row for `attempts`.
+#[derive(Debug)]
+pub(crate) struct AttemptWrite {
+    pub(crate) task: TaskId,
+    pub(crate) ended: EndedAttempt,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) peak_memory_bytes: Option<u64>,
+}
+
+impl AttemptWrite {
+    pub(crate) fn error_text(&self) -> Option<String> {
+        self.ended.error.as_ref().map(error_text)
+    }
+}
+
+/// A row for `task_logs`.
+#[derive(Debug)]
+pub(crate) struct LogWrite<'a> {
+    pub(crate) task: TaskId,
+    pub(crate) attempt: u32,
+    pub(crate) chunk: &'a LogChunk,
+}
+
+/// The answers, and everything to be written before they may be given.
+#[derive(Debug)]
+pub(crate) struct Decision<'a> {
+    pub(crate) outcomes: Vec<ChangeOutcome>,
+    pub(crate) tasks: Vec<TaskWrite>,
+    pub(crate) attempts: Vec<AttemptWrite>,
+    pub(crate) logs: Vec<LogWrite<'a>>,
+    pub(crate) audits: Vec<(TaskId, &'a Audit)>,
+}
+
+/// The attempts to look up before [`apply`]: reports that will be refused, unless they were recorded already.
+pub(crate) fn doubtful_reports(changes: &[Change], tasks: &HashMap<TaskId, Stored>) -> Vec<(TaskId, u32)> {
+    changes
+        .iter()
+        .filter_map(|change| {
+            let TaskEvent::Reported(report) = &change.event else { return None };
+            let task = tasks.get(&change.task)?;
+            let open = matches!(task.life.state, TaskState::InProgress { .. }) && task.life.attempt == report.attempt;
+            (!open).then_some((change.task, report.attempt))
+        })
+        .collect()
+}
+
+/// Puts each change to its task, in order, each to what the one before left.
+///
+/// `recorded` holds the outcomes of the [`doubtful_reports`] that have an attempt row.
+pub(crate) fn apply<'a>(
+    changes: &'a [Change],
+    tasks: HashMap<TaskId, Stored>,
+    recorded: HashMap<(TaskId, u32), AttemptOutcome>,
+    now: Timestamp,
+) -> Decision<'a> {
+    let mut batch = Batch {
+        tasks,
+        recorded,
+        touched: HashMap::new(),
+        order: Vec::new(),
+        decision: Decision {
+            outcomes: Vec::with_capacity(changes.len()),
+            tasks: Vec::new(),
+            attempts: Vec::new(),
+            logs: Vec::new(),
+            audits: Vec::new(),
+        },
+    };
+    for change in changes {
+        let outcome = batch.put(change, now);
+        batch.decision.outcomes.push(outcome);
+    }
+    batch.finish()
+}
+
+/// What is written of a task beside its row in [`Batch::tasks`].
+struct Touched {
+    was_pending: bool,
+    output: Option<Option<JsonText>>,
+    edits: Option<Edits>,
+}
+
+struct Batch<'a> {
+    tasks: HashMap<TaskId, Stored>,
+    recorded: HashMap<(TaskId, u32), AttemptOutcome>,
+    touched: HashMap<TaskId, Touched>,
+    /// The changed tasks in the order of their first change, so that equal input writes equal rows.
+    order: Vec<TaskId>,
+    decision: Decision<'a>,
+}
+
+impl<'a> Batch<'a> {
+    fn put(&mut self, change: &'a Change, now: Timestamp) -> ChangeOutcome {
+        let Some(task) = self.tasks.get_mut(&change.task) else { return ChangeOutcome::NotFound };
+        if let Some(expected) = change.expected_version
+            && expected != task.life.version
+        {
+            return ChangeOutcome::VersionMismatch {
+                current: task.life.version,
+            };
+        }
+        let transition = match transition(&task.life, &task.policy, &change.event, now) {
+            Ok(transition) => transition,
+            Err(refusal) => {
+                if let TaskEvent::Reported(report) = &change.event
+                    && self.recorded.get(&(change.task, report.attempt)) == Some(&report.ending.outcome())
+                {
+                    return ChangeOutcome::AlreadyReported;
+                }
+                return ChangeOutcome::Refused {
+                    refusal,
+                    status: task.life.status(),
+                };
+            }
+        };
+        let before = std::mem::replace(&mut task.life, transition.next);
+        let touched = self.touched.entry(change.task).or_insert_with(|| {
+            self.order.push(change.task);
+            Touched {
+                was_pending: matches!(before.state, TaskState::Pending { .. }),
+                output: None,
+                edits: None,
+            }
+        });
+        let target_before = task.target.clone();
+        edit(task, touched, change);
+        redispatch(task, &before, &target_before, now);
+        if let TaskState::InProgress { worker, started_at, .. } = task.life.state {
+            task.worker = Some(worker);
+            task.started_at = Some(started_at);
+        }
+        if let Some(ended) = transition.ended {
+            task.worker = ended.worker;
+            task.started_at = Some(ended.started_at);
+            self.recorded.insert((change.task, ended.attempt), ended.outcome);
+            record(&mut self.decision, change, ended);
+        }
+        if let Some(audit) = &change.audit {
+            self.decision.audits.push((change.task, audit));
+        }
+        ChangeOutcome::Done(Changed {
+            task: change.task,
+            name: task.name.clone(),
+            target: task.target.clone(),
+            before: before.status(),
+            life: task.life.clone(),
+        })
+    }
+
+    fn finish(mut self) -> Decision<'a> {
+        for id in &self.order {
+            if let (Some(after), Some(touched)) = (self.tasks.remove(id), self.touched.remove(id)) {
+                self.decision.tasks.push(TaskWrite {
+                    after,
+                    was_pending: touched.was_pending,
+                    output: touched.output,
+                    edits: touched.edits,
+                });
+            }
+        }
+        self.decision
+    }
+}
+
+/// Carries the part of the event that is not the life of the task into its columns.
+fn edit(task: &mut Stored, touched: &mut Touched, change: &Change) {
+    match &change.event {
+        TaskEvent::Reported(report) if report.ending == Ending::Success => {
+            touched.output = Some(change.evidence.output.clone());
+        }
+        TaskEvent::Claimed { .. }
+        | TaskEvent::Reported(_)
+        | TaskEvent::WorkerLost { .. }
+        | TaskEvent::DeadlinePassed
+        | TaskEvent::NameNotOffered
+        | TaskEvent::CancelRequested { .. } => {}
+        TaskEvent::RetryRequested { ttl } => {
+            touched.output = Some(None);
+            task.ttl = *ttl;
+            edit_columns(task, touched, change.patch.as_ref());
+        }
+        TaskEvent::Patched(life) => {
+            task.ttl = life.ttl.unwrap_or(task.ttl);
+            task.policy.max_retries = life.max_retries.unwrap_or(task.policy.max_retries);
+            edit_columns(task, touched, change.patch.as_ref());
+        }
+    }
+}
+
+fn edit_columns(task: &mut Stored, touched: &mut Touched, patch: Option<&CheckedPatch>) {
+    let edits = touched.edits.get_or_insert_default();
+    let Some(CheckedPatch {
+        description,
+        labels,
+        priority,
+        input,
+        target,
+        timeout,
+        life: _,
+    }) = patch
+    else {
+        return;
+    };
+    task.priority = priority.unwrap_or(task.priority);
+    if let Some(target) = target {
+        task.target = target.clone();
+    }
+    if description.is_some() {
+        edits.description.clone_from(description);
+    }
+    if labels.is_some() {
+        edits.labels.clone_from(labels);
+    }
+    if input.is_some() {
+        edits.input.clone_from(input);
+    }
+    if timeout.is_some() {
+        edits.timeout = *timeout;
+    }
+}
+
+/// A task that became pending, or became due elsewhere or at another time, is announced by whoever changed it; one that
+/// was only described anew keeps the turn it has.
+fn redispatch(task: &mut Stored, before: &TaskLife, target_before: &Target, now: Timestamp) {
+    let TaskState::Pending { due_at } = task.life.state else {
+        task.publish_at = None;
+        return;
+    };
+    let same_turn = before.state == task.life.state && *target_before == task.target;
+    if !same_turn || task.publish_at.is_none() {
+        task.publish_at = Some(DispatchRow::publish_at(due_at, true, now));
+    }
+}
+
+fn record<'a>(decision: &mut Decision<'a>, change: &'a Change, ended: EndedAttempt) {
+    let Evidence {
+        output: _,
+        exit_code,
+        peak_memory_bytes,
+        logs,
+    } = &change.evidence;
+    decision.logs.extend(logs.iter().map(|chunk| LogWrite {
+        task: change.task,
+        attempt: ended.attempt,
+        chunk,
+    }));
+    decision.attempts.push(AttemptWrite {
+        task: change.task,
+        ended,
+        exit_code: *exit_code,
+        peak_memory_bytes: *peak_memory_bytes,
+    });
+}

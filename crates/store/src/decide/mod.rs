@@ -1,0 +1,12 @@
+//! What both databases decide alike, as pure functions over rows that were read under a lock.
+//!
+//! A backend reads rows, asks here, and writes the answer; so the two cannot drift apart in what a change means, only
+//! in how they store it.
+
+mod apply;
+mod create;
+mod life;
+
+pub(crate) use apply::{AttemptWrite, Decision, DispatchRow, LogWrite, Stored, TaskWrite, apply, doubtful_reports};
+pub(crate) use create::{Acceptance, KeptKey, create};
+pub(crate) use life::LifeColumns;
