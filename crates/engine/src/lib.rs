@@ -1,1 +1,33 @@
 //! The use cases and the background loops of Orchestratum.
+//!
+//! ```text
+//!   api, worker ──► Engine ──► tasks/<use case> ──► Batcher ──► store
+//!                     │                               │ after the commit
+//!                     │                               └──► announce (messages), signals, waiters
+//!                     └──► loops/<loop>: what a process that died, or a message that was lost, left undone
+//! ```
+//!
+//! One file a use case, one file a loop. Start at [`Engine`], then open the use case.
+
+mod announce;
+pub mod batcher;
+pub mod clock;
+mod engine;
+pub mod error;
+pub mod identity;
+pub mod keys;
+mod loops;
+mod queues;
+mod settings;
+mod signals;
+pub mod tasks;
+mod waiters;
+mod workers;
+
+pub use engine::Engine;
+pub use error::Error;
+pub use loops::RUNNING_GRACE;
+pub use settings::{
+    ApiSettings, AuthSettings, BrokerSettings, DEFAULTS, DatabaseSettings, Error as SettingsError, LogFormat,
+    LogSettings, MetricsSettings, Settings, TaskSettings, TlsSettings, WorkerSettings,
+};

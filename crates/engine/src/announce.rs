@@ -1,0 +1,120 @@
+//! Announcing ready tasks: a message each, as long as the window of the target has room.
+//!
+//! RabbitMQ holds a short window of messages a target, the database holds the backlog. A process that commits a ready
+//! task reserves a place in its estimate of the window *before* the commit, because the row must say who announces it;
+//! the feeder corrects the estimate with the broker's own count and sends what found no place.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use orchestratum_broker::{Broker, Hint};
+use orchestratum_core::Target;
+use orchestratum_store::Announce;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::batcher::{Batcher, Bounds, Weight};
+
+/// The most targets whose windows are remembered; beyond it the estimates begin anew.
+const REMEMBERED_TARGETS: usize = 10_000;
+
+#[derive(Debug)]
+pub(crate) struct Announcer {
+    publications: Batcher<Hint, ()>,
+    /// How many more messages each target's queue may take, by our own estimate.
+    room: Mutex<HashMap<Target, usize>>,
+    window: usize,
+    has_queues: bool,
+    /// A window has little room left: the feeder should look at the queue again.
+    pub(crate) low: Notify,
+}
+
+impl Announcer {
+    pub(crate) fn start(broker: Arc<dyn Broker>, window: usize) -> Self {
+        let has_queues = broker.has_queues();
+        let bounds = Bounds {
+            lanes: 2,
+            batch: Weight {
+                rows: 1_000,
+                bytes: usize::MAX,
+            },
+            waiting: 50_000,
+        };
+        let publications = Batcher::start(
+            bounds,
+            |_| Weight { rows: 1, bytes: 0 },
+            move |hints: Arc<Vec<Hint>>| {
+                let broker = Arc::clone(&broker);
+                async move {
+                    publish(broker.as_ref(), &hints).await;
+                    Ok(vec![(); hints.len()])
+                }
+            },
+        );
+        Self {
+            publications,
+            room: Mutex::default(),
+            window,
+            has_queues,
+            low: Notify::new(),
+        }
+    }
+
+    /// Whether the caller announces a task of this target after its commit, or the feeder does later.
+    pub(crate) fn reserve(&self, target: &Target) -> Announce {
+        if !self.has_queues {
+            return Announce::ByCaller;
+        }
+        let mut room = self.room.lock();
+        if room.len() >= REMEMBERED_TARGETS && !room.contains_key(target) {
+            room.clear();
+        }
+        let left = room.entry(target.clone()).or_insert(self.window);
+        if *left <= self.window / 4 {
+            self.low.notify_one();
+        }
+        if *left == 0 {
+            return Announce::ByFeeder;
+        }
+        *left -= 1;
+        Announce::ByCaller
+    }
+
+    /// Takes over what the broker says about a queue.
+    pub(crate) fn set_room(&self, target: &Target, left: usize) {
+        self.room.lock().insert(target.clone(), left);
+    }
+
+    /// The targets whose windows are not known to be empty of messages.
+    pub(crate) fn used_targets(&self) -> Vec<Target> {
+        let room = self.room.lock();
+        room.iter()
+            .filter(|(_, left)| **left < self.window)
+            .map(|(target, _)| target.clone())
+            .collect()
+    }
+
+    /// Sends messages in the background. One that is lost is sent again when its `publish_at` has passed.
+    pub(crate) fn announce(&self, hints: impl IntoIterator<Item = Hint>) {
+        for hint in hints {
+            if !self.publications.leave(hint) {
+                metrics::counter!("orchestratum_announcements_dropped_total").increment(1);
+            }
+        }
+    }
+}
+
+/// Sends a batch; a failure is counted and left to the feeder.
+pub(crate) async fn publish(broker: &dyn Broker, hints: &[Hint]) {
+    match broker.publish(hints).await {
+        Ok(report) => {
+            metrics::counter!("orchestratum_announcements_total").increment(report.accepted as u64);
+            metrics::counter!("orchestratum_announcements_unroutable_total").increment(report.unroutable as u64);
+            metrics::counter!("orchestratum_announcements_failed_total").increment(report.failed as u64);
+        }
+        Err(error) => {
+            metrics::counter!("orchestratum_announcements_failed_total").increment(hints.len() as u64);
+            tracing::debug!(error = %crate::error::chain(&error), "announcing failed; the feeder repeats it");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The engine: a store, a broker, a clock, and the batchers between them and the use cases.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orchestratum_broker::{self as broker, Broker, Hint, Signal};
+use orchestratum_core::task::TaskState;
+use orchestratum_store::{self as store, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Store};
+use secrecy::ExposeSecret;
+
+use crate::announce::Announcer;
+use crate::batcher::{Batcher, Bounds, Weight};
+use crate::clock::Clock;
+use crate::keys::KeyCache;
+use crate::signals::Signals;
+use crate::waiters::Waiters;
+use crate::{Error, Settings};
+
+/// Everything a process needs to do its part. Cheap to clone; every clone is the same engine.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    pub(crate) parts: Arc<Parts>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) settings: Settings,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) clock: Clock,
+    pub(crate) creations: Batcher<CreateRequest, CreateOutcome>,
+    pub(crate) changes: Batcher<Change, ChangeOutcome>,
+    pub(crate) announcer: Announcer,
+    pub(crate) signals: Signals,
+    pub(crate) waiters: Arc<Waiters>,
+    pub(crate) keys: KeyCache,
+}
+
+impl Engine {
+    /// Connects to the database and the broker of the settings. The schema is not touched: see [`Engine::migrate`].
+    pub async fn connect(settings: Settings) -> Result<Self, Error> {
+        let options = store::Options {
+            schema: settings.database.schema.clone(),
+            max_connections: settings.database.max_connections,
+            timeout: Duration::from_secs_f64(settings.database.timeout_seconds),
+        };
+        let store = store::connect(settings.database.url.expose_secret(), &options).await?;
+        let clock = Clock::from_sample(store.database_time().await?);
+        let options = broker::Options {
+            prefix: settings.broker.prefix.clone(),
+            prefetch: settings.broker.prefetch,
+        };
+        let broker = broker::connect(settings.broker.url.expose_secret(), &options, Arc::clone(&store)).await?;
+        Ok(Self::assemble(settings, store, broker, clock))
+    }
+
+    /// An engine from parts that exist, such as a store in memory and a manual clock.
+    pub fn assemble(settings: Settings, store: Arc<dyn Store>, broker: Arc<dyn Broker>, clock: Clock) -> Self {
+        let creations = {
+            let (store, clock) = (Arc::clone(&store), clock.clone());
+            Batcher::start(
+                Bounds::HOT_PATH,
+                creation_weight,
+                move |requests: Arc<Vec<CreateRequest>>| {
+                    let (store, clock) = (Arc::clone(&store), clock.clone());
+                    async move { store.create(&requests, clock.now()).await }
+                },
+            )
+        };
+        let changes = {
+            let (store, clock) = (Arc::clone(&store), clock.clone());
+            Batcher::start(Bounds::HOT_PATH, change_weight, move |changes: Arc<Vec<Change>>| {
+                let (store, clock) = (Arc::clone(&store), clock.clone());
+                async move { store.apply(&changes, clock.now()).await }
+            })
+        };
+        let waiters = Arc::new(Waiters::default());
+        let parts = Parts {
+            announcer: Announcer::start(Arc::clone(&broker), settings.broker.window),
+            signals: Signals::start(Arc::clone(&broker)),
+            keys: KeyCache::new(&settings.auth),
+            settings,
+            store,
+            broker,
+            clock,
+            creations,
+            changes,
+            waiters,
+        };
+        Self { parts: Arc::new(parts) }
+    }
+
+    /// Brings the schema to the version of this program.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        Ok(self.parts.store.migrate().await?)
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.parts.settings
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.parts.clock
+    }
+
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.parts.store
+    }
+
+    pub fn broker(&self) -> &Arc<dyn Broker> {
+        &self.parts.broker
+    }
+
+    /// Ends the connections, after what is under way.
+    pub async fn close(&self) {
+        self.parts.broker.close().await;
+        self.parts.store.close().await;
+    }
+
+    /// Puts one event to a task, in a batch with others, and does what must follow the commit.
+    pub(crate) async fn change(&self, change: Change) -> Result<ChangeOutcome, Error> {
+        let outcome = self.parts.changes.submit(change).await?;
+        if let ChangeOutcome::Done(changed) = &outcome {
+            self.after_changes(std::slice::from_ref(changed));
+        }
+        Ok(outcome)
+    }
+
+    /// The fast path after a commit: announces what became ready, wakes who waits for what is over. All of it may be
+    /// lost with the process: the feeder and the waiters' own questions find it.
+    pub(crate) fn after_changes(&self, changes: &[Changed]) {
+        let now = self.parts.clock.now();
+        let mut finished = Vec::new();
+        let mut interrupted = Vec::new();
+        let mut ready = Vec::new();
+        for changed in changes {
+            tracing::info!(
+                task.id = %changed.task, task.name = %changed.name, from = %changed.before,
+                to = %changed.life.status(), attempt = changed.life.attempt, run = changed.life.run, "task changed"
+            );
+            match &changed.life.state {
+                TaskState::Pending { due_at } if *due_at <= now => ready.push(Hint {
+                    task: changed.task,
+                    target: changed.target.clone(),
+                    name: changed.name.clone(),
+                }),
+                TaskState::Pending { .. } => {}
+                TaskState::InProgress { .. } => interrupted.push(changed.task),
+                TaskState::Completed { .. }
+                | TaskState::Failed { .. }
+                | TaskState::Expired { .. }
+                | TaskState::Cancelled { .. } => finished.push(changed.task),
+            }
+        }
+        self.parts.announcer.announce(ready);
+        self.parts.waiters.ended(&finished);
+        if !finished.is_empty() {
+            self.parts.signals.send(Signal::Finished { tasks: finished });
+        }
+        if !interrupted.is_empty() {
+            self.parts.signals.send(Signal::Changed { tasks: interrupted });
+        }
+    }
+}
+
+fn creation_weight(request: &CreateRequest) -> Weight {
+    Weight {
+        rows: request.tasks.len(),
+        bytes: request.tasks.iter().map(|task| task.spec.input.len() + 500).sum(),
+    }
+}
+
+fn change_weight(change: &Change) -> Weight {
+    let output = change
+        .evidence
+        .output
+        .as_ref()
+        .map_or(0, orchestratum_core::JsonText::len);
+    let logs: usize = change.evidence.logs.iter().map(|chunk| chunk.text.len()).sum();
+    Weight {
+        rows: 1,
+        bytes: output + logs + 200,
+    }
+}

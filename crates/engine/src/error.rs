@@ -1,0 +1,100 @@
+//! Why a use case did not do what was asked.
+
+use std::sync::Arc;
+
+use orchestratum_broker as broker;
+use orchestratum_core::TaskId;
+use orchestratum_core::task::{Refusal, TaskStatus, Violations};
+use orchestratum_store as store;
+
+use crate::batcher;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request breaks rules.
+    #[error("the request breaks {} rule(s)", .0.0.len())]
+    Invalid(Violations),
+    #[error("there is no task {0}")]
+    TaskNotFound(TaskId),
+    /// The task is not in a state for that.
+    #[error("task {task} is {status}: {refusal}")]
+    Refused {
+        task: TaskId,
+        refusal: Refusal,
+        status: TaskStatus,
+    },
+    /// `If-Match` named another version.
+    #[error("task {task} is at version {current}")]
+    VersionMismatch { task: TaskId, current: u32 },
+    /// The idempotency key was used with another body.
+    #[error("the idempotency key was used before with another body")]
+    IdempotencyKeyReused,
+    /// The idempotency key made a task that has been deleted since.
+    #[error("task {task}, which this idempotency key made, was deleted")]
+    Gone { task: TaskId },
+    #[error("another task has the id {task}")]
+    IdTaken { task: TaskId },
+    #[error("there is no API key {0}")]
+    KeyNotFound(String),
+    /// More is waiting than can be served soon.
+    #[error("too many requests are waiting")]
+    Overloaded,
+    #[error("the process is stopping")]
+    Stopping,
+    #[error("the store failed")]
+    Store(#[source] Arc<store::Error>),
+    #[error("the broker failed")]
+    Broker(#[source] broker::Error),
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+impl From<broker::Error> for Error {
+    fn from(error: broker::Error) -> Self {
+        Self::Broker(error)
+    }
+}
+
+impl From<batcher::Error> for Error {
+    fn from(error: batcher::Error) -> Self {
+        match error {
+            batcher::Error::Overloaded => Self::Overloaded,
+            batcher::Error::Stopped => Self::Stopping,
+            batcher::Error::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl Error {
+    /// Whether the same call may succeed a little later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Overloaded | Self::Stopping | Self::Broker(_) => true,
+            Self::Store(error) => error.is_transient(),
+            Self::Invalid(_)
+            | Self::TaskNotFound(_)
+            | Self::Refused { .. }
+            | Self::VersionMismatch { .. }
+            | Self::IdempotencyKeyReused
+            | Self::Gone { .. }
+            | Self::IdTaken { .. }
+            | Self::KeyNotFound(_) => false,
+        }
+    }
+}
+
+/// An error with everything that caused it, for a log line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,142 @@
+//! Who is calling.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use hmac::Mac;
+use orchestratum_store::ApiKey;
+use parking_lot::Mutex;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::text::mac;
+use super::{KeyText, Scope};
+use crate::clock::monotonic_now;
+use crate::{AuthSettings, Engine, Error, error};
+
+/// How long a key's row is believed: a revoked key works no longer than this in other processes.
+const BELIEVED_FOR: Duration = Duration::from_secs(5);
+
+/// The most keys that are remembered.
+const REMEMBERED: usize = 10_000;
+
+/// How often the last use of a key is written down.
+const TOUCHED_EVERY: Duration = Duration::from_secs(3_600);
+
+/// The shortest bootstrap key.
+pub(crate) const BOOTSTRAP_KEY_MIN_LENGTH: usize = 16;
+
+/// An authenticated caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The public id of the key, or `bootstrap`.
+    pub key_id: String,
+    scopes: Vec<Scope>,
+}
+
+impl Identity {
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AuthenticationError {
+    /// Wrong, unknown, expired or revoked: a caller is not told which.
+    #[error("the API key is not valid")]
+    Refused,
+    #[error("the API key cannot be checked")]
+    Unavailable(#[source] Error),
+}
+
+/// The rows of keys that were used in the last seconds.
+#[derive(Debug)]
+pub(crate) struct KeyCache {
+    bootstrap: SecretString,
+    pepper: SecretString,
+    rows: Mutex<HashMap<String, (ApiKey, Instant)>>,
+}
+
+impl KeyCache {
+    pub(crate) fn new(settings: &AuthSettings) -> Self {
+        Self {
+            bootstrap: settings.bootstrap_key.clone(),
+            pepper: settings.pepper.clone(),
+            rows: Mutex::default(),
+        }
+    }
+
+    pub(super) fn forget(&self, id: &str) {
+        self.rows.lock().remove(id);
+    }
+
+    /// Compared as hashes, in a time that does not depend on where they differ.
+    fn is_bootstrap(&self, text: &str) -> bool {
+        let known = self.bootstrap.expose_secret();
+        known.len() >= BOOTSTRAP_KEY_MIN_LENGTH
+            && mac(&self.pepper, text)
+                .verify(&mac(&self.pepper, known).finalize().into_bytes())
+                .is_ok()
+    }
+
+    fn believed(&self, id: &str) -> Option<ApiKey> {
+        let rows = self.rows.lock();
+        let (key, read_at) = rows.get(id)?;
+        (monotonic_now().saturating_duration_since(*read_at) < BELIEVED_FOR).then(|| key.clone())
+    }
+
+    fn believe(&self, key: ApiKey) {
+        let mut rows = self.rows.lock();
+        if rows.len() >= REMEMBERED {
+            rows.clear();
+        }
+        rows.insert(key.id.clone(), (key, monotonic_now()));
+    }
+}
+
+impl Engine {
+    /// # Errors
+    /// [`AuthenticationError::Refused`] unless the text is a key that is valid now.
+    pub async fn authenticate(&self, text: &str) -> Result<Identity, AuthenticationError> {
+        let cache = &self.parts.keys;
+        if cache.is_bootstrap(text) {
+            return Ok(Identity {
+                key_id: "bootstrap".to_owned(),
+                scopes: vec![Scope::Admin],
+            });
+        }
+        let text = KeyText::parse(text).ok_or(AuthenticationError::Refused)?;
+        let key = match cache.believed(text.id()) {
+            Some(key) => key,
+            None => self.read_key(text.id()).await?,
+        };
+        let now = self.parts.clock.now();
+        let valid = text.matches(&cache.pepper, &key.secret_hash)
+            && key.revoked_at.is_none()
+            && key.expires_at.is_none_or(|expires_at| expires_at > now);
+        if !valid {
+            return Err(AuthenticationError::Refused);
+        }
+        let scopes = key.scopes.iter().filter_map(|scope| scope.parse().ok()).collect();
+        Ok(Identity { key_id: key.id, scopes })
+    }
+
+    async fn read_key(&self, id: &str) -> Result<ApiKey, AuthenticationError> {
+        let unavailable = |error: orchestratum_store::Error| AuthenticationError::Unavailable(error.into());
+        let key = self
+            .parts
+            .store
+            .key(id)
+            .await
+            .map_err(unavailable)?
+            .ok_or(AuthenticationError::Refused)?;
+        self.parts.keys.believe(key.clone());
+        let now = self.parts.clock.now();
+        let worth_noting = key
+            .last_used_at
+            .is_none_or(|used_at| now.saturating_since(used_at) >= TOUCHED_EVERY);
+        if worth_noting && let Err(error) = self.parts.store.touch_key(id, now).await {
+            tracing::debug!(error = %error::chain(&error), "the last use of a key was not written down");
+        }
+        Ok(key)
+    }
+}

@@ -1,0 +1,52 @@
+//! Those who wait for a task learn of its end by a signal, or by asking.
+
+use orchestratum_broker::Signal;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use super::sleep_unless_stopped;
+use crate::waiters::ASK_EVERY;
+use crate::{Engine, error};
+
+/// The most tasks of one question.
+const ASKED_AT_ONCE: usize = 10_000;
+
+pub(super) async fn listen(engine: Engine, stop: CancellationToken) {
+    let mut signals = engine.parts.broker.signals();
+    loop {
+        let signal = tokio::select! {
+            signal = signals.recv() => signal,
+            () = stop.cancelled() => return,
+        };
+        match signal {
+            Ok(Signal::Finished { tasks }) => engine.parts.waiters.ended(&tasks),
+            // Missed signals are made up for by asking.
+            Ok(Signal::Changed { .. } | Signal::Ready { .. }) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+pub(super) async fn ask(engine: Engine, stop: CancellationToken) {
+    while sleep_unless_stopped(ASK_EVERY, &stop).await {
+        let mut waited_for = engine.parts.waiters.waited_for();
+        if waited_for.is_empty() {
+            continue;
+        }
+        waited_for.truncate(ASKED_AT_ONCE);
+        match engine.parts.store.statuses(&waited_for).await {
+            Ok(statuses) => {
+                let gone = waited_for
+                    .iter()
+                    .filter(|id| !statuses.iter().any(|(found, _)| found == *id))
+                    .copied();
+                let ended = statuses
+                    .iter()
+                    .filter(|(_, status)| status.is_terminal())
+                    .map(|(id, _)| *id);
+                engine.parts.waiters.ended(&ended.chain(gone).collect::<Vec<_>>());
+            }
+            Err(error) => tracing::debug!(error = %error::chain(&error), "waiting callers wait on"),
+        }
+    }
+}

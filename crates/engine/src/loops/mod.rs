@@ -1,0 +1,107 @@
+//! The background loops: the slow path behind every hand-off.
+//!
+//! A state change and the row that says what must happen next commit together, and the process that committed acts on
+//! it at once. What a dead process or a lost message left undone is found here. Any number of processes may run the
+//! loops: whatever two of them find, [`orchestratum_core::task::transition`] decides under a lock, once.
+//!
+//! ```text
+//!   pulse   1 s or sooner: what is there to do?
+//!     ├─► due       delayed tasks become ready and are announced
+//!     ├─► expire    deadlines pass, in the queue and (after a grace) while running
+//!     ├─► rescue    silent workers are declared dead, their tasks run again
+//!     └─► unoffered tasks whose name nobody offers
+//!   feed      1 s or when a window runs low: messages for ready tasks
+//!   answers   250 ms while someone waits: are the tasks over?
+//!   retention 1 min: old tasks and records go
+//! ```
+
+mod answers;
+mod due;
+mod expire;
+mod feed;
+mod pulse;
+mod rescue;
+mod retention;
+mod unoffered;
+
+use std::time::Duration;
+
+use orchestratum_store::{Change, ChangeOutcome, Pulse};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use expire::RUNNING_GRACE;
+
+use crate::{Engine, Error};
+
+/// How many rows one pass of a loop takes: a pass stays short, and the next one follows at once if there was more.
+const PASS: usize = 500;
+
+/// What a pass of a loop did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Pass {
+    pub(crate) done: usize,
+    /// The pass was full: there may be more.
+    pub(crate) more: bool,
+}
+
+impl Pass {
+    fn of(found: usize) -> Self {
+        Self {
+            done: found,
+            more: found >= PASS,
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            done: self.done + other.done,
+            more: self.more || other.more,
+        }
+    }
+}
+
+impl Engine {
+    /// Starts answering those who wait for tasks and, if `loops`, the background loops, until `stop`.
+    pub fn start_background(&self, loops: bool, tracker: &TaskTracker, stop: &CancellationToken) {
+        tracker.spawn(answers::listen(self.clone(), stop.clone()));
+        tracker.spawn(answers::ask(self.clone(), stop.clone()));
+        if loops {
+            let (pulses, latest_pulse) = watch::channel(Pulse::default());
+            tracker.spawn(pulse::run(self.clone(), pulses, stop.clone()));
+            tracker.spawn(feed::run(self.clone(), latest_pulse, stop.clone()));
+            tracker.spawn(retention::run(self.clone(), stop.clone()));
+        }
+    }
+
+    /// Puts the same kind of event to many tasks and does what must follow. A task that refuses it has moved on.
+    async fn sweep(&self, changes: Vec<Change>) -> Result<Pass, Error> {
+        if changes.is_empty() {
+            return Ok(Pass::default());
+        }
+        let mut accepted = Vec::new();
+        for outcome in self.parts.store.apply(&changes, self.parts.clock.now()).await? {
+            match outcome {
+                ChangeOutcome::Done(changed) => accepted.push(changed),
+                ChangeOutcome::AlreadyReported
+                | ChangeOutcome::Refused { .. }
+                | ChangeOutcome::VersionMismatch { .. }
+                | ChangeOutcome::NotFound => {}
+            }
+        }
+        self.after_changes(&accepted);
+        Ok(Pass {
+            done: accepted.len(),
+            more: changes.len() >= PASS && !accepted.is_empty(),
+        })
+    }
+}
+
+/// Sleeps, or returns `false` because the process stops.
+async fn sleep_unless_stopped(duration: Duration, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(duration) => true,
+        () = stop.cancelled() => false,
+    }
+}

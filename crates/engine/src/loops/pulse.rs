@@ -1,0 +1,111 @@
+//! One statement a second asks what there is to do; each loop runs only if there is something.
+
+use std::time::Duration;
+
+use orchestratum_core::Timestamp;
+use orchestratum_store::Pulse;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{Pass, RUNNING_GRACE, due, expire, rescue, sleep_unless_stopped, unoffered};
+use crate::{Engine, Error, error};
+
+/// The longest time between two looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often it is asked whether names are offered by nobody: those tasks wait half a minute anyway.
+const UNOFFERED_EVERY: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(engine: Engine, pulses: watch::Sender<Pulse>, stop: CancellationToken) {
+    let mut state = State::default();
+    loop {
+        let wait = match tick(&engine, &pulses, &mut state).await {
+            Ok(wait) => wait,
+            Err(error) => {
+                state.lost_database = true;
+                tracing::warn!(error = %error::chain(&error), "the background loops cannot work");
+                INTERVAL
+            }
+        };
+        if !sleep_unless_stopped(wait, &stop).await {
+            return;
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    lost_database: bool,
+    /// No worker is declared dead before this: when the database was away, all of them were silent.
+    no_rescue_before: Option<Timestamp>,
+    unoffered_asked_at: Option<Timestamp>,
+}
+
+/// One pass over everything that is due; returns how long to sleep.
+async fn tick(engine: &Engine, pulses: &watch::Sender<Pulse>, state: &mut State) -> Result<Duration, Error> {
+    let parts = &engine.parts;
+    // A sweep that ends other people's work decides by a time of the same tick.
+    parts.clock.resample(parts.store.database_time().await?);
+    let now = parts.clock.now();
+    if std::mem::take(&mut state.lost_database) {
+        state.no_rescue_before = Some(now + parts.settings.worker.lease());
+    }
+    let pulse = parts.store.pulse(now, RUNNING_GRACE).await?;
+    pulses.send_replace(pulse.clone());
+
+    let mut pass = Pass::default();
+    if pulse.next_due_at.is_some_and(|due_at| due_at <= now) {
+        pass = pass.and(due::tick(engine, now).await?);
+    }
+    if pulse.next_deadline.is_some_and(|deadline| deadline <= now) || pulse.overdue_running {
+        pass = pass.and(expire::tick(engine, now).await?);
+    }
+    if state.no_rescue_before.is_none_or(|before| now >= before) && (pulse.silent_workers || pulse.orphans) {
+        pass = pass.and(rescue::tick(engine, now).await?);
+    }
+    if !pulse.ready_targets.is_empty()
+        && state
+            .unoffered_asked_at
+            .is_none_or(|at| now.saturating_since(at) >= UNOFFERED_EVERY)
+    {
+        state.unoffered_asked_at = Some(now);
+        pass = pass.and(unoffered::tick(engine, now).await?);
+    }
+    Ok(if pass.more {
+        Duration::ZERO
+    } else {
+        until_next(&pulse, now)
+    })
+}
+
+/// A back-off of a tenth of a second must not take a whole one.
+fn until_next(pulse: &Pulse, now: Timestamp) -> Duration {
+    [pulse.next_due_at, pulse.next_deadline]
+        .into_iter()
+        .flatten()
+        .filter(|next| *next > now)
+        .map(|next| next.saturating_since(now))
+        .fold(INTERVAL, Duration::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sleep_ends_at_the_next_due_time_but_lasts_no_longer_than_a_second() {
+        let now = Timestamp::from_micros(10_000_000);
+        let pulse = |micros| Pulse {
+            next_due_at: Some(Timestamp::from_micros(micros)),
+            ..Pulse::default()
+        };
+        assert_eq!(until_next(&Pulse::default(), now), INTERVAL);
+        assert_eq!(until_next(&pulse(10_100_000), now), Duration::from_millis(100));
+        assert_eq!(until_next(&pulse(99_000_000), now), INTERVAL);
+        assert_eq!(
+            until_next(&pulse(9_000_000), now),
+            INTERVAL,
+            "what is past was dealt with in this pass"
+        );
+    }
+}

@@ -1,0 +1,379 @@
+//! The settings: `config/default.toml` documents each.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use config::{Config, Environment, File, FileFormat};
+use orchestratum_core::Target;
+use orchestratum_core::task::SpecLimits;
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+
+/// What is in `config/default.toml`.
+pub const DEFAULTS: &str = include_str!("../../../config/default.toml");
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub database: DatabaseSettings,
+    pub broker: BrokerSettings,
+    pub api: ApiSettings,
+    pub auth: AuthSettings,
+    pub tasks: TaskSettings,
+    pub worker: WorkerSettings,
+    pub logs: LogSettings,
+    pub metrics: MetricsSettings,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseSettings {
+    pub url: SecretString,
+    pub schema: String,
+    pub max_connections: u32,
+    pub timeout_seconds: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BrokerSettings {
+    pub url: SecretString,
+    pub prefix: String,
+    pub window: usize,
+    pub prefetch: u16,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiSettings {
+    pub listen: SocketAddr,
+    pub header_timeout_seconds: f64,
+    pub body_timeout_seconds: f64,
+    pub max_wait_seconds: f64,
+    pub max_connections: usize,
+    pub shutdown_seconds: f64,
+    pub loops: bool,
+    pub tls: TlsSettings,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    #[serde(deserialize_with = "empty_is_none")]
+    pub listen: Option<SocketAddr>,
+    #[serde(deserialize_with = "empty_is_none")]
+    pub certificate_file: Option<PathBuf>,
+    #[serde(deserialize_with = "empty_is_none")]
+    pub key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthSettings {
+    pub bootstrap_key: SecretString,
+    pub create_first_key: bool,
+    pub pepper: SecretString,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskSettings {
+    pub default_ttl_seconds: f64,
+    pub max_ttl_seconds: f64,
+    pub max_timeout_seconds: f64,
+    pub max_delay_seconds: f64,
+    pub input_max_bytes: usize,
+    pub output_max_bytes: usize,
+    pub retention_days: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerSettings {
+    pub name: String,
+    #[serde(deserialize_with = "list_or_commas")]
+    pub targets: Vec<Target>,
+    pub concurrency: usize,
+    pub in_process_concurrency: usize,
+    pub lease_seconds: f64,
+    pub poll_interval_seconds: f64,
+    pub max_claim: usize,
+    pub drain_seconds: f64,
+    pub kill_grace_seconds: f64,
+    pub embedded: bool,
+    #[serde(deserialize_with = "empty_is_none")]
+    pub work_dir: Option<PathBuf>,
+    pub python: String,
+    pub shell: String,
+    pub log_max_bytes: usize,
+    #[serde(deserialize_with = "empty_is_none")]
+    pub listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSettings {
+    pub level: String,
+    pub format: LogFormat,
+    #[serde(deserialize_with = "empty_is_none")]
+    pub dir: Option<PathBuf>,
+    pub max_files: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsSettings {
+    pub public: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the settings cannot be read")]
+    Unreadable(#[from] config::ConfigError),
+    #[error("{key} {rule}")]
+    Invalid { key: &'static str, rule: String },
+}
+
+impl Settings {
+    /// The defaults, the files of `config/`, and the environment, in this order.
+    pub fn load() -> Result<Self, Error> {
+        let folder = std::env::var_os("ORCHESTRATUM_CONFIG_DIR").map_or_else(|| PathBuf::from("config"), PathBuf::from);
+        Self::load_from(&folder, std::env::var("ORCHESTRATUM_ENV").ok().as_deref(), &[])
+    }
+
+    /// The same with `overrides` on top, such as those of a command line: pairs of `section.key` and value.
+    pub fn load_with(overrides: &[(&str, &str)]) -> Result<Self, Error> {
+        let folder = std::env::var_os("ORCHESTRATUM_CONFIG_DIR").map_or_else(|| PathBuf::from("config"), PathBuf::from);
+        Self::load_from(&folder, std::env::var("ORCHESTRATUM_ENV").ok().as_deref(), overrides)
+    }
+
+    fn load_from(folder: &Path, environment: Option<&str>, overrides: &[(&str, &str)]) -> Result<Self, Error> {
+        let mut builder = Config::builder()
+            .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
+            .add_source(
+                File::from(folder.join("default.toml"))
+                    .format(FileFormat::Toml)
+                    .required(false),
+            );
+        if let Some(environment) = environment {
+            let file = folder.join(format!("{environment}.toml"));
+            builder = builder.add_source(File::from(file).format(FileFormat::Toml));
+        }
+        builder = builder.add_source(
+            Environment::with_prefix("ORCHESTRATUM")
+                .prefix_separator("__")
+                .separator("__"),
+        );
+        for (key, value) in overrides {
+            builder = builder.set_override(*key, *value)?;
+        }
+        let config = builder.build()?;
+        let mut settings: Self = config.clone().try_deserialize()?;
+        settings.turn_tls_off_if_only_the_plain_address_was_set(&config);
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// Several instances fit on one machine by giving each an `api.listen` alone.
+    fn turn_tls_off_if_only_the_plain_address_was_set(&mut self, config: &Config) {
+        let set = |key: &str| config.get_string(key).ok();
+        let defaults = Config::builder()
+            .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
+            .build();
+        let default = |key: &str| defaults.as_ref().ok().and_then(|config| config.get_string(key).ok());
+        let changed = |key: &str| set(key) != default(key);
+        if changed("api.listen") && !changed("api.tls.listen") {
+            self.api.tls.listen = None;
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let rule = |holds: bool, key: &'static str, rule: &str| {
+            if holds {
+                Ok(())
+            } else {
+                Err(Error::Invalid {
+                    key,
+                    rule: rule.to_owned(),
+                })
+            }
+        };
+        let seconds = |value: f64, key: &'static str| {
+            rule(value > 0.0 && value <= 1e10, key, "must be a number of seconds above 0")
+        };
+        rule(
+            (1..=1000).contains(&self.database.max_connections),
+            "database.max_connections",
+            "must lie in 1..=1000",
+        )?;
+        rule(
+            (1..=100_000).contains(&self.broker.window),
+            "broker.window",
+            "must lie in 1..=100000",
+        )?;
+        rule(self.broker.prefetch > 0, "broker.prefetch", "must be above 0")?;
+        rule(
+            !self.worker.targets.is_empty(),
+            "worker.targets",
+            "must name at least one target",
+        )?;
+        rule(
+            (1..=1000).contains(&self.worker.max_claim),
+            "worker.max_claim",
+            "must lie in 1..=1000",
+        )?;
+        rule(
+            self.worker.concurrency <= 4096,
+            "worker.concurrency",
+            "must be at most 4096",
+        )?;
+        rule(
+            (1..=4096).contains(&self.worker.in_process_concurrency),
+            "worker.in_process_concurrency",
+            "must lie in 1..=4096",
+        )?;
+        rule(
+            self.worker.lease_seconds >= 1.0,
+            "worker.lease_seconds",
+            "must be at least 1",
+        )?;
+        seconds(self.database.timeout_seconds, "database.timeout_seconds")?;
+        seconds(self.api.header_timeout_seconds, "api.header_timeout_seconds")?;
+        seconds(self.api.body_timeout_seconds, "api.body_timeout_seconds")?;
+        seconds(self.api.max_wait_seconds, "api.max_wait_seconds")?;
+        seconds(self.api.shutdown_seconds, "api.shutdown_seconds")?;
+        seconds(self.tasks.default_ttl_seconds, "tasks.default_ttl_seconds")?;
+        seconds(self.tasks.max_ttl_seconds, "tasks.max_ttl_seconds")?;
+        seconds(self.tasks.max_timeout_seconds, "tasks.max_timeout_seconds")?;
+        seconds(self.tasks.max_delay_seconds, "tasks.max_delay_seconds")?;
+        seconds(self.worker.poll_interval_seconds, "worker.poll_interval_seconds")?;
+        seconds(self.worker.drain_seconds, "worker.drain_seconds")?;
+        seconds(self.worker.kill_grace_seconds, "worker.kill_grace_seconds")?;
+        rule(
+            self.tasks.default_ttl_seconds <= self.tasks.max_ttl_seconds,
+            "tasks.default_ttl_seconds",
+            "must not be above tasks.max_ttl_seconds",
+        )?;
+        Ok(())
+    }
+}
+
+impl TaskSettings {
+    pub fn limits(&self) -> SpecLimits {
+        SpecLimits {
+            default_ttl: Duration::from_secs_f64(self.default_ttl_seconds),
+            max_ttl: Duration::from_secs_f64(self.max_ttl_seconds),
+            max_timeout: Duration::from_secs_f64(self.max_timeout_seconds),
+            max_delay: Duration::from_secs_f64(self.max_delay_seconds),
+            input_max_bytes: self.input_max_bytes,
+        }
+    }
+}
+
+impl WorkerSettings {
+    pub fn lease(&self) -> Duration {
+        Duration::from_secs_f64(self.lease_seconds)
+    }
+}
+
+/// An empty text turns an optional setting off, because the environment cannot say "nothing" in another way.
+fn empty_is_none<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        text.parse().map(Some).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A list in a file, `a,b` in the environment.
+fn list_or_commas<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Target>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        List(Vec<String>),
+        Commas(String),
+    }
+    let texts = match Form::deserialize(deserializer)? {
+        Form::List(list) => list,
+        Form::Commas(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
+    };
+    texts
+        .into_iter()
+        .map(|text| Target::new(text).map_err(serde::de::Error::custom))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn defaults() -> Settings {
+        Settings::load_from(Path::new("there is no such folder"), None, &[]).expect("the defaults are valid")
+    }
+
+    /// The seed library's options, by name and default.
+    #[test]
+    fn the_options_of_the_seed_keep_their_defaults() {
+        let settings = defaults();
+        assert!(
+            (settings.worker.poll_interval_seconds - 5.0).abs() < f64::EPSILON,
+            "CommandPollingInterval"
+        );
+        assert!(
+            (settings.worker.lease_seconds - 10.0).abs() < f64::EPSILON,
+            "LockTimeoutBuffer"
+        );
+        assert_eq!(settings.worker.max_claim, 100, "MaxCommandPull");
+        assert_eq!(
+            settings.worker.targets,
+            [Target::new("default").expect("valid")],
+            "InstanceKey"
+        );
+        assert_eq!(settings.database.schema, "orchestratum", "TablePrefix");
+    }
+
+    #[test]
+    fn a_misspelt_key_is_an_error() {
+        let error = Settings::load_from(Path::new("none"), None, &[("worker.leese_seconds", "3")]);
+        assert!(error.is_err());
+    }
+
+    #[test]
+    fn setting_the_plain_address_alone_turns_tls_off() {
+        let load = |overrides: &[(&str, &str)]| Settings::load_from(Path::new("none"), None, overrides).expect("valid");
+        assert!(defaults().api.tls.listen.is_some());
+        assert!(load(&[("api.listen", "127.0.0.1:7000")]).api.tls.listen.is_none());
+        let both = load(&[("api.listen", "127.0.0.1:7000"), ("api.tls.listen", "127.0.0.1:7001")]);
+        assert!(both.api.tls.listen.is_some());
+    }
+
+    #[test]
+    fn targets_may_be_a_comma_list() {
+        let settings = Settings::load_from(Path::new("none"), None, &[("worker.targets", "a, b")]).expect("valid");
+        assert_eq!(
+            settings.worker.targets.iter().map(Target::as_str).collect::<Vec<_>>(),
+            ["a", "b"]
+        );
+    }
+
+    #[test]
+    fn secrets_cannot_be_printed() {
+        let settings = Settings::load_from(Path::new("none"), None, &[("auth.bootstrap_key", "a very secret key")]);
+        assert!(!format!("{settings:?}").contains("very secret"));
+        assert!(!format!("{settings:?}").contains("postgres:postgres"));
+    }
+}

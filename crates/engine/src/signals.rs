@@ -1,0 +1,76 @@
+//! Signals to the other processes, merged while one is on its way.
+
+use std::sync::Arc;
+
+use orchestratum_broker::{Broker, Signal};
+use orchestratum_core::{Target, TaskId};
+
+use crate::batcher::{Batcher, Bounds, Weight};
+
+/// A lost signal costs its reader one interval of asking the database, so there is no need to keep many.
+const WAITING_SIGNALS: usize = 10_000;
+
+#[derive(Debug)]
+pub(crate) struct Signals(Batcher<Signal, ()>);
+
+impl Signals {
+    pub(crate) fn start(broker: Arc<dyn Broker>) -> Self {
+        let bounds = Bounds {
+            lanes: 1,
+            batch: Weight {
+                rows: 1_000,
+                bytes: usize::MAX,
+            },
+            waiting: WAITING_SIGNALS,
+        };
+        Self(Batcher::start(bounds, weight, move |signals: Arc<Vec<Signal>>| {
+            let broker = Arc::clone(&broker);
+            async move {
+                for signal in merge(&signals) {
+                    if let Err(error) = broker.signal(signal).await {
+                        tracing::debug!(error = %crate::error::chain(&error), "a signal was lost");
+                    }
+                }
+                Ok(vec![(); signals.len()])
+            }
+        }))
+    }
+
+    pub(crate) fn send(&self, signal: Signal) {
+        self.0.leave(signal);
+    }
+}
+
+fn weight(signal: &Signal) -> Weight {
+    let rows = match signal {
+        Signal::Finished { tasks } | Signal::Changed { tasks } => tasks.len(),
+        Signal::Ready { targets } => targets.len(),
+    };
+    Weight { rows, bytes: 0 }
+}
+
+fn merge(signals: &[Signal]) -> Vec<Signal> {
+    let mut finished: Vec<TaskId> = Vec::new();
+    let mut changed: Vec<TaskId> = Vec::new();
+    let mut ready: Vec<Target> = Vec::new();
+    for signal in signals {
+        match signal {
+            Signal::Finished { tasks } => finished.extend(tasks),
+            Signal::Changed { tasks } => changed.extend(tasks),
+            Signal::Ready { targets } => ready.extend(targets.iter().cloned()),
+        }
+    }
+    let mut merged = Vec::new();
+    if !finished.is_empty() {
+        merged.push(Signal::Finished { tasks: finished });
+    }
+    if !changed.is_empty() {
+        merged.push(Signal::Changed { tasks: changed });
+    }
+    if !ready.is_empty() {
+        ready.sort_unstable();
+        ready.dedup();
+        merged.push(Signal::Ready { targets: ready });
+    }
+    merged
+}

@@ -1,0 +1,119 @@
+//! Creating tasks: one, or up to a thousand that stand or fall together.
+
+use orchestratum_broker::Hint;
+use orchestratum_core::TaskId;
+use orchestratum_core::task::{TaskDraft, Violations};
+use orchestratum_store::{Announce, CreateOutcome, CreateRequest, IdempotencyKey, NewTask, Task};
+
+use crate::{Engine, Error, identity};
+
+/// A request to create tasks.
+#[derive(Debug, Clone)]
+pub struct CreateTasks {
+    pub drafts: Vec<TaskDraft>,
+    /// An id the caller chose, with the SHA-256 of its request; only where a single task is created.
+    pub chosen_id: Option<(TaskId, [u8; 32])>,
+    pub idempotency: Option<IdempotencyKey>,
+    /// Whether the pointers of violations begin with the index of the task, as in a batch.
+    pub indexed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum CreatedTasks {
+    Created(Vec<Task>),
+    /// The idempotency key was used before, with the same body.
+    Replayed(Vec<Task>),
+    /// The task with the chosen id was created before, from the same body.
+    Existing(Box<Task>),
+}
+
+impl Engine {
+    /// Stores the tasks durably and announces those that are due.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every broken rule, [`Error::IdempotencyKeyReused`], [`Error::Gone`],
+    /// [`Error::IdTaken`], or a failure of the database. Nothing is stored then.
+    pub async fn create(&self, request: CreateTasks) -> Result<CreatedTasks, Error> {
+        let now = self.parts.clock.now();
+        let limits = self.parts.settings.tasks.limits();
+        let mut violations = Violations::default();
+        let mut tasks = Vec::with_capacity(request.drafts.len());
+        let (chosen_id, request_hash) = request.chosen_id.unzip();
+        for (index, draft) in request.drafts.into_iter().enumerate() {
+            let prefix = if request.indexed {
+                format!("/tasks/{index}")
+            } else {
+                String::new()
+            };
+            let id = chosen_id.unwrap_or_else(identity::new_task_id);
+            match draft.check(&prefix, id, &limits, now) {
+                Ok((spec, life)) => {
+                    tasks.push(NewTask {
+                        spec,
+                        life,
+                        announce: Announce::ByFeeder,
+                        request_hash,
+                    });
+                }
+                Err(broken) => violations.0.extend(broken.0),
+            }
+        }
+        violations.into_result().map_err(Error::Invalid)?;
+
+        // Only now: a request that breaks rules must not use up the windows.
+        for task in &mut tasks {
+            if task.life.scheduled_at <= now {
+                task.announce = self.parts.announcer.reserve(&task.spec.target);
+            }
+        }
+        let stored = CreateRequest {
+            tasks,
+            idempotency: request.idempotency,
+        };
+        let created: Vec<Task> = stored.tasks.iter().map(as_created).collect();
+        let hints: Vec<Hint> = stored
+            .tasks
+            .iter()
+            .filter(|task| task.announce == Announce::ByCaller)
+            .map(hint)
+            .collect();
+        match self.parts.creations.submit(stored).await? {
+            CreateOutcome::Created => {
+                self.parts.announcer.announce(hints);
+                metrics::counter!("orchestratum_tasks_created_total").increment(created.len() as u64);
+                Ok(CreatedTasks::Created(created))
+            }
+            CreateOutcome::Replayed { ids } => self.replayed(&ids).await.map(CreatedTasks::Replayed),
+            CreateOutcome::KeyReused => Err(Error::IdempotencyKeyReused),
+            CreateOutcome::Exists { id } => Ok(CreatedTasks::Existing(Box::new(self.task(id).await?))),
+            CreateOutcome::IdTaken { id } => Err(Error::IdTaken { task: id }),
+        }
+    }
+
+    async fn replayed(&self, ids: &[TaskId]) -> Result<Vec<Task>, Error> {
+        let tasks = self.parts.store.tasks(ids).await?;
+        match ids.iter().find(|id| !tasks.iter().any(|task| task.spec.id == **id)) {
+            Some(missing) => Err(Error::Gone { task: *missing }),
+            None => Ok(tasks),
+        }
+    }
+}
+
+/// The task as it was stored, without reading it back.
+fn as_created(task: &NewTask) -> Task {
+    Task {
+        spec: task.spec.clone(),
+        life: task.life.clone(),
+        output: None,
+        worker: None,
+        started_at: None,
+    }
+}
+
+fn hint(task: &NewTask) -> Hint {
+    Hint {
+        task: task.spec.id,
+        target: task.spec.target.clone(),
+        name: task.spec.name.clone(),
+    }
+}

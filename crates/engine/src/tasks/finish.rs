@@ -1,0 +1,69 @@
+//! Finishing: a worker says how an attempt ended.
+
+use orchestratum_core::TaskId;
+use orchestratum_core::task::{Ending, Refusal, Report, TaskEvent, TaskStatus};
+use orchestratum_store::{Change, ChangeOutcome, Evidence};
+
+use crate::{Engine, Error, identity};
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum FinishOutcome {
+    /// The report decided the attempt; this is where the task stands now.
+    Recorded { status: TaskStatus },
+    /// The same report was recorded before.
+    AlreadyRecorded,
+    /// Another attempt, or the sweeper, has taken over: the report left no trace.
+    Refused { refusal: Refusal },
+    /// The task was deleted.
+    NotFound,
+}
+
+impl Engine {
+    /// Records the end of an attempt, with what it leaves behind.
+    pub async fn finish(
+        &self,
+        task: TaskId,
+        attempt: u32,
+        ending: Ending,
+        evidence: Evidence,
+    ) -> Result<FinishOutcome, Error> {
+        let (ending, evidence) = self.storable(ending, evidence);
+        let outcome_word = ending.outcome().as_str();
+        let report = Report {
+            attempt,
+            ending,
+            chance: identity::chance(),
+        };
+        let change = Change {
+            evidence,
+            ..Change::new(task, TaskEvent::Reported(report))
+        };
+        Ok(match self.change(change).await? {
+            ChangeOutcome::Done(changed) => {
+                metrics::counter!("orchestratum_attempts_total", "outcome" => outcome_word).increment(1);
+                FinishOutcome::Recorded {
+                    status: changed.life.status(),
+                }
+            }
+            ChangeOutcome::AlreadyReported => FinishOutcome::AlreadyRecorded,
+            ChangeOutcome::Refused { refusal, .. } => {
+                metrics::counter!("orchestratum_reports_refused_total").increment(1);
+                FinishOutcome::Refused { refusal }
+            }
+            ChangeOutcome::NotFound | ChangeOutcome::VersionMismatch { .. } => FinishOutcome::NotFound,
+        })
+    }
+
+    /// An output that is too large ends the attempt as failed, for good: it would be as large the next time.
+    fn storable(&self, ending: Ending, mut evidence: Evidence) -> (Ending, Evidence) {
+        let most = self.parts.settings.tasks.output_max_bytes;
+        match (&ending, &evidence.output) {
+            (Ending::Success, Some(output)) if output.len() > most => {
+                let message = format!("the output has {} bytes; at most {most} can be stored", output.len());
+                evidence.output = None;
+                (Ending::OutputNotStorable { message }, evidence)
+            }
+            _ => (ending, evidence),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The use cases on tasks, one file each.
+
+mod cancel;
+mod claim;
+mod create;
+mod delete;
+mod finish;
+mod list;
+mod patch;
+mod read;
+mod retry;
+mod stats;
+mod why;
+
+pub use create::{CreateTasks, CreatedTasks};
+pub use finish::FinishOutcome;
+pub use retry::RetryTask;
+pub use stats::Stats;
+pub use why::Why;

@@ -1,0 +1,54 @@
+//! Reading one task, and waiting for its end.
+
+use std::time::Duration;
+
+use orchestratum_core::TaskId;
+use orchestratum_store::{Attempt, LogStream, StoredLogChunk, Task};
+
+use crate::{Engine, Error};
+
+impl Engine {
+    /// # Errors
+    /// [`Error::TaskNotFound`].
+    pub async fn task(&self, task: TaskId) -> Result<Task, Error> {
+        self.parts.store.task(task).await?.ok_or(Error::TaskNotFound(task))
+    }
+
+    /// The task when it is over, or as it is after `patience`.
+    pub async fn wait(&self, task: TaskId, patience: Duration) -> Result<Task, Error> {
+        // Armed before the first look, so that an end between the look and the wait is not missed.
+        let mut waiting = self.parts.waiters.wait_for(task);
+        let found = self.task(task).await?;
+        if found.life.status().is_terminal() {
+            return Ok(found);
+        }
+        let _ = tokio::time::timeout(patience, waiting.until_ended()).await;
+        self.task(task).await
+    }
+
+    /// Every ended attempt, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::TaskNotFound`].
+    pub async fn attempts(&self, task: TaskId) -> Result<(Task, Vec<Attempt>), Error> {
+        let found = self.task(task).await?;
+        Ok((found, self.parts.store.attempts(task).await?))
+    }
+
+    /// What the attempts wrote.
+    ///
+    /// # Errors
+    /// [`Error::TaskNotFound`].
+    pub async fn logs(
+        &self,
+        task: TaskId,
+        attempt: Option<u32>,
+        stream: Option<LogStream>,
+    ) -> Result<Vec<StoredLogChunk>, Error> {
+        let chunks = self.parts.store.logs(task, attempt, stream).await?;
+        if chunks.is_empty() {
+            self.task(task).await?;
+        }
+        Ok(chunks)
+    }
+}

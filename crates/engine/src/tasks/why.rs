@@ -1,0 +1,110 @@
+//! Why a task is not running: the question every user of a queue asks first.
+
+use orchestratum_core::task::{TaskState, TaskStatus};
+use orchestratum_core::{Target, TaskId, TaskName, Timestamp, WorkerId};
+use orchestratum_store::WorkerState;
+
+use crate::{Engine, Error};
+
+/// How many workers are looked at.
+const WORKERS_LOOKED_AT: usize = 1_000;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    Running {
+        worker: WorkerId,
+        since: Timestamp,
+    },
+    Over {
+        status: TaskStatus,
+    },
+    /// The scheduled time lies ahead.
+    DueLater {
+        due_at: Timestamp,
+    },
+    /// An attempt failed; the back-off goes on.
+    RetryLater {
+        due_at: Timestamp,
+        failed_attempts: u32,
+    },
+    /// A person paused the target.
+    Paused {
+        target: Target,
+    },
+    /// No live worker serves the target.
+    NoWorker {
+        target: Target,
+    },
+    /// Live workers serve the target, but none offers the name.
+    NameNotOffered {
+        target: Target,
+        name: TaskName,
+    },
+    /// Workers serve it and are busy, or are about to take it.
+    WaitingForWorker {
+        target: Target,
+        workers: usize,
+        ahead: u64,
+    },
+}
+
+impl Engine {
+    /// # Errors
+    /// [`Error::TaskNotFound`].
+    pub async fn why(&self, task: TaskId) -> Result<Why, Error> {
+        let found = self.task(task).await?;
+        let status = found.life.status();
+        let due_at = match found.life.state {
+            TaskState::InProgress { worker, started_at, .. } => {
+                return Ok(Why::Running {
+                    worker,
+                    since: started_at,
+                });
+            }
+            TaskState::Completed { .. }
+            | TaskState::Failed { .. }
+            | TaskState::Expired { .. }
+            | TaskState::Cancelled { .. } => return Ok(Why::Over { status }),
+            TaskState::Pending { due_at } => due_at,
+        };
+        let (target, name) = (found.spec.target, found.spec.name);
+        if due_at > self.parts.clock.now() {
+            return Ok(if due_at > found.life.scheduled_at {
+                Why::RetryLater {
+                    due_at,
+                    failed_attempts: found.life.attempt,
+                }
+            } else {
+                Why::DueLater { due_at }
+            });
+        }
+        if self.parts.store.is_paused(&target).await? {
+            return Ok(Why::Paused { target });
+        }
+        let workers = self.parts.store.workers(WORKERS_LOOKED_AT).await?;
+        let serving: Vec<_> = workers
+            .iter()
+            .filter(|worker| worker.state == WorkerState::Live && worker.registration.targets.contains(&target))
+            .collect();
+        if serving.is_empty() {
+            return Ok(Why::NoWorker { target });
+        }
+        let offering = serving
+            .iter()
+            .filter(|worker| worker.registration.names.contains(&name))
+            .count();
+        if offering == 0 {
+            return Ok(Why::NameNotOffered { target, name });
+        }
+        let queues = self.parts.store.queues().await?;
+        let ready = queues
+            .iter()
+            .find(|queue| queue.target == target)
+            .map_or(0, |queue| queue.ready);
+        Ok(Why::WaitingForWorker {
+            target,
+            workers: offering,
+            ahead: ready.saturating_sub(1),
+        })
+    }
+}
