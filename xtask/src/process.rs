@@ -1,0 +1,67 @@
+//! Running other programs, with errors that name the command.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// Runs to the end, its output on ours; an exit code other than 0 is an error.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start `{}`", describe(command)))?;
+    if !status.success() {
+        bail!("`{}` ended with {status}", describe(command));
+    }
+    Ok(())
+}
+
+/// Runs to the end and returns what it printed; what it complained about is part of the error.
+pub(crate) fn read(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start `{}`", describe(command)))?;
+    if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        bail!(
+            "`{}` ended with {}: {}",
+            describe(command),
+            output.status,
+            complaint.trim()
+        );
+    }
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("`{}` printed something that is no text", describe(command)))
+}
+
+/// Whether the command can be started and ends with 0; says nothing.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Whether the process lives and names the folder in its command or environment: a pid alone may belong to another by now.
+pub(crate) fn is_of_folder(pid: u32, folder: &Path) -> bool {
+    // With the slash, so that a folder whose name only begins like this one is not taken for it.
+    let folder = format!("{}/", folder.display());
+    ["cmdline", "environ"].iter().any(|file| {
+        fs::read(format!("/proc/{pid}/{file}")).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(&folder))
+    })
+}
+
+/// By the shell's own `kill`, since a slim machine has no other. A negative pid stands for its process group.
+pub(crate) fn signal(name: &str, pid: &str) -> Result<()> {
+    read(Command::new("sh").args(["-c", r#"kill -s "$1" -- "$2""#, "kill", name, pid])).map(drop)
+}
+
+/// The command as one would type it.
+pub(crate) fn describe(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,91 @@
+//! `cargo xtask test`: everything that must hold before a change lands, in one command.
+//!
+//! Every step runs, also after one that failed, so that one run tells everything. What to run is in `steps`.
+
+mod counts;
+mod prerequisites;
+mod steps;
+
+use anyhow::{Result, bail};
+
+use self::counts::Counts;
+use crate::services;
+use crate::stopwatch::Stopwatch;
+use crate::workspace::Workspace;
+
+/// What a step finds when it begins.
+#[derive(Debug)]
+struct Session {
+    workspace: Workspace,
+    addresses: services::Addresses,
+}
+
+/// How one step ended.
+#[derive(Debug)]
+struct Outcome {
+    name: &'static str,
+    took: Stopwatch,
+    result: Result<Counts>,
+}
+
+pub(crate) fn run() -> Result<()> {
+    let total = Stopwatch::start();
+    let workspace = Workspace::locate()?;
+    prerequisites::check(&workspace)?;
+    println!("==> servers");
+    let servers = services::provide()?;
+    println!("    ready after {total}");
+
+    let session = Session {
+        workspace,
+        addresses: servers.addresses().clone(),
+    };
+    let outcomes: Vec<Outcome> = steps::ALL
+        .iter()
+        .enumerate()
+        .map(|(index, step)| perform(&session, index, step))
+        .collect();
+    drop(servers);
+    summarize(&outcomes, &total)
+}
+
+fn perform(session: &Session, index: usize, step: &steps::Step) -> Outcome {
+    println!("==> [{}/{}] {}", index + 1, steps::ALL.len(), step.name);
+    let stopwatch = Stopwatch::start();
+    let result = (step.run)(session);
+    match &result {
+        Ok(_) => println!("    done in {stopwatch}"),
+        Err(error) => println!("    FAILED after {stopwatch}: {error:#}"),
+    }
+    Outcome {
+        name: step.name,
+        took: stopwatch,
+        result,
+    }
+}
+
+fn summarize(outcomes: &[Outcome], total: &Stopwatch) -> Result<()> {
+    println!("==> summary");
+    let mut sum = Counts::default();
+    let mut failed_steps = 0;
+    for Outcome { name, took, result } in outcomes {
+        let verdict = match result {
+            Ok(counts) => {
+                sum.add(*counts);
+                "ok"
+            }
+            Err(error) => {
+                failed_steps += 1;
+                sum.add(counts::of_failure(error));
+                "FAILED"
+            }
+        };
+        println!("    {verdict:<6} {name} ({took})");
+    }
+    println!("    all of it took {total}");
+    println!("{} passed, {} failed", sum.passed, sum.failed);
+    if failed_steps > 0 {
+        bail!("{failed_steps} of {} steps failed", outcomes.len());
+    }
+    Ok(())
+}

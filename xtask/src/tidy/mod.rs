@@ -1,0 +1,119 @@
+//! What no compiler checks: small rules over the whole tree, each a function with a name that says what holds.
+//!
+//! A review remark made twice becomes a rule here or a lint.
+
+mod architecture;
+mod dependencies;
+mod documents;
+mod expression;
+mod markdown;
+mod policy;
+mod sources;
+mod tree;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use self::tree::Tree;
+use crate::metadata::{self, Metadata};
+use crate::workspace::Workspace;
+
+/// What the checks look at, read once.
+#[derive(Debug)]
+struct Project {
+    tree: Tree,
+    metadata: Metadata,
+    linked_into_core: BTreeSet<String>,
+}
+
+impl Project {
+    fn read(workspace: &Workspace) -> Result<Self> {
+        Ok(Self {
+            tree: Tree::read(workspace.root())?,
+            metadata: Metadata::read(workspace)?,
+            linked_into_core: metadata::linked_alone(workspace, architecture::CORE)?,
+        })
+    }
+
+    fn text(&self, path: &str) -> Result<&str> {
+        match self.tree.text(Path::new(path)) {
+            Some(text) => Ok(text),
+            None => bail!("{path} is missing"),
+        }
+    }
+}
+
+/// A rule answers what is against it, each finding one line; an error means that what it needs to look at is not there.
+type Rule = fn(&Project) -> Result<Vec<String>>;
+
+const RULES: &[(&str, Rule)] = &[
+    ("the_core_has_no_io", |project| {
+        Ok(architecture::the_core_has_no_io(project))
+    }),
+    ("only_their_owners_use_databases_brokers_and_servers", |project| {
+        Ok(architecture::only_their_owners_use_databases_brokers_and_servers(
+            project,
+        ))
+    }),
+    (
+        "crates_depend_as_the_architecture_says",
+        architecture::crates_depend_as_the_architecture_says,
+    ),
+    ("every_licence_is_allowed", dependencies::every_licence_is_allowed),
+    ("every_dependency_comes_from_the_one_registry", |project| {
+        Ok(dependencies::every_dependency_comes_from_the_one_registry(project))
+    }),
+    ("no_banned_crate_is_used", dependencies::no_banned_crate_is_used),
+    (
+        "both_readmes_have_the_same_headings",
+        documents::both_readmes_have_the_same_headings,
+    ),
+    (
+        "both_readmes_have_the_same_code_blocks",
+        documents::both_readmes_have_the_same_code_blocks,
+    ),
+    ("the_readmes_link_each_other", documents::the_readmes_link_each_other),
+    ("links_between_documents_lead_somewhere", |project| {
+        Ok(documents::links_between_documents_lead_somewhere(project))
+    }),
+    (
+        "the_changelog_has_an_unreleased_section",
+        documents::the_changelog_has_an_unreleased_section,
+    ),
+    ("both_dialects_have_the_same_migrations", |project| {
+        Ok(sources::both_dialects_have_the_same_migrations(project))
+    }),
+    ("no_source_file_is_too_long", |project| {
+        Ok(sources::no_source_file_is_too_long(project))
+    }),
+    ("nothing_is_left_unfinished", |project| {
+        Ok(sources::nothing_is_left_unfinished(project))
+    }),
+    ("nothing_names_the_machine_it_was_written_on", |project| {
+        Ok(sources::nothing_names_the_machine_it_was_written_on(project))
+    }),
+];
+
+/// `cargo xtask tidy`
+pub(crate) fn run() -> Result<()> {
+    check(&Workspace::locate()?)
+}
+
+pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    let project = Project::read(workspace)?;
+    let mut broken = 0;
+    for (name, rule) in RULES {
+        let findings = rule(&project).unwrap_or_else(|error| vec![format!("{error:#}")]);
+        println!("tidy {name} ... {}", if findings.is_empty() { "ok" } else { "FAILED" });
+        for finding in &findings {
+            println!("     {finding}");
+        }
+        broken += usize::from(!findings.is_empty());
+    }
+    if broken > 0 {
+        bail!("{broken} of {} tidy checks failed", RULES.len());
+    }
+    Ok(())
+}
