@@ -5,10 +5,16 @@ pub enum Error {
     /// There is no connection at the moment; the supervisor is bringing it back.
     #[error("the broker is not connected")]
     Disconnected,
+    /// The broker is short of memory or disk and takes no messages until it has recovered.
+    #[error("the broker has blocked its publishers")]
+    Blocked,
     #[error("the broker did not answer within {seconds} s")]
     Timeout { seconds: u64 },
     #[error("the broker refused the operation")]
     Refused(#[source] lapin::Error),
+    /// The broker ended a consumption by itself, as it does when the queue is deleted.
+    #[error("the broker cancelled the consumption of {queue}")]
+    Cancelled { queue: String },
     #[error("the broker URL is not usable: {0}")]
     Url(String),
     #[error("the database that stands in for a broker failed")]

@@ -8,15 +8,20 @@
 //! Nothing here is the truth: the `dispatches` rows are. Losing every message costs a bounded delay, a message too many
 //! costs one empty claim. So a broker may refuse, lose, repeat and reorder as it likes. Start at [`Broker`].
 
+mod backoff;
 mod broker;
 mod connect;
+mod consumer;
 mod database;
 mod error;
+mod health;
 mod message;
 mod rabbitmq;
+mod switchboard;
 
-pub use broker::{Broker, Consumer, Delivery, PublishReport};
+pub use broker::{Broker, PublishReport};
 pub use connect::{Options, connect};
+pub use consumer::{Consumer, Delivery};
 pub use database::DatabaseBroker;
 pub use error::Error;
 pub use message::{Hint, Signal};

@@ -23,3 +23,42 @@ pub enum Signal {
     /// Targets have new ready tasks (only without a broker; otherwise the messages say it).
     Ready { targets: Vec<Target> },
 }
+
+impl Signal {
+    /// The same said in several signals of at most `limit` ids each, so that each fits a transport.
+    pub(crate) fn split(self, limit: usize) -> Vec<Self> {
+        fn chunks<T: Clone>(items: &[T], limit: usize, signal: impl Fn(Vec<T>) -> Signal) -> Vec<Signal> {
+            items.chunks(limit).map(|chunk| signal(chunk.to_vec())).collect()
+        }
+        match self {
+            Self::Finished { tasks } => chunks(&tasks, limit, |tasks| Self::Finished { tasks }),
+            Self::Changed { tasks } => chunks(&tasks, limit, |tasks| Self::Changed { tasks }),
+            Self::Ready { targets } => chunks(&targets, limit, |targets| Self::Ready { targets }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_signal_is_said_in_several_short_ones() {
+        let tasks: Vec<TaskId> = (0..2_500_u128).map(|n| TaskId(uuid::Uuid::from_u128(n))).collect();
+        let parts = Signal::Finished { tasks: tasks.clone() }.split(1_000);
+        let mut said = Vec::new();
+        for part in parts {
+            let Signal::Finished { tasks } = part else {
+                panic!("{part:?}");
+            };
+            assert!(tasks.len() <= 1_000);
+            said.extend(tasks);
+        }
+        assert_eq!(said, tasks);
+    }
+
+    #[test]
+    fn an_empty_signal_is_not_said() {
+        assert_eq!(Signal::Changed { tasks: Vec::new() }.split(1_000), Vec::new());
+    }
+}

@@ -1,9 +1,180 @@
 //! RabbitMQ through lapin.
+//!
+//! ```text
+//!   publish ──┐                                       ┌── consume   one task a consumer, one channel each
+//!   signal  ──┴─► supervisor "publishing" ─► link     ├── signals   one task, a queue that lives with the process
+//!                                                     ├── depth     one channel
+//!                 supervisor "consuming"  ─► link ◄───┘
+//! ```
+//!
+//! Two connections, because RabbitMQ stops reading from connections that publish while it is short of memory or disk:
+//! acknowledgements and depths must get through all the same. A [`supervisor::Supervisor`] keeps one
+//! [`link::Link`] (a connection with its channels) alive; whoever finds that a link does not answer gives it up, and
+//! everything on it is rebuilt on the next one. Nothing of an old link is ever used again, and lapin's own recovery
+//! stays off: it keeps promises of the old connection pending, which is what a deadline is for.
+
+mod body;
+mod consume;
+mod depth;
+mod ledger;
+mod link;
+mod publish;
+mod signals;
+mod supervisor;
+mod topology;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lapin::uri::AMQPUri;
+use orchestratum_core::Target;
+use tokio::sync::broadcast;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::consumer::Mailbox;
+use crate::health::Health;
+use crate::switchboard::Switchboard;
+use crate::{Broker, Consumer, Error, Hint, Options, PublishReport, Signal};
+
+/// A connection silent for twice this long is dead.
+const HEARTBEAT_SECONDS: u16 = 10;
+/// The longest a close waits for what is under way: a publication's own deadline and some.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(8);
 
 /// The broker on RabbitMQ.
 #[derive(Debug)]
-pub struct RabbitBroker;
+pub struct RabbitBroker {
+    topology: topology::Topology,
+    prefetch: u16,
+    publisher: publish::Publisher,
+    announcer: signals::Announcer,
+    gauge: depth::Gauge,
+    consuming: Arc<supervisor::Supervisor>,
+    switchboard: Arc<Switchboard>,
+    health: Arc<Health>,
+    consumers: AtomicU64,
+    /// Consumers and publications end on `closing`, connections on `disconnecting`, so that the former can still speak.
+    closing: CancellationToken,
+    disconnecting: CancellationToken,
+    users: TaskTracker,
+    connections: TaskTracker,
+    /// Ends the background tasks of a broker that is dropped without [`close`](Broker::close).
+    _end: [DropGuard; 2],
+}
 
-/// What is needed to acknowledge a delivery.
-#[derive(Debug)]
-pub(crate) struct Ticket;
+impl RabbitBroker {
+    /// Must be called within a runtime. Returns at once; the connections are made in the background.
+    ///
+    /// # Errors
+    /// [`Error::Url`] if the URL is not an AMQP URL.
+    pub fn start(url: &str, options: &Options) -> Result<Self, Error> {
+        // The parser's message may quote the URL, which may hold a password.
+        let mut uri: AMQPUri = url.parse().map_err(|_message: String| {
+            Error::Url("it is not of the form amqp://user:password@host:port/vhost".to_owned())
+        })?;
+        uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
+
+        let topology = topology::Topology::new(&options.prefix);
+        let (closing, disconnecting) = (CancellationToken::new(), CancellationToken::new());
+        let (users, connections) = (TaskTracker::new(), TaskTracker::new());
+        let health = Arc::new(Health::default());
+        let switchboard = Arc::new(Switchboard::new());
+        let supervise = |role| {
+            let (supervisor, run) =
+                supervisor::Supervisor::new(role, uri.clone(), Arc::clone(&health), disconnecting.clone());
+            connections.spawn(run);
+            supervisor
+        };
+        let publishing = supervise("publishing");
+        let consuming = supervise("consuming");
+        users.spawn(signals::listen(
+            topology.clone(),
+            Arc::clone(&consuming),
+            Arc::clone(&switchboard),
+            Arc::clone(&health),
+            closing.clone(),
+        ));
+        Ok(Self {
+            publisher: publish::Publisher::new(topology.clone(), Arc::clone(&publishing)),
+            announcer: signals::Announcer::new(topology.clone(), publishing),
+            gauge: depth::Gauge::new(topology.clone(), Arc::clone(&consuming)),
+            topology,
+            prefetch: options.prefetch,
+            consuming,
+            switchboard,
+            health,
+            consumers: AtomicU64::new(0),
+            _end: [closing.clone().drop_guard(), disconnecting.clone().drop_guard()],
+            closing,
+            disconnecting,
+            users,
+            connections,
+        })
+    }
+}
+
+#[async_trait]
+impl Broker for RabbitBroker {
+    async fn publish(&self, hints: &[Hint]) -> Result<PublishReport, Error> {
+        self.publisher.publish(hints).await
+    }
+
+    async fn depth(&self, target: &Target) -> Result<Option<u64>, Error> {
+        self.gauge.depth(target).await
+    }
+
+    fn has_queues(&self) -> bool {
+        true
+    }
+
+    async fn consume(&self, targets: &[Target]) -> Result<Consumer, Error> {
+        let mailbox = Mailbox::new(CancellationToken::new());
+        let (consumer, has_room) = Consumer::new(Arc::clone(&mailbox));
+        let number = self.consumers.fetch_add(1, Ordering::Relaxed);
+        let consumption = consume::Consumption::new(
+            format!("consumer {number}"),
+            self.topology.clone(),
+            targets.to_vec(),
+            self.prefetch,
+            mailbox,
+            has_room,
+        );
+        self.users.spawn(consumption.run(
+            Arc::clone(&self.consuming),
+            Arc::clone(&self.health),
+            self.closing.clone(),
+        ));
+        Ok(consumer)
+    }
+
+    async fn signal(&self, signal: Signal) -> Result<(), Error> {
+        self.switchboard.tell(signal.clone());
+        self.announcer.announce(&self.switchboard, signal).await
+    }
+
+    fn signals(&self) -> broadcast::Receiver<Signal> {
+        self.switchboard.subscribe()
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.health.check()
+    }
+
+    async fn close(&self) {
+        self.closing.cancel();
+        self.users.close();
+        // What does not end within the deadline is cut off with its connection: nothing of it is lost for good.
+        let _ = timeout(CLOSE_DEADLINE, async {
+            self.publisher.finish().await;
+            self.users.wait().await;
+        })
+        .await;
+        self.disconnecting.cancel();
+        self.connections.close();
+        let _ = timeout(CLOSE_DEADLINE, self.connections.wait()).await;
+    }
+}

@@ -1,0 +1,216 @@
+//! One connection, and the certainty that it ends.
+//!
+//! lapin runs each connection on a thread that ends only when its socket does: a peer that no longer answers, or a
+//! connection the broker has blocked, would keep it for ever. So we open the socket ourselves and keep a second handle
+//! to it; shutting that down ends the thread whatever state the protocol is in.
+
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use lapin::tcp::{AsyncTcpStream, OwnedTLSConfig};
+use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::{Channel, Connection, ConnectionProperties, Event};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// For everything the broker answers: opening, declaring, consuming, confirming.
+pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// Politeness towards a broker we are leaving anyway.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+/// lapin announces most ends of a connection; this finds the others.
+const CHECK_PERIOD: Duration = Duration::from_secs(1);
+
+/// A connection and everything on it. Once [ended](Self::ended) it never works again.
+pub(super) struct Link {
+    connection: Connection,
+    socket: Socket,
+    ended: CancellationToken,
+    reason: Mutex<Option<String>>,
+    blocked: watch::Sender<bool>,
+    /// Channels that wait for the next publication.
+    pub(super) spare_channels: Mutex<Vec<Channel>>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link")
+            .field("ended", &self.ended.is_cancelled())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The second handle to a connection's socket. Its end is the connection's end.
+#[derive(Debug, Default)]
+struct Socket(Arc<Mutex<Option<TcpStream>>>);
+
+impl Socket {
+    fn shut(&self) {
+        if let Some(socket) = self.0.lock().take() {
+            // Fails only when the peer was faster.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}
+
+impl Link {
+    /// Connects, within a deadline, and leaves nothing behind if that fails.
+    pub(super) async fn open(uri: &AMQPUri, role: &str) -> Result<Arc<Self>, Error> {
+        let socket = Socket::default();
+        let connect = open_socket(uri.clone(), Arc::clone(&socket.0), role);
+        let connection = timeout(CONNECT_DEADLINE, connect)
+            .await
+            .map_err(|_elapsed| Error::Timeout {
+                seconds: CONNECT_DEADLINE.as_secs(),
+            })?
+            .map_err(Error::Refused)?;
+        Ok(Arc::new(Self {
+            connection,
+            socket,
+            ended: CancellationToken::new(),
+            reason: Mutex::default(),
+            blocked: watch::Sender::new(false),
+            spare_channels: Mutex::default(),
+        }))
+    }
+
+    /// Follows the connection until it ends, and says why.
+    pub(super) async fn watch(&self) -> String {
+        let mut events = Box::pin(self.connection.events_listener());
+        let mut check = tokio::time::interval(CHECK_PERIOD);
+        while !self.ended.is_cancelled() {
+            tokio::select! {
+                () = self.ended.cancelled() => {}
+                event = events.next() => match event {
+                    Some(Event::ConnectionBlocked(reason)) => {
+                        tracing::warn!(reason, "the broker has blocked its publishers");
+                        self.blocked.send_replace(true);
+                    }
+                    Some(Event::ConnectionUnblocked) => {
+                        tracing::info!("the broker takes messages again");
+                        self.blocked.send_replace(false);
+                    }
+                    Some(Event::Error(error)) => self.give_up(&error.to_string()),
+                    Some(_) => {}
+                    None => self.give_up("the connection has ended"),
+                },
+                _ = check.tick() => if !self.connection.status().connected() {
+                    self.give_up("the connection has ended");
+                },
+            }
+        }
+        self.reason.lock().clone().unwrap_or_default()
+    }
+
+    /// It does not work any more: ends it, so that the supervisor makes another.
+    pub(super) fn give_up(&self, reason: &str) {
+        self.reason.lock().get_or_insert_with(|| reason.to_owned());
+        self.ended.cancel();
+        self.spare_channels.lock().clear();
+        self.socket.shut();
+    }
+
+    /// Ends it politely.
+    pub(super) async fn close(&self) {
+        // Whether the broker answers makes no difference.
+        let _ = timeout(CLOSE_DEADLINE, self.connection.close(200, "OK".into())).await;
+        self.give_up("closed");
+    }
+
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        *self.blocked.borrow()
+    }
+
+    /// Returns when the broker takes no more messages, or the connection has ended.
+    pub(super) async fn unusable(&self) {
+        let mut blocked = self.blocked.subscribe();
+        tokio::select! {
+            _ = blocked.wait_for(|blocked| *blocked) => {}
+            () = self.ended.cancelled() => {}
+        }
+    }
+
+    pub(super) async fn channel(&self) -> Result<Channel, Error> {
+        self.within(self.connection.create_channel()).await
+    }
+
+    /// Waits for the broker's answer. A broker that does not answer in time has a broken connection: it is given up,
+    /// unless the broker has said why it is silent.
+    pub(super) async fn within<T>(&self, operation: impl Future<Output = lapin::Result<T>>) -> Result<T, Error> {
+        tokio::select! {
+            answer = timeout(ANSWER_DEADLINE, operation) => match answer {
+                Ok(answer) => answer.map_err(Error::Refused),
+                Err(_elapsed) => {
+                    if !self.is_blocked() {
+                        self.give_up("the broker did not answer in time");
+                    }
+                    Err(Error::Timeout { seconds: ANSWER_DEADLINE.as_secs() })
+                }
+            },
+            () = self.ended() => Err(Error::Disconnected),
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // Before the connection's own drop, which would only ask its thread to say goodbye.
+        self.socket.shut();
+    }
+}
+
+async fn open_socket(
+    uri: AMQPUri,
+    second_handle: Arc<Mutex<Option<TcpStream>>>,
+    role: &str,
+) -> lapin::Result<Connection> {
+    let properties = ConnectionProperties::default().with_connection_name(format!("orchestratum {role}").into());
+    let runtime = lapin::runtime::default_runtime()?;
+    Connection::connector(
+        uri,
+        runtime,
+        async move |uri: AMQPUri, runtime| {
+            let host = uri.authority.host.as_str();
+            // Runs on the connection's own thread, which must not outlive the caller's patience.
+            let connected = timeout(CONNECT_DEADLINE, async {
+                let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, uri.authority.port)).await?.collect();
+                let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
+                if let AsyncTcpStream::Plain(stream) = &stream {
+                    let handle = stream.get_ref().as_fd().try_clone_to_owned()?;
+                    *second_handle.lock() = Some(TcpStream::from(handle));
+                }
+                match uri.scheme {
+                    AMQPScheme::AMQP => Ok(stream),
+                    AMQPScheme::AMQPS => stream.into_tls(host, OwnedTLSConfig::default().as_ref()).await,
+                }
+            });
+            let stream = connected
+                .await
+                .map_err(|_elapsed| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+            Ok(stream)
+        },
+        properties,
+    )
+    .await
+}
