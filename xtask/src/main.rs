@@ -4,6 +4,7 @@ mod bench;
 mod docker;
 mod guard;
 mod http;
+mod identity;
 mod metadata;
 mod packages;
 mod process;

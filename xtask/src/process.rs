@@ -1,7 +1,5 @@
 //! Running other programs, with errors that name the command.
 
-use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -44,15 +42,6 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success())
-}
-
-/// Whether the process lives and names the folder in its command or environment: a pid alone may belong to another by now.
-pub(crate) fn is_of_folder(pid: u32, folder: &Path) -> bool {
-    // With the slash, so that a folder whose name only begins like this one is not taken for it.
-    let folder = format!("{}/", folder.display());
-    ["cmdline", "environ"].iter().any(|file| {
-        fs::read(format!("/proc/{pid}/{file}")).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(&folder))
-    })
 }
 
 /// By the shell's own `kill`, since a slim machine has no other. A negative pid stands for its process group.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::engine::Client;
+use crate::identity::Identity;
 use crate::packages::{Installer, are_we_root};
 use crate::process;
 use crate::stopwatch::wait_until;
@@ -64,13 +65,14 @@ pub(super) fn start(directory: &Path) -> Result<Client> {
         .arg("--exec-root")
         .arg(directory.join("exec"))
         .arg("--pidfile")
-        .arg(pid_file(directory))
+        .arg(directory.join("docker.pid"))
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)
         .process_group(0)
         .spawn()
         .context("cannot start dockerd")?;
+    fs::write(record(directory), Identity::of(daemon.id())?.to_string())?;
     wait_until("the private engine answers", START_LIMIT, || {
         if let Some(status) = daemon.try_wait()? {
             bail!("dockerd ended with {status}: see {}", log.display());
@@ -82,21 +84,20 @@ pub(super) fn start(directory: &Path) -> Result<Client> {
 
 /// Ends the daemon and takes back what it leaves in the machine's network.
 pub(super) fn stop(directory: &Path) -> Result<()> {
-    let Ok(pid) = fs::read_to_string(pid_file(directory)) else {
+    let Ok(record) = fs::read_to_string(record(directory)) else {
+        // It was never started.
         return Ok(());
     };
-    let pid: u32 = pid.trim().parse().context("the engine's pid file holds no pid")?;
-    if process::is_of_folder(pid, directory) {
-        process::signal("TERM", &pid.to_string())?;
-        wait_until("the end of the private engine", STOP_LIMIT, || {
-            Ok(!process::is_of_folder(pid, directory))
-        })?;
+    let daemon: Identity = record.parse()?;
+    if daemon.is_alive() {
+        process::signal("TERM", &daemon.pid().to_string())?;
+        wait_until("the end of the private engine", STOP_LIMIT, || Ok(!daemon.is_alive()))?;
     }
     process::run(Command::new("sh").args(["-euc", CLEAN_UP_NETWORK]))
 }
 
-fn pid_file(directory: &Path) -> PathBuf {
-    directory.join("docker.pid")
+fn record(directory: &Path) -> PathBuf {
+    directory.join("daemon")
 }
 
 fn compose(directory: &Path) -> PathBuf {

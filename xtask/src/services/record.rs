@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::address::Addresses;
+use crate::identity::Identity;
 use crate::process;
 use crate::stopwatch::wait_until;
 
@@ -37,8 +38,9 @@ impl Record {
         }
     }
 
+    /// Refuses a folder that exists: in a place where everybody may write it could be somebody else's.
     pub(super) fn create(directory: &Path) -> Result<Self> {
-        fs::create_dir_all(directory)?;
+        fs::create_dir(directory)?;
         // The servers run under accounts of their own and must get through.
         fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
         Ok(Self::in_directory(directory))
@@ -53,7 +55,7 @@ impl Record {
             StopBy::Quit => "quit",
             StopBy::KillGroup => "kill-group",
         };
-        self.append("started", &format!("{word} {}", server.id()))
+        self.append("started", &format!("{word} {}", Identity::of(server.id())?))
     }
 
     /// The port mapper that every Erlang node brings up beside itself, in a session of its own.
@@ -79,7 +81,7 @@ impl Record {
 
     pub(super) fn anything_runs(&self) -> Result<bool> {
         Ok(self.entries()?.iter().any(|entry| match entry {
-            Entry::Server { pid, .. } => self.is_ours(*pid),
+            Entry::Server { identity, .. } => identity.is_alive(),
             Entry::PortMapper { .. } => false,
         }))
     }
@@ -89,7 +91,7 @@ impl Record {
     pub(super) fn stop_everything(&self) -> Result<()> {
         for entry in self.entries()? {
             match entry {
-                Entry::Server { stop_by, pid } => self.stop_server(stop_by, pid)?,
+                Entry::Server { stop_by, identity } => stop_server(stop_by, identity)?,
                 Entry::PortMapper { port } => stop_port_mapper(port)?,
             }
         }
@@ -99,24 +101,6 @@ impl Record {
             }
             _ => Ok(()),
         }
-    }
-
-    fn stop_server(&self, stop_by: StopBy, pid: u32) -> Result<()> {
-        if !self.is_ours(pid) {
-            return Ok(());
-        }
-        let (signal, target) = match stop_by {
-            StopBy::Quit => ("QUIT", pid.to_string()),
-            StopBy::KillGroup => ("KILL", format!("-{pid}")),
-        };
-        process::signal(signal, &target)?;
-        wait_until(&format!("the end of process {pid}"), STOP_LIMIT, || {
-            Ok(!self.is_ours(pid))
-        })
-    }
-
-    fn is_ours(&self, pid: u32) -> bool {
-        process::is_of_folder(pid, &self.directory)
     }
 
     fn entries(&self) -> Result<Vec<Entry>> {
@@ -140,25 +124,40 @@ impl Record {
 
 #[derive(Clone, Copy, Debug)]
 enum Entry {
-    Server { stop_by: StopBy, pid: u32 },
+    Server { stop_by: StopBy, identity: Identity },
     PortMapper { port: u16 },
 }
 
 impl Entry {
     fn parse(line: &str) -> Result<Self> {
         Ok(match line.split_once(' ') {
-            Some(("quit", pid)) => Self::Server {
+            Some(("quit", identity)) => Self::Server {
                 stop_by: StopBy::Quit,
-                pid: pid.parse()?,
+                identity: identity.parse()?,
             },
-            Some(("kill-group", pid)) => Self::Server {
+            Some(("kill-group", identity)) => Self::Server {
                 stop_by: StopBy::KillGroup,
-                pid: pid.parse()?,
+                identity: identity.parse()?,
             },
             Some(("port-mapper", port)) => Self::PortMapper { port: port.parse()? },
             _ => bail!("the record of what was started has a line that means nothing: {line}"),
         })
     }
+}
+
+fn stop_server(stop_by: StopBy, server: Identity) -> Result<()> {
+    if !server.is_alive() {
+        return Ok(());
+    }
+    let pid = server.pid();
+    let (signal, target) = match stop_by {
+        StopBy::Quit => ("QUIT", pid.to_string()),
+        StopBy::KillGroup => ("KILL", format!("-{pid}")),
+    };
+    process::signal(signal, &target)?;
+    wait_until(&format!("the end of process {pid}"), STOP_LIMIT, || {
+        Ok(!server.is_alive())
+    })
 }
 
 /// It refuses as long as a node is registered, which a killed one is until its connection is noticed.
