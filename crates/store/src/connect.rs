@@ -31,9 +31,9 @@ impl Default for Options {
 /// [`Maintenance::migrate`](crate::Maintenance::migrate).
 pub async fn connect(url: &str, options: &Options) -> Result<Arc<dyn Store>, Error> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        Err(Error::Url(format!("PENDING postgres {:?}", (PostgresStore, options))))
+        Ok(Arc::new(PostgresStore::connect(url, options).await?))
     } else if url.starts_with("sqlite:") {
-        Err(Error::Url(format!("PENDING sqlite {:?}", (SqliteStore, options))))
+        Ok(Arc::new(SqliteStore::connect(url, options).await?))
     } else {
         // The URL itself may hold a password: it is not repeated.
         Err(Error::Url("it must begin with postgres:// or sqlite:".to_owned()))

@@ -8,8 +8,8 @@ use orchestratum_core::task::{
 };
 use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp, WorkerId};
 
-use super::life::error_text;
 use super::LifeColumns;
+use super::life::error_text;
 use crate::{Audit, Change, ChangeOutcome, Changed, Evidence, LogChunk, PUBLISH_LEASE};
 
 /// What a change needs to know of a task. Its input and output stay where they are.
@@ -82,7 +82,9 @@ impl TaskWrite {
     /// The dispatch row it must have, if it is pending.
     pub(crate) fn dispatch(&self, now: Timestamp) -> Option<DispatchRow> {
         let after = &self.after;
-        let TaskState::Pending { due_at } = after.life.state else { return None };
+        let TaskState::Pending { due_at } = after.life.state else {
+            return None;
+        };
         Some(DispatchRow {
             task: after.id,
             target: after.target.clone(),
@@ -134,7 +136,9 @@ pub(crate) fn doubtful_reports(changes: &[Change], tasks: &HashMap<TaskId, Store
     changes
         .iter()
         .filter_map(|change| {
-            let TaskEvent::Reported(report) = &change.event else { return None };
+            let TaskEvent::Reported(report) = &change.event else {
+                return None;
+            };
             let task = tasks.get(&change.task)?;
             let open = matches!(task.life.state, TaskState::InProgress { .. }) && task.life.attempt == report.attempt;
             (!open).then_some((change.task, report.attempt))
@@ -189,7 +193,9 @@ struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     fn put(&mut self, change: &'a Change, now: Timestamp) -> ChangeOutcome {
-        let Some(task) = self.tasks.get_mut(&change.task) else { return ChangeOutcome::NotFound };
+        let Some(task) = self.tasks.get_mut(&change.task) else {
+            return ChangeOutcome::NotFound;
+        };
         if let Some(expected) = change.expected_version
             && expected != task.life.version
         {

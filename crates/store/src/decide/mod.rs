@@ -8,5 +8,5 @@ mod create;
 mod life;
 
 pub(crate) use apply::{AttemptWrite, Decision, DispatchRow, LogWrite, Stored, TaskWrite, apply, doubtful_reports};
-pub(crate) use create::{Acceptance, KeptKey, create};
+pub(crate) use create::{KeptKey, create};
 pub(crate) use life::LifeColumns;

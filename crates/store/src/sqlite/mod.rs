@@ -1,5 +1,25 @@
-//! SQLite.
+//! SQLite: one owner process, one writer.
+//!
+//! ```text
+//!   create, claim, apply ──► write pool (1 connection)  BEGIN IMMEDIATE … COMMIT
+//!   task, list, pulse    ──► read pool  (a few, query_only; for a memory database the same connection)
+//! ```
+//!
+//! The write transaction is the lock that PostgreSQL takes row by row. Each statement is a hop to the thread of its
+//! connection and back, so what a batch needs travels as one JSON text and is unfolded by `json_each`: the number of
+//! statements does not depend on the size of the batch.
 
-/// The store on SQLite.
-#[derive(Debug)]
-pub struct SqliteStore;
+mod dispatches;
+mod error;
+mod invariants;
+mod keys;
+mod lease;
+mod maintenance;
+mod owner;
+mod queues;
+mod rows;
+mod store;
+mod tasks;
+mod workers;
+
+pub use store::SqliteStore;

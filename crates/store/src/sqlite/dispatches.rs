@@ -1,0 +1,236 @@
+//! What the loops look for.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use orchestratum_core::{Target, TaskId, Timestamp, WorkerId};
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+
+use super::SqliteStore;
+use super::error::sql;
+use super::rows::{get, maybe_timestamp, number, parsed, signed, task_id, word};
+use crate::{DispatchStore, Error, Orphan, PUBLISH_LEASE, Pulse, Ready};
+
+#[async_trait]
+impl DispatchStore for SqliteStore {
+    async fn pulse(&self, now: Timestamp, running_grace: Duration) -> Result<Pulse, Error> {
+        let row = sqlx::query(
+            "WITH RECURSIVE ready (target) AS (
+                 -- From one target to the next by the index: the backlog between them is not looked at.
+                 SELECT min(target) FROM dispatches WHERE state = 0
+                 UNION ALL
+                 SELECT (SELECT min(d.target) FROM dispatches d WHERE d.state = 0 AND d.target > ready.target)
+                 FROM ready
+                 WHERE ready.target IS NOT NULL
+             )
+             SELECT
+                 (SELECT min(due_at) FROM dispatches WHERE state = 1) AS next_due_at,
+                 (SELECT min(expires_at) FROM dispatches) AS next_deadline,
+                 EXISTS (SELECT 1 FROM tasks WHERE status = 1 AND expires_at < ?2) AS overdue_running,
+                 EXISTS (SELECT 1 FROM workers WHERE state = 0 AND lease_expires_at <= ?1) AS silent_workers,
+                 EXISTS (
+                     SELECT 1
+                     FROM tasks t
+                     WHERE t.status = 1
+                       AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = t.worker_id AND w.state = 0)
+                 ) AS orphans,
+                 (SELECT json_group_array(target) FROM ready WHERE target IS NOT NULL) AS ready_targets",
+        )
+        .bind(now.as_micros())
+        .bind((now - running_grace).as_micros())
+        .fetch_one(&self.read)
+        .await
+        .map_err(sql)?;
+        Ok(Pulse {
+            next_due_at: maybe_timestamp(&row, "next_due_at")?,
+            next_deadline: maybe_timestamp(&row, "next_deadline")?,
+            overdue_running: get(&row, "overdue_running")?,
+            silent_workers: get(&row, "silent_workers")?,
+            orphans: get(&row, "orphans")?,
+            ready_targets: parsed(get(&row, "ready_targets")?, "dispatches", "target", "(ready)")?,
+        })
+    }
+
+    async fn release_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Ready>, Error> {
+        let rows = sqlx::query(
+            "UPDATE dispatches
+             SET state = 0,
+                 publish_at = ?2
+             WHERE task_id IN (
+                 SELECT task_id
+                 FROM dispatches
+                 WHERE state = 1
+                   AND due_at <= ?1
+                 ORDER BY due_at, task_id
+                 LIMIT ?3
+             )
+             RETURNING task_id, target, name, due_at AS place",
+        )
+        .bind(now.as_micros())
+        .bind((now + PUBLISH_LEASE).as_micros())
+        .bind(signed(limit))
+        .fetch_all(&self.write)
+        .await
+        .map_err(sql)?;
+        in_order(&rows)
+    }
+
+    async fn feed(
+        &self,
+        target: &Target,
+        window: usize,
+        missing: usize,
+        force: bool,
+        now: Timestamp,
+    ) -> Result<Vec<Ready>, Error> {
+        let rows = sqlx::query(
+            "WITH window AS MATERIALIZED (
+                 SELECT task_id, publish_at, expires_at, row_number() OVER () AS place
+                 FROM (
+                     SELECT task_id, publish_at, expires_at
+                     FROM dispatches
+                     WHERE target = ?1
+                       AND state = 0
+                     ORDER BY priority DESC, due_at, task_id
+                     LIMIT ?2
+                 )
+             ),
+             chosen AS MATERIALIZED (
+                 SELECT task_id, place
+                 FROM window
+                 WHERE (?4 OR publish_at <= ?5)
+                 ORDER BY place
+                 LIMIT ?3
+             )
+             UPDATE dispatches
+             SET publish_at = ?6
+             FROM chosen
+             WHERE dispatches.task_id = chosen.task_id
+             RETURNING task_id, target, name, (SELECT c.place FROM chosen c WHERE c.task_id = dispatches.task_id) AS place",
+        )
+        .bind(target.as_str())
+        .bind(signed(window))
+        .bind(signed(missing))
+        .bind(force)
+        .bind(now.as_micros())
+        .bind((now + PUBLISH_LEASE).as_micros())
+        .fetch_all(&self.write)
+        .await
+        .map_err(sql)?;
+        in_order(&rows)
+    }
+
+    async fn expired_pending(&self, now: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error> {
+        let ids: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT task_id
+             FROM dispatches
+             WHERE expires_at <= ?1
+             ORDER BY expires_at, task_id
+             LIMIT ?2",
+        )
+        .bind(now.as_micros())
+        .bind(signed(limit))
+        .fetch_all(&self.read)
+        .await
+        .map_err(sql)?;
+        Ok(ids.into_iter().map(TaskId).collect())
+    }
+
+    async fn overdue_running(&self, deadline: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error> {
+        let ids: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT id
+             FROM tasks
+             WHERE status = 1
+               AND expires_at < ?1
+             ORDER BY expires_at, id
+             LIMIT ?2",
+        )
+        .bind(deadline.as_micros())
+        .bind(signed(limit))
+        .fetch_all(&self.read)
+        .await
+        .map_err(sql)?;
+        Ok(ids.into_iter().map(TaskId).collect())
+    }
+
+    async fn orphans(&self, limit: usize) -> Result<Vec<Orphan>, Error> {
+        let rows = sqlx::query(
+            "SELECT t.id, t.worker_id, t.attempt
+             FROM tasks t
+             WHERE t.status = 1
+               AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = t.worker_id AND w.state = 0)
+             ORDER BY t.id
+             LIMIT ?1",
+        )
+        .bind(signed(limit))
+        .fetch_all(&self.read)
+        .await
+        .map_err(sql)?;
+        rows.iter()
+            .map(|row| {
+                let task = task_id(row, "id")?;
+                Ok(Orphan {
+                    task,
+                    worker: WorkerId(get(row, "worker_id")?),
+                    attempt: number(row, "tasks", "attempt", task)?,
+                })
+            })
+            .collect()
+    }
+
+    async fn unoffered(&self, since: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error> {
+        // A worker that came or went after `since` may have offered the name for part of the time: it counts as well.
+        let ids: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT d.task_id
+             FROM dispatches d
+             WHERE d.state = 0
+               AND d.due_at < ?1
+               AND d.expires_at > ?2
+               AND NOT EXISTS (SELECT 1 FROM queues q WHERE q.target = d.target AND q.paused = 1)
+               AND EXISTS (
+                   SELECT 1
+                   FROM workers w, json_each(w.targets) served
+                   WHERE w.state = 0
+                     AND w.lease_expires_at > ?2
+                     AND w.registered_at < ?1
+                     AND served.value = d.target
+               )
+               AND NOT EXISTS (
+                   SELECT 1
+                   FROM workers w, json_each(w.targets) served, json_each(w.names) offered
+                   WHERE w.lease_expires_at > ?1
+                     AND served.value = d.target
+                     AND offered.value = d.name
+               )
+             ORDER BY d.due_at, d.task_id
+             LIMIT ?3",
+        )
+        .bind(since.as_micros())
+        .bind(now.as_micros())
+        .bind(signed(limit))
+        .fetch_all(&self.read)
+        .await
+        .map_err(sql)?;
+        Ok(ids.into_iter().map(TaskId).collect())
+    }
+}
+
+/// `RETURNING` has no order of its own.
+fn in_order(rows: &[SqliteRow]) -> Result<Vec<Ready>, Error> {
+    let mut ready = rows
+        .iter()
+        .map(|row| {
+            let task = task_id(row, "task_id")?;
+            let place: i64 = get(row, "place")?;
+            let ready = Ready {
+                task,
+                target: word(row, "dispatches", "target", task)?,
+                name: word(row, "dispatches", "name", task)?,
+            };
+            Ok((place, ready))
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    ready.sort_by_key(|(place, ready)| (*place, ready.task));
+    Ok(ready.into_iter().map(|(_, ready)| ready).collect())
+}

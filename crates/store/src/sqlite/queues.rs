@@ -1,0 +1,89 @@
+//! Targets as queues.
+
+use async_trait::async_trait;
+use orchestratum_core::{Target, Timestamp};
+
+use super::SqliteStore;
+use super::error::sql;
+use super::rows::{get, maybe_timestamp, number, word};
+use super::tasks::insert_audit;
+use crate::{Audit, Error, Queue, QueueStore};
+
+#[async_trait]
+impl QueueStore for SqliteStore {
+    async fn queues(&self) -> Result<Vec<Queue>, Error> {
+        let rows = sqlx::query(
+            "WITH
+             waiting AS (
+                 SELECT
+                     target,
+                     count(*) AS depth,
+                     count(*) FILTER (WHERE state = 0) AS ready,
+                     min(due_at) FILTER (WHERE state = 0) AS oldest_due_at
+                 FROM dispatches
+                 GROUP BY target
+             ),
+             running AS (SELECT target, count(*) AS running FROM tasks WHERE status = 1 GROUP BY target),
+             served AS (SELECT value AS target FROM workers, json_each(workers.targets) WHERE workers.state = 0),
+             known AS (
+                 SELECT target FROM waiting
+                 UNION SELECT target FROM running
+                 UNION SELECT target FROM served
+                 UNION SELECT target FROM queues
+             )
+             SELECT
+                 k.target,
+                 coalesce(w.depth, 0) AS depth,
+                 coalesce(w.ready, 0) AS ready,
+                 coalesce(r.running, 0) AS running,
+                 coalesce(q.paused, 0) AS paused,
+                 w.oldest_due_at
+             FROM known k
+             LEFT JOIN waiting w ON w.target = k.target
+             LEFT JOIN running r ON r.target = k.target
+             LEFT JOIN queues q ON q.target = k.target
+             ORDER BY k.target",
+        )
+        .fetch_all(&self.read)
+        .await
+        .map_err(sql)?;
+        rows.iter()
+            .map(|row| {
+                let target: Target = word(row, "dispatches", "target", "(queue)")?;
+                Ok(Queue {
+                    depth: number(row, "dispatches", "depth", &target)?,
+                    ready: number(row, "dispatches", "ready", &target)?,
+                    running: number(row, "tasks", "running", &target)?,
+                    paused: get(row, "paused")?,
+                    oldest_due_at: maybe_timestamp(row, "oldest_due_at")?,
+                    target,
+                })
+            })
+            .collect()
+    }
+
+    async fn set_paused(&self, target: &Target, paused: bool, audit: &Audit, now: Timestamp) -> Result<(), Error> {
+        let mut transaction = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO queues (target, paused)
+             VALUES (?1, ?2)
+             ON CONFLICT (target) DO UPDATE SET paused = excluded.paused",
+        )
+        .bind(target.as_str())
+        .bind(paused)
+        .execute(&mut *transaction)
+        .await
+        .map_err(sql)?;
+        insert_audit(&mut transaction, None, audit, now).await?;
+        transaction.commit().await.map_err(sql)
+    }
+
+    async fn is_paused(&self, target: &Target) -> Result<bool, Error> {
+        let paused: Option<bool> = sqlx::query_scalar("SELECT paused FROM queues WHERE target = ?1")
+            .bind(target.as_str())
+            .fetch_optional(&self.read)
+            .await
+            .map_err(sql)?;
+        Ok(paused.unwrap_or(false))
+    }
+}

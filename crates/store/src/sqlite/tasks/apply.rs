@@ -1,0 +1,366 @@
+//! Putting events to tasks: read under the write lock, decide, write.
+
+use std::collections::HashMap;
+
+use orchestratum_core::task::AttemptOutcome;
+use orchestratum_core::{TaskId, Timestamp};
+use serde::Serialize;
+use sqlx::SqliteConnection;
+
+use super::super::SqliteStore;
+use super::super::error::sql;
+use super::super::rows::{self, Hex, damaged, get, id_list, json, milliseconds, number, task_id};
+use super::create::insert_dispatches;
+use crate::decide::{self, AttemptWrite, Decision, LogWrite, Stored, TaskWrite};
+use crate::{Audit, Change, ChangeOutcome, Error};
+
+pub(super) async fn apply(
+    store: &SqliteStore,
+    changes: &[Change],
+    now: Timestamp,
+) -> Result<Vec<ChangeOutcome>, Error> {
+    if changes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut transaction = store.begin().await?;
+    let tasks = load(&mut transaction, changes).await?;
+    let recorded = recorded(&mut transaction, &decide::doubtful_reports(changes, &tasks)).await?;
+    let decision = decide::apply(changes, tasks, recorded, now);
+    write(&mut transaction, &decision, now).await?;
+    transaction.commit().await.map_err(sql)?;
+    Ok(decision.outcomes)
+}
+
+async fn load(connection: &mut SqliteConnection, changes: &[Change]) -> Result<HashMap<TaskId, Stored>, Error> {
+    let rows = sqlx::query(
+        "SELECT
+             t.id, t.name, t.target, t.priority, t.ttl_ms, t.backoff, t.max_retries, t.max_losses, t.scheduled_at,
+             t.expires_at, t.status, t.run, t.attempt, t.version, t.retries_left, t.losses_left, t.cancel_requested,
+             t.worker_id, t.started_at, t.finished_at, t.error, d.due_at, d.publish_at
+         FROM json_each(?1) w
+         CROSS JOIN tasks t ON t.id = unhex(w.value)
+         LEFT JOIN dispatches d ON d.task_id = t.id",
+    )
+    .bind(id_list(changes.iter().map(|change| change.task)))
+    .fetch_all(connection)
+    .await
+    .map_err(sql)?;
+    rows.iter()
+        .map(|row| rows::stored(row).map(|task| (task.id, task)))
+        .collect()
+}
+
+async fn recorded(
+    connection: &mut SqliteConnection,
+    reports: &[(TaskId, u32)],
+) -> Result<HashMap<(TaskId, u32), AttemptOutcome>, Error> {
+    if reports.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let wanted: Vec<(Hex, u32)> = reports.iter().map(|(id, attempt)| (Hex(id.0), *attempt)).collect();
+    let rows = sqlx::query(
+        "SELECT a.task_id, a.attempt, a.outcome
+         FROM json_each(?1) w
+         CROSS JOIN attempts a ON a.task_id = unhex(w.value ->> 0) AND a.attempt = w.value ->> 1",
+    )
+    .bind(json(&wanted))
+    .fetch_all(connection)
+    .await
+    .map_err(sql)?;
+    rows.iter()
+        .map(|row| {
+            let id = task_id(row, "task_id")?;
+            let code: i64 = get(row, "outcome")?;
+            let outcome = i16::try_from(code)
+                .ok()
+                .and_then(AttemptOutcome::from_code)
+                .ok_or_else(|| damaged("attempts", "outcome", id, format!("{code} is no outcome")))?;
+            Ok(((id, number(row, "attempts", "attempt", id)?), outcome))
+        })
+        .collect()
+}
+
+async fn write(connection: &mut SqliteConnection, decision: &Decision<'_>, now: Timestamp) -> Result<(), Error> {
+    if decision.tasks.is_empty() {
+        return Ok(());
+    }
+    update_tasks(connection, &decision.tasks).await?;
+    update_edits(connection, &decision.tasks).await?;
+    let (kept, gone): (Vec<_>, Vec<_>) = decision
+        .tasks
+        .iter()
+        .map(|task| (task, task.dispatch(now)))
+        .partition(|(_, dispatch)| dispatch.is_some());
+    let gone: Vec<TaskId> = gone
+        .into_iter()
+        .filter(|(task, _)| task.was_pending)
+        .map(|(task, _)| task.after.id)
+        .collect();
+    delete_dispatches(connection, &gone).await?;
+    let kept: Vec<_> = kept.into_iter().filter_map(|(_, dispatch)| dispatch).collect();
+    insert_dispatches(connection, &kept).await?;
+    insert_attempts(connection, &decision.attempts).await?;
+    insert_logs(connection, &decision.logs).await?;
+    insert_audits(connection, &decision.audits, now).await
+}
+
+/// The columns of the life of a task, and its output.
+async fn update_tasks(connection: &mut SqliteConnection, tasks: &[TaskWrite]) -> Result<(), Error> {
+    #[derive(Serialize)]
+    struct Element<'a> {
+        id: Hex,
+        status: i64,
+        run: i64,
+        attempt: i64,
+        version: i64,
+        retries_left: i64,
+        losses_left: i64,
+        cancel_requested: bool,
+        scheduled_at: i64,
+        expires_at: i64,
+        worker_id: Option<Hex>,
+        started_at: Option<i64>,
+        finished_at: Option<i64>,
+        error: Option<String>,
+        output_changed: bool,
+        output: Option<&'a str>,
+    }
+    let elements: Vec<Element<'_>> = tasks
+        .iter()
+        .map(|task| {
+            let columns = task.columns();
+            Element {
+                id: Hex(task.after.id.0),
+                status: columns.status,
+                run: columns.run,
+                attempt: columns.attempt,
+                version: columns.version,
+                retries_left: columns.retries_left,
+                losses_left: columns.losses_left,
+                cancel_requested: columns.cancel_requested,
+                scheduled_at: columns.scheduled_at.as_micros(),
+                expires_at: columns.expires_at.as_micros(),
+                worker_id: columns.worker.map(|id| Hex(id.0)),
+                started_at: columns.started_at.map(Timestamp::as_micros),
+                finished_at: columns.finished_at.map(Timestamp::as_micros),
+                error: columns.error,
+                output_changed: task.output.is_some(),
+                output: task
+                    .output
+                    .as_ref()
+                    .and_then(Option::as_ref)
+                    .map(|output| output.as_str()),
+            }
+        })
+        .collect();
+    sqlx::query(
+        "UPDATE tasks
+         SET status = w.value ->> 'status',
+             run = w.value ->> 'run',
+             attempt = w.value ->> 'attempt',
+             version = w.value ->> 'version',
+             retries_left = w.value ->> 'retries_left',
+             losses_left = w.value ->> 'losses_left',
+             cancel_requested = w.value ->> 'cancel_requested',
+             scheduled_at = w.value ->> 'scheduled_at',
+             expires_at = w.value ->> 'expires_at',
+             worker_id = unhex(w.value ->> 'worker_id'),
+             started_at = w.value ->> 'started_at',
+             finished_at = w.value ->> 'finished_at',
+             error = w.value ->> 'error',
+             output = CASE WHEN w.value ->> 'output_changed' THEN w.value ->> 'output' ELSE tasks.output END
+         FROM json_each(?1) w
+         WHERE tasks.id = unhex(w.value ->> 'id')",
+    )
+    .bind(json(&elements))
+    .execute(connection)
+    .await
+    .map_err(sql)?;
+    Ok(())
+}
+
+/// The columns that only a caller changes.
+async fn update_edits(connection: &mut SqliteConnection, tasks: &[TaskWrite]) -> Result<(), Error> {
+    #[derive(Serialize)]
+    struct Element<'a> {
+        id: Hex,
+        target: &'a str,
+        priority: u8,
+        ttl_ms: i64,
+        max_retries: u16,
+        description_changed: bool,
+        description: Option<&'a str>,
+        labels_changed: bool,
+        labels: Option<String>,
+        timeout_changed: bool,
+        timeout_ms: Option<i64>,
+        input: Option<&'a str>,
+    }
+    let elements: Vec<Element<'_>> = tasks
+        .iter()
+        .filter_map(|task| {
+            let edits = task.edits.as_ref()?;
+            let labels = edits.labels.as_ref().filter(|labels| !labels.is_empty());
+            Some(Element {
+                id: Hex(task.after.id.0),
+                target: task.after.target.as_str(),
+                priority: task.after.priority,
+                ttl_ms: milliseconds(task.after.ttl),
+                max_retries: task.after.policy.max_retries,
+                description_changed: edits.description.is_some(),
+                description: edits.description.as_ref().and_then(Option::as_deref),
+                labels_changed: edits.labels.is_some(),
+                labels: labels.map(json),
+                timeout_changed: edits.timeout.is_some(),
+                timeout_ms: edits.timeout.flatten().map(milliseconds),
+                input: edits.input.as_ref().map(|input| input.as_str()),
+            })
+        })
+        .collect();
+    if elements.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE tasks
+         SET target = w.value ->> 'target',
+             priority = w.value ->> 'priority',
+             ttl_ms = w.value ->> 'ttl_ms',
+             max_retries = w.value ->> 'max_retries',
+             description = iif(w.value ->> 'description_changed', w.value ->> 'description', tasks.description),
+             labels = iif(w.value ->> 'labels_changed', w.value ->> 'labels', tasks.labels),
+             timeout_ms = iif(w.value ->> 'timeout_changed', w.value ->> 'timeout_ms', tasks.timeout_ms),
+             input = coalesce(w.value ->> 'input', tasks.input)
+         FROM json_each(?1) w
+         WHERE tasks.id = unhex(w.value ->> 'id')",
+    )
+    .bind(json(&elements))
+    .execute(connection)
+    .await
+    .map_err(sql)?;
+    Ok(())
+}
+
+async fn delete_dispatches(connection: &mut SqliteConnection, ids: &[TaskId]) -> Result<(), Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query("DELETE FROM dispatches WHERE task_id IN (SELECT unhex(value) FROM json_each(?1))")
+        .bind(id_list(ids.iter().copied()))
+        .execute(connection)
+        .await
+        .map_err(sql)?;
+    Ok(())
+}
+
+async fn insert_attempts(connection: &mut SqliteConnection, attempts: &[AttemptWrite]) -> Result<(), Error> {
+    #[derive(Serialize)]
+    struct Element(
+        Hex,
+        u32,
+        u32,
+        Option<Hex>,
+        i16,
+        Option<String>,
+        i64,
+        i64,
+        Option<i32>,
+        Option<u64>,
+    );
+    if attempts.is_empty() {
+        return Ok(());
+    }
+    let elements: Vec<Element> = attempts
+        .iter()
+        .map(|write| {
+            let ended = &write.ended;
+            Element(
+                Hex(write.task.0),
+                ended.attempt,
+                ended.run,
+                ended.worker.map(|id| Hex(id.0)),
+                ended.outcome.code(),
+                write.error_text(),
+                ended.started_at.as_micros(),
+                ended.ended_at.as_micros(),
+                write.exit_code,
+                write.peak_memory_bytes,
+            )
+        })
+        .collect();
+    sqlx::query(
+        "INSERT INTO attempts (
+             task_id, attempt, run, worker_id, outcome, error, started_at, ended_at, exit_code, peak_memory_bytes
+         )
+         SELECT
+             unhex(value ->> 0), value ->> 1, value ->> 2, unhex(value ->> 3), value ->> 4, value ->> 5, value ->> 6,
+             value ->> 7, value ->> 8, value ->> 9
+         FROM json_each(?1)",
+    )
+    .bind(json(&elements))
+    .execute(connection)
+    .await
+    .map_err(sql)?;
+    Ok(())
+}
+
+async fn insert_logs(connection: &mut SqliteConnection, logs: &[LogWrite<'_>]) -> Result<(), Error> {
+    if logs.is_empty() {
+        return Ok(());
+    }
+    let elements: Vec<(Hex, u32, u8, u32, &str)> = logs
+        .iter()
+        .map(|log| {
+            let chunk = log.chunk;
+            (
+                Hex(log.task.0),
+                log.attempt,
+                chunk.stream as u8,
+                chunk.sequence,
+                chunk.text.as_str(),
+            )
+        })
+        .collect();
+    sqlx::query(
+        "INSERT INTO task_logs (task_id, attempt, stream, sequence, content)
+         SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4
+         FROM json_each(?1)",
+    )
+    .bind(json(&elements))
+    .execute(connection)
+    .await
+    .map_err(sql)?;
+    Ok(())
+}
+
+async fn insert_audits(
+    connection: &mut SqliteConnection,
+    audits: &[(TaskId, &Audit)],
+    now: Timestamp,
+) -> Result<(), Error> {
+    for (task, audit) in audits {
+        insert_audit(connection, Some(*task), audit, now).await?;
+    }
+    Ok(())
+}
+
+/// One row of the audit; callers change one thing at a time, so these are few.
+pub(in super::super) async fn insert_audit(
+    connection: &mut SqliteConnection,
+    task: Option<TaskId>,
+    audit: &Audit,
+    now: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO task_changes (task_id, action, actor, detail, changed_at)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+    )
+    .bind(task.map(|id| id.0))
+    .bind(audit.action)
+    .bind(&audit.actor)
+    .bind(&audit.detail)
+    .bind(now.as_micros())
+    .execute(connection)
+    .await
+    .map_err(sql)?;
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! Handing ready tasks to a worker.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use orchestratum_core::{JsonText, TaskId, Timestamp};
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+
+use super::super::SqliteStore;
+use super::super::error::sql;
+use super::super::rows::{damaged, get, id_list, json, number, signed, task_id, timestamp, word};
+use crate::{ClaimRequest, ClaimedTask, Error};
+
+pub(super) async fn claim(
+    store: &SqliteStore,
+    request: &ClaimRequest,
+    now: Timestamp,
+) -> Result<Vec<ClaimedTask>, Error> {
+    if request.limit == 0 {
+        return Ok(Vec::new());
+    }
+    let mut transaction = store.begin().await?;
+    let ids = take_dispatches(&mut transaction, request, now).await?;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let claimed = start(&mut transaction, request, &ids, now).await?;
+    transaction.commit().await.map_err(sql)?;
+    Ok(claimed)
+}
+
+/// Deletes the dispatch rows that are claimed, under every guard, and returns their tasks in the order they go.
+async fn take_dispatches(
+    connection: &mut SqliteConnection,
+    request: &ClaimRequest,
+    now: Timestamp,
+) -> Result<Vec<TaskId>, Error> {
+    let mut seen = HashSet::new();
+    let named: Vec<TaskId> = request.named.iter().copied().filter(|id| seen.insert(*id)).collect();
+    let rows = sqlx::query(
+        "WITH
+         served AS MATERIALIZED (
+             SELECT w.value AS target
+             FROM json_each(?2) w
+             WHERE w.value NOT IN (SELECT target FROM queues WHERE paused = 1)
+               AND EXISTS (SELECT 1 FROM workers WHERE id = ?4 AND state = 0 AND lease_expires_at > ?5)
+         ),
+         named AS MATERIALIZED (
+             SELECT d.task_id, n.key AS place
+             FROM json_each(?1) n
+             CROSS JOIN dispatches d ON d.task_id = unhex(n.value)
+             WHERE d.state = 0
+               AND d.due_at <= ?5
+               AND d.expires_at > ?5
+               AND d.target IN (SELECT target FROM served)
+               AND d.name IN (SELECT value FROM json_each(?3))
+             ORDER BY n.key
+             LIMIT ?6
+         ),
+         -- As many of each target as fit, in its order: the index gives that without looking at the backlog.
+         more AS MATERIALIZED (
+             SELECT d.task_id
+             FROM served s
+             CROSS JOIN dispatches d ON d.task_id IN (
+                 SELECT r.task_id
+                 FROM dispatches r INDEXED BY dispatches_ready
+                 WHERE r.target = s.target
+                   AND r.state = 0
+                   AND r.due_at <= ?5
+                   AND r.expires_at > ?5
+                   AND r.name IN (SELECT value FROM json_each(?3))
+                   AND r.task_id NOT IN (SELECT task_id FROM named)
+                 ORDER BY r.priority DESC, r.due_at, r.task_id
+                 LIMIT ?6
+             )
+             ORDER BY d.priority DESC, d.due_at, d.task_id
+             LIMIT ?6 - (SELECT count(*) FROM named)
+         )
+         DELETE FROM dispatches
+         WHERE task_id IN (SELECT task_id FROM named UNION ALL SELECT task_id FROM more)
+         RETURNING task_id, priority, due_at",
+    )
+    .bind(id_list(named.iter().copied()))
+    .bind(json(&request.targets))
+    .bind(json(&request.names))
+    .bind(request.worker.0)
+    .bind(now.as_micros())
+    .bind(signed(request.limit))
+    .fetch_all(connection)
+    .await
+    .map_err(sql)?;
+    let places: HashMap<TaskId, usize> = named.into_iter().enumerate().map(|(place, id)| (id, place)).collect();
+    let mut taken = rows
+        .iter()
+        .map(|row| {
+            let id = task_id(row, "task_id")?;
+            let place = places.get(&id).copied().unwrap_or(usize::MAX);
+            let priority: i64 = get(row, "priority")?;
+            let due_at: i64 = get(row, "due_at")?;
+            Ok((place, std::cmp::Reverse(priority), due_at, id))
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    taken.sort_unstable();
+    Ok(taken.into_iter().map(|(_, _, _, id)| id).collect())
+}
+
+async fn start(
+    connection: &mut SqliteConnection,
+    request: &ClaimRequest,
+    ids: &[TaskId],
+    now: Timestamp,
+) -> Result<Vec<ClaimedTask>, Error> {
+    let rows = sqlx::query(
+        "UPDATE tasks
+         SET status = 1,
+             attempt = attempt + 1,
+             version = version + 1,
+             worker_id = ?2,
+             started_at = ?3,
+             cancel_requested = 0
+         WHERE id IN (SELECT unhex(value) FROM json_each(?1))
+           AND status = 0
+         RETURNING id, attempt, run, name, target, input, limits, timeout_ms, expires_at",
+    )
+    .bind(id_list(ids.iter().copied()))
+    .bind(request.worker.0)
+    .bind(now.as_micros())
+    .fetch_all(connection)
+    .await
+    .map_err(sql)?;
+    let mut claimed = rows
+        .iter()
+        .map(|row| claimed_task(row, now).map(|task| (task.id, task)))
+        .collect::<Result<HashMap<_, _>, Error>>()?;
+    // A dispatch row without a pending task breaks an invariant: the transaction is rolled back for a person to see.
+    ids.iter()
+        .map(|id| {
+            claimed
+                .remove(id)
+                .ok_or_else(|| damaged("dispatches", "task_id", id, "its task is not pending"))
+        })
+        .collect()
+}
+
+fn claimed_task(row: &SqliteRow, now: Timestamp) -> Result<ClaimedTask, Error> {
+    let id = task_id(row, "id")?;
+    let timeout: Option<i64> = get(row, "timeout_ms")?;
+    Ok(ClaimedTask {
+        id,
+        attempt: number(row, "tasks", "attempt", id)?,
+        run: number(row, "tasks", "run", id)?,
+        name: word(row, "tasks", "name", id)?,
+        target: word(row, "tasks", "target", id)?,
+        input: JsonText::trusted(get::<String>(row, "input")?),
+        limits: get::<Option<String>>(row, "limits")?.map(JsonText::trusted),
+        timeout: timeout
+            .map(|_| number(row, "tasks", "timeout_ms", id))
+            .transpose()?
+            .map(Duration::from_millis),
+        expires_at: timestamp(row, "expires_at")?,
+        started_at: now,
+    })
+}

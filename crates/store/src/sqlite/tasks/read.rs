@@ -1,0 +1,167 @@
+//! Reading single tasks and what belongs to them.
+
+use std::collections::BTreeMap;
+
+use orchestratum_core::TaskId;
+use orchestratum_core::task::{AttemptOutcome, TaskError, TaskStatus};
+
+use super::super::SqliteStore;
+use super::super::error::sql;
+use super::super::rows::{
+    damaged, get, id_list, maybe_worker_id, number, parsed, select_task, task, task_id, timestamp, word,
+};
+use crate::{Attempt, Dispatch, Error, LogChunk, LogStream, StoredLogChunk, Task};
+
+pub(super) async fn tasks(store: &SqliteStore, ids: &[TaskId]) -> Result<Vec<Task>, Error> {
+    let rows = sqlx::query(select_task!(
+        "FROM json_each(?1) w
+         CROSS JOIN tasks t ON t.id = unhex(w.value)
+         LEFT JOIN dispatches d ON d.task_id = t.id
+         ORDER BY w.key"
+    ))
+    .bind(id_list(ids.iter().copied()))
+    .fetch_all(&store.read)
+    .await
+    .map_err(sql)?;
+    rows.iter().map(task).collect()
+}
+
+fn status(code: i64, id: impl std::fmt::Display) -> Result<TaskStatus, Error> {
+    i16::try_from(code)
+        .ok()
+        .and_then(TaskStatus::from_code)
+        .ok_or_else(|| damaged("tasks", "status", id, format!("{code} is no status")))
+}
+
+pub(super) async fn statuses(store: &SqliteStore, ids: &[TaskId]) -> Result<Vec<(TaskId, TaskStatus)>, Error> {
+    let rows = sqlx::query(
+        "SELECT t.id, t.status
+         FROM json_each(?1) w
+         CROSS JOIN tasks t ON t.id = unhex(w.value)
+         ORDER BY w.key",
+    )
+    .bind(id_list(ids.iter().copied()))
+    .fetch_all(&store.read)
+    .await
+    .map_err(sql)?;
+    rows.iter()
+        .map(|row| {
+            let id = task_id(row, "id")?;
+            Ok((id, status(get(row, "status")?, id)?))
+        })
+        .collect()
+}
+
+pub(super) async fn attempts(store: &SqliteStore, task: TaskId) -> Result<Vec<Attempt>, Error> {
+    let rows = sqlx::query(
+        "SELECT attempt, run, worker_id, outcome, error, started_at, ended_at, exit_code, peak_memory_bytes
+         FROM attempts
+         WHERE task_id = ?1
+         ORDER BY attempt",
+    )
+    .bind(task.0)
+    .fetch_all(&store.read)
+    .await
+    .map_err(sql)?;
+    rows.iter()
+        .map(|row| {
+            let code: i64 = get(row, "outcome")?;
+            let error: Option<&str> = get(row, "error")?;
+            let peak: Option<i64> = get(row, "peak_memory_bytes")?;
+            Ok(Attempt {
+                attempt: number(row, "attempts", "attempt", task)?,
+                run: number(row, "attempts", "run", task)?,
+                worker: maybe_worker_id(row, "worker_id")?,
+                outcome: i16::try_from(code)
+                    .ok()
+                    .and_then(AttemptOutcome::from_code)
+                    .ok_or_else(|| damaged("attempts", "outcome", task, format!("{code} is no outcome")))?,
+                error: error
+                    .map(|text| parsed::<TaskError>(text, "attempts", "error", task))
+                    .transpose()?,
+                started_at: timestamp(row, "started_at")?,
+                ended_at: timestamp(row, "ended_at")?,
+                exit_code: get(row, "exit_code")?,
+                peak_memory_bytes: peak
+                    .map(|_| number(row, "attempts", "peak_memory_bytes", task))
+                    .transpose()?,
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn logs(
+    store: &SqliteStore,
+    task: TaskId,
+    attempt: Option<u32>,
+    stream: Option<LogStream>,
+) -> Result<Vec<StoredLogChunk>, Error> {
+    let rows = sqlx::query(
+        "SELECT attempt, stream, sequence, content
+         FROM task_logs
+         WHERE task_id = ?1
+           AND (?2 IS NULL OR attempt = ?2)
+           AND (?3 IS NULL OR stream = ?3)
+         ORDER BY attempt, sequence, stream",
+    )
+    .bind(task.0)
+    .bind(attempt)
+    .bind(stream.map(|stream| stream as i64))
+    .fetch_all(&store.read)
+    .await
+    .map_err(sql)?;
+    rows.iter()
+        .map(|row| {
+            let stream = match get::<i64>(row, "stream")? {
+                0 => LogStream::Stdout,
+                1 => LogStream::Stderr,
+                other => return Err(damaged("task_logs", "stream", task, format!("{other} is no stream"))),
+            };
+            Ok(StoredLogChunk {
+                attempt: number(row, "task_logs", "attempt", task)?,
+                chunk: LogChunk {
+                    stream,
+                    sequence: number(row, "task_logs", "sequence", task)?,
+                    text: get(row, "content")?,
+                },
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn dispatch(store: &SqliteStore, task: TaskId) -> Result<Option<Dispatch>, Error> {
+    let row = sqlx::query(
+        "SELECT target, name, due_at, publish_at, expires_at, state
+         FROM dispatches
+         WHERE task_id = ?1",
+    )
+    .bind(task.0)
+    .fetch_optional(&store.read)
+    .await
+    .map_err(sql)?;
+    row.map(|row| {
+        Ok(Dispatch {
+            target: word(&row, "dispatches", "target", task)?,
+            name: word(&row, "dispatches", "name", task)?,
+            due_at: timestamp(&row, "due_at")?,
+            publish_at: timestamp(&row, "publish_at")?,
+            expires_at: timestamp(&row, "expires_at")?,
+            delayed: get::<i64>(&row, "state")? == 1,
+        })
+    })
+    .transpose()
+}
+
+/// Only statuses that occur are in the answer.
+pub(super) async fn counts(store: &SqliteStore) -> Result<BTreeMap<TaskStatus, u64>, Error> {
+    let rows = sqlx::query("SELECT status, count(*) AS tasks FROM tasks GROUP BY status")
+        .fetch_all(&store.read)
+        .await
+        .map_err(sql)?;
+    rows.iter()
+        .map(|row| {
+            let status = status(get(row, "status")?, "(count)")?;
+            Ok((status, number(row, "tasks", "tasks", status)?))
+        })
+        .collect()
+}

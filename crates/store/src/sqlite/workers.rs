@@ -1,0 +1,132 @@
+//! Workers.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use orchestratum_core::{Timestamp, WorkerId};
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+
+use super::SqliteStore;
+use super::error::sql;
+use super::lease::Keeper;
+use super::rows::{damaged, get, json, milliseconds, number, parsed, signed, timestamp};
+use crate::{Error, LeaseKeeper, Registration, Worker, WorkerState, WorkerStore};
+
+#[async_trait]
+impl WorkerStore for SqliteStore {
+    async fn register(&self, registration: &Registration, now: Timestamp) -> Result<(), Error> {
+        let Registration {
+            id,
+            name,
+            targets,
+            names,
+            capacity,
+            isolation,
+            version,
+            lease,
+        } = registration;
+        // Repeating a registration whose answer was lost changes nothing: an id is that of one process start.
+        sqlx::query(
+            "INSERT INTO workers (
+                 id, name, targets, names, capacity, isolation, version, lease_ms, registered_at, state, renewed_at,
+                 lease_expires_at
+             )
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?9, ?10)
+             ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(id.0)
+        .bind(name)
+        .bind(json(targets))
+        .bind(json(names))
+        .bind(capacity)
+        .bind(isolation)
+        .bind(version)
+        .bind(milliseconds(*lease))
+        .bind(now.as_micros())
+        .bind((now + *lease).as_micros())
+        .execute(&self.write)
+        .await
+        .map_err(sql)?;
+        Ok(())
+    }
+
+    async fn leave(&self, worker: WorkerId, now: Timestamp) -> Result<(), Error> {
+        sqlx::query(
+            "UPDATE workers
+             SET state = 2,
+                 lease_expires_at = min(lease_expires_at, ?2)
+             WHERE id = ?1
+               AND state = 0",
+        )
+        .bind(worker.0)
+        .bind(now.as_micros())
+        .execute(&self.write)
+        .await
+        .map_err(sql)?;
+        Ok(())
+    }
+
+    async fn mark_dead(&self, now: Timestamp) -> Result<Vec<WorkerId>, Error> {
+        let ids: Vec<Uuid> = sqlx::query_scalar(
+            "UPDATE workers
+             SET state = 1
+             WHERE state = 0
+               AND lease_expires_at <= ?1
+             RETURNING id",
+        )
+        .bind(now.as_micros())
+        .fetch_all(&self.write)
+        .await
+        .map_err(sql)?;
+        Ok(ids.into_iter().map(WorkerId).collect())
+    }
+
+    async fn workers(&self, limit: usize) -> Result<Vec<Worker>, Error> {
+        let rows = sqlx::query(
+            "SELECT
+                 w.id, w.name, w.targets, w.names, w.capacity, w.isolation, w.version, w.lease_ms, w.registered_at,
+                 w.state, w.renewed_at, w.lease_expires_at,
+                 (SELECT count(*) FROM tasks t WHERE t.status = 1 AND t.worker_id = w.id) AS running
+             FROM workers w
+             ORDER BY w.state <> 0, w.id DESC
+             LIMIT ?1",
+        )
+        .bind(signed(limit))
+        .fetch_all(&self.read)
+        .await
+        .map_err(sql)?;
+        rows.iter().map(worker).collect()
+    }
+
+    async fn lease_keeper(&self) -> Result<Box<dyn LeaseKeeper>, Error> {
+        Ok(Box::new(Keeper::new(self.write.clone())))
+    }
+}
+
+fn worker(row: &SqliteRow) -> Result<Worker, Error> {
+    let id = WorkerId(get(row, "id")?);
+    let state = match get::<i64>(row, "state")? {
+        0 => WorkerState::Live,
+        1 => WorkerState::Dead,
+        2 => WorkerState::Left,
+        other => return Err(damaged("workers", "state", id, format!("{other} is no state"))),
+    };
+    Ok(Worker {
+        registration: Registration {
+            id,
+            name: get(row, "name")?,
+            targets: parsed(get(row, "targets")?, "workers", "targets", id)?,
+            names: parsed(get(row, "names")?, "workers", "names", id)?,
+            capacity: number(row, "workers", "capacity", id)?,
+            isolation: get(row, "isolation")?,
+            version: get(row, "version")?,
+            lease: Duration::from_millis(number(row, "workers", "lease_ms", id)?),
+        },
+        state,
+        registered_at: timestamp(row, "registered_at")?,
+        renewed_at: timestamp(row, "renewed_at")?,
+        lease_expires_at: timestamp(row, "lease_expires_at")?,
+        running: number(row, "workers", "running", id)?,
+    })
+}
