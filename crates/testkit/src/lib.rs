@@ -1,1 +1,25 @@
-//! Real servers and processes for the tests; never shipped.
+//! Real servers, processes and faults for the tests; never shipped.
+//!
+//! ```text
+//!   test ──HTTP──► orchestratum-api ──┐                       ┌──► PostgreSQL
+//!     │            orchestratum-worker├──► FaultProxy (opt.) ─┤
+//!     │            orchestratum-worker┘                       └──► RabbitMQ
+//!     └── kills, stops, cuts, heals
+//! ```
+//!
+//! A [`Cluster`] is what an operator would start: the built binaries, configured by the environment, on a database
+//! schema and a queue prefix of their own. Nothing is mocked. Start at [`Cluster::builder`].
+
+mod api;
+mod cluster;
+mod process;
+mod proxy;
+mod servers;
+mod wait;
+
+pub use api::Api;
+pub use cluster::{Broker, Builder, Cluster, Database};
+pub use process::{Process, binary, is_alive, processes_with_environment};
+pub use proxy::FaultProxy;
+pub use servers::Servers;
+pub use wait::{eventually, eventually_within};

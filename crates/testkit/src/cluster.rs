@@ -1,0 +1,223 @@
+//! An installation: an api, workers, and what is between them and the servers.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::Path;
+
+use anyhow::Context;
+use orchestratum_store::Options;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::process::{Process, binary};
+use crate::proxy::FaultProxy;
+use crate::servers::{Servers, authority, with_authority};
+use crate::{Api, eventually};
+
+/// Where the tasks are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Database {
+    Postgres,
+    /// A file; the worker runs inside the api.
+    Sqlite,
+}
+
+/// What wakes the workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broker {
+    Rabbit,
+    None,
+}
+
+#[derive(Debug)]
+pub struct Builder {
+    database: Database,
+    broker: Broker,
+    workers: usize,
+    proxied: bool,
+    settings: BTreeMap<String, String>,
+}
+
+/// A running installation; everything of it is gone when it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    pub api: Api,
+    pub api_process: Process,
+    pub workers: Vec<Process>,
+    /// Between all processes and PostgreSQL, if asked for.
+    pub database_proxy: Option<FaultProxy>,
+    /// Between all processes and RabbitMQ, if asked for.
+    pub broker_proxy: Option<FaultProxy>,
+    environment: BTreeMap<String, String>,
+    folder: TempDir,
+    started_workers: usize,
+}
+
+/// Any text of 16 characters or more is a bootstrap key.
+const KEY: &str = "the key of the tests";
+
+impl Cluster {
+    /// PostgreSQL and RabbitMQ, one worker, a lease of 3 s.
+    pub fn builder() -> Builder {
+        Builder {
+            database: Database::Postgres,
+            broker: Broker::Rabbit,
+            workers: 1,
+            proxied: false,
+            settings: BTreeMap::new(),
+        }
+    }
+
+    /// Starts another worker.
+    pub fn start_worker(&mut self) -> anyhow::Result<&mut Process> {
+        self.started_workers += 1;
+        let log = self.folder.path().join(format!("worker-{}.log", self.started_workers));
+        let worker = Process::start(&binary("orchestratum-worker")?, &[], &self.environment, log)?;
+        self.workers.push(worker);
+        self.workers.last_mut().context("it was just pushed")
+    }
+
+    /// Kills the api and starts it again on the same address.
+    pub async fn restart_api(&mut self) -> anyhow::Result<()> {
+        self.api_process.kill()?;
+        self.api_process = start_api(&self.environment, self.folder.path(), "api-again.log")?;
+        self.api.ready().await;
+        Ok(())
+    }
+
+    /// Waits until the database lists so many live workers.
+    pub async fn until_live_workers(&self, count: usize) {
+        eventually(&format!("{count} live worker(s)"), || async {
+            let workers = self.api.json("/api/workers").await.map_err(|error| error.to_string())?;
+            let live = workers["items"].as_array().into_iter().flatten().filter(|worker| worker["state"] == "Live");
+            if live.count() == count { Ok(()) } else { Err(workers.to_string()) }
+        })
+        .await;
+    }
+
+    /// The settings of the processes, as environment variables.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
+    /// Every broken rule of the data, as `orchestratum doctor` sees it.
+    pub async fn broken_invariants(&self) -> anyhow::Result<Vec<String>> {
+        let setting = |name: &str| self.environment.get(name).cloned().unwrap_or_default();
+        let options = Options { schema: setting("ORCHESTRATUM__DATABASE__SCHEMA"), ..Options::default() };
+        let store = orchestratum_store::connect(&setting("ORCHESTRATUM__DATABASE__URL"), &options).await?;
+        let now = store.database_time().await?;
+        let broken = store.broken_invariants(now, 100).await?;
+        store.close().await;
+        Ok(broken.into_iter().map(|broken| format!("{}: {}", broken.rule, broken.row)).collect())
+    }
+}
+
+impl Builder {
+    #[must_use]
+    pub fn database(self, database: Database) -> Self {
+        Self { database, ..self }
+    }
+
+    #[must_use]
+    pub fn broker(self, broker: Broker) -> Self {
+        Self { broker, ..self }
+    }
+
+    #[must_use]
+    pub fn workers(self, workers: usize) -> Self {
+        Self { workers, ..self }
+    }
+
+    /// Puts a [`FaultProxy`] in front of each server.
+    #[must_use]
+    pub fn proxied(self) -> Self {
+        Self { proxied: true, ..self }
+    }
+
+    /// Sets `ORCHESTRATUM__<key>`.
+    #[must_use]
+    pub fn setting(mut self, key: &str, value: &str) -> Self {
+        self.settings.insert(format!("ORCHESTRATUM__{key}"), value.to_owned());
+        self
+    }
+
+    pub async fn start(self) -> anyhow::Result<Cluster> {
+        let folder = tempfile::tempdir()?;
+        let mut database_proxy = None;
+        let mut broker_proxy = None;
+        let database_url = match self.database {
+            Database::Sqlite => format!("sqlite://{}", folder.path().join("orchestratum.db").display()),
+            Database::Postgres => {
+                proxied(&Servers::from_environment().database_url, self.proxied, &mut database_proxy).await?
+            }
+        };
+        let broker_url = match self.broker {
+            Broker::None => "database".to_owned(),
+            Broker::Rabbit => proxied(&Servers::from_environment().amqp_url, self.proxied, &mut broker_proxy).await?,
+        };
+        let port = free_port()?;
+        let name = format!("test_{}", unique());
+        let mut environment: BTreeMap<String, String> = [
+            ("DATABASE__URL", database_url.as_str()),
+            ("DATABASE__SCHEMA", &name),
+            ("BROKER__URL", &broker_url),
+            ("BROKER__PREFIX", &name),
+            ("API__LISTEN", &format!("127.0.0.1:{port}")),
+            ("AUTH__BOOTSTRAP_KEY", KEY),
+            ("WORKER__LEASE_SECONDS", "3"),
+            ("WORKER__LISTEN", ""),
+            ("WORKER__EMBEDDED", if self.database == Database::Sqlite { "true" } else { "false" }),
+            ("LOGS__DIR", ""),
+        ]
+        .into_iter()
+        .map(|(key, value)| (format!("ORCHESTRATUM__{key}"), value.to_owned()))
+        .collect();
+        environment.insert("ORCHESTRATUM_CONFIG_DIR".to_owned(), folder.path().display().to_string());
+        environment.extend(self.settings);
+
+        let api = Api::new(format!("http://127.0.0.1:{port}"), KEY.to_owned())?;
+        let api_process = start_api(&environment, folder.path(), "api.log")?;
+        let mut cluster = Cluster {
+            api,
+            api_process,
+            workers: Vec::new(),
+            database_proxy,
+            broker_proxy,
+            environment,
+            folder,
+            started_workers: 0,
+        };
+        cluster.api.ready().await;
+        if self.database == Database::Postgres {
+            for _ in 0..self.workers {
+                cluster.start_worker()?;
+            }
+            cluster.until_live_workers(self.workers).await;
+        }
+        Ok(cluster)
+    }
+}
+
+fn start_api(environment: &BTreeMap<String, String>, folder: &Path, log: &str) -> anyhow::Result<Process> {
+    Process::start(&binary("orchestratum-api")?, &[], environment, folder.join(log))
+}
+
+async fn proxied(url: &str, wanted: bool, proxy: &mut Option<FaultProxy>) -> anyhow::Result<String> {
+    if !wanted {
+        return Ok(url.to_owned());
+    }
+    let started = FaultProxy::start(authority(url)?).await?;
+    let url = with_authority(url, &started.address().to_string())?;
+    *proxy = Some(started);
+    Ok(url)
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a name that no other test has; nothing depends on its value")]
+fn unique() -> String {
+    Uuid::new_v4().simple().to_string()[..16].to_owned()
+}

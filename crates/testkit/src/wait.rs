@@ -1,0 +1,39 @@
+//! Waiting for a state, never for a time.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::Duration;
+
+/// How long a state may take where the test itself says nothing about time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const ASK_EVERY: Duration = Duration::from_millis(20);
+
+/// Asks until the answer is `Ok`.
+///
+/// # Panics
+/// With the last `Err` when it takes longer than half a minute.
+pub async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(what: &str, ask: impl FnMut() -> F) -> T {
+    eventually_within(PATIENCE, what, ask).await
+}
+
+/// Asks until the answer is `Ok`.
+///
+/// # Panics
+/// With the last `Err` when it takes longer than `patience`.
+pub async fn eventually_within<T, E: Debug, F: Future<Output = Result<T, E>>>(
+    patience: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
+    let deadline = tokio::time::Instant::now() + patience;
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(last) if tokio::time::Instant::now() >= deadline => {
+                panic!("{what}: not within {patience:?}; at last {last:?}")
+            }
+            Err(_) => tokio::time::sleep(ASK_EVERY).await,
+        }
+    }
+}
