@@ -39,12 +39,7 @@ pub(crate) struct Parts {
 impl Engine {
     /// Connects to the database and the broker of the settings. The schema is not touched: see [`Engine::migrate`].
     pub async fn connect(settings: Settings) -> Result<Self, Error> {
-        let options = store::Options {
-            schema: settings.database.schema.clone(),
-            max_connections: settings.database.max_connections,
-            timeout: Duration::from_secs_f64(settings.database.timeout_seconds),
-        };
-        let store = store::connect(settings.database.url.expose_secret(), &options).await?;
+        let store = store::connect(settings.database.url.expose_secret(), &settings.database.options()).await?;
         let clock = Clock::from_sample(store.database_time().await?);
         let options = broker::Options {
             prefix: settings.broker.prefix.clone(),

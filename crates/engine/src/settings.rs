@@ -266,6 +266,16 @@ impl Settings {
     }
 }
 
+impl DatabaseSettings {
+    pub fn options(&self) -> orchestratum_store::Options {
+        orchestratum_store::Options {
+            schema: self.schema.clone(),
+            max_connections: self.max_connections,
+            timeout: Duration::from_secs_f64(self.timeout_seconds),
+        }
+    }
+}
+
 impl TaskSettings {
     pub fn limits(&self) -> SpecLimits {
         SpecLimits {
