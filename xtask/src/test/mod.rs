@@ -6,6 +6,8 @@ mod counts;
 mod prerequisites;
 mod steps;
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 
 use self::counts::Counts;
@@ -24,7 +26,7 @@ struct Session {
 #[derive(Debug)]
 struct Outcome {
     name: &'static str,
-    took: Stopwatch,
+    took: Duration,
     result: Result<Counts>,
 }
 
@@ -59,7 +61,7 @@ fn perform(session: &Session, index: usize, step: &steps::Step) -> Outcome {
     }
     Outcome {
         name: step.name,
-        took: stopwatch,
+        took: stopwatch.elapsed(),
         result,
     }
 }
@@ -80,7 +82,7 @@ fn summarize(outcomes: &[Outcome], total: &Stopwatch) -> Result<()> {
                 "FAILED"
             }
         };
-        println!("    {verdict:<6} {name} ({took})");
+        println!("    {verdict:<6} {name} ({:.1} s)", took.as_secs_f64());
     }
     println!("    all of it took {total}");
     println!("{} passed, {} failed", sum.passed, sum.failed);
