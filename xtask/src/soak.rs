@@ -50,7 +50,7 @@ fn simulate(workspace: &Workspace, budget: Duration) -> Result<()> {
             "simulate",
             "--",
         ];
-        let seeds = ["--first-seed", &first, "--seeds", &count, "--long"];
+        let seeds = ["--from", &first, "--seeds", &count, "--long"];
         process::run(workspace.cargo(&program).args(seeds))?;
         first_seed += SEEDS_A_ROUND;
     }
@@ -59,6 +59,7 @@ fn simulate(workspace: &Workspace, budget: Duration) -> Result<()> {
 
 /// All tests with the long form of those that have one, again and again.
 fn fault_tests(workspace: &Workspace, addresses: &services::Addresses, budget: Duration) -> Result<()> {
+    process::run(&mut workspace.build_everything())?;
     let stopwatch = Stopwatch::start();
     let mut round = 1;
     while round == 1 || stopwatch.elapsed() < budget {

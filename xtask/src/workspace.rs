@@ -42,6 +42,11 @@ impl Workspace {
         command
     }
 
+    /// Every program and every test, in one go: the same features for all of them, so that nothing is built twice.
+    pub(crate) fn build_everything(&self) -> Command {
+        self.cargo(&["build", "--workspace", "--all-targets"])
+    }
+
     /// Where cargo puts what it builds, as one of its programs sees it: from the environment or the default.
     pub(crate) fn target(&self) -> PathBuf {
         match std::env::var_os("CARGO_TARGET_DIR") {

@@ -30,6 +30,10 @@ pub(super) const ALL: &[Step] = &[
         run: lints,
     },
     Step {
+        name: "build",
+        run: build,
+    },
+    Step {
         name: "tests of the workspace",
         run: tests,
     },
@@ -55,6 +59,12 @@ fn lints(session: &Session) -> Result<Counts> {
             .workspace
             .cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     )?;
+    Ok(Counts::default())
+}
+
+/// The programs too: tests start them as processes, and `cargo test` builds those of its own package only.
+fn build(session: &Session) -> Result<Counts> {
+    process::run(&mut session.workspace.build_everything())?;
     Ok(Counts::default())
 }
 
