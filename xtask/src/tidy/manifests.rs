@@ -8,10 +8,20 @@ use super::Project;
 
 pub(super) fn every_crate_takes_the_lints_of_the_workspace(project: &Project) -> Result<Vec<String>> {
     let mut findings = Vec::new();
-    for folder in project.metadata.members().filter_map(|package| package.folder.as_deref()) {
+    for folder in project
+        .metadata
+        .members()
+        .filter_map(|package| package.folder.as_deref())
+    {
         let manifest = Path::new(folder).join("Cargo.toml");
-        if !project.text(&manifest.to_string_lossy())?.contains("[lints]\nworkspace = true") {
-            findings.push(format!("{} lacks `[lints]` with `workspace = true`", manifest.display()));
+        if !project
+            .text(&manifest.to_string_lossy())?
+            .contains("[lints]\nworkspace = true")
+        {
+            findings.push(format!(
+                "{} lacks `[lints]` with `workspace = true`",
+                manifest.display()
+            ));
         }
     }
     Ok(findings)

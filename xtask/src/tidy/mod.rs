@@ -6,6 +6,7 @@ mod architecture;
 mod dependencies;
 mod documents;
 mod expression;
+mod manifests;
 mod markdown;
 mod policy;
 mod sources;
@@ -81,6 +82,14 @@ const RULES: &[(&str, Rule)] = &[
     (
         "the_changelog_has_an_unreleased_section",
         documents::the_changelog_has_an_unreleased_section,
+    ),
+    (
+        "every_crate_takes_the_lints_of_the_workspace",
+        manifests::every_crate_takes_the_lints_of_the_workspace,
+    ),
+    (
+        "the_compose_file_publishes_on_loopback_only",
+        manifests::the_compose_file_publishes_on_loopback_only,
     ),
     ("both_dialects_have_the_same_migrations", |project| {
         Ok(sources::both_dialects_have_the_same_migrations(project))
