@@ -1,0 +1,94 @@
+//! An engine in memory, with a clock that the test moves.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use orchestratum_core::task::TaskDraft;
+use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp, WorkerId};
+use orchestratum_engine::clock::Clock;
+use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
+use orchestratum_engine::{Engine, Settings, identity};
+use orchestratum_store::{ClaimRequest, ClaimedTask, Registration};
+
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn engine() -> Engine {
+    let settings = Settings::load_with(&[("database.url", "sqlite::memory:"), ("broker.url", "database")])
+        .expect("the settings are valid");
+    let store = orchestratum_store::connect("sqlite::memory:", &settings.database.options())
+        .await
+        .expect("a database in memory");
+    store.migrate().await.expect("a fresh schema");
+    let broker = orchestratum_broker::connect("database", &Default::default(), Arc::clone(&store))
+        .await
+        .expect("no broker is needed");
+    // 2026-01-01, so that every time lies well inside the calendar.
+    Engine::assemble(
+        settings,
+        store,
+        broker,
+        Clock::manual(Timestamp::from_micros(1_767_225_600_000_000)),
+    )
+}
+
+pub(crate) fn echo() -> TaskDraft {
+    TaskDraft {
+        name: "echo".to_owned(),
+        input: Some(JsonText::trusted("1")),
+        ..TaskDraft::default()
+    }
+}
+
+pub(crate) async fn create(engine: &Engine, draft: TaskDraft) -> TaskId {
+    let request = CreateTasks {
+        drafts: vec![draft],
+        chosen_id: None,
+        idempotency: None,
+        indexed: false,
+    };
+    match engine.create(request).await.expect("a valid draft") {
+        CreatedTasks::Created(tasks) => tasks[0].spec.id,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A worker that serves `default` and offers `echo`.
+pub(crate) async fn worker(engine: &Engine) -> WorkerId {
+    let id = identity::new_worker_id();
+    let registration = Registration {
+        id,
+        name: "test".to_owned(),
+        targets: vec![Target::new("default").expect("valid")],
+        names: vec![TaskName::new("echo").expect("valid")],
+        capacity: 10,
+        isolation: "off".to_owned(),
+        version: "0".to_owned(),
+        lease: LEASE,
+    };
+    engine.register_worker(&registration).await.expect("registered");
+    id
+}
+
+pub(crate) async fn claim(engine: &Engine, worker: WorkerId) -> Vec<ClaimedTask> {
+    let request = ClaimRequest {
+        worker,
+        named: Vec::new(),
+        targets: vec![Target::new("default").expect("valid")],
+        names: vec![TaskName::new("echo").expect("valid")],
+        limit: 100,
+    };
+    engine.claim(&request).await.expect("claimed")
+}
+
+/// Asks until the answer is there.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{what}: not in time");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,150 @@
+//! The background loops: what a dead process or a lost message left undone. The clock is moved by the test.
+
+use std::time::Duration;
+
+use crate::common::{LEASE, claim, create, echo, engine, eventually, worker};
+use orchestratum_core::TaskId;
+use orchestratum_core::task::{AttemptOutcome, Ending, TaskDraft, TaskStatus};
+use orchestratum_engine::{Engine, RUNNING_GRACE};
+use orchestratum_store::Evidence;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+async fn with_loops() -> (Engine, TaskTracker, CancellationToken) {
+    let engine = engine().await;
+    let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    engine.start_background(true, &tracker, &stop);
+    (engine, tracker, stop)
+}
+
+async fn until(engine: &Engine, id: TaskId, status: TaskStatus) {
+    eventually(&format!("{id} is {status}"), || async {
+        let task = engine.task(id).await.expect("it exists");
+        (task.life.status() == status).then_some(())
+    })
+    .await;
+}
+
+async fn stop(tracker: TaskTracker, stop: CancellationToken) {
+    stop.cancel();
+    tracker.close();
+    tracker.wait().await;
+}
+
+#[tokio::test]
+async fn a_delayed_task_becomes_claimable_when_its_time_has_come() {
+    let (engine, tracker, token) = with_loops().await;
+    let id = create(
+        &engine,
+        TaskDraft {
+            delay_seconds: Some(60.0),
+            ..echo()
+        },
+    )
+    .await;
+    let worker = worker(&engine).await;
+    assert!(claim(&engine, worker).await.is_empty());
+    // The lease must outlive the wait.
+    engine.clock().advance(Duration::from_secs(55));
+    let worker = crate::common::worker(&engine).await;
+    engine.clock().advance(Duration::from_secs(5));
+    let claimed = eventually("it is released", || async { claim(&engine, worker).await.pop() }).await;
+    assert_eq!(claimed.id, id);
+    stop(tracker, token).await;
+}
+
+#[tokio::test]
+async fn deadlines_end_pending_tasks_at_once_and_running_ones_after_the_grace() {
+    let (engine, tracker, token) = with_loops().await;
+    let running = create(
+        &engine,
+        TaskDraft {
+            ttl_seconds: Some(5.0),
+            ..echo()
+        },
+    )
+    .await;
+    let worker = worker(&engine).await;
+    assert_eq!(claim(&engine, worker).await.len(), 1);
+    let pending = create(
+        &engine,
+        TaskDraft {
+            ttl_seconds: Some(5.0),
+            ..echo()
+        },
+    )
+    .await;
+
+    engine.clock().advance(Duration::from_secs(5));
+    until(&engine, pending, TaskStatus::Expired).await;
+    assert_eq!(
+        engine.task(running).await.expect("it exists").life.status(),
+        TaskStatus::InProgress
+    );
+
+    engine.clock().advance(RUNNING_GRACE + Duration::from_millis(1));
+    until(&engine, running, TaskStatus::Expired).await;
+    let late = engine
+        .finish(running, 1, Ending::Success, Evidence::default())
+        .await
+        .expect("answered");
+    assert!(
+        matches!(late, orchestratum_engine::tasks::FinishOutcome::Refused { .. }),
+        "{late:?}"
+    );
+    stop(tracker, token).await;
+}
+
+#[tokio::test]
+async fn the_tasks_of_a_silent_worker_run_again_and_use_a_loss_not_a_retry() {
+    let (engine, tracker, token) = with_loops().await;
+    let id = create(
+        &engine,
+        TaskDraft {
+            max_losses: Some(1),
+            ..echo()
+        },
+    )
+    .await;
+    for attempt in 1..=2 {
+        let worker = worker(&engine).await;
+        let claimed = eventually("it can be claimed", || async { claim(&engine, worker).await.pop() }).await;
+        assert_eq!((claimed.id, claimed.attempt), (id, attempt));
+        engine.clock().advance(LEASE + Duration::from_millis(1));
+        let expected = if attempt == 1 {
+            TaskStatus::Pending
+        } else {
+            TaskStatus::Failed
+        };
+        until(&engine, id, expected).await;
+    }
+    let (_, attempts) = engine.attempts(id).await.expect("it exists");
+    assert!(attempts.iter().all(|attempt| attempt.outcome == AttemptOutcome::Lost));
+    stop(tracker, token).await;
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_offers_fails_half_a_minute_after_a_worker_came() {
+    let (engine, tracker, token) = with_loops().await;
+    let id = create(
+        &engine,
+        TaskDraft {
+            name: "unknown".to_owned(),
+            ..TaskDraft::default()
+        },
+    )
+    .await;
+    let keeper = worker(&engine).await;
+    let mut lease = engine.store().lease_keeper().await.expect("a connection");
+    for _ in 0..8 {
+        engine.clock().advance(Duration::from_secs(5));
+        lease.renew(keeper, LEASE, engine.clock().now()).await.expect("renewed");
+    }
+    until(&engine, id, TaskStatus::Failed).await;
+    let (_, attempts) = engine.attempts(id).await.expect("it exists");
+    assert_eq!(
+        attempts.iter().map(|attempt| attempt.outcome).collect::<Vec<_>>(),
+        [AttemptOutcome::NotFound]
+    );
+    stop(tracker, token).await;
+}

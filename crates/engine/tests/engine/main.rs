@@ -1,0 +1,5 @@
+//! The engine on a database in memory.
+
+mod common;
+mod loops;
+mod use_cases;
