@@ -1,0 +1,148 @@
+//! Keeping what a program writes, within a bound: the beginning says what it did, the end says why it stopped.
+
+use std::collections::VecDeque;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::Captured;
+
+/// As much as a pipe holds.
+const READ_BYTES: usize = 64 * 1024;
+
+/// The first and the last half of what fits.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    half: usize,
+    total: u64,
+}
+
+impl Capture {
+    pub(crate) const fn new(most: usize) -> Self {
+        Self {
+            head: Vec::new(),
+            tail: VecDeque::new(),
+            half: most / 2,
+            total: 0,
+        }
+    }
+
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.total += bytes.len() as u64;
+        let (first, rest) = bytes.split_at(bytes.len().min(self.half - self.head.len()));
+        self.head.extend_from_slice(first);
+        // Only the last half of a long write can survive.
+        let rest = &rest[rest.len().saturating_sub(self.half)..];
+        let surplus = (self.tail.len() + rest.len()).saturating_sub(self.half);
+        self.tail.drain(..surplus);
+        self.tail.extend(rest);
+    }
+
+    pub(crate) fn finish(mut self) -> Captured {
+        let kept = (self.head.len() + self.tail.len()) as u64;
+        let cut = self.total - kept;
+        let tail: &[u8] = self.tail.make_contiguous();
+        let text = if cut == 0 {
+            let whole = [&self.head[..], tail].concat();
+            String::from_utf8_lossy(&whole).into_owned()
+        } else {
+            // A character that the cut went through is no invalid output of the program.
+            let head = without_broken_end(&self.head);
+            let tail = without_broken_start(tail);
+            let cut = self.total - (head.len() + tail.len()) as u64;
+            format!(
+                "{}\n[... {cut} bytes cut ...]\n{}",
+                String::from_utf8_lossy(head),
+                String::from_utf8_lossy(tail)
+            )
+        };
+        Captured {
+            // PostgreSQL cannot store U+0000.
+            text: if text.contains('\0') {
+                text.replace('\0', "\u{fffd}")
+            } else {
+                text
+            },
+            total_bytes: self.total,
+        }
+    }
+}
+
+fn without_broken_end(bytes: &[u8]) -> &[u8] {
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
+        Ok(_) | Err(_) => bytes,
+    }
+}
+
+fn without_broken_start(bytes: &[u8]) -> &[u8] {
+    let continuation = bytes.iter().take(3).take_while(|byte| **byte & 0xC0 == 0x80).count();
+    &bytes[continuation..]
+}
+
+/// Reads to the end of the stream, or to an error, which is an end too.
+pub(crate) async fn capture(mut stream: impl AsyncRead + Unpin, into: &mut Capture) {
+    let mut buffer = vec![0; 1024];
+    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+        into.add(&buffer[..read]);
+        if read == buffer.len() && buffer.len() < READ_BYTES {
+            // Most programs write a line; a buffer for a flood is made when there is one.
+            buffer.resize(READ_BYTES, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn captured(most: usize, writes: &[&[u8]]) -> Captured {
+        let mut capture = Capture::new(most);
+        for write in writes {
+            capture.add(write);
+        }
+        capture.finish()
+    }
+
+    #[test]
+    fn what_fits_is_kept_as_it_came() {
+        assert_eq!(captured(10, &[b"hello", b"world"]).text, "helloworld");
+        assert_eq!(captured(10, &[]).text, "");
+    }
+
+    #[test]
+    fn of_more_the_beginning_and_the_end_are_kept() {
+        for writes in [
+            &[&b"beginning and the very end"[..]][..],
+            &[b"begin", b"ning and the ve", b"ry end"],
+        ] {
+            let captured = captured(10, writes);
+            assert_eq!(captured.text, "begin\n[... 16 bytes cut ...]\ny end");
+            assert_eq!(captured.total_bytes, 26);
+        }
+    }
+
+    #[test]
+    fn a_flood_does_not_grow() {
+        let flood = vec![b'x'; 65_536];
+        let mut capture = Capture::new(1_000);
+        for _ in 0..1_000 {
+            capture.add(&flood);
+        }
+        assert!(capture.head.capacity() + capture.tail.capacity() < 10_000);
+        assert_eq!(capture.finish().total_bytes, 65_536_000);
+    }
+
+    #[test]
+    fn what_is_not_text_is_replaced() {
+        assert_eq!(captured(100, &[b"a\xffb\0c"]).text, "a\u{fffd}b\u{fffd}c");
+    }
+
+    #[test]
+    fn a_cut_does_not_leave_half_a_character() {
+        let text = "é".repeat(100);
+        let captured = captured(11, &[text.as_bytes()]);
+        assert_eq!(captured.text, "éé\n[... 192 bytes cut ...]\néé");
+    }
+}

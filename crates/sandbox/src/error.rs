@@ -1,0 +1,23 @@
+//! Why a program did not run, or why nobody knows how it ended.
+
+use std::io;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(
+        "this program does not call orchestratum_sandbox::shim::run_if_asked() first in its main, so it cannot run others"
+    )]
+    ShimNotLinked,
+    #[error("the shim could not be started")]
+    Shim(#[source] io::Error),
+    #[error("the program, an argument or a path is not UTF-8")]
+    NotUtf8,
+    #[error("the program was described in {bytes} bytes; at most {most} are possible")]
+    TooLarge { bytes: usize, most: usize },
+    /// The program itself, its directory or its standard input.
+    #[error("the program could not be started: {0}")]
+    NotStarted(String),
+    /// It was killed from outside, or by the program. Its processes were looked for and killed.
+    #[error("the shim ended without saying how the program ended")]
+    ShimVanished,
+}
