@@ -45,8 +45,7 @@ CREATE TABLE tasks (
 CREATE INDEX tasks_running ON tasks (worker_id) WHERE status = 1;
 -- The lists of what went wrong; rare rows.
 CREATE INDEX tasks_problem ON tasks (status, id) WHERE status IN (3, 4, 5);
--- Retention; the same rows as the lists, and append-only where all goes well.
--- (No index: finished tasks are found by id, that is by age.)
+-- Retention needs no index: ids are in the order of creation, so what finished long ago stands first.
 CREATE INDEX tasks_parent ON tasks (parent_id, id) WHERE parent_id IS NOT NULL;
 CREATE INDEX tasks_labels ON tasks USING gin (labels jsonb_path_ops) WHERE labels IS NOT NULL;
 

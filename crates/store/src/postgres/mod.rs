@@ -1,5 +1,30 @@
 //! PostgreSQL.
+//!
+//! ```text
+//!   one statement    Database::all, ::execute    a lost answer: the same guarded statement again
+//!   several          Database::transact          a lost COMMIT: the state of the transaction is asked for
+//! ```
+//!
+//! One lock order everywhere: dispatches, then tasks, each by id, then inserts. What only sweeps takes `SKIP LOCKED`.
+
+mod connect;
+mod database;
+mod dispatches;
+mod failure;
+mod invariants;
+mod keys;
+mod leases;
+mod maintenance;
+mod queues;
+mod rows;
+mod tasks;
+mod transaction;
+mod workers;
+
+use database::Database;
 
 /// The store on PostgreSQL.
 #[derive(Debug)]
-pub struct PostgresStore;
+pub struct PostgresStore {
+    database: Database,
+}

@@ -1,0 +1,258 @@
+//! What the loops look for.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use orchestratum_core::{Target, TaskId, TaskName, Timestamp, WorkerId};
+use uuid::Uuid;
+
+use super::PostgresStore;
+use super::database::AfterUnknown;
+use super::rows::{Place, Time, int8, time, timestamp};
+use crate::{DispatchStore, Error, Orphan, PUBLISH_LEASE, Pulse, Ready};
+
+/// First-row probes, one for each loop.
+const PULSE: &str = "
+    SELECT
+        (SELECT min(due_at) FROM dispatches WHERE state = 1),
+        (SELECT min(expires_at) FROM dispatches),
+        EXISTS (SELECT FROM tasks WHERE status = 1 AND expires_at < $2),
+        EXISTS (SELECT FROM workers WHERE state = 0 AND lease_expires_at <= $1),
+        EXISTS (
+            SELECT FROM tasks
+            WHERE status = 1
+              AND NOT EXISTS (SELECT FROM workers WHERE workers.id = tasks.worker_id AND workers.state = 0)
+        ),
+        -- A loose index scan: one probe for each target, however many tasks it has.
+        ARRAY(
+            WITH RECURSIVE ready (target) AS (
+                (SELECT target FROM dispatches WHERE state = 0 ORDER BY target LIMIT 1)
+                UNION ALL
+                SELECT (
+                    SELECT dispatches.target
+                    FROM dispatches
+                    WHERE state = 0 AND dispatches.target > ready.target
+                    ORDER BY dispatches.target
+                    LIMIT 1
+                )
+                FROM ready
+                WHERE ready.target IS NOT NULL
+            )
+            SELECT target FROM ready WHERE target IS NOT NULL
+        )";
+
+type PulseRow = (Option<Time>, Option<Time>, bool, bool, bool, Vec<String>);
+type ReadyRow = (Uuid, String, String);
+
+fn ready(row: ReadyRow) -> Result<Ready, Error> {
+    let (id, target, name) = row;
+    let place = Place {
+        table: "dispatches",
+        row: &id,
+    };
+    Ok(Ready {
+        task: TaskId(id),
+        target: place.take("target", Target::new(target))?,
+        name: place.take("name", TaskName::new(name))?,
+    })
+}
+
+fn task_ids(rows: Vec<(Uuid,)>) -> Vec<TaskId> {
+    rows.into_iter().map(|(id,)| TaskId(id)).collect()
+}
+
+#[async_trait]
+impl DispatchStore for PostgresStore {
+    async fn pulse(&self, now: Timestamp, running_grace: Duration) -> Result<Pulse, Error> {
+        let row: PulseRow = self
+            .database
+            .one(|| sqlx::query_as(PULSE).bind(time(now)).bind(time(now - running_grace)))
+            .await?;
+        let (next_due_at, next_deadline, overdue_running, silent_workers, orphans, targets) = row;
+        let place = Place {
+            table: "dispatches",
+            row: &"(targets)",
+        };
+        Ok(Pulse {
+            next_due_at: next_due_at.map(timestamp),
+            next_deadline: next_deadline.map(timestamp),
+            overdue_running,
+            silent_workers,
+            orphans,
+            ready_targets: targets
+                .into_iter()
+                .map(|target| place.take("target", Target::new(target)))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    async fn release_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Ready>, Error> {
+        let rows: Vec<ReadyRow> = self
+            .database
+            // What an unanswered release made ready is announced by the feeder, once its publish_at has passed.
+            .all(AfterUnknown::Repeat, || {
+                sqlx::query_as(
+                    "WITH due AS MATERIALIZED (
+                        SELECT task_id
+                        FROM dispatches
+                        WHERE state = 1 AND due_at <= $1
+                        ORDER BY due_at
+                        LIMIT $2
+                        -- Another process releases those.
+                        FOR UPDATE SKIP LOCKED
+                    )
+                    UPDATE dispatches
+                    SET state = 0, publish_at = $3
+                    WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
+                    RETURNING task_id, target, name",
+                )
+                .bind(time(now))
+                .bind(int8(limit))
+                .bind(time(now + PUBLISH_LEASE))
+            })
+            .await?;
+        rows.into_iter().map(ready).collect()
+    }
+
+    async fn feed(
+        &self,
+        target: &Target,
+        window: usize,
+        missing: usize,
+        force: bool,
+        now: Timestamp,
+    ) -> Result<Vec<Ready>, Error> {
+        let rows: Vec<ReadyRow> = self
+            .database
+            .all(AfterUnknown::Repeat, || {
+                sqlx::query_as(
+                    "WITH first AS MATERIALIZED (
+                        SELECT task_id, priority, due_at, publish_at
+                        FROM dispatches
+                        WHERE target = $1 AND state = 0
+                        ORDER BY priority DESC, due_at
+                        LIMIT $2
+                    ),
+                    unannounced AS MATERIALIZED (
+                        SELECT dispatches.task_id
+                        FROM dispatches
+                        WHERE task_id = ANY(ARRAY(
+                            SELECT task_id
+                            FROM first
+                            WHERE $4 OR publish_at <= $5
+                            ORDER BY priority DESC, due_at
+                            LIMIT $3
+                        ))
+                        -- Again under the lock: another feeder may have been here.
+                        AND ($4 OR publish_at <= $5)
+                        FOR UPDATE SKIP LOCKED
+                    ),
+                    moved AS (
+                        UPDATE dispatches
+                        SET publish_at = $6
+                        WHERE task_id = ANY(ARRAY(SELECT task_id FROM unannounced))
+                        RETURNING task_id, target, name, priority, due_at
+                    )
+                    SELECT task_id, target, name FROM moved ORDER BY priority DESC, due_at, task_id",
+                )
+                .bind(target.as_str())
+                .bind(int8(window))
+                .bind(int8(missing))
+                .bind(force)
+                .bind(time(now))
+                .bind(time(now + PUBLISH_LEASE))
+            })
+            .await?;
+        rows.into_iter().map(ready).collect()
+    }
+
+    async fn expired_pending(&self, now: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error> {
+        let rows = self
+            .database
+            .all(AfterUnknown::Repeat, || {
+                sqlx::query_as("SELECT task_id FROM dispatches WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2")
+                    .bind(time(now))
+                    .bind(int8(limit))
+            })
+            .await?;
+        Ok(task_ids(rows))
+    }
+
+    async fn overdue_running(&self, deadline: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error> {
+        let rows = self
+            .database
+            .all(AfterUnknown::Repeat, || {
+                sqlx::query_as(
+                    "SELECT id FROM tasks WHERE status = 1 AND expires_at < $1 ORDER BY expires_at LIMIT $2",
+                )
+                .bind(time(deadline))
+                .bind(int8(limit))
+            })
+            .await?;
+        Ok(task_ids(rows))
+    }
+
+    async fn orphans(&self, limit: usize) -> Result<Vec<Orphan>, Error> {
+        let rows: Vec<(Uuid, Uuid, i32)> = self
+            .database
+            .all(AfterUnknown::Repeat, || {
+                sqlx::query_as(
+                    "SELECT id, worker_id, attempt
+                    FROM tasks
+                    WHERE status = 1
+                      AND NOT EXISTS (SELECT FROM workers WHERE workers.id = tasks.worker_id AND workers.state = 0)
+                    LIMIT $1",
+                )
+                .bind(int8(limit))
+            })
+            .await?;
+        rows.into_iter()
+            .map(|(id, worker, attempt)| {
+                let place = Place {
+                    table: "tasks",
+                    row: &id,
+                };
+                Ok(Orphan {
+                    task: TaskId(id),
+                    worker: WorkerId(worker),
+                    attempt: place.number("attempt", attempt)?,
+                })
+            })
+            .collect()
+    }
+
+    async fn unoffered(&self, since: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error> {
+        let rows = self
+            .database
+            .all(AfterUnknown::Repeat, || {
+                sqlx::query_as(UNOFFERED)
+                    .bind(time(since))
+                    .bind(time(now))
+                    .bind(int8(limit))
+            })
+            .await?;
+        Ok(task_ids(rows))
+    }
+}
+
+/// A worker that was there until `since` or later could have offered the name since.
+const UNOFFERED: &str = "
+    SELECT task_id
+    FROM dispatches
+    WHERE state = 0
+      AND due_at <= $1
+      AND expires_at > $2
+      AND EXISTS (
+          SELECT FROM workers
+          WHERE workers.state = 0
+            AND workers.lease_expires_at > $2
+            AND workers.registered_at <= $1
+            AND dispatches.target = ANY(workers.targets)
+      )
+      AND NOT EXISTS (
+          SELECT FROM workers
+          WHERE workers.lease_expires_at > $1
+            AND dispatches.target = ANY(workers.targets)
+            AND dispatches.name = ANY(workers.names)
+      )
+    LIMIT $3";

@@ -1,0 +1,145 @@
+//! What must hold of the data, as read-only questions an operator can ask at any time.
+//!
+//! All are asked of one snapshot: what is committed together is seen together.
+
+use std::time::Duration;
+
+use orchestratum_core::Timestamp;
+use sqlx::{ConnectOptions, Connection};
+use tokio::time::timeout;
+
+use super::database::Database;
+use super::failure;
+use super::rows::{int8, time};
+use crate::{BrokenInvariant, Error};
+
+/// A rule, and the SELECT of the rows (as text) that break it; `$1` is now, `$2` the
+/// limit.
+struct Rule {
+    rule: &'static str,
+    broken_by: &'static str,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        rule: "each pending task has a dispatch row",
+        broken_by: "SELECT id::text FROM tasks
+            WHERE status = 0 AND NOT EXISTS (SELECT FROM dispatches WHERE task_id = tasks.id)
+            LIMIT $2",
+    },
+    Rule {
+        rule: "each dispatch row belongs to a pending task",
+        broken_by: "SELECT task_id::text FROM dispatches
+            WHERE NOT EXISTS (SELECT FROM tasks WHERE id = dispatches.task_id AND status = 0)
+            LIMIT $2",
+    },
+    Rule {
+        rule: "a dispatch row says the same as its task",
+        broken_by: "SELECT task_id::text FROM dispatches JOIN tasks ON tasks.id = dispatches.task_id
+            WHERE (dispatches.target, dispatches.name, dispatches.priority, dispatches.expires_at)
+                IS DISTINCT FROM (tasks.target, tasks.name, tasks.priority, tasks.expires_at)
+            LIMIT $2",
+    },
+    Rule {
+        rule: "a task has a finish if and only if it is over",
+        broken_by: "SELECT id::text FROM tasks WHERE (status >= 2) <> (finished_at IS NOT NULL) LIMIT $2",
+    },
+    Rule {
+        rule: "a task has an error if and only if it ended without success",
+        broken_by: "SELECT id::text FROM tasks WHERE (status >= 3) <> (error IS NOT NULL) LIMIT $2",
+    },
+    Rule {
+        rule: "only a completed task has an output",
+        broken_by: "SELECT id::text FROM tasks WHERE output IS NOT NULL AND status <> 2 LIMIT $2",
+    },
+    Rule {
+        rule: "no budget is larger than its policy",
+        broken_by: "SELECT id::text FROM tasks
+            WHERE retries_left NOT BETWEEN 0 AND max_retries OR losses_left NOT BETWEEN 0 AND max_losses
+            LIMIT $2",
+    },
+    Rule {
+        rule: "the ended attempts of a task are numbered without a gap, and an open one is the newest",
+        broken_by: "SELECT tasks.id::text FROM tasks
+            CROSS JOIN LATERAL (
+                SELECT count(*) AS ended, COALESCE(max(attempt), 0) AS newest
+                FROM attempts WHERE task_id = tasks.id
+            ) AS recorded
+            WHERE recorded.ended <> recorded.newest
+               OR recorded.newest <> tasks.attempt - (tasks.status = 1)::integer
+            LIMIT $2",
+    },
+    Rule {
+        rule: "the attempts of a task do not overlap",
+        broken_by: "SELECT task_id || '/' || attempt FROM (
+                SELECT task_id, attempt, started_at, ended_at,
+                    lag(ended_at) OVER (PARTITION BY task_id ORDER BY attempt) AS before
+                FROM attempts
+            ) AS sequence
+            WHERE started_at < before OR ended_at < started_at
+            LIMIT $2",
+    },
+    Rule {
+        rule: "attempts and logs belong to a task",
+        broken_by: "SELECT task_id || '/' || attempt FROM attempts
+            WHERE NOT EXISTS (SELECT FROM tasks WHERE id = task_id)
+            UNION ALL
+            SELECT task_id || '/' || attempt FROM task_logs
+            WHERE NOT EXISTS (SELECT FROM tasks WHERE id = task_id)
+            LIMIT $2",
+    },
+    Rule {
+        rule: "a running task is held by a live worker, or is rescued within a minute",
+        broken_by: "SELECT tasks.id::text FROM tasks
+            LEFT JOIN workers ON workers.id = tasks.worker_id
+            WHERE tasks.status = 1
+              AND (workers.id IS NULL OR workers.lease_expires_at < $1 - INTERVAL '1 minute')
+            LIMIT $2",
+    },
+    Rule {
+        rule: "a task that is not over is ended within a minute after its deadline",
+        broken_by: "SELECT id::text FROM tasks
+            WHERE status = 1 AND expires_at < $1 - INTERVAL '1 minute'
+            UNION ALL
+            SELECT task_id::text FROM dispatches
+            WHERE expires_at < $1 - INTERVAL '1 minute'
+            LIMIT $2",
+    },
+];
+
+/// A large database takes its time to look through; an operator is waiting, and can stop it.
+const TIMEOUT: Duration = Duration::from_secs(600);
+
+pub(super) async fn broken(database: &Database, now: Timestamp, limit: usize) -> Result<Vec<BrokenInvariant>, Error> {
+    timeout(TIMEOUT, ask(database, now, limit))
+        .await
+        .unwrap_or_else(|_| Err(failure::deadline_missed()))
+        .map_err(failure::error)
+}
+
+async fn ask(database: &Database, now: Timestamp, limit: usize) -> Result<Vec<BrokenInvariant>, sqlx::Error> {
+    // Of its own, for its own limits; what it leaves open ends with it.
+    let mut connection = database
+        .connect
+        .clone()
+        .options([("statement_timeout", TIMEOUT.as_millis())])
+        .connect()
+        .await?;
+    sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        .execute(&mut connection)
+        .await?;
+    let mut broken = Vec::new();
+    for Rule { rule, broken_by } in RULES {
+        let rows: Vec<(String,)> = sqlx::query_as(*broken_by)
+            .bind(time(now))
+            .bind(int8(limit - broken.len()))
+            .fetch_all(&mut connection)
+            .await?;
+        broken.extend(rows.into_iter().map(|(row,)| BrokenInvariant { rule, row }));
+        if broken.len() == limit {
+            break;
+        }
+    }
+    connection.close().await?;
+    Ok(broken)
+}

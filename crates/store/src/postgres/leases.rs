@@ -1,0 +1,121 @@
+//! Renewals, on a connection of their own.
+
+use std::future::Future;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use orchestratum_core::{TaskId, Timestamp, WorkerId};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::database::Database;
+use super::failure::{self, Effect};
+use super::rows::{Place, Time, milliseconds, time, timestamp};
+use crate::{Error, Holding, LeaseKeeper, Renewal};
+
+#[derive(Debug)]
+pub(super) struct PostgresLeaseKeeper {
+    connect: PgConnectOptions,
+    timeout: Duration,
+    /// `None` after a failure, and while a statement is under way: one that was cancelled is not used again.
+    connection: Option<PgConnection>,
+}
+
+impl PostgresLeaseKeeper {
+    pub(super) async fn open(database: &Database) -> Result<Self, Error> {
+        let mut keeper = Self {
+            connect: database.connect.clone(),
+            timeout: database.timeout,
+            connection: None,
+        };
+        keeper.connection = Some(keeper.connected().await?);
+        Ok(keeper)
+    }
+
+    async fn connected(&mut self) -> Result<PgConnection, Error> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => in_time(self.timeout, self.connect.connect()).await.map_err(failure::error),
+        }
+    }
+
+    /// Keeps the connection unless it broke.
+    fn settle<T>(&mut self, connection: PgConnection, answer: Result<T, sqlx::Error>) -> Result<T, Error> {
+        if answer
+            .as_ref()
+            .err()
+            .is_none_or(|error| failure::effect(error) != Effect::Unknown)
+        {
+            self.connection = Some(connection);
+        }
+        answer.map_err(failure::error)
+    }
+}
+
+async fn in_time<T>(limit: Duration, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    timeout(limit, answer)
+        .await
+        .unwrap_or_else(|_| Err(failure::deadline_missed()))
+}
+
+/// One row for the lease, then one for each holding: `renewed`, `id`, `attempt`, `cancel_requested`, `expires_at`.
+type RenewalRow = (Option<Uuid>, Option<i32>, Option<bool>, Option<Time>);
+
+#[async_trait]
+impl LeaseKeeper for PostgresLeaseKeeper {
+    async fn renew(&mut self, worker: WorkerId, lease: Duration, now: Timestamp) -> Result<Renewal, Error> {
+        let mut connection = self.connected().await?;
+        let statement = sqlx::query_as(
+            "WITH renewed AS (
+                UPDATE workers
+                SET renewed_at = $2, lease_expires_at = $3, lease_ms = $4
+                -- A lease that ran out stays run out: its tasks may have been given to others.
+                WHERE id = $1 AND state = 0 AND lease_expires_at > $2
+                RETURNING id
+            )
+            SELECT tasks.id, tasks.attempt, tasks.cancel_requested, tasks.expires_at
+            FROM renewed
+            LEFT JOIN tasks ON tasks.worker_id = renewed.id AND tasks.status = 1",
+        )
+        .bind(worker.0)
+        .bind(time(now))
+        .bind(time(now + lease))
+        .bind(milliseconds(lease));
+        let answer: Result<Vec<RenewalRow>, _> = in_time(self.timeout, statement.fetch_all(&mut connection)).await;
+        let rows = self.settle(connection, answer)?;
+        if rows.is_empty() {
+            return Ok(Renewal::Lost);
+        }
+        let holdings = rows.into_iter().filter_map(|row| holding(row).transpose());
+        Ok(Renewal::Renewed {
+            holdings: holdings.collect::<Result<_, _>>()?,
+        })
+    }
+
+    async fn database_time(&mut self) -> Result<Timestamp, Error> {
+        let mut connection = self.connected().await?;
+        let statement = sqlx::query_as("SELECT clock_timestamp()");
+        let answer: Result<(Time,), _> = in_time(self.timeout, statement.fetch_one(&mut connection)).await;
+        let (now,) = self.settle(connection, answer)?;
+        Ok(timestamp(now))
+    }
+}
+
+/// `None` for the row of a lease that holds nothing.
+fn holding(row: RenewalRow) -> Result<Option<Holding>, Error> {
+    let (Some(id), Some(attempt), Some(cancel_requested), Some(expires_at)) = row else {
+        return Ok(None);
+    };
+    let place = Place {
+        table: "tasks",
+        row: &id,
+    };
+    Ok(Some(Holding {
+        task: TaskId(id),
+        attempt: place.number("attempt", attempt)?,
+        cancel_requested,
+        expires_at: timestamp(expires_at),
+    }))
+}

@@ -1,0 +1,227 @@
+//! The schema, the clock, retention and signals.
+
+use async_trait::async_trait;
+use futures::stream::{BoxStream, StreamExt, try_unfold};
+use orchestratum_core::Timestamp;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::PgListener;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::rows::{Time, int8, time, timestamp};
+use super::transaction::{Abort, Transaction};
+use super::{PostgresStore, failure, invariants};
+use crate::{BrokenInvariant, Error, Maintenance};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
+
+/// How long a migration may take, and how long one waits for another process that is migrating.
+const MIGRATION_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(600);
+
+#[async_trait]
+impl Maintenance for PostgresStore {
+    async fn migrate(&self) -> Result<(), Error> {
+        let migrated = timeout(MIGRATION_TIMEOUT, self.migrate_in_any_time()).await;
+        migrated.unwrap_or_else(|_| Err(failure::error(failure::deadline_missed())))
+    }
+
+    async fn check_schema(&self) -> Result<(), Error> {
+        let needed = needed_version();
+        let found = self.schema_version().await?;
+        if found == needed {
+            Ok(())
+        } else {
+            Err(Error::SchemaVersion { found, needed })
+        }
+    }
+
+    async fn database_time(&self) -> Result<Timestamp, Error> {
+        let (now,): (Time,) = self
+            .database
+            .one(|| sqlx::query_as("SELECT clock_timestamp()"))
+            .await?;
+        Ok(timestamp(now))
+    }
+
+    async fn purge_finished(&self, before: Timestamp, limit: usize) -> Result<u64, Error> {
+        self.database.transact(PurgeFinished { before, limit }).await
+    }
+
+    async fn purge_records(
+        &self,
+        keys_before: Timestamp,
+        records_before: Timestamp,
+        limit: usize,
+    ) -> Result<u64, Error> {
+        self.database
+            .execute(|| {
+                sqlx::query(PURGE_RECORDS)
+                    .bind(time(keys_before))
+                    .bind(time(records_before))
+                    .bind(int8(limit))
+            })
+            .await
+    }
+
+    async fn broken_invariants(&self, now: Timestamp, limit: usize) -> Result<Vec<BrokenInvariant>, Error> {
+        invariants::broken(&self.database, now, limit).await
+    }
+
+    async fn signal(&self, payload: &str) -> Result<(), Error> {
+        self.database
+            .execute(|| {
+                sqlx::query("SELECT pg_notify($1, $2)")
+                    .bind(&*self.database.schema)
+                    .bind(payload)
+            })
+            .await?;
+        Ok(())
+    }
+
+    async fn signals(&self) -> Result<BoxStream<'static, String>, Error> {
+        let listening = timeout(self.database.timeout, async {
+            // Of its own: a pooled connection would be missing there for as long as someone listens.
+            let mut listener = PgListener::connect_with(&self.database.pool).await?;
+            listener.ignore_pool_close_event(false);
+            listener.eager_reconnect(false);
+            listener.listen(&self.database.schema).await?;
+            Ok::<_, sqlx::Error>(listener)
+        });
+        let listener = listening
+            .await
+            .unwrap_or_else(|_| Err(failure::deadline_missed()))
+            .map_err(failure::error)?;
+        Ok(try_unfold(listener, |mut listener| async move {
+            // `None` says that the connection broke and signals may be lost: the stream ends, and the caller asks again.
+            let notification = listener.try_recv().await?;
+            Ok::<_, sqlx::Error>(notification.map(|notification| (notification.payload().to_owned(), listener)))
+        })
+        .take_while(|signal| std::future::ready(signal.is_ok()))
+        .filter_map(|signal| std::future::ready(signal.ok()))
+        .boxed())
+    }
+
+    async fn close(&self) {
+        self.database.pool.close().await;
+    }
+}
+
+fn needed_version() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+impl PostgresStore {
+    async fn migrate_in_any_time(&self) -> Result<(), Error> {
+        // Waiting for another migrator, and building an index, may take longer than any other statement.
+        let connect = self
+            .database
+            .connect
+            .clone()
+            .options([("lock_timeout", "0"), ("statement_timeout", "0")]);
+        let mut connection = connect.connect().await.map_err(failure::error)?;
+        create_schema(&mut connection, &self.database.schema)
+            .await
+            .map_err(failure::error)?;
+        MIGRATIONS.run_direct(None, &mut connection, false).await.map_err(Error::Migration)?;
+        // What is left of the connection goes away with it.
+        connection.close().await.map_err(failure::error)
+    }
+
+    /// 0 where nothing was ever migrated.
+    async fn schema_version(&self) -> Result<i64, Error> {
+        let (migrated,): (bool,) = self
+            .database
+            .one(|| sqlx::query_as("SELECT to_regclass('_sqlx_migrations') IS NOT NULL"))
+            .await?;
+        if !migrated {
+            return Ok(0);
+        }
+        let (version,): (i64,) = self
+            .database
+            .one(|| sqlx::query_as("SELECT COALESCE(max(version), 0) FROM _sqlx_migrations WHERE success"))
+            .await?;
+        Ok(version)
+    }
+}
+
+/// `IF NOT EXISTS` looks before it creates, so two that look at the same time collide: one at a time.
+async fn create_schema(connection: &mut PgConnection, schema: &str) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('orchestratum.create_schema', 0))")
+        .execute(&mut *transaction)
+        .await?;
+    // `connect` lets nothing but a plain identifier through.
+    let statement = format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\"");
+    sqlx::query(AssertSqlSafe(statement)).execute(&mut *transaction).await?;
+    transaction.commit().await
+}
+
+struct PurgeFinished {
+    before: Timestamp,
+    limit: usize,
+}
+
+impl Transaction for PurgeFinished {
+    type Output = u64;
+
+    async fn perform(&self, connection: &mut PgConnection) -> Result<u64, Abort> {
+        let ids: Vec<(Uuid,)> = sqlx::query_as(
+            "SELECT id
+            FROM tasks
+            -- Ids hold the time of creation, and nothing finishes before it is created: old rows stand first, and the
+            -- scan ends at the first id that is too young.
+            WHERE id < $2 AND status >= 2 AND finished_at < $1
+            ORDER BY id
+            LIMIT $3
+            FOR UPDATE SKIP LOCKED",
+        )
+        .bind(time(self.before))
+        .bind(first_id_after(self.before))
+        .bind(int8(self.limit))
+        .fetch_all(&mut *connection)
+        .await?;
+        let ids: Vec<Uuid> = ids.into_iter().map(|(id,)| id).collect();
+        sqlx::query(
+            "WITH attempt AS (DELETE FROM attempts WHERE task_id = ANY($1)),
+            log AS (DELETE FROM task_logs WHERE task_id = ANY($1))
+            DELETE FROM tasks WHERE id = ANY($1)",
+        )
+        .bind(&ids)
+        .execute(connection)
+        .await?;
+        Ok(ids.len() as u64)
+    }
+}
+
+/// An id that no task created before `at` exceeds, with a day for the clocks of others.
+fn first_id_after(at: Timestamp) -> Uuid {
+    const SLACK: std::time::Duration = std::time::Duration::from_secs(86_400);
+    let milliseconds = u64::try_from((at + SLACK).as_micros() / 1_000).unwrap_or(0);
+    Uuid::from_u64_pair(milliseconds << 16, 0)
+}
+
+const PURGE_RECORDS: &str = "
+    WITH key AS (
+        DELETE FROM idempotency_keys
+        WHERE (scope, key) IN (SELECT scope, key FROM idempotency_keys WHERE created_at < $1 LIMIT $3)
+        RETURNING 1
+    ),
+    change AS (
+        DELETE FROM task_changes
+        WHERE id IN (SELECT id FROM task_changes WHERE changed_at < $2 ORDER BY id LIMIT $3)
+        RETURNING 1
+    ),
+    worker AS (
+        DELETE FROM workers
+        WHERE id IN (
+            SELECT id FROM workers
+            WHERE state <> 0
+              AND lease_expires_at < $2
+              -- Its tasks are still to be rescued.
+              AND NOT EXISTS (SELECT FROM tasks WHERE status = 1 AND worker_id = workers.id)
+            LIMIT $3
+        )
+        RETURNING 1
+    )
+    SELECT 1 FROM key UNION ALL SELECT 1 FROM change UNION ALL SELECT 1 FROM worker";

@@ -1,0 +1,117 @@
+//! Targets as queues.
+
+use async_trait::async_trait;
+use orchestratum_core::{Target, Timestamp};
+use sqlx::PgConnection;
+
+use super::PostgresStore;
+use super::database::AfterUnknown;
+use super::rows::{Place, Time, time, timestamp};
+use super::transaction::{Abort, Transaction};
+use crate::{Audit, Error, Queue, QueueStore};
+
+const QUEUES: &str = "
+    WITH waiting AS (
+        SELECT target, count(*) AS depth, count(*) FILTER (WHERE state = 0) AS ready,
+            min(due_at) FILTER (WHERE state = 0) AS oldest_due_at
+        FROM dispatches
+        GROUP BY target
+    ),
+    running AS (
+        SELECT target, count(*) AS running FROM tasks WHERE status = 1 GROUP BY target
+    ),
+    known AS (
+        SELECT target FROM waiting
+        UNION
+        SELECT target FROM running
+        UNION
+        SELECT target FROM queues
+        UNION
+        SELECT UNNEST(targets) FROM workers WHERE state = 0
+    )
+    SELECT
+        target, COALESCE(depth, 0), COALESCE(ready, 0), COALESCE(running, 0), COALESCE(paused, false), oldest_due_at
+    FROM known
+    LEFT JOIN waiting USING (target)
+    LEFT JOIN running USING (target)
+    LEFT JOIN queues USING (target)
+    ORDER BY target COLLATE \"C\"";
+
+type QueueRow = (String, i64, i64, i64, bool, Option<Time>);
+
+#[async_trait]
+impl QueueStore for PostgresStore {
+    async fn queues(&self) -> Result<Vec<Queue>, Error> {
+        let rows: Vec<QueueRow> = self
+            .database
+            .all(AfterUnknown::Repeat, || sqlx::query_as(QUEUES))
+            .await?;
+        rows.into_iter().map(queue).collect()
+    }
+
+    async fn set_paused(&self, target: &Target, paused: bool, audit: &Audit, now: Timestamp) -> Result<(), Error> {
+        self.database
+            .transact(SetPaused {
+                target: target.clone(),
+                paused,
+                audit: audit.clone(),
+                now,
+            })
+            .await
+    }
+
+    async fn is_paused(&self, target: &Target) -> Result<bool, Error> {
+        let row: Option<(bool,)> = self
+            .database
+            .optional(|| sqlx::query_as("SELECT paused FROM queues WHERE target = $1").bind(target.as_str()))
+            .await?;
+        Ok(row.is_some_and(|(paused,)| paused))
+    }
+}
+
+fn queue(row: QueueRow) -> Result<Queue, Error> {
+    let (target, depth, ready, running, paused, oldest_due_at) = row;
+    let place = Place {
+        table: "queues",
+        row: &target,
+    };
+    Ok(Queue {
+        target: place.take("target", Target::new(target.as_str()))?,
+        depth: place.number("depth", depth)?,
+        ready: place.number("ready", ready)?,
+        running: place.number("running", running)?,
+        paused,
+        oldest_due_at: oldest_due_at.map(timestamp),
+    })
+}
+
+struct SetPaused {
+    target: Target,
+    paused: bool,
+    audit: Audit,
+    now: Timestamp,
+}
+
+impl Transaction for SetPaused {
+    type Output = ();
+
+    async fn perform(&self, connection: &mut PgConnection) -> Result<(), Abort> {
+        sqlx::query(
+            "WITH queue AS (
+                INSERT INTO queues (target, paused) VALUES ($1, $2)
+                ON CONFLICT (target) DO UPDATE SET paused = EXCLUDED.paused
+            )
+            INSERT INTO task_changes (action, actor, detail, changed_at)
+            VALUES ($3, $4, $5, $6)",
+        )
+        .bind(self.target.as_str())
+        .bind(self.paused)
+        .bind(self.audit.action)
+        .bind(&self.audit.actor)
+        .bind(self.audit.detail.as_deref().unwrap_or(self.target.as_str()))
+        .bind(time(self.now))
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}

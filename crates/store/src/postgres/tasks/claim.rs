@@ -1,0 +1,138 @@
+//! Claiming. Deleting the dispatch row is the claim.
+
+use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp};
+use uuid::Uuid;
+
+use super::super::database::{AfterUnknown, Database};
+use super::super::rows::{Place, Time, int8, time, timestamp};
+use crate::{ClaimRequest, ClaimedTask, Error};
+
+pub(super) async fn claim(
+    database: &Database,
+    request: &ClaimRequest,
+    now: Timestamp,
+) -> Result<Vec<ClaimedTask>, Error> {
+    if request.limit == 0 || request.targets.is_empty() || request.names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let named: Vec<Uuid> = request.named.iter().map(|id| id.0).collect();
+    let targets: Vec<&str> = request.targets.iter().map(Target::as_str).collect();
+    let names: Vec<&str> = request.names.iter().map(TaskName::as_str).collect();
+    let rows: Vec<ClaimedRow> = database
+        // A claim whose answer was lost is listed by the next renewal of the lease, and handed back.
+        .all(AfterUnknown::Report, || {
+            sqlx::query_as(CLAIM)
+                .bind(request.worker.0)
+                .bind(time(now))
+                .bind(&targets)
+                .bind(&names)
+                .bind(&named)
+                .bind(int8(request.limit))
+        })
+        .await?;
+    rows.into_iter().map(|row| claimed(row, now)).collect()
+}
+
+const CLAIM: &str = "
+    WITH open AS MATERIALIZED (
+        SELECT served.target
+        FROM (SELECT DISTINCT UNNEST($3::text[]) AS target) AS served
+        -- A worker whose lease ran out gets nothing, even before it is marked dead.
+        WHERE EXISTS (SELECT FROM workers WHERE id = $1 AND state = 0 AND lease_expires_at > $2)
+          AND NOT EXISTS (SELECT FROM queues WHERE queues.target = served.target AND paused)
+    ),
+    named AS MATERIALIZED (
+        SELECT task_id, priority, due_at
+        FROM dispatches
+        WHERE task_id = ANY($5::uuid[])
+          AND state = 0
+          AND due_at <= $2
+          AND expires_at > $2
+          AND name = ANY($4::text[])
+          AND target = ANY(ARRAY(SELECT target FROM open))
+        ORDER BY priority DESC, due_at
+        LIMIT $6
+        -- Whoever holds it is about to delete it.
+        FOR UPDATE SKIP LOCKED
+    ),
+    more AS MATERIALIZED (
+        SELECT ready.task_id, ready.priority, ready.due_at
+        FROM open
+        CROSS JOIN LATERAL (
+            -- Locked target by target, each in the order of its index: other workers skip these rows and find the next.
+            SELECT task_id, priority, due_at
+            FROM dispatches
+            WHERE dispatches.target = open.target
+              AND state = 0
+              AND due_at <= $2
+              AND expires_at > $2
+              AND name = ANY($4::text[])
+              AND task_id <> ALL($5::uuid[])
+            ORDER BY priority DESC, due_at
+            LIMIT $6 - (SELECT count(*) FROM named)
+            FOR UPDATE SKIP LOCKED
+        ) AS ready
+        ORDER BY ready.priority DESC, ready.due_at
+        LIMIT $6 - (SELECT count(*) FROM named)
+    ),
+    picked AS MATERIALIZED (
+        SELECT task_id, 0 AS turn, priority, due_at FROM named
+        UNION ALL
+        SELECT task_id, 1 AS turn, priority, due_at FROM more
+    ),
+    taken AS (
+        UPDATE tasks
+        SET status = 1,
+            attempt = attempt + 1,
+            version = version + 1,
+            worker_id = $1,
+            started_at = $2,
+            cancel_requested = false
+        -- An array and not a join: it is an index scan whatever the statistics say.
+        WHERE id = ANY(ARRAY(SELECT task_id FROM picked)) AND status = 0
+        RETURNING id, attempt, run, name, target, input, limits, timeout_ms, expires_at
+    ),
+    gone AS (
+        -- Only what was taken: a dispatch row without a pending task stays to be found by the checks.
+        DELETE FROM dispatches WHERE task_id = ANY(ARRAY(SELECT id FROM taken))
+    )
+    SELECT
+        taken.id, taken.attempt, taken.run, taken.name, taken.target, taken.input, taken.limits, taken.timeout_ms,
+        taken.expires_at
+    FROM taken
+    JOIN picked ON picked.task_id = taken.id
+    ORDER BY picked.turn, picked.priority DESC, picked.due_at, taken.id";
+
+type ClaimedRow = (
+    Uuid,
+    i32,
+    i32,
+    String,
+    String,
+    String,
+    Option<String>,
+    Option<i64>,
+    Time,
+);
+
+fn claimed(row: ClaimedRow, now: Timestamp) -> Result<ClaimedTask, Error> {
+    let (id, attempt, run, name, target, input, limits, timeout_ms, expires_at) = row;
+    let place = Place {
+        table: "tasks",
+        row: &id,
+    };
+    Ok(ClaimedTask {
+        id: TaskId(id),
+        attempt: place.number("attempt", attempt)?,
+        run: place.number("run", run)?,
+        name: place.take("name", TaskName::new(name))?,
+        target: place.take("target", Target::new(target))?,
+        input: JsonText::trusted(input),
+        limits: limits.map(JsonText::trusted),
+        timeout: timeout_ms
+            .map(|timeout| place.milliseconds("timeout_ms", timeout))
+            .transpose()?,
+        expires_at: timestamp(expires_at),
+        started_at: now,
+    })
+}

@@ -1,0 +1,189 @@
+//! Creating tasks. The common case is one statement, one round trip and one commit for every request of a batch.
+
+use orchestratum_core::Timestamp;
+use orchestratum_core::task::TaskState;
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use uuid::Uuid;
+
+use super::super::database::Database;
+use super::super::failure;
+use super::super::rows::{Time, int2, milliseconds, time, waiting};
+use super::create_guarded::CreateGuarded;
+use crate::{Announce, CreateOutcome, CreateRequest, Error, NewTask};
+
+/// The columns of `tasks` that a new row gets a value for, and their UNNEST: one text for both ways to create.
+macro_rules! insert_tasks {
+    () => {
+        "INSERT INTO tasks (
+            id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries, max_losses,
+            retries_left, losses_left, priority, parent_id, request_hash, created_at, scheduled_at, expires_at
+        )
+        SELECT
+            id, name, target, description, input, labels::jsonb, limits, backoff, ttl_ms, timeout_ms, max_retries,
+            max_losses, max_retries, max_losses, priority, parent_id, request_hash, created_at, scheduled_at, expires_at
+        FROM UNNEST(
+            $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+            $9::bigint[], $10::bigint[], $11::smallint[], $12::smallint[], $13::smallint[], $14::uuid[], $15::bytea[],
+            $16::timestamptz[], $17::timestamptz[], $18::timestamptz[]
+        ) AS new (
+            id, name, target, description, input, labels, limits, backoff,
+            ttl_ms, timeout_ms, max_retries, max_losses, priority, parent_id, request_hash,
+            created_at, scheduled_at, expires_at
+        )"
+    };
+}
+pub(super) use insert_tasks;
+
+pub(super) async fn create(
+    database: &Database,
+    requests: &[CreateRequest],
+    now: Timestamp,
+) -> Result<Vec<CreateOutcome>, Error> {
+    let plain = requests
+        .iter()
+        .all(|request| request.idempotency.is_none() && request.tasks.iter().all(|task| task.request_hash.is_none()));
+    if plain {
+        let tasks: Vec<&NewTask> = requests.iter().flat_map(|request| &request.tasks).collect();
+        if insert_plain(database, &tasks, now).await? {
+            return Ok(vec![CreateOutcome::Created; requests.len()]);
+        }
+    }
+    database.transact(CreateGuarded::new(requests, now)).await
+}
+
+/// `false` if one of the ids exists, which takes a repeated call. A second try of our own meets the rows of the first
+/// in the same way, and waits for it if it is still under way.
+async fn insert_plain(database: &Database, tasks: &[&NewTask], now: Timestamp) -> Result<bool, Error> {
+    if tasks.is_empty() {
+        return Ok(true);
+    }
+    let columns = Columns::of(tasks, now);
+    let inserted = database
+        .execute_raw(|| {
+            let query = sqlx::query(concat!(
+                "WITH task AS (",
+                insert_tasks!(),
+                "   RETURNING id, target, name, priority, scheduled_at, expires_at
+                )
+                INSERT INTO dispatches (task_id, target, name, priority, due_at, expires_at, state, publish_at)
+                SELECT id, target, name, priority, scheduled_at, expires_at, state, publish_at
+                FROM task
+                JOIN UNNEST($1::uuid[], $19::smallint[], $20::timestamptz[]) AS new (task_id, state, publish_at)
+                  ON new.task_id = task.id",
+            ));
+            columns.bind(query).bind(&columns.states).bind(&columns.publish_ats)
+        })
+        .await;
+    match inserted {
+        Ok(_) => Ok(true),
+        Err(error) if failure::is_conflict_on(&error, "tasks_pkey") => Ok(false),
+        Err(error) => Err(failure::error(error)),
+    }
+}
+
+/// The values of new tasks, column by column.
+pub(super) struct Columns<'a> {
+    pub(super) ids: Vec<Uuid>,
+    names: Vec<&'a str>,
+    targets: Vec<&'a str>,
+    descriptions: Vec<Option<&'a str>>,
+    inputs: Vec<&'a str>,
+    labels: Vec<Option<String>>,
+    limits: Vec<Option<&'a str>>,
+    backoffs: Vec<String>,
+    ttls: Vec<i64>,
+    timeouts: Vec<Option<i64>>,
+    max_retries: Vec<i16>,
+    max_losses: Vec<i16>,
+    priorities: Vec<i16>,
+    parents: Vec<Option<Uuid>>,
+    request_hashes: Vec<Option<&'a [u8]>>,
+    created_ats: Vec<Time>,
+    scheduled_ats: Vec<Time>,
+    expires_ats: Vec<Time>,
+    pub(super) states: Vec<i16>,
+    pub(super) publish_ats: Vec<Time>,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn of(tasks: &[&'a NewTask], now: Timestamp) -> Self {
+        let waits: Vec<(i16, Time)> = tasks.iter().map(|task| wait(task, now)).collect();
+        Self {
+            ids: tasks.iter().map(|task| task.spec.id.0).collect(),
+            names: tasks.iter().map(|task| task.spec.name.as_str()).collect(),
+            targets: tasks.iter().map(|task| task.spec.target.as_str()).collect(),
+            descriptions: tasks.iter().map(|task| task.spec.description.as_deref()).collect(),
+            inputs: tasks.iter().map(|task| task.spec.input.as_str()).collect(),
+            labels: tasks.iter().map(|task| labels_text(&task.spec.labels)).collect(),
+            limits: tasks
+                .iter()
+                .map(|task| task.spec.limits.as_ref().map(|limits| limits.as_str()))
+                .collect(),
+            backoffs: tasks.iter().map(|task| backoff_text(task)).collect(),
+            ttls: tasks.iter().map(|task| milliseconds(task.spec.ttl)).collect(),
+            timeouts: tasks
+                .iter()
+                .map(|task| task.spec.timeout.map(milliseconds))
+                .collect(),
+            max_retries: tasks.iter().map(|task| int2(task.spec.policy.max_retries)).collect(),
+            max_losses: tasks.iter().map(|task| int2(task.spec.policy.max_losses)).collect(),
+            priorities: tasks.iter().map(|task| i16::from(task.spec.priority)).collect(),
+            parents: tasks.iter().map(|task| task.spec.parent_id.map(|id| id.0)).collect(),
+            request_hashes: tasks
+                .iter()
+                .map(|task| task.request_hash.as_ref().map(<[u8; 32]>::as_slice))
+                .collect(),
+            created_ats: tasks.iter().map(|task| time(task.spec.created_at)).collect(),
+            scheduled_ats: tasks.iter().map(|task| time(task.life.scheduled_at)).collect(),
+            expires_ats: tasks.iter().map(|task| time(task.life.expires_at)).collect(),
+            states: waits.iter().map(|(state, _)| *state).collect(),
+            publish_ats: waits.iter().map(|(_, publish_at)| *publish_at).collect(),
+        }
+    }
+
+    /// `$1` to `$18` of [`insert_tasks`].
+    pub(super) fn bind<'q>(&'q self, query: Query<'q, Postgres, PgArguments>) -> Query<'q, Postgres, PgArguments> {
+        query
+            .bind(&self.ids)
+            .bind(&self.names)
+            .bind(&self.targets)
+            .bind(&self.descriptions)
+            .bind(&self.inputs)
+            .bind(&self.labels)
+            .bind(&self.limits)
+            .bind(&self.backoffs)
+            .bind(&self.ttls)
+            .bind(&self.timeouts)
+            .bind(&self.max_retries)
+            .bind(&self.max_losses)
+            .bind(&self.priorities)
+            .bind(&self.parents)
+            .bind(&self.request_hashes)
+            .bind(&self.created_ats)
+            .bind(&self.scheduled_ats)
+            .bind(&self.expires_ats)
+    }
+}
+
+fn wait(task: &NewTask, now: Timestamp) -> (i16, Time) {
+    let due_at = match task.life.state {
+        TaskState::Pending { due_at } => due_at,
+        TaskState::InProgress { .. }
+        | TaskState::Completed { .. }
+        | TaskState::Failed { .. }
+        | TaskState::Expired { .. }
+        | TaskState::Cancelled { .. } => unreachable!("a new task is pending"),
+    };
+    waiting(due_at, task.announce == Announce::ByCaller, now)
+}
+
+/// `None` where there are none, so that the index of labels holds only tasks that have some.
+pub(super) fn labels_text(labels: &orchestratum_core::task::Labels) -> Option<String> {
+    (!labels.is_empty()).then(|| serde_json::to_string(labels).expect("a map of strings is always JSON"))
+}
+
+fn backoff_text(task: &NewTask) -> String {
+    serde_json::to_string(&task.spec.policy.backoff).expect("a back-off is always JSON")
+}

@@ -1,0 +1,78 @@
+//! Tasks. One file a use case.
+
+mod apply;
+mod claim;
+mod create;
+mod create_guarded;
+mod delete;
+mod list;
+mod read;
+mod row;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use orchestratum_core::task::TaskStatus;
+use orchestratum_core::{TaskId, Timestamp};
+
+use super::PostgresStore;
+use crate::{
+    Attempt, Audit, Change, ChangeOutcome, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest, DeleteOutcome,
+    Dispatch, Error, LogStream, StoredLogChunk, Task, TaskFilter, TaskPage, TaskStore,
+};
+
+#[async_trait]
+impl TaskStore for PostgresStore {
+    async fn create(&self, requests: &[CreateRequest], now: Timestamp) -> Result<Vec<CreateOutcome>, Error> {
+        create::create(&self.database, requests, now).await
+    }
+
+    async fn claim(&self, request: &ClaimRequest, now: Timestamp) -> Result<Vec<ClaimedTask>, Error> {
+        claim::claim(&self.database, request, now).await
+    }
+
+    async fn apply(&self, changes: &[Change], now: Timestamp) -> Result<Vec<ChangeOutcome>, Error> {
+        apply::apply(&self.database, changes, now).await
+    }
+
+    async fn delete(&self, task: TaskId, audit: &Audit, now: Timestamp) -> Result<DeleteOutcome, Error> {
+        delete::delete(&self.database, task, audit, now).await
+    }
+
+    async fn task(&self, task: TaskId) -> Result<Option<Task>, Error> {
+        read::task(&self.database, task).await
+    }
+
+    async fn tasks(&self, ids: &[TaskId]) -> Result<Vec<Task>, Error> {
+        read::tasks(&self.database, ids).await
+    }
+
+    async fn statuses(&self, ids: &[TaskId]) -> Result<Vec<(TaskId, TaskStatus)>, Error> {
+        read::statuses(&self.database, ids).await
+    }
+
+    async fn list(&self, filter: &TaskFilter, before: Option<TaskId>, limit: usize) -> Result<TaskPage, Error> {
+        list::list(&self.database, filter, before, limit).await
+    }
+
+    async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, Error> {
+        read::attempts(&self.database, task).await
+    }
+
+    async fn logs(
+        &self,
+        task: TaskId,
+        attempt: Option<u32>,
+        stream: Option<LogStream>,
+    ) -> Result<Vec<StoredLogChunk>, Error> {
+        read::logs(&self.database, task, attempt, stream).await
+    }
+
+    async fn dispatch(&self, task: TaskId) -> Result<Option<Dispatch>, Error> {
+        read::dispatch(&self.database, task).await
+    }
+
+    async fn counts(&self) -> Result<BTreeMap<TaskStatus, u64>, Error> {
+        read::counts(&self.database).await
+    }
+}

@@ -1,0 +1,201 @@
+//! Reading tasks by their id, and what belongs to them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use orchestratum_core::task::{AttemptOutcome, TaskStatus};
+use orchestratum_core::{Target, TaskId, TaskName, WorkerId};
+use uuid::Uuid;
+
+use super::super::database::{AfterUnknown, Database};
+use super::super::rows::{DELAYED, Place, READY, Time, int4, timestamp};
+use super::row::{TaskRow, task_columns};
+use crate::{Attempt, Dispatch, Error, LogChunk, LogStream, StoredLogChunk, Task};
+
+pub(super) async fn task(database: &Database, task: TaskId) -> Result<Option<Task>, Error> {
+    let row: Option<TaskRow> = database
+        .optional(|| {
+            sqlx::query_as(concat!(
+                "SELECT ",
+                task_columns!(),
+                " FROM tasks LEFT JOIN dispatches ON dispatches.task_id = tasks.id WHERE tasks.id = $1",
+            ))
+            .bind(task.0)
+        })
+        .await?;
+    row.map(TaskRow::into_task).transpose()
+}
+
+pub(super) async fn tasks(database: &Database, ids: &[TaskId]) -> Result<Vec<Task>, Error> {
+    let uuids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<TaskRow> = database
+        .all(AfterUnknown::Repeat, || {
+            sqlx::query_as(concat!(
+                "SELECT ",
+                task_columns!(),
+                " FROM tasks LEFT JOIN dispatches ON dispatches.task_id = tasks.id WHERE tasks.id = ANY($1)",
+            ))
+            .bind(&uuids)
+        })
+        .await?;
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in rows {
+        found.insert(TaskId(row.id), row.into_task()?);
+    }
+    Ok(ids.iter().filter_map(|id| found.get(id).cloned()).collect())
+}
+
+pub(super) async fn statuses(database: &Database, ids: &[TaskId]) -> Result<Vec<(TaskId, TaskStatus)>, Error> {
+    let uuids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<(Uuid, i16)> = database
+        .all(AfterUnknown::Repeat, || {
+            sqlx::query_as("SELECT id, status FROM tasks WHERE id = ANY($1)").bind(&uuids)
+        })
+        .await?;
+    let found = rows
+        .into_iter()
+        .map(|(id, status)| Ok((TaskId(id), status_of(&id, status)?)))
+        .collect::<Result<HashMap<_, _>, Error>>()?;
+    Ok(ids.iter().filter_map(|id| Some((*id, *found.get(id)?))).collect())
+}
+
+fn status_of(row: &(dyn std::fmt::Display + Sync), code: i16) -> Result<TaskStatus, Error> {
+    Place { table: "tasks", row }.present("status", TaskStatus::from_code(code))
+}
+
+type AttemptRow = (
+    i32,
+    i32,
+    Option<Uuid>,
+    i16,
+    Option<String>,
+    Time,
+    Time,
+    Option<i32>,
+    Option<i64>,
+);
+
+pub(super) async fn attempts(database: &Database, task: TaskId) -> Result<Vec<Attempt>, Error> {
+    let rows: Vec<AttemptRow> = database
+        .all(AfterUnknown::Repeat, || {
+            sqlx::query_as(
+                "SELECT attempt, run, worker_id, outcome, error, started_at, ended_at, exit_code, peak_memory_bytes
+                FROM attempts
+                WHERE task_id = $1
+                ORDER BY attempt",
+            )
+            .bind(task.0)
+        })
+        .await?;
+    rows.into_iter().map(|row| attempt(task, row)).collect()
+}
+
+fn attempt(task: TaskId, row: AttemptRow) -> Result<Attempt, Error> {
+    let (attempt, run, worker, outcome, error, started_at, ended_at, exit_code, peak_memory_bytes) = row;
+    let row = format!("{task}/{attempt}");
+    let place = Place {
+        table: "attempts",
+        row: &row,
+    };
+    Ok(Attempt {
+        attempt: place.number("attempt", attempt)?,
+        run: place.number("run", run)?,
+        worker: worker.map(WorkerId),
+        outcome: place.present("outcome", AttemptOutcome::from_code(outcome))?,
+        error: place.task_error("error", error.as_deref())?,
+        started_at: timestamp(started_at),
+        ended_at: timestamp(ended_at),
+        exit_code,
+        peak_memory_bytes: peak_memory_bytes
+            .map(|bytes| place.number("peak_memory_bytes", bytes))
+            .transpose()?,
+    })
+}
+
+pub(super) async fn logs(
+    database: &Database,
+    task: TaskId,
+    attempt: Option<u32>,
+    stream: Option<LogStream>,
+) -> Result<Vec<StoredLogChunk>, Error> {
+    let rows: Vec<(i32, i16, i32, String)> = database
+        .all(AfterUnknown::Repeat, || {
+            sqlx::query_as(
+                "SELECT attempt, stream, sequence, content
+                FROM task_logs
+                WHERE task_id = $1
+                  AND ($2::integer IS NULL OR attempt = $2)
+                  AND ($3::smallint IS NULL OR stream = $3)
+                ORDER BY attempt, sequence, stream",
+            )
+            .bind(task.0)
+            .bind(attempt.map(int4))
+            .bind(stream.map(|stream| stream as i16))
+        })
+        .await?;
+    rows.into_iter()
+        .map(|(attempt, stream, sequence, text)| {
+            let row = format!("{task}/{attempt}/{stream}/{sequence}");
+            let place = Place {
+                table: "task_logs",
+                row: &row,
+            };
+            Ok(StoredLogChunk {
+                attempt: place.number("attempt", attempt)?,
+                chunk: LogChunk {
+                    stream: match stream {
+                        0 => LogStream::Stdout,
+                        1 => LogStream::Stderr,
+                        _ => return Err(place.corrupt("stream", stream)),
+                    },
+                    sequence: place.number("sequence", sequence)?,
+                    text,
+                },
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn dispatch(database: &Database, task: TaskId) -> Result<Option<Dispatch>, Error> {
+    let row: Option<(String, String, Time, Time, Time, i16)> = database
+        .optional(|| {
+            sqlx::query_as(
+                "SELECT target, name, due_at, publish_at, expires_at, state FROM dispatches WHERE task_id = $1",
+            )
+            .bind(task.0)
+        })
+        .await?;
+    let place = Place {
+        table: "dispatches",
+        row: &task,
+    };
+    row.map(|(target, name, due_at, publish_at, expires_at, state)| {
+        Ok(Dispatch {
+            target: place.take("target", Target::new(target))?,
+            name: place.take("name", TaskName::new(name))?,
+            due_at: timestamp(due_at),
+            publish_at: timestamp(publish_at),
+            expires_at: timestamp(expires_at),
+            delayed: match state {
+                READY => false,
+                DELAYED => true,
+                _ => return Err(place.corrupt("state", state)),
+            },
+        })
+    })
+    .transpose()
+}
+
+pub(super) async fn counts(database: &Database) -> Result<BTreeMap<TaskStatus, u64>, Error> {
+    let rows: Vec<(i16, i64)> = database
+        .all(AfterUnknown::Repeat, || {
+            sqlx::query_as("SELECT status, count(*) FROM tasks GROUP BY status")
+        })
+        .await?;
+    let mut counts: BTreeMap<TaskStatus, u64> = TaskStatus::ALL.iter().map(|status| (*status, 0)).collect();
+    for (code, count) in rows {
+        let row = format!("status {code}");
+        let count = Place { table: "tasks", row: &row }.number("count", count)?;
+        counts.insert(status_of(&row, code)?, count);
+    }
+    Ok(counts)
+}

@@ -1,0 +1,237 @@
+//! The row of a task and the task it stands for.
+
+use orchestratum_core::task::{
+    Labels, RetryPolicy, TaskError, TaskLife, TaskSpec, TaskState, TaskStatus,
+};
+use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp, WorkerId};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::super::rows::{Place, Time, timestamp};
+use crate::{Error, Task};
+
+/// The columns of [`TaskRow`]; `tasks` and `dispatches` must be in the FROM of the statement.
+macro_rules! task_columns {
+    () => {
+        "tasks.id, tasks.name, tasks.target, tasks.description, tasks.input, tasks.labels::text AS labels,
+        tasks.limits, tasks.backoff, tasks.ttl_ms, tasks.timeout_ms, tasks.max_retries, tasks.max_losses,
+        tasks.priority, tasks.parent_id, tasks.created_at, tasks.scheduled_at, tasks.expires_at, tasks.status,
+        tasks.run, tasks.attempt, tasks.version, tasks.retries_left, tasks.losses_left, tasks.cancel_requested,
+        tasks.worker_id, tasks.started_at, tasks.finished_at, tasks.output, tasks.error, dispatches.due_at"
+    };
+}
+pub(super) use task_columns;
+
+#[derive(Debug, FromRow)]
+pub(super) struct TaskRow {
+    pub(super) id: Uuid,
+    name: String,
+    target: String,
+    description: Option<String>,
+    input: String,
+    labels: Option<String>,
+    limits: Option<String>,
+    backoff: String,
+    ttl_ms: i64,
+    timeout_ms: Option<i64>,
+    max_retries: i16,
+    max_losses: i16,
+    priority: i16,
+    parent_id: Option<Uuid>,
+    created_at: Time,
+    scheduled_at: Time,
+    expires_at: Time,
+    status: i16,
+    run: i32,
+    attempt: i32,
+    version: i32,
+    retries_left: i16,
+    losses_left: i16,
+    cancel_requested: bool,
+    worker_id: Option<Uuid>,
+    started_at: Option<Time>,
+    finished_at: Option<Time>,
+    output: Option<String>,
+    error: Option<String>,
+    due_at: Option<Time>,
+}
+
+impl TaskRow {
+    pub(super) fn into_task(self) -> Result<Task, Error> {
+        let Self {
+            id,
+            name,
+            target,
+            description,
+            input,
+            labels,
+            limits,
+            backoff,
+            ttl_ms,
+            timeout_ms,
+            max_retries,
+            max_losses,
+            priority,
+            parent_id,
+            created_at,
+            scheduled_at,
+            expires_at,
+            status,
+            run,
+            attempt,
+            version,
+            retries_left,
+            losses_left,
+            cancel_requested,
+            worker_id,
+            started_at,
+            finished_at,
+            output,
+            error,
+            due_at,
+        } = self;
+        let place = Place {
+            table: "tasks",
+            row: &id,
+        };
+        let life = LifeRow {
+            status,
+            run,
+            attempt,
+            version,
+            retries_left,
+            losses_left,
+            cancel_requested,
+            worker_id,
+            started_at,
+            finished_at,
+            scheduled_at,
+            expires_at,
+            error,
+            due_at,
+        };
+        let spec = TaskSpec {
+            id: TaskId(id),
+            name: place.take("name", TaskName::new(name))?,
+            target: place.take("target", Target::new(target))?,
+            description,
+            input: JsonText::trusted(input),
+            labels: labels.map_or_else(
+                || Ok(Labels::new()),
+                |labels| place.take("labels", serde_json::from_str(&labels)),
+            )?,
+            priority: place.number("priority", priority)?,
+            ttl: place.milliseconds("ttl_ms", ttl_ms)?,
+            timeout: timeout_ms
+                .map(|timeout| place.milliseconds("timeout_ms", timeout))
+                .transpose()?,
+            policy: policy(place, max_retries, max_losses, &backoff)?,
+            limits: limits.map(JsonText::trusted),
+            parent_id: parent_id.map(TaskId),
+            created_at: timestamp(created_at),
+        };
+        Ok(Task {
+            spec,
+            life: life.into_life(place)?,
+            output: output.map(JsonText::trusted),
+            worker: worker_id.map(WorkerId),
+            started_at: started_at.map(timestamp),
+        })
+    }
+}
+
+pub(super) fn policy(
+    place: Place<'_>,
+    max_retries: i16,
+    max_losses: i16,
+    backoff: &str,
+) -> Result<RetryPolicy, Error> {
+    Ok(RetryPolicy {
+        max_retries: place.number("max_retries", max_retries)?,
+        max_losses: place.number("max_losses", max_losses)?,
+        backoff: place.take("backoff", serde_json::from_str(backoff))?,
+    })
+}
+
+/// The columns that a [`TaskLife`] is made of.
+#[derive(Debug)]
+pub(super) struct LifeRow {
+    pub(super) status: i16,
+    pub(super) run: i32,
+    pub(super) attempt: i32,
+    pub(super) version: i32,
+    pub(super) retries_left: i16,
+    pub(super) losses_left: i16,
+    pub(super) cancel_requested: bool,
+    pub(super) worker_id: Option<Uuid>,
+    pub(super) started_at: Option<Time>,
+    pub(super) finished_at: Option<Time>,
+    pub(super) scheduled_at: Time,
+    pub(super) expires_at: Time,
+    pub(super) error: Option<String>,
+    /// Of the dispatch row.
+    pub(super) due_at: Option<Time>,
+}
+
+impl LifeRow {
+    pub(super) fn into_life(self, place: Place<'_>) -> Result<TaskLife, Error> {
+        let Self {
+            status,
+            run,
+            attempt,
+            version,
+            retries_left,
+            losses_left,
+            cancel_requested,
+            worker_id,
+            started_at,
+            finished_at,
+            scheduled_at,
+            expires_at,
+            error,
+            due_at,
+        } = self;
+        let status = place.present("status", TaskStatus::from_code(status))?;
+        let ended = || -> Result<(Timestamp, TaskError), Error> {
+            Ok((
+                timestamp(place.present("finished_at", finished_at)?),
+                place.present("error", place.task_error("error", error.as_deref())?)?,
+            ))
+        };
+        let state = match status {
+            TaskStatus::Pending => TaskState::Pending {
+                due_at: timestamp(place.present("(dispatches) due_at", due_at)?),
+            },
+            TaskStatus::InProgress => TaskState::InProgress {
+                worker: WorkerId(place.present("worker_id", worker_id)?),
+                started_at: timestamp(place.present("started_at", started_at)?),
+                cancel_requested,
+            },
+            TaskStatus::Completed => TaskState::Completed {
+                finished_at: timestamp(place.present("finished_at", finished_at)?),
+            },
+            TaskStatus::Failed => {
+                let (finished_at, error) = ended()?;
+                TaskState::Failed { finished_at, error }
+            }
+            TaskStatus::Expired => {
+                let (finished_at, error) = ended()?;
+                TaskState::Expired { finished_at, error }
+            }
+            TaskStatus::Cancelled => {
+                let (finished_at, error) = ended()?;
+                TaskState::Cancelled { finished_at, error }
+            }
+        };
+        Ok(TaskLife {
+            state,
+            attempt: place.number("attempt", attempt)?,
+            run: place.number("run", run)?,
+            retries_left: place.number("retries_left", retries_left)?,
+            losses_left: place.number("losses_left", losses_left)?,
+            scheduled_at: timestamp(scheduled_at),
+            expires_at: timestamp(expires_at),
+            version: place.number("version", version)?,
+        })
+    }
+}
