@@ -59,21 +59,15 @@ impl Given {
     pub(super) fn from_environment() -> Result<Self> {
         let database = variable("DATABASE_URL");
         let amqp = variable("AMQP_URL");
+        // The management interface of a server that is not used would only mislead.
         let rabbitmq_api = match &amqp {
             Some(amqp) => Some(variable("RABBITMQ_API").map_or_else(|| management_beside(amqp), Ok)?),
-            // The management interface of a server that is not used would only mislead.
             None => None,
         };
-        for (name, url, port) in [
-            ("DATABASE_URL", &database, "5432"),
-            ("AMQP_URL", &amqp, "5672"),
-            ("RABBITMQ_API", &rabbitmq_api, "15672"),
-        ] {
-            if let Some(url) = url {
-                let authority = authority(url, port).with_context(|| format!("{name} is not a URL with a host"))?;
-                http::connect(&authority).with_context(|| format!("{name} is set, but its server is not there"))?;
-            }
-        }
+        check_that_it_answers("DATABASE_URL", database.as_deref(), "5432")?;
+        check_that_it_answers("AMQP_URL", amqp.as_deref(), "5672")?;
+        check_that_it_answers("RABBITMQ_API", rabbitmq_api.as_deref(), "15672")
+            .context("the management interface of the RabbitMQ of AMQP_URL is needed")?;
         Ok(Self {
             database,
             amqp,
@@ -92,6 +86,13 @@ impl Given {
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn check_that_it_answers(name: &str, url: Option<&str>, default_port: &str) -> Result<()> {
+    let Some(url) = url else { return Ok(()) };
+    let authority = authority(url, default_port).with_context(|| format!("{name} is not a URL with a host"))?;
+    http::connect(&authority).with_context(|| format!("the server of {name} is not there"))?;
+    Ok(())
 }
 
 /// RabbitMQ's own default: the same host and login, port 15672.
