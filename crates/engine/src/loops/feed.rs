@@ -84,7 +84,8 @@ async fn feed(engine: &Engine, target: &Target, is_ready: bool, seen: &mut Seen)
         return Ok(());
     }
     let now = parts.clock.now();
-    let force = seen.force(depth, now);
+    // The messages of a paused target were used up by workers that may not claim; more of them would be, too.
+    let force = seen.force(depth, now) && !parts.store.is_paused(target).await?;
     let fed = parts.store.feed(target, window, missing, force, now).await?;
     if fed.is_empty() {
         return Ok(());
