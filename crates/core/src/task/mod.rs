@@ -3,6 +3,8 @@
 
 mod event;
 mod life;
+#[cfg(feature = "mutants")]
+pub mod mutant;
 mod retry;
 mod spec;
 mod status;

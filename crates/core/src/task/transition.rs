@@ -78,6 +78,19 @@ pub fn transition(
     event: &TaskEvent,
     now: Timestamp,
 ) -> Result<Transition, Refusal> {
+    #[cfg(feature = "mutants")]
+    if let Some(mutant) = super::mutant::planted() {
+        return mutant.transition(life, policy, event, now);
+    }
+    decide(life, policy, event, now)
+}
+
+pub(super) fn decide(
+    life: &TaskLife,
+    policy: &RetryPolicy,
+    event: &TaskEvent,
+    now: Timestamp,
+) -> Result<Transition, Refusal> {
     let refuse = |wanted| {
         Err(Refusal::Illegal {
             status: life.status(),
@@ -126,14 +139,17 @@ pub fn transition(
             TaskEvent::RetryRequested { .. } => refuse("retried"),
             TaskEvent::Patched(_) => refuse("patched"),
         },
-        TaskState::Failed { .. } | TaskState::Expired { .. } | TaskState::Cancelled { .. } => match event {
+        TaskState::Failed { finished_at, .. }
+        | TaskState::Expired { finished_at, .. }
+        | TaskState::Cancelled { finished_at, .. } => match event {
             TaskEvent::Claimed { .. } => refuse("claimed"),
             TaskEvent::Reported(report) => Err(stale(life, report.attempt)),
             TaskEvent::WorkerLost { attempt, .. } => Err(stale(life, *attempt)),
             TaskEvent::DeadlinePassed => refuse("expired"),
             TaskEvent::NameNotOffered => refuse("declared without a handler"),
             TaskEvent::CancelRequested { .. } => refuse("cancelled"),
-            TaskEvent::RetryRequested { ttl } => Ok(rerun(life, policy, *ttl, now)),
+            // A request that was long on its way carries a `now` from before the end of the run it follows.
+            TaskEvent::RetryRequested { ttl } => Ok(rerun(life, policy, *ttl, now.max(*finished_at))),
             TaskEvent::Patched(_) => refuse("patched"),
         },
     }

@@ -1,0 +1,127 @@
+//! The deliberate bugs: the proof that the checks bite. Without the feature `mutants` none can be planted.
+
+#[cfg(feature = "mutants")]
+use orchestratum_core::task::mutant as core;
+
+macro_rules! mutants {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// A deliberate bug in the transition function or in the protocol around it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Mutant {
+            $($(#[$doc])* $name),+
+        }
+
+        impl Mutant {
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name)),+
+                }
+            }
+        }
+    };
+}
+
+mutants! {
+    // In the transition function.
+    ReportWithoutFence,
+    RescueWithoutFence,
+    TerminalOverwritable,
+    CancelledAttemptRetried,
+    RetryBudgetForgotten,
+    ClaimKeepsFence,
+    ClaimBeforeDue,
+    // In the protocol around it.
+    /// The sweeper marks a worker dead by its id, without looking at the lease again.
+    DeathMarkByIdOnly,
+    /// A worker writes its lease by its own wall clock.
+    WorkerClockForLeases,
+    /// A renewal is accepted from a worker that is already marked dead.
+    RenewalResurrects,
+    /// A worker that cannot renew goes on.
+    NoSelfFencing,
+    /// The end of an attempt is reported when TERM is sent, not when the processes are dead.
+    RetryReleasedBeforeKill,
+    /// The idempotency key is looked up in one statement and written in another.
+    KeyCheckedThenInserted,
+    /// A create of unknown outcome is repeated under a new id.
+    BlindRepeatOfCreate,
+    /// The feeder only reads rows with a higher id than the last one it published.
+    OutboxByCursor,
+    /// The message of a create is sent before its commit.
+    PublishBeforeCommit,
+    /// A worker only claims what a message names.
+    NoTopUp,
+    /// What a claim of unknown outcome took is never handed back.
+    NoHandBack,
+    /// The claim deletes the hand-off row before it looks at the deadline.
+    GuardAfterDelete,
+    /// A patch changes the task and not its hand-off row.
+    PatchForgetsDispatch,
+    /// What is listed once and not running is handed back, even while the answer of a claim is still on its way.
+    HandBackWithoutSecondLook,
+    /// A renewal that arrives late takes away time that a later one has given.
+    LateRenewalShortensLease,
+}
+
+impl Mutant {
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|mutant| mutant.name() == name)
+    }
+
+    #[cfg(feature = "mutants")]
+    const fn in_core(self) -> Option<core::Mutant> {
+        match self {
+            Self::ReportWithoutFence => Some(core::Mutant::ReportWithoutFence),
+            Self::RescueWithoutFence => Some(core::Mutant::RescueWithoutFence),
+            Self::TerminalOverwritable => Some(core::Mutant::TerminalOverwritable),
+            Self::CancelledAttemptRetried => Some(core::Mutant::CancelledAttemptRetried),
+            Self::RetryBudgetForgotten => Some(core::Mutant::RetryBudgetForgotten),
+            Self::ClaimKeepsFence => Some(core::Mutant::ClaimKeepsFence),
+            Self::ClaimBeforeDue => Some(core::Mutant::ClaimBeforeDue),
+            Self::DeathMarkByIdOnly
+            | Self::WorkerClockForLeases
+            | Self::RenewalResurrects
+            | Self::NoSelfFencing
+            | Self::RetryReleasedBeforeKill
+            | Self::KeyCheckedThenInserted
+            | Self::BlindRepeatOfCreate
+            | Self::OutboxByCursor
+            | Self::PublishBeforeCommit
+            | Self::NoTopUp
+            | Self::NoHandBack
+            | Self::GuardAfterDelete
+            | Self::PatchForgetsDispatch
+            | Self::HandBackWithoutSecondLook
+            | Self::LateRenewalShortensLease => None,
+        }
+    }
+}
+
+/// Which bug is planted, if any: always none without the feature, so that the questions below cost nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Planted {
+    #[cfg(feature = "mutants")]
+    mutant: Option<Mutant>,
+}
+
+impl Planted {
+    /// Plants it in this thread.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn new(mutant: Option<Mutant>) -> Self {
+        core::plant(mutant.and_then(Mutant::in_core));
+        Self { mutant }
+    }
+
+    #[cfg(feature = "mutants")]
+    pub(crate) fn is(self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
+    pub(crate) const fn is(self, _mutant: Mutant) -> bool {
+        false
+    }
+}

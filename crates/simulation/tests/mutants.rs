@@ -1,0 +1,67 @@
+//! The deliberate bugs, each found by the simulation within a bounded number of seeds, and by an invariant that says
+//! what it broke. One that survives is a hole in the checker.
+#![cfg(feature = "mutants")]
+
+use orchestratum_simulation::{Invariant, Mutant, Settings, Size, swarm};
+
+/// Most die within a hundred seeds; the rare ones need a crash, a stall and a race in one schedule.
+const SEEDS: u64 = 300_000;
+
+fn killer(mutant: Mutant) -> Invariant {
+    let settings = Settings {
+        size: Size::Small,
+        mutant: Some(mutant),
+    };
+    // One thread: the first failing seed, and not the first one to be found.
+    let summary = swarm(settings, &(0..SEEDS), 1);
+    let Some(failure) = summary.failure else {
+        panic!("{mutant:?} survives {SEEDS} seeds");
+    };
+    let violation = failure.violation.expect("a failure has a violation");
+    println!("{mutant:?} dies at seed {}: {violation}", failure.seed);
+    violation.invariant
+}
+
+macro_rules! killed {
+    ($($test:ident: $mutant:ident by $($invariant:ident)|+;)+) => {
+        $(
+            #[test]
+            fn $test() {
+                let killer = killer(Mutant::$mutant);
+                assert!([$(Invariant::$invariant),+].contains(&killer), "killed by {killer}");
+            }
+        )+
+
+        #[test]
+        fn every_mutant_has_its_test() {
+            let tested = [$(Mutant::$mutant),+];
+            let untested: Vec<_> = Mutant::ALL.iter().filter(|mutant| !tested.contains(mutant)).collect();
+            assert!(untested.is_empty(), "{untested:?}");
+        }
+    };
+}
+
+killed! {
+    a_report_without_a_fence_leaves_a_trace: ReportWithoutFence by OldFenceLeavesNoTrace;
+    a_rescue_without_a_fence_takes_from_the_living: RescueWithoutFence by AttemptsDoNotOverlap;
+    a_terminal_state_that_can_be_overwritten_is_not_final: TerminalOverwritable by TerminalIsFinal;
+    a_cancelled_attempt_is_never_retried: CancelledAttemptRetried by RowIsFoldOfAttempts;
+    a_retry_uses_its_budget: RetryBudgetForgotten by RowIsFoldOfAttempts;
+    a_claim_moves_the_fence: ClaimKeepsFence by AttemptsAreGaplessAndBounded;
+    nothing_is_claimed_before_it_is_due: ClaimBeforeDue by NothingStartsEarly;
+    a_worker_that_renewed_meanwhile_is_not_marked_dead: DeathMarkByIdOnly by AttemptsDoNotOverlap;
+    a_wall_clock_gives_leases_that_never_end: WorkerClockForLeases by DeadWorkerIsNoticed | EverythingEnds;
+    a_dead_worker_stays_dead: RenewalResurrects by AttemptsDoNotOverlap;
+    a_worker_that_cannot_renew_stops_itself: NoSelfFencing by AttemptsDoNotOverlap;
+    a_retry_waits_for_the_kill: RetryReleasedBeforeKill by AttemptsDoNotOverlap;
+    a_key_is_checked_and_written_in_one_statement: KeyCheckedThenInserted by OneResourcePerKey;
+    an_unknown_create_is_repeated_under_its_own_id: BlindRepeatOfCreate by UnknownCreateAtMostOnce;
+    the_feeder_reads_by_rows_and_not_by_a_cursor: OutboxByCursor by DueRowIsPublished;
+    a_message_follows_the_commit: PublishBeforeCommit by MessageNamesCommittedRow;
+    an_idle_worker_needs_no_message: NoTopUp by DueWorkIsClaimed;
+    what_an_unknown_claim_took_is_handed_back: NoHandBack by EverythingEnds;
+    the_guard_of_a_claim_stands_before_its_delete: GuardAfterDelete by OneDispatchPerPendingTask;
+    a_patch_moves_the_hand_off_row: PatchForgetsDispatch by OneDispatchPerPendingTask;
+    nothing_is_handed_back_while_its_answer_is_on_its_way: HandBackWithoutSecondLook by AttemptsDoNotOverlap;
+    a_late_renewal_takes_nothing_back: LateRenewalShortensLease by AttemptsDoNotOverlap;
+}
