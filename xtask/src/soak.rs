@@ -11,7 +11,7 @@ use crate::{process, services};
 
 const DEFAULT_MINUTES: u64 = 30;
 /// A round is long enough that starting it costs nothing and short enough that the time asked for is kept.
-const SEEDS_A_ROUND: u64 = 2_000;
+const SEEDS_A_ROUND: u64 = 500_000;
 
 pub(crate) fn run(options: &[&str]) -> Result<()> {
     let budget = Duration::from_secs(60 * minutes(options)?);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 
-use super::{Project, markdown};
+use super::{Findings, Project, markdown};
 use crate::metadata::Package;
 
 pub(super) const CORE: &str = "orchestratum-core";
@@ -30,7 +30,7 @@ const IO: &[&str] = &[
     "tokio",
 ];
 
-pub(super) fn the_core_has_no_io(project: &Project) -> Vec<String> {
+pub(super) fn the_core_has_no_io(project: &Project) -> Findings {
     let io = IO.iter().filter(|name| project.linked_into_core.contains(**name));
     io.map(|name| format!("{CORE} is linked with {name}")).collect()
 }
@@ -42,7 +42,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("axum", &["crates/api", "crates/worker", "crates/testkit"]),
 ];
 
-pub(super) fn only_their_owners_use_databases_brokers_and_servers(project: &Project) -> Vec<String> {
+pub(super) fn only_their_owners_use_databases_brokers_and_servers(project: &Project) -> Findings {
     let mut findings = Vec::new();
     for (folder, package) in folders(project) {
         for dependency in project.metadata.dependencies_of(package) {
@@ -60,7 +60,7 @@ pub(super) fn only_their_owners_use_databases_brokers_and_servers(project: &Proj
 
 /// `ARCHITECTURE.md` has a table whose first column names the folder of each crate and whose last, "may depend on", names
 /// the crates it may use; whoever may use a crate may use what that one may use.
-pub(super) fn crates_depend_as_the_architecture_says(project: &Project) -> Result<Vec<String>> {
+pub(super) fn crates_depend_as_the_architecture_says(project: &Project) -> Result<Findings> {
     let table = markdown::table_with_last_column(project.text("ARCHITECTURE.md")?, "may depend on")
         .context("ARCHITECTURE.md has no table whose last column is \"may depend on\"")?;
     let allowed = allowed_by(&table);

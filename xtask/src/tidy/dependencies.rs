@@ -3,12 +3,12 @@
 use anyhow::Result;
 
 use super::policy::Policy;
-use super::{Project, expression};
+use super::{Findings, Project, expression};
 
 /// What cargo calls the one public registry.
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-pub(super) fn every_licence_is_allowed(project: &Project) -> Result<Vec<String>> {
+pub(super) fn every_licence_is_allowed(project: &Project) -> Result<Findings> {
     let policy = Policy::parse(project.text("deny.toml")?)?;
     let mut findings = Vec::new();
     for package in project.metadata.packages() {
@@ -30,7 +30,7 @@ pub(super) fn every_licence_is_allowed(project: &Project) -> Result<Vec<String>>
     Ok(findings)
 }
 
-pub(super) fn every_dependency_comes_from_the_one_registry(project: &Project) -> Vec<String> {
+pub(super) fn every_dependency_comes_from_the_one_registry(project: &Project) -> Findings {
     let others = project.metadata.packages().filter(|package| match &package.source {
         Some(source) => source != REGISTRY,
         None => package.folder.is_none(),
@@ -43,7 +43,7 @@ pub(super) fn every_dependency_comes_from_the_one_registry(project: &Project) ->
         .collect()
 }
 
-pub(super) fn no_banned_crate_is_used(project: &Project) -> Result<Vec<String>> {
+pub(super) fn no_banned_crate_is_used(project: &Project) -> Result<Findings> {
     let policy = Policy::parse(project.text("deny.toml")?)?;
     let banned = project.metadata.packages().filter(|package| policy.bans(&package.name));
     Ok(banned

@@ -4,12 +4,12 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{Project, markdown};
+use super::{Findings, Project, markdown};
 
 const ENGLISH: &str = "README.md";
 const RUSSIAN: &str = "README.ru.md";
 
-pub(super) fn both_readmes_have_the_same_headings(project: &Project) -> Result<Vec<String>> {
+pub(super) fn both_readmes_have_the_same_headings(project: &Project) -> Result<Findings> {
     let english = markdown::heading_levels(project.text(ENGLISH)?);
     let russian = markdown::heading_levels(project.text(RUSSIAN)?);
     if english == russian {
@@ -28,7 +28,7 @@ pub(super) fn both_readmes_have_the_same_headings(project: &Project) -> Result<V
     )])
 }
 
-pub(super) fn both_readmes_have_the_same_code_blocks(project: &Project) -> Result<Vec<String>> {
+pub(super) fn both_readmes_have_the_same_code_blocks(project: &Project) -> Result<Findings> {
     let english = markdown::code_blocks(project.text(ENGLISH)?);
     let russian = markdown::code_blocks(project.text(RUSSIAN)?);
     let mut findings = Vec::new();
@@ -53,7 +53,7 @@ pub(super) fn both_readmes_have_the_same_code_blocks(project: &Project) -> Resul
     Ok(findings)
 }
 
-pub(super) fn the_readmes_link_each_other(project: &Project) -> Result<Vec<String>> {
+pub(super) fn the_readmes_link_each_other(project: &Project) -> Result<Findings> {
     let mut findings = Vec::new();
     for (from, to) in [(ENGLISH, RUSSIAN), (RUSSIAN, ENGLISH)] {
         if !markdown::local_links(project.text(from)?).contains(&to) {
@@ -63,7 +63,7 @@ pub(super) fn the_readmes_link_each_other(project: &Project) -> Result<Vec<Strin
     Ok(findings)
 }
 
-pub(super) fn links_between_documents_lead_somewhere(project: &Project) -> Vec<String> {
+pub(super) fn links_between_documents_lead_somewhere(project: &Project) -> Findings {
     let mut findings = Vec::new();
     for (path, text) in project
         .tree
@@ -80,7 +80,7 @@ pub(super) fn links_between_documents_lead_somewhere(project: &Project) -> Vec<S
     findings
 }
 
-pub(super) fn the_changelog_has_an_unreleased_section(project: &Project) -> Result<Vec<String>> {
+pub(super) fn the_changelog_has_an_unreleased_section(project: &Project) -> Result<Findings> {
     let found = project
         .text("CHANGELOG.md")?
         .lines()

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Project;
+use super::{Findings, Project};
 
-pub(super) fn every_crate_takes_the_lints_of_the_workspace(project: &Project) -> Result<Vec<String>> {
+pub(super) fn every_crate_takes_the_lints_of_the_workspace(project: &Project) -> Result<Findings> {
     let mut findings = Vec::new();
     for folder in project
         .metadata
@@ -28,7 +28,7 @@ pub(super) fn every_crate_takes_the_lints_of_the_workspace(project: &Project) ->
 }
 
 /// The logins in it are known to everybody: whatever it publishes must stay on the machine.
-pub(super) fn the_compose_file_publishes_on_loopback_only(project: &Project) -> Result<Vec<String>> {
+pub(super) fn the_compose_file_publishes_on_loopback_only(project: &Project) -> Result<Findings> {
     let compose = project.text("docker-compose.yml")?;
     let published = published_ports(compose);
     let mut findings: Vec<String> = published

@@ -46,63 +46,53 @@ impl Project {
     }
 }
 
-/// A rule answers what is against it, each finding one line; an error means that what it needs to look at is not there.
-type Rule = fn(&Project) -> Result<Vec<String>>;
+/// What is against a rule, each finding one line.
+type Findings = Vec<String>;
 
-const RULES: &[(&str, Rule)] = &[
-    ("the_core_has_no_io", |project| {
-        Ok(architecture::the_core_has_no_io(project))
-    }),
-    ("only_their_owners_use_databases_brokers_and_servers", |project| {
-        Ok(architecture::only_their_owners_use_databases_brokers_and_servers(
-            project,
-        ))
-    }),
-    (
-        "crates_depend_as_the_architecture_says",
-        architecture::crates_depend_as_the_architecture_says,
-    ),
-    ("every_licence_is_allowed", dependencies::every_licence_is_allowed),
-    ("every_dependency_comes_from_the_one_registry", |project| {
-        Ok(dependencies::every_dependency_comes_from_the_one_registry(project))
-    }),
-    ("no_banned_crate_is_used", dependencies::no_banned_crate_is_used),
-    (
-        "both_readmes_have_the_same_headings",
-        documents::both_readmes_have_the_same_headings,
-    ),
-    (
-        "both_readmes_have_the_same_code_blocks",
-        documents::both_readmes_have_the_same_code_blocks,
-    ),
-    ("the_readmes_link_each_other", documents::the_readmes_link_each_other),
-    ("links_between_documents_lead_somewhere", |project| {
-        Ok(documents::links_between_documents_lead_somewhere(project))
-    }),
-    (
-        "the_changelog_has_an_unreleased_section",
-        documents::the_changelog_has_an_unreleased_section,
-    ),
-    (
-        "every_crate_takes_the_lints_of_the_workspace",
-        manifests::every_crate_takes_the_lints_of_the_workspace,
-    ),
-    (
-        "the_compose_file_publishes_on_loopback_only",
-        manifests::the_compose_file_publishes_on_loopback_only,
-    ),
-    ("both_dialects_have_the_same_migrations", |project| {
-        Ok(sources::both_dialects_have_the_same_migrations(project))
-    }),
-    ("no_source_file_is_too_long", |project| {
-        Ok(sources::no_source_file_is_too_long(project))
-    }),
-    ("nothing_is_left_unfinished", |project| {
-        Ok(sources::nothing_is_left_unfinished(project))
-    }),
-    ("nothing_names_the_machine_it_was_written_on", |project| {
-        Ok(sources::nothing_names_the_machine_it_was_written_on(project))
-    }),
+trait Verdict {
+    fn findings(self) -> Findings;
+}
+
+impl Verdict for Findings {
+    fn findings(self) -> Findings {
+        self
+    }
+}
+
+/// An error means that what the rule needs to look at is not there.
+impl Verdict for Result<Findings> {
+    fn findings(self) -> Findings {
+        self.unwrap_or_else(|error| vec![format!("{error:#}")])
+    }
+}
+
+type Rule = fn(&Project) -> Findings;
+
+/// Each rule under the name of its function.
+macro_rules! rules {
+    ($($module:ident::$rule:ident,)*) => {
+        &[$((stringify!($rule), |project| $module::$rule(project).findings())),*]
+    };
+}
+
+const RULES: &[(&str, Rule)] = rules![
+    architecture::the_core_has_no_io,
+    architecture::only_their_owners_use_databases_brokers_and_servers,
+    architecture::crates_depend_as_the_architecture_says,
+    dependencies::every_licence_is_allowed,
+    dependencies::every_dependency_comes_from_the_one_registry,
+    dependencies::no_banned_crate_is_used,
+    documents::both_readmes_have_the_same_headings,
+    documents::both_readmes_have_the_same_code_blocks,
+    documents::the_readmes_link_each_other,
+    documents::links_between_documents_lead_somewhere,
+    documents::the_changelog_has_an_unreleased_section,
+    manifests::every_crate_takes_the_lints_of_the_workspace,
+    manifests::the_compose_file_publishes_on_loopback_only,
+    sources::both_dialects_have_the_same_migrations,
+    sources::no_source_file_is_too_long,
+    sources::nothing_is_left_unfinished,
+    sources::nothing_names_the_machine_it_was_written_on,
 ];
 
 /// `cargo xtask tidy`
@@ -114,7 +104,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let project = Project::read(workspace)?;
     let mut broken = 0;
     for (name, rule) in RULES {
-        let findings = rule(&project).unwrap_or_else(|error| vec![format!("{error:#}")]);
+        let findings = rule(&project);
         println!("tidy {name} ... {}", if findings.is_empty() { "ok" } else { "FAILED" });
         for finding in &findings {
             println!("     {finding}");

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::Project;
+use super::{Findings, Project};
 
 const LONGEST_FILE_LINES: usize = 600;
 
-pub(super) fn both_dialects_have_the_same_migrations(project: &Project) -> Vec<String> {
+pub(super) fn both_dialects_have_the_same_migrations(project: &Project) -> Findings {
     let [postgres, sqlite]: [BTreeSet<&str>; 2] =
         ["migrations/postgres", "migrations/sqlite"].map(|folder| project.tree.names_in(folder).into_iter().collect());
     let mut findings: Vec<String> = postgres
@@ -20,7 +20,7 @@ pub(super) fn both_dialects_have_the_same_migrations(project: &Project) -> Vec<S
     findings
 }
 
-pub(super) fn no_source_file_is_too_long(project: &Project) -> Vec<String> {
+pub(super) fn no_source_file_is_too_long(project: &Project) -> Findings {
     let sources = project.tree.texts().filter(|(path, _)| is_rust(path));
     let long = sources
         .map(|(path, text)| (path, text.lines().count()))
@@ -40,7 +40,7 @@ const UNFINISHED: &[&str] = &[
     concat!("<<<<", "<<< "),
 ];
 
-pub(super) fn nothing_is_left_unfinished(project: &Project) -> Vec<String> {
+pub(super) fn nothing_is_left_unfinished(project: &Project) -> Findings {
     places_of_words(project, UNFINISHED)
 }
 
@@ -55,7 +55,7 @@ const OF_A_MACHINE: &[&str] = &[
     concat!("sparse", "+http"),
 ];
 
-pub(super) fn nothing_names_the_machine_it_was_written_on(project: &Project) -> Vec<String> {
+pub(super) fn nothing_names_the_machine_it_was_written_on(project: &Project) -> Findings {
     places_of_words(project, OF_A_MACHINE)
 }
 
