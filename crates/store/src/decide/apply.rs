@@ -26,8 +26,6 @@ pub(crate) struct Stored {
     pub(crate) worker: Option<WorkerId>,
     /// Of the newest attempt.
     pub(crate) started_at: Option<Timestamp>,
-    /// Of its dispatch row.
-    pub(crate) publish_at: Option<Timestamp>,
 }
 
 /// The dispatch row of a pending task.
@@ -79,7 +77,7 @@ impl TaskWrite {
         LifeColumns::encode(&self.after.life, self.after.worker, self.after.started_at)
     }
 
-    /// The dispatch row it must have, if it is pending.
+    /// The dispatch row it must have, if it is pending. Whoever changed the task announces it.
     pub(crate) fn dispatch(&self, now: Timestamp) -> Option<DispatchRow> {
         let after = &self.after;
         let TaskState::Pending { due_at } = after.life.state else {
@@ -92,7 +90,7 @@ impl TaskWrite {
             priority: after.priority,
             due_at,
             expires_at: after.life.expires_at,
-            publish_at: after.publish_at.unwrap_or(now),
+            publish_at: DispatchRow::publish_at(due_at, true, now),
             delayed: due_at > now,
         })
     }
@@ -226,9 +224,7 @@ impl<'a> Batch<'a> {
                 edits: None,
             }
         });
-        let target_before = task.target.clone();
         edit(task, touched, change);
-        redispatch(task, &before, &target_before, now);
         if let TaskState::InProgress { worker, started_at, .. } = task.life.state {
             task.worker = Some(worker);
             task.started_at = Some(started_at);
@@ -320,19 +316,6 @@ fn edit_columns(task: &mut Stored, touched: &mut Touched, patch: Option<&Checked
     }
     if timeout.is_some() {
         edits.timeout = *timeout;
-    }
-}
-
-/// A task that became pending, or became due elsewhere or at another time, is announced by whoever changed it; one that
-/// was only described anew keeps the turn it has.
-fn redispatch(task: &mut Stored, before: &TaskLife, target_before: &Target, now: Timestamp) {
-    let TaskState::Pending { due_at } = task.life.state else {
-        task.publish_at = None;
-        return;
-    };
-    let same_turn = before.state == task.life.state && *target_before == task.target;
-    if !same_turn || task.publish_at.is_none() {
-        task.publish_at = Some(DispatchRow::publish_at(due_at, true, now));
     }
 }
 

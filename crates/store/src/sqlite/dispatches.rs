@@ -180,20 +180,19 @@ impl DispatchStore for SqliteStore {
     }
 
     async fn unoffered(&self, since: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error> {
-        // A worker that came or went after `since` may have offered the name for part of the time: it counts as well.
+        // A worker that was there until `since` or later could have offered the name since.
         let ids: Vec<Uuid> = sqlx::query_scalar(
             "SELECT d.task_id
              FROM dispatches d
              WHERE d.state = 0
-               AND d.due_at < ?1
+               AND d.due_at <= ?1
                AND d.expires_at > ?2
-               AND NOT EXISTS (SELECT 1 FROM queues q WHERE q.target = d.target AND q.paused = 1)
                AND EXISTS (
                    SELECT 1
                    FROM workers w, json_each(w.targets) served
                    WHERE w.state = 0
                      AND w.lease_expires_at > ?2
-                     AND w.registered_at < ?1
+                     AND w.registered_at <= ?1
                      AND served.value = d.target
                )
                AND NOT EXISTS (

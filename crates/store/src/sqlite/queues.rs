@@ -74,7 +74,11 @@ impl QueueStore for SqliteStore {
         .execute(&mut *transaction)
         .await
         .map_err(sql)?;
-        insert_audit(&mut transaction, None, audit, now).await?;
+        let named = Audit {
+            detail: Some(audit.detail.clone().unwrap_or_else(|| target.to_string())),
+            ..audit.clone()
+        };
+        insert_audit(&mut transaction, None, &named, now).await?;
         transaction.commit().await.map_err(sql)
     }
 

@@ -208,6 +208,5 @@ pub(super) fn stored(row: &SqliteRow) -> Result<Stored, Error> {
         life: columns.decode(id)?,
         worker,
         started_at,
-        publish_at: maybe_timestamp(row, "publish_at")?,
     })
 }

@@ -36,7 +36,7 @@ async fn load(connection: &mut SqliteConnection, changes: &[Change]) -> Result<H
         "SELECT
              t.id, t.name, t.target, t.priority, t.ttl_ms, t.backoff, t.max_retries, t.max_losses, t.scheduled_at,
              t.expires_at, t.status, t.run, t.attempt, t.version, t.retries_left, t.losses_left, t.cancel_requested,
-             t.worker_id, t.started_at, t.finished_at, t.error, d.due_at, d.publish_at
+             t.worker_id, t.started_at, t.finished_at, t.error, d.due_at
          FROM json_each(?1) w
          CROSS JOIN tasks t ON t.id = unhex(w.value)
          LEFT JOIN dispatches d ON d.task_id = t.id",

@@ -17,7 +17,7 @@ pub(super) async fn claim(
     request: &ClaimRequest,
     now: Timestamp,
 ) -> Result<Vec<ClaimedTask>, Error> {
-    if request.limit == 0 {
+    if request.limit == 0 || request.targets.is_empty() || request.names.is_empty() {
         return Ok(Vec::new());
     }
     let mut transaction = store.begin().await?;
@@ -36,8 +36,6 @@ async fn take_dispatches(
     request: &ClaimRequest,
     now: Timestamp,
 ) -> Result<Vec<TaskId>, Error> {
-    let mut seen = HashSet::new();
-    let named: Vec<TaskId> = request.named.iter().copied().filter(|id| seen.insert(*id)).collect();
     let rows = sqlx::query(
         "WITH
          served AS MATERIALIZED (
@@ -47,15 +45,15 @@ async fn take_dispatches(
                AND EXISTS (SELECT 1 FROM workers WHERE id = ?4 AND state = 0 AND lease_expires_at > ?5)
          ),
          named AS MATERIALIZED (
-             SELECT d.task_id, n.key AS place
-             FROM json_each(?1) n
-             CROSS JOIN dispatches d ON d.task_id = unhex(n.value)
-             WHERE d.state = 0
+             SELECT d.task_id
+             FROM dispatches d
+             WHERE d.task_id IN (SELECT unhex(value) FROM json_each(?1))
+               AND d.state = 0
                AND d.due_at <= ?5
                AND d.expires_at > ?5
                AND d.target IN (SELECT target FROM served)
                AND d.name IN (SELECT value FROM json_each(?3))
-             ORDER BY n.key
+             ORDER BY d.priority DESC, d.due_at, d.task_id
              LIMIT ?6
          ),
          -- As many of each target as fit, in its order: the index gives that without looking at the backlog.
@@ -81,7 +79,7 @@ async fn take_dispatches(
          WHERE task_id IN (SELECT task_id FROM named UNION ALL SELECT task_id FROM more)
          RETURNING task_id, priority, due_at",
     )
-    .bind(id_list(named.iter().copied()))
+    .bind(id_list(request.named.iter().copied()))
     .bind(json(&request.targets))
     .bind(json(&request.names))
     .bind(request.worker.0)
@@ -90,12 +88,12 @@ async fn take_dispatches(
     .fetch_all(connection)
     .await
     .map_err(sql)?;
-    let places: HashMap<TaskId, usize> = named.into_iter().enumerate().map(|(place, id)| (id, place)).collect();
+    let named: HashSet<TaskId> = request.named.iter().copied().collect();
     let mut taken = rows
         .iter()
         .map(|row| {
             let id = task_id(row, "task_id")?;
-            let place = places.get(&id).copied().unwrap_or(usize::MAX);
+            let place = u8::from(!named.contains(&id));
             let priority: i64 = get(row, "priority")?;
             let due_at: i64 = get(row, "due_at")?;
             Ok((place, std::cmp::Reverse(priority), due_at, id))

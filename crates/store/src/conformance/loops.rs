@@ -1,0 +1,321 @@
+//! What the background loops look for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orchestratum_core::TaskId;
+use orchestratum_core::task::{Ending, TaskDraft};
+
+use super::lab::{LEASE, Lab, SECOND, draft, target};
+use crate::{Announce, NewTask, Orphan, PUBLISH_LEASE, Pulse, Ready, Store};
+
+const GRACE: Duration = Duration::from_secs(3);
+
+async fn pulse(lab: &Lab) -> Pulse {
+    lab.store.pulse(lab.now, GRACE).await.expect("works")
+}
+
+fn later(seconds: f64) -> TaskDraft {
+    TaskDraft {
+        delay_seconds: Some(seconds),
+        ..draft("echo")
+    }
+}
+
+fn with_ttl(seconds: f64) -> TaskDraft {
+    TaskDraft {
+        ttl_seconds: Some(seconds),
+        ..draft("echo")
+    }
+}
+
+fn at(target: &str) -> TaskDraft {
+    TaskDraft {
+        target: Some(target.to_owned()),
+        ..draft("echo")
+    }
+}
+
+fn ids(ready: &[Ready]) -> Vec<TaskId> {
+    ready.iter().map(|ready| ready.task).collect()
+}
+
+pub async fn an_idle_store_has_no_pulse(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    lab.echo_worker().await;
+    assert_eq!(pulse(&lab).await, Pulse::default());
+    lab.finished(draft("echo")).await;
+    assert_eq!(pulse(&lab).await, Pulse::default());
+}
+
+pub async fn the_pulse_tells_when_the_next_task_is_due(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    lab.create(later(5.0)).await;
+    lab.create(later(2.0)).await;
+    let due_at = lab.now + SECOND * 2;
+    assert_eq!(pulse(&lab).await.next_due_at, Some(due_at));
+    assert_eq!(pulse(&lab).await.ready_targets, [], "none of them is ready");
+    lab.advance(SECOND * 3);
+    assert_eq!(pulse(&lab).await.next_due_at, Some(due_at), "until it is released");
+}
+
+pub async fn the_pulse_tells_the_next_deadline_of_a_pending_task(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    lab.create(with_ttl(9.0)).await;
+    lab.create(with_ttl(4.0)).await;
+    let deadline = lab.now + SECOND * 4;
+    assert_eq!(pulse(&lab).await.next_deadline, Some(deadline));
+    lab.advance(SECOND * 5);
+    assert_eq!(pulse(&lab).await.next_deadline, Some(deadline), "until it is expired");
+}
+
+pub async fn the_pulse_tells_of_running_tasks_past_their_deadline_and_grace(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    lab.running(with_ttl(1.0)).await;
+    lab.advance(SECOND + GRACE);
+    assert!(!pulse(&lab).await.overdue_running, "its worker has the whole grace");
+    lab.advance(Duration::from_micros(1));
+    assert!(pulse(&lab).await.overdue_running);
+}
+
+pub async fn the_pulse_tells_of_silent_workers_and_then_of_orphans(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    lab.running(draft("echo")).await;
+    let flags = async |lab: &Lab| {
+        let pulse = pulse(lab).await;
+        (pulse.silent_workers, pulse.orphans)
+    };
+    assert_eq!(flags(&lab).await, (false, false));
+    lab.advance(LEASE);
+    assert_eq!(flags(&lab).await, (true, false), "first it is marked dead");
+    lab.store.mark_dead(lab.now).await.expect("works");
+    assert_eq!(flags(&lab).await, (false, true));
+}
+
+pub async fn the_pulse_tells_the_targets_with_ready_tasks(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    for name in ["gpu", "default", "gpu", "a", "z.1"] {
+        lab.create(at(name)).await;
+    }
+    lab.create(TaskDraft {
+        delay_seconds: Some(1.0),
+        ..at("later")
+    })
+    .await;
+    let mut targets = pulse(&lab).await.ready_targets;
+    targets.sort();
+    assert_eq!(targets, ["a", "default", "gpu", "z.1"].map(target));
+}
+
+pub async fn delayed_tasks_are_released_when_due_and_only_once(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    let id = lab.create(later(2.0)).await;
+    lab.create(later(3.0)).await;
+    lab.advance(SECOND * 2 - Duration::from_micros(1));
+    assert_eq!(lab.store.release_due(lab.now, 10).await.expect("works"), []);
+    lab.advance(Duration::from_micros(1));
+    let released = lab.store.release_due(lab.now, 10).await.expect("works");
+    let task = lab.task(id).await.spec;
+    assert_eq!(
+        released,
+        [Ready {
+            task: id,
+            target: task.target,
+            name: task.name
+        }]
+    );
+    let dispatch = lab.store.dispatch(id).await.expect("works").expect("has one");
+    assert!(!dispatch.delayed);
+    assert_eq!(
+        dispatch.publish_at,
+        lab.now + PUBLISH_LEASE,
+        "whoever released it announces it"
+    );
+    assert_eq!(lab.store.release_due(lab.now, 10).await.expect("works"), []);
+}
+
+pub async fn releasing_takes_the_oldest_first_up_to_its_limit(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    let third = lab.create(later(3.0)).await;
+    let first = lab.create(later(1.0)).await;
+    let second = lab.create(later(2.0)).await;
+    lab.advance(SECOND * 5);
+    let released = lab.store.release_due(lab.now, 2).await.expect("works");
+    let mut released = ids(&released);
+    released.sort_unstable();
+    let mut expected = [first, second];
+    expected.sort_unstable();
+    assert_eq!(released, expected);
+    assert_eq!(ids(&lab.store.release_due(lab.now, 2).await.expect("works")), [third]);
+}
+
+async fn feed(lab: &Lab, window: usize, missing: usize, force: bool) -> Vec<TaskId> {
+    let fed = lab
+        .store
+        .feed(&target("default"), window, missing, force, lab.now)
+        .await
+        .expect("works");
+    ids(&fed)
+}
+
+pub async fn feeding_takes_what_may_be_announced_and_moves_it_on(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    let announced = NewTask {
+        announce: Announce::ByCaller,
+        ..lab.task_of(draft("echo"))
+    };
+    let by_caller = lab.create_new(announced).await;
+    let by_feeder = lab.create(draft("echo")).await;
+    assert_eq!(feed(&lab, 10, 10, false).await, [by_feeder]);
+    assert_eq!(feed(&lab, 10, 10, false).await, [], "not again at once");
+    lab.advance(PUBLISH_LEASE - Duration::from_micros(1));
+    assert_eq!(feed(&lab, 10, 10, false).await, []);
+    lab.advance(Duration::from_micros(1));
+    assert_eq!(
+        feed(&lab, 10, 10, false).await,
+        [by_caller, by_feeder],
+        "a message may get lost"
+    );
+    let dispatch = lab.store.dispatch(by_caller).await.expect("works").expect("has one");
+    assert_eq!(dispatch.publish_at, lab.now + PUBLISH_LEASE);
+}
+
+pub async fn feeding_looks_at_the_window_only(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    let first = lab.create(draft("echo")).await;
+    lab.advance(SECOND);
+    let second = lab.create(draft("echo")).await;
+    assert_eq!(feed(&lab, 1, 10, false).await, [first]);
+    assert_eq!(
+        feed(&lab, 1, 10, false).await,
+        [],
+        "the window is full of what was announced"
+    );
+    assert_eq!(feed(&lab, 2, 10, false).await, [second]);
+}
+
+pub async fn feeding_takes_no_more_than_is_missing_in_order(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    let mut expected = Vec::new();
+    for priority in [0, 5, 5, 9] {
+        let id = lab
+            .create(TaskDraft {
+                priority: Some(priority),
+                ..draft("echo")
+            })
+            .await;
+        expected.push((priority, id));
+        lab.advance(SECOND);
+    }
+    expected.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
+    let expected: Vec<TaskId> = expected.into_iter().map(|(_, id)| id).collect();
+    assert_eq!(feed(&lab, 10, 3, false).await, expected[..3]);
+    assert_eq!(feed(&lab, 10, 3, false).await, expected[3..]);
+    assert_eq!(feed(&lab, 10, 0, true).await, []);
+}
+
+pub async fn feeding_by_force_takes_what_was_announced_just_now(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    let id = lab.create(draft("echo")).await;
+    assert_eq!(feed(&lab, 10, 10, false).await, [id]);
+    assert_eq!(feed(&lab, 10, 10, true).await, [id], "the queue was seen empty");
+}
+
+pub async fn feeding_leaves_other_targets_and_delayed_tasks_alone(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    lab.create(at("gpu")).await;
+    lab.create(later(1.0)).await;
+    assert_eq!(feed(&lab, 10, 10, true).await, []);
+}
+
+pub async fn expired_pending_tasks_are_found_oldest_deadline_first(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    let second = lab.create(with_ttl(2.0)).await;
+    let first = lab.create(with_ttl(1.0)).await;
+    lab.create(with_ttl(3.0)).await;
+    lab.advance(SECOND * 2);
+    let found = lab.store.expired_pending(lab.now, 10).await.expect("works");
+    assert_eq!(found, [first, second]);
+    assert_eq!(lab.store.expired_pending(lab.now, 1).await.expect("works"), [first]);
+}
+
+pub async fn overdue_running_tasks_are_found_by_their_deadline(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    let first = lab.running(with_ttl(1.0)).await.id;
+    let second = lab.running(with_ttl(2.0)).await.id;
+    lab.create(with_ttl(1.0)).await;
+    let overdue = async |deadline| lab.store.overdue_running(deadline, 10).await.expect("works");
+    assert_eq!(overdue(lab.now + SECOND).await, [], "not at its deadline");
+    assert_eq!(overdue(lab.now + SECOND * 2).await, [first]);
+    assert_eq!(overdue(lab.now + SECOND * 3).await, [first, second]);
+}
+
+pub async fn tasks_of_dead_and_unknown_workers_are_orphans(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    let held = lab.running(draft("echo")).await;
+    let released = lab.running(draft("echo")).await;
+    lab.end(&released, Ending::Success).await;
+    assert_eq!(lab.store.orphans(10).await.expect("works"), []);
+    lab.advance(LEASE);
+    lab.store.mark_dead(lab.now).await.expect("works");
+    let worker = lab.task(held.id).await.worker.expect("claimed");
+    assert_eq!(
+        lab.store.orphans(10).await.expect("works"),
+        [Orphan {
+            task: held.id,
+            worker,
+            attempt: 1
+        }]
+    );
+    // A worker that left although it still held something is no different.
+    let late = lab.running(draft("echo")).await;
+    let left = lab.task(late.id).await.worker.expect("claimed");
+    lab.store.leave(left, lab.now).await.expect("works");
+    assert_eq!(lab.store.orphans(10).await.expect("works").len(), 2);
+    assert_eq!(lab.store.orphans(1).await.expect("works").len(), 1);
+}
+
+async fn unoffered(lab: &Lab, since: Duration) -> Vec<TaskId> {
+    lab.store.unoffered(lab.now - since, lab.now, 10).await.expect("works")
+}
+
+pub async fn a_name_that_no_worker_of_its_target_offers_is_found(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    lab.echo_worker().await;
+    let id = lab.create(draft("unheard.of")).await;
+    lab.create(draft("echo")).await;
+    lab.create(TaskDraft {
+        target: Some("gpu".to_owned()),
+        ..draft("unheard.of")
+    })
+    .await;
+    lab.create(TaskDraft {
+        delay_seconds: Some(60.0),
+        ..draft("unheard.of")
+    })
+    .await;
+    assert_eq!(unoffered(&lab, SECOND).await, [], "not before its time");
+    lab.advance(SECOND * 10);
+    assert_eq!(unoffered(&lab, SECOND * 11).await, [], "due, but not that long");
+    assert_eq!(
+        unoffered(&lab, SECOND * 10).await,
+        [id],
+        "only where somebody serves the target and nobody the name"
+    );
+    lab.advance(LEASE);
+    assert_eq!(unoffered(&lab, SECOND * 10).await, [], "nobody serves the target now");
+}
+
+pub async fn a_name_that_a_worker_offered_until_just_now_is_not_found(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    let python = lab.worker(&["default"], &["python"]).await;
+    lab.create(draft("python")).await;
+    lab.echo_worker().await;
+    lab.advance(SECOND * 10);
+    lab.store.leave(python, lab.now).await.expect("works");
+    assert_eq!(unoffered(&lab, SECOND * 5).await, [], "a rolling deploy brings it back");
+    lab.advance(SECOND * 6);
+    assert_eq!(unoffered(&lab, SECOND * 5).await.len(), 1);
+    lab.worker(&["default"], &["python"]).await;
+    assert_eq!(unoffered(&lab, SECOND * 5).await, [], "it is back");
+}

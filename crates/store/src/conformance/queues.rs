@@ -1,0 +1,102 @@
+//! Targets as queues.
+
+use std::sync::Arc;
+
+use orchestratum_core::task::{Ending, TaskDraft};
+
+use super::lab::{Lab, SECOND, audit, draft, target};
+use crate::{Queue, Store};
+
+async fn queues(lab: &Lab) -> Vec<Queue> {
+    lab.store.queues().await.expect("works")
+}
+
+fn idle(name: &str) -> Queue {
+    Queue {
+        target: target(name),
+        depth: 0,
+        ready: 0,
+        running: 0,
+        paused: false,
+        oldest_due_at: None,
+    }
+}
+
+async fn pause(lab: &Lab, name: &str, paused: bool) {
+    let action = audit(if paused { "pause" } else { "resume" });
+    lab.store
+        .set_paused(&target(name), paused, &action, lab.now)
+        .await
+        .expect("works");
+}
+
+pub async fn a_queue_counts_what_waits_and_what_runs(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    lab.running(draft("echo")).await;
+    lab.advance(SECOND);
+    let oldest_due_at = Some(lab.now);
+    lab.create(draft("echo")).await;
+    lab.advance(SECOND);
+    lab.create(draft("python")).await;
+    lab.create(TaskDraft {
+        delay_seconds: Some(9.0),
+        ..draft("echo")
+    })
+    .await;
+    lab.create(TaskDraft {
+        target: Some("Gpu".to_owned()),
+        ..draft("echo")
+    })
+    .await;
+    let default = Queue {
+        depth: 3,
+        ready: 2,
+        running: 1,
+        oldest_due_at,
+        ..idle("default")
+    };
+    let gpu = Queue {
+        depth: 1,
+        ready: 1,
+        oldest_due_at: Some(lab.now),
+        ..idle("Gpu")
+    };
+    assert_eq!(queues(&lab).await, [gpu, default], "by name, in the order of bytes");
+}
+
+pub async fn a_target_that_is_only_served_is_listed(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    assert_eq!(queues(&lab).await, []);
+    let worker = lab.worker(&["gpu", "default"], &["echo"]).await;
+    assert_eq!(queues(&lab).await, [idle("default"), idle("gpu")]);
+    lab.store.leave(worker, lab.now).await.expect("works");
+    assert_eq!(queues(&lab).await, []);
+}
+
+pub async fn a_paused_target_stays_listed_and_paused(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    assert!(!lab.store.is_paused(&target("gpu")).await.expect("works"));
+    for paused in [true, true, false, true] {
+        pause(&lab, "gpu", paused).await;
+        assert_eq!(lab.store.is_paused(&target("gpu")).await.expect("works"), paused);
+        assert_eq!(queues(&lab).await, [Queue { paused, ..idle("gpu") }]);
+    }
+    assert!(!lab.store.is_paused(&target("default")).await.expect("works"));
+    let after = lab.now + SECOND;
+    assert_eq!(
+        lab.store.purge_records(after, after, 100).await.expect("works"),
+        4,
+        "each of them is audited"
+    );
+}
+
+pub async fn what_was_claimed_before_a_pause_goes_on(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    let claimed = lab.running(draft("echo")).await;
+    pause(&lab, "default", true).await;
+    let changed = lab.end(&claimed, Ending::Success).await;
+    lab.assert_reads_as(&changed).await;
+    lab.create(draft("echo")).await;
+    let queue = queues(&lab).await.remove(0);
+    assert_eq!((queue.depth, queue.paused), (1, true), "it still takes tasks");
+}
