@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt, try_unfold};
 use orchestratum_core::Timestamp;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -80,18 +80,21 @@ impl Maintenance for PostgresStore {
     }
 
     async fn signals(&self) -> Result<BoxStream<'static, String>, Error> {
-        let listening = timeout(self.database.timeout, async {
-            // Of its own: a pooled connection would be missing there for as long as someone listens.
-            let mut listener = PgListener::connect_with(&self.database.pool).await?;
-            listener.ignore_pool_close_event(false);
+        // A pool of its own: in the common one a connection would be missing for as long as someone listens.
+        let connect = self.database.connect.clone();
+        let channel = self.database.schema.clone();
+        let listening = timeout(self.database.timeout, async move {
+            let pool = PgPoolOptions::new().max_connections(1).connect_with(connect).await?;
+            let mut listener = PgListener::connect_with(&pool).await?;
             listener.eager_reconnect(false);
-            listener.listen(&self.database.schema).await?;
+            listener.listen(&channel).await?;
             Ok::<_, sqlx::Error>(listener)
         });
         let listener = listening
             .await
             .unwrap_or_else(|_| Err(failure::deadline_missed()))
             .map_err(failure::error)?;
+        let closed = self.database.pool.close_event();
         Ok(try_unfold(listener, |mut listener| async move {
             // `None` says that the connection broke and signals may be lost: the stream ends, and the caller asks again.
             let notification = listener.try_recv().await?;
@@ -99,6 +102,7 @@ impl Maintenance for PostgresStore {
         })
         .take_while(|signal| std::future::ready(signal.is_ok()))
         .filter_map(|signal| std::future::ready(signal.ok()))
+        .take_until(closed)
         .boxed())
     }
 

@@ -13,10 +13,10 @@ use super::super::rows::{Time, int2, milliseconds, time, waiting};
 use super::create_guarded::CreateGuarded;
 use crate::{Announce, CreateOutcome, CreateRequest, Error, NewTask};
 
-/// The columns of `tasks` that a new row gets a value for, and their UNNEST: one text for both ways to create.
-macro_rules! insert_tasks {
-    () => {
-        "INSERT INTO tasks (
+/// Tasks and their dispatch rows: what is due later waits as `delayed`.
+pub(super) const INSERT: &str = "
+    WITH task AS (
+        INSERT INTO tasks (
             id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries, max_losses,
             retries_left, losses_left, priority, parent_id, request_hash, created_at, scheduled_at, expires_at
         )
@@ -31,10 +31,14 @@ macro_rules! insert_tasks {
             id, name, target, description, input, labels, limits, backoff,
             ttl_ms, timeout_ms, max_retries, max_losses, priority, parent_id, request_hash,
             created_at, scheduled_at, expires_at
-        )"
-    };
-}
-pub(super) use insert_tasks;
+        )
+        RETURNING id, target, name, priority, scheduled_at, expires_at
+    )
+    INSERT INTO dispatches (task_id, target, name, priority, due_at, expires_at, state, publish_at)
+    SELECT id, target, name, priority, scheduled_at, expires_at, state, publish_at
+    FROM task
+    JOIN UNNEST($1::uuid[], $19::smallint[], $20::timestamptz[]) AS new (task_id, state, publish_at)
+      ON new.task_id = task.id";
 
 pub(super) async fn create(
     database: &Database,
@@ -60,22 +64,7 @@ async fn insert_plain(database: &Database, tasks: &[&NewTask], now: Timestamp) -
         return Ok(true);
     }
     let columns = Columns::of(tasks, now);
-    let inserted = database
-        .execute_raw(|| {
-            let query = sqlx::query(concat!(
-                "WITH task AS (",
-                insert_tasks!(),
-                "   RETURNING id, target, name, priority, scheduled_at, expires_at
-                )
-                INSERT INTO dispatches (task_id, target, name, priority, due_at, expires_at, state, publish_at)
-                SELECT id, target, name, priority, scheduled_at, expires_at, state, publish_at
-                FROM task
-                JOIN UNNEST($1::uuid[], $19::smallint[], $20::timestamptz[]) AS new (task_id, state, publish_at)
-                  ON new.task_id = task.id",
-            ));
-            columns.bind(query).bind(&columns.states).bind(&columns.publish_ats)
-        })
-        .await;
+    let inserted = database.execute_raw(|| columns.bind(sqlx::query(INSERT))).await;
     match inserted {
         Ok(_) => Ok(true),
         Err(error) if failure::is_conflict_on(&error, "tasks_pkey") => Ok(false),
@@ -85,7 +74,7 @@ async fn insert_plain(database: &Database, tasks: &[&NewTask], now: Timestamp) -
 
 /// The values of new tasks, column by column.
 pub(super) struct Columns<'a> {
-    pub(super) ids: Vec<Uuid>,
+    ids: Vec<Uuid>,
     names: Vec<&'a str>,
     targets: Vec<&'a str>,
     descriptions: Vec<Option<&'a str>>,
@@ -103,8 +92,8 @@ pub(super) struct Columns<'a> {
     created_ats: Vec<Time>,
     scheduled_ats: Vec<Time>,
     expires_ats: Vec<Time>,
-    pub(super) states: Vec<i16>,
-    pub(super) publish_ats: Vec<Time>,
+    states: Vec<i16>,
+    publish_ats: Vec<Time>,
 }
 
 impl<'a> Columns<'a> {
@@ -143,7 +132,7 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// `$1` to `$18` of [`insert_tasks`].
+    /// The parameters of [`INSERT`].
     pub(super) fn bind<'q>(&'q self, query: Query<'q, Postgres, PgArguments>) -> Query<'q, Postgres, PgArguments> {
         query
             .bind(&self.ids)
@@ -164,6 +153,8 @@ impl<'a> Columns<'a> {
             .bind(&self.created_ats)
             .bind(&self.scheduled_ats)
             .bind(&self.expires_ats)
+            .bind(&self.states)
+            .bind(&self.publish_ats)
     }
 }
 
