@@ -8,6 +8,10 @@ const FIRST: Duration = Duration::from_millis(200);
 /// Work must resume within 10 s of the broker's return, so no pause may be near that.
 const LONGEST: Duration = Duration::from_secs(5);
 
+/// What lasted this long did work: the failure after it is a first one. It also bounds how often something that breaks
+/// as soon as it is made is made again.
+const PROVEN_AFTER: Duration = Duration::from_secs(1);
+
 /// Pauses that double up to [`LONGEST`], each shortened by up to a half at random, so that many processes that lost the
 /// same server do not come back in step.
 #[derive(Debug)]
@@ -20,12 +24,15 @@ impl Backoff {
         Self { next: FIRST }
     }
 
-    /// It worked: the next failure is a first one again.
-    pub(crate) fn reset(&mut self) {
-        *self = Self::new();
+    /// The pause after something that lasted this long.
+    pub(crate) fn pause_after(&mut self, lasted: Duration) -> Duration {
+        if lasted >= PROVEN_AFTER {
+            *self = Self::new();
+        }
+        self.pause()
     }
 
-    pub(crate) fn pause(&mut self) -> Duration {
+    fn pause(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(LONGEST);
         let half = pause / 2;
@@ -50,11 +57,10 @@ mod tests {
         let mut backoff = Backoff::new();
         let mut whole = FIRST;
         for _ in 0..20 {
-            let pause = backoff.pause();
+            let pause = backoff.pause_after(Duration::ZERO);
             assert!(whole / 2 <= pause && pause <= whole, "{pause:?} of {whole:?}");
             whole = (whole * 2).min(LONGEST);
         }
-        backoff.reset();
-        assert!(backoff.pause() <= FIRST);
+        assert!(backoff.pause_after(PROVEN_AFTER) <= FIRST);
     }
 }

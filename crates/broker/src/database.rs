@@ -15,7 +15,7 @@ use orchestratum_core::{Target, TaskId};
 use orchestratum_store::Store;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -201,22 +201,23 @@ async fn tell(shared: &Shared, signal: Signal) -> Result<(), Error> {
 async fn listen(shared: Arc<Shared>, closing: CancellationToken) {
     let mut backoff = Backoff::new();
     while !closing.is_cancelled() {
+        let since = Instant::now();
         tokio::select! {
             () = closing.cancelled() => return,
-            ended = listen_once(&shared, &mut backoff) => {
+            ended = listen_once(&shared) => {
                 tracing::debug!(error = crate::health::describe(&ended), "the signals of the database ended");
                 shared.health.broken(LISTENER, &ended);
             }
         }
         tokio::select! {
             () = closing.cancelled() => return,
-            () = tokio::time::sleep(backoff.pause()) => {}
+            () = tokio::time::sleep(backoff.pause_after(since.elapsed())) => {}
         }
     }
 }
 
 /// Returns why it ended.
-async fn listen_once(shared: &Shared, backoff: &mut Backoff) -> Error {
+async fn listen_once(shared: &Shared) -> Error {
     let mut payloads = match timeout(DEADLINE, shared.store.signals()).await {
         Ok(Ok(payloads)) => payloads,
         Ok(Err(error)) => return Error::Database(error),
@@ -228,7 +229,6 @@ async fn listen_once(shared: &Shared, backoff: &mut Backoff) -> Error {
     };
     shared.health.works(LISTENER);
     while let Some(payload) = payloads.next().await {
-        backoff.reset();
         if shared.switchboard.receive(payload.as_bytes()).is_err() {
             metrics::counter!("orchestratum_broker_poison_messages_total", "reason" => "not_a_signal").increment(1);
         }

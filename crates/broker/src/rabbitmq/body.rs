@@ -98,11 +98,11 @@ mod tests {
 
     #[test]
     fn what_is_not_a_hint_is_named() {
-        let nested = "[".repeat(10_000);
+        let (nested, large) = ("[".repeat(10_000), vec![b' '; MAXIMUM_LENGTH + 1]);
         let id = hint().task;
         let cases: [(&[u8], Poison); 10] = [
             (b"", Poison::Empty),
-            (&[b' '; MAXIMUM_LENGTH + 1], Poison::TooLarge),
+            (&large, Poison::TooLarge),
             (b"hello", Poison::NotJson),
             (b"\xff\xfe", Poison::NotJson),
             (b"\0", Poison::NotJson),

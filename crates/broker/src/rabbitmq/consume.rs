@@ -11,7 +11,7 @@ use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, B
 use lapin::types::{FieldTable, ShortString};
 use orchestratum_core::Target;
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::body::{self, Poison};
@@ -91,7 +91,8 @@ impl Consumption {
                 link = consuming.connected() => link,
                 () = ended(&mut room) => break,
             };
-            let session = self.consume_on(&link, &health, &closing, &mut backoff).await;
+            let since = Instant::now();
+            let session = self.consume_on(&link, &health, &closing).await;
             // Whatever was not taken belongs to a channel that is gone.
             self.mailbox.empty();
             match session {
@@ -105,8 +106,14 @@ impl Consumption {
                     health.broken(&self.part, &error);
                 }
             }
+            // A lost connection comes back with a pause of its own.
+            let pause = if link.has_ended() {
+                Duration::ZERO
+            } else {
+                backoff.pause_after(since.elapsed())
+            };
             tokio::select! {
-                () = tokio::time::sleep(backoff.pause()) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = ended(&mut room) => break,
             }
         }
@@ -114,26 +121,17 @@ impl Consumption {
         self.mailbox.close();
     }
 
-    async fn consume_on(
-        &mut self,
-        link: &Link,
-        health: &Health,
-        closing: &CancellationToken,
-        backoff: &mut Backoff,
-    ) -> Result<Ended, Error> {
+    async fn consume_on(&mut self, link: &Link, health: &Health, closing: &CancellationToken) -> Result<Ended, Error> {
         let mut session = Session::open(self, link).await?;
         let mut settlements = Vec::with_capacity(SETTLEMENTS_AT_A_TIME);
+        session.adjust().await?;
+        // Only now: a connection on which nothing is consumed is no health.
+        health.works(&session.consumption.part);
         let ended = loop {
-            let accepting = *session.consumption.has_room.borrow_and_update();
-            if accepting && !session.is_consuming() {
-                session.resume().await?;
-                health.works(&session.consumption.part);
-            } else if !accepting && session.is_consuming() {
-                session.pause().await?;
-            }
             tokio::select! {
-                changed = session.consumption.has_room.changed() => if changed.is_err() {
-                    break Ended::WorkerGone;
+                changed = session.consumption.has_room.changed() => match changed {
+                    Ok(()) => session.adjust().await?,
+                    Err(_) => break Ended::WorkerGone,
                 },
                 () = closing.cancelled() => break Ended::Closing,
                 () = link.ended() => return Err(Error::Disconnected),
@@ -143,7 +141,6 @@ impl Consumption {
                 }
                 Some(arrival) = session.arrivals.next() => {
                     session.receive(arrival).await?;
-                    backoff.reset();
                 }
             }
         };
@@ -190,8 +187,18 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// Consumes if the worker has room, and not if it has none.
+    async fn adjust(&mut self) -> Result<(), Error> {
+        let has_room = *self.consumption.has_room.borrow_and_update();
+        match (has_room, self.is_consuming()) {
+            (true, false) => self.resume().await,
+            (false, true) => self.pause().await,
+            (true, true) | (false, false) => Ok(()),
+        }
+    }
+
     fn is_consuming(&self) -> bool {
-        self.tags.len() == self.consumption.targets.len()
+        !self.tags.is_empty()
     }
 
     async fn resume(&mut self) -> Result<(), Error> {

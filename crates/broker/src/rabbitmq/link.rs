@@ -68,9 +68,9 @@ impl Drop for Socket {
 
 impl Link {
     /// Connects, within a deadline, and leaves nothing behind if that fails.
-    pub(super) async fn open(uri: &AMQPUri, role: &str) -> Result<Arc<Self>, Error> {
+    pub(super) async fn open(uri: &AMQPUri, name: &str) -> Result<Arc<Self>, Error> {
         let socket = Socket::default();
-        let connect = open_socket(uri.clone(), Arc::clone(&socket.0), role);
+        let connect = open_socket(uri.clone(), Arc::clone(&socket.0), name);
         let connection = timeout(CONNECT_DEADLINE, connect)
             .await
             .map_err(|_elapsed| Error::Timeout {
@@ -103,7 +103,10 @@ impl Link {
                         tracing::info!("the broker takes messages again");
                         self.blocked.send_replace(false);
                     }
-                    Some(Event::Error(error)) => self.give_up(&error.to_string()),
+                    // Also said of channels, which their users look after.
+                    Some(Event::Error(error)) => if !self.connection.status().connected() {
+                        self.give_up(&error.to_string());
+                    },
                     Some(_) => {}
                     None => self.give_up("the connection has ended"),
                 },
@@ -151,22 +154,31 @@ impl Link {
         }
     }
 
+    /// A deadline has passed without an answer. The connection is given up, unless the broker has said why it is silent.
+    pub(super) fn too_late(&self) -> Error {
+        if !self.is_blocked() {
+            self.give_up("the broker did not answer in time");
+        }
+        Error::Timeout {
+            seconds: ANSWER_DEADLINE.as_secs(),
+        }
+    }
+
     pub(super) async fn channel(&self) -> Result<Channel, Error> {
         self.within(self.connection.create_channel()).await
     }
 
-    /// Waits for the broker's answer. A broker that does not answer in time has a broken connection: it is given up,
-    /// unless the broker has said why it is silent.
+    /// Waits for the broker's answer, within the deadline.
     pub(super) async fn within<T>(&self, operation: impl Future<Output = lapin::Result<T>>) -> Result<T, Error> {
         tokio::select! {
             answer = timeout(ANSWER_DEADLINE, operation) => match answer {
-                Ok(answer) => answer.map_err(Error::Refused),
-                Err(_elapsed) => {
-                    if !self.is_blocked() {
-                        self.give_up("the broker did not answer in time");
+                Ok(answer) => answer.map_err(|error| {
+                    if !self.connection.status().connected() {
+                        self.give_up(&error.to_string());
                     }
-                    Err(Error::Timeout { seconds: ANSWER_DEADLINE.as_secs() })
-                }
+                    Error::Refused(error)
+                }),
+                Err(_elapsed) => Err(self.too_late()),
             },
             () = self.ended() => Err(Error::Disconnected),
         }
@@ -183,9 +195,9 @@ impl Drop for Link {
 async fn open_socket(
     uri: AMQPUri,
     second_handle: Arc<Mutex<Option<TcpStream>>>,
-    role: &str,
+    name: &str,
 ) -> lapin::Result<Connection> {
-    let properties = ConnectionProperties::default().with_connection_name(format!("orchestratum {role}").into());
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
     let runtime = lapin::runtime::default_runtime()?;
     Connection::connector(
         uri,

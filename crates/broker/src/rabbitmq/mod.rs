@@ -82,10 +82,12 @@ impl RabbitBroker {
         let (closing, disconnecting) = (CancellationToken::new(), CancellationToken::new());
         let (users, connections) = (TaskTracker::new(), TaskTracker::new());
         let health = Arc::new(Health::default());
+        health.broken(signals::PART, &Error::Disconnected);
         let switchboard = Arc::new(Switchboard::new());
         let supervise = |role| {
+            let name = format!("{} {role}", options.prefix);
             let (supervisor, run) =
-                supervisor::Supervisor::new(role, uri.clone(), Arc::clone(&health), disconnecting.clone());
+                supervisor::Supervisor::new(role, name, uri.clone(), Arc::clone(&health), disconnecting.clone());
             connections.spawn(run);
             supervisor
         };
@@ -135,19 +137,22 @@ impl Broker for RabbitBroker {
         let mailbox = Mailbox::new(CancellationToken::new());
         let (consumer, has_room) = Consumer::new(Arc::clone(&mailbox));
         let number = self.consumers.fetch_add(1, Ordering::Relaxed);
+        let part = format!("consumer {number}");
+        self.health.broken(&part, &Error::Disconnected);
         let consumption = consume::Consumption::new(
-            format!("consumer {number}"),
+            part,
             self.topology.clone(),
             targets.to_vec(),
             self.prefetch,
             mailbox,
             has_room,
         );
-        self.users.spawn(consumption.run(
+        let run = consumption.run(
             Arc::clone(&self.consuming),
             Arc::clone(&self.health),
             self.closing.clone(),
-        ));
+        );
+        self.users.spawn(run);
         Ok(consumer)
     }
 

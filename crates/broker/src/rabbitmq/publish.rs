@@ -52,7 +52,10 @@ impl Publisher {
         }
         let channel = match take_spare(&link) {
             Some(channel) => channel,
-            None => open(&link).await?,
+            None => match timeout_at(deadline, open(&link)).await {
+                Ok(opened) => opened?,
+                Err(_elapsed) => return Err(link.too_late()),
+            },
         };
         let mut report = PublishReport::default();
         for chunk in hints.chunks(IN_FLIGHT) {
@@ -65,8 +68,9 @@ impl Publisher {
         let answered = report.accepted + report.unroutable + report.failed;
         if answered == hints.len() && channel.status().connected() {
             link.spare_channels.lock().push(channel);
-        } else if !link.is_blocked() && !link.has_ended() && Instant::now() >= deadline {
-            link.give_up("the broker did not confirm in time");
+        } else if Instant::now() >= deadline {
+            // Not all is lost: what was confirmed stays confirmed.
+            let _too_late = link.too_late();
         }
         report.failed += hints.len() - answered;
         count(&report);

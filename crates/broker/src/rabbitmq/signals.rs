@@ -8,6 +8,7 @@ use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueBindOptions,
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
@@ -24,7 +25,8 @@ const QUEUE_LENGTH: i32 = 10_000;
 const MESSAGE_LIFETIME_MS: i32 = 60_000;
 /// An exchange or a binding that somebody deletes is back after this: the broker does not tell us.
 const REPAIR_PERIOD: Duration = Duration::from_secs(10);
-const PART: &str = "signals";
+/// Its name in the health report.
+pub(super) const PART: &str = "signals";
 
 /// Tells the other processes, without waiting for a confirmation.
 #[derive(Debug)]
@@ -97,10 +99,14 @@ pub(super) async fn listen(
         let mut backoff = Backoff::new();
         loop {
             let link = consuming.connected().await;
-            let error = listen_on(&topology, &link, &switchboard, &health, &mut backoff).await;
+            let since = Instant::now();
+            let error = listen_on(&topology, &link, &switchboard, &health).await;
             tracing::debug!(error = describe(&error), "the signals of the broker ended");
             health.broken(PART, &error);
-            tokio::time::sleep(backoff.pause()).await;
+            // A lost connection comes back with a pause of its own.
+            if !link.has_ended() {
+                tokio::time::sleep(backoff.pause_after(since.elapsed())).await;
+            }
         }
     };
     tokio::select! {
@@ -110,13 +116,7 @@ pub(super) async fn listen(
 }
 
 /// Returns why it ended.
-async fn listen_on(
-    topology: &Topology,
-    link: &Arc<Link>,
-    switchboard: &Switchboard,
-    health: &Health,
-    backoff: &mut Backoff,
-) -> Error {
+async fn listen_on(topology: &Topology, link: &Arc<Link>, switchboard: &Switchboard, health: &Health) -> Error {
     let (channel, queue, mut messages) = match subscribe(topology, link).await {
         Ok(subscribed) => subscribed,
         Err(error) => return error,
@@ -127,7 +127,6 @@ async fn listen_on(
         tokio::select! {
             message = messages.next() => match message {
                 Some(Ok(message)) => {
-                    backoff.reset();
                     if switchboard.receive(&message.data).is_err() {
                         metrics::counter!("orchestratum_broker_poison_messages_total", "reason" => "not_a_signal").increment(1);
                     }

@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use lapin::uri::AMQPUri;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
 use crate::Error;
 use crate::backoff::Backoff;
 use crate::health::Health;
-
-/// A connection that lasted this long was a working one: the next attempt after it is a first one.
-const PROVEN_AFTER: Duration = Duration::from_secs(10);
 
 /// The current link of one role, if there is one.
 #[derive(Debug)]
@@ -22,17 +20,21 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    /// The supervisor, and the task that does its work until the token is cancelled.
+    /// The supervisor, and the task that does its work until the token is cancelled. `name` is what an operator sees in
+    /// the broker's list of connections.
     pub(super) fn new(
         role: &'static str,
+        name: String,
         uri: AMQPUri,
         health: Arc<Health>,
         disconnecting: CancellationToken,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
+        // From the first moment: `/health/ready` is asked early.
+        health.broken(&part(role), &Error::Disconnected);
         let (links, current) = watch::channel(None);
         let run = async move {
             tokio::select! {
-                () = keep_connected(role, &uri, &links, &health) => {}
+                () = keep_connected(role, &name, &uri, &links, &health) => {}
                 () = disconnecting.cancelled() => {}
             }
             if let Some(link) = links.send_replace(None) {
@@ -63,14 +65,24 @@ impl Supervisor {
     }
 }
 
-async fn keep_connected(role: &'static str, uri: &AMQPUri, links: &watch::Sender<Option<Arc<Link>>>, health: &Health) {
-    let part = format!("{role} connection");
-    health.broken(&part, &Error::Disconnected);
+/// Its name in the health report.
+fn part(role: &str) -> String {
+    format!("{role} connection")
+}
+
+async fn keep_connected(
+    role: &'static str,
+    name: &str,
+    uri: &AMQPUri,
+    links: &watch::Sender<Option<Arc<Link>>>,
+    health: &Health,
+) {
+    let part = part(role);
     let mut backoff = Backoff::new();
     loop {
-        match Link::open(uri, role).await {
+        let lasted = match Link::open(uri, name).await {
             Ok(link) => {
-                let since = tokio::time::Instant::now();
+                let since = Instant::now();
                 tracing::info!(role, "connected to the broker");
                 links.send_replace(Some(Arc::clone(&link)));
                 health.works(&part);
@@ -79,9 +91,7 @@ async fn keep_connected(role: &'static str, uri: &AMQPUri, links: &watch::Sender
                 health.broken_because(&part, reason);
                 links.send_replace(None);
                 metrics::counter!("orchestratum_broker_reconnects_total", "role" => role).increment(1);
-                if since.elapsed() >= PROVEN_AFTER {
-                    backoff.reset();
-                }
+                since.elapsed()
             }
             Err(error) => {
                 tracing::warn!(
@@ -90,8 +100,9 @@ async fn keep_connected(role: &'static str, uri: &AMQPUri, links: &watch::Sender
                     "the broker cannot be reached"
                 );
                 health.broken(&part, &error);
+                Duration::ZERO
             }
-        }
-        tokio::time::sleep(backoff.pause()).await;
+        };
+        tokio::time::sleep(backoff.pause_after(lasted)).await;
     }
 }

@@ -1,0 +1,98 @@
+//! A corner of RabbitMQ that belongs to one test.
+
+use std::sync::Arc;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Connection, ConnectionProperties};
+use orchestratum_broker::{Broker, Options, RabbitBroker};
+
+use super::{Management, healthy, required, unique};
+
+/// A prefix of its own. [`finish`](Self::finish) deletes what the test has made.
+pub(crate) struct Rabbit {
+    pub(crate) prefix: String,
+    pub(crate) management: Management,
+    url: String,
+}
+
+impl Rabbit {
+    pub(crate) fn new() -> Self {
+        // Both connectors of the process need one, and only the first call can win.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self {
+            prefix: unique("test"),
+            management: Management::from_environment(),
+            url: required("AMQP_URL"),
+        }
+    }
+
+    pub(crate) fn queue(&self, target: &str) -> String {
+        format!("{}.tasks.{target}", self.prefix)
+    }
+
+    pub(crate) fn signals(&self) -> String {
+        format!("{}.signals", self.prefix)
+    }
+
+    /// Another process, so to speak.
+    pub(crate) async fn broker(&self) -> Arc<RabbitBroker> {
+        self.broker_with(&self.url, 16).await
+    }
+
+    pub(crate) async fn broker_with(&self, url: &str, prefetch: u16) -> Arc<RabbitBroker> {
+        let options = Options {
+            prefix: self.prefix.clone(),
+            prefetch,
+        };
+        let broker = Arc::new(RabbitBroker::start(url, &options).expect("a usable URL"));
+        healthy(&*broker).await;
+        broker
+    }
+
+    /// The URL of the same server behind a proxy.
+    pub(crate) fn url_through(&self, port: u16) -> String {
+        let (login, rest) = self.url.split_once('@').expect("a URL with a login");
+        let path = rest.split_once('/').map_or("", |(_, path)| path);
+        format!("{login}@127.0.0.1:{port}/{path}")
+    }
+
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> String {
+        let (_, rest) = self.url.split_once('@').expect("a URL with a login");
+        rest.split('/').next().expect("a host").to_owned()
+    }
+
+    /// Puts bodies into a queue as anyone with the login could.
+    pub(crate) async fn publish_raw(&self, target: &str, bodies: &[&[u8]]) {
+        let connection = Connection::connect(&self.url, ConnectionProperties::default())
+            .await
+            .expect("the server is up");
+        let channel = connection.create_channel().await.expect("a channel");
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await
+            .expect("confirms");
+        for body in bodies {
+            let options = BasicPublishOptions::default();
+            channel
+                .basic_publish(
+                    "".into(),
+                    self.queue(target).into(),
+                    options,
+                    body,
+                    BasicProperties::default(),
+                )
+                .await
+                .expect("sent")
+                .await
+                .expect("confirmed");
+        }
+    }
+
+    pub(crate) async fn finish(self, brokers: impl IntoIterator<Item = Arc<RabbitBroker>>) {
+        for broker in brokers {
+            broker.close().await;
+        }
+        self.management.delete_all(&self.prefix).await;
+    }
+}

@@ -1,0 +1,8 @@
+//! The brokers against real servers: `AMQP_URL` and `RABBITMQ_API` (its management plugin), and `DATABASE_URL`.
+
+mod conformance;
+mod database;
+mod harness;
+mod rabbitmq_delivery;
+mod rabbitmq_faults;
+mod rabbitmq_signals;
