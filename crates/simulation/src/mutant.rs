@@ -114,6 +114,11 @@ impl Planted {
         Self { mutant }
     }
 
+    #[cfg(not(feature = "mutants"))]
+    pub(crate) fn new(_mutant: Option<Mutant>) -> Self {
+        Self::default()
+    }
+
     #[cfg(feature = "mutants")]
     pub(crate) fn is(self, mutant: Mutant) -> bool {
         self.mutant == Some(mutant)

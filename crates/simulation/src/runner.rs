@@ -29,16 +29,9 @@ impl Settings {
         mutant: None,
     };
 
-    fn plant(self) -> Planted {
-        #[cfg(feature = "mutants")]
-        return Planted::new(self.mutant);
-        #[cfg(not(feature = "mutants"))]
-        Planted::default()
-    }
-
     /// One seed; with `lines`, also its story.
     pub fn run(self, seed: u64, lines: bool) -> Outcome {
-        world::run(seed, self.size, self.plant(), lines)
+        world::run(seed, self.size, Planted::new(self.mutant), lines)
     }
 }
 

@@ -2,7 +2,7 @@
 //! what it broke. One that survives is a hole in the checker.
 #![cfg(feature = "mutants")]
 
-use orchestratum_simulation::{Invariant, Mutant, Settings, Size, swarm};
+use orchestratum_simulation::{Invariant, Mutant, Settings, Size, explore, swarm};
 
 /// Most die within a hundred seeds; the rare ones need a crash, a stall and a race in one schedule.
 const SEEDS: u64 = 300_000;
@@ -64,4 +64,17 @@ killed! {
     a_patch_moves_the_hand_off_row: PatchForgetsDispatch by OneDispatchPerPendingTask;
     nothing_is_handed_back_while_its_answer_is_on_its_way: HandBackWithoutSecondLook by AttemptsDoNotOverlap;
     a_late_renewal_takes_nothing_back: LateRenewalShortensLease by AttemptsDoNotOverlap;
+}
+
+#[test]
+fn the_exhaustive_corner_finds_what_is_wrong_with_a_fence() {
+    for mutant in [
+        Mutant::ReportWithoutFence,
+        Mutant::TerminalOverwritable,
+        Mutant::CancelledAttemptRetried,
+        Mutant::ClaimBeforeDue,
+    ] {
+        let (violation, path) = explore(9, Some(mutant)).violation.expect("it is found");
+        println!("{mutant:?} dies after {path:?}: {violation}");
+    }
 }

@@ -16,6 +16,9 @@ pub(super) struct Ghost {
     losses: u32,
     losses_allowed: u32,
     last_ended_at: Micros,
+    /// A client has named the time of the next attempt. Its request may be older than the end of the last one, so the
+    /// times in the rows may overlap; the attempts do not.
+    time_named: bool,
 }
 
 impl Ghost {
@@ -26,6 +29,7 @@ impl Ghost {
             losses: 0,
             losses_allowed: u32::from(policy.max_losses) + 1,
             last_ended_at: 0,
+            time_named: false,
         }
     }
 }
@@ -146,7 +150,7 @@ impl Database {
             self.violate(Invariant::RowIsFoldOfAttempts, || {
                 format!("task {task} has {records} recorded attempts at fence {is}")
             });
-        } else if claimed && now < last_ended_at.saturating_sub(self.clock_slack) {
+        } else if claimed && !row.ghost.time_named && now < last_ended_at.saturating_sub(self.clock_slack) {
             self.violate(Invariant::AttemptsDoNotOverlap, || {
                 format!("attempt {is} of task {task} starts before the end of the one before it")
             });
@@ -154,6 +158,11 @@ impl Database {
         let ghost = &mut self.tasks[task].ghost;
         if ended.is_some() {
             ghost.last_ended_at = now;
+        }
+        match event {
+            TaskEvent::Patched(patch) => ghost.time_named |= patch.scheduled_at.is_some(),
+            TaskEvent::Claimed { .. } => ghost.time_named = false,
+            _ => {}
         }
     }
 

@@ -5,6 +5,7 @@
 //! read, a lost answer, a crash) is the business of the world.
 
 mod check;
+mod fingerprint;
 mod statements;
 
 use orchestratum_core::WorkerId;
@@ -43,6 +44,7 @@ impl TaskRow {
 
 /// The hand-off row: it exists exactly while its task is pending, and deleting it is the claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "the names of the columns")]
 pub(crate) struct DispatchRow {
     pub(crate) due_at: Micros,
     pub(crate) expires_at: Micros,

@@ -49,17 +49,17 @@ impl World {
         self.send(statement, Origin::Operation(number), self.now);
     }
 
-    pub(super) fn operation_answered(&mut self, number: usize, flight: &Flight, reply: Reply) {
+    pub(super) fn operation_answered(&mut self, number: usize, flight: &Flight, reply: &Reply) {
         match reply {
             Reply::KeyIsFree(free) => {
-                if let (true, Statement::LookUpKey(new)) = (free, &flight.statement) {
+                if let (true, Statement::LookUpKey(new)) = (*free, &flight.statement) {
                     let statement = Statement::Create(*new);
                     self.send(statement, Origin::Operation(number), self.now);
                     return;
                 }
             }
-            Reply::Created(created) => self.create_acknowledged(created),
-            Reply::Changed { publish: Some(id) } => self.publish(id),
+            Reply::Created(created) => self.create_acknowledged(*created),
+            Reply::Changed { publish: Some(id) } => self.publish(*id),
             _ => {}
         }
         self.operations_open -= 1;
@@ -83,7 +83,7 @@ impl World {
     }
 
     /// The same guarded statement again, as long as an API process is there to do it; then the client, under its key.
-    pub(super) fn operation_unknown(&mut self, number: usize, flight: Flight) {
+    pub(super) fn operation_unknown(&mut self, number: usize, flight: &Flight) {
         let (Statement::Create(mut new) | Statement::LookUpKey(mut new)) = flight.statement else {
             // Cancel, retry and patch are answered with 503; the client looks and decides for itself.
             self.operations_open -= 1;
@@ -153,7 +153,7 @@ impl World {
             );
             if let Some(row) = dispatch {
                 let watch = Watch::Claimed { task, version };
-                self.at(row.due_at + TOP_UP + 2 * SECOND, Step::Watch(watch));
+                self.at(row.due_at.max(self.now) + TOP_UP + 2 * SECOND, Step::Watch(watch));
             }
         }
         dispatch.filter(|row| row.due_at <= self.now).map(|_| id)

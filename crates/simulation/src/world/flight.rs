@@ -58,7 +58,9 @@ pub(super) enum Reply {
     Changed {
         publish: Option<u32>,
     },
-    Registered,
+    Registered {
+        sample: Micros,
+    },
     Renewed {
         held: Option<Vec<Held>>,
         sample: Micros,
@@ -223,14 +225,14 @@ impl World {
         // It lay here while the worker was stopped. An answer after its deadline is none: as a sample it would set the
         // clock back by the pause, and the next lease with it; as a claim it would start what is long somebody else's.
         if self.now > deadline {
-            self.unknown(flight);
+            self.unknown(&flight);
             return;
         }
         let Some(reply) = flight.reply.take() else { return };
         match origin {
-            Origin::Operation(operation) => self.operation_answered(operation, &flight, reply),
+            Origin::Operation(operation) => self.operation_answered(operation, &flight, &reply),
             Origin::Worker { slot, incarnation } => self.worker_answered(slot, incarnation, &flight, reply),
-            Origin::Process { slot, process } => self.report_answered(slot, process, reply),
+            Origin::Process { slot, process } => self.report_answered(slot, process, &reply),
         }
     }
 
@@ -244,12 +246,12 @@ impl World {
             return;
         }
         if let Some(flight) = self.flights.close(number) {
-            self.unknown(flight);
+            self.unknown(&flight);
         }
     }
 
     /// Nobody knows whether the statement was applied.
-    fn unknown(&mut self, flight: Flight) {
+    fn unknown(&mut self, flight: &Flight) {
         match flight.origin {
             Origin::Operation(operation) => self.operation_unknown(operation, flight),
             Origin::Worker { slot, incarnation } => self.worker_unknown(slot, incarnation, flight),
@@ -281,23 +283,8 @@ impl World {
                 Reply::Created(created)
             }
             Statement::LookUpKey(new) => Reply::KeyIsFree(!new.key.is_some_and(|key| self.database.key_taken(key))),
-            Statement::Cancel { id } => self.change(*id, "cancel", |world, task| world.database.cancel(task, now)),
-            Statement::Retry { id, ttl } => {
-                self.change(*id, "retry", |world, task| world.database.retry(task, *ttl, now))
-            }
-            Statement::Patch { id, patch } => self.change(*id, "patch", |world, task| {
-                let answer = world.database.patch(task, patch, now);
-                if answer == Ok(TaskStatus::InProgress) {
-                    world.deadline_moved(task);
-                }
-                answer
-            }),
-            Statement::Pause(paused) => {
-                // One that arrives after the mending would be a legal reason to wait for ever.
-                self.database.paused = *paused && !self.healed;
-                self.open_since = self.now;
-                self.note(|| format!("database: paused = {paused}"));
-                Reply::Changed { publish: None }
+            Statement::Cancel { .. } | Statement::Retry { .. } | Statement::Patch { .. } | Statement::Pause(_) => {
+                self.apply_change(statement, now)
             }
             Statement::Register {
                 id,
@@ -306,7 +293,7 @@ impl World {
             } => {
                 self.database.register(*id, *offers_rare, now, *lease_expires_at);
                 self.note(|| format!("database: worker {} registers", label(*id)));
-                Reply::Registered
+                Reply::Registered { sample: self.now }
             }
             Statement::Renew { id, lease_expires_at } => {
                 let held = self.database.renew(*id, now, *lease_expires_at);
@@ -346,6 +333,30 @@ impl World {
                 let publish = self.written(*task);
                 Reply::Reported { publish }
             }
+        }
+    }
+
+    fn apply_change(&mut self, statement: &Statement, now: Micros) -> Reply {
+        match statement {
+            Statement::Cancel { id } => self.change(*id, "cancel", |world, task| world.database.cancel(task, now)),
+            Statement::Retry { id, ttl } => {
+                self.change(*id, "retry", |world, task| world.database.retry(task, *ttl, now))
+            }
+            Statement::Patch { id, patch } => self.change(*id, "patch", |world, task| {
+                let answer = world.database.patch(task, patch, now);
+                if answer == Ok(TaskStatus::InProgress) {
+                    world.deadline_moved(task);
+                }
+                answer
+            }),
+            Statement::Pause(paused) => {
+                // One that arrives after the mending would be a legal reason to wait for ever.
+                self.database.paused = *paused && !self.healed;
+                self.open_since = self.now;
+                self.note(|| format!("database: paused = {paused}"));
+                Reply::Changed { publish: None }
+            }
+            _ => Reply::Changed { publish: None },
         }
     }
 

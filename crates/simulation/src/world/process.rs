@@ -29,6 +29,10 @@ pub(super) enum Phase {
 
 /// One attempt in the hands of a worker.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own about a process of the operating system"
+)]
 pub(super) struct Process {
     pub(super) number: u32,
     pub(super) task: usize,
@@ -354,10 +358,10 @@ impl World {
         self.send(statement, Origin::Process { slot, process: number }, now);
     }
 
-    pub(super) fn report_answered(&mut self, slot: usize, number: u32, reply: Reply) {
+    pub(super) fn report_answered(&mut self, slot: usize, number: u32, reply: &Reply) {
         let Reply::Reported { publish } = reply else { return };
         if let Some(id) = publish {
-            self.publish(id);
+            self.publish(*id);
         }
         // Still alive only where a mutant reports before the kill.
         self.workers[slot]

@@ -327,9 +327,10 @@ impl World {
             return;
         }
         match reply {
-            Reply::Registered => {
+            Reply::Registered { sample } => {
+                self.workers[slot].take_sample(sample, self.now);
                 self.workers[slot].registered = true;
-                self.leased(slot, flight.sent_at);
+                self.leased(slot, flight, sample);
                 let first = self.now + self.chance.time_between(0, RENEWAL);
                 self.renew_at(slot, first);
                 self.has_room(slot);
@@ -342,7 +343,7 @@ impl World {
                         self.note(|| format!("worker {slot} is refused and starts over under a new id"));
                         self.start_over(slot);
                     }
-                    Some(held) => self.renewed(slot, flight.sent_at, &held),
+                    Some(held) => self.renewed(slot, flight, sample, &held),
                 }
             }
             Reply::Claimed(claimed) => {
@@ -365,7 +366,7 @@ impl World {
         }
     }
 
-    pub(super) fn worker_unknown(&mut self, slot: usize, incarnation: u32, flight: Flight) {
+    pub(super) fn worker_unknown(&mut self, slot: usize, incarnation: u32, flight: &Flight) {
         if self.is_stale(slot, incarnation) {
             return;
         }
@@ -390,10 +391,19 @@ impl World {
         }
     }
 
-    /// It has a lease that began when it asked; by 0.8 of it, by its own clock, it must have another or be empty.
-    fn leased(&mut self, slot: usize, sent_at: Micros) {
+    /// By 0.8 of what the lease had left when it was given, counted from the request by its own clock, it must have
+    /// another or be empty. Not by 0.8 of a whole lease: the request carried a `now` that lags behind the database by
+    /// the way of the last sample and by the drift since, and the lease is shorter by that.
+    fn leased(&mut self, slot: usize, flight: &Flight, sample: Micros) {
+        let (Statement::Register { lease_expires_at, .. } | Statement::Renew { lease_expires_at, .. }) =
+            flight.statement
+        else {
+            return;
+        };
+        let sent_at = flight.sent_at;
         let worker = &mut self.workers[slot];
-        let allowed = (LEASE * 4 / 5) * 1_000_000 / worker.clock_rate;
+        let left = (lease_expires_at - sample).clamp(0, LEASE);
+        let allowed = (left * 4 / 5) * 1_000_000 / worker.clock_rate;
         let armed = worker.fence_at > self.now;
         worker.fence_at = worker.fence_at.max(sent_at + allowed);
         let (incarnation, fence_at) = (worker.incarnation, worker.fence_at);
@@ -413,10 +423,11 @@ impl World {
         }
     }
 
-    fn renewed(&mut self, slot: usize, sent_at: Micros, held: &[Held]) {
+    fn renewed(&mut self, slot: usize, flight: &Flight, sample: Micros, held: &[Held]) {
+        let sent_at = flight.sent_at;
         let was_idle_since = self.workers[slot].idle_since;
         let was_fenced = self.workers[slot].fenced;
-        self.leased(slot, sent_at);
+        self.leased(slot, flight, sample);
         if !was_fenced {
             self.workers[slot].idle_since = was_idle_since;
         }
