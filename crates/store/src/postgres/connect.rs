@@ -43,9 +43,8 @@ impl PostgresStore {
 
 fn connect_options(url: &str, options: &Options) -> Result<PgConnectOptions, Error> {
     // The error of the parser may repeat a part of the URL, and so a password.
-    let connect = PgConnectOptions::from_str(url).map_err(|_| {
-        Error::Url("it must look like postgres://user:password@host:5432/database".to_owned())
-    })?;
+    let connect = PgConnectOptions::from_str(url)
+        .map_err(|_| Error::Url("it must look like postgres://user:password@host:5432/database".to_owned()))?;
     Ok(connect
         .application_name("orchestratum")
         .options([

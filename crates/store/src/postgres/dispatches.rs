@@ -182,11 +182,9 @@ impl DispatchStore for PostgresStore {
         let rows = self
             .database
             .all(AfterUnknown::Repeat, || {
-                sqlx::query_as(
-                    "SELECT id FROM tasks WHERE status = 1 AND expires_at < $1 ORDER BY expires_at LIMIT $2",
-                )
-                .bind(time(deadline))
-                .bind(int8(limit))
+                sqlx::query_as("SELECT id FROM tasks WHERE status = 1 AND expires_at < $1 ORDER BY expires_at LIMIT $2")
+                    .bind(time(deadline))
+                    .bind(int8(limit))
             })
             .await?;
         Ok(task_ids(rows))

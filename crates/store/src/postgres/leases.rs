@@ -37,7 +37,9 @@ impl PostgresLeaseKeeper {
     async fn connected(&mut self) -> Result<PgConnection, Error> {
         match self.connection.take() {
             Some(connection) => Ok(connection),
-            None => in_time(self.timeout, self.connect.connect()).await.map_err(failure::error),
+            None => in_time(self.timeout, self.connect.connect())
+                .await
+                .map_err(failure::error),
         }
     }
 

@@ -37,10 +37,7 @@ impl Maintenance for PostgresStore {
     }
 
     async fn database_time(&self) -> Result<Timestamp, Error> {
-        let (now,): (Time,) = self
-            .database
-            .one(|| sqlx::query_as("SELECT clock_timestamp()"))
-            .await?;
+        let (now,): (Time,) = self.database.one(|| sqlx::query_as("SELECT clock_timestamp()")).await?;
         Ok(timestamp(now))
     }
 
@@ -127,7 +124,10 @@ impl PostgresStore {
         create_schema(&mut connection, &self.database.schema)
             .await
             .map_err(failure::error)?;
-        MIGRATIONS.run_direct(None, &mut connection, false).await.map_err(Error::Migration)?;
+        MIGRATIONS
+            .run_direct(None, &mut connection, false)
+            .await
+            .map_err(Error::Migration)?;
         // What is left of the connection goes away with it.
         connection.close().await.map_err(failure::error)
     }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use orchestratum_core::Timestamp;
 use orchestratum_core::task::TaskError;
 
-use crate::{Error, PUBLISH_LEASE};
+use crate::Error;
 
 pub(super) type Time = DateTime<Utc>;
 
@@ -53,7 +53,8 @@ impl Place<'_> {
     }
 
     pub(super) fn task_error(&self, column: &'static str, text: Option<&str>) -> Result<Option<TaskError>, Error> {
-        text.map(|text| self.take(column, serde_json::from_str(text))).transpose()
+        text.map(|text| self.take(column, serde_json::from_str(text)))
+            .transpose()
     }
 }
 
@@ -81,19 +82,4 @@ pub(super) fn int8(value: usize) -> i64 {
 
 pub(super) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-pub(super) fn error_text(error: &TaskError) -> String {
-    serde_json::to_string(error).expect("two plain fields are always JSON")
-}
-
-/// How a dispatch row waits: its `state` and its `publish_at`.
-pub(super) fn waiting(due_at: Timestamp, announced_by_caller: bool, now: Timestamp) -> (i16, Time) {
-    if due_at > now {
-        (DELAYED, time(due_at))
-    } else if announced_by_caller {
-        (READY, time(now + PUBLISH_LEASE))
-    } else {
-        (READY, time(now))
-    }
 }

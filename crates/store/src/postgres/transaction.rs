@@ -42,7 +42,11 @@ enum End<T> {
     Committed(T),
     Failed(Abort),
     /// COMMIT was sent and not answered.
-    Unknown { xid: String, output: T, error: sqlx::Error },
+    Unknown {
+        xid: String,
+        output: T,
+        error: sqlx::Error,
+    },
 }
 
 impl Database {
@@ -68,7 +72,10 @@ impl Database {
                 End::Failed(Abort::Sql(error)) => tries.again(error, AfterUnknown::Repeat).map_err(failure::error)?,
                 End::Failed(Abort::Overtaken) => {
                     tries
-                        .again(sqlx::Error::Io(std::io::ErrorKind::Interrupted.into()), AfterUnknown::Repeat)
+                        .again(
+                            sqlx::Error::Io(std::io::ErrorKind::Interrupted.into()),
+                            AfterUnknown::Repeat,
+                        )
                         .map_err(failure::error)?;
                 }
                 End::Unknown { xid, output, error } => {

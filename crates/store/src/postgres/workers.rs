@@ -67,10 +67,8 @@ impl WorkerStore for PostgresStore {
         let rows: Vec<(Uuid,)> = self
             .database
             .all(AfterUnknown::Repeat, || {
-                sqlx::query_as(
-                    "UPDATE workers SET state = 1 WHERE state = 0 AND lease_expires_at <= $1 RETURNING id",
-                )
-                .bind(time(now))
+                sqlx::query_as("UPDATE workers SET state = 1 WHERE state = 0 AND lease_expires_at <= $1 RETURNING id")
+                    .bind(time(now))
             })
             .await?;
         Ok(rows.into_iter().map(|(id,)| WorkerId(id)).collect())

@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::super::database::Database;
 use super::super::failure;
-use super::super::rows::{Time, int2, milliseconds, time, waiting};
+use super::super::rows::{DELAYED, READY, Time, int2, milliseconds, time};
 use super::create_guarded::CreateGuarded;
+use crate::decide::DispatchRow;
 use crate::{Announce, CreateOutcome, CreateRequest, Error, NewTask};
 
 /// Tasks and their dispatch rows: what is due later waits as `delayed`.
@@ -112,10 +113,7 @@ impl<'a> Columns<'a> {
                 .collect(),
             backoffs: tasks.iter().map(|task| backoff_text(task)).collect(),
             ttls: tasks.iter().map(|task| milliseconds(task.spec.ttl)).collect(),
-            timeouts: tasks
-                .iter()
-                .map(|task| task.spec.timeout.map(milliseconds))
-                .collect(),
+            timeouts: tasks.iter().map(|task| task.spec.timeout.map(milliseconds)).collect(),
             max_retries: tasks.iter().map(|task| int2(task.spec.policy.max_retries)).collect(),
             max_losses: tasks.iter().map(|task| int2(task.spec.policy.max_losses)).collect(),
             priorities: tasks.iter().map(|task| i16::from(task.spec.priority)).collect(),
@@ -167,7 +165,8 @@ fn wait(task: &NewTask, now: Timestamp) -> (i16, Time) {
         | TaskState::Expired { .. }
         | TaskState::Cancelled { .. } => unreachable!("a new task is pending"),
     };
-    waiting(due_at, task.announce == Announce::ByCaller, now)
+    let publish_at = DispatchRow::publish_at(due_at, task.announce == Announce::ByCaller, now);
+    (if due_at > now { DELAYED } else { READY }, time(publish_at))
 }
 
 /// `None` where there are none, so that the index of labels holds only tasks that have some.

@@ -60,19 +60,16 @@ macro_rules! way {
 }
 
 const BY_ID: Way = way!("SELECT id FROM tasks WHERE id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3");
-const BY_PARENT: Way = way!(
-    "SELECT id FROM tasks WHERE parent_id = $7::uuid AND id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3"
-);
+const BY_PARENT: Way =
+    way!("SELECT id FROM tasks WHERE parent_id = $7::uuid AND id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3");
 const BY_LABELS: Way = way!(
     "SELECT id FROM tasks
     WHERE labels IS NOT NULL AND labels @> $8::jsonb AND id < $1 AND id >= $2
     ORDER BY id DESC LIMIT $3"
 );
-const PENDING: Way = way!(
-    "SELECT task_id AS id FROM dispatches WHERE task_id < $1 AND task_id >= $2 ORDER BY task_id DESC LIMIT $3"
-);
-const RUNNING: Way =
-    way!("SELECT id FROM tasks WHERE status = 1 AND id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3");
+const PENDING: Way =
+    way!("SELECT task_id AS id FROM dispatches WHERE task_id < $1 AND task_id >= $2 ORDER BY task_id DESC LIMIT $3");
+const RUNNING: Way = way!("SELECT id FROM tasks WHERE status = 1 AND id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3");
 const PROBLEM: Way = way!(
     "SELECT id FROM tasks
     WHERE status IN (3, 4, 5) AND status = $4::smallint AND id < $1 AND id >= $2
@@ -102,9 +99,14 @@ pub(super) async fn list(
     let bounds = Bounds::of(filter, before);
     let rows: Vec<TaskRow> = database
         // One more than asked for tells whether there is another page.
-        .all(AfterUnknown::Repeat, || bind(way.page, filter, &bounds, UNINDEXED_SCAN, limit + 1))
+        .all(AfterUnknown::Repeat, || {
+            bind(way.page, filter, &bounds, UNINDEXED_SCAN, limit + 1)
+        })
         .await?;
-    let mut items = rows.into_iter().map(TaskRow::into_task).collect::<Result<Vec<_>, _>>()?;
+    let mut items = rows
+        .into_iter()
+        .map(TaskRow::into_task)
+        .collect::<Result<Vec<_>, _>>()?;
     let more = items.len() > limit;
     items.truncate(limit);
     let truncated = !more && narrows(filter) && {
@@ -114,7 +116,11 @@ pub(super) async fn list(
         scanned > int8(UNINDEXED_SCAN)
     };
     Ok(TaskPage {
-        next: if more { items.last().map(|task| task.spec.id) } else { None },
+        next: if more {
+            items.last().map(|task| task.spec.id)
+        } else {
+            None
+        },
         items,
         truncated,
     })

@@ -194,7 +194,11 @@ pub(super) async fn counts(database: &Database) -> Result<BTreeMap<TaskStatus, u
     let mut counts: BTreeMap<TaskStatus, u64> = TaskStatus::ALL.iter().map(|status| (*status, 0)).collect();
     for (code, count) in rows {
         let row = format!("status {code}");
-        let count = Place { table: "tasks", row: &row }.number("count", count)?;
+        let count = Place {
+            table: "tasks",
+            row: &row,
+        }
+        .number("count", count)?;
         counts.insert(status_of(&row, code)?, count);
     }
     Ok(counts)

@@ -1,13 +1,12 @@
 //! The row of a task and the task it stands for.
 
-use orchestratum_core::task::{
-    Labels, RetryPolicy, TaskError, TaskLife, TaskSpec, TaskState, TaskStatus,
-};
-use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp, WorkerId};
+use orchestratum_core::task::{Labels, RetryPolicy, TaskSpec};
+use orchestratum_core::{JsonText, Target, TaskId, TaskName, WorkerId};
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::super::rows::{Place, Time, timestamp};
+use crate::decide::LifeColumns;
 use crate::{Error, Task};
 
 /// The columns of [`TaskRow`]; `tasks` and `dispatches` must be in the FROM of the statement.
@@ -94,21 +93,23 @@ impl TaskRow {
             table: "tasks",
             row: &id,
         };
-        let life = LifeRow {
-            status,
-            run,
-            attempt,
-            version,
-            retries_left,
-            losses_left,
+        let worker = worker_id.map(WorkerId);
+        let started_at = started_at.map(timestamp);
+        let life = LifeColumns {
+            status: status.into(),
+            run: run.into(),
+            attempt: attempt.into(),
+            version: version.into(),
+            retries_left: retries_left.into(),
+            losses_left: losses_left.into(),
             cancel_requested,
-            worker_id,
+            scheduled_at: timestamp(scheduled_at),
+            expires_at: timestamp(expires_at),
+            worker,
             started_at,
-            finished_at,
-            scheduled_at,
-            expires_at,
+            finished_at: finished_at.map(timestamp),
+            due_at: due_at.map(timestamp),
             error,
-            due_at,
         };
         let spec = TaskSpec {
             id: TaskId(id),
@@ -132,106 +133,18 @@ impl TaskRow {
         };
         Ok(Task {
             spec,
-            life: life.into_life(place)?,
+            life: life.decode(TaskId(id))?,
             output: output.map(JsonText::trusted),
-            worker: worker_id.map(WorkerId),
-            started_at: started_at.map(timestamp),
+            worker,
+            started_at,
         })
     }
 }
 
-pub(super) fn policy(
-    place: Place<'_>,
-    max_retries: i16,
-    max_losses: i16,
-    backoff: &str,
-) -> Result<RetryPolicy, Error> {
+pub(super) fn policy(place: Place<'_>, max_retries: i16, max_losses: i16, backoff: &str) -> Result<RetryPolicy, Error> {
     Ok(RetryPolicy {
         max_retries: place.number("max_retries", max_retries)?,
         max_losses: place.number("max_losses", max_losses)?,
         backoff: place.take("backoff", serde_json::from_str(backoff))?,
     })
-}
-
-/// The columns that a [`TaskLife`] is made of.
-#[derive(Debug)]
-pub(super) struct LifeRow {
-    pub(super) status: i16,
-    pub(super) run: i32,
-    pub(super) attempt: i32,
-    pub(super) version: i32,
-    pub(super) retries_left: i16,
-    pub(super) losses_left: i16,
-    pub(super) cancel_requested: bool,
-    pub(super) worker_id: Option<Uuid>,
-    pub(super) started_at: Option<Time>,
-    pub(super) finished_at: Option<Time>,
-    pub(super) scheduled_at: Time,
-    pub(super) expires_at: Time,
-    pub(super) error: Option<String>,
-    /// Of the dispatch row.
-    pub(super) due_at: Option<Time>,
-}
-
-impl LifeRow {
-    pub(super) fn into_life(self, place: Place<'_>) -> Result<TaskLife, Error> {
-        let Self {
-            status,
-            run,
-            attempt,
-            version,
-            retries_left,
-            losses_left,
-            cancel_requested,
-            worker_id,
-            started_at,
-            finished_at,
-            scheduled_at,
-            expires_at,
-            error,
-            due_at,
-        } = self;
-        let status = place.present("status", TaskStatus::from_code(status))?;
-        let ended = || -> Result<(Timestamp, TaskError), Error> {
-            Ok((
-                timestamp(place.present("finished_at", finished_at)?),
-                place.present("error", place.task_error("error", error.as_deref())?)?,
-            ))
-        };
-        let state = match status {
-            TaskStatus::Pending => TaskState::Pending {
-                due_at: timestamp(place.present("(dispatches) due_at", due_at)?),
-            },
-            TaskStatus::InProgress => TaskState::InProgress {
-                worker: WorkerId(place.present("worker_id", worker_id)?),
-                started_at: timestamp(place.present("started_at", started_at)?),
-                cancel_requested,
-            },
-            TaskStatus::Completed => TaskState::Completed {
-                finished_at: timestamp(place.present("finished_at", finished_at)?),
-            },
-            TaskStatus::Failed => {
-                let (finished_at, error) = ended()?;
-                TaskState::Failed { finished_at, error }
-            }
-            TaskStatus::Expired => {
-                let (finished_at, error) = ended()?;
-                TaskState::Expired { finished_at, error }
-            }
-            TaskStatus::Cancelled => {
-                let (finished_at, error) = ended()?;
-                TaskState::Cancelled { finished_at, error }
-            }
-        };
-        Ok(TaskLife {
-            state,
-            attempt: place.number("attempt", attempt)?,
-            run: place.number("run", run)?,
-            retries_left: place.number("retries_left", retries_left)?,
-            losses_left: place.number("losses_left", losses_left)?,
-            scheduled_at: timestamp(scheduled_at),
-            expires_at: timestamp(expires_at),
-            version: place.number("version", version)?,
-        })
-    }
 }

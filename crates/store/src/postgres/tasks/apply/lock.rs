@@ -2,40 +2,19 @@
 
 use std::collections::HashMap;
 
-use orchestratum_core::task::{CheckedPatch, RetryPolicy, TaskEvent, TaskLife, TaskStatus};
-use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp, WorkerId};
+use orchestratum_core::task::{TaskEvent, TaskStatus};
+use orchestratum_core::{Target, TaskId, TaskName, WorkerId};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use super::super::super::rows::{Place, Time, timestamp};
 use super::super::super::transaction::Abort;
-use super::super::row::{LifeRow, policy};
+use super::super::row::policy;
 use super::ids_in_order;
+use crate::decide::{LifeColumns, Stored};
 use crate::{Change, Error};
 
-/// A locked task, as it was and as it becomes.
-#[derive(Debug)]
-pub(super) struct Locked {
-    pub(super) name: TaskName,
-    pub(super) target: Target,
-    pub(super) priority: u8,
-    pub(super) policy: RetryPolicy,
-    /// A new time-to-live, where it was changed.
-    pub(super) ttl: Option<std::time::Duration>,
-    pub(super) life: TaskLife,
-    pub(super) was_pending: bool,
-    pub(super) changed: bool,
-    /// Of the newest attempt.
-    pub(super) worker: Option<WorkerId>,
-    pub(super) started_at: Option<Timestamp>,
-    pub(super) output: Option<JsonText>,
-    /// Changes of the specification, merged.
-    pub(super) patch: Option<CheckedPatch>,
-}
-
-pub(super) type LockedTasks = HashMap<TaskId, Locked>;
-
-pub(super) async fn lock(connection: &mut PgConnection, changes: &[Change]) -> Result<LockedTasks, Abort> {
+pub(super) async fn lock(connection: &mut PgConnection, changes: &[Change]) -> Result<HashMap<TaskId, Stored>, Abort> {
     let ids = ids_in_order(changes);
     // Reports and rescues are about running tasks, which have no dispatch row. Everything else may meet a pending one.
     let running_only = changes
@@ -56,14 +35,15 @@ pub(super) async fn lock(connection: &mut PgConnection, changes: &[Change]) -> R
             // Only to be refused.
             row.due_at = Some(row.scheduled_at);
         }
-        tasks.insert(TaskId(row.id), row.into_locked()?);
+        let stored = row.into_stored()?;
+        tasks.insert(stored.id, stored);
     }
     Ok(tasks)
 }
 
 macro_rules! locked_columns {
     () => {
-        "tasks.id, tasks.name, tasks.target, tasks.priority, tasks.max_retries, tasks.max_losses, tasks.backoff,
+        "tasks.id, tasks.name, tasks.target, tasks.priority, tasks.ttl_ms, tasks.max_retries, tasks.max_losses, tasks.backoff,
         tasks.status, tasks.run, tasks.attempt, tasks.version, tasks.retries_left, tasks.losses_left,
         tasks.cancel_requested, tasks.worker_id, tasks.started_at, tasks.finished_at, tasks.scheduled_at,
         tasks.expires_at, tasks.error"
@@ -83,13 +63,14 @@ const LOCK_BOTH: &str = concat!(
     )
     SELECT ",
     locked_columns!(),
-    ", (SELECT due_at FROM waiting WHERE waiting.task_id = tasks.id) AS due_at
+    ", waiting.due_at
     FROM tasks
+    LEFT JOIN waiting ON waiting.task_id = tasks.id
     WHERE id = ANY($1)
       -- Read to its end before the first task is locked.
       AND (SELECT count(*) FROM waiting) >= 0
     ORDER BY id
-    FOR UPDATE",
+    FOR UPDATE OF tasks",
 );
 
 #[derive(FromRow)]
@@ -98,6 +79,7 @@ struct LockedRow {
     name: String,
     target: String,
     priority: i16,
+    ttl_ms: i64,
     max_retries: i16,
     max_losses: i16,
     backoff: String,
@@ -118,12 +100,13 @@ struct LockedRow {
 }
 
 impl LockedRow {
-    fn into_locked(self) -> Result<Locked, Error> {
+    fn into_stored(self) -> Result<Stored, Error> {
         let Self {
             id,
             name,
             target,
             priority,
+            ttl_ms,
             max_retries,
             max_losses,
             backoff,
@@ -146,35 +129,35 @@ impl LockedRow {
             table: "tasks",
             row: &id,
         };
-        let life = LifeRow {
-            status,
-            run,
-            attempt,
-            version,
-            retries_left,
-            losses_left,
+        let id = TaskId(id);
+        let worker = worker_id.map(WorkerId);
+        let started_at = started_at.map(timestamp);
+        let life = LifeColumns {
+            status: status.into(),
+            run: run.into(),
+            attempt: attempt.into(),
+            version: version.into(),
+            retries_left: retries_left.into(),
+            losses_left: losses_left.into(),
             cancel_requested,
-            worker_id,
+            scheduled_at: timestamp(scheduled_at),
+            expires_at: timestamp(expires_at),
+            worker,
             started_at,
-            finished_at,
-            scheduled_at,
-            expires_at,
+            finished_at: finished_at.map(timestamp),
+            due_at: due_at.map(timestamp),
             error,
-            due_at,
         };
-        Ok(Locked {
+        Ok(Stored {
+            id,
             name: place.take("name", TaskName::new(name))?,
             target: place.take("target", Target::new(target))?,
             priority: place.number("priority", priority)?,
+            ttl: place.milliseconds("ttl_ms", ttl_ms)?,
             policy: policy(place, max_retries, max_losses, &backoff)?,
-            ttl: None,
-            life: life.into_life(place)?,
-            was_pending: status == TaskStatus::Pending.code(),
-            changed: false,
-            worker: worker_id.map(WorkerId),
-            started_at: started_at.map(timestamp),
-            output: None,
-            patch: None,
+            life: life.decode(id)?,
+            worker,
+            started_at,
         })
     }
 }

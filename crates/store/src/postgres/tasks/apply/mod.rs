@@ -5,22 +5,21 @@
 //!   otherwise lock ─► decide ─► write       one transaction                   (decide is pure and asks `transition`)
 //! ```
 
-mod decide;
 mod lock;
 mod success;
 mod write;
 
 use std::collections::{HashMap, HashSet};
 
-use orchestratum_core::task::{AttemptOutcome, Refusal, TaskEvent};
+use orchestratum_core::task::AttemptOutcome;
 use orchestratum_core::{TaskId, Timestamp};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::database::Database;
-use super::super::rows::int4;
+use super::super::rows::{Place, int4};
 use super::super::transaction::{Abort, Transaction};
-use crate::{Change, ChangeOutcome, Error};
+use crate::{Change, ChangeOutcome, Error, decide};
 
 pub(super) async fn apply(
     database: &Database,
@@ -60,59 +59,42 @@ impl Transaction for Apply {
     type Output = Vec<ChangeOutcome>;
 
     async fn perform(&self, connection: &mut PgConnection) -> Result<Self::Output, Abort> {
-        let mut tasks = lock::lock(connection, &self.changes).await?;
-        let decision = decide::decide(&mut tasks, &self.changes, self.now);
-        let mut outcomes = decision.outcomes;
-        write::write(connection, &tasks, &decision.effects, self.now).await?;
-        recognise_repeats(connection, &self.changes, &mut outcomes).await?;
-        Ok(outcomes)
+        let tasks = lock::lock(connection, &self.changes).await?;
+        let recorded = recorded_attempts(connection, &decide::doubtful_reports(&self.changes, &tasks)).await?;
+        let decision = decide::apply(&self.changes, tasks, recorded, self.now);
+        write::write(connection, &decision, self.now).await?;
+        Ok(decision.outcomes)
     }
 }
 
-/// A report that is refused as stale may be one whose first answer was lost: then its attempt is recorded with its
-/// outcome. Asked after the writes, so that a report that comes twice in one batch is recognised too.
-async fn recognise_repeats(
+/// A report that will be refused may be one whose first answer was lost: then its attempt is recorded.
+async fn recorded_attempts(
     connection: &mut PgConnection,
-    changes: &[Change],
-    outcomes: &mut [ChangeOutcome],
-) -> Result<(), Abort> {
-    let stale: Vec<(usize, Uuid, i32, AttemptOutcome)> = changes
-        .iter()
-        .zip(&*outcomes)
-        .enumerate()
-        .filter_map(|(index, (change, outcome))| match (&change.event, outcome) {
-            (
-                TaskEvent::Reported(report),
-                ChangeOutcome::Refused {
-                    refusal: Refusal::StaleAttempt { .. },
-                    ..
-                },
-            ) => Some((index, change.task.0, int4(report.attempt), report.ending.outcome())),
-            _ => None,
-        })
-        .collect();
-    if stale.is_empty() {
-        return Ok(());
+    doubtful: &[(TaskId, u32)],
+) -> Result<HashMap<(TaskId, u32), AttemptOutcome>, Abort> {
+    if doubtful.is_empty() {
+        return Ok(HashMap::new());
     }
-    let recorded: Vec<(Uuid, i32, i16)> = sqlx::query_as(
+    let rows: Vec<(Uuid, i32, i16)> = sqlx::query_as(
         "SELECT task_id, attempt, outcome
         FROM attempts
         WHERE (task_id, attempt) IN (SELECT * FROM UNNEST($1::uuid[], $2::integer[]))",
     )
-    .bind(stale.iter().map(|(_, task, _, _)| *task).collect::<Vec<_>>())
-    .bind(stale.iter().map(|(_, _, attempt, _)| *attempt).collect::<Vec<_>>())
+    .bind(doubtful.iter().map(|(task, _)| task.0).collect::<Vec<_>>())
+    .bind(doubtful.iter().map(|(_, attempt)| int4(*attempt)).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
-    let recorded: HashMap<(Uuid, i32), i16> = recorded
-        .into_iter()
-        .map(|(task, attempt, outcome)| ((task, attempt), outcome))
-        .collect();
-    for (index, task, attempt, outcome) in stale {
-        if recorded.get(&(task, attempt)) == Some(&outcome.code()) {
-            outcomes[index] = ChangeOutcome::AlreadyReported;
-        }
-    }
-    Ok(())
+    rows.into_iter()
+        .map(|(task, attempt, outcome)| {
+            let row = format!("{task}/{attempt}");
+            let place = Place {
+                table: "attempts",
+                row: &row,
+            };
+            let outcome = place.present("outcome", AttemptOutcome::from_code(outcome))?;
+            Ok(((TaskId(task), place.number("attempt", attempt)?), outcome))
+        })
+        .collect()
 }
 
 /// The tasks of these changes, each once, in the order in which everyone locks.
