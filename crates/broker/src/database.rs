@@ -71,6 +71,8 @@ impl DatabaseBroker {
             pending: Mutex::default(),
             something_pending: Notify::new(),
         });
+        // From the first moment: `/health/ready` is asked early.
+        shared.health.broken(LISTENER, &Error::Disconnected);
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         tasks.spawn(tell_others(Arc::clone(&shared), closing.clone()));

@@ -35,6 +35,20 @@ async fn the_database_broker_conforms_on_postgresql() {
     let here = Arc::new(DatabaseBroker::start(Arc::clone(&store_here)));
     let there = Arc::new(DatabaseBroker::start(Arc::clone(&store_there)));
     holds(Pair { here, there }).await;
+    store_here.close().await;
+    store_there.close().await;
+    drop_schema(&url, &schema).await;
+}
+
+async fn drop_schema(url: &str, schema: &str) {
+    use sqlx::Connection;
+    let mut connection = sqlx::PgConnection::connect(url).await.expect("the database answers");
+    // The name is our own.
+    let statement = sqlx::AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"));
+    sqlx::raw_sql(statement)
+        .execute(&mut connection)
+        .await
+        .expect("it is ours");
 }
 
 #[tokio::test]
