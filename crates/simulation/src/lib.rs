@@ -54,6 +54,7 @@
 //!   attempt whose deadline has passed is reported, not started.
 //! - Nothing is handed back while a claim is in flight, and a renewal that was sent before a claim was answered says
 //!   nothing about what that claim took.
+//! - The grace between TERM and KILL of a timeout, a cancel or a drain is cut short by the time-to-live.
 //! - Alarms for deadlines are set anew with every sample of the database's time.
 //!
 //! Start at `world` for the actors, at `database::statements` for the protocol, at `database::check` for the rules;

@@ -224,6 +224,12 @@ impl World {
             Stop::Cancel | Stop::Timeout | Stop::Drain => KILL_GRACE,
         };
         let obeys_after = self.chance.time_between(10 * MILLISECOND, 800 * MILLISECOND);
+        let Some(deadline) = self.process(slot, number).map(|process| process.deadline) else {
+            return;
+        };
+        // A grace that began for another reason ends with the time-to-live all the same.
+        let kill_at = self.workers[slot].when_clock_shows(deadline) + KILL_GRACE_AT_DEADLINE;
+        let grace = grace.min((kill_at - self.now).max(0));
         let Some(process) = self.process(slot, number) else {
             return;
         };
