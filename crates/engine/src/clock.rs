@@ -4,11 +4,16 @@
 //! answer arrived. So all processes agree to within a network round trip, none runs ahead of the database, and a jump of
 //! a host's wall clock changes nothing.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use orchestratum_core::Timestamp;
 use parking_lot::Mutex;
+
+/// The longest round trip of a sample that is taken over; it bounds how far a clock may be behind the database. Against
+/// the leases it must be short: a worker gives up at 0.8 of its lease, so this has to fit into the rest.
+const SAMPLE_MAX_ROUND_TRIP: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Clone)]
 pub struct Clock(Arc<Source>);
@@ -49,13 +54,22 @@ impl Clock {
         }
     }
 
-    /// Takes over a time that the database has just answered.
-    pub fn resample(&self, database: Timestamp) {
+    /// Asks the database for its time and takes it over.
+    ///
+    /// An answer that was long on its way, or that a frozen process reads late, says little about now: it is not taken
+    /// over. The elapsed time is compared explicitly, because a timeout looks at the answer before it looks at the clock.
+    pub async fn sample<E>(&self, ask: impl Future<Output = Result<Timestamp, E>>) -> Result<(), E> {
+        let asked = monotonic_now();
+        let database = ask.await?;
+        self.take_over(database, asked, monotonic_now());
+        Ok(())
+    }
+
+    fn take_over(&self, database: Timestamp, asked: Instant, answered: Instant) {
         match &*self.0 {
             Source::Database(sample) => {
-                *sample.lock() = Sample {
-                    database,
-                    answered: monotonic_now(),
+                if answered.saturating_duration_since(asked) <= SAMPLE_MAX_ROUND_TRIP {
+                    *sample.lock() = Sample { database, answered };
                 }
             }
             Source::Manual(_) => {}
@@ -81,20 +95,36 @@ pub fn monotonic_now() -> Instant {
 mod tests {
     use super::*;
 
-    #[test]
-    fn it_goes_on_from_the_sample_and_never_before_it() {
+    #[tokio::test]
+    async fn it_goes_on_from_the_sample_and_never_before_it() {
         let start = Timestamp::from_micros(1_000_000);
         let clock = Clock::from_sample(start);
         let first = clock.now();
         assert!(first >= start && first < start + Duration::from_secs(10));
-        clock.resample(Timestamp::from_micros(5_000_000));
-        assert!(clock.now() >= Timestamp::from_micros(5_000_000));
+        let later = Timestamp::from_micros(5_000_000);
+        clock.sample(async { Ok::<_, ()>(later) }).await.expect("answered");
+        assert!(clock.now() >= later);
     }
 
     #[test]
-    fn a_manual_clock_moves_only_when_told() {
+    fn an_answer_that_was_long_on_its_way_is_not_taken_over() {
+        let clock = Clock::from_sample(Timestamp::from_micros(1_000_000_000));
+        let asked = monotonic_now();
+        clock.take_over(
+            Timestamp::EPOCH,
+            asked,
+            asked + SAMPLE_MAX_ROUND_TRIP + Duration::from_millis(1),
+        );
+        assert!(clock.now() >= Timestamp::from_micros(1_000_000_000));
+    }
+
+    #[tokio::test]
+    async fn a_manual_clock_moves_only_when_told() {
         let clock = Clock::manual(Timestamp::EPOCH);
-        clock.resample(Timestamp::MAX);
+        clock
+            .sample(async { Ok::<_, ()>(Timestamp::MAX) })
+            .await
+            .expect("answered");
         assert_eq!(clock.now(), Timestamp::EPOCH);
         clock.advance(Duration::from_secs(2));
         assert_eq!(clock.now(), Timestamp::from_micros(2_000_000));

@@ -45,7 +45,7 @@ struct State {
 async fn tick(engine: &Engine, pulses: &watch::Sender<Pulse>, state: &mut State) -> Result<Duration, Error> {
     let parts = &engine.parts;
     // A sweep that ends other people's work decides by a time of the same tick.
-    parts.clock.resample(parts.store.database_time().await?);
+    parts.clock.sample(parts.store.database_time()).await?;
     let now = parts.clock.now();
     if std::mem::take(&mut state.lost_database) {
         state.no_rescue_before = Some(now + parts.settings.worker.lease());

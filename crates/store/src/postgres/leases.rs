@@ -72,7 +72,10 @@ impl LeaseKeeper for PostgresLeaseKeeper {
         let statement = sqlx::query_as(
             "WITH renewed AS (
                 UPDATE workers
-                SET renewed_at = $2, lease_expires_at = $3, lease_ms = $4
+                SET renewed_at = $2,
+                    -- A clock that was set back must not shorten it.
+                    lease_expires_at = GREATEST(lease_expires_at, $3),
+                    lease_ms = $4
                 -- A lease that ran out stays run out: its tasks may have been given to others.
                 WHERE id = $1 AND state = 0 AND lease_expires_at > $2
                 RETURNING id

@@ -33,7 +33,7 @@ impl LeaseKeeper for Keeper {
             "UPDATE workers
              SET renewed_at = ?2,
                  lease_ms = ?3,
-                 lease_expires_at = ?4
+                 lease_expires_at = max(lease_expires_at, ?4)
              WHERE id = ?1
                AND state = 0
                AND lease_expires_at > ?2",
