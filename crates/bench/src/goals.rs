@@ -1,0 +1,148 @@
+//! What must be reached, as ratios of one run where there is something to compare with.
+
+use serde::Serialize;
+
+use crate::arguments::Measure;
+use crate::results::{Results, System};
+
+/// A goal and what came of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) goal: String,
+    pub(crate) ours: f64,
+    pub(crate) reference: Option<f64>,
+    /// What is held against the limit: the ratio where there is a reference, otherwise the figure itself.
+    pub(crate) value: f64,
+    pub(crate) limit: Limit,
+    pub(crate) reached: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Limit {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Limit {
+    fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(least) => value >= least,
+            Self::AtMost(most) => value <= most,
+        }
+    }
+}
+
+type Figure = (Measure, System, &'static str);
+
+enum Goal {
+    Ratio(&'static str, Figure, Figure, Limit),
+    Absolute(&'static str, Figure, Limit),
+    /// At most so many times the reference, or so much more than it.
+    Grown(&'static str, Figure, Figure, f64, f64),
+}
+
+use Goal::{Absolute, Grown, Ratio};
+use Limit::{AtLeast, AtMost};
+use Measure::{Backlog, Create, Drain, History, Idle, Latency, Memory};
+use System::{Celery, CeleryResults, Pgbench, PostgresAlone, PostgresRabbitmq, Sqlite};
+
+const RATE: &str = "tasks/s";
+const SINGLE: &str = "single tasks/s";
+
+#[rustfmt::skip]
+const GOALS: &[Goal] = &[
+    Ratio("Drain, PostgreSQL + RabbitMQ : Celery", (Drain, PostgresRabbitmq, RATE), (Drain, Celery, RATE), AtLeast(5.0)),
+    Ratio("Drain, PostgreSQL + RabbitMQ : Celery with results", (Drain, PostgresRabbitmq, RATE), (Drain, CeleryResults, RATE), AtLeast(25.0)),
+    Ratio("Drain, PostgreSQL alone : Celery", (Drain, PostgresAlone, RATE), (Drain, Celery, RATE), AtLeast(10.0)),
+    Ratio("Drain, SQLite : Celery", (Drain, Sqlite, RATE), (Drain, Celery, RATE), AtLeast(10.0)),
+    Ratio("Drain, PostgreSQL + RabbitMQ : the statements alone", (Drain, PostgresRabbitmq, RATE), (Drain, Pgbench, RATE), AtLeast(0.6)),
+    Absolute("CPU s per 1,000 drained, all processes", (Drain, PostgresRabbitmq, "CPU s per 1,000"), AtMost(0.12)),
+    Ratio("Create, single, 32 in flight : Celery with confirms", (Create, PostgresRabbitmq, SINGLE), (Create, Celery, SINGLE), AtLeast(5.0)),
+    Ratio("Create, batches of 1,000 : Celery with confirms", (Create, PostgresRabbitmq, "batched tasks/s"), (Create, Celery, SINGLE), AtLeast(25.0)),
+    Ratio("Start p50 at 100/s : Celery", (Latency, PostgresRabbitmq, "start p50 ms"), (Latency, Celery, "start p50 ms"), AtMost(1.5)),
+    Absolute("Start p99 at 100/s, ms", (Latency, PostgresRabbitmq, "start p99 ms"), AtMost(10.0)),
+    Ratio("Recorded p50 at 100/s : Celery with results", (Latency, PostgresRabbitmq, "recorded p50 ms"), (Latency, CeleryResults, "recorded p50 ms"), AtMost(1.0)),
+    Absolute("Recorded p99 at 100/s, ms", (Latency, PostgresRabbitmq, "recorded p99 ms"), AtMost(10.0)),
+    Absolute("First of ten times the backlog : alone", (Backlog, PostgresRabbitmq, "part"), AtLeast(0.9)),
+    Grown("List p99, full table : empty", (History, PostgresRabbitmq, "list, full p99 ms"), (History, PostgresRabbitmq, "list, empty p99 ms"), 1.5, 2.0),
+    Grown("Create p99, full table : empty", (History, PostgresRabbitmq, "create, full p99 ms"), (History, PostgresRabbitmq, "create, empty p99 ms"), 1.5, 2.0),
+    Absolute("Peak memory of the api, MiB", (Memory, PostgresRabbitmq, "api MiB"), AtMost(80.0)),
+    Absolute("Peak memory of the worker, MiB", (Memory, PostgresRabbitmq, "worker MiB"), AtMost(80.0)),
+    Absolute("Idle, api + worker, % of a core", (Idle, PostgresRabbitmq, "% of a core"), AtMost(1.0)),
+    Absolute("Idle, transactions/s", (Idle, PostgresRabbitmq, "transactions/s"), AtMost(5.0)),
+];
+
+/// Those goals whose figures were taken.
+pub(crate) fn judge(results: &Results) -> Vec<Verdict> {
+    GOALS.iter().filter_map(|goal| verdict(goal, results)).collect()
+}
+
+fn verdict(goal: &Goal, results: &Results) -> Option<Verdict> {
+    let median = |(measure, system, figure): Figure| results.median(measure, system, figure);
+    Some(match *goal {
+        Ratio(name, ours, reference, limit) => {
+            let (ours, reference) = (median(ours)?, median(reference)?);
+            let value = ours / reference;
+            Verdict {
+                goal: name.to_owned(),
+                ours,
+                reference: Some(reference),
+                value,
+                limit,
+                reached: limit.holds(value),
+            }
+        }
+        Absolute(name, ours, limit) => {
+            let ours = median(ours)?;
+            Verdict {
+                goal: name.to_owned(),
+                ours,
+                reference: None,
+                value: ours,
+                limit,
+                reached: limit.holds(ours),
+            }
+        }
+        Grown(name, ours, reference, times, more) => {
+            let (ours, reference) = (median(ours)?, median(reference)?);
+            let value = ours / reference;
+            Verdict {
+                goal: format!("{name} (or at most {more} ms more)"),
+                ours,
+                reference: Some(reference),
+                value,
+                limit: AtMost(times),
+                reached: value <= times || ours - reference <= more,
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goal_without_figures_is_not_judged() {
+        assert!(judge(&Results::default()).is_empty());
+    }
+
+    #[test]
+    fn a_ratio_is_held_against_its_limit() {
+        let mut results = Results::default();
+        results.add(Drain, PostgresRabbitmq, RATE, 10_000.0);
+        results.add(Drain, Celery, RATE, 2_000.0);
+        let verdicts = judge(&results);
+        assert_eq!(verdicts.len(), 1);
+        assert!(verdicts[0].reached && (verdicts[0].value - 5.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_small_growth_is_forgiven_although_the_ratio_is_large() {
+        let mut results = Results::default();
+        results.add(History, PostgresRabbitmq, "list, empty p99 ms", 0.5);
+        results.add(History, PostgresRabbitmq, "list, full p99 ms", 2.4);
+        assert!(judge(&results)[0].reached);
+    }
+}
