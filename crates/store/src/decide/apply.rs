@@ -42,9 +42,11 @@ pub(crate) struct DispatchRow {
 }
 
 impl DispatchRow {
-    /// When the next message for a task may be sent: whoever announces it right after the commit has a lease on that.
+    /// When the next message for the task may be sent: whoever announces it right after the commit has a lease on that.
     pub(crate) fn publish_at(due_at: Timestamp, announced_by_caller: bool, now: Timestamp) -> Timestamp {
-        if due_at <= now && announced_by_caller {
+        if due_at > now {
+            due_at
+        } else if announced_by_caller {
             now + PUBLISH_LEASE
         } else {
             now

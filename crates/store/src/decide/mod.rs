@@ -7,6 +7,8 @@ mod apply;
 mod create;
 mod life;
 
-pub(crate) use apply::{AttemptWrite, Decision, DispatchRow, Edits, LogWrite, Stored, TaskWrite, apply, doubtful_reports};
+pub(crate) use apply::{
+    AttemptWrite, Decision, DispatchRow, Edits, LogWrite, Stored, TaskWrite, apply, doubtful_reports,
+};
 pub(crate) use create::{KeptKey, create};
 pub(crate) use life::LifeColumns;

@@ -152,16 +152,15 @@ pub(super) async fn dispatch(store: &SqliteStore, task: TaskId) -> Result<Option
     .transpose()
 }
 
-/// Only statuses that occur are in the answer.
 pub(super) async fn counts(store: &SqliteStore) -> Result<BTreeMap<TaskStatus, u64>, Error> {
     let rows = sqlx::query("SELECT status, count(*) AS tasks FROM tasks GROUP BY status")
         .fetch_all(&store.read)
         .await
         .map_err(sql)?;
-    rows.iter()
-        .map(|row| {
-            let status = status(get(row, "status")?, "(count)")?;
-            Ok((status, number(row, "tasks", "tasks", status)?))
-        })
-        .collect()
+    let mut counts: BTreeMap<TaskStatus, u64> = TaskStatus::ALL.iter().map(|status| (*status, 0)).collect();
+    for row in &rows {
+        let status = status(get(row, "status")?, "(count)")?;
+        counts.insert(status, number(row, "tasks", "tasks", status)?);
+    }
+    Ok(counts)
 }
