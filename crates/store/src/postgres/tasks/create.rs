@@ -1,7 +1,7 @@
 //! Creating tasks. The common case is one statement, one round trip and one commit for every request of a batch.
 
-use orchestratum_core::Timestamp;
 use orchestratum_core::task::TaskState;
+use orchestratum_core::{JsonText, Timestamp};
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
@@ -109,7 +109,7 @@ impl<'a> Columns<'a> {
             labels: tasks.iter().map(|task| labels_text(&task.spec.labels)).collect(),
             limits: tasks
                 .iter()
-                .map(|task| task.spec.limits.as_ref().map(|limits| limits.as_str()))
+                .map(|task| task.spec.limits.as_ref().map(JsonText::as_str))
                 .collect(),
             backoffs: tasks.iter().map(|task| backoff_text(task)).collect(),
             ttls: tasks.iter().map(|task| milliseconds(task.spec.ttl)).collect(),

@@ -24,7 +24,7 @@ struct Way {
     window: &'static str,
 }
 
-/// `$window` selects ids below `$1` and from `$2` on, newest first, at most `$3`. All statements have the same
+/// `$window` selects the tasks with ids below `$1` and from `$2` on, newest first, at most `$3`. All statements have the same
 /// parameters, so that one function binds them.
 macro_rules! way {
     ($window:expr) => {
@@ -34,8 +34,7 @@ macro_rules! way {
                 task_columns!(),
                 " FROM (",
                 $window,
-                ") AS newest
-                JOIN tasks ON tasks.id = newest.id
+                ") AS tasks
                 LEFT JOIN dispatches ON dispatches.task_id = tasks.id
                 WHERE ($4::smallint IS NULL OR tasks.status = $4)
                   AND ($5::text IS NULL OR tasks.name = $5)
@@ -44,7 +43,7 @@ macro_rules! way {
                   AND ($8::jsonb IS NULL OR tasks.labels @> $8)
                   AND ($9::timestamptz IS NULL OR tasks.created_at >= $9)
                   AND ($10::timestamptz IS NULL OR tasks.created_at < $10)
-                ORDER BY newest.id DESC
+                ORDER BY tasks.id DESC
                 LIMIT $11"
             ),
             window: concat!(
@@ -59,19 +58,23 @@ macro_rules! way {
     };
 }
 
-const BY_ID: Way = way!("SELECT id FROM tasks WHERE id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3");
+const BY_ID: Way = way!("SELECT * FROM tasks WHERE id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3");
 const BY_PARENT: Way =
-    way!("SELECT id FROM tasks WHERE parent_id = $7::uuid AND id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3");
+    way!("SELECT * FROM tasks WHERE parent_id = $7::uuid AND id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3");
 const BY_LABELS: Way = way!(
-    "SELECT id FROM tasks
+    "SELECT * FROM tasks
     WHERE labels IS NOT NULL AND labels @> $8::jsonb AND id < $1 AND id >= $2
     ORDER BY id DESC LIMIT $3"
 );
-const PENDING: Way =
-    way!("SELECT task_id AS id FROM dispatches WHERE task_id < $1 AND task_id >= $2 ORDER BY task_id DESC LIMIT $3");
-const RUNNING: Way = way!("SELECT id FROM tasks WHERE status = 1 AND id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3");
+const PENDING: Way = way!(
+    "SELECT tasks.*
+    FROM (SELECT task_id FROM dispatches WHERE task_id < $1 AND task_id >= $2 ORDER BY task_id DESC LIMIT $3) AS newest
+    JOIN tasks ON tasks.id = newest.task_id
+    ORDER BY newest.task_id DESC"
+);
+const RUNNING: Way = way!("SELECT * FROM tasks WHERE status = 1 AND id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3");
 const PROBLEM: Way = way!(
-    "SELECT id FROM tasks
+    "SELECT * FROM tasks
     WHERE status IN (3, 4, 5) AND status = $4::smallint AND id < $1 AND id >= $2
     ORDER BY id DESC LIMIT $3"
 );

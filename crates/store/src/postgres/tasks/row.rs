@@ -56,6 +56,10 @@ pub(super) struct TaskRow {
 }
 
 impl TaskRow {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a list of columns, each named twice so that none is forgotten"
+    )]
     pub(super) fn into_task(self) -> Result<Task, Error> {
         let Self {
             id,

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use orchestratum_core::task::{AttemptOutcome, Ending, TaskEvent, TaskLife, TaskState, TaskStatus};
-use orchestratum_core::{Target, TaskId, TaskName, Timestamp};
+use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp};
 use uuid::Uuid;
 
 use super::super::super::database::{AfterUnknown, Database};
@@ -57,7 +57,7 @@ pub(super) async fn apply(
         .collect();
     let outputs: Vec<Option<&str>> = ordered
         .iter()
-        .map(|change| change.evidence.output.as_ref().map(|output| output.as_str()))
+        .map(|change| change.evidence.output.as_ref().map(JsonText::as_str))
         .collect();
     let exit_codes: Vec<Option<i32>> = ordered.iter().map(|change| change.evidence.exit_code).collect();
     let peaks: Vec<Option<i64>> = ordered
@@ -88,7 +88,9 @@ pub(super) async fn apply(
 
 const COMPLETE: &str = "
     WITH reported AS MATERIALIZED (
-        SELECT *
+        -- The status they must have is a column here: as a constant below it would let the planner walk every running
+        -- task through the index of those (seen: 40 ms instead of 1).
+        SELECT *, 1::smallint AS status
         FROM UNNEST($1::uuid[], $2::integer[], $3::text[], $4::integer[], $5::bigint[])
             AS reported (task_id, attempt, output, exit_code, peak_memory_bytes)
     ),
@@ -101,7 +103,7 @@ const COMPLETE: &str = "
             output = reported.output,
             error = NULL
         FROM reported
-        WHERE tasks.id = reported.task_id AND tasks.status = 1 AND tasks.attempt = reported.attempt
+        WHERE tasks.id = reported.task_id AND tasks.status = reported.status AND tasks.attempt = reported.attempt
         RETURNING
             tasks.id, tasks.name, tasks.target, tasks.attempt, tasks.run, tasks.version, tasks.retries_left,
             tasks.losses_left, tasks.worker_id, tasks.started_at, tasks.scheduled_at, tasks.expires_at,

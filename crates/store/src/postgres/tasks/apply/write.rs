@@ -1,12 +1,12 @@
 //! Writing what was decided: one statement for tasks, attempts and dispatch rows, others only where they have rows.
 
-use orchestratum_core::Timestamp;
+use orchestratum_core::{JsonText, Timestamp};
 use sqlx::PgConnection;
 
 use super::super::super::rows::{DELAYED, READY, int2, int4, milliseconds, time};
 use super::super::super::transaction::Abort;
 use super::super::create::labels_text;
-use crate::decide::{Decision, DispatchRow, Edits, LifeColumns, TaskWrite};
+use crate::decide::{AttemptWrite, Decision, DispatchRow, Edits, LifeColumns, TaskWrite};
 
 pub(super) async fn write(connection: &mut PgConnection, decision: &Decision<'_>, now: Timestamp) -> Result<(), Abort> {
     let Decision {
@@ -70,7 +70,7 @@ async fn write_states(connection: &mut PgConnection, decision: &Decision<'_>, no
         .bind(column(&lives, |life| life.finished_at.map(time)))
         .bind(column(tasks, |task| task.output.is_some()))
         .bind(column(tasks, |task| {
-            task.output.iter().flatten().map(|output| output.as_str()).next()
+            task.output.iter().flatten().map(JsonText::as_str).next()
         }))
         .bind(column(&lives, |life| life.error.as_deref()))
         .bind(column(&lives, |life| time(life.scheduled_at)))
@@ -93,7 +93,7 @@ async fn write_states(connection: &mut PgConnection, decision: &Decision<'_>, no
         .bind(column(attempts, |attempt| int4(attempt.ended.run)))
         .bind(column(attempts, |attempt| attempt.ended.worker.map(|worker| worker.0)))
         .bind(column(attempts, |attempt| attempt.ended.outcome.code()))
-        .bind(column(attempts, |attempt| attempt.error_text()))
+        .bind(column(attempts, AttemptWrite::error_text))
         .bind(column(attempts, |attempt| time(attempt.ended.started_at)))
         .bind(column(attempts, |attempt| time(attempt.ended.ended_at)))
         .bind(column(attempts, |attempt| attempt.exit_code))
@@ -202,7 +202,7 @@ async fn write_edits(connection: &mut PgConnection, task: &TaskWrite) -> Result<
     .bind(description.as_ref().and_then(Option::as_deref))
     .bind(labels.is_some())
     .bind(labels.as_ref().and_then(labels_text))
-    .bind(input.as_ref().map(|input| input.as_str()))
+    .bind(input.as_ref().map(JsonText::as_str))
     .bind(timeout.is_some())
     .bind(timeout.flatten().map(milliseconds))
     .execute(connection)
