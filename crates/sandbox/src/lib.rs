@@ -22,12 +22,14 @@ mod error;
 mod leftovers;
 mod outcome;
 mod protocol;
+mod regular_file;
 mod running;
 pub mod shim;
 
 pub use command::{Command, Limits, Stdin};
 pub use error::Error;
 pub use outcome::{Captured, Exit, Finished};
+pub use regular_file::read_regular_file;
 pub use running::{Killer, Running};
 pub use shim::Shim;
 

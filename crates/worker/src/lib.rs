@@ -1,1 +1,35 @@
 //! Claims tasks, runs them under their clocks and reports how they ended.
+//!
+//! ```text
+//!   broker ── hints ──► mailroom ──► lane (in process) ──┐ claim, acknowledge
+//!          ── signals ─►   │   └───► lane (processes) ───┤
+//!                          │                             ▼
+//!                          │            attempt: handler or sandboxed program,
+//!                          │            deadline, timeout, cancel, drain ──► report ──► engine
+//!                          ▼
+//!   lease (own thread) ── renewals ──► steward: hand back, cancel, kill what is not ours any more
+//! ```
+//!
+//! Nothing here is the truth: a worker that dies at any point leaves rows that its lease's end, or its next renewal,
+//! sets right. Start at [`Worker`], then `claim`, `attempt` for the clocks, `lease` for who may run at all.
+
+mod attempt;
+mod claim;
+mod error;
+mod executors;
+mod handler;
+mod health;
+mod held;
+mod lane;
+mod lease;
+mod mailroom;
+mod offers;
+mod report;
+mod shared;
+mod slots;
+mod worker;
+mod workspace;
+
+pub use error::Error;
+pub use handler::{Handler, HandlerContext, HandlerError};
+pub use worker::{Builder, Worker, run};

@@ -1,0 +1,270 @@
+//! One attempt under its clocks.
+//!
+//! ```text
+//!   Running ──┬── ends by itself ────────────────────────────► its own ending
+//!             ├── deadline of the task ── TERM, 1 s, KILL ───► Expired
+//!             ├── timeout of the attempt ─ TERM, grace, KILL ► TimedOut
+//!             ├── cancel ──────────────── TERM, grace, KILL ─► Cancelled
+//!             ├── the worker stops ────── TERM, grace, KILL ─► Released
+//!             └── not ours any more ───── KILL ──────────────► no report
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orchestratum_core::task::Ending;
+use orchestratum_store::{ClaimedTask, Evidence};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::executors::{Context, Ended, Executor, Phase};
+use crate::held::{Attended, HandBack, Orders};
+use crate::report::report;
+use crate::shared::{Life, Shared};
+use crate::slots::Slot;
+
+/// Between TERM and KILL at the end of the time-to-live: with it the processes are dead within 2 s.
+const EXPIRY_GRACE: Duration = Duration::from_secs(1);
+
+/// How long an attempt may take to end after it was killed, before it is reported without it: a handler that blocks its
+/// thread cannot be stopped.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The longest sleep: the clock is corrected now and then, and the deadline with it.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Why an attempt is being stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Expired,
+    TimedOut,
+    Cancelled,
+    HandedBack,
+}
+
+#[derive(Debug)]
+struct Stop {
+    cause: Cause,
+    kill_at: Instant,
+    killed_at: Option<Instant>,
+}
+
+/// Runs, stops where it must, frees the slot, reports.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    life: Life,
+    task: Arc<ClaimedTask>,
+    executor: Arc<dyn Executor>,
+    attended: Arc<Attended>,
+    slot: Slot,
+) {
+    let key = (task.id, task.attempt);
+    let phase = watch::Sender::new(Phase::Run);
+    let context = Context {
+        phase: phase.subscribe(),
+        attended: Arc::clone(&attended),
+    };
+    let timeout_at = task.timeout.map(|timeout| Instant::now() + timeout);
+    let mut execution = tokio::spawn({
+        let task = Arc::clone(&task);
+        async move { executor.run(&task, context).await }
+    });
+    let mut clocks = Clocks {
+        shared: &shared,
+        orders: attended.orders.subscribe(),
+        timeout_at,
+        stop: None,
+    };
+    let ended = loop {
+        let next = clocks.next();
+        tokio::select! {
+            biased;
+            () = attended.abandoned.cancelled() => {
+                abandon(&shared, &phase, execution, slot, &task).await;
+                return;
+            }
+            ended = &mut execution => {
+                drop(slot);
+                break Some(ended);
+            }
+            _ = clocks.orders.changed() => {}
+            () = sleep_until(next) => {}
+        }
+        if let Some(wanted) = clocks.phase() {
+            phase.send_if_modified(|current| std::mem::replace(current, wanted) != wanted);
+        }
+        if clocks.gave_up() {
+            tracing::error!(task.id = %task.id, task.name = %task.name, "an attempt cannot be stopped; it is left behind");
+            execution.abort();
+            tokio::spawn(keep_until_over(execution, slot));
+            break None;
+        }
+    };
+    let (ending, evidence) = clocks.conclude(&task, ended);
+    report(&shared, &life, key, ending, evidence).await;
+}
+
+/// Ends an attempt that is not ours any more.
+async fn abandon(
+    shared: &Shared,
+    phase: &watch::Sender<Phase>,
+    mut execution: JoinHandle<Ended>,
+    slot: Slot,
+    task: &ClaimedTask,
+) {
+    tracing::warn!(task.id = %task.id, task.name = %task.name, attempt = task.attempt, "an attempt was abandoned");
+    metrics::counter!("orchestratum_attempts_abandoned_total").increment(1);
+    phase.send_replace(Phase::Kill);
+    if timeout(KILL_PATIENCE, &mut execution).await.is_err() {
+        execution.abort();
+        tokio::spawn(keep_until_over(execution, slot));
+    }
+    shared.held.remove((task.id, task.attempt));
+}
+
+/// What cannot be stopped goes on using its slot.
+async fn keep_until_over(execution: JoinHandle<Ended>, slot: Slot) {
+    let _ = execution.await;
+    drop(slot);
+}
+
+struct Clocks<'a> {
+    shared: &'a Shared,
+    orders: watch::Receiver<Orders>,
+    timeout_at: Option<Instant>,
+    stop: Option<Stop>,
+}
+
+impl Clocks<'_> {
+    /// When to look again.
+    fn next(&self) -> Instant {
+        let now = Instant::now();
+        let look_again = now + LOOK_AGAIN;
+        match &self.stop {
+            None => {
+                let deadline = now + self.until_deadline();
+                self.timeout_at.map_or(deadline, |at| at.min(deadline)).min(look_again)
+            }
+            Some(Stop {
+                killed_at: Some(at), ..
+            }) => *at + KILL_PATIENCE,
+            Some(stop) => stop.kill_at.min(look_again),
+        }
+    }
+
+    fn until_deadline(&self) -> Duration {
+        let expires_at = self.orders.borrow().expires_at;
+        expires_at.saturating_since(self.shared.engine.clock().now())
+    }
+
+    /// What the execution should do now, if it should not just go on.
+    fn phase(&mut self) -> Option<Phase> {
+        let orders = *self.orders.borrow_and_update();
+        let now = Instant::now();
+        let expired = self.until_deadline().is_zero();
+        let cause = if expired {
+            Some(Cause::Expired)
+        } else if self.timeout_at.is_some_and(|at| at <= now) {
+            Some(Cause::TimedOut)
+        } else if orders.cancel {
+            Some(Cause::Cancelled)
+        } else if orders.hand_back > HandBack::No {
+            Some(Cause::HandedBack)
+        } else {
+            None
+        };
+        let grace = if expired {
+            EXPIRY_GRACE
+        } else {
+            self.shared.kill_grace()
+        };
+        let stop = match (&mut self.stop, cause) {
+            (None, None) => return None,
+            // The first cause is the one that is reported; a later one may only hurry it up.
+            (Some(stop), _) => {
+                if expired {
+                    stop.kill_at = stop.kill_at.min(now + EXPIRY_GRACE);
+                }
+                stop
+            }
+            (stop @ None, Some(cause)) => stop.insert(Stop {
+                cause,
+                kill_at: now + grace,
+                killed_at: None,
+            }),
+        };
+        if orders.hand_back == HandBack::AtOnce {
+            stop.kill_at = now;
+        }
+        if now < stop.kill_at {
+            return Some(Phase::Terminate);
+        }
+        stop.killed_at.get_or_insert(now);
+        Some(Phase::Kill)
+    }
+
+    fn gave_up(&self) -> bool {
+        let killed_at = self.stop.as_ref().and_then(|stop| stop.killed_at);
+        killed_at.is_some_and(|at| at.elapsed() >= KILL_PATIENCE)
+    }
+
+    /// Who decides how it ended: the attempt itself, unless it was stopped before it had ended.
+    fn conclude(&self, task: &ClaimedTask, ended: Option<Result<Ended, JoinError>>) -> (Ending, Evidence) {
+        let (own, evidence, interrupted) = match ended {
+            Some(Ok(ended)) => (ended.ending, ended.evidence, ended.interrupted),
+            Some(Err(error)) => (panicked(error), Evidence::default(), false),
+            None => (left_behind(), Evidence::default(), true),
+        };
+        let Some(stop) = self.stop.as_ref().filter(|_| interrupted) else {
+            return (own, evidence);
+        };
+        let evidence = Evidence {
+            output: None,
+            ..evidence
+        };
+        let ending = match stop.cause {
+            Cause::Expired => Ending::Expired {
+                message: format!(
+                    "the time-to-live ended at {}; it was stopped",
+                    self.orders.borrow().expires_at
+                ),
+            },
+            Cause::TimedOut => Ending::TimedOut {
+                message: format!(
+                    "the attempt took longer than its timeout of {} s",
+                    task.timeout.unwrap_or_default().as_secs_f64()
+                ),
+            },
+            Cause::Cancelled => Ending::Cancelled {
+                message: "cancelled on request".to_owned(),
+            },
+            Cause::HandedBack => Ending::Released {
+                message: "the worker stopped".to_owned(),
+            },
+        };
+        (ending, evidence)
+    }
+}
+
+fn panicked(error: JoinError) -> Ending {
+    let message = match error.try_into_panic() {
+        Ok(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            format!("the handler panicked: {}", text.as_deref().unwrap_or("no message"))
+        }
+        Err(error) => format!("the handler was stopped: {error}"),
+    };
+    Ending::Failed {
+        message,
+        retryable: true,
+    }
+}
+
+fn left_behind() -> Ending {
+    Ending::Failed {
+        message: "the handler could not be stopped".to_owned(),
+        retryable: false,
+    }
+}

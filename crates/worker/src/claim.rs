@@ -1,0 +1,233 @@
+//! The loop of a lane: it claims when there is room and a reason.
+//!
+//! Reasons are hints, word that the targets have ready tasks, a last claim that was full, and not having asked for a
+//! while. The last one alone would do: with the broker gone for good everything still runs.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::future::join_all;
+use orchestratum_core::task::Ending;
+use orchestratum_engine::error;
+use orchestratum_store::{ClaimRequest, ClaimedTask, Evidence};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::attempt;
+use crate::executors::Executor;
+use crate::held::Attended;
+use crate::lane::Lane;
+use crate::offers::Offer;
+use crate::report::report;
+use crate::shared::{Life, Shared};
+
+/// How long a hint may wait in this worker before it is given back for another one.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// How often a lane with room asks while another one is crowded, and so no hints come.
+const ASK_WITHOUT_HINTS: Duration = Duration::from_millis(250);
+
+/// How soon a claim that failed is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// How soon a lane looks again whether reports have gone out.
+const REPORTS_PAUSE: Duration = Duration::from_millis(20);
+
+pub(crate) struct ClaimLoop {
+    shared: Arc<Shared>,
+    lane: Arc<Lane>,
+    life: watch::Receiver<Option<Life>>,
+    stop: CancellationToken,
+    /// The last claim took all it could: there may be more.
+    more: bool,
+    asked_at: Option<Instant>,
+    not_before: Instant,
+}
+
+impl ClaimLoop {
+    pub(crate) fn new(shared: &Arc<Shared>, lane: &Arc<Lane>, stop: &CancellationToken) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            lane: Arc::clone(lane),
+            life: shared.life.clone(),
+            stop: stop.clone(),
+            more: false,
+            asked_at: None,
+            not_before: Instant::now(),
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        while !self.stop.is_cancelled() {
+            let life = self.life.borrow_and_update().clone();
+            let room = self.room();
+            match life {
+                Some(life) if room > 0 && self.has_reason() => self.claim(&life, room).await,
+                life => {
+                    if life.is_none() || room == 0 {
+                        self.give_back(life.is_none());
+                    }
+                    let until = self.look_again(life.is_some(), room);
+                    tokio::select! {
+                        () = self.stop.cancelled() => {}
+                        () = self.lane.wake.notified() => {}
+                        _ = self.life.changed() => {}
+                        () = sleep_until(until) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn room(&self) -> usize {
+        let most = self.shared.engine.settings().worker.max_claim;
+        self.lane.slots.free().min(self.shared.reports.free()).min(most)
+    }
+
+    fn has_reason(&self) -> bool {
+        let now = Instant::now();
+        let has_news = self.more || self.lane.ready.load(Ordering::Acquire) || self.lane.oldest_hint().is_some();
+        now >= self.not_before && (has_news || now >= self.next_ask())
+    }
+
+    fn next_ask(&self) -> Instant {
+        let worker = &self.shared.engine.settings().worker;
+        let interval = if self.shared.lanes.any_crowded() {
+            ASK_WITHOUT_HINTS
+        } else {
+            Duration::from_secs_f64(worker.poll_interval_seconds)
+        };
+        self.asked_at.map_or(self.not_before, |at| at + interval)
+    }
+
+    fn look_again(&self, alive: bool, room: usize) -> Instant {
+        let now = Instant::now();
+        let release = self.lane.oldest_hint().map(|since| since + HOLD);
+        let next = if alive && room > 0 {
+            self.next_ask()
+        } else if self.shared.reports.free() == 0 {
+            now + REPORTS_PAUSE
+        } else {
+            now + ASK_WITHOUT_HINTS
+        };
+        release.map_or(next, |release| next.min(release)).max(self.not_before)
+    }
+
+    /// Gives hints that waited too long, or all of them, back for other workers.
+    fn give_back(&self, all: bool) {
+        let overdue = self.lane.oldest_hint().is_some_and(|since| since.elapsed() >= HOLD);
+        if all || overdue {
+            self.lane.set_crowded(&self.shared.lanes, true);
+            drop(self.lane.take(usize::MAX));
+        }
+    }
+
+    async fn claim(&mut self, life: &Life, room: usize) {
+        // Before the claim: what becomes ready while it is under way is a reason for the next one.
+        self.lane.ready.store(false, Ordering::Release);
+        self.asked_at = Some(Instant::now());
+        let hints = self.lane.take(room);
+        let request = ClaimRequest {
+            worker: life.worker,
+            named: hints.iter().map(|hint| hint.delivery.hint.task).collect(),
+            targets: self.shared.engine.settings().worker.targets.clone(),
+            names: self.lane.offers.keys().cloned().collect(),
+            limit: room,
+        };
+        let under_way = self.shared.held.begin_claim();
+        match self.shared.engine.claim(&request).await {
+            Ok(tasks) => {
+                for hint in hints {
+                    hint.delivery.acknowledge();
+                }
+                self.more = tasks.len() >= room;
+                if !self.more {
+                    self.lane.set_crowded(&self.shared.lanes, false);
+                }
+                if life.over.is_cancelled() {
+                    // They may be someone else's by now. If they are still ours, the next renewal lists them.
+                    tracing::warn!(tasks = tasks.len(), "a claim came back after its lease was over");
+                } else if self.stop.is_cancelled() {
+                    self.hand_back(life, tasks);
+                } else {
+                    self.start(life, tasks);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %error::chain(&error), "a claim failed");
+                // Whether it was made is unknown: the answer to a renewal says.
+                self.shared.renew_now.notify_one();
+                self.not_before = Instant::now() + RETRY_AFTER;
+            }
+        }
+        drop(under_way);
+    }
+
+    fn start(&self, life: &Life, tasks: Vec<ClaimedTask>) {
+        let mut ended = Vec::new();
+        for task in tasks {
+            match self.lane.offers.get(&task.name) {
+                Some(Offer::Inline(run)) => {
+                    let (ending, evidence) = run(&task);
+                    ended.push(((task.id, task.attempt), ending, evidence));
+                }
+                Some(Offer::InProcess(executor) | Offer::Program(executor)) => self.attend(life, task, executor),
+                None => {
+                    let message = format!("this worker offers nothing called `{}`", task.name);
+                    let ending = Ending::NotFound { message };
+                    ended.push(((task.id, task.attempt), ending, Evidence::default()));
+                }
+            }
+        }
+        self.report_all(life, ended);
+    }
+
+    fn attend(&self, life: &Life, task: ClaimedTask, executor: &Arc<dyn Executor>) {
+        let attended = Arc::new(Attended::new(task.expires_at, life.over.child_token()));
+        self.shared
+            .held
+            .put((task.id, task.attempt), Some(Arc::clone(&attended)));
+        self.shared.tracker.spawn(attempt::run(
+            Arc::clone(&self.shared),
+            life.clone(),
+            Arc::new(task),
+            Arc::clone(executor),
+            attended,
+            self.lane.slots.take(),
+        ));
+    }
+
+    fn hand_back(&self, life: &Life, tasks: Vec<ClaimedTask>) {
+        let released = tasks.into_iter().map(|task| {
+            let message = "the worker stopped before it was started".to_owned();
+            (
+                (task.id, task.attempt),
+                Ending::Released { message },
+                Evidence::default(),
+            )
+        });
+        self.report_all(life, released.collect());
+    }
+
+    /// In one task of the runtime: the engine puts them into one batch anyway.
+    fn report_all(&self, life: &Life, ended: Vec<(crate::held::Key, Ending, Evidence)>) {
+        if ended.is_empty() {
+            return;
+        }
+        self.shared.held.put_all(ended.iter().map(|(key, _, _)| *key));
+        let slots: Vec<_> = ended.iter().map(|_| self.shared.reports.take()).collect();
+        let (shared, life) = (Arc::clone(&self.shared), life.clone());
+        self.shared.tracker.spawn(async move {
+            let reports = ended.into_iter().zip(slots).map(|((key, ending, evidence), slot)| {
+                let (shared, life) = (&shared, &life);
+                async move {
+                    report(shared, life, key, ending, evidence).await;
+                    drop(slot);
+                }
+            });
+            join_all(reports).await;
+        });
+    }
+}

@@ -1,0 +1,21 @@
+//! Why a worker cannot work at all. What happens to single tasks is reported with them.
+
+use std::io;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the name `{name}` of {handler} must match [A-Za-z0-9._-]{{1,100}}")]
+    InvalidName { name: String, handler: &'static str },
+    #[error("two handlers are called `{name}`: {first} and {second}")]
+    DuplicateName {
+        name: String,
+        first: &'static str,
+        second: &'static str,
+    },
+    #[error("the folder for the working directories of tasks cannot be made in {folder}")]
+    Workspace { folder: String, source: io::Error },
+    #[error("the thread that renews the lease cannot be started")]
+    LeaseThread(#[source] io::Error),
+    #[error("the broker cannot be consumed")]
+    Broker(#[source] orchestratum_broker::Error),
+}

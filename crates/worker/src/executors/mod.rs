@@ -1,0 +1,76 @@
+//! What runs a task: one file a kind.
+
+mod echo;
+mod in_process;
+mod input;
+mod program;
+mod python;
+mod shell;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use orchestratum_core::task::Ending;
+use orchestratum_store::{ClaimedTask, Evidence};
+use tokio::sync::watch;
+
+pub(crate) use echo::echo;
+pub(crate) use in_process::InProcess;
+pub(crate) use python::Python;
+pub(crate) use shell::Shell;
+
+use crate::held::Attended;
+
+/// What an execution is asked to do. It only goes forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Run,
+    /// Come to an end.
+    Terminate,
+    /// End.
+    Kill,
+}
+
+/// What an execution hears while it runs.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) attended: Arc<Attended>,
+}
+
+impl Context {
+    /// Completes when this phase, or a later one, has come.
+    pub(crate) async fn reached(&mut self, phase: Phase) {
+        // The sender outlives the execution, unless the worker's runtime is going down.
+        let _ = self.phase.wait_for(|current| *current >= phase).await;
+    }
+}
+
+/// How an execution ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) ending: Ending,
+    pub(crate) evidence: Evidence,
+    /// It was stopped before it had come to an end of its own: whoever stopped it says why.
+    pub(crate) interrupted: bool,
+}
+
+impl Ended {
+    pub(crate) fn failed(message: impl Into<String>, retryable: bool) -> Self {
+        Self {
+            ending: Ending::Failed {
+                message: message.into(),
+                retryable,
+            },
+            evidence: Evidence::default(),
+            interrupted: false,
+        }
+    }
+}
+
+#[async_trait]
+pub(crate) trait Executor: Send + Sync + fmt::Debug {
+    /// Runs an attempt to its end, obeying the context. A panic is a failure of the attempt.
+    async fn run(&self, task: &ClaimedTask, context: Context) -> Ended;
+}

@@ -1,0 +1,138 @@
+//! What `python` and `shell` tasks have in common: a program in a directory of its own, and what it leaves.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use orchestratum_core::task::Ending;
+use orchestratum_sandbox::{self as sandbox, Command, Finished, Stdin};
+use orchestratum_store::{ClaimedTask, Evidence, LogChunk, LogStream};
+
+use super::{Context, Ended, Phase};
+use crate::handler::idempotency_key;
+use crate::shared::Programs;
+use crate::workspace::RunDirectory;
+
+/// How much of a traceback or of standard error goes into the message of an error.
+const MESSAGE_MAX_BYTES: usize = 8 * 1024;
+
+/// The variables a task gets from the worker, before its own.
+pub(super) fn command(
+    task: &ClaimedTask,
+    program: &str,
+    directory: &RunDirectory,
+    programs: &Programs,
+    env: BTreeMap<String, String>,
+) -> Command {
+    let mut command = Command::new(program, directory.home())
+        .environment("TMPDIR", directory.temporary().to_string_lossy())
+        .environment("ORCHESTRATUM_TASK_ID", task.id.to_string())
+        .environment("ORCHESTRATUM_ATTEMPT", task.attempt.to_string())
+        .environment("ORCHESTRATUM_RUN", task.run.to_string())
+        .environment("ORCHESTRATUM_IDEMPOTENCY_KEY", idempotency_key(task.id, task.run))
+        .capture_max_bytes(programs.log_max_bytes);
+    for (name, value) in env {
+        command = command.environment(name, value);
+    }
+    command
+}
+
+/// Standard input as a file of the directory.
+pub(super) fn stdin(directory: &RunDirectory, text: Option<&str>) -> io::Result<Stdin> {
+    text.map_or(Ok(Stdin::Empty), |text| directory.write("stdin", text).map(Stdin::File))
+}
+
+/// A program that has ended.
+pub(super) struct Done {
+    pub(super) finished: Finished,
+    pub(super) interrupted: bool,
+}
+
+/// Runs the program, and ends it when the context says so.
+pub(super) async fn run(command: &Command, programs: &Programs, mut context: Context) -> Result<Done, sandbox::Error> {
+    let mut running = command.spawn(&programs.shim).await?;
+    context.attended.set_killer(running.killer().clone());
+    let mut told = Phase::Run;
+    loop {
+        let next = if told == Phase::Run {
+            Phase::Terminate
+        } else {
+            Phase::Kill
+        };
+        tokio::select! {
+            biased;
+            finished = running.wait() => {
+                let interrupted = told > Phase::Run;
+                return finished.map(|finished| Done { finished, interrupted });
+            }
+            () = context.reached(next), if told < Phase::Kill => {
+                told = *context.phase.borrow();
+                match told {
+                    Phase::Run => {}
+                    Phase::Terminate => running.killer().terminate(),
+                    Phase::Kill => running.killer().kill(),
+                }
+            }
+        }
+    }
+}
+
+/// For trouble of the machine: it may be over the next time, or on another worker.
+pub(super) fn trouble(error: &(dyn std::error::Error + 'static)) -> Ended {
+    Ended::failed(orchestratum_engine::error::chain(error), true)
+}
+
+/// What the program leaves, whatever its outcome is.
+pub(super) fn evidence(finished: &Finished) -> Evidence {
+    let streams = [
+        (LogStream::Stdout, &finished.stdout),
+        (LogStream::Stderr, &finished.stderr),
+    ];
+    let logs = streams
+        .into_iter()
+        .filter(|(_, captured)| !captured.text.is_empty())
+        .zip(0..)
+        .map(|((stream, captured), sequence)| LogChunk {
+            stream,
+            sequence,
+            text: captured.text.clone(),
+        })
+        .collect();
+    Evidence {
+        output: None,
+        exit_code: Some(finished.exit.code()),
+        peak_memory_bytes: finished.peak_memory_bytes,
+        logs,
+    }
+}
+
+/// How the program itself ended, and the last it had to say.
+pub(super) fn failure(finished: &Finished) -> Ending {
+    let stderr = finished.stderr.text.trim_end();
+    let message = if stderr.is_empty() {
+        finished.exit.to_string()
+    } else {
+        format!("{}: {}", finished.exit, tail(stderr))
+    };
+    Ending::Failed {
+        message,
+        retryable: true,
+    }
+}
+
+/// The last part that fits a message.
+pub(super) fn tail(text: &str) -> &str {
+    let start = text.len().saturating_sub(MESSAGE_MAX_BYTES);
+    &text[text.ceil_char_boundary(start)..]
+}
+
+/// The streams in an output: as captured, or short where the whole would be too large to be stored.
+pub(super) fn shortened(text: &str) -> String {
+    const HALF: usize = 2 * 1024;
+    if text.len() <= 2 * HALF {
+        return text.to_owned();
+    }
+    let head = &text[..text.floor_char_boundary(HALF)];
+    let tail = &text[text.ceil_char_boundary(text.len() - HALF)..];
+    let cut = text.len() - head.len() - tail.len();
+    format!("{head}\n[... {cut} bytes cut; the logs have more ...]\n{tail}")
+}

@@ -1,0 +1,72 @@
+//! Who may run at all: the lease of this worker, and what follows from its renewals.
+//!
+//! ```text
+//!   keeper (own thread, own runtime)              steward (the worker's runtime)
+//!     renews every min(L/3, 2 s), or at once        hands back what the database lists and nobody here runs
+//!     fences: no renewal for 0.8 L, kills all  ──►  cancels, moves deadlines, kills what is not listed
+//!     lost: kills all                          ──►  registers under a new id
+//! ```
+//!
+//! The keeper kills without the worker's runtime: that may be the very thing that is stuck.
+
+mod keeper;
+mod reconcile;
+mod steward;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use orchestratum_core::WorkerId;
+use orchestratum_store::Holding;
+use tokio::time::Instant;
+
+pub(crate) use keeper::Keeper;
+pub(crate) use steward::Steward;
+
+/// What the keeper tells the steward.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Renewed { sent: Instant, holdings: Vec<Holding> },
+    Lost { worker: WorkerId },
+}
+
+/// A registration the keeper takes over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Registered {
+    pub(crate) worker: WorkerId,
+    /// When it was sent: the lease began no earlier.
+    pub(crate) sent: Instant,
+}
+
+/// Shows the keeper that the worker's runtime still runs things.
+#[derive(Debug, Clone)]
+pub(crate) struct Heartbeat {
+    start: Instant,
+    last_ms: Arc<AtomicU64>,
+}
+
+impl Heartbeat {
+    /// How long the runtime may be stuck before the lease is let go: whoever waits for its tasks waits in vain.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    pub(crate) fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            last_ms: Arc::default(),
+        }
+    }
+
+    pub(crate) fn beat(&self) {
+        self.last_ms.store(self.elapsed_ms(), Ordering::Release);
+    }
+
+    fn is_stopped(&self) -> bool {
+        let silent_ms = self.elapsed_ms().saturating_sub(self.last_ms.load(Ordering::Acquire));
+        Duration::from_millis(silent_ms) > Self::PATIENCE
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}

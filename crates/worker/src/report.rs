@@ -1,0 +1,54 @@
+//! Telling how an attempt ended, until it is recorded or refused.
+
+use std::time::Duration;
+
+use orchestratum_core::task::Ending;
+use orchestratum_engine::tasks::FinishOutcome;
+use orchestratum_engine::{error, identity};
+use orchestratum_store::Evidence;
+
+use crate::held::Key;
+use crate::shared::{Life, Shared};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Repeats while the database is away. A report of a life that is over is dropped: the attempt is, or will be, `Lost`.
+pub(crate) async fn report(shared: &Shared, life: &Life, key: Key, ending: Ending, evidence: Evidence) {
+    let (task, attempt) = key;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match shared
+            .engine
+            .finish(task, attempt, ending.clone(), evidence.clone())
+            .await
+        {
+            Ok(FinishOutcome::Recorded { .. } | FinishOutcome::AlreadyRecorded) => break,
+            Ok(FinishOutcome::Refused { refusal }) => {
+                tracing::warn!(task.id = %task, attempt, %refusal, "a report was refused");
+                break;
+            }
+            Ok(FinishOutcome::NotFound) => {
+                tracing::warn!(task.id = %task, attempt, "the task of a report was deleted");
+                break;
+            }
+            Err(error) if error.is_transient() => {
+                tracing::debug!(task.id = %task, attempt, error = %error::chain(&error), "a report is repeated");
+            }
+            Err(error) => {
+                // The attempt stays open; it ends as `Expired`, or as `Lost` with this worker.
+                tracing::error!(task.id = %task, attempt, error = %error::chain(&error), "a report failed");
+                break;
+            }
+        }
+        tokio::select! {
+            () = life.over.cancelled() => {
+                tracing::warn!(task.id = %task, attempt, "a report was dropped: the lease is over");
+                break;
+            }
+            () = tokio::time::sleep(pause.mul_f64(0.5 + identity::chance() / 2.0)) => {}
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    shared.held.remove(key);
+}

@@ -1,0 +1,52 @@
+//! What the parts of one worker have in common.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orchestratum_core::WorkerId;
+use orchestratum_engine::Engine;
+use orchestratum_sandbox::Shim;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::held::Held;
+use crate::lane::Lanes;
+use crate::slots::Slots;
+
+/// A time in which this worker may run tasks, under one id. It is over when the lease is lost, or when the worker can no
+/// longer show that it lives.
+#[derive(Debug, Clone)]
+pub(crate) struct Life {
+    pub(crate) worker: WorkerId,
+    pub(crate) over: CancellationToken,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    pub(crate) held: Held,
+    pub(crate) lanes: Lanes,
+    /// Reports that are on their way.
+    pub(crate) reports: Arc<Slots>,
+    /// Attempts and reports: what has to be over before the worker leaves.
+    pub(crate) tracker: TaskTracker,
+    /// `None` while nothing may be claimed.
+    pub(crate) life: watch::Receiver<Option<Life>>,
+    /// Asks for a renewal without waiting for its time.
+    pub(crate) renew_now: Notify,
+}
+
+/// Where programs run, and what they are limited to.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    pub(crate) shim: Shim,
+    pub(crate) log_max_bytes: usize,
+    pub(crate) output_max_bytes: usize,
+}
+
+impl Shared {
+    pub(crate) fn kill_grace(&self) -> Duration {
+        Duration::from_secs_f64(self.engine.settings().worker.kill_grace_seconds)
+    }
+}

@@ -1,0 +1,279 @@
+//! A worker from its start to its end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use orchestratum_engine::{Engine, WorkerSettings, error, identity};
+use orchestratum_sandbox::{Isolation, Shim};
+use orchestratum_store::Registration;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::claim::ClaimLoop;
+use crate::handler::Handler;
+use crate::held::{HandBack, Held};
+use crate::lane::{Lane, Lanes};
+use crate::lease::{Heartbeat, Keeper, Steward};
+use crate::offers::{Offer, Offers};
+use crate::shared::{Life, Programs, Shared};
+use crate::slots::Slots;
+use crate::workspace::Workspace;
+use crate::{Error, health, mailroom};
+
+/// How many reports may be on their way; claims stop beyond it.
+const REPORTS: usize = 4_096;
+
+/// How long the last reports and the farewell may take, after everything has ended.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// Runs a worker with the built-in names until `stop`, then drains it.
+pub async fn run(engine: Engine, stop: CancellationToken) -> Result<(), Error> {
+    let kill = CancellationToken::new();
+    Worker::builder(engine).build().await?.run(stop, kill).await
+}
+
+/// A worker that has not started yet.
+pub struct Builder {
+    engine: Engine,
+    handlers: Offers,
+    first_error: Option<Error>,
+    shim: Shim,
+    render_metrics: Option<health::RenderMetrics>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("handlers", &self.handlers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    /// Offers a name of the user's own.
+    #[must_use]
+    pub fn handler<H: Handler>(mut self, name: &str, handler: H) -> Self {
+        if let Err(error) = self.handlers.add_handler(name, handler) {
+            self.first_error.get_or_insert(error);
+        }
+        self
+    }
+
+    /// The program that acts as the sandbox's shim, where it cannot be the running one.
+    #[must_use]
+    pub fn shim(mut self, shim: Shim) -> Self {
+        self.shim = shim;
+        self
+    }
+
+    /// What `/metrics` answers.
+    #[must_use]
+    pub fn metrics(mut self, render: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.render_metrics = Some(Arc::new(render));
+        self
+    }
+
+    /// Looks what the machine has, and makes the folder for working directories.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateName`] and [`Error::InvalidName`] of the handlers, [`Error::Workspace`].
+    pub async fn build(mut self) -> Result<Worker, Error> {
+        if let Some(error) = self.first_error {
+            return Err(error);
+        }
+        let settings = self.engine.settings();
+        let workspace = Arc::new(Workspace::create(settings.worker.work_dir.as_deref())?);
+        let programs = Programs {
+            shim: self.shim,
+            log_max_bytes: settings.worker.log_max_bytes,
+            output_max_bytes: settings.tasks.output_max_bytes,
+        };
+        self.handlers
+            .add_built_in(&settings.worker, &programs, &workspace)
+            .await?;
+        Ok(Worker {
+            engine: self.engine,
+            offers: self.handlers,
+            render_metrics: self.render_metrics,
+        })
+    }
+}
+
+pub struct Worker {
+    engine: Engine,
+    offers: Offers,
+    render_metrics: Option<health::RenderMetrics>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("offers", &self.offers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    pub fn builder(engine: Engine) -> Builder {
+        Builder {
+            engine,
+            handlers: Offers::default(),
+            first_error: None,
+            shim: Shim::this_program(),
+            render_metrics: None,
+        }
+    }
+
+    /// Works until `stop`; then claims nothing more, gives running tasks the configured time, and hands back the rest.
+    /// `kill` ends that time at once.
+    pub async fn run(self, stop: CancellationToken, kill: CancellationToken) -> Result<(), Error> {
+        let settings = self.engine.settings().worker.clone();
+        let (lives, life) = watch::channel(None::<Life>);
+        let shared = Arc::new(Shared {
+            engine: self.engine,
+            held: Held::default(),
+            lanes: lanes(self.offers, &settings),
+            reports: Slots::new(REPORTS, Arc::new(Notify::new())),
+            tracker: TaskTracker::new(),
+            life,
+            renew_now: Notify::new(),
+        });
+        let leaving = CancellationToken::new();
+        let heartbeat = Heartbeat::new();
+        let (registrations, registered) = mpsc::unbounded_channel();
+        let (events, happened) = mpsc::unbounded_channel();
+        let keeper = Keeper {
+            shared: Arc::clone(&shared),
+            lease: settings.lease(),
+            lives,
+            registrations: registered,
+            events,
+            heartbeat: heartbeat.clone(),
+            stop: leaving.clone(),
+        };
+        let steward = Steward {
+            shared: Arc::clone(&shared),
+            registration: registration(&settings, &shared.lanes),
+            registrations,
+            events: happened,
+            heartbeat,
+            stop: leaving.clone(),
+        };
+        let consumer = shared
+            .engine
+            .broker()
+            .consume(&settings.targets)
+            .await
+            .map_err(Error::Broker)?;
+        let keeper = keeper.start()?;
+        let mut parts = JoinSet::new();
+        parts.spawn(steward.run());
+        if let Some(address) = settings.listen {
+            parts.spawn(health::serve(
+                address,
+                Arc::clone(&shared),
+                self.render_metrics,
+                leaving.clone(),
+            ));
+        }
+        let mut takers = JoinSet::new();
+        takers.spawn(mailroom::run(Arc::clone(&shared), consumer, stop.clone()));
+        for lane in shared.lanes.all() {
+            takers.spawn(ClaimLoop::new(&shared, lane, &stop).run());
+        }
+
+        stop.cancelled().await;
+        tracing::info!(
+            running = shared.held.len(),
+            "the worker stops: nothing is claimed any more"
+        );
+        takers.join_all().await;
+        drain(&shared, &settings, &kill).await;
+        leave(&shared).await;
+        leaving.cancel();
+        parts.join_all().await;
+        keeper.join().await;
+        tracing::info!("the worker has left");
+        Ok(())
+    }
+}
+
+/// In process, and programs, if there are any.
+fn lanes(offers: Offers, settings: &WorkerSettings) -> Lanes {
+    let (programs, in_process): (BTreeMap<_, _>, BTreeMap<_, _>) = offers
+        .into_map()
+        .into_iter()
+        .partition(|(_, offer)| matches!(offer, Offer::Program(_)));
+    let processes = match settings.concurrency {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    };
+    let mut lanes = vec![Lane::new(in_process, settings.in_process_concurrency)];
+    if !programs.is_empty() {
+        lanes.push(Lane::new(programs, processes));
+    }
+    Lanes::new(lanes)
+}
+
+fn registration(settings: &WorkerSettings, lanes: &Lanes) -> Registration {
+    let name = if settings.name.is_empty() {
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        format!("{}-{}", host.trim(), std::process::id())
+    } else {
+        settings.name.clone()
+    };
+    Registration {
+        id: identity::new_worker_id(),
+        name,
+        targets: settings.targets.clone(),
+        names: lanes.names(),
+        capacity: u32::try_from(lanes.capacity()).unwrap_or(u32::MAX),
+        isolation: Isolation::Off.as_str().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        lease: settings.lease(),
+    }
+}
+
+/// Waits for what runs, then hands it back.
+async fn drain(shared: &Shared, settings: &WorkerSettings, kill: &CancellationToken) {
+    shared.tracker.close();
+    tokio::select! {
+        () = shared.tracker.wait() => return,
+        () = sleep(Duration::from_secs_f64(settings.drain_seconds)) => {}
+        () = kill.cancelled() => {}
+    }
+    tracing::info!(
+        running = shared.held.len(),
+        "what still runs is stopped and handed back"
+    );
+    shared.held.order_all(|orders| orders.hand_back = HandBack::WithGrace);
+    tokio::select! {
+        () = shared.tracker.wait() => return,
+        () = sleep(shared.kill_grace() + LAST_WORDS) => {}
+        () = kill.cancelled() => {}
+    }
+    shared.held.order_all(|orders| orders.hand_back = HandBack::AtOnce);
+    if timeout(LAST_WORDS, shared.tracker.wait()).await.is_err() {
+        // The lease runs out, and with it they are lost.
+        tracing::warn!(unreported = shared.held.len(), "not everything could be handed back");
+        shared.held.abandon_all();
+    }
+}
+
+async fn leave(shared: &Shared) {
+    let Some(life) = shared.life.borrow().clone() else {
+        return;
+    };
+    match timeout(LAST_WORDS, shared.engine.worker_leaves(life.worker)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(error = %error::chain(&error), "the worker could not say that it leaves"),
+        Err(_elapsed) => tracing::warn!("the worker could not say that it leaves in time"),
+    }
+}

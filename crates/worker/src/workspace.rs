@@ -1,0 +1,186 @@
+//! Where programs run: a directory of its own for each attempt, gone when it ends.
+//!
+//! ```text
+//!   <work_dir>/orchestratum-worker-<process id>-<random>/   of one worker; `lock` is locked as long as it lives
+//!     <task>-<attempt>/     0700: code, input, standard input, result
+//!       home/               working directory and HOME of the program
+//!       tmp/                its TMPDIR
+//! ```
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use orchestratum_sandbox::read_regular_file;
+use orchestratum_store::ClaimedTask;
+use tempfile::TempDir;
+
+use crate::Error;
+
+const PREFIX: &str = "orchestratum-worker-";
+const LOCK: &str = "lock";
+
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    folder: TempDir,
+    _lock: File,
+}
+
+impl Workspace {
+    /// Makes the folder of this worker, and removes those of workers that are dead.
+    pub(crate) fn create(base: Option<&Path>) -> Result<Self, Error> {
+        let base = base.map_or_else(std::env::temp_dir, Path::to_owned);
+        Self::create_in(&base).map_err(|source| Error::Workspace {
+            folder: base.display().to_string(),
+            source,
+        })
+    }
+
+    fn create_in(base: &Path) -> io::Result<Self> {
+        fs::create_dir_all(base)?;
+        sweep(base);
+        // A random name, made with mode 0700: nobody can have put something there before.
+        let prefix = format!("{PREFIX}{}-", std::process::id());
+        let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(base)?;
+        let lock = File::create_new(folder.path().join(LOCK))?;
+        lock.lock()?;
+        Ok(Self { folder, _lock: lock })
+    }
+
+    /// A directory for an attempt, with what `fill` puts there.
+    pub(crate) fn prepare<T>(
+        &self,
+        task: &ClaimedTask,
+        fill: impl FnOnce(&RunDirectory) -> io::Result<T>,
+    ) -> io::Result<(RunDirectory, T)> {
+        let path = self.folder.path().join(format!("{}-{}", task.id, task.attempt));
+        let mut private = DirBuilder::new();
+        private.mode(0o700);
+        private.create(&path)?;
+        let directory = RunDirectory { path };
+        private.create(directory.home())?;
+        private.create(directory.temporary())?;
+        let filled = fill(&directory)?;
+        Ok((directory, filled))
+    }
+}
+
+/// A worker that was killed leaves its folder. Its lock is free then; a process id alone would say nothing where
+/// several machines or containers share the folder.
+fn sweep(base: &Path) {
+    let Ok(entries) = fs::read_dir(base) else { return };
+    for entry in entries.flatten() {
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
+        if !is_folder || !is_ours {
+            continue;
+        }
+        // Without a lock it has just been made, or belongs to someone else.
+        let Ok(lock) = File::open(entry.path().join(LOCK)) else {
+            continue;
+        };
+        if lock.try_lock().is_ok() {
+            tracing::info!(folder = %entry.path().display(), "the folder of a dead worker is removed");
+            remove(&entry.path());
+        }
+    }
+}
+
+/// The directory of one attempt. It goes when it is dropped; [`remove`](Self::remove) does not hold up the runtime.
+#[derive(Debug)]
+pub(crate) struct RunDirectory {
+    path: PathBuf,
+}
+
+impl RunDirectory {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.path.join("home")
+    }
+
+    pub(crate) fn temporary(&self) -> PathBuf {
+        self.path.join("tmp")
+    }
+
+    /// Writes a new file beside the program's own directories.
+    pub(crate) fn write(&self, name: &str, content: &str) -> io::Result<PathBuf> {
+        let path = self.path.join(name);
+        File::create_new(&path)?.write_all(content.as_bytes())?;
+        Ok(path)
+    }
+
+    pub(crate) async fn remove(self) {
+        // Also when the runtime is going down: dropped is removed.
+        let _ = tokio::task::spawn_blocking(move || drop(self)).await;
+    }
+}
+
+impl Drop for RunDirectory {
+    fn drop(&mut self) {
+        remove(&self.path);
+    }
+}
+
+fn remove(path: &Path) {
+    let removed = fs::remove_dir_all(path).or_else(|_| {
+        // A program may have taken the rights away from itself.
+        open_up(path);
+        fs::remove_dir_all(path)
+    });
+    if let Err(error) = removed
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(folder = %path.display(), %error, "a working directory cannot be removed");
+    }
+}
+
+fn open_up(path: &Path) {
+    let _ = fs::set_permissions(path, Permissions::from_mode(0o700));
+    let Ok(entries) = fs::read_dir(path) else { return };
+    for entry in entries.flatten() {
+        // Not through links: `file_type` does not follow them.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
+    }
+}
+
+/// A file that a program wrote, as text; empty if there is none.
+pub(crate) fn read_bounded(path: &Path, most: usize) -> Result<String, String> {
+    match read_regular_file(path, most) {
+        Ok(None) => Ok(String::new()),
+        Ok(Some(content)) => String::from_utf8(content).map_err(|_| "is not UTF-8".to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(format!("has more than {most} bytes")),
+        Err(error) => Err(format!("cannot be read: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folders(base: &Path) -> usize {
+        fs::read_dir(base).expect("it is there").count()
+    }
+
+    #[test]
+    fn the_folder_of_a_dead_worker_goes_and_that_of_a_living_one_stays() {
+        let base = tempfile::tempdir().expect("a folder");
+        let living = Workspace::create(Some(base.path())).expect("a workspace");
+        let dead = base.path().join("orchestratum-worker-1-abc");
+        fs::create_dir_all(dead.join("task/home")).expect("made");
+        fs::write(dead.join(LOCK), "").expect("written");
+        fs::set_permissions(dead.join("task/home"), Permissions::from_mode(0o000)).expect("taken away");
+        fs::create_dir(base.path().join("something else")).expect("made");
+        let next = Workspace::create(Some(base.path())).expect("a workspace");
+        assert!(!dead.exists());
+        assert!(living.folder.path().exists());
+        assert_eq!(folders(base.path()), 3);
+        drop((living, next));
+        assert_eq!(folders(base.path()), 1);
+    }
+}

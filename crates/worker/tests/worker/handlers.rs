@@ -1,0 +1,108 @@
+//! Handlers of a user's own program.
+
+use std::future::pending;
+
+use async_trait::async_trait;
+use orchestratum_core::JsonText;
+use orchestratum_core::task::{AttemptOutcome, TaskStatus};
+use orchestratum_worker::{Handler, HandlerContext, HandlerError, Worker};
+use serde_json::{Value, json};
+
+use crate::support::{Bench, error, output};
+
+/// Does what its input says.
+struct Obedient;
+
+#[async_trait]
+impl Handler for Obedient {
+    async fn handle(&self, input: JsonText, context: HandlerContext) -> Result<JsonText, HandlerError> {
+        match input.parse::<&str>().expect("a word") {
+            "key" => Ok(JsonText::of(&context.idempotency_key()).expect("a text")),
+            "fail once" if context.attempt == 1 => Err(HandlerError::Retryable("not yet".to_owned())),
+            "fail" => Err(HandlerError::Permanent("never".to_owned())),
+            "cancel" => Err(HandlerError::Cancelled("not wanted".to_owned())),
+            "panic" => panic!("at the disco"),
+            "hang" => pending().await,
+            "stop" => {
+                context.stopped().await;
+                Ok(JsonText::of("stopped in time").expect("a text"))
+            }
+            other => Ok(JsonText::of(other).expect("a text")),
+        }
+    }
+}
+
+async fn run(word: &str, more: Value) -> (orchestratum_store::Task, Vec<AttemptOutcome>) {
+    let bench = Bench::new().await;
+    let worker = bench.worker_with(|builder| builder.handler("obedient", Obedient)).await;
+    let mut task = json!({"name": "obedient", "input": word});
+    for (key, value) in more.as_object().expect("an object") {
+        task[key] = value.clone();
+    }
+    let task = bench.run(task).await;
+    let outcomes = bench.outcomes(task.spec.id).await;
+    worker.stopped().await;
+    (task, outcomes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_answers_and_knows_its_idempotency_key() {
+    let (task, _) = run("key", json!({})).await;
+    assert_eq!(output(&task), json!(format!("{}-1", task.spec.id)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_errors_decide_whether_it_is_tried_again() {
+    let (task, outcomes) = run("fail once", json!({"max_retries": 3})).await;
+    assert_eq!(output(&task), json!("fail once"));
+    assert_eq!(outcomes, [AttemptOutcome::Failed, AttemptOutcome::Success]);
+    let (task, outcomes) = run("fail", json!({"max_retries": 3})).await;
+    assert_eq!((error(&task).as_str(), outcomes.len()), ("Failed: never", 1));
+    let (task, _) = run("cancel", json!({"max_retries": 3})).await;
+    assert_eq!(
+        (task.life.status(), error(&task).as_str()),
+        (TaskStatus::Cancelled, "Cancelled: not wanted")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_a_failure_of_the_attempt_alone() {
+    let (task, outcomes) = run("panic", json!({"max_retries": 1})).await;
+    assert_eq!(error(&task), "Failed: the handler panicked: at the disco");
+    assert_eq!(outcomes, [AttemptOutcome::Failed, AttemptOutcome::Failed]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_hangs_is_dropped_after_its_timeout() {
+    let (task, outcomes) = run("hang", json!({"timeout_seconds": 0.2})).await;
+    assert!(error(&task).starts_with("TimedOut: "), "{}", error(&task));
+    assert_eq!(outcomes, [AttemptOutcome::TimedOut]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_finishes_its_work_when_asked_to_stop_has_succeeded() {
+    let (task, _) = run("stop", json!({"timeout_seconds": 0.2})).await;
+    assert_eq!(output(&task), json!("stopped in time"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_handlers_of_one_name_are_refused() {
+    let bench = Bench::new().await;
+    let build = |name: &str| {
+        Worker::builder(bench.engine.clone())
+            .handler("obedient", Obedient)
+            .handler(name, Obedient)
+            .build()
+    };
+    let error = build("obedient").await.expect_err("twice").to_string();
+    assert!(
+        error.contains("`obedient`") && error.contains("Obedient and "),
+        "{error}"
+    );
+    let error = build("echo").await.expect_err("it is built in").to_string();
+    assert!(
+        error.contains("`echo`") && error.contains("the worker itself"),
+        "{error}"
+    );
+    assert!(build("no name").await.is_err());
+}

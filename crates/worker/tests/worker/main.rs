@@ -1,0 +1,8 @@
+//! Workers as they run, with real interpreters, real processes and a real database.
+
+mod clocks;
+mod executors;
+mod handlers;
+mod leases;
+mod leaving;
+mod support;

@@ -1,0 +1,204 @@
+//! A worker with the loops of an engine beside it, on a database in memory and without a broker.
+
+use std::path::Path;
+use std::time::Duration;
+
+use orchestratum_core::task::{AttemptOutcome, TaskDraft, TaskStatus};
+use orchestratum_core::{JsonText, TaskId};
+use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
+use orchestratum_engine::{Engine, Settings};
+use orchestratum_sandbox::Shim;
+use orchestratum_store::{Attempt, Task};
+use orchestratum_worker::{Builder, Worker};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) const BOUND: Duration = Duration::from_secs(30);
+
+pub(crate) struct Bench {
+    pub(crate) engine: Engine,
+    pub(crate) work_dir: TempDir,
+    stop_background: CancellationToken,
+}
+
+pub(crate) struct RunningWorker {
+    pub(crate) stop: CancellationToken,
+    pub(crate) kill: CancellationToken,
+    handle: JoinHandle<Result<(), orchestratum_worker::Error>>,
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    pub(crate) async fn with(overrides: &[(&str, &str)]) -> Self {
+        let work_dir = tempfile::tempdir().expect("a folder");
+        let folder = work_dir.path().to_str().expect("UTF-8").to_owned();
+        let mut settings = vec![
+            ("database.url", "sqlite::memory:"),
+            ("broker.url", "database"),
+            ("worker.work_dir", &folder),
+            ("worker.listen", ""),
+            ("worker.lease_seconds", "3"),
+            ("worker.kill_grace_seconds", "0.3"),
+            ("worker.concurrency", "4"),
+        ];
+        settings.extend_from_slice(overrides);
+        let settings = Settings::load_with(&settings).expect("valid settings");
+        let engine = Engine::connect(settings).await.expect("a database in memory");
+        engine.migrate().await.expect("the schema is made");
+        let stop_background = CancellationToken::new();
+        engine.start_background(true, &TaskTracker::new(), &stop_background);
+        Self {
+            engine,
+            work_dir,
+            stop_background,
+        }
+    }
+
+    pub(crate) async fn worker(&self) -> RunningWorker {
+        self.worker_with(|builder| builder).await
+    }
+
+    pub(crate) async fn worker_with(&self, configure: impl FnOnce(Builder) -> Builder) -> RunningWorker {
+        let builder = Worker::builder(self.engine.clone()).shim(Shim::at(env!("CARGO_BIN_EXE_orchestratum-worker")));
+        let worker = configure(builder).build().await.expect("a worker");
+        let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
+        let handle = tokio::spawn(worker.run(stop.clone(), kill.clone()));
+        RunningWorker { stop, kill, handle }
+    }
+
+    pub(crate) async fn create(&self, task: Value) -> TaskId {
+        let field = |name: &str| task.get(name).cloned();
+        let draft = TaskDraft {
+            name: task["name"].as_str().expect("a name").to_owned(),
+            input: field("input").map(|input| JsonText::new(input.to_string()).expect("valid JSON")),
+            ttl_seconds: field("ttl_seconds").and_then(|value| value.as_f64()),
+            timeout_seconds: field("timeout_seconds").and_then(|value| value.as_f64()),
+            max_retries: field("max_retries").and_then(|value| value.as_i64()),
+            backoff: Some(orchestratum_core::task::Backoff::None),
+            ..TaskDraft::default()
+        };
+        let request = CreateTasks {
+            drafts: vec![draft],
+            chosen_id: None,
+            idempotency: None,
+            indexed: false,
+        };
+        match self.engine.create(request).await.expect("it is created") {
+            CreatedTasks::Created(tasks) => tasks[0].spec.id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Creates a task and waits for its end.
+    pub(crate) async fn run(&self, task: Value) -> Task {
+        let id = self.create(task).await;
+        self.ended(id).await
+    }
+
+    pub(crate) async fn run_python(&self, code: &str) -> Task {
+        self.run(json!({"name": "python", "input": {"code": code}})).await
+    }
+
+    pub(crate) async fn run_shell(&self, script: &str) -> Task {
+        self.run(json!({"name": "shell", "input": {"script": script}})).await
+    }
+
+    pub(crate) async fn ended(&self, id: TaskId) -> Task {
+        self.until(id, |task| task.life.status().is_terminal()).await
+    }
+
+    /// Waits until the task is as it should be, and shows how it was if it never is.
+    pub(crate) async fn until(&self, id: TaskId, holds: impl Fn(&Task) -> bool) -> Task {
+        let start = Instant::now();
+        loop {
+            let task = self.engine.task(id).await.expect("it exists");
+            if holds(&task) {
+                return task;
+            }
+            assert!(start.elapsed() < BOUND, "{task:?}");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(crate) async fn attempts(&self, id: TaskId) -> Vec<Attempt> {
+        self.engine.store().attempts(id).await.expect("they are read")
+    }
+
+    pub(crate) async fn outcomes(&self, id: TaskId) -> Vec<AttemptOutcome> {
+        self.attempts(id).await.iter().map(|attempt| attempt.outcome).collect()
+    }
+
+    pub(crate) async fn logs(&self, id: TaskId) -> String {
+        let logs = self.engine.store().logs(id, None, None).await.expect("they are read");
+        logs.into_iter().map(|log| log.chunk.text).collect()
+    }
+
+    /// Directories of attempts that are still there.
+    pub(crate) fn run_directories(&self) -> Vec<String> {
+        let entries = |path: &Path| std::fs::read_dir(path).map(|entries| entries.flatten().collect::<Vec<_>>());
+        let workers = entries(self.work_dir.path()).expect("it is there");
+        let runs = workers
+            .iter()
+            .filter_map(|worker| entries(&worker.path()).ok())
+            .flatten();
+        let names = runs.map(|run| run.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name != "lock").collect()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.stop_background.cancel();
+    }
+}
+
+impl RunningWorker {
+    pub(crate) async fn stopped(self) {
+        self.stop.cancel();
+        let ended = timeout(BOUND, self.handle).await.expect("it stops in time");
+        ended.expect("it does not panic").expect("it ends well");
+    }
+}
+
+pub(crate) fn output(task: &Task) -> Value {
+    assert_eq!(task.life.status(), TaskStatus::Completed, "{task:?}");
+    task.output
+        .as_ref()
+        .expect("it has an output")
+        .parse()
+        .expect("it is JSON")
+}
+
+pub(crate) fn error(task: &Task) -> String {
+    use orchestratum_core::task::TaskState;
+    match &task.life.state {
+        TaskState::Failed { error, .. } | TaskState::Expired { error, .. } | TaskState::Cancelled { error, .. } => {
+            format!("{:?}: {}", error.kind, error.message)
+        }
+        TaskState::Pending { .. } | TaskState::InProgress { .. } | TaskState::Completed { .. } => panic!("{task:?}"),
+    }
+}
+
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < BOUND, "{what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Those of the process ids in a file that are alive.
+pub(crate) fn alive(ids: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(ids).unwrap_or_default();
+    text.split_whitespace()
+        .filter(|id| std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z ")))
+        .map(str::to_owned)
+        .collect()
+}
