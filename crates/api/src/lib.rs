@@ -1,1 +1,28 @@
 //! The HTTP interface of Orchestratum.
+//!
+//! ```text
+//!   listener, TLS ──► observe ──► auth::require ──► routes/<resource>/<call> ──► Engine
+//!     server            │ request id, log line,       │ extract: bodies, paths, queries, headers
+//!                       │ figures, problem bodies     └ problem: every refusal, with its code
+//! ```
+//!
+//! One file an endpoint. Start at `routes/mod.rs`, which lists them all with the scope each needs; then at [`start`],
+//! which is what a process does from its settings to its end.
+
+mod auth;
+mod canonical;
+mod extract;
+mod observe;
+mod openapi;
+mod problem;
+mod router;
+mod routes;
+mod run;
+mod server;
+mod start;
+
+pub use problem::{Code, Problem};
+pub use router::router;
+pub use run::run;
+pub use server::{Addresses, Error as ServerError};
+pub use start::{Error, Started, start, start_with};

@@ -21,6 +21,7 @@ mod queues;
 mod settings;
 mod signals;
 pub mod tasks;
+pub mod telemetry;
 mod waiters;
 mod workers;
 

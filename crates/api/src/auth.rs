@@ -1,0 +1,109 @@
+//! Who may call what.
+//!
+//! A route is reachable only through [`Routes`](crate::routes::Routes), which puts [`require`] with the route's scope in
+//! front of it: there is no way for a handler to leave it out.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use orchestratum_engine::Engine;
+use orchestratum_engine::keys::{AuthenticationError, Identity, Scope};
+use tracing::Span;
+
+use crate::problem::{Code, Problem, Result};
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Lets a request pass if its key has the scope.
+pub(crate) async fn require(
+    State((engine, scope)): State<(Engine, Scope)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match authenticate(&engine, request.headers(), scope).await {
+        Ok(identity) => {
+            Span::current().record("key.id", identity.key_id.as_str());
+            request.extensions_mut().insert(Arc::new(identity));
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn authenticate(engine: &Engine, headers: &HeaderMap, scope: Scope) -> Result<Identity> {
+    let key = key_of(headers).ok_or_else(|| unauthenticated("the request has no API key"))?;
+    let identity = engine.authenticate(key).await.map_err(|error| match error {
+        AuthenticationError::Refused => unauthenticated("the API key is wrong, expired or revoked"),
+        AuthenticationError::Unavailable(error) => Problem::from(error),
+    })?;
+    if identity.may(scope) {
+        Ok(identity)
+    } else {
+        Err(Problem::new(
+            Code::MissingScope,
+            format!("this call needs the scope {scope}"),
+        ))
+    }
+}
+
+fn unauthenticated(detail: &str) -> Problem {
+    Problem::new(
+        Code::Unauthenticated,
+        format!("{detail}: send Authorization: ApiKey <key>, or X-API-Key: <key>"),
+    )
+    .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey"))
+}
+
+fn key_of(headers: &HeaderMap) -> Option<&str> {
+    let from_scheme = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("ApiKey"))
+        .map(|(_, key)| key.trim());
+    from_scheme.or_else(|| headers.get(X_API_KEY).and_then(|value| value.to_str().ok()))
+}
+
+/// The caller of a protected route.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller(Arc<Identity>);
+
+impl Caller {
+    /// Whom the audit names.
+    pub(crate) fn actor(&self) -> String {
+        self.0.key_id.clone()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let identity = parts.extensions.get::<Arc<Identity>>().cloned();
+        // Only a route that was registered as open lacks it, and such a route has no business with a caller.
+        identity
+            .map(Self)
+            .ok_or_else(|| unauthenticated("this call needs an API key"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_found_in_either_header() {
+        let with =
+            |name: HeaderName, value: &'static str| HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
+        assert_eq!(key_of(&with(header::AUTHORIZATION, "apikey  secret")), Some("secret"));
+        assert_eq!(key_of(&with(X_API_KEY, "secret")), Some("secret"));
+        assert_eq!(key_of(&with(header::AUTHORIZATION, "Basic c2VjcmV0")), None);
+        let mut both = with(header::AUTHORIZATION, "Basic c2VjcmV0");
+        both.insert(X_API_KEY, HeaderValue::from_static("secret"));
+        assert_eq!(key_of(&both), Some("secret"));
+    }
+}

@@ -1,0 +1,11 @@
+//! Reading requests. Every extractor refuses with a problem document that names the place and the rule.
+
+mod body;
+mod headers;
+mod parameters;
+mod path;
+
+pub(crate) use body::{Json, OptionalJson};
+pub(crate) use headers::{IdempotencyKey, IfMatch, Wait};
+pub(crate) use parameters::Parameters;
+pub(crate) use path::{KeyPath, TargetPath, TaskPath};

@@ -1,0 +1,74 @@
+//! The parts of a path.
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use orchestratum_core::{Target, TaskId};
+use tracing::Span;
+use uuid::Uuid;
+
+use crate::problem::{Code, Problem, Result};
+
+/// The hyphenated form of a UUID; the other forms the parser knows are not ours.
+const UUID_LENGTH: usize = 36;
+
+/// `{id}` of a task.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TaskPath(pub(crate) TaskId);
+
+/// `{target}` of a queue.
+#[derive(Debug, Clone)]
+pub(crate) struct TargetPath(pub(crate) Target);
+
+/// `{id}` of an API key.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyPath(pub(crate) String);
+
+async fn text<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String> {
+    let Path(text) = Path::<String>::from_request_parts(parts, state)
+        .await
+        .map_err(|_| Problem::new(Code::InvalidPath, "the path must be percent-encoded UTF-8"))?;
+    Ok(text)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let text = text(parts, state).await?;
+        let id = (text.len() == UUID_LENGTH)
+            .then(|| Uuid::parse_str(&text).ok())
+            .flatten();
+        let id = TaskId(
+            id.ok_or_else(|| Problem::new(Code::InvalidPath, format!("the id of a task is a UUID, not {text:?}")))?,
+        );
+        Span::current().record("task.id", tracing::field::display(id));
+        Ok(Self(id))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for TargetPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let text = text(parts, state).await?;
+        Target::new(text.clone())
+            .map(Self)
+            .map_err(|error| Problem::new(Code::InvalidPath, format!("the target {error}, not {text:?}")))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for KeyPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let text = text(parts, state).await?;
+        if !text.is_empty() && text.len() <= 100 && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            Ok(Self(text))
+        } else {
+            Err(Problem::new(
+                Code::InvalidPath,
+                format!("the id of an API key has letters and digits, not {text:?}"),
+            ))
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What the engine refuses, in the words of the wire.
+
+use orchestratum_engine::{Error, error};
+use orchestratum_store as store;
+
+use super::{Code, Problem};
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Invalid(violations) => Self::invalid(Code::InvalidBody, violations),
+            Error::TaskNotFound(_) => Self::new(Code::TaskNotFound, error.to_string()),
+            Error::Refused { .. } => Self::new(Code::IllegalTransition, error.to_string()),
+            Error::VersionMismatch { task, current } => Self::new(
+                Code::VersionMismatch,
+                format!("task {task} has the ETag \"{current}\" now"),
+            ),
+            Error::IdempotencyKeyReused => Self::new(Code::IdempotencyKeyReused, error.to_string()),
+            Error::Gone { .. } => Self::new(Code::TaskGone, error.to_string()),
+            Error::IdTaken { .. } => Self::new(Code::TaskExists, error.to_string()),
+            Error::KeyNotFound(_) => Self::new(Code::KeyNotFound, error.to_string()),
+            Error::Overloaded => Self::new(Code::Overloaded, error.to_string()),
+            Error::Stopping => Self::new(Code::Stopping, error.to_string()),
+            Error::Store(cause) => from_store(&cause),
+            Error::Broker(_) => Self::internal(&error),
+        }
+    }
+}
+
+fn from_store(error: &store::Error) -> Problem {
+    match error {
+        store::Error::Unavailable(_) => {
+            tracing::warn!(error = %error::chain(error), "the database did not answer");
+            Problem::new(Code::DatabaseUnavailable, "try again in a moment; nothing was lost")
+        }
+        store::Error::Rejected(_) => {
+            tracing::warn!(error = %error::chain(error), "the database refused a value");
+            Problem::new(
+                Code::NotStorable,
+                "the database refused a value of this request; nothing was stored",
+            )
+        }
+        store::Error::Corrupt { .. }
+        | store::Error::Migration(_)
+        | store::Error::SchemaVersion { .. }
+        | store::Error::Owned { .. }
+        | store::Error::Url(_)
+        | store::Error::Statement(_) => Problem::internal(error),
+    }
+}

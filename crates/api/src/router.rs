@@ -1,0 +1,38 @@
+//! The router: the calls, the documents, and what surrounds them.
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::{StatusCode, header};
+use axum::middleware::from_fn;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use orchestratum_engine::Engine;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::observe::observe;
+use crate::problem::{self, Code};
+use crate::routes;
+
+/// The whole interface over an engine.
+pub fn router(engine: Engine) -> Router {
+    let (calls, document) = routes::all(&engine).split_for_parts();
+    let swagger = Config::default().persist_authorization(true).try_it_out_enabled(true);
+    Router::new()
+        .merge(calls)
+        .route("/docs/errors/{code}", get(error_page))
+        .merge(
+            SwaggerUi::new("/swagger")
+                .url("/api-docs/openapi.json", document)
+                .config(swagger),
+        )
+        .layer(from_fn(observe))
+        .with_state(engine)
+}
+
+/// The page that the `type` of a problem points to.
+async fn error_page(Path(code): Path<String>) -> Response {
+    match Code::ALL.iter().find(|known| known.as_str() == code) {
+        Some(code) => ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], code.page()).into_response(),
+        None => problem::of_status(StatusCode::NOT_FOUND).into_response(),
+    }
+}

@@ -1,0 +1,83 @@
+//! The routes: one file an endpoint, all of them listed in [`all`] with the scope each needs.
+
+mod keys;
+mod operations;
+mod queues;
+pub(crate) mod schema;
+mod tasks;
+mod workers;
+
+use axum::middleware::from_fn_with_state;
+use orchestratum_engine::Engine;
+use orchestratum_engine::keys::Scope;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
+
+use crate::{auth, openapi};
+
+/// Every call of the interface.
+pub(crate) fn all(engine: &Engine) -> OpenApiRouter<Engine> {
+    let metrics = if engine.settings().metrics.public {
+        None
+    } else {
+        Some(Scope::TasksRead)
+    };
+    Routes::new(engine)
+        .scoped(Scope::TasksWrite, routes!(tasks::create))
+        .scoped(Scope::TasksWrite, routes!(tasks::create_batch))
+        .scoped(Scope::TasksRead, routes!(tasks::list))
+        .scoped(Scope::TasksRead, routes!(tasks::stats))
+        .scoped(Scope::TasksRead, routes!(tasks::read))
+        .scoped(Scope::TasksWrite, routes!(tasks::patch))
+        .scoped(Scope::TasksWrite, routes!(tasks::delete))
+        .scoped(Scope::TasksWrite, routes!(tasks::retry))
+        .scoped(Scope::TasksWrite, routes!(tasks::cancel))
+        .scoped(Scope::TasksRead, routes!(tasks::attempts))
+        .scoped(Scope::TasksRead, routes!(tasks::logs))
+        .scoped(Scope::TasksRead, routes!(tasks::why))
+        .scoped(Scope::TasksRead, routes!(workers::list))
+        .scoped(Scope::TasksRead, routes!(queues::list))
+        .scoped(Scope::Admin, routes!(queues::pause))
+        .scoped(Scope::Admin, routes!(queues::resume))
+        .scoped(Scope::Admin, routes!(keys::list))
+        .scoped(Scope::Admin, routes!(keys::create))
+        .scoped(Scope::Admin, routes!(keys::revoke))
+        .open(routes!(operations::live))
+        .open(routes!(operations::ready))
+        .guarded(metrics, routes!(operations::metrics))
+        .router
+}
+
+/// The only way to add a route: with a scope, or by saying that it is open.
+struct Routes {
+    engine: Engine,
+    router: OpenApiRouter<Engine>,
+}
+
+impl Routes {
+    fn new(engine: &Engine) -> Self {
+        Self {
+            engine: engine.clone(),
+            router: OpenApiRouter::with_openapi(openapi::base()),
+        }
+    }
+
+    fn scoped(self, scope: Scope, routes: UtoipaMethodRouter<Engine>) -> Self {
+        self.guarded(Some(scope), routes)
+    }
+
+    /// Answers without a key.
+    fn open(self, routes: UtoipaMethodRouter<Engine>) -> Self {
+        self.guarded(None, routes)
+    }
+
+    fn guarded(mut self, scope: Option<Scope>, (schemas, mut paths, mut methods): UtoipaMethodRouter<Engine>) -> Self {
+        openapi::describe(&mut paths, scope);
+        if let Some(scope) = scope {
+            // Not around the answer to a wrong method: it says no more than the OpenAPI document, which is open.
+            methods = methods.route_layer(from_fn_with_state((self.engine.clone(), scope), auth::require));
+        }
+        self.router = self.router.routes((schemas, paths, methods));
+        self
+    }
+}

@@ -1,0 +1,9 @@
+//! Calls for those who run the service.
+
+mod live;
+mod metrics;
+mod ready;
+
+pub(crate) use live::*;
+pub(crate) use metrics::*;
+pub(crate) use ready::*;

@@ -1,0 +1,90 @@
+//! `GET /health/ready`
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use orchestratum_engine::Engine;
+use orchestratum_engine::error::chain;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A part that takes longer counts as failing: whoever asks has a deadline, too.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether the parts work that a request needs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Readiness {
+    /// `ready`, or `not_ready`.
+    #[schema(example = "ready")]
+    status: &'static str,
+    /// The failing parts: `database`, `schema`, `broker`. Creates are accepted while only the broker fails.
+    failing: Vec<&'static str>,
+    database: PartState,
+    schema: PartState,
+    broker: PartState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PartState {
+    Ok,
+    Failing,
+}
+
+/// Whether requests can be served
+///
+/// The answer names the failing part; why it fails is in the logs, because this call needs no key.
+#[utoipa::path(
+    get, path = "/health/ready", tag = "operations", operation_id = "is_ready",
+    responses(
+        (status = 200, description = "Everything works", body = Readiness),
+        (status = 503, description = "Something fails", body = Readiness),
+    )
+)]
+pub(crate) async fn ready(State(engine): State<Engine>) -> Response {
+    let store = engine.store();
+    let (database, schema) = tokio::join!(
+        check("database", store.database_time()),
+        check("schema", store.check_schema())
+    );
+    let broker = part("broker", engine.broker().health());
+    let parts = [("database", database), ("schema", schema), ("broker", broker)];
+    let failing: Vec<_> = parts
+        .iter()
+        .filter(|(_, state)| *state == PartState::Failing)
+        .map(|(name, _)| *name)
+        .collect();
+    let (status, word) = if failing.is_empty() {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
+    };
+    let readiness = Readiness {
+        status: word,
+        failing,
+        database,
+        schema,
+        broker,
+    };
+    (status, Json(readiness)).into_response()
+}
+
+async fn check<T>(name: &str, answer: impl Future<Output = Result<T, orchestratum_store::Error>>) -> PartState {
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(answered) => part(name, answered.map_err(|error| chain(&error))),
+        Err(_) => part::<()>(name, Err("no answer in time".to_owned())),
+    }
+}
+
+fn part<T>(name: &str, state: Result<T, String>) -> PartState {
+    match state {
+        Ok(_) => PartState::Ok,
+        Err(reason) => {
+            tracing::warn!(part = name, reason, "not ready");
+            PartState::Failing
+        }
+    }
+}

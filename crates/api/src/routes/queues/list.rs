@@ -1,0 +1,76 @@
+//! `GET /api/queues`
+
+use axum::Json;
+use axum::extract::State;
+use orchestratum_core::Timestamp;
+use orchestratum_engine::Engine;
+use orchestratum_store::Queue;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::extract::Parameters;
+use crate::problem::Result;
+use crate::routes::schema;
+
+/// A target as a queue.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Queue)]
+pub(crate) struct QueueDocument {
+    target: String,
+    /// Pending tasks, those that wait for their time included.
+    depth: u64,
+    /// Pending tasks whose time has come.
+    ready: u64,
+    running: u64,
+    paused: bool,
+    /// When the oldest ready task became due.
+    #[schema(value_type = Option<schema::Time>)]
+    oldest_due_at: Option<Timestamp>,
+    oldest_age_seconds: Option<f64>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Queues)]
+pub(crate) struct QueueList {
+    items: Vec<QueueDocument>,
+    /// Always `null`: the list is whole.
+    next_cursor: Option<String>,
+}
+
+/// List queues: every target that has tasks or workers, or was paused
+#[utoipa::path(
+    get, path = "/api/queues", tag = "queues", operation_id = "list_queues",
+    responses((status = 200, description = "By name", body = QueueList))
+)]
+pub(crate) async fn list(State(engine): State<Engine>, parameters: Parameters) -> Result<Json<QueueList>> {
+    parameters.finish(&[])?;
+    let queues = engine.queues().await?;
+    let now = engine.clock().now();
+    let items = queues.into_iter().map(|queue| QueueDocument::of(queue, now)).collect();
+    Ok(Json(QueueList {
+        items,
+        next_cursor: None,
+    }))
+}
+
+impl QueueDocument {
+    fn of(queue: Queue, now: Timestamp) -> Self {
+        let Queue {
+            target,
+            depth,
+            ready,
+            running,
+            paused,
+            oldest_due_at,
+        } = queue;
+        Self {
+            target: target.to_string(),
+            depth,
+            ready,
+            running,
+            paused,
+            oldest_due_at,
+            oldest_age_seconds: oldest_due_at.map(|due_at| now.saturating_since(due_at).as_secs_f64()),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! How types of the domain look in the OpenAPI document. The domain itself knows nothing of HTTP.
+
+use serde_json::json;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{Schema, SchemaType};
+use utoipa::openapi::{ObjectBuilder, RefOr};
+
+/// Any JSON value, nested at most 64 levels.
+#[derive(Debug)]
+pub(crate) struct Anything;
+
+impl utoipa::PartialSchema for Anything {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(SchemaType::AnyValue)
+            .description(Some("Any JSON value, nested at most 64 levels."))
+            .examples([json!({"numbers": [1, 2, 3]})])
+            .into()
+    }
+}
+
+impl ToSchema for Anything {}
+
+/// A time in RFC 3339 form, in UTC.
+#[derive(Debug, ToSchema)]
+#[schema(value_type = String, format = DateTime, example = "2026-12-01T00:00:00Z")]
+pub(crate) struct Time(#[expect(dead_code, reason = "describes a text")] String);
+
+/// Where a task stands.
+#[derive(Debug, ToSchema)]
+#[schema(as = TaskStatus)]
+#[expect(dead_code, reason = "describes the words of the domain's own enum")]
+pub(crate) enum Status {
+    Pending,
+    InProgress,
+    Completed,
+    Expired,
+    Failed,
+    Cancelled,
+}
+
+/// How an attempt ended.
+#[derive(Debug, ToSchema)]
+#[schema(as = AttemptOutcome)]
+#[expect(dead_code, reason = "describes the words of the domain's own enum")]
+pub(crate) enum Outcome {
+    Success,
+    Failed,
+    TimedOut,
+    Cancelled,
+    NotFound,
+    Lost,
+    OutOfMemory,
+    Released,
+}
+
+/// What kind of error a task carries.
+#[derive(Debug, ToSchema)]
+#[schema(as = ErrorKind)]
+#[expect(dead_code, reason = "describes the words of the domain's own enum")]
+pub(crate) enum ErrorKind {
+    Failed,
+    TimedOut,
+    Expired,
+    Cancelled,
+    NotFound,
+    Lost,
+    OutOfMemory,
+    OutputNotStorable,
+}
+
+/// Why a task, or an attempt of it, did not succeed.
+#[derive(Debug, ToSchema)]
+#[schema(as = TaskError)]
+#[expect(dead_code, reason = "describes a struct of the domain")]
+pub(crate) struct Error {
+    kind: ErrorKind,
+    /// For a person: the traceback, the exit code, the limit that was met.
+    #[schema(example = "exit code 1")]
+    message: String,
+}
+
+/// The wait between a failed attempt and the next one.
+#[derive(Debug, ToSchema, serde::Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes an enum of the domain")]
+pub(crate) enum Backoff {
+    None,
+    Fixed {
+        #[schema(minimum = 0, maximum = 86_400)]
+        delay_seconds: f64,
+    },
+    /// Doubles up to the cap; with jitter the wait lies between half and the whole of it.
+    Exponential {
+        #[schema(minimum = 0, maximum = 86_400, default = 1)]
+        delay_seconds: f64,
+        #[schema(minimum = 0, maximum = 86_400, default = 300)]
+        max_delay_seconds: f64,
+        #[schema(default = true)]
+        jitter: bool,
+    },
+}
+
+/// What a code task may use.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1_048_576)]
+    pub(crate) memory_mb: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 2_592_000)]
+    pub(crate) cpu_seconds: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1_048_576)]
+    pub(crate) disk_mb: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100_000)]
+    pub(crate) processes: Option<u32>,
+}

@@ -1,0 +1,155 @@
+//! The body that describes a new task, shared by the single call and the batch.
+
+use std::collections::BTreeMap;
+
+use orchestratum_core::task::{Backoff, TaskDraft, Violations};
+use orchestratum_core::{JsonText, Timestamp};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::problem::{Code, Problem, Result};
+use crate::routes::schema;
+
+/// The largest value of each limit.
+const LIMITS_MAX: [(&str, u32); 4] = [
+    ("memory_mb", 1 << 20),
+    ("cpu_seconds", 2_592_000),
+    ("disk_mb", 1 << 20),
+    ("processes", 100_000),
+];
+
+/// A task to be created. Unknown fields are refused.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewTask)]
+pub(crate) struct TaskBody {
+    /// A UUIDv7 of the caller's choice, made in the last or next 24 hours: the same id and body again is the same task.
+    #[serde(default)]
+    pub(crate) id: Option<Uuid>,
+    /// The handler or executor: `[A-Za-z0-9._-]{1,100}`.
+    #[schema(example = "python", pattern = "^[A-Za-z0-9._-]{1,100}$")]
+    name: String,
+    #[serde(default)]
+    #[schema(max_length = 2000)]
+    description: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = schema::Anything)]
+    input: Option<JsonText>,
+    /// Who is to run it: workers serve targets.
+    #[serde(default)]
+    #[schema(default = "default", pattern = "^[A-Za-z0-9._-]{1,100}$")]
+    target: Option<String>,
+    /// Higher goes first.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 9, default = 0)]
+    priority: Option<i64>,
+    /// The lifetime from `scheduled_at` over all attempts.
+    #[serde(default)]
+    #[schema(minimum = 0.001, default = 86400)]
+    ttl_seconds: Option<f64>,
+    /// The limit of one attempt.
+    #[serde(default)]
+    #[schema(minimum = 0.001)]
+    timeout_seconds: Option<f64>,
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1000, default = 0)]
+    max_retries: Option<i64>,
+    /// How often a lost worker is forgiven in one run; 0 is "at most once".
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1000, default = 3)]
+    max_losses: Option<i64>,
+    #[serde(default)]
+    #[schema(value_type = Option<schema::Backoff>)]
+    backoff: Option<Backoff>,
+    /// Nothing starts before. A time in the past means now.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::Time>)]
+    scheduled_at: Option<Timestamp>,
+    /// Instead of `scheduled_at`.
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    delay_seconds: Option<f64>,
+    /// At most 32, keys of 1 to 63 bytes, values of at most 255.
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    limits: Option<schema::Limits>,
+    #[serde(default)]
+    #[schema(ignore)]
+    on_success: Option<Vec<IgnoredAny>>,
+    #[serde(default)]
+    #[schema(ignore)]
+    on_failure: Option<Vec<IgnoredAny>>,
+    #[serde(default)]
+    #[schema(ignore)]
+    on_cancel: Option<Vec<IgnoredAny>>,
+    #[serde(default)]
+    #[schema(ignore)]
+    on_expire: Option<Vec<IgnoredAny>>,
+}
+
+impl TaskBody {
+    /// The draft, whose rules the domain checks. `prefix` goes before every pointer.
+    pub(crate) fn into_draft(self, prefix: &str) -> Result<TaskDraft> {
+        self.refuse_follow_ups(prefix)?;
+        let limits = self.limits.map(|limits| stored_limits(&limits, prefix)).transpose()?;
+        Ok(TaskDraft {
+            name: self.name,
+            target: self.target,
+            description: self.description,
+            input: self.input,
+            labels: self.labels.unwrap_or_default(),
+            priority: self.priority,
+            ttl_seconds: self.ttl_seconds,
+            timeout_seconds: self.timeout_seconds,
+            max_retries: self.max_retries,
+            max_losses: self.max_losses,
+            backoff: self.backoff,
+            scheduled_at: self.scheduled_at,
+            delay_seconds: self.delay_seconds,
+            limits,
+            parent_id: None,
+        })
+    }
+
+    /// A task without the follow-ups it was given would be worse than none. An empty list asks for nothing.
+    fn refuse_follow_ups(&self, prefix: &str) -> Result<()> {
+        let lists = [
+            ("on_success", &self.on_success),
+            ("on_failure", &self.on_failure),
+            ("on_cancel", &self.on_cancel),
+            ("on_expire", &self.on_expire),
+        ];
+        let mut violations = Violations::default();
+        for (name, list) in lists {
+            if list.as_ref().is_some_and(|list| !list.is_empty()) {
+                violations.add(
+                    format!("{prefix}/{name}"),
+                    "follow-ups are not available in this version",
+                );
+            }
+        }
+        violations
+            .into_result()
+            .map_err(|violations| Problem::invalid(Code::NotAvailable, violations))
+    }
+}
+
+fn stored_limits(limits: &schema::Limits, prefix: &str) -> Result<JsonText> {
+    let values = [limits.memory_mb, limits.cpu_seconds, limits.disk_mb, limits.processes];
+    let mut violations = Violations::default();
+    for ((name, max), value) in LIMITS_MAX.into_iter().zip(values) {
+        if let Some(value) = value.filter(|value| !(1..=max).contains(value)) {
+            violations.add(
+                format!("{prefix}/limits/{name}"),
+                format!("must be a whole number from 1 to {max}, not {value}"),
+            );
+        }
+    }
+    violations
+        .into_result()
+        .map_err(|violations| Problem::invalid(Code::InvalidBody, violations))?;
+    JsonText::of(limits).map_err(|error| Problem::internal(&error))
+}

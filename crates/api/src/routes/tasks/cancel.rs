@@ -1,0 +1,55 @@
+//! `POST /api/tasks/{id}/cancel`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use orchestratum_engine::Engine;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::document::TaskDocument;
+use crate::auth::Caller;
+use crate::extract::{OptionalJson, TaskPath};
+use crate::problem::{Code, Document, Problem, Result};
+
+const REASON_MAX_LENGTH: usize = 2_000;
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = TaskCancel)]
+pub(crate) struct Body {
+    /// For people; it becomes part of the task's error.
+    #[serde(default)]
+    #[schema(max_length = 2000)]
+    reason: Option<String>,
+}
+
+/// Cancel a task
+///
+/// A pending task is `Cancelled` at once, a running one when its worker has killed it. The body may be left out.
+#[utoipa::path(
+    post, path = "/api/tasks/{id}/cancel", tag = "tasks", operation_id = "cancel_task",
+    params(("id" = uuid::Uuid, Path, description = "The task")),
+    request_body(content = Option<Body>, example = json!({"reason": "no longer needed"})),
+    responses(
+        (status = 202, description = "The task as it is now", body = TaskDocument, headers(("ETag" = String))),
+        (status = 404, description = "No such task", body = Document, content_type = "application/problem+json"),
+        (status = 409, description = "It is over", body = Document, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn cancel(
+    State(engine): State<Engine>,
+    caller: Caller,
+    TaskPath(task): TaskPath,
+    OptionalJson(Body { reason }): OptionalJson<Body>,
+) -> Result<Response> {
+    if reason
+        .as_ref()
+        .is_some_and(|reason| reason.len() > REASON_MAX_LENGTH || reason.contains('\0'))
+    {
+        let rule = format!("must have at most {REASON_MAX_LENGTH} bytes, none of them U+0000");
+        return Err(Problem::broken(Code::InvalidBody, "/reason", rule));
+    }
+    let task = engine.cancel(task, reason, Some(caller.actor())).await?;
+    Ok(TaskDocument::from(task).answer(StatusCode::ACCEPTED))
+}

@@ -1,0 +1,133 @@
+//! `POST /api/tasks`
+
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use orchestratum_core::{TaskId, Timestamp};
+use orchestratum_engine::Engine;
+use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
+use orchestratum_store as store;
+use tracing::Span;
+use uuid::Uuid;
+
+use super::body::TaskBody;
+use super::document::TaskDocument;
+use crate::canonical;
+use crate::extract::{IdempotencyKey, Json, Wait};
+use crate::problem::{Code, Document, Problem, Result};
+
+/// How far the time in a chosen id may be from now: far enough for every clock, near enough to keep lists in order.
+const CHOSEN_ID_MAX_DISTANCE_MICROS: u64 = 24 * 3_600 * 1_000_000;
+
+/// All keys belong to one tenant for now.
+const TENANT: &str = "default";
+
+pub(super) const REPLAY: HeaderName = HeaderName::from_static("idempotent-replay");
+
+/// Create a task
+///
+/// The answer means that the task is stored durably. With `Prefer: wait=N` it is held until the task is over, for at
+/// most N seconds. Repeat a request whose answer got lost with the same `Idempotency-Key`: it makes no second task.
+#[utoipa::path(
+    post, path = "/api/tasks", tag = "tasks", operation_id = "create_task",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; kept 7 days"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: hold the answer up to N seconds"),
+    ),
+    request_body(content = TaskBody, examples(
+        ("echo" = (summary = "The smallest task", value = json!({"name": "echo", "input": {"hello": "world"}}))),
+        ("python" = (summary = "Python under a time-to-live", value = json!({
+            "name": "python",
+            "description": "nightly totals",
+            "input": {"code": "def main(input):\n    return sum(input)", "input": [1, 2, 3]},
+            "target": "default", "priority": 0, "ttl_seconds": 60, "timeout_seconds": 20, "max_retries": 2,
+            "backoff": {"kind": "exponential", "delay_seconds": 1, "max_delay_seconds": 300, "jitter": true},
+            "labels": {"team": "billing"}
+        }))),
+        ("later" = (summary = "A task for later", value = json!({"name": "echo", "delay_seconds": 10}))),
+    )),
+    responses(
+        (status = 201, description = "Stored; with `Idempotent-Replay: true` it was stored before", body = TaskDocument,
+         headers(("Location" = String), ("ETag" = String), ("Idempotent-Replay" = Option<String>))),
+        (status = 200, description = "The task with this `id` was created before, from the same body", body = TaskDocument),
+        (status = 409, description = "Another task has this `id`", body = Document, content_type = "application/problem+json"),
+        (status = 410, description = "The task of this `Idempotency-Key` was deleted", body = Document, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn create(
+    State(engine): State<Engine>,
+    wait: Wait,
+    IdempotencyKey(key): IdempotencyKey,
+    Json { value: body, bytes }: Json<TaskBody>,
+) -> Result<Response> {
+    let id = body.id;
+    let draft = body.into_draft("")?;
+    // The hash costs more than all the rest, so it is made only for those who need it.
+    let hash = if id.is_some() || key.is_some() {
+        Some(hash_of("POST /api/tasks", &bytes)?)
+    } else {
+        None
+    };
+    let request = CreateTasks {
+        drafts: vec![draft],
+        chosen_id: match id {
+            Some(id) => Some(check_chosen(id, engine.clock().now())?).zip(hash),
+            None => None,
+        },
+        idempotency: key.zip(hash).map(|(key, hash)| idempotency(key, hash)),
+        indexed: false,
+    };
+    let (status, replayed, task) = match engine.create(request).await? {
+        CreatedTasks::Created(tasks) => (StatusCode::CREATED, false, tasks.into_iter().next()),
+        CreatedTasks::Replayed(tasks) => (StatusCode::CREATED, true, tasks.into_iter().next()),
+        CreatedTasks::Existing(task) => (StatusCode::OK, false, Some(*task)),
+    };
+    let mut task = task.expect("one draft makes one task");
+    Span::current().record("task.id", tracing::field::display(task.spec.id));
+    if let Some(patience) = wait.patience {
+        task = engine.wait(task.spec.id, patience).await?;
+    }
+    let document = TaskDocument::from(task);
+    let location = document.location();
+    let mut response = document.answer(status);
+    response.headers_mut().insert(header::LOCATION, location);
+    if replayed {
+        response.headers_mut().insert(REPLAY, HeaderValue::from_static("true"));
+    }
+    wait.note(response.headers_mut());
+    Ok(response)
+}
+
+pub(super) fn hash_of(call: &str, body: &[u8]) -> Result<[u8; 32]> {
+    canonical::hash(call, body)
+        .map_err(|error| Problem::new(Code::MalformedJson, format!("the body is not JSON: {error}")))
+}
+
+pub(super) fn idempotency(key: String, body_hash: [u8; 32]) -> store::IdempotencyKey {
+    store::IdempotencyKey {
+        scope: TENANT.to_owned(),
+        key,
+        body_hash,
+    }
+}
+
+/// Ids are the order of creation, so a chosen one must be about as old as its task.
+fn check_chosen(id: Uuid, now: Timestamp) -> Result<TaskId> {
+    const VERSION: usize = 7;
+    let rule = "must be a UUIDv7 whose time is within 24 hours of now";
+    let broken = || Problem::broken(Code::InvalidBody, "/id", format!("{rule}, not {id}"));
+    let time = (id.get_version_num() == VERSION)
+        .then(|| id.get_timestamp())
+        .flatten()
+        .ok_or_else(broken)?;
+    let (seconds, nanos) = time.to_unix();
+    let micros = seconds
+        .saturating_mul(1_000_000)
+        .saturating_add(u64::from(nanos / 1_000));
+    let now = u64::try_from(now.as_micros()).unwrap_or(0);
+    if micros.abs_diff(now) <= CHOSEN_ID_MAX_DISTANCE_MICROS {
+        Ok(TaskId(id))
+    } else {
+        Err(broken())
+    }
+}

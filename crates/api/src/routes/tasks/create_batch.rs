@@ -1,0 +1,90 @@
+//! `POST /api/tasks/batch`
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use orchestratum_engine::Engine;
+use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::body::TaskBody;
+use super::create::{REPLAY, hash_of, idempotency};
+use super::document::TaskDocument;
+use crate::extract::{IdempotencyKey, Json};
+use crate::problem::{Code, Document, Problem, Result};
+
+const BODY_MAX_BYTES: usize = 16 << 20;
+const TASKS_MAX: usize = 1_000;
+
+/// Tasks that stand or fall together.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewTasks)]
+pub(crate) struct Body {
+    #[schema(min_items = 1, max_items = 1000)]
+    tasks: Vec<TaskBody>,
+}
+
+/// In the order of the request.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CreatedTasks)]
+pub(crate) struct Answer {
+    tasks: Vec<TaskDocument>,
+}
+
+/// Create up to 1,000 tasks
+///
+/// All of them or none: a fault in one, shown with its index, refuses the whole batch. One `Idempotency-Key` covers it.
+#[utoipa::path(
+    post, path = "/api/tasks/batch", tag = "tasks", operation_id = "create_tasks",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; kept 7 days")),
+    request_body(content = Body, example = json!({"tasks": [
+        {"name": "echo", "input": 1},
+        {"name": "echo", "input": 2, "labels": {"team": "billing"}}
+    ]})),
+    responses(
+        (status = 201, description = "All are stored; with `Idempotent-Replay: true` they were stored before", body = Answer),
+        (status = 410, description = "A task of this `Idempotency-Key` was deleted", body = Document, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn create_batch(
+    State(engine): State<Engine>,
+    IdempotencyKey(key): IdempotencyKey,
+    Json { value: body, bytes }: Json<Body, BODY_MAX_BYTES>,
+) -> Result<Response> {
+    if body.tasks.is_empty() || body.tasks.len() > TASKS_MAX {
+        let message = format!("must have 1 to {TASKS_MAX} tasks, not {}", body.tasks.len());
+        return Err(Problem::broken(Code::InvalidBody, "/tasks", message));
+    }
+    let mut drafts = Vec::with_capacity(body.tasks.len());
+    for (index, task) in body.tasks.into_iter().enumerate() {
+        let prefix = format!("/tasks/{index}");
+        if task.id.is_some() {
+            let message = "only POST /api/tasks takes an id; a batch is repeated with its Idempotency-Key";
+            return Err(Problem::broken(Code::InvalidBody, format!("{prefix}/id"), message));
+        }
+        drafts.push(task.into_draft(&prefix)?);
+    }
+    let idempotency = match key {
+        Some(key) => Some(idempotency(key, hash_of("POST /api/tasks/batch", &bytes)?)),
+        None => None,
+    };
+    let request = CreateTasks {
+        drafts,
+        chosen_id: None,
+        idempotency,
+        indexed: true,
+    };
+    let (replayed, tasks) = match engine.create(request).await? {
+        CreatedTasks::Created(tasks) => (false, tasks),
+        CreatedTasks::Replayed(tasks) => (true, tasks),
+        CreatedTasks::Existing(task) => (false, vec![*task]),
+    };
+    let tasks = tasks.into_iter().map(TaskDocument::from).collect();
+    let mut response = (StatusCode::CREATED, axum::Json(Answer { tasks })).into_response();
+    if replayed {
+        response.headers_mut().insert(REPLAY, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}

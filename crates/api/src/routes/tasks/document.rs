@@ -1,0 +1,177 @@
+//! The task as it is answered.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use orchestratum_core::task::{Backoff, TaskError, TaskState, TaskStatus};
+use orchestratum_core::{JsonText, TaskId, Timestamp};
+use orchestratum_store::Task;
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::routes::schema;
+
+/// A task: what was asked for, and how it stands. Every field is always there; what is not known is `null`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Task)]
+pub(crate) struct TaskDocument {
+    #[schema(value_type = Uuid)]
+    id: TaskId,
+    name: String,
+    target: String,
+    description: Option<String>,
+    #[schema(value_type = schema::Anything)]
+    input: JsonText,
+    labels: BTreeMap<String, String>,
+    priority: u8,
+    #[serde(serialize_with = "seconds")]
+    #[schema(value_type = f64, example = 60)]
+    ttl_seconds: Duration,
+    #[serde(serialize_with = "optional_seconds")]
+    #[schema(value_type = Option<f64>, example = 20)]
+    timeout_seconds: Option<Duration>,
+    max_retries: u16,
+    max_losses: u16,
+    #[schema(value_type = schema::Backoff)]
+    backoff: Backoff,
+    #[schema(value_type = Option<schema::Limits>)]
+    limits: Option<JsonText>,
+    #[schema(value_type = schema::Status)]
+    status: TaskStatus,
+    /// 1 for the first run; each manual retry starts another.
+    run: u32,
+    /// The number of the newest attempt over all runs, 0 before the first.
+    attempt: u32,
+    retries_left: u16,
+    losses_left: u16,
+    /// From 0 to 1, where the handler tells it.
+    progress: Option<f64>,
+    #[schema(value_type = Option<schema::Anything>)]
+    output: Option<JsonText>,
+    #[schema(value_type = Option<schema::Error>)]
+    error: Option<TaskError>,
+    #[schema(value_type = schema::Time)]
+    created_at: Timestamp,
+    /// When its time-to-live begins.
+    #[schema(value_type = schema::Time)]
+    scheduled_at: Timestamp,
+    /// When its time-to-live ends.
+    #[schema(value_type = schema::Time)]
+    expires_at: Timestamp,
+    /// When a pending task may start: later than `scheduled_at` while it waits for a retry.
+    #[schema(value_type = Option<schema::Time>)]
+    due_at: Option<Timestamp>,
+    #[schema(value_type = Option<schema::Time>)]
+    started_at: Option<Timestamp>,
+    #[schema(value_type = Option<schema::Time>)]
+    finished_at: Option<Timestamp>,
+    worker_id: Option<Uuid>,
+    #[schema(value_type = Option<Uuid>)]
+    parent_id: Option<TaskId>,
+    saga_id: Option<Uuid>,
+    cancel_requested: bool,
+    /// Changed with every write; the `ETag`.
+    version: u32,
+}
+
+impl From<Task> for TaskDocument {
+    fn from(task: Task) -> Self {
+        let Task {
+            spec,
+            life,
+            output,
+            worker,
+            started_at,
+        } = task;
+        let status = life.status();
+        let (finished_at, error) = match &life.state {
+            TaskState::Pending { .. } | TaskState::InProgress { .. } => (None, None),
+            TaskState::Completed { finished_at } => (Some(*finished_at), None),
+            TaskState::Failed { finished_at, error }
+            | TaskState::Expired { finished_at, error }
+            | TaskState::Cancelled { finished_at, error } => (Some(*finished_at), Some(error.clone())),
+        };
+        let due_at = match life.state {
+            TaskState::Pending { due_at } => Some(due_at),
+            _ => None,
+        };
+        let cancel_requested = matches!(
+            life.state,
+            TaskState::InProgress {
+                cancel_requested: true,
+                ..
+            }
+        );
+        Self {
+            id: spec.id,
+            name: spec.name.to_string(),
+            target: spec.target.to_string(),
+            description: spec.description,
+            input: spec.input,
+            labels: spec.labels,
+            priority: spec.priority,
+            ttl_seconds: spec.ttl,
+            timeout_seconds: spec.timeout,
+            max_retries: spec.policy.max_retries,
+            max_losses: spec.policy.max_losses,
+            backoff: spec.policy.backoff,
+            limits: spec.limits,
+            status,
+            run: life.run,
+            attempt: life.attempt,
+            retries_left: life.retries_left,
+            losses_left: life.losses_left,
+            progress: None,
+            output,
+            error,
+            created_at: spec.created_at,
+            scheduled_at: life.scheduled_at,
+            expires_at: life.expires_at,
+            due_at,
+            started_at,
+            finished_at,
+            worker_id: worker.map(|worker| worker.0),
+            parent_id: spec.parent_id,
+            saga_id: None,
+            cancel_requested,
+            version: life.version,
+        }
+    }
+}
+
+impl TaskDocument {
+    pub(crate) fn etag(&self) -> HeaderValue {
+        HeaderValue::from_str(&format!("\"{}\"", self.version)).expect("digits are visible ASCII")
+    }
+
+    /// The answer to a call on one task.
+    pub(crate) fn answer(self, status: StatusCode) -> Response {
+        let etag = [(header::ETAG, self.etag())];
+        (status, etag, Json(self)).into_response()
+    }
+
+    pub(crate) fn location(&self) -> HeaderValue {
+        HeaderValue::from_str(&format!("/api/tasks/{}", self.id)).expect("a UUID is visible ASCII")
+    }
+}
+
+/// Whole seconds without a fraction, as people write them.
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    if duration.subsec_nanos() == 0 {
+        serializer.serialize_u64(duration.as_secs())
+    } else {
+        serializer.serialize_f64(duration.as_secs_f64())
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
+fn optional_seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => seconds(duration, serializer),
+        None => serializer.serialize_none(),
+    }
+}

@@ -1,0 +1,137 @@
+//! `GET /api/tasks/{id}/why`
+
+use axum::Json;
+use axum::extract::State;
+use orchestratum_core::Timestamp;
+use orchestratum_core::task::TaskStatus;
+use orchestratum_engine::Engine;
+use orchestratum_engine::tasks::Why;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::extract::TaskPath;
+use crate::problem::{Document, Result};
+use crate::routes::schema;
+
+/// The reason, for programs and for people.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Why)]
+pub(crate) struct WhyDocument {
+    #[serde(flatten)]
+    reason: Reason,
+    /// The same as a sentence.
+    #[schema(example = "no live worker serves the target default")]
+    message: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+#[schema(as = Reason)]
+pub(crate) enum Reason {
+    Running {
+        worker_id: Uuid,
+        #[schema(value_type = schema::Time)]
+        since: Timestamp,
+    },
+    Over {
+        #[schema(value_type = schema::Status)]
+        status: TaskStatus,
+    },
+    DueLater {
+        #[schema(value_type = schema::Time)]
+        due_at: Timestamp,
+    },
+    RetryLater {
+        #[schema(value_type = schema::Time)]
+        due_at: Timestamp,
+        failed_attempts: u32,
+    },
+    Paused {
+        target: String,
+    },
+    NoWorker {
+        target: String,
+    },
+    NameNotOffered {
+        target: String,
+        name: String,
+    },
+    WaitingForWorker {
+        target: String,
+        workers: usize,
+        ahead: u64,
+    },
+}
+
+/// Why a task is not running
+#[utoipa::path(
+    get, path = "/api/tasks/{id}/why", tag = "tasks", operation_id = "explain_task",
+    params(("id" = uuid::Uuid, Path, description = "The task")),
+    responses(
+        (status = 200, description = "The reason", body = WhyDocument),
+        (status = 404, description = "No such task", body = Document, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn why(State(engine): State<Engine>, TaskPath(task): TaskPath) -> Result<Json<WhyDocument>> {
+    Ok(Json(engine.why(task).await?.into()))
+}
+
+impl From<Why> for WhyDocument {
+    fn from(why: Why) -> Self {
+        let message = sentence(&why);
+        let reason = match why {
+            Why::Running { worker, since } => Reason::Running {
+                worker_id: worker.0,
+                since,
+            },
+            Why::Over { status } => Reason::Over { status },
+            Why::DueLater { due_at } => Reason::DueLater { due_at },
+            Why::RetryLater {
+                due_at,
+                failed_attempts,
+            } => Reason::RetryLater {
+                due_at,
+                failed_attempts,
+            },
+            Why::Paused { target } => Reason::Paused {
+                target: target.to_string(),
+            },
+            Why::NoWorker { target } => Reason::NoWorker {
+                target: target.to_string(),
+            },
+            Why::NameNotOffered { target, name } => Reason::NameNotOffered {
+                target: target.to_string(),
+                name: name.to_string(),
+            },
+            Why::WaitingForWorker { target, workers, ahead } => Reason::WaitingForWorker {
+                target: target.to_string(),
+                workers,
+                ahead,
+            },
+        };
+        Self { reason, message }
+    }
+}
+
+fn sentence(why: &Why) -> String {
+    match why {
+        Why::Running { worker, since } => format!("it runs on worker {worker} since {since}"),
+        Why::Over { status } => format!("it is over: {status}"),
+        Why::DueLater { due_at } => format!("it is due at {due_at}"),
+        Why::RetryLater {
+            due_at,
+            failed_attempts,
+        } => {
+            format!("after {failed_attempts} attempt(s) it is tried again at {due_at}")
+        }
+        Why::Paused { target } => format!("the target {target} is paused"),
+        Why::NoWorker { target } => format!("no live worker serves the target {target}"),
+        Why::NameNotOffered { target, name } => {
+            format!("live workers serve the target {target}, but none offers {name}")
+        }
+        Why::WaitingForWorker { target, workers, ahead } => format!(
+            "{workers} worker(s) of the target {target} offer it; {ahead} other task(s) of the target are ready as well"
+        ),
+    }
+}

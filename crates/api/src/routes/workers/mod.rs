@@ -1,0 +1,5 @@
+//! Calls on workers.
+
+mod list;
+
+pub(crate) use list::*;

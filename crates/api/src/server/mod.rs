@@ -1,0 +1,168 @@
+//! The listeners: plain HTTP, and HTTPS with the same router.
+//!
+//! Connections are counted before they are accepted: beyond the limit they wait in the backlog of the socket, which
+//! costs this process no file descriptor. Headers, TLS handshakes and shutdown have deadlines; bodies have theirs where
+//! they are read.
+
+mod connection;
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::server::graceful::GracefulShutdown;
+use orchestratum_engine::ApiSettings;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use connection::{Protocol, serve};
+pub(crate) use tls::Error as TlsError;
+
+/// After a failed accept, such as with no file descriptor left: trying at once would only burn the processor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot listen on {address}")]
+    Bind {
+        address: SocketAddr,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("HTTPS cannot be set up")]
+    Tls(#[from] TlsError),
+}
+
+/// Where the listeners really are, port 0 resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    pub plain: SocketAddr,
+    pub tls: Option<SocketAddr>,
+}
+
+/// Bound, and not serving yet: whoever connects waits in the backlog.
+pub(crate) struct Server {
+    plain: TcpListener,
+    tls: Option<(TcpListener, TlsAcceptor)>,
+    addresses: Addresses,
+    header_timeout: Duration,
+    shutdown: Duration,
+    places: Arc<Semaphore>,
+}
+
+impl Server {
+    pub(crate) async fn bind(settings: &ApiSettings) -> Result<Self, Error> {
+        let (plain, plain_address) = listen(settings.listen).await?;
+        let tls = match settings.tls.listen {
+            None => None,
+            Some(address) => {
+                let acceptor = tls::acceptor(&settings.tls, address)?;
+                Some((listen(address).await?, acceptor))
+            }
+        };
+        Ok(Self {
+            plain,
+            addresses: Addresses {
+                plain: plain_address,
+                tls: tls.as_ref().map(|((_, address), _)| *address),
+            },
+            tls: tls.map(|((listener, _), acceptor)| (listener, acceptor)),
+            header_timeout: Duration::from_secs_f64(settings.header_timeout_seconds),
+            shutdown: Duration::from_secs_f64(settings.shutdown_seconds),
+            places: Arc::new(Semaphore::new(
+                settings.max_connections.clamp(1, Semaphore::MAX_PERMITS),
+            )),
+        })
+    }
+
+    pub(crate) fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Serves until `stop`, then lets open requests end, for as long as the settings say.
+    pub(crate) async fn run(self, router: Router, stop: CancellationToken) {
+        let graceful = GracefulShutdown::new();
+        let accept = Accept {
+            router,
+            places: self.places,
+            header_timeout: self.header_timeout,
+            graceful: &graceful,
+            stop: &stop,
+        };
+        let secure = async {
+            if let Some((listener, acceptor)) = self.tls {
+                accept.run(listener, Some(acceptor)).await;
+            }
+        };
+        // Both drop their listeners when they end: new connections are refused from then on.
+        tokio::join!(accept.run(self.plain, None), secure);
+        if tokio::time::timeout(self.shutdown, graceful.shutdown()).await.is_err() {
+            tracing::warn!("some requests did not end in time and were cut off");
+        }
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let bind = |cause| Error::Bind { address, cause };
+    let listener = TcpListener::bind(address).await.map_err(bind)?;
+    let bound = listener.local_addr().map_err(bind)?;
+    Ok((listener, bound))
+}
+
+/// One accept loop's surroundings.
+struct Accept<'a> {
+    router: Router,
+    places: Arc<Semaphore>,
+    header_timeout: Duration,
+    graceful: &'a GracefulShutdown,
+    stop: &'a CancellationToken,
+}
+
+impl Accept<'_> {
+    async fn run(&self, listener: TcpListener, tls: Option<TlsAcceptor>) {
+        loop {
+            let place = tokio::select! {
+                () = self.stop.cancelled() => return,
+                place = Arc::clone(&self.places).acquire_owned() => place.expect("the semaphore is never closed"),
+            };
+            let accepted = tokio::select! {
+                () = self.stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let connection = serve(
+                        protocol(stream, tls.clone()),
+                        self.router.clone(),
+                        self.header_timeout,
+                        self.graceful.watcher(),
+                    );
+                    tokio::spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+fn protocol(stream: TcpStream, tls: Option<TlsAcceptor>) -> Protocol {
+    // Answers are written in one piece: waiting to fill a packet would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY was refused");
+    }
+    match tls {
+        None => Protocol::Plain(stream),
+        Some(acceptor) => Protocol::Tls(stream, acceptor),
+    }
+}

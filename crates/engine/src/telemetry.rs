@@ -1,0 +1,136 @@
+//! Logs and metrics of a process: installed once, at its start.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt as format};
+
+use crate::{LogFormat, LogSettings};
+
+/// From a statement of a millisecond to a wait of a minute.
+const SECONDS_BUCKETS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
+];
+
+/// What kind of process this is: it names the log file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Api,
+    Worker,
+    Dev,
+}
+
+impl Role {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Worker => "worker",
+            Self::Dev => "dev",
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("logs.level is not a filter")]
+    Level(#[source] tracing_subscriber::filter::ParseError),
+    #[error("logging was set up twice in this process")]
+    Twice(#[source] tracing_subscriber::util::TryInitError),
+}
+
+/// Writes what is buffered when it is dropped: keep it until the end of `main`.
+#[must_use = "dropping it ends the logging"]
+pub struct Guard {
+    _console: WorkerGuard,
+    _file: Option<WorkerGuard>,
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Guard")
+    }
+}
+
+/// Logs go to standard error and to `<dir>/<role>.<date>.log`. Writing happens on threads of its own: a slow disk or
+/// console costs log lines, never requests.
+///
+/// # Errors
+/// [`Error`] if the level is no filter, or logging was set up before. A folder that cannot be written is only a warning.
+pub fn init(role: Role, settings: &LogSettings) -> Result<Guard, Error> {
+    let filter = EnvFilter::builder().parse(&settings.level).map_err(Error::Level)?;
+    let (console, console_guard) = tracing_appender::non_blocking(std::io::stderr());
+    let (file, refused) = match daily_file(role, settings) {
+        None => (None, None),
+        Some(Ok(appender)) => (Some(tracing_appender::non_blocking(appender)), None),
+        Some(Err(error)) => (None, Some(error)),
+    };
+    let (file, file_guard) = file.unzip();
+    let layers = [
+        Some(layer(console, settings.format)),
+        file.map(|file| layer(file, settings.format)),
+    ];
+    tracing_subscriber::registry()
+        .with(layers.into_iter().flatten().collect::<Vec<_>>())
+        .with(filter)
+        .try_init()
+        .map_err(Error::Twice)?;
+    if let Some(error) = refused {
+        tracing::warn!(
+            error = %crate::error::chain(&error), "logs.dir cannot be written; the logs go to the console only"
+        );
+    }
+    Ok(Guard {
+        _console: console_guard,
+        _file: file_guard,
+    })
+}
+
+fn daily_file(
+    role: Role,
+    settings: &LogSettings,
+) -> Option<Result<RollingFileAppender, tracing_appender::rolling::InitError>> {
+    let dir = settings.dir.as_ref()?;
+    Some(
+        RollingFileAppender::builder()
+            .rotation(Rotation::DAILY)
+            .filename_prefix(role.as_str())
+            .filename_suffix("log")
+            .max_log_files(settings.max_files.max(1))
+            .build(dir),
+    )
+}
+
+/// One record a line: newlines and control characters in values are escaped by both formats.
+fn layer(writer: NonBlocking, form: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
+    match form {
+        LogFormat::Text => format::layer().with_ansi(false).with_writer(writer).boxed(),
+        LogFormat::Json => format::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .with_writer(writer)
+            .boxed(),
+    }
+}
+
+/// The metrics of this process in Prometheus' text form; the recorder is installed with the first call.
+pub fn metrics() -> &'static PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE.get_or_init(|| {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)
+            .expect("the buckets are not empty")
+            .build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!("another metrics recorder is installed; /metrics stays empty");
+        }
+        handle
+    })
+}
