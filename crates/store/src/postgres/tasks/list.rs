@@ -35,7 +35,6 @@ macro_rules! way {
                 " FROM (",
                 $window,
                 ") AS tasks
-                LEFT JOIN dispatches ON dispatches.task_id = tasks.id
                 WHERE ($4::smallint IS NULL OR tasks.status = $4)
                   AND ($5::text IS NULL OR tasks.name = $5)
                   AND ($6::text IS NULL OR tasks.target = $6)
@@ -70,7 +69,7 @@ const PENDING: Way = way!(
     "SELECT tasks.*
     FROM (SELECT task_id FROM dispatches WHERE task_id < $1 AND task_id >= $2 ORDER BY task_id DESC LIMIT $3) AS newest
     JOIN tasks ON tasks.id = newest.task_id
-    ORDER BY newest.task_id DESC"
+    ORDER BY tasks.id DESC"
 );
 const RUNNING: Way = way!("SELECT * FROM tasks WHERE status = 1 AND id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3");
 const PROBLEM: Way = way!(
@@ -185,11 +184,17 @@ fn bind<'q, T>(
 where
     T: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
 {
+    let status = match filter.status {
+        // What has a dispatch row is pending. Saying so again would make the planner expect fewer rows than there are,
+        // and read the whole table for one page.
+        Some(TaskStatus::Pending) if statement == PENDING.page => None,
+        status => status,
+    };
     sqlx::query_as(statement)
         .bind(bounds.upper)
         .bind(bounds.lower)
         .bind(int8(window))
-        .bind(filter.status.map(TaskStatus::code))
+        .bind(status.map(TaskStatus::code))
         .bind(filter.name.as_ref().map(TaskName::as_str))
         .bind(filter.target.as_ref().map(Target::as_str))
         .bind(filter.parent_id.map(|id| id.0))

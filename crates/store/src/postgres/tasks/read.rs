@@ -14,12 +14,7 @@ use crate::{Attempt, Dispatch, Error, LogChunk, LogStream, StoredLogChunk, Task}
 pub(super) async fn task(database: &Database, task: TaskId) -> Result<Option<Task>, Error> {
     let row: Option<TaskRow> = database
         .optional(|| {
-            sqlx::query_as(concat!(
-                "SELECT ",
-                task_columns!(),
-                " FROM tasks LEFT JOIN dispatches ON dispatches.task_id = tasks.id WHERE tasks.id = $1",
-            ))
-            .bind(task.0)
+            sqlx::query_as(concat!("SELECT ", task_columns!(), " FROM tasks WHERE tasks.id = $1",)).bind(task.0)
         })
         .await?;
     row.map(TaskRow::into_task).transpose()
@@ -32,7 +27,7 @@ pub(super) async fn tasks(database: &Database, ids: &[TaskId]) -> Result<Vec<Tas
             sqlx::query_as(concat!(
                 "SELECT ",
                 task_columns!(),
-                " FROM tasks LEFT JOIN dispatches ON dispatches.task_id = tasks.id WHERE tasks.id = ANY($1)",
+                " FROM tasks WHERE tasks.id = ANY($1)",
             ))
             .bind(&uuids)
         })

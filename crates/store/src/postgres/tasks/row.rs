@@ -9,14 +9,16 @@ use super::super::rows::{Place, Time, timestamp};
 use crate::decide::LifeColumns;
 use crate::{Error, Task};
 
-/// The columns of [`TaskRow`]; `tasks` and `dispatches` must be in the FROM of the statement.
+/// The columns of [`TaskRow`], from `tasks`. Its dispatch row is looked up and not joined: the planner takes the filters
+/// of a list for stricter than they are, and would read all dispatch rows for one page.
 macro_rules! task_columns {
     () => {
         "tasks.id, tasks.name, tasks.target, tasks.description, tasks.input, tasks.labels::text AS labels,
         tasks.limits, tasks.backoff, tasks.ttl_ms, tasks.timeout_ms, tasks.max_retries, tasks.max_losses,
         tasks.priority, tasks.parent_id, tasks.created_at, tasks.scheduled_at, tasks.expires_at, tasks.status,
         tasks.run, tasks.attempt, tasks.version, tasks.retries_left, tasks.losses_left, tasks.cancel_requested,
-        tasks.worker_id, tasks.started_at, tasks.finished_at, tasks.output, tasks.error, dispatches.due_at"
+        tasks.worker_id, tasks.started_at, tasks.finished_at, tasks.output, tasks.error,
+        (SELECT due_at FROM dispatches WHERE task_id = tasks.id) AS due_at"
     };
 }
 pub(super) use task_columns;
