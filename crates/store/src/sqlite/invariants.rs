@@ -7,65 +7,106 @@ use super::error::sql;
 use super::rows::signed;
 use crate::{BrokenInvariant, Error};
 
-/// Each rule with the statement that finds what breaks it. `?1` is the time, `?2` how many are wanted.
-const RULES: &[(&str, &str)] = &[
-    (
-        "a pending task has a dispatch row",
-        "SELECT lower(hex(t.id)) FROM tasks t
-         WHERE t.status = 0 AND NOT EXISTS (SELECT 1 FROM dispatches d WHERE d.task_id = t.id) LIMIT ?2",
-    ),
-    (
-        "a dispatch row belongs to a pending task",
-        "SELECT lower(hex(d.task_id)) FROM dispatches d
-         WHERE NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = d.task_id AND t.status = 0) LIMIT ?2",
-    ),
-    (
-        "a dispatch row repeats what its task says",
-        "SELECT lower(hex(d.task_id)) FROM dispatches d JOIN tasks t ON t.id = d.task_id
-         WHERE (d.target, d.name, d.priority, d.expires_at) IS NOT (t.target, t.name, t.priority, t.expires_at)
-         LIMIT ?2",
-    ),
-    (
-        "an ended attempt is not newer than its task",
-        "SELECT lower(hex(a.task_id)) || '/' || a.attempt FROM attempts a
-         LEFT JOIN tasks t ON t.id = a.task_id
-         WHERE t.id IS NULL OR a.attempt > t.attempt OR a.run > t.run LIMIT ?2",
-    ),
-    (
-        "every attempt but the open one is recorded",
-        "SELECT lower(hex(t.id)) FROM tasks t
-         WHERE t.attempt - (t.status = 1) <> (SELECT count(*) FROM attempts a WHERE a.task_id = t.id) LIMIT ?2",
-    ),
-    (
-        "a completed task has one successful attempt in its run",
-        "SELECT lower(hex(t.id)) FROM tasks t
-         WHERE t.status = 2
-           AND 1 <> (SELECT count(*) FROM attempts a WHERE a.task_id = t.id AND a.run = t.run AND a.outcome = 0)
-         LIMIT ?2",
-    ),
-    (
-        "a task that failed, expired or was cancelled has an error, any other has none",
-        "SELECT lower(hex(id)) FROM tasks WHERE (status IN (3, 4, 5)) <> (error IS NOT NULL) LIMIT ?2",
-    ),
-    (
-        "attempts of a task do not overlap",
-        "SELECT lower(hex(a.task_id)) || '/' || a.attempt FROM attempts a
-         JOIN attempts b ON b.task_id = a.task_id AND b.attempt = a.attempt + 1
-         WHERE b.started_at < a.ended_at LIMIT ?2",
-    ),
-    (
-        "a delayed dispatch row that is due is released within a minute",
-        "SELECT lower(hex(task_id)) FROM dispatches WHERE state = 1 AND due_at < ?1 - 60000000 LIMIT ?2",
-    ),
+/// A rule, and the SELECT of the rows (as text) that break it; `?1` is now, `?2` the limit.
+struct Rule {
+    rule: &'static str,
+    broken_by: &'static str,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        rule: "each pending task has a dispatch row",
+        broken_by: "SELECT lower(hex(id)) FROM tasks
+            WHERE status = 0 AND NOT EXISTS (SELECT 1 FROM dispatches WHERE task_id = tasks.id)
+            LIMIT ?2",
+    },
+    Rule {
+        rule: "each dispatch row belongs to a pending task",
+        broken_by: "SELECT lower(hex(task_id)) FROM dispatches
+            WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE id = dispatches.task_id AND status = 0)
+            LIMIT ?2",
+    },
+    Rule {
+        rule: "a dispatch row says the same as its task",
+        broken_by: "SELECT lower(hex(d.task_id)) FROM dispatches d JOIN tasks t ON t.id = d.task_id
+            WHERE (d.target, d.name, d.priority, d.expires_at) IS NOT (t.target, t.name, t.priority, t.expires_at)
+            LIMIT ?2",
+    },
+    Rule {
+        rule: "a task has a finish if and only if it is over",
+        broken_by: "SELECT lower(hex(id)) FROM tasks WHERE (status >= 2) <> (finished_at IS NOT NULL) LIMIT ?2",
+    },
+    Rule {
+        rule: "a task has an error if and only if it ended without success",
+        broken_by: "SELECT lower(hex(id)) FROM tasks WHERE (status >= 3) <> (error IS NOT NULL) LIMIT ?2",
+    },
+    Rule {
+        rule: "only a completed task has an output",
+        broken_by: "SELECT lower(hex(id)) FROM tasks WHERE output IS NOT NULL AND status <> 2 LIMIT ?2",
+    },
+    Rule {
+        rule: "no budget is larger than its policy",
+        broken_by: "SELECT lower(hex(id)) FROM tasks
+            WHERE retries_left NOT BETWEEN 0 AND max_retries OR losses_left NOT BETWEEN 0 AND max_losses
+            LIMIT ?2",
+    },
+    Rule {
+        rule: "the ended attempts of a task are numbered without a gap, and an open one is the newest",
+        broken_by: "SELECT lower(hex(t.id)) FROM tasks t
+            LEFT JOIN (
+                SELECT task_id, count(*) AS ended, max(attempt) AS newest FROM attempts GROUP BY task_id
+            ) AS recorded ON recorded.task_id = t.id
+            WHERE coalesce(recorded.ended, 0) <> coalesce(recorded.newest, 0)
+               OR coalesce(recorded.newest, 0) <> t.attempt - (t.status = 1)
+            LIMIT ?2",
+    },
+    Rule {
+        rule: "the attempts of a task do not overlap",
+        broken_by: "SELECT lower(hex(task_id)) || '/' || attempt FROM (
+                SELECT task_id, attempt, started_at, ended_at,
+                    lag(ended_at) OVER (PARTITION BY task_id ORDER BY attempt) AS before
+                FROM attempts
+            )
+            WHERE started_at < before OR ended_at < started_at
+            LIMIT ?2",
+    },
+    Rule {
+        rule: "attempts and logs belong to a task",
+        broken_by: "SELECT lower(hex(task_id)) || '/' || attempt FROM attempts
+            WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE id = task_id)
+            UNION ALL
+            SELECT lower(hex(task_id)) || '/' || attempt FROM task_logs
+            WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE id = task_id)
+            LIMIT ?2",
+    },
+    Rule {
+        rule: "a running task is held by a live worker, or is rescued within a minute",
+        broken_by: "SELECT lower(hex(t.id)) FROM tasks t
+            LEFT JOIN workers w ON w.id = t.worker_id
+            WHERE t.status = 1
+              AND (w.id IS NULL OR w.lease_expires_at < ?1 - 60000000)
+            LIMIT ?2",
+    },
+    Rule {
+        rule: "a task that is not over is ended within a minute after its deadline",
+        broken_by: "SELECT lower(hex(id)) FROM tasks
+            WHERE status = 1 AND expires_at < ?1 - 60000000
+            UNION ALL
+            SELECT lower(hex(task_id)) FROM dispatches
+            WHERE expires_at < ?1 - 60000000
+            LIMIT ?2",
+    },
 ];
 
 pub(super) async fn broken(pool: &SqlitePool, now: Timestamp, limit: usize) -> Result<Vec<BrokenInvariant>, Error> {
     let mut broken = Vec::new();
-    for (rule, statement) in RULES {
-        let rows: Vec<String> = sqlx::query_scalar(*statement)
+    // One snapshot for all rules: what is committed together is seen together.
+    let mut snapshot = pool.begin().await.map_err(sql)?;
+    for Rule { rule, broken_by } in RULES {
+        let rows: Vec<String> = sqlx::query_scalar(*broken_by)
             .bind(now.as_micros())
             .bind(signed(limit.saturating_sub(broken.len())))
-            .fetch_all(pool)
+            .fetch_all(&mut *snapshot)
             .await
             .map_err(sql)?;
         broken.extend(rows.into_iter().map(|row| BrokenInvariant { rule, row }));

@@ -11,14 +11,14 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 static SCHEMAS: AtomicU32 = AtomicU32::new(0);
 
 /// A fresh, migrated schema; dropped at the end.
-pub struct Schema {
+pub(crate) struct Schema {
     store: Arc<dyn Store>,
     url: String,
     name: String,
 }
 
 impl Schema {
-    pub async fn fresh() -> Self {
+    pub(crate) async fn fresh() -> Self {
         let url = std::env::var("DATABASE_URL").expect(
             "these tests need PostgreSQL: set DATABASE_URL to a server they may create schemas in, \
              or run `cargo xtask test`, which starts one",

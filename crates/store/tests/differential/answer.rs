@@ -1,0 +1,80 @@
+//! What an operation answers, in a form that can be compared: what has no order is sorted.
+
+use std::collections::BTreeMap;
+
+use orchestratum_core::task::TaskStatus;
+use orchestratum_core::{TaskId, WorkerId};
+use orchestratum_store::{
+    Attempt, ChangeOutcome, ClaimedTask, CreateOutcome, DeleteOutcome, Dispatch, Orphan, Pulse, Queue, Renewal, Task,
+};
+
+/// Everything a reader can see of one task.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Whole {
+    pub(crate) task: Task,
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) dispatch: Option<Dispatch>,
+}
+
+/// Everything the loops and the operator can see.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Overview {
+    pub(crate) pulse: Pulse,
+    pub(crate) counts: BTreeMap<TaskStatus, u64>,
+    pub(crate) queues: Vec<Queue>,
+    pub(crate) expired_pending: Vec<TaskId>,
+    pub(crate) overdue_running: Vec<TaskId>,
+    pub(crate) orphans: Vec<(TaskId, WorkerId, u32)>,
+    pub(crate) unoffered: Vec<TaskId>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum Answer {
+    Created(Vec<CreateOutcome>),
+    /// `id`, `attempt`, `run` of what was claimed.
+    Claimed(Vec<(TaskId, u32, u32)>),
+    Applied(Vec<ChangeOutcome>),
+    Deleted(DeleteOutcome),
+    Tasks(Vec<TaskId>),
+    Workers(Vec<WorkerId>),
+    Renewed(Renewal),
+    Count(u64),
+    Whole(Vec<Whole>),
+    Overview(Box<Overview>),
+    Nothing,
+}
+
+impl Answer {
+    pub(crate) fn tasks(ids: impl IntoIterator<Item = TaskId>) -> Self {
+        Self::Tasks(sorted(ids))
+    }
+
+    pub(crate) fn claimed(claimed: impl IntoIterator<Item = (TaskId, u32, u32)>) -> Self {
+        Self::Claimed(sorted(claimed))
+    }
+}
+
+pub(crate) fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<T> = items.into_iter().collect();
+    items.sort_unstable();
+    items
+}
+
+pub(crate) fn claim(task: &ClaimedTask) -> (TaskId, u32, u32) {
+    (task.id, task.attempt, task.run)
+}
+
+pub(crate) fn orphan(orphan: &Orphan) -> (TaskId, WorkerId, u32) {
+    (orphan.task, orphan.worker, orphan.attempt)
+}
+
+/// Holdings by task: the databases list them in no order.
+pub(crate) fn renewal(renewal: Renewal) -> Renewal {
+    match renewal {
+        Renewal::Renewed { mut holdings } => {
+            holdings.sort_by_key(|holding| holding.task);
+            Renewal::Renewed { holdings }
+        }
+        Renewal::Lost => Renewal::Lost,
+    }
+}
