@@ -18,8 +18,12 @@ struct Sample {
 
 fn sample(shows: &'static str, name: &str, input: &serde_json::Value) -> Sample {
     let input = JsonText::of(input).expect("the samples are plain JSON");
-    let draft =
-        TaskDraft { name: name.to_owned(), input: Some(input), description: Some(shows.to_owned()), ..TaskDraft::default() };
+    let draft = TaskDraft {
+        name: name.to_owned(),
+        input: Some(input),
+        description: Some(shows.to_owned()),
+        ..TaskDraft::default()
+    };
     Sample { shows, draft }
 }
 
@@ -31,7 +35,11 @@ fn samples() -> Vec<Sample> {
             "python",
             &json!({"code": "def main(input):\n    print('adding', input)\n    return sum(input)", "input": [1, 2, 3]}),
         ),
-        sample("shell runs a script", "shell", &json!({"script": "echo \"hello from $(uname -s)\""})),
+        sample(
+            "shell runs a script",
+            "shell",
+            &json!({"script": "echo \"hello from $(uname -s)\""}),
+        ),
     ];
     let mut retried = sample(
         "a failing attempt is retried",
@@ -54,8 +62,12 @@ fn samples() -> Vec<Sample> {
 pub(crate) async fn run(engine: Engine) -> anyhow::Result<()> {
     let mut watched = Vec::new();
     for sample in samples() {
-        let request =
-            CreateTasks { drafts: vec![sample.draft], chosen_id: None, idempotency: None, indexed: false };
+        let request = CreateTasks {
+            drafts: vec![sample.draft],
+            chosen_id: None,
+            idempotency: None,
+            indexed: false,
+        };
         if let CreatedTasks::Created(tasks) = engine.create(request).await? {
             watched.extend(tasks.into_iter().map(|task| (sample.shows, task.spec.id)));
         }

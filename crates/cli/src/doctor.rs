@@ -43,7 +43,10 @@ async fn check_broker(settings: &Settings, store: std::sync::Arc<dyn Store>) -> 
         println!("broker     none: workers are woken through the database");
         return 0;
     }
-    let options = orchestratum_broker::Options { prefix: settings.broker.prefix.clone(), ..Default::default() };
+    let options = orchestratum_broker::Options {
+        prefix: settings.broker.prefix.clone(),
+        ..Default::default()
+    };
     let broker = match orchestratum_broker::connect(url, &options, store).await {
         Ok(broker) => broker,
         Err(error) => {

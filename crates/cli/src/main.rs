@@ -18,7 +18,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "orchestratum", version, about = "A task orchestration server: one binary that runs it, and talks to it")]
+#[command(
+    name = "orchestratum",
+    version,
+    about = "A task orchestration server: one binary that runs it, and talks to it"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -39,7 +43,9 @@ enum Command {
 fn main() -> ExitCode {
     // First of all: this program starts itself again as the guard of a task's process.
     orchestratum_sandbox::shim::run_if_asked();
-    rustls::crypto::ring::default_provider().install_default().expect("no other provider was installed before");
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .expect("no other provider was installed before");
     let arguments = Arguments::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

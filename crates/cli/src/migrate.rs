@@ -11,6 +11,9 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         .await
         .context("the database cannot be reached")?;
     store.migrate().await?;
-    println!("The schema is at the version of orchestratum {}.", env!("CARGO_PKG_VERSION"));
+    println!(
+        "The schema is at the version of orchestratum {}.",
+        env!("CARGO_PKG_VERSION")
+    );
     Ok(())
 }

@@ -39,3 +39,12 @@ pub async fn connect(url: &str, options: &Options) -> Result<Arc<dyn Store>, Err
         Err(Error::Url("it must begin with postgres:// or sqlite:".to_owned()))
     }
 }
+
+/// The same for someone who only looks, such as `doctor`: an SQLite file that another process owns can be read, too.
+pub async fn connect_read_only(url: &str, options: &Options) -> Result<Arc<dyn Store>, Error> {
+    if url.starts_with("sqlite:") {
+        Ok(Arc::new(SqliteStore::open_read_only(url, options).await?))
+    } else {
+        connect(url, options).await
+    }
+}

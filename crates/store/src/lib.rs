@@ -23,7 +23,7 @@ mod workers;
 
 use std::time::Duration;
 
-pub use connect::{Options, connect};
+pub use connect::{Options, connect, connect_read_only};
 pub use dispatches::{DispatchStore, Orphan, Pulse, Ready};
 pub use error::Error;
 pub use keys::{ApiKey, KeyStore};

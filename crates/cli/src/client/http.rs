@@ -22,7 +22,12 @@ impl Http {
     pub(super) fn new(server: &Server) -> anyhow::Result<Self> {
         let client = Client::builder().timeout(TIMEOUT).build()?;
         let url = server.url.trim_end_matches('/').to_owned();
-        Ok(Self { client, url, key: server.key.clone(), json: server.json })
+        Ok(Self {
+            client,
+            url,
+            key: server.key.clone(),
+            json: server.json,
+        })
     }
 
     pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
@@ -74,7 +79,10 @@ impl Http {
             request = request.json(body);
         }
         let response = request.send().await.with_context(|| {
-            format!("there is no api at {}: start one with `orchestratum dev`, or give --url", self.url)
+            format!(
+                "there is no api at {}: start one with `orchestratum dev`, or give --url",
+                self.url
+            )
         })?;
         if response.status().is_success() {
             return Ok(response);
@@ -94,7 +102,11 @@ fn problem(status: u16, text: &str) -> String {
     let mut lines = format!("{} ({status} {}): {}", field("title"), field("code"), field("detail"));
     for error in problem["errors"].as_array().into_iter().flatten() {
         let (pointer, message) = (error["pointer"].as_str(), error["message"].as_str());
-        lines.push_str(&format!("\n  {}: {}", pointer.unwrap_or_default(), message.unwrap_or_default()));
+        lines.push_str(&format!(
+            "\n  {}: {}",
+            pointer.unwrap_or_default(),
+            message.unwrap_or_default()
+        ));
     }
     if status == 401 {
         lines.push_str("\n  Give a key with --key or ORCHESTRATUM_KEY.");

@@ -20,12 +20,18 @@ pub(crate) enum Command {
     },
     List,
     /// Revoke a key by its public id.
-    Revoke { id: String },
+    Revoke {
+        id: String,
+    },
 }
 
 pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Create { name, scopes, expires_at } => {
+        Command::Create {
+            name,
+            scopes,
+            expires_at,
+        } => {
             let body = json!({ "name": name, "scopes": scopes, "expires_at": expires_at });
             output::json(&http.post("/api/keys", Some(&body)).await?);
         }
@@ -34,7 +40,10 @@ pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<()> {
             if http.json {
                 output::json(&keys);
             } else {
-                output::table(&keys, &["id", "name", "scopes", "created_at", "expires_at", "revoked_at"]);
+                output::table(
+                    &keys,
+                    &["id", "name", "scopes", "created_at", "expires_at", "revoked_at"],
+                );
             }
         }
         Command::Revoke { id } => {

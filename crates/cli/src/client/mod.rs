@@ -45,7 +45,12 @@ pub(crate) enum Command {
 /// Where the api is, and who calls.
 #[derive(Debug, Args)]
 pub(crate) struct Server {
-    #[arg(long, global = true, env = "ORCHESTRATUM_URL", default_value = "http://127.0.0.1:5000")]
+    #[arg(
+        long,
+        global = true,
+        env = "ORCHESTRATUM_URL",
+        default_value = "http://127.0.0.1:5000"
+    )]
     url: String,
     /// The API key. Better given by the environment: the list of processes shows arguments.
     #[arg(long, global = true, env = "ORCHESTRATUM_KEY", hide_env_values = true)]

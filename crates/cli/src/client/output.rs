@@ -11,7 +11,9 @@ pub(super) fn json(value: &Value) {
 /// The items of a list, one row each; `columns` are their fields.
 pub(super) fn table(list: &Value, columns: &[&str]) {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(columns.iter().map(|column| column.to_uppercase()));
+    table
+        .load_style(presets::NOTHING)
+        .set_header(columns.iter().map(|column| column.to_uppercase()));
     for item in list["items"].as_array().into_iter().flatten() {
         table.add_row(columns.iter().map(|column| cell(&item[*column])));
     }

@@ -20,7 +20,10 @@ pub(super) async fn run(http: &Http, command: Option<Command>) -> anyhow::Result
             if http.json {
                 output::json(&queues);
             } else {
-                output::table(&queues, &["target", "depth", "ready", "running", "paused", "oldest_due_at"]);
+                output::table(
+                    &queues,
+                    &["target", "depth", "ready", "running", "paused", "oldest_due_at"],
+                );
             }
         }
         Some(Command::Pause { target }) => {

@@ -112,11 +112,18 @@ pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<()> {
     let task = |id: &str| format!("/api/tasks/{id}");
     let answer = match command {
         Command::Create(create) => self::create(http, *create).await?,
-        Command::Batch { file } => http.post("/api/tasks/batch", Some(&read_json(&format!("@{file}"))?)).await?,
+        Command::Batch { file } => {
+            http.post("/api/tasks/batch", Some(&read_json(&format!("@{file}"))?))
+                .await?
+        }
         Command::Get { id, wait } => get(http, &id, wait).await?,
         Command::List(list) => return self::list(http, list).await,
         Command::Cancel { id, reason } => {
-            http.post(&format!("{}/cancel", task(&id)), Some(&given([("reason", reason.map(Value::from))]))).await?
+            http.post(
+                &format!("{}/cancel", task(&id)),
+                Some(&given([("reason", reason.map(Value::from))])),
+            )
+            .await?
         }
         Command::Retry { id, input, ttl } => {
             let input = input.as_deref().map(read_json).transpose()?;
@@ -128,7 +135,10 @@ pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<()> {
         Command::Attempts { id } => {
             let attempts = http.get(&format!("{}/attempts", task(&id)), &[]).await?;
             if !http.json {
-                output::table(&attempts, &["attempt", "run", "outcome", "worker_id", "started_at", "ended_at"]);
+                output::table(
+                    &attempts,
+                    &["attempt", "run", "outcome", "worker_id", "started_at", "ended_at"],
+                );
                 return Ok(());
             }
             attempts
@@ -171,13 +181,18 @@ async fn create(http: &Http, create: Create) -> anyhow::Result<Value> {
 }
 
 async fn get(http: &Http, id: &str, wait: Option<f64>) -> anyhow::Result<Value> {
-    let query: Vec<_> = wait.map(|wait| ("wait_seconds", wait.to_string())).into_iter().collect();
+    let query: Vec<_> = wait
+        .map(|wait| ("wait_seconds", wait.to_string()))
+        .into_iter()
+        .collect();
     http.get(&format!("/api/tasks/{id}"), &query).await
 }
 
 async fn list(http: &Http, list: List) -> anyhow::Result<()> {
-    let labels: Vec<(String, String)> =
-        labels(&list.labels)?.into_iter().map(|(key, value)| (format!("label.{key}"), value)).collect();
+    let labels: Vec<(String, String)> = labels(&list.labels)?
+        .into_iter()
+        .map(|(key, value)| (format!("label.{key}"), value))
+        .collect();
     let mut query: Vec<(&str, String)> = Vec::new();
     query.extend(list.status.map(|status| ("status", status)));
     query.extend(list.name.map(|name| ("name", name)));
@@ -189,7 +204,10 @@ async fn list(http: &Http, list: List) -> anyhow::Result<()> {
     if http.json {
         output::json(&page);
     } else {
-        output::table(&page, &["id", "name", "target", "status", "run", "attempt", "created_at"]);
+        output::table(
+            &page,
+            &["id", "name", "target", "status", "run", "attempt", "created_at"],
+        );
     }
     Ok(())
 }
@@ -204,7 +222,9 @@ fn labels(pairs: &[String]) -> anyhow::Result<Vec<(String, String)>> {
 
 /// An object of the fields that were given.
 fn given<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
-    let fields = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let fields = fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(fields.collect::<Map<_, _>>())
 }
 
@@ -213,7 +233,9 @@ fn read_json(source: &str) -> anyhow::Result<Value> {
     let text = match source.strip_prefix('@').unwrap_or(source) {
         "-" => {
             let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("standard input cannot be read")?;
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .context("standard input cannot be read")?;
             text
         }
         file if source.starts_with('@') => {

@@ -8,7 +8,16 @@ pub(super) async fn run(http: &Http) -> anyhow::Result<()> {
     if http.json {
         output::json(&workers);
     } else {
-        let columns = ["id", "name", "state", "targets", "names", "capacity", "running", "last_heartbeat_at"];
+        let columns = [
+            "id",
+            "name",
+            "state",
+            "targets",
+            "names",
+            "capacity",
+            "running",
+            "last_heartbeat_at",
+        ];
         output::table(&workers, &columns);
     }
     Ok(())
