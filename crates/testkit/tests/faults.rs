@@ -138,7 +138,7 @@ async fn a_create_whose_answer_the_database_lost_exists_once() -> anyhow::Result
     let mut ids = std::collections::BTreeSet::new();
     for round in 0..rounds {
         proxy.swallow_next_answer();
-        let key = format!("round {round}");
+        let key = format!("round-{round}");
         let body = json!({"name": "echo", "input": round, "labels": {"round": round.to_string()}});
         let id = eventually("the create is answered", || async {
             let request = cluster.api.post("/api/tasks").header("idempotency-key", &key).json(&body);
