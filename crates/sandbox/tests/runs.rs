@@ -231,3 +231,32 @@ async fn a_program_without_the_call_in_main_is_told_so() {
     let error = Command::new("/bin/true", "/").spawn(&Shim::this_program()).await;
     assert!(matches!(error, Err(Error::ShimNotLinked)));
 }
+
+/// What the kernel does when the caller is killed: its end of the socket closes, and nobody says anything any more.
+#[tokio::test]
+async fn a_run_dies_with_its_caller() {
+    use std::io::Write;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let script = serde_json::to_string(&format!("{STUBBORN} while :; do sleep 1; done")).expect("a text");
+    let request = format!(
+        r#"{{"program": "/bin/sh", "arguments": ["-c", {script}], "environment": [], "directory": {:?}, "stdin": null,
+            "limits": {{"cpu_seconds": null, "address_space_bytes": null, "file_size_bytes": null, "open_files": null}}}}"#,
+        directory.path()
+    );
+    let (mut caller, theirs) = UnixStream::pair().expect("a socket");
+    let mut shim = std::process::Command::new(env!("CARGO_BIN_EXE_orchestratum-sandbox-shim"))
+        .arg("__sandbox")
+        .stdin(OwnedFd::from(theirs))
+        .spawn()
+        .expect("it starts");
+    let length = u32::try_from(request.len()).expect("it is short");
+    caller.write_all(&length.to_be_bytes()).expect("it reads");
+    caller.write_all(request.as_bytes()).expect("it reads");
+    started(directory.path(), 3).await;
+    drop(caller);
+    shim.wait().expect("the shim ends");
+    assert_eq!(alive(&directory.path().join("ids")), Vec::<String>::new());
+}

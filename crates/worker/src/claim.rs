@@ -27,7 +27,7 @@ use crate::shared::{Life, Shared};
 const HOLD: Duration = Duration::from_secs(1);
 
 /// How often a lane with room asks while another one is crowded, and so no hints come.
-const ASK_WITHOUT_HINTS: Duration = Duration::from_millis(250);
+const ASK_WITHOUT_HINTS: Duration = Duration::from_millis(100);
 
 /// How soon a claim that failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);

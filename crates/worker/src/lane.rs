@@ -111,6 +111,10 @@ impl Lane {
     pub(crate) fn set_crowded(&self, lanes: &Lanes, crowded: bool) {
         if self.crowded.swap(crowded, Ordering::AcqRel) != crowded {
             lanes.crowded_changed.notify_one();
+            // The other lanes get no hints either while this one is crowded: they have to ask more often.
+            for lane in &lanes.lanes {
+                lane.wake.notify_one();
+            }
         }
     }
 }

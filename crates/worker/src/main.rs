@@ -12,10 +12,14 @@ use orchestratum_store as store;
 use orchestratum_worker::Worker;
 use secrecy::ExposeSecret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How often a worker that waits for something says for what.
-const WAIT: Duration = Duration::from_secs(5);
+/// How often a worker that waits for the database looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// How often it says what it waits for.
+const SAY_AGAIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Parser)]
 #[command(
@@ -73,7 +77,7 @@ async fn work(settings: Settings) -> anyhow::Result<()> {
         loop {
             // Without it, histograms grow for ever.
             metrics.run_upkeep();
-            tokio::time::sleep(WAIT).await;
+            tokio::time::sleep(SAY_AGAIN).await;
         }
     });
     let worker = Worker::builder(engine.clone())
@@ -88,31 +92,37 @@ async fn work(settings: Settings) -> anyhow::Result<()> {
 /// Waits for the database, and for the schema this program needs: the api brings it. `None` when told to stop.
 async fn connect(settings: &Settings, stop: &CancellationToken) -> anyhow::Result<Option<Engine>> {
     let mut connected = None;
+    let mut said_at: Option<Instant> = None;
+    let mut say = |reason: String| {
+        if said_at.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
+            said_at = Some(Instant::now());
+            tracing::info!(reason, "the worker waits for the database");
+        }
+    };
     loop {
-        let engine = match connected.take() {
-            Some(engine) => Ok(engine),
-            None => tokio::select! {
+        let engine = if let Some(engine) = connected.take() {
+            Ok(engine)
+        } else {
+            tokio::select! {
                 () = stop.cancelled() => return Ok(None),
                 engine = Engine::connect(settings.clone()) => engine,
-            },
+            }
         };
         match engine {
             Ok(engine) => match engine.store().check_schema().await {
                 Ok(()) => return Ok(Some(engine)),
                 Err(error @ (store::Error::SchemaVersion { .. } | store::Error::Unavailable(_))) => {
-                    tracing::info!(reason = %error::chain(&error), "the worker waits for the database");
+                    say(error::chain(&error));
                     connected = Some(engine);
                 }
                 Err(error) => return Err(error.into()),
             },
-            Err(error) if error.is_transient() => {
-                tracing::info!(reason = %error::chain(&error), "the worker waits for the database");
-            }
+            Err(error) if error.is_transient() => say(error::chain(&error)),
             Err(error) => return Err(error.into()),
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(WAIT) => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
     }
 }
