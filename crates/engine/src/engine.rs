@@ -1,7 +1,6 @@
 //! The engine: a store, a broker, a clock, and the batchers between them and the use cases.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use orchestratum_broker::{self as broker, Broker, Hint, Signal};
 use orchestratum_core::task::TaskState;

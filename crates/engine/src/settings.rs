@@ -7,7 +7,7 @@ use std::time::Duration;
 use config::{Config, Environment, File, FileFormat};
 use orchestratum_core::Target;
 use orchestratum_core::task::SpecLimits;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
 /// What is in `config/default.toml`.
@@ -267,6 +267,10 @@ impl Settings {
 }
 
 impl DatabaseSettings {
+    pub fn is_sqlite(&self) -> bool {
+        self.url.expose_secret().starts_with("sqlite:")
+    }
+
     pub fn options(&self) -> orchestratum_store::Options {
         orchestratum_store::Options {
             schema: self.schema.clone(),

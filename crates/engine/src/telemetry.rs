@@ -17,6 +17,9 @@ const SECONDS_BUCKETS: [f64; 14] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
 ];
 
+/// The broker's library warns of every returned message and every queue that is not there, which are answers to us.
+const QUIETENED: &str = "lapin=off";
+
 /// What kind of process this is: it names the log file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -62,7 +65,9 @@ impl fmt::Debug for Guard {
 /// # Errors
 /// [`Error`] if the level is no filter, or logging was set up before. A folder that cannot be written is only a warning.
 pub fn init(role: Role, settings: &LogSettings) -> Result<Guard, Error> {
-    let filter = EnvFilter::builder().parse(&settings.level).map_err(Error::Level)?;
+    let filter = EnvFilter::builder()
+        .parse(format!("{QUIETENED},{}", settings.level))
+        .map_err(Error::Level)?;
     let (console, console_guard) = tracing_appender::non_blocking(std::io::stderr());
     let (file, refused) = match daily_file(role, settings) {
         None => (None, None),
@@ -95,6 +100,8 @@ fn daily_file(
     settings: &LogSettings,
 ) -> Option<Result<RollingFileAppender, tracing_appender::rolling::InitError>> {
     let dir = settings.dir.as_ref()?;
+    // A folder that cannot be made is told of by the appender.
+    let _ = std::fs::create_dir_all(dir);
     Some(
         RollingFileAppender::builder()
             .rotation(Rotation::DAILY)
