@@ -38,7 +38,9 @@ pub(super) const INSERT: &str = "
     INSERT INTO dispatches (task_id, target, name, priority, due_at, expires_at, state, publish_at)
     SELECT id, target, name, priority, scheduled_at, expires_at, state, publish_at
     FROM task
-    JOIN UNNEST($1::uuid[], $19::smallint[], $20::timestamptz[]) AS new (task_id, state, publish_at)
+    -- All rows have their partner. FULL, so that it is hashed: a plan for any number of rows expects ten, and would compare
+    -- each with each.
+    FULL JOIN UNNEST($1::uuid[], $19::smallint[], $20::timestamptz[]) AS new (task_id, state, publish_at)
       ON new.task_id = task.id";
 
 pub(super) async fn create(
