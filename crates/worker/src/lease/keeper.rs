@@ -43,6 +43,8 @@ struct Lease {
     good: Instant,
     /// `None` after the fence, until a renewal shows that the lease is still ours.
     life: Option<Life>,
+    /// The last renewal failed: it is said once, not four times a second.
+    failing: bool,
 }
 
 /// The database's side, opened on the keeper's own runtime and dropped after any trouble.
@@ -90,6 +92,7 @@ impl Keeper {
                 registered,
                 good: registered.sent,
                 life: None,
+                failing: false,
             };
             self.live(&mut lease);
             self.hold(&mut lease, &mut connection).await;
@@ -130,6 +133,9 @@ impl Keeper {
             next = match renewal {
                 Ok(Ok(Renewal::Renewed { holdings })) => {
                     lease.good = sent;
+                    if std::mem::take(&mut lease.failing) {
+                        tracing::info!(worker.id = %lease.registered.worker, "the lease is renewed again");
+                    }
                     if lease.life.is_none() {
                         self.live(lease);
                     }
@@ -145,7 +151,9 @@ impl Keeper {
                     return;
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(error = %error::chain(&error), "the lease could not be renewed");
+                    if !std::mem::replace(&mut lease.failing, true) {
+                        tracing::warn!(error = %error::chain(&error), "the lease could not be renewed; it is tried again");
+                    }
                     *connection = Connection {
                         keeper: None,
                         resampled: connection.resampled,
