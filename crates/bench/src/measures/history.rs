@@ -19,12 +19,15 @@ pub(super) async fn measure(bench: &Bench, system: System, results: &mut Results
     let deployment = Deployment::start(bench, system).await?;
     let requests = bench.sizes.history_requests;
     let empty = p99s(bench, &deployment.server()?, requests).await?;
+    // For the reader: an empty page is not the same work as a full one.
+    let few = list_p99(&deployment.server()?, requests).await?;
     let mut connection = deployment.database()?.connect().await?;
     insert_finished(&mut connection, bench.sizes.history_tasks).await?;
     let full = p99s(bench, &deployment.server()?, requests).await?;
     drop(connection);
     let mut add = |figure, value| results.add(Measure::History, system, figure, value);
     add("list, empty p99 ms", empty.list);
+    add("list, one page p99 ms", few);
     add("list, full p99 ms", full.list);
     add("create, empty p99 ms", empty.create);
     add("create, full p99 ms", full.create);
@@ -39,7 +42,7 @@ struct P99s {
 async fn p99s(bench: &Bench, server: &Server, requests: u32) -> Result<P99s> {
     bench.postgres.checkpoint().await?;
     Ok(P99s {
-        list: p99(server, Method::GET, Bytes::new(), StatusCode::OK, requests).await?,
+        list: list_p99(server, requests).await?,
         create: p99(
             server,
             Method::POST,
@@ -49,6 +52,10 @@ async fn p99s(bench: &Bench, server: &Server, requests: u32) -> Result<P99s> {
         )
         .await?,
     })
+}
+
+async fn list_p99(server: &Server, requests: u32) -> Result<f64> {
+    p99(server, Method::GET, Bytes::new(), StatusCode::OK, requests).await
 }
 
 async fn p99(server: &Server, method: Method, body: Bytes, status: StatusCode, requests: u32) -> Result<f64> {

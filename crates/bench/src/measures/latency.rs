@@ -3,11 +3,14 @@
 //! Of the product the database keeps when the task was claimed (`started_at`) and when its end was reported
 //! (`finished_at`, before that is committed). The handler of a no-op starts and ends between the two, so the later one is
 //! used as the start: never better than the truth. Celery's handlers write down their start themselves.
+//!
+//! Looking for finished rows is work for the database, so starts are measured while nobody looks, with Celery without
+//! results beside them, and rows while somebody does, with Celery with results beside them.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use futures::future::try_join_all;
 use hyper::{Method, StatusCode};
@@ -24,13 +27,15 @@ use crate::load::Server;
 use crate::machine::wall_clock_micros;
 use crate::results::{Results, System, quantile};
 use crate::systems::celery::Fleet;
-use crate::systems::orchestratum::{Deployment, Work};
+use crate::systems::orchestratum::{Deployment, Timed, Work};
 use crate::systems::wait_for;
 
 const PER_SECOND: u32 = 100;
 /// A request that hangs delays only every eighth of the others, and those count their delay.
 const LANES: u32 = 8;
 const WARM_UP_TASKS: u32 = 300;
+/// Connections are open by then.
+const LEAD: Duration = Duration::from_millis(100);
 /// How much longer than planned a run may take.
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -75,47 +80,76 @@ async fn product(bench: &Bench, system: System, tasks: u32) -> Result<Latencies>
     bench.postgres.checkpoint().await?;
 
     let server = deployment.server()?;
+    let unwatched = post_all(&server, tasks / 2).await?;
+    wait_until_done(&mut deployment).await?;
+    let times = deployment.records().await?.times().await?;
+    let times: HashMap<Uuid, Timed> = times.into_iter().map(|task| (task.id, task)).collect();
+    let mut latencies = Latencies::default();
+    for posted in unwatched {
+        let task = times.get(&posted.sent.id).context("every task is done")?;
+        latencies.answered.push(posted.answered);
+        latencies
+            .claimed
+            .push(milliseconds(task.started_micros - posted.sent.micros));
+        latencies
+            .started
+            .push(milliseconds(task.finished_micros - posted.sent.micros));
+    }
+
     let mut records = deployment.records().await?;
     let (sender, receiver) = unbounded_channel();
-    let start = Instant::now() + Duration::from_millis(100);
-    let lanes = (0..LANES).map(|lane| post_paced(&server, lane, tasks, start, sender.clone()));
-    let posting = try_join_all(lanes);
-    drop(sender);
+    let posting = post_watched(&server, tasks - tasks / 2, sender);
     let watching = observe(receiver, async |ids| records.visible(ids).await);
-    let (answered, seen) = futures::try_join!(posting, watching)?;
-
-    let mut latencies = Latencies {
-        answered: answered.concat(),
-        recorded: recorded(&seen),
-        ..Latencies::default()
-    };
-    let sent: HashMap<Uuid, i64> = seen.iter().map(|seen| (seen.sent.id, seen.sent.micros)).collect();
-    for task in deployment.records().await?.times().await? {
-        if let Some(sent) = sent.get(&task.id) {
-            latencies.claimed.push(milliseconds(task.started_micros - sent));
-            latencies.started.push(milliseconds(task.finished_micros - sent));
-        }
-    }
-    ensure!(latencies.started.len() == tasks as usize, "some tasks are not done");
+    let ((), seen) = futures::try_join!(posting, watching)?;
+    latencies.recorded = recorded(&seen);
     deployment.remove().await?;
     Ok(latencies)
 }
 
-/// Every `LANES`th of the tasks. Answers with how long the answers took.
+struct Posted {
+    sent: Sent,
+    /// How long the answer took, in milliseconds.
+    answered: f64,
+}
+
+async fn post_all(server: &Server, tasks: u32) -> Result<Vec<Posted>> {
+    let start = Instant::now() + LEAD;
+    let lanes = (0..LANES).map(|lane| async move {
+        let mut posted = Vec::new();
+        post_paced(server, lane, tasks, start, |one| posted.push(one)).await?;
+        Ok::<_, anyhow::Error>(posted)
+    });
+    Ok(try_join_all(lanes).await?.into_iter().flatten().collect())
+}
+
+/// Tells of each task as soon as its id is known. The observer ends when the sender is gone.
+async fn post_watched(server: &Server, tasks: u32, sender: UnboundedSender<Sent>) -> Result<()> {
+    let start = Instant::now() + LEAD;
+    let lanes = (0..LANES).map(|lane| {
+        let sender = sender.clone();
+        post_paced(server, lane, tasks, start, move |posted| {
+            // Nobody receives it only after the observer has failed, which ends this, too.
+            let _ = sender.send(posted.sent);
+        })
+    });
+    try_join_all(lanes).await?;
+    Ok(())
+}
+
+/// Every `LANES`th of the tasks.
 async fn post_paced(
     server: &Server,
     lane: u32,
     tasks: u32,
     start: Instant,
-    sender: UnboundedSender<Sent>,
-) -> Result<Vec<f64>> {
+    mut tell: impl FnMut(Posted),
+) -> Result<()> {
     #[derive(Deserialize)]
     struct Created {
         id: Uuid,
     }
     let mut connection = server.lane().await?;
     let body = Bytes::from(serde_json::to_vec(&Work::Echo.body())?);
-    let mut answered = Vec::new();
     for index in (lane..tasks).step_by(LANES as usize) {
         let intended = start + Duration::from_secs(1) * index / PER_SECOND;
         let late = Instant::now().saturating_duration_since(intended);
@@ -123,12 +157,12 @@ async fn post_paced(
         // One that is late because the request before it took too long has been waiting since it was due.
         let micros = wall_clock_micros() - i64::try_from(late.as_micros()).unwrap_or(i64::MAX);
         let answer = connection.send(Method::POST, "/api/tasks", body.clone()).await?;
-        answered.push(milliseconds(wall_clock_micros() - micros));
+        let answered = milliseconds(wall_clock_micros() - micros);
         let created: Created = serde_json::from_slice(&answer.expect(StatusCode::CREATED)?)?;
-        // Nobody receives it only after the observer has failed, which ends this, too.
-        let _ = sender.send(Sent { id: created.id, micros });
+        let sent = Sent { id: created.id, micros };
+        tell(Posted { sent, answered });
     }
-    Ok(answered)
+    Ok(())
 }
 
 async fn celery(bench: &Bench, system: System, tasks: u32) -> Result<Latencies> {

@@ -127,7 +127,8 @@ fn statement(source: &str, name: &str) -> Result<String> {
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// The claim with its rows gathered into one: its last SELECT becomes one more part of the WITH.
+/// The claim with its rows gathered into one: its last SELECT becomes one more part of the WITH. The first two columns of
+/// an answer are the task and the attempt, whatever they are called.
 fn gathered(claim: &str) -> Result<String> {
     let last = "\n    )\n    SELECT";
     let (parts, select) = claim
@@ -136,7 +137,7 @@ fn gathered(claim: &str) -> Result<String> {
     Ok(format!(
         "{parts}
     ),
-    answer AS (
+    answer (id, attempt) AS (
     SELECT{select}
     )
     SELECT

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use hyper::StatusCode;
 use url::Url;
 
-pub(crate) use self::records::Records;
+pub(crate) use self::records::{Records, Timed};
 pub(crate) use self::work::{Work, batch};
 use super::wait_for;
 use crate::bench::Bench;
