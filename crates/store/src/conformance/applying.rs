@@ -289,6 +289,8 @@ pub async fn every_refusal_names_the_status(store: Arc<dyn Store>) {
 }
 
 pub async fn several_changes_of_one_task_in_a_batch_see_each_other(store: Arc<dyn Store>) {
+    use TaskStatus::{InProgress, Pending};
+
     let lab = Lab::new(store);
     let id = lab.create_with(draft("echo"), retries(1, Backoff::None)).await;
     let worker = lab.echo_worker().await;
@@ -312,7 +314,6 @@ pub async fn several_changes_of_one_task_in_a_batch_see_each_other(store: Arc<dy
             _ => None,
         })
         .collect();
-    use TaskStatus::{InProgress, Pending};
     assert_eq!(
         befores,
         [Some(Pending), Some(InProgress), Some(Pending), Some(InProgress), None]

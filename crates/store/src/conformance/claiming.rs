@@ -321,7 +321,13 @@ pub async fn two_workers_at_once_never_get_the_same_task(store: Arc<dyn Store>) 
         claims.push(tokio::spawn(async move {
             let mut ids = Vec::new();
             // A claim may find every row it looks at held by another one: it asks again while anything is left.
-            while store.pulse(now, Duration::ZERO).await.expect("works").ready_targets != [] {
+            while !store
+                .pulse(now, Duration::ZERO)
+                .await
+                .expect("works")
+                .ready_targets
+                .is_empty()
+            {
                 let claimed = store.claim(&request, now).await.expect("works");
                 ids.extend(claimed.into_iter().map(|task| task.id));
             }

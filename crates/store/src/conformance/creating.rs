@@ -173,6 +173,20 @@ pub async fn a_key_whose_answer_was_lost_says_created_again(store: Arc<dyn Store
     assert_eq!(lab.store.counts().await.expect("works").values().sum::<u64>(), 1);
 }
 
+pub async fn a_repeated_key_and_a_repeated_id_answer_the_first_task(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    let task = chosen(lab.task_of(draft("echo")), 1);
+    let ids = vec![task.spec.id];
+    let first = lab.try_create(vec![task.clone()], Some(key("k", 1))).await;
+    assert_eq!(first, CreateOutcome::Created);
+    let again = lab.try_create(vec![task], Some(key("k", 1))).await;
+    assert_eq!(
+        again,
+        CreateOutcome::Replayed { ids },
+        "the caller repeats itself, not we"
+    );
+}
+
 pub async fn a_repeated_call_of_ours_changes_nothing(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     let task = lab.task_of(draft("echo"));

@@ -21,6 +21,14 @@ pub const LEASE: Duration = Duration::from_secs(30);
 
 pub const SECOND: Duration = Duration::from_secs(1);
 
+/// The shortest time there is.
+pub const TICK: Duration = Duration::from_micros(1);
+
+/// The last moment before `duration` is over.
+pub fn just_before(duration: Duration) -> Duration {
+    duration.saturating_sub(TICK)
+}
+
 static IDENTITY: AtomicU64 = AtomicU64::new(1);
 
 /// A UUIDv7 made at `now`, later in order than every one before it.

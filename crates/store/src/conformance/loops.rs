@@ -6,7 +6,7 @@ use std::time::Duration;
 use orchestratum_core::TaskId;
 use orchestratum_core::task::{Ending, TaskDraft};
 
-use super::lab::{LEASE, Lab, SECOND, draft, target};
+use super::lab::{LEASE, Lab, SECOND, TICK, draft, just_before, target};
 use crate::{Announce, NewTask, Orphan, PUBLISH_LEASE, Pulse, Ready, Store};
 
 const GRACE: Duration = Duration::from_secs(3);
@@ -74,7 +74,7 @@ pub async fn the_pulse_tells_of_running_tasks_past_their_deadline_and_grace(stor
     lab.running(with_ttl(1.0)).await;
     lab.advance(SECOND + GRACE);
     assert!(!pulse(&lab).await.overdue_running, "its worker has the whole grace");
-    lab.advance(Duration::from_micros(1));
+    lab.advance(TICK);
     assert!(pulse(&lab).await.overdue_running);
 }
 
@@ -111,9 +111,9 @@ pub async fn delayed_tasks_are_released_when_due_and_only_once(store: Arc<dyn St
     let mut lab = Lab::new(store);
     let id = lab.create(later(2.0)).await;
     lab.create(later(3.0)).await;
-    lab.advance(SECOND * 2 - Duration::from_micros(1));
+    lab.advance(just_before(SECOND * 2));
     assert_eq!(lab.store.release_due(lab.now, 10).await.expect("works"), []);
-    lab.advance(Duration::from_micros(1));
+    lab.advance(TICK);
     let released = lab.store.release_due(lab.now, 10).await.expect("works");
     let task = lab.task(id).await.spec;
     assert_eq!(
@@ -168,9 +168,9 @@ pub async fn feeding_takes_what_may_be_announced_and_moves_it_on(store: Arc<dyn 
     let by_feeder = lab.create(draft("echo")).await;
     assert_eq!(feed(&lab, 10, 10, false).await, [by_feeder]);
     assert_eq!(feed(&lab, 10, 10, false).await, [], "not again at once");
-    lab.advance(PUBLISH_LEASE - Duration::from_micros(1));
+    lab.advance(just_before(PUBLISH_LEASE));
     assert_eq!(feed(&lab, 10, 10, false).await, []);
-    lab.advance(Duration::from_micros(1));
+    lab.advance(TICK);
     assert_eq!(
         feed(&lab, 10, 10, false).await,
         [by_caller, by_feeder],

@@ -96,6 +96,7 @@ macro_rules! conformance_suite {
                 the_same_key_in_another_scope_is_another_key,
                 a_key_twice_in_one_call_counts_once,
                 a_key_whose_answer_was_lost_says_created_again,
+                a_repeated_key_and_a_repeated_id_answer_the_first_task,
                 a_repeated_call_of_ours_changes_nothing,
                 an_id_chosen_by_the_caller_with_the_same_body_exists,
                 an_id_chosen_by_the_caller_with_another_body_is_taken,

@@ -1,11 +1,10 @@
 //! Workers and their leases.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use orchestratum_core::task::{Ending, LifePatch, TaskEvent};
 
-use super::lab::{LEASE, Lab, SECOND, draft};
+use super::lab::{LEASE, Lab, SECOND, draft, just_before};
 use crate::{Holding, Renewal, Store, Worker, WorkerState};
 
 async fn renew(lab: &Lab, worker: orchestratum_core::WorkerId) -> Renewal {
@@ -36,7 +35,7 @@ pub async fn a_worker_is_listed_as_it_registered(store: Arc<dyn Store>) {
         lease_expires_at: lab.now + LEASE,
         running: 0,
     };
-    assert_eq!(workers(&lab).await, [expected.clone()]);
+    assert_eq!(workers(&lab).await, std::slice::from_ref(&expected));
     for _ in 0..2 {
         lab.create(draft("echo")).await;
     }
@@ -75,7 +74,7 @@ pub async fn a_renewal_extends_the_lease(store: Arc<dyn Store>) {
     let mut lab = Lab::new(store);
     let worker = lab.echo_worker().await;
     for _ in 0..3 {
-        lab.advance(LEASE - Duration::from_micros(1));
+        lab.advance(just_before(LEASE));
         assert_eq!(renew(&lab, worker).await, nothing());
     }
     let listed = workers(&lab).await.remove(0);
@@ -155,7 +154,7 @@ pub async fn an_unknown_worker_has_no_lease(store: Arc<dyn Store>) {
 pub async fn silent_workers_are_marked_dead_once(store: Arc<dyn Store>) {
     let mut lab = Lab::new(store);
     let silent = lab.echo_worker().await;
-    lab.advance(LEASE - SECOND);
+    lab.advance(LEASE.saturating_sub(SECOND));
     let alive = lab.echo_worker().await;
     assert_eq!(lab.store.mark_dead(lab.now).await.expect("works"), []);
     lab.advance(SECOND);

@@ -56,6 +56,7 @@ impl DispatchRow {
 
 /// A task after the changes, with what its row must become.
 #[derive(Debug)]
+#[expect(clippy::option_option, reason = "whether it changes, and to what")]
 pub(crate) struct TaskWrite {
     pub(crate) after: Stored,
     /// It had a dispatch row before.
@@ -67,6 +68,7 @@ pub(crate) struct TaskWrite {
 
 /// Columns that only a caller changes. `target`, `priority`, `ttl` and `max_retries` are in [`Stored`].
 #[derive(Debug, Default)]
+#[expect(clippy::option_option, reason = "whether it changes, and to what")]
 pub(crate) struct Edits {
     pub(crate) description: Option<Option<String>>,
     pub(crate) labels: Option<Labels>,
@@ -149,12 +151,12 @@ pub(crate) fn doubtful_reports(changes: &[Change], tasks: &HashMap<TaskId, Store
 /// Puts each change to its task, in order, each to what the one before left.
 ///
 /// `recorded` holds the outcomes of the [`doubtful_reports`] that have an attempt row.
-pub(crate) fn apply<'a>(
-    changes: &'a [Change],
+pub(crate) fn apply(
+    changes: &[Change],
     tasks: HashMap<TaskId, Stored>,
     recorded: HashMap<(TaskId, u32), AttemptOutcome>,
     now: Timestamp,
-) -> Decision<'a> {
+) -> Decision<'_> {
     let mut batch = Batch {
         tasks,
         recorded,
@@ -176,6 +178,7 @@ pub(crate) fn apply<'a>(
 }
 
 /// What is written of a task beside its row in [`Batch::tasks`].
+#[expect(clippy::option_option, reason = "whether it changes, and to what")]
 struct Touched {
     was_pending: bool,
     output: Option<Option<JsonText>>,

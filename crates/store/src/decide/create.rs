@@ -23,11 +23,11 @@ pub(crate) struct Acceptance<'a> {
 
 /// `keys` and `existing` hold those of the requests' keys and ids that are stored; the hash is that of the caller who
 /// chose the id. A request sees what the ones before it in the slice will have stored.
-pub(crate) fn create<'a>(
-    requests: &'a [CreateRequest],
+pub(crate) fn create(
+    requests: &[CreateRequest],
     mut keys: HashMap<(String, String), KeptKey>,
     mut existing: HashMap<TaskId, Option<[u8; 32]>>,
-) -> Acceptance<'a> {
+) -> Acceptance<'_> {
     let mut outcomes = Vec::with_capacity(requests.len());
     let mut accepted = Vec::with_capacity(requests.len());
     for request in requests {

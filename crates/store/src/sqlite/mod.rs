@@ -6,8 +6,7 @@
 //! ```
 //!
 //! The write transaction is the lock that PostgreSQL takes row by row. Each statement is a hop to the thread of its
-//! connection and back, so what a batch needs travels as one JSON text and is unfolded by `json_each`: the number of
-//! statements does not depend on the size of the batch.
+//! connection and back, so a batch is one statement over a table of values, not a loop of statements.
 
 mod dispatches;
 mod error;
@@ -20,6 +19,7 @@ mod queues;
 mod rows;
 mod store;
 mod tasks;
+mod values;
 mod workers;
 
 pub use store::SqliteStore;

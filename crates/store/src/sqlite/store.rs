@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{ConnectOptions, Sqlite, SqlitePool, Transaction};
 use tokio::sync::broadcast;
 
 use super::error::sql;
@@ -104,6 +104,7 @@ fn in_memory(url: &str) -> bool {
 
 async fn pool(connect: SqliteConnectOptions, connections: u32, timeout: Duration) -> Result<SqlitePool, Error> {
     let connect = connect
+        .disable_statement_logging()
         .busy_timeout(timeout)
         .row_buffer_size(ROW_BUFFER)
         .pragma("cache_size", "-16384")

@@ -1,6 +1,6 @@
 //! Chance that repeats.
 
-/// SplitMix64: small, and good enough to pick operations.
+/// `SplitMix64`: small, and good enough to pick operations.
 #[derive(Debug)]
 pub(crate) struct Chance(u64);
 

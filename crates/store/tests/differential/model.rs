@@ -65,6 +65,9 @@ impl Row {
     }
 }
 
+/// When a task goes: named ones first, then by priority and age.
+pub(crate) type Turn = (bool, std::cmp::Reverse<u8>, Timestamp);
+
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerRow {
     pub(crate) registration: Registration,
@@ -197,7 +200,7 @@ impl Model {
     }
 
     /// What the claim may take, in the order it goes; equal keys have no order.
-    pub(crate) fn candidates(&self, request: &ClaimRequest) -> Vec<((bool, std::cmp::Reverse<u8>, Timestamp), TaskId)> {
+    pub(crate) fn candidates(&self, request: &ClaimRequest) -> Vec<(Turn, TaskId)> {
         let named: BTreeSet<TaskId> = request.named.iter().copied().collect();
         let mut candidates: Vec<_> = self
             .tasks

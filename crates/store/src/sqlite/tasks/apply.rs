@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use orchestratum_core::task::AttemptOutcome;
-use orchestratum_core::{TaskId, Timestamp};
+use orchestratum_core::{JsonText, TaskId, Timestamp};
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
 use super::super::SqliteStore;
 use super::super::error::sql;
-use super::super::rows::{self, Hex, damaged, get, id_list, json, milliseconds, number, task_id};
+use super::super::rows::{self, Hex, damaged, get, json, milliseconds, number, signed, task_id};
+use super::super::values::{OverValues, over_values};
 use super::create::insert_dispatches;
 use crate::decide::{self, AttemptWrite, Decision, LogWrite, Stored, TaskWrite};
 use crate::{Audit, Change, ChangeOutcome, Error};
@@ -32,19 +33,26 @@ pub(super) async fn apply(
 }
 
 async fn load(connection: &mut SqliteConnection, changes: &[Change]) -> Result<HashMap<TaskId, Stored>, Error> {
-    let rows = sqlx::query(
-        "SELECT
+    static LOAD: OverValues = over_values!(
+        "WITH wanted (id) AS (VALUES ",
+        "(?)",
+        ")
+         SELECT
              t.id, t.name, t.target, t.priority, t.ttl_ms, t.backoff, t.max_retries, t.max_losses, t.scheduled_at,
              t.expires_at, t.status, t.run, t.attempt, t.version, t.retries_left, t.losses_left, t.cancel_requested,
              t.worker_id, t.started_at, t.finished_at, t.error, d.due_at
-         FROM json_each(?1) w
-         CROSS JOIN tasks t ON t.id = unhex(w.value)
-         LEFT JOIN dispatches d ON d.task_id = t.id",
-    )
-    .bind(id_list(changes.iter().map(|change| change.task)))
-    .fetch_all(connection)
-    .await
-    .map_err(sql)?;
+         FROM wanted w
+         CROSS JOIN tasks t ON t.id = w.id
+         LEFT JOIN dispatches d ON d.task_id = t.id"
+    );
+    let rows = LOAD
+        .fetch(
+            connection,
+            changes,
+            |statement| statement,
+            |statement, change| statement.bind(change.task.0),
+        )
+        .await?;
     rows.iter()
         .map(|row| rows::stored(row).map(|task| (task.id, task)))
         .collect()
@@ -106,77 +114,54 @@ async fn write(connection: &mut SqliteConnection, decision: &Decision<'_>, now: 
 
 /// The columns of the life of a task, and its output.
 async fn update_tasks(connection: &mut SqliteConnection, tasks: &[TaskWrite]) -> Result<(), Error> {
-    #[derive(Serialize)]
-    struct Element<'a> {
-        id: Hex,
-        status: i64,
-        run: i64,
-        attempt: i64,
-        version: i64,
-        retries_left: i64,
-        losses_left: i64,
-        cancel_requested: bool,
-        scheduled_at: i64,
-        expires_at: i64,
-        worker_id: Option<Hex>,
-        started_at: Option<i64>,
-        finished_at: Option<i64>,
-        error: Option<String>,
-        output_changed: bool,
-        output: Option<&'a str>,
-    }
-    let elements: Vec<Element<'_>> = tasks
-        .iter()
-        .map(|task| {
+    static UPDATE: OverValues = over_values!(
+        "WITH next (
+             id, status, run, attempt, version, retries_left, losses_left, cancel_requested, scheduled_at, expires_at,
+             worker_id, started_at, finished_at, error, output_changed, output
+         ) AS (VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        ")
+         UPDATE tasks
+         SET status = n.status,
+             run = n.run,
+             attempt = n.attempt,
+             version = n.version,
+             retries_left = n.retries_left,
+             losses_left = n.losses_left,
+             cancel_requested = n.cancel_requested,
+             scheduled_at = n.scheduled_at,
+             expires_at = n.expires_at,
+             worker_id = n.worker_id,
+             started_at = n.started_at,
+             finished_at = n.finished_at,
+             error = n.error,
+             output = iif(n.output_changed, n.output, tasks.output)
+         FROM next n
+         WHERE tasks.id = n.id"
+    );
+    UPDATE
+        .execute(connection, tasks, |statement, task| {
             let columns = task.columns();
-            Element {
-                id: Hex(task.after.id.0),
-                status: columns.status,
-                run: columns.run,
-                attempt: columns.attempt,
-                version: columns.version,
-                retries_left: columns.retries_left,
-                losses_left: columns.losses_left,
-                cancel_requested: columns.cancel_requested,
-                scheduled_at: columns.scheduled_at.as_micros(),
-                expires_at: columns.expires_at.as_micros(),
-                worker_id: columns.worker.map(|id| Hex(id.0)),
-                started_at: columns.started_at.map(Timestamp::as_micros),
-                finished_at: columns.finished_at.map(Timestamp::as_micros),
-                error: columns.error,
-                output_changed: task.output.is_some(),
-                output: task
-                    .output
-                    .as_ref()
-                    .and_then(Option::as_ref)
-                    .map(|output| output.as_str()),
-            }
+            let output = task.output.as_ref().and_then(Option::as_ref);
+            statement
+                .bind(task.after.id.0)
+                .bind(columns.status)
+                .bind(columns.run)
+                .bind(columns.attempt)
+                .bind(columns.version)
+                .bind(columns.retries_left)
+                .bind(columns.losses_left)
+                .bind(columns.cancel_requested)
+                .bind(columns.scheduled_at.as_micros())
+                .bind(columns.expires_at.as_micros())
+                .bind(columns.worker.map(|id| id.0))
+                .bind(columns.started_at.map(Timestamp::as_micros))
+                .bind(columns.finished_at.map(Timestamp::as_micros))
+                .bind(columns.error)
+                .bind(task.output.is_some())
+                .bind(output.map(|output| output.as_str().to_owned()))
         })
-        .collect();
-    sqlx::query(
-        "UPDATE tasks
-         SET status = w.value ->> 'status',
-             run = w.value ->> 'run',
-             attempt = w.value ->> 'attempt',
-             version = w.value ->> 'version',
-             retries_left = w.value ->> 'retries_left',
-             losses_left = w.value ->> 'losses_left',
-             cancel_requested = w.value ->> 'cancel_requested',
-             scheduled_at = w.value ->> 'scheduled_at',
-             expires_at = w.value ->> 'expires_at',
-             worker_id = unhex(w.value ->> 'worker_id'),
-             started_at = w.value ->> 'started_at',
-             finished_at = w.value ->> 'finished_at',
-             error = w.value ->> 'error',
-             output = CASE WHEN w.value ->> 'output_changed' THEN w.value ->> 'output' ELSE tasks.output END
-         FROM json_each(?1) w
-         WHERE tasks.id = unhex(w.value ->> 'id')",
-    )
-    .bind(json(&elements))
-    .execute(connection)
-    .await
-    .map_err(sql)?;
-    Ok(())
+        .await
 }
 
 /// The columns that only a caller changes.
@@ -213,7 +198,7 @@ async fn update_edits(connection: &mut SqliteConnection, tasks: &[TaskWrite]) ->
                 labels: labels.map(json),
                 timeout_changed: edits.timeout.is_some(),
                 timeout_ms: edits.timeout.flatten().map(milliseconds),
-                input: edits.input.as_ref().map(|input| input.as_str()),
+                input: edits.input.as_ref().map(JsonText::as_str),
             })
         })
         .collect();
@@ -241,66 +226,38 @@ async fn update_edits(connection: &mut SqliteConnection, tasks: &[TaskWrite]) ->
 }
 
 async fn delete_dispatches(connection: &mut SqliteConnection, ids: &[TaskId]) -> Result<(), Error> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    sqlx::query("DELETE FROM dispatches WHERE task_id IN (SELECT unhex(value) FROM json_each(?1))")
-        .bind(id_list(ids.iter().copied()))
-        .execute(connection)
+    static DELETE: OverValues = over_values!("DELETE FROM dispatches WHERE task_id IN (VALUES ", "(?)", ")");
+    DELETE
+        .execute(connection, ids, |statement, id| statement.bind(id.0))
         .await
-        .map_err(sql)?;
-    Ok(())
 }
 
 async fn insert_attempts(connection: &mut SqliteConnection, attempts: &[AttemptWrite]) -> Result<(), Error> {
-    #[derive(Serialize)]
-    struct Element(
-        Hex,
-        u32,
-        u32,
-        Option<Hex>,
-        i16,
-        Option<String>,
-        i64,
-        i64,
-        Option<i32>,
-        Option<u64>,
-    );
-    if attempts.is_empty() {
-        return Ok(());
-    }
-    let elements: Vec<Element> = attempts
-        .iter()
-        .map(|write| {
-            let ended = &write.ended;
-            Element(
-                Hex(write.task.0),
-                ended.attempt,
-                ended.run,
-                ended.worker.map(|id| Hex(id.0)),
-                ended.outcome.code(),
-                write.error_text(),
-                ended.started_at.as_micros(),
-                ended.ended_at.as_micros(),
-                write.exit_code,
-                write.peak_memory_bytes,
-            )
-        })
-        .collect();
-    sqlx::query(
-        "INSERT INTO attempts (
+    static INSERT: OverValues = over_values!(
+        "WITH new AS (VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        ")
+         INSERT INTO attempts (
              task_id, attempt, run, worker_id, outcome, error, started_at, ended_at, exit_code, peak_memory_bytes
          )
-         SELECT
-             unhex(value ->> 0), value ->> 1, value ->> 2, unhex(value ->> 3), value ->> 4, value ->> 5, value ->> 6,
-             value ->> 7, value ->> 8, value ->> 9
-         FROM json_each(?1)",
-    )
-    .bind(json(&elements))
-    .execute(connection)
-    .await
-    .map_err(sql)?;
-    Ok(())
+         SELECT * FROM new WHERE column1 IS NOT NULL"
+    );
+    INSERT
+        .execute(connection, attempts, |statement, write| {
+            let ended = &write.ended;
+            statement
+                .bind(write.task.0)
+                .bind(ended.attempt)
+                .bind(ended.run)
+                .bind(ended.worker.map(|id| id.0))
+                .bind(ended.outcome.code())
+                .bind(write.error_text())
+                .bind(ended.started_at.as_micros())
+                .bind(ended.ended_at.as_micros())
+                .bind(write.exit_code)
+                .bind(write.peak_memory_bytes.map(signed))
+        })
+        .await
 }
 
 async fn insert_logs(connection: &mut SqliteConnection, logs: &[LogWrite<'_>]) -> Result<(), Error> {

@@ -10,6 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use super::super::SqliteStore;
 use super::super::error::sql;
 use super::super::rows::{damaged, get, id_list, json, number, signed, task_id, timestamp, word};
+use super::super::values::{OverValues, over_values};
 use crate::{ClaimRequest, ClaimedTask, Error};
 
 pub(super) async fn claim(
@@ -109,24 +110,28 @@ async fn start(
     ids: &[TaskId],
     now: Timestamp,
 ) -> Result<Vec<ClaimedTask>, Error> {
-    let rows = sqlx::query(
+    static START: OverValues = over_values!(
         "UPDATE tasks
          SET status = 1,
              attempt = attempt + 1,
              version = version + 1,
-             worker_id = ?2,
-             started_at = ?3,
+             worker_id = ?,
+             started_at = ?,
              cancel_requested = 0
-         WHERE id IN (SELECT unhex(value) FROM json_each(?1))
-           AND status = 0
-         RETURNING id, attempt, run, name, target, input, limits, timeout_ms, expires_at",
-    )
-    .bind(id_list(ids.iter().copied()))
-    .bind(request.worker.0)
-    .bind(now.as_micros())
-    .fetch_all(connection)
-    .await
-    .map_err(sql)?;
+         WHERE status = 0
+           AND id IN (VALUES ",
+        "(?)",
+        ")
+         RETURNING id, attempt, run, name, target, input, limits, timeout_ms, expires_at"
+    );
+    let rows = START
+        .fetch(
+            connection,
+            ids,
+            |statement| statement.bind(request.worker.0).bind(now.as_micros()),
+            |statement, id| statement.bind(id.0),
+        )
+        .await?;
     let mut claimed = rows
         .iter()
         .map(|row| claimed_task(row, now).map(|task| (task.id, task)))

@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
-use orchestratum_core::task::TaskState;
+use orchestratum_core::task::{TaskSpec, TaskState};
 use orchestratum_core::{TaskId, Timestamp};
-use serde::Serialize;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::super::SqliteStore;
 use super::super::error::sql;
-use super::super::rows::{Hex, damaged, get, id_list, json, milliseconds, parsed, task_id};
+use super::super::rows::{damaged, get, json, milliseconds, parsed, task_id};
+use super::super::values::{OverValues, Statement, over_values};
 use crate::decide::{self, DispatchRow, KeptKey, LifeColumns};
 use crate::{Announce, CreateOutcome, CreateRequest, Error, NewTask};
 
@@ -81,19 +81,24 @@ async fn existing(
     connection: &mut SqliteConnection,
     requests: &[CreateRequest],
 ) -> Result<HashMap<TaskId, Option<[u8; 32]>>, Error> {
-    let ids = requests
+    static EXISTING: OverValues = over_values!(
+        "WITH wanted (id) AS (VALUES ",
+        "(?)",
+        ") SELECT t.id, t.request_hash FROM wanted w CROSS JOIN tasks t ON t.id = w.id"
+    );
+    let ids: Vec<TaskId> = requests
         .iter()
         .flat_map(|request| &request.tasks)
-        .map(|task| task.spec.id);
-    let rows = sqlx::query(
-        "SELECT t.id, t.request_hash
-         FROM json_each(?1) w
-         JOIN tasks t ON t.id = unhex(w.value)",
-    )
-    .bind(id_list(ids))
-    .fetch_all(connection)
-    .await
-    .map_err(sql)?;
+        .map(|task| task.spec.id)
+        .collect();
+    let rows = EXISTING
+        .fetch(
+            connection,
+            &ids,
+            |statement| statement,
+            |statement, id| statement.bind(id.0),
+        )
+        .await?;
     rows.iter()
         .map(|row| {
             let id = task_id(row, "id")?;
@@ -103,78 +108,6 @@ async fn existing(
             Ok((id, request_hash))
         })
         .collect()
-}
-
-/// One element of the JSON text that `INSERT INTO tasks` unfolds.
-#[derive(Serialize)]
-struct TaskRow<'a> {
-    id: Hex,
-    name: &'a str,
-    target: &'a str,
-    description: Option<&'a str>,
-    input: &'a str,
-    labels: Option<String>,
-    limits: Option<&'a str>,
-    backoff: String,
-    ttl_ms: i64,
-    timeout_ms: Option<i64>,
-    max_retries: u16,
-    max_losses: u16,
-    priority: u8,
-    parent_id: Option<Hex>,
-    request_hash: Option<String>,
-    created_at: i64,
-    scheduled_at: i64,
-    expires_at: i64,
-    status: i64,
-    run: i64,
-    attempt: i64,
-    version: i64,
-    retries_left: i64,
-    losses_left: i64,
-    cancel_requested: bool,
-    worker_id: Option<Hex>,
-    started_at: Option<i64>,
-    finished_at: Option<i64>,
-    error: Option<String>,
-}
-
-impl<'a> TaskRow<'a> {
-    fn of(task: &'a NewTask) -> Self {
-        let spec = &task.spec;
-        let life = LifeColumns::encode(&task.life, None, None);
-        Self {
-            id: Hex(spec.id.0),
-            name: spec.name.as_str(),
-            target: spec.target.as_str(),
-            description: spec.description.as_deref(),
-            input: spec.input.as_str(),
-            labels: (!spec.labels.is_empty()).then(|| json(&spec.labels)),
-            limits: spec.limits.as_ref().map(|limits| limits.as_str()),
-            backoff: json(&spec.policy.backoff),
-            ttl_ms: milliseconds(spec.ttl),
-            timeout_ms: spec.timeout.map(milliseconds),
-            max_retries: spec.policy.max_retries,
-            max_losses: spec.policy.max_losses,
-            priority: spec.priority,
-            parent_id: spec.parent_id.map(|id| Hex(id.0)),
-            request_hash: task.request_hash.map(|hash| hex(&hash)),
-            created_at: spec.created_at.as_micros(),
-            scheduled_at: life.scheduled_at.as_micros(),
-            expires_at: life.expires_at.as_micros(),
-            status: life.status,
-            run: life.run,
-            attempt: life.attempt,
-            version: life.version,
-            retries_left: life.retries_left,
-            losses_left: life.losses_left,
-            cancel_requested: life.cancel_requested,
-            worker_id: life.worker.map(|id| Hex(id.0)),
-            started_at: life.started_at.map(Timestamp::as_micros),
-            finished_at: life.finished_at.map(Timestamp::as_micros),
-            error: life.error,
-        }
-    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -188,28 +121,69 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 async fn insert_tasks(connection: &mut SqliteConnection, tasks: &[&NewTask]) -> Result<(), Error> {
-    let rows: Vec<TaskRow<'_>> = tasks.iter().map(|task| TaskRow::of(task)).collect();
-    sqlx::query(
-        "INSERT INTO tasks (
+    static INSERT: OverValues = over_values!(
+        "WITH new AS (VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        ")
+         INSERT INTO tasks (
              id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries,
              max_losses, priority, parent_id, request_hash, created_at, scheduled_at, expires_at, status, run, attempt,
              version, retries_left, losses_left, cancel_requested, worker_id, started_at, finished_at, error
          )
-         SELECT
-             unhex(value ->> 'id'), value ->> 'name', value ->> 'target', value ->> 'description', value ->> 'input',
-             value ->> 'labels', value ->> 'limits', value ->> 'backoff', value ->> 'ttl_ms', value ->> 'timeout_ms',
-             value ->> 'max_retries', value ->> 'max_losses', value ->> 'priority', unhex(value ->> 'parent_id'),
-             unhex(value ->> 'request_hash'), value ->> 'created_at', value ->> 'scheduled_at', value ->> 'expires_at',
-             value ->> 'status', value ->> 'run', value ->> 'attempt', value ->> 'version', value ->> 'retries_left',
-             value ->> 'losses_left', value ->> 'cancel_requested', unhex(value ->> 'worker_id'),
-             value ->> 'started_at', value ->> 'finished_at', value ->> 'error'
-         FROM json_each(?1)",
-    )
-    .bind(json(&rows))
-    .execute(connection)
-    .await
-    .map_err(sql)?;
-    Ok(())
+         SELECT * FROM new WHERE column1 IS NOT NULL"
+    );
+    INSERT
+        .execute(connection, tasks, |statement, task| bind_task(statement, task))
+        .await
+}
+
+fn bind_task<'q>(statement: Statement<'q>, task: &NewTask) -> Statement<'q> {
+    let TaskSpec {
+        id,
+        name,
+        target,
+        description,
+        input,
+        labels,
+        priority,
+        ttl,
+        timeout,
+        policy,
+        limits,
+        parent_id,
+        created_at,
+    } = &task.spec;
+    let life = LifeColumns::encode(&task.life, None, None);
+    statement
+        .bind(id.0)
+        .bind(name.as_str().to_owned())
+        .bind(target.as_str().to_owned())
+        .bind(description.clone())
+        .bind(input.as_str().to_owned())
+        .bind((!labels.is_empty()).then(|| json(labels)))
+        .bind(limits.as_ref().map(|limits| limits.as_str().to_owned()))
+        .bind(json(&policy.backoff))
+        .bind(milliseconds(*ttl))
+        .bind(timeout.map(milliseconds))
+        .bind(policy.max_retries)
+        .bind(policy.max_losses)
+        .bind(priority)
+        .bind(parent_id.map(|id| id.0))
+        .bind(task.request_hash.map(Vec::from))
+        .bind(created_at.as_micros())
+        .bind(life.scheduled_at.as_micros())
+        .bind(life.expires_at.as_micros())
+        .bind(life.status)
+        .bind(life.run)
+        .bind(life.attempt)
+        .bind(life.version)
+        .bind(life.retries_left)
+        .bind(life.losses_left)
+        .bind(life.cancel_requested)
+        .bind(life.worker.map(|id| id.0))
+        .bind(life.started_at.map(Timestamp::as_micros))
+        .bind(life.finished_at.map(Timestamp::as_micros))
+        .bind(life.error)
 }
 
 fn dispatch(task: &NewTask, now: Timestamp) -> Option<DispatchRow> {
@@ -230,38 +204,28 @@ fn dispatch(task: &NewTask, now: Timestamp) -> Option<DispatchRow> {
 
 /// Writes dispatch rows, new ones and changed ones.
 pub(super) async fn insert_dispatches(connection: &mut SqliteConnection, rows: &[DispatchRow]) -> Result<(), Error> {
-    #[derive(Serialize)]
-    struct Element<'a>(Hex, &'a str, &'a str, u8, i64, i64, i64, u8);
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let elements: Vec<Element<'_>> = rows
-        .iter()
-        .map(|row| {
-            Element(
-                Hex(row.task.0),
-                row.target.as_str(),
-                row.name.as_str(),
-                row.priority,
-                row.due_at.as_micros(),
-                row.expires_at.as_micros(),
-                row.publish_at.as_micros(),
-                u8::from(row.delayed),
-            )
+    static INSERT: OverValues = over_values!(
+        "WITH new AS (VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?, ?)",
+        ")
+         INSERT OR REPLACE INTO dispatches (
+             task_id, target, name, priority, due_at, expires_at, publish_at, state
+         )
+         SELECT * FROM new WHERE column1 IS NOT NULL"
+    );
+    INSERT
+        .execute(connection, rows, |statement, row| {
+            statement
+                .bind(row.task.0)
+                .bind(row.target.as_str().to_owned())
+                .bind(row.name.as_str().to_owned())
+                .bind(row.priority)
+                .bind(row.due_at.as_micros())
+                .bind(row.expires_at.as_micros())
+                .bind(row.publish_at.as_micros())
+                .bind(row.delayed)
         })
-        .collect();
-    sqlx::query(
-        "INSERT OR REPLACE INTO dispatches (task_id, target, name, priority, due_at, expires_at, publish_at, state)
-         SELECT
-             unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
-             value ->> 7
-         FROM json_each(?1)",
-    )
-    .bind(json(&elements))
-    .execute(connection)
-    .await
-    .map_err(sql)?;
-    Ok(())
+        .await
 }
 
 async fn insert_keys(

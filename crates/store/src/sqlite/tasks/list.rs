@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use orchestratum_core::task::TaskStatus;
-use orchestratum_core::{TaskId, Timestamp};
+use orchestratum_core::{Target, TaskId, TaskName, Timestamp};
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 use uuid::Uuid;
@@ -144,8 +144,8 @@ fn bind<'q>(
         .bind(oldest)
         .bind(signed(window))
         .bind(filter.status.map(|status| i64::from(status.code())))
-        .bind(filter.name.as_ref().map(|name| name.as_str()))
-        .bind(filter.target.as_ref().map(|target| target.as_str()))
+        .bind(filter.name.as_ref().map(TaskName::as_str))
+        .bind(filter.target.as_ref().map(Target::as_str))
         .bind(filter.parent_id.map(|id| id.0))
         .bind((!filter.labels.is_empty()).then(|| json(&filter.labels)))
         .bind(filter.created_after.map(Timestamp::as_micros))
