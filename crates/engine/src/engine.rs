@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use orchestratum_broker::{self as broker, Broker, Hint, Signal};
-use orchestratum_core::task::TaskState;
+use orchestratum_core::task::{Ending, TaskEvent, TaskState};
 use orchestratum_store::{self as store, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Store};
 use secrecy::ExposeSecret;
 
@@ -28,6 +28,8 @@ pub(crate) struct Parts {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) clock: Clock,
     pub(crate) creations: Batcher<CreateRequest, CreateOutcome>,
+    /// Successes travel alone: a batch of nothing else is one statement, and most reports are successes.
+    pub(crate) successes: Batcher<Change, ChangeOutcome>,
     pub(crate) changes: Batcher<Change, ChangeOutcome>,
     pub(crate) announcer: Announcer,
     pub(crate) signals: Signals,
@@ -61,13 +63,8 @@ impl Engine {
                 },
             )
         };
-        let changes = {
-            let (store, clock) = (Arc::clone(&store), clock.clone());
-            Batcher::start(Bounds::HOT_PATH, change_weight, move |changes: Arc<Vec<Change>>| {
-                let (store, clock) = (Arc::clone(&store), clock.clone());
-                async move { store.apply(&changes, clock.now()).await }
-            })
-        };
+        let successes = changes_batcher(&store, &clock);
+        let changes = changes_batcher(&store, &clock);
         let waiters = Arc::new(Waiters::default());
         let parts = Parts {
             announcer: Announcer::start(Arc::clone(&broker), settings.broker.window),
@@ -78,6 +75,7 @@ impl Engine {
             broker,
             clock,
             creations,
+            successes,
             changes,
             waiters,
         };
@@ -113,7 +111,12 @@ impl Engine {
 
     /// Puts one event to a task, in a batch with others, and does what must follow the commit.
     pub(crate) async fn change(&self, change: Change) -> Result<ChangeOutcome, Error> {
-        let outcome = self.parts.changes.submit(change).await?;
+        let batcher = if is_plain_success(&change) {
+            &self.parts.successes
+        } else {
+            &self.parts.changes
+        };
+        let outcome = batcher.submit(change).await?;
         if let ChangeOutcome::Done(changed) = &outcome {
             self.after_changes(std::slice::from_ref(changed));
         }
@@ -155,6 +158,19 @@ impl Engine {
             self.parts.signals.send(Signal::Changed { tasks: interrupted });
         }
     }
+}
+
+fn changes_batcher(store: &Arc<dyn Store>, clock: &Clock) -> Batcher<Change, ChangeOutcome> {
+    let (store, clock) = (Arc::clone(store), clock.clone());
+    Batcher::start(Bounds::HOT_PATH, change_weight, move |changes: Arc<Vec<Change>>| {
+        let (store, clock) = (Arc::clone(&store), clock.clone());
+        async move { store.apply(&changes, clock.now()).await }
+    })
+}
+
+fn is_plain_success(change: &Change) -> bool {
+    matches!(&change.event, TaskEvent::Reported(report) if report.ending == Ending::Success)
+        && change.evidence.logs.is_empty()
 }
 
 fn creation_weight(request: &CreateRequest) -> Weight {
