@@ -6,7 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use orchestratum_engine::Engine;
+use orchestratum_engine::{Engine, telemetry};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::observe::observe;
@@ -15,6 +15,8 @@ use crate::routes;
 
 /// The whole interface over an engine.
 pub fn router(engine: Engine) -> Router {
+    // Before the first request, so that no figure is lost.
+    telemetry::metrics();
     let (calls, document) = routes::all(&engine).split_for_parts();
     let swagger = Config::default().persist_authorization(true).try_it_out_enabled(true);
     Router::new()

@@ -67,7 +67,6 @@ impl std::fmt::Debug for Started {
 /// [`Error`]; a database that is away is waited for, for a minute.
 pub async fn start(settings: Settings, stop: CancellationToken) -> Result<Started, Error> {
     check_bootstrap_key(&settings)?;
-    telemetry::metrics();
     let engine = unless_stopped(&stop, "connect", || Engine::connect(settings.clone())).await?;
     start_with(engine, stop).await
 }

@@ -100,7 +100,8 @@ async fn read(headers: &HeaderMap, body: Body, max_bytes: usize, engine: &Engine
 /// The fast path knows no places; only a body that is refused is read a second time to find where.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).or_else(|error| {
-        if serde_json::from_slice::<IgnoredAny>(bytes).is_err() {
+        // What is passed over is not checked for UTF-8 by the parser.
+        if str::from_utf8(bytes).is_err() || serde_json::from_slice::<IgnoredAny>(bytes).is_err() {
             return Err(Problem::new(
                 Code::MalformedJson,
                 format!("the body is not JSON: {error}"),

@@ -1,0 +1,146 @@
+//! A request that is repeated makes nothing twice.
+
+mod common;
+
+use axum::http::StatusCode;
+use common::{Api, shared};
+use orchestratum_engine::identity;
+use serde_json::json;
+
+const KEY: &str = "idempotency-key";
+
+#[tokio::test]
+async fn the_same_key_and_body_answer_the_same_task() {
+    let api = Api::start().await;
+    let headers = [(KEY, "one")];
+    let first = api
+        .post_with("/api/tasks", &headers, r#"{"name": "echo", "input": {"a": 1, "b": 2}}"#)
+        .await;
+    assert_eq!(
+        (first.status, first.header("idempotent-replay")),
+        (StatusCode::CREATED, "")
+    );
+    let again = api
+        .post_with("/api/tasks", &headers, r#"{"input":{"b":2,"a":1},"name":"\u0065cho"}"#)
+        .await;
+    assert_eq!(
+        (again.status, again.header("idempotent-replay")),
+        (StatusCode::CREATED, "true")
+    );
+    assert_eq!(first.json()["id"], again.json()["id"]);
+    assert_eq!(again.header("location"), first.header("location"));
+    assert_eq!(api.count().await, 1);
+}
+
+#[tokio::test]
+async fn another_body_or_call_under_the_same_key_is_refused() {
+    let api = Api::start().await;
+    let headers = [(KEY, "one")];
+    api.post_with("/api/tasks", &headers, r#"{"name": "echo"}"#).await;
+    api.post_with("/api/tasks", &headers, r#"{"name": "echo", "input": 1}"#)
+        .await
+        .problem(422, "idempotency_key_reused");
+    api.post_with("/api/tasks/batch", &headers, r#"{"tasks": [{"name": "echo"}]}"#)
+        .await
+        .problem(422, "idempotency_key_reused");
+    assert_eq!(api.count().await, 1);
+}
+
+#[tokio::test]
+async fn a_task_that_was_deleted_meanwhile_is_gone() {
+    let api = Api::start().await;
+    let created = api
+        .post_with("/api/tasks", &[(KEY, "one")], r#"{"name": "echo"}"#)
+        .await;
+    let path = created.header("location").to_owned();
+    api.post_empty(&format!("{path}/cancel")).await;
+    assert_eq!(api.delete(&path).await.status, StatusCode::NO_CONTENT);
+    api.post_with("/api/tasks", &[(KEY, "one")], r#"{"name": "echo"}"#)
+        .await
+        .problem(410, "task_gone");
+}
+
+#[tokio::test]
+async fn one_key_covers_a_whole_batch() {
+    let api = Api::start().await;
+    let body = r#"{"tasks": [{"name": "echo"}, {"name": "echo"}]}"#;
+    let first = api.post_with("/api/tasks/batch", &[(KEY, "b")], body).await;
+    let again = api.post_with("/api/tasks/batch", &[(KEY, "b")], body).await;
+    assert_eq!(again.header("idempotent-replay"), "true");
+    assert_eq!(first.json(), again.json());
+    assert_eq!(api.count().await, 2);
+}
+
+#[tokio::test]
+async fn sixty_four_callers_with_one_key_make_one_task() {
+    let api = shared().await;
+    let calls = (0..64).map(|_| {
+        let api = std::sync::Arc::clone(&api);
+        tokio::spawn(async move {
+            api.post_with("/api/tasks", &[(KEY, "race")], r#"{"name": "echo"}"#)
+                .await
+        })
+    });
+    let mut ids = std::collections::HashSet::new();
+    for call in calls.collect::<Vec<_>>() {
+        let answer = call.await.expect("no panic");
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        ids.insert(answer.json()["id"].as_str().expect("an id").to_owned());
+    }
+    assert_eq!((ids.len(), api.count().await), (1, 1));
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_plain_is_refused() {
+    let api = Api::start().await;
+    for key in ["", "a b", "\u{e9}", &"x".repeat(256)] {
+        api.post_with("/api/tasks", &[(KEY, key)], r#"{"name": "echo"}"#)
+            .await
+            .problem(400, "invalid_header");
+    }
+    let longest = "x".repeat(255);
+    let created = api
+        .post_with("/api/tasks", &[(KEY, &longest)], r#"{"name": "echo"}"#)
+        .await;
+    assert_eq!((created.status, api.count().await), (StatusCode::CREATED, 1));
+}
+
+#[tokio::test]
+async fn a_chosen_id_is_kept_and_its_repetition_is_the_same_task() {
+    let api = Api::start().await;
+    let id = identity::new_task_id().to_string();
+    let body = json!({"id": id, "name": "echo", "input": 1});
+    let first = api.post("/api/tasks", &body).await;
+    assert_eq!(
+        (first.status, first.json()["id"].as_str()),
+        (StatusCode::CREATED, Some(id.as_str()))
+    );
+    let again = api.post("/api/tasks", &body).await;
+    assert_eq!((again.status, &again.json()), (StatusCode::OK, &first.json()));
+    api.post("/api/tasks", &json!({"id": id, "name": "echo", "input": 2}))
+        .await
+        .problem(409, "task_exists");
+    assert_eq!(api.count().await, 1);
+}
+
+#[tokio::test]
+async fn a_chosen_id_must_be_a_uuid_of_version_7_of_about_now() {
+    let api = Api::start().await;
+    for id in [
+        "6f1b7d1e-44a5-4c8f-9d5a-0d4f9b8f8a11",
+        "01800000-0000-7000-8000-000000000000",
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-7fff-bfff-ffffffffffff",
+    ] {
+        let refused = api
+            .post("/api/tasks", &json!({"id": id, "name": "echo"}))
+            .await
+            .problem(422, "invalid_body");
+        assert_eq!(refused["errors"][0]["pointer"], "/id", "{refused}");
+    }
+    let chosen = identity::new_task_id().to_string();
+    let batch = json!({"tasks": [{"name": "echo"}, {"id": chosen, "name": "echo"}]});
+    let refused = api.post("/api/tasks/batch", &batch).await.problem(422, "invalid_body");
+    assert_eq!(refused["errors"][0]["pointer"], "/tasks/1/id");
+    assert_eq!(api.count().await, 0);
+}

@@ -1,0 +1,245 @@
+//! The process: what it refuses to start with, its listeners, its deadlines, its end.
+
+use std::time::Duration;
+
+use orchestratum_api::{Error, Started, start};
+use orchestratum_engine::Settings;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const KEY: &str = "the bootstrap key of the tests";
+
+fn settings(overrides: &[(&str, &str)]) -> Settings {
+    let mut all = vec![
+        ("database.url", "sqlite::memory:"),
+        ("broker.url", "database"),
+        ("api.listen", "127.0.0.1:0"),
+        ("auth.bootstrap_key", KEY),
+    ];
+    all.extend_from_slice(overrides);
+    Settings::load_with(&all).expect("valid settings")
+}
+
+async fn started(overrides: &[(&str, &str)], stop: &CancellationToken) -> Result<Started, Error> {
+    start(settings(overrides), stop.clone()).await
+}
+
+/// A server in the background, until the token is cancelled.
+async fn serving(
+    overrides: &[(&str, &str)],
+    stop: &CancellationToken,
+) -> (orchestratum_api::Addresses, JoinHandle<()>) {
+    let started = started(overrides, stop).await.expect("started");
+    let addresses = started.addresses();
+    (addresses, tokio::spawn(started.serve(async {})))
+}
+
+async fn ended(server: JoinHandle<()>) {
+    tokio::time::timeout(Duration::from_secs(20), server)
+        .await
+        .expect("it ends in time")
+        .expect("no panic");
+}
+
+/// Sends raw bytes and reads until the server closes the connection.
+async fn exchange(address: std::net::SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(bytes).await.expect("sent");
+    let mut answer = Vec::new();
+    // A reset instead of an orderly end is an end as well.
+    let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer))
+        .await
+        .expect("it ends in time");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_public_address_without_any_key_is_refused() {
+    let stop = CancellationToken::new();
+    let public = [("api.listen", "0.0.0.0:0"), ("auth.bootstrap_key", "")];
+    assert!(matches!(started(&public, &stop).await, Err(Error::PublicWithoutKey(_))));
+    let loopback = [("auth.bootstrap_key", "")];
+    assert!(
+        started(&loopback, &stop)
+            .await
+            .expect("loopback is fine")
+            .first_key()
+            .is_none()
+    );
+    assert!(
+        started(&[("api.listen", "0.0.0.0:0")], &stop).await.is_ok(),
+        "a bootstrap key is a key"
+    );
+}
+
+#[tokio::test]
+async fn the_first_key_is_made_once_and_works() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite://{}", folder.path().join("first.db").display());
+    let stop = CancellationToken::new();
+    let overrides = [
+        ("database.url", url.as_str()),
+        ("api.listen", "0.0.0.0:0"),
+        ("auth.bootstrap_key", ""),
+        ("auth.create_first_key", "true"),
+    ];
+    let first = started(&overrides, &stop).await.expect("started");
+    let key = first.first_key().expect("a key").reveal();
+    assert!(first.engine().authenticate(&key).await.is_ok());
+    first.engine().close().await;
+    drop(first);
+    let second = started(&overrides, &stop).await.expect("started again");
+    assert!(second.first_key().is_none());
+    assert!(second.engine().authenticate(&key).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_short_bootstrap_key_is_refused() {
+    let short = started(&[("auth.bootstrap_key", "fifteen letters")], &CancellationToken::new()).await;
+    assert!(matches!(short, Err(Error::BootstrapKeyTooShort)));
+}
+
+#[tokio::test]
+async fn a_public_https_address_needs_a_certificate() {
+    let public = [("api.tls.listen", "0.0.0.0:0")];
+    assert!(matches!(
+        started(&public, &CancellationToken::new()).await,
+        Err(Error::Server(_))
+    ));
+}
+
+#[tokio::test]
+async fn both_listeners_serve_the_same_calls() {
+    let stop = CancellationToken::new();
+    let (addresses, server) = serving(&[("api.tls.listen", "127.0.0.1:0")], &stop).await;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // The certificate is self-signed: there is nobody who could vouch for it.
+    let client = reqwest::Client::builder()
+        .tls_danger_accept_invalid_certs(true)
+        .build()
+        .expect("a client");
+    let secure = format!("https://{}", addresses.tls.expect("an address"));
+    for url in [format!("http://{}", addresses.plain), secure] {
+        let created = client
+            .post(format!("{url}/api/tasks"))
+            .header("x-api-key", KEY)
+            .json(&serde_json::json!({"name": "echo"}));
+        let created = created.send().await.expect("an answer");
+        assert_eq!(created.status(), 201);
+        let expected = if url.starts_with("https") {
+            reqwest::Version::HTTP_2
+        } else {
+            reqwest::Version::HTTP_11
+        };
+        assert_eq!(created.version(), expected, "{url}");
+    }
+    drop(client);
+    stop.cancel();
+    ended(server).await;
+}
+
+#[tokio::test]
+async fn slow_headers_and_slow_bodies_are_cut_off() {
+    let stop = CancellationToken::new();
+    let limits = [
+        ("api.header_timeout_seconds", "0.2"),
+        ("api.body_timeout_seconds", "0.2"),
+    ];
+    let (addresses, server) = serving(&limits, &stop).await;
+    let slow_headers = exchange(addresses.plain, b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Slow: ").await;
+    assert!(!slow_headers.contains("200 OK"), "{slow_headers}");
+    let head = format!(
+        "POST /api/tasks HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\nContent-Length: 100\r\nConnection: close\r\n\r\n{{"
+    );
+    let slow_body = exchange(addresses.plain, head.as_bytes()).await;
+    assert!(
+        slow_body.starts_with("HTTP/1.1 408") && slow_body.contains("request_timeout"),
+        "{slow_body}"
+    );
+    stop.cancel();
+    ended(server).await;
+}
+
+#[tokio::test]
+async fn too_large_headers_are_refused() {
+    let stop = CancellationToken::new();
+    let (addresses, server) = serving(&[], &stop).await;
+    let request = format!(
+        "GET /health/live HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n",
+        "x".repeat(200_000)
+    );
+    let answer = exchange(addresses.plain, request.as_bytes()).await;
+    assert!(!answer.contains("200 OK"), "{answer}");
+    stop.cancel();
+    ended(server).await;
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_a_place() {
+    let stop = CancellationToken::new();
+    let (addresses, server) = serving(
+        &[("api.max_connections", "1"), ("api.header_timeout_seconds", "0.2")],
+        &stop,
+    )
+    .await;
+    let _holds_the_place = TcpStream::connect(addresses.plain).await.expect("a connection");
+    let waits = exchange(
+        addresses.plain,
+        b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    assert!(
+        waits.starts_with("HTTP/1.1 200"),
+        "served once the silent one was cut off: {waits}"
+    );
+    stop.cancel();
+    ended(server).await;
+}
+
+#[tokio::test]
+async fn a_stop_lets_open_requests_end() {
+    let stop = CancellationToken::new();
+    let (addresses, server) = serving(&[], &stop).await;
+    let body = r#"{"name": "echo"}"#;
+    let request = format!(
+        "POST /api/tasks HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nPrefer: wait=1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(addresses.plain).await.expect("a connection");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    // The task is there, so its request is under way.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::new();
+    let listed = || {
+        client
+            .get(format!("http://{}/api/tasks", addresses.plain))
+            .header("x-api-key", KEY)
+            .send()
+    };
+    while !listed()
+        .await
+        .expect("an answer")
+        .text()
+        .await
+        .expect("a text")
+        .contains("Pending")
+    {
+        tokio::task::yield_now().await;
+    }
+    drop(client);
+    stop.cancel();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("the answer, then the end");
+    assert!(
+        answer.starts_with(b"HTTP/1.1 201"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+    ended(server).await;
+    assert!(
+        TcpStream::connect(addresses.plain).await.is_err(),
+        "nobody listens any more"
+    );
+}
