@@ -1,5 +1,6 @@
 //! `orchestratum tasks …`
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use anyhow::{Context, bail};
@@ -171,7 +172,10 @@ async fn create(http: &Http, create: Create) -> anyhow::Result<Value> {
         ("timeout_seconds", create.timeout.map(Value::from)),
         ("max_retries", create.max_retries.map(Value::from)),
         ("delay_seconds", create.delay.map(Value::from)),
-        ("labels", (!labels.is_empty()).then(|| json!(labels))),
+        (
+            "labels",
+            (!labels.is_empty()).then(|| json!(labels.into_iter().collect::<BTreeMap<_, _>>())),
+        ),
     ]);
     let created = http.post("/api/tasks", Some(&body)).await?;
     match (create.wait, created["id"].as_str()) {
