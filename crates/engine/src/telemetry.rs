@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::writer::MakeWriterExt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt as format};
@@ -75,12 +77,13 @@ pub fn init(role: Role, settings: &LogSettings) -> Result<Guard, Error> {
         Some(Err(error)) => (None, Some(error)),
     };
     let (file, file_guard) = file.unzip();
-    let layers = [
-        Some(layer(console, settings.format)),
-        file.map(|file| layer(file, settings.format)),
-    ];
+    // One layer that writes to both: a line is formatted once, and two layers would share the fields of spans.
+    let layer = match file {
+        Some(file) => layer(console.and(file), settings.format),
+        None => layer(console, settings.format),
+    };
     tracing_subscriber::registry()
-        .with(layers.into_iter().flatten().collect::<Vec<_>>())
+        .with(layer)
         .with(filter)
         .try_init()
         .map_err(Error::Twice)?;
@@ -113,7 +116,10 @@ fn daily_file(
 }
 
 /// One record a line: newlines and control characters in values are escaped by both formats.
-fn layer(writer: NonBlocking, form: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
+fn layer<W>(writer: W, form: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     match form {
         LogFormat::Text => format::layer().with_ansi(false).with_writer(writer).boxed(),
         LogFormat::Json => format::layer()
