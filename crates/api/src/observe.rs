@@ -37,7 +37,6 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     span.in_scope(|| record(&method, route, &response, started.elapsed()));
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, request_id.clone());
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(trace) = trace {
         headers.insert(TRACEPARENT, trace);
     }

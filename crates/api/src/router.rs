@@ -2,16 +2,22 @@
 
 use axum::Router;
 use axum::extract::Path;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use orchestratum_engine::{Engine, telemetry};
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
+use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::observe::observe;
 use crate::problem::{self, Code};
 use crate::routes;
+
+/// A page of tasks shrinks to a tenth; a single one is not worth the time.
+const COMPRESSED_FROM_BYTES: u64 = 4_096;
 
 /// The whole interface over an engine.
 pub fn router(engine: Engine) -> Router {
@@ -27,6 +33,11 @@ pub fn router(engine: Engine) -> Router {
                 .url("/api-docs/openapi.json", document)
                 .config(swagger),
         )
+        .layer(SetResponseHeaderLayer::overriding(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_FROM_BYTES)))
         .layer(from_fn(observe))
         .with_state(engine)
 }

@@ -29,20 +29,32 @@ impl Api {
     }
 
     pub fn get(&self, path: &str) -> RequestBuilder {
-        self.client.get(format!("{}{path}", self.url)).header("authorization", format!("ApiKey {}", self.key))
+        self.client
+            .get(format!("{}{path}", self.url))
+            .header("authorization", format!("ApiKey {}", self.key))
     }
 
     pub fn post(&self, path: &str) -> RequestBuilder {
-        self.client.post(format!("{}{path}", self.url)).header("authorization", format!("ApiKey {}", self.key))
+        self.client
+            .post(format!("{}{path}", self.url))
+            .header("authorization", format!("ApiKey {}", self.key))
     }
 
     /// Waits until the api answers that it is ready.
     pub async fn ready(&self) {
         eventually("the api is ready", || async {
-            let answer = self.get("/health/ready").send().await.map_err(|error| error.to_string())?;
+            let answer = self
+                .get("/health/ready")
+                .send()
+                .await
+                .map_err(|error| error.to_string())?;
             let status = answer.status();
             let text = answer.text().await.unwrap_or_default();
-            if status.is_success() { Ok(()) } else { Err(format!("{status} {text}")) }
+            if status.is_success() {
+                Ok(())
+            } else {
+                Err(format!("{status} {text}"))
+            }
         })
         .await;
     }
@@ -78,7 +90,11 @@ impl Api {
     pub async fn until(&self, id: &str, status: &str, patience: Duration) -> Value {
         eventually_within(patience, &format!("task {id} is {status}"), || async {
             let task = self.task(id).await.map_err(|error| error.to_string())?;
-            if task["status"] == status { Ok(task) } else { Err(task.to_string()) }
+            if task["status"] == status {
+                Ok(task)
+            } else {
+                Err(task.to_string())
+            }
         })
         .await
     }

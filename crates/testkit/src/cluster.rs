@@ -89,8 +89,16 @@ impl Cluster {
     pub async fn until_live_workers(&self, count: usize) {
         eventually(&format!("{count} live worker(s)"), || async {
             let workers = self.api.json("/api/workers").await.map_err(|error| error.to_string())?;
-            let live = workers["items"].as_array().into_iter().flatten().filter(|worker| worker["state"] == "Live");
-            if live.count() == count { Ok(()) } else { Err(workers.to_string()) }
+            let live = workers["items"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|worker| worker["state"] == "Live");
+            if live.count() == count {
+                Ok(())
+            } else {
+                Err(workers.to_string())
+            }
         })
         .await;
     }
@@ -103,12 +111,18 @@ impl Cluster {
     /// Every broken rule of the data, as `orchestratum doctor` sees it.
     pub async fn broken_invariants(&self) -> anyhow::Result<Vec<String>> {
         let setting = |name: &str| self.environment.get(name).cloned().unwrap_or_default();
-        let options = Options { schema: setting("ORCHESTRATUM__DATABASE__SCHEMA"), ..Options::default() };
+        let options = Options {
+            schema: setting("ORCHESTRATUM__DATABASE__SCHEMA"),
+            ..Options::default()
+        };
         let store = orchestratum_store::connect(&setting("ORCHESTRATUM__DATABASE__URL"), &options).await?;
         let now = store.database_time().await?;
         let broken = store.broken_invariants(now, 100).await?;
         store.close().await;
-        Ok(broken.into_iter().map(|broken| format!("{}: {}", broken.rule, broken.row)).collect())
+        Ok(broken
+            .into_iter()
+            .map(|broken| format!("{}: {}", broken.rule, broken.row))
+            .collect())
     }
 }
 
@@ -148,7 +162,12 @@ impl Builder {
         let database_url = match self.database {
             Database::Sqlite => format!("sqlite://{}", folder.path().join("orchestratum.db").display()),
             Database::Postgres => {
-                proxied(&Servers::from_environment().database_url, self.proxied, &mut database_proxy).await?
+                proxied(
+                    &Servers::from_environment().database_url,
+                    self.proxied,
+                    &mut database_proxy,
+                )
+                .await?
             }
         };
         let broker_url = match self.broker {
@@ -166,13 +185,23 @@ impl Builder {
             ("AUTH__BOOTSTRAP_KEY", KEY),
             ("WORKER__LEASE_SECONDS", "3"),
             ("WORKER__LISTEN", ""),
-            ("WORKER__EMBEDDED", if self.database == Database::Sqlite { "true" } else { "false" }),
+            (
+                "WORKER__EMBEDDED",
+                if self.database == Database::Sqlite {
+                    "true"
+                } else {
+                    "false"
+                },
+            ),
             ("LOGS__DIR", ""),
         ]
         .into_iter()
         .map(|(key, value)| (format!("ORCHESTRATUM__{key}"), value.to_owned()))
         .collect();
-        environment.insert("ORCHESTRATUM_CONFIG_DIR".to_owned(), folder.path().display().to_string());
+        environment.insert(
+            "ORCHESTRATUM_CONFIG_DIR".to_owned(),
+            folder.path().display().to_string(),
+        );
         environment.extend(self.settings);
 
         let api = Api::new(format!("http://127.0.0.1:{port}"), KEY.to_owned())?;
@@ -217,7 +246,10 @@ fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a name that no other test has; nothing depends on its value")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a name that no other test has; nothing depends on its value"
+)]
 fn unique() -> String {
     Uuid::new_v4().simple().to_string()[..16].to_owned()
 }

@@ -80,7 +80,11 @@ impl Process {
     pub async fn ended(&mut self, patience: Duration) -> ExitStatus {
         eventually_within(patience, "the process ends", || {
             let status = self.child.try_wait();
-            async move { status.map_err(|error| error.to_string())?.ok_or_else(|| "it runs".to_owned()) }
+            async move {
+                status
+                    .map_err(|error| error.to_string())?
+                    .ok_or_else(|| "it runs".to_owned())
+            }
         })
         .await
     }
@@ -113,29 +117,45 @@ impl Drop for Process {
 /// A binary of this workspace, beside the test that asks.
 pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
-    let folder = test.parent().and_then(Path::parent).context("a test lies in target/<profile>/deps")?;
+    let folder = test
+        .parent()
+        .and_then(Path::parent)
+        .context("a test lies in target/<profile>/deps")?;
     let path = folder.join(name);
     if !path.exists() {
-        bail!("{} is not built: run `cargo build --workspace --bins` first", path.display());
+        bail!(
+            "{} is not built: run `cargo build --workspace --bins` first",
+            path.display()
+        );
     }
     Ok(path)
 }
 
 /// Whether a process exists and is not merely waiting to be reaped.
 pub fn is_alive(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
     // The state is the first field behind the name, which may itself hold spaces and brackets.
-    stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).is_some_and(|state| state != "Z")
+    stat.rsplit(')')
+        .next()
+        .and_then(|rest| rest.split_whitespace().next())
+        .is_some_and(|state| state != "Z")
 }
 
 /// The living processes whose environment holds `entry`, such as `ORCHESTRATUM_TASK_ID=…`.
 pub fn processes_with_environment(entry: &str) -> Vec<u32> {
-    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     processes
         .filter_map(|process| process.ok()?.file_name().to_str()?.parse::<u32>().ok())
         .filter(|pid| {
             let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|found| found == entry.as_bytes()) && is_alive(*pid)
+            environment
+                .split(|byte| *byte == 0)
+                .any(|found| found == entry.as_bytes())
+                && is_alive(*pid)
         })
         .collect()
 }

@@ -48,7 +48,13 @@ impl FaultProxy {
                 tokio::spawn(link.clone().serve(client));
             }
         });
-        Ok(Self { address, mode, swallow_next_answer, swallowed_answers, accepting })
+        Ok(Self {
+            address,
+            mode,
+            swallow_next_answer,
+            swallowed_answers,
+            accepting,
+        })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -99,7 +105,9 @@ impl Link {
         if *self.mode.borrow_and_update() == Mode::Cut {
             return;
         }
-        let Ok(server) = TcpStream::connect(&self.server).await else { return };
+        let Ok(server) = TcpStream::connect(&self.server).await else {
+            return;
+        };
         // Small messages must not wait for one another: a proxy should add no delay of its own.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let (mut from_client, mut to_client) = client.into_split();

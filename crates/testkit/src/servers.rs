@@ -17,7 +17,10 @@ impl Servers {
             std::env::var(name)
                 .unwrap_or_else(|_| panic!("{name} is not set: run the tests by `cargo xtask test`, which sets it"))
         };
-        Self { database_url: read("DATABASE_URL"), amqp_url: read("AMQP_URL") }
+        Self {
+            database_url: read("DATABASE_URL"),
+            amqp_url: read("AMQP_URL"),
+        }
     }
 }
 
@@ -42,6 +45,9 @@ mod tests {
     fn the_address_of_a_url_can_be_replaced() {
         let url = "amqp://guest:guest@127.0.0.1:5672/%2f";
         assert_eq!(authority(url).expect("a host"), "127.0.0.1:5672");
-        assert_eq!(with_authority(url, "127.0.0.1:1").expect("a host"), "amqp://guest:guest@127.0.0.1:1/%2f");
+        assert_eq!(
+            with_authority(url, "127.0.0.1:1").expect("a host"),
+            "amqp://guest:guest@127.0.0.1:1/%2f"
+        );
     }
 }

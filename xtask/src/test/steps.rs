@@ -1,7 +1,7 @@
 //! The steps, in the order in which they tell most soonest.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
@@ -40,6 +40,10 @@ pub(super) const ALL: &[Step] = &[
     Step {
         name: "mutants killed by the simulation",
         run: mutants,
+    },
+    Step {
+        name: "the benchmark at a tenth of its size",
+        run: benchmark,
     },
 ];
 
@@ -86,6 +90,18 @@ fn mutants(session: &Session) -> Result<Counts> {
             "--no-fail-fast",
         ],
     )
+}
+
+/// Shows that every system can be measured and that every task of every drain completes; the figures mean nothing here.
+fn benchmark(session: &Session) -> Result<Counts> {
+    let programs = session.workspace.target().join("debug");
+    let mut command = Command::new(programs.join("orchestratum-bench"));
+    command
+        .args(["--scale", "0.1", "--repeats", "1", "--bin-dir"])
+        .arg(&programs);
+    session.addresses.apply(&mut command);
+    process::run(&mut command)?;
+    Ok(Counts::default())
 }
 
 /// Runs tests with the servers in their environment, their output passed on line by line and counted on the way.

@@ -1,5 +1,6 @@
 //! Requests to the api, and its errors as a person wants to read them.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -102,11 +103,13 @@ fn problem(status: u16, text: &str) -> String {
     let mut lines = format!("{} ({status} {}): {}", field("title"), field("code"), field("detail"));
     for error in problem["errors"].as_array().into_iter().flatten() {
         let (pointer, message) = (error["pointer"].as_str(), error["message"].as_str());
-        lines.push_str(&format!(
+        // Writing to a String cannot fail.
+        let _ = write!(
+            lines,
             "\n  {}: {}",
             pointer.unwrap_or_default(),
             message.unwrap_or_default()
-        ));
+        );
     }
     if status == 401 {
         lines.push_str("\n  Give a key with --key or ORCHESTRATUM_KEY.");

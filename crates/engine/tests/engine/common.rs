@@ -20,7 +20,7 @@ pub(crate) async fn engine() -> Engine {
         .await
         .expect("a database in memory");
     store.migrate().await.expect("a fresh schema");
-    let broker = orchestratum_broker::connect("database", &Default::default(), Arc::clone(&store))
+    let broker = orchestratum_broker::connect("database", &orchestratum_broker::Options::default(), Arc::clone(&store))
         .await
         .expect("no broker is needed");
     // 2026-01-01, so that every time lies well inside the calendar.

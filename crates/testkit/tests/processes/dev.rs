@@ -20,7 +20,10 @@ async fn start(arguments: &[&str]) -> anyhow::Result<Dev> {
     let data = folder.path().join("data").display().to_string();
     let environment = BTreeMap::from([
         ("ORCHESTRATUM_CONFIG_DIR".to_owned(), data.clone()),
-        ("ORCHESTRATUM__LOGS__DIR".to_owned(), folder.path().join("logs").display().to_string()),
+        (
+            "ORCHESTRATUM__LOGS__DIR".to_owned(),
+            folder.path().join("logs").display().to_string(),
+        ),
     ]);
     let mut all = vec!["dev", "--listen", "127.0.0.1:0", "--data", &data];
     all.extend(arguments);
@@ -31,22 +34,36 @@ async fn start(arguments: &[&str]) -> anyhow::Result<Dev> {
     };
     let (url, key) = eventually_within(PATIENCE, "it says where it is", || async {
         let output = process.output();
-        after(&output, "\n  API  ").zip(after(&output, "\n  API key  ")).ok_or(output)
+        after(&output, "\n  API  ")
+            .zip(after(&output, "\n  API key  "))
+            .ok_or(output)
     })
     .await;
-    Ok(Dev { process, folder, url, key })
+    Ok(Dev {
+        process,
+        folder,
+        url,
+        key,
+    })
 }
 
 impl Dev {
     fn client(&self, arguments: &[&str]) -> anyhow::Result<Output> {
         let mut command = Command::new(binary("orchestratum")?);
-        command.args(arguments).env("ORCHESTRATUM_URL", &self.url).env("ORCHESTRATUM_KEY", &self.key);
+        command
+            .args(arguments)
+            .env("ORCHESTRATUM_URL", &self.url)
+            .env("ORCHESTRATUM_KEY", &self.key);
         Ok(command.output()?)
     }
 }
 
 fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,7 +71,11 @@ async fn the_samples_end_as_they_say() -> anyhow::Result<()> {
     let mut dev = start(&["--demo"]).await?;
     let output = eventually_within(PATIENCE, "the samples are done", || async {
         let output = dev.process.output();
-        if output.contains("The samples are done") { Ok(output) } else { Err(output) }
+        if output.contains("The samples are done") {
+            Ok(output)
+        } else {
+            Err(output)
+        }
     })
     .await;
     for line in [
@@ -77,10 +98,23 @@ async fn the_samples_end_as_they_say() -> anyhow::Result<()> {
 async fn the_same_binary_is_a_client() -> anyhow::Result<()> {
     let dev = start(&[]).await?;
     let input = r#"{"code": "print(6 * 7)"}"#;
-    let created = dev.client(&["tasks", "create", "python", "--input", input, "--label", "team=billing", "--wait", "20"])?;
+    let created = dev.client(&[
+        "tasks",
+        "create",
+        "python",
+        "--input",
+        input,
+        "--label",
+        "team=billing",
+        "--wait",
+        "20",
+    ])?;
     assert!(created.status.success(), "{}", text(&created));
     let task: serde_json::Value = serde_json::from_slice(&created.stdout)?;
-    assert_eq!((&task["status"], &task["output"]["stdout"]), (&"Completed".into(), &"42\n".into()));
+    assert_eq!(
+        (&task["status"], &task["output"]["stdout"]),
+        (&"Completed".into(), &"42\n".into())
+    );
     let id = task["id"].as_str().unwrap_or_default();
 
     for arguments in [
@@ -104,7 +138,11 @@ async fn the_same_binary_is_a_client() -> anyhow::Result<()> {
 
     let refused = dev.client(&["tasks", "create", "no spaces"])?;
     assert!(!refused.status.success());
-    assert!(text(&refused).contains("/name: must match [A-Za-z0-9._-]{1,100}"), "{}", text(&refused));
+    assert!(
+        text(&refused).contains("/name: must match [A-Za-z0-9._-]{1,100}"),
+        "{}",
+        text(&refused)
+    );
     Ok(())
 }
 
@@ -113,14 +151,24 @@ async fn a_second_process_on_the_same_file_is_refused_and_told_who_owns_it() -> 
     let dev = start(&[]).await?;
     let data = dev.folder.path().join("data").display().to_string();
     let mut second = Command::new(binary("orchestratum")?);
-    let output = second.args(["dev", "--listen", "127.0.0.1:0", "--data", &data]).current_dir(dev.folder.path()).output()?;
+    let output = second
+        .args(["dev", "--listen", "127.0.0.1:0", "--data", &data])
+        .current_dir(dev.folder.path())
+        .output()?;
     assert!(!output.status.success());
-    assert!(text(&output).contains(&dev.process.pid().to_string()), "{}", text(&output));
+    assert!(
+        text(&output).contains(&dev.process.pid().to_string()),
+        "{}",
+        text(&output)
+    );
 
     let mut doctor = Command::new(binary("orchestratum")?);
     doctor
         .arg("doctor")
-        .env("ORCHESTRATUM__DATABASE__URL", format!("sqlite://{data}/orchestratum.db"))
+        .env(
+            "ORCHESTRATUM__DATABASE__URL",
+            format!("sqlite://{data}/orchestratum.db"),
+        )
         .env("ORCHESTRATUM__BROKER__URL", "database");
     let output = doctor.output()?;
     assert!(output.status.success(), "{}", text(&output));

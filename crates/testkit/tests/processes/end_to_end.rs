@@ -39,16 +39,28 @@ async fn a_python_task_completes_one_expires_and_one_is_retried(cluster: &Cluste
     );
 
     let task = api.until(&failed, "Failed", PATIENCE).await;
-    assert!(task["error"]["message"].as_str().is_some_and(|message| message.contains("ValueError: no luck")), "{task}");
+    assert!(
+        task["error"]["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("ValueError: no luck")),
+        "{task}"
+    );
     let attempts = api.attempts(&failed).await?;
     let outcomes: Vec<&Value> = attempts.iter().map(|attempt| &attempt["outcome"]).collect();
     assert_eq!(outcomes, ["Failed", "Failed"]);
 
     let edit = json!({"input": {"code": "def main(input):\n    return 'at last'"}});
-    let answer = api.post(&format!("/api/tasks/{failed}/retry")).json(&edit).send().await?;
+    let answer = api
+        .post(&format!("/api/tasks/{failed}/retry"))
+        .json(&edit)
+        .send()
+        .await?;
     assert_eq!(answer.status().as_u16(), 202);
     let task = api.until(&failed, "Completed", PATIENCE).await;
-    assert_eq!((&task["run"], &task["output"]["result"]), (&json!(2), &json!("at last")));
+    assert_eq!(
+        (&task["run"], &task["output"]["result"]),
+        (&json!(2), &json!("at last"))
+    );
     Ok(())
 }
 
@@ -70,13 +82,21 @@ async fn on_postgresql_without_a_broker() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_sqlite_in_one_process() -> anyhow::Result<()> {
-    let cluster = Cluster::builder().database(Database::Sqlite).broker(Broker::None).start().await?;
+    let cluster = Cluster::builder()
+        .database(Database::Sqlite)
+        .broker(Broker::None)
+        .start()
+        .await?;
     a_python_task_completes_one_expires_and_one_is_retried(&cluster).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_spread_over_the_workers() -> anyhow::Result<()> {
-    let cluster = Cluster::builder().workers(2).setting("WORKER__CONCURRENCY", "1").start().await?;
+    let cluster = Cluster::builder()
+        .workers(2)
+        .setting("WORKER__CONCURRENCY", "1")
+        .start()
+        .await?;
     let nap = json!({"name": "shell", "input": {"command": "sleep 0.2"}});
     let mut ids = Vec::new();
     for _ in 0..10 {
@@ -100,10 +120,18 @@ async fn a_running_task_is_cancelled_and_its_processes_die() -> anyhow::Result<(
     });
     let id = cluster.api.create(&stubborn).await?;
     cluster.api.until(&id, "InProgress", PATIENCE).await;
-    let answer = cluster.api.post(&format!("/api/tasks/{id}/cancel")).json(&json!({"reason": "enough"})).send().await?;
+    let answer = cluster
+        .api
+        .post(&format!("/api/tasks/{id}/cancel"))
+        .json(&json!({"reason": "enough"}))
+        .send()
+        .await?;
     assert_eq!(answer.status().as_u16(), 202);
     let task = cluster.api.until(&id, "Cancelled", PATIENCE).await;
     assert_eq!(task["error"]["kind"], "Cancelled");
-    assert_eq!(processes_with_environment(&format!("ORCHESTRATUM_TASK_ID={id}")), Vec::<u32>::new());
+    assert_eq!(
+        processes_with_environment(&format!("ORCHESTRATUM_TASK_ID={id}")),
+        Vec::<u32>::new()
+    );
     Ok(())
 }

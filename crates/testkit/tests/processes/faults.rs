@@ -29,7 +29,11 @@ async fn a_killed_workers_task_runs_again_elsewhere_and_nothing_of_it_is_left() 
     cluster.api.until(&id, "InProgress", PATIENCE).await;
     let marker = format!("ORCHESTRATUM_TASK_ID={id}");
     eventually("the task's process runs", || async {
-        if processes_with_environment(&marker).is_empty() { Err("none") } else { Ok(()) }
+        if processes_with_environment(&marker).is_empty() {
+            Err("none")
+        } else {
+            Ok(())
+        }
     })
     .await;
 
@@ -43,11 +47,18 @@ async fn a_killed_workers_task_runs_again_elsewhere_and_nothing_of_it_is_left() 
     cluster.start_worker()?;
     eventually_within(PATIENCE, "the second attempt runs", || async {
         let task = cluster.api.task(&id).await.map_err(|error| error.to_string())?;
-        if task["attempt"] == 2 { Ok(()) } else { Err(task.to_string()) }
+        if task["attempt"] == 2 {
+            Ok(())
+        } else {
+            Err(task.to_string())
+        }
     })
     .await;
     let delay = killed.elapsed();
-    assert!(delay <= LEASE + Duration::from_secs(2), "it took {delay:?} until it ran again");
+    assert!(
+        delay <= LEASE + Duration::from_secs(2),
+        "it took {delay:?} until it ran again"
+    );
 
     cluster.api.until(&id, "Completed", PATIENCE).await;
     let attempts = cluster.api.attempts(&id).await?;
@@ -70,9 +81,21 @@ async fn a_worker_that_was_frozen_longer_than_its_lease_changes_nothing_when_it_
     cluster.workers[0].thaw()?;
     // The one that slept notices that its lease is over, ends what it runs, and comes back under another id.
     eventually("the frozen worker is back under a new id", || async {
-        let workers = cluster.api.json("/api/workers").await.map_err(|error| error.to_string())?;
-        let live = workers["items"].as_array().into_iter().flatten().filter(|worker| worker["state"] == "Live");
-        if live.filter(|worker| worker["id"] != first).count() == 2 { Ok(()) } else { Err(workers.to_string()) }
+        let workers = cluster
+            .api
+            .json("/api/workers")
+            .await
+            .map_err(|error| error.to_string())?;
+        let live = workers["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|worker| worker["state"] == "Live");
+        if live.filter(|worker| worker["id"] != first).count() == 2 {
+            Ok(())
+        } else {
+            Err(workers.to_string())
+        }
     })
     .await;
     let after = cluster.api.task(&id).await?;
@@ -101,7 +124,11 @@ async fn without_a_broker_tasks_are_accepted_and_run_and_its_return_is_noticed()
         let id = cluster.api.create(&echo(0)).await.map_err(|error| error.to_string())?;
         let path = format!("/api/tasks/{id}?wait_seconds=1");
         let task = cluster.api.json(&path).await.map_err(|error| error.to_string())?;
-        if task["status"] == "Completed" { Ok(()) } else { Err(task.to_string()) }
+        if task["status"] == "Completed" {
+            Ok(())
+        } else {
+            Err(task.to_string())
+        }
     })
     .await;
     assert_eq!(cluster.broken_invariants().await?, Vec::<String>::new());
@@ -114,8 +141,18 @@ async fn without_a_database_callers_are_told_to_come_back_and_all_recovers_by_it
     let proxy = cluster.database_proxy.as_ref().expect("the cluster is proxied");
     proxy.cut();
     let refused = eventually("an answer without a database", || async {
-        let answer = cluster.api.post("/api/tasks").json(&echo(1)).send().await.map_err(|error| error.to_string())?;
-        if answer.status().is_success() { Err("it was still created".to_owned()) } else { Ok(answer) }
+        let answer = cluster
+            .api
+            .post("/api/tasks")
+            .json(&echo(1))
+            .send()
+            .await
+            .map_err(|error| error.to_string())?;
+        if answer.status().is_success() {
+            Err("it was still created".to_owned())
+        } else {
+            Ok(answer)
+        }
     })
     .await;
     assert_eq!(refused.status().as_u16(), 503);
@@ -141,7 +178,11 @@ async fn a_create_whose_answer_the_database_lost_exists_once() -> anyhow::Result
         let key = format!("round-{round}");
         let body = json!({"name": "echo", "input": round, "labels": {"round": round.to_string()}});
         let id = eventually("the create is answered", || async {
-            let request = cluster.api.post("/api/tasks").header("idempotency-key", &key).json(&body);
+            let request = cluster
+                .api
+                .post("/api/tasks")
+                .header("idempotency-key", &key)
+                .json(&body);
             let answer = request.send().await.map_err(|error| error.to_string())?;
             let status = answer.status();
             let text = answer.text().await.map_err(|error| error.to_string())?;
@@ -154,10 +195,18 @@ async fn a_create_whose_answer_the_database_lost_exists_once() -> anyhow::Result
         .await;
         ids.insert(id);
         let found = cluster.api.json(&format!("/api/tasks?label.round={round}")).await?;
-        assert_eq!(found["items"].as_array().map(Vec::len), Some(1), "round {round}: {found}");
+        assert_eq!(
+            found["items"].as_array().map(Vec::len),
+            Some(1),
+            "round {round}: {found}"
+        );
     }
     assert_eq!(ids.len(), rounds);
-    assert!(proxy.swallowed_answers() >= rounds / 2, "the fault happened {} times", proxy.swallowed_answers());
+    assert!(
+        proxy.swallowed_answers() >= rounds / 2,
+        "the fault happened {} times",
+        proxy.swallowed_answers()
+    );
     for id in &ids {
         cluster.api.until(id, "Completed", PATIENCE).await;
     }
@@ -180,9 +229,17 @@ async fn an_api_that_is_killed_while_tasks_are_created_loses_none_it_acknowledge
         acknowledged
     });
     eventually("some tasks exist", || async {
-        let list = cluster.api.json("/api/tasks").await.map_err(|error| error.to_string())?;
-        if list["items"].as_array().is_some_and(|items| items.len() > 20) { Ok(()) } else { Err("few") }
-            .map_err(str::to_owned)
+        let list = cluster
+            .api
+            .json("/api/tasks")
+            .await
+            .map_err(|error| error.to_string())?;
+        if list["items"].as_array().is_some_and(|items| items.len() > 20) {
+            Ok(())
+        } else {
+            Err("few")
+        }
+        .map_err(str::to_owned)
     })
     .await;
     cluster.restart_api().await?;
@@ -197,7 +254,10 @@ async fn an_api_that_is_killed_while_tasks_are_created_loses_none_it_acknowledge
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_asked_to_stop_hands_back_what_it_cannot_finish() -> anyhow::Result<()> {
-    let mut cluster = Cluster::builder().setting("WORKER__DRAIN_SECONDS", "0.5").start().await?;
+    let mut cluster = Cluster::builder()
+        .setting("WORKER__DRAIN_SECONDS", "0.5")
+        .start()
+        .await?;
     let id = cluster.api.create(&slow(6.0)).await?;
     cluster.api.until(&id, "InProgress", PATIENCE).await;
     cluster.start_worker()?;
