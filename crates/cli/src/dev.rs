@@ -65,9 +65,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     worked.context("the worker failed")
 }
 
+/// Where `dev` keeps its tasks in a data folder.
+pub(crate) fn database_url(data: &Path) -> String {
+    format!("sqlite://{}", data.join("orchestratum.db").display())
+}
+
 /// Those of every other process, but for what makes this one need nothing else.
 fn settings(arguments: &Arguments) -> anyhow::Result<Settings> {
-    let database = format!("sqlite://{}", arguments.data.join("orchestratum.db").display());
+    let database = database_url(&arguments.data);
     let listen = arguments.listen.map(|address| address.to_string());
     let mut overrides = vec![
         ("database.url", database.as_str()),

@@ -1,5 +1,6 @@
 //! `orchestratum doctor`: what an operator checks first, and what the tests check last.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -12,13 +13,21 @@ const BROKER_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
+    /// Look at the SQLite database that `dev` keeps there, instead of the one in the settings.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// The most broken rows to show.
     #[arg(long, default_value_t = 100)]
     limit: usize,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let settings = Settings::load()?;
+    let database = arguments.data.as_ref().map(|data| crate::dev::database_url(data));
+    let overrides: Vec<(&str, &str)> = database
+        .iter()
+        .flat_map(|database| [("database.url", database.as_str()), ("broker.url", "database")])
+        .collect();
+    let settings = Settings::load_with(&overrides)?;
     println!("settings   ok");
     let url = settings.database.url.expose_secret();
     // Read-only: the file of an SQLite database belongs to the process that runs it.

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use orchestratum_broker::{Broker, Hint};
 use orchestratum_core::Target;
@@ -25,6 +26,9 @@ pub(crate) struct Announcer {
     room: Mutex<HashMap<Target, usize>>,
     window: usize,
     has_queues: bool,
+    /// Whether this process asks the broker how full the queues are. A worker does not: it announces the few tasks it
+    /// hands back without an estimate that nobody would correct.
+    measures: AtomicBool,
     /// A window has little room left: the feeder should look at the queue again.
     pub(crate) low: Notify,
 }
@@ -56,13 +60,14 @@ impl Announcer {
             room: Mutex::default(),
             window,
             has_queues,
+            measures: AtomicBool::new(false),
             low: Notify::new(),
         }
     }
 
     /// Whether the caller announces a task of this target after its commit, or the feeder does later.
     pub(crate) fn reserve(&self, target: &Target) -> Announce {
-        if !self.has_queues {
+        if !self.has_queues || !self.measures.load(Ordering::Relaxed) {
             return Announce::ByCaller;
         }
         let mut room = self.room.lock();
@@ -78,6 +83,11 @@ impl Announcer {
         }
         *left -= 1;
         Announce::ByCaller
+    }
+
+    /// From now on somebody calls [`set_room`](Self::set_room).
+    pub(crate) fn measures(&self) {
+        self.measures.store(true, Ordering::Relaxed);
     }
 
     /// Takes over what the broker says about a queue.

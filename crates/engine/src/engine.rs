@@ -1,6 +1,7 @@
 //! The engine: a store, a broker, a clock, and the batchers between them and the use cases.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use orchestratum_broker::{self as broker, Broker, Hint, Signal};
 use orchestratum_core::task::{Ending, TaskEvent, TaskState};
@@ -13,7 +14,7 @@ use crate::clock::Clock;
 use crate::keys::KeyCache;
 use crate::signals::Signals;
 use crate::waiters::Waiters;
-use crate::{Error, Settings};
+use crate::{Error, Settings, loops};
 
 /// Everything a process needs to do its part. Cheap to clone; every clone is the same engine.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub(crate) struct Parts {
     pub(crate) announcer: Announcer,
     pub(crate) signals: Signals,
     pub(crate) waiters: Arc<Waiters>,
+    /// A release of due tasks is planned already.
+    pub(crate) release_planned: AtomicBool,
     pub(crate) keys: KeyCache,
 }
 
@@ -78,6 +81,7 @@ impl Engine {
             successes,
             changes,
             waiters,
+            release_planned: AtomicBool::new(false),
         };
         Self { parts: Arc::new(parts) }
     }
@@ -141,6 +145,9 @@ impl Engine {
                     target: changed.target.clone(),
                     name: changed.name.clone(),
                 }),
+                TaskState::Pending { due_at } if due_at.saturating_since(now) < loops::LOOK_EVERY => {
+                    self.release_soon(due_at.saturating_since(now));
+                }
                 TaskState::Pending { .. } => {}
                 TaskState::InProgress { .. } => interrupted.push(changed.task),
                 TaskState::Completed { .. }

@@ -241,9 +241,9 @@ impl Settings {
             "must lie in 1..=4096",
         )?;
         rule(
-            self.worker.lease_seconds >= 1.0,
+            (1.0..=86_400.0).contains(&self.worker.lease_seconds),
             "worker.lease_seconds",
-            "must be at least 1",
+            "must lie between 1 and 86400",
         )?;
         seconds(self.database.timeout_seconds, "database.timeout_seconds")?;
         seconds(self.api.header_timeout_seconds, "api.header_timeout_seconds")?;

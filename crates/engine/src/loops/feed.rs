@@ -30,6 +30,7 @@ pub(super) async fn run(engine: Engine, latest_pulse: watch::Receiver<Pulse>, st
     if !engine.parts.broker.has_queues() {
         return;
     }
+    engine.parts.announcer.measures();
     let mut seen = HashMap::new();
     loop {
         let ready = latest_pulse.borrow().ready_targets.clone();

@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use expire::RUNNING_GRACE;
+pub(crate) use pulse::INTERVAL as LOOK_EVERY;
 
 use crate::{Engine, Error};
 
@@ -53,13 +54,6 @@ impl Pass {
             more: found >= PASS,
         }
     }
-
-    fn and(self, other: Self) -> Self {
-        Self {
-            done: self.done + other.done,
-            more: self.more || other.more,
-        }
-    }
 }
 
 impl Engine {
@@ -67,10 +61,11 @@ impl Engine {
     pub fn start_background(&self, loops: bool, tracker: &TaskTracker, stop: &CancellationToken) {
         tracker.spawn(answers::listen(self.clone(), stop.clone()));
         tracker.spawn(answers::ask(self.clone(), stop.clone()));
+        let (pulses, latest_pulse) = watch::channel(Pulse::default());
+        // Without a pulse it feeds nothing, but still measures the windows for those who create tasks here.
+        tracker.spawn(feed::run(self.clone(), latest_pulse, stop.clone()));
         if loops {
-            let (pulses, latest_pulse) = watch::channel(Pulse::default());
             tracker.spawn(pulse::run(self.clone(), pulses, stop.clone()));
-            tracker.spawn(feed::run(self.clone(), latest_pulse, stop.clone()));
             tracker.spawn(retention::run(self.clone(), stop.clone()));
         }
     }

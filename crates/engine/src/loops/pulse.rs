@@ -11,7 +11,7 @@ use super::{Pass, RUNNING_GRACE, due, expire, rescue, sleep_unless_stopped, unof
 use crate::{Engine, Error, error};
 
 /// The longest time between two looks.
-const INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often it is asked whether names are offered by nobody: those tasks wait half a minute anyway.
 const UNOFFERED_EVERY: Duration = Duration::from_secs(5);
@@ -19,10 +19,13 @@ const UNOFFERED_EVERY: Duration = Duration::from_secs(5);
 pub(super) async fn run(engine: Engine, pulses: watch::Sender<Pulse>, stop: CancellationToken) {
     let mut state = State::default();
     loop {
-        let wait = match tick(&engine, &pulses, &mut state).await {
-            Ok(wait) => wait,
+        let wait = match look(&engine, &pulses, &mut state).await {
+            Ok((pulse, now)) => {
+                let more = act(&engine, &pulse, now, &mut state).await;
+                if more { Duration::ZERO } else { until_next(&pulse, now) }
+            }
             Err(error) => {
-                state.lost_database = true;
+                state.lost_database = error.is_transient();
                 tracing::warn!(error = %error::chain(&error), "the background loops cannot work");
                 INTERVAL
             }
@@ -41,10 +44,9 @@ struct State {
     unoffered_asked_at: Option<Timestamp>,
 }
 
-/// One pass over everything that is due; returns how long to sleep.
-async fn tick(engine: &Engine, pulses: &watch::Sender<Pulse>, state: &mut State) -> Result<Duration, Error> {
+/// What there is to do, and the time of the same look: a sweep that ends other people's work decides by no other.
+async fn look(engine: &Engine, pulses: &watch::Sender<Pulse>, state: &mut State) -> Result<(Pulse, Timestamp), Error> {
     let parts = &engine.parts;
-    // A sweep that ends other people's work decides by a time of the same tick.
     parts.clock.sample(parts.store.database_time()).await?;
     let now = parts.clock.now();
     if std::mem::take(&mut state.lost_database) {
@@ -52,16 +54,21 @@ async fn tick(engine: &Engine, pulses: &watch::Sender<Pulse>, state: &mut State)
     }
     let pulse = parts.store.pulse(now, RUNNING_GRACE).await?;
     pulses.send_replace(pulse.clone());
+    Ok((pulse, now))
+}
 
-    let mut pass = Pass::default();
+/// One pass of each loop that has something to do; `true` if one of them has more. A loop that fails does not keep the
+/// others from their work.
+async fn act(engine: &Engine, pulse: &Pulse, now: Timestamp, state: &mut State) -> bool {
+    let mut more = false;
     if pulse.next_due_at.is_some_and(|due_at| due_at <= now) {
-        pass = pass.and(due::tick(engine, now).await?);
+        more |= passed("due", due::tick(engine, now).await);
     }
     if pulse.next_deadline.is_some_and(|deadline| deadline <= now) || pulse.overdue_running {
-        pass = pass.and(expire::tick(engine, now).await?);
+        more |= passed("expire", expire::tick(engine, now).await);
     }
     if state.no_rescue_before.is_none_or(|before| now >= before) && (pulse.silent_workers || pulse.orphans) {
-        pass = pass.and(rescue::tick(engine, now).await?);
+        more |= passed("rescue", rescue::tick(engine, now).await);
     }
     if !pulse.ready_targets.is_empty()
         && state
@@ -69,13 +76,19 @@ async fn tick(engine: &Engine, pulses: &watch::Sender<Pulse>, state: &mut State)
             .is_none_or(|at| now.saturating_since(at) >= UNOFFERED_EVERY)
     {
         state.unoffered_asked_at = Some(now);
-        pass = pass.and(unoffered::tick(engine, now).await?);
+        more |= passed("unoffered", unoffered::tick(engine, now).await);
     }
-    Ok(if pass.more {
-        Duration::ZERO
-    } else {
-        until_next(&pulse, now)
-    })
+    more
+}
+
+fn passed(name: &'static str, pass: Result<Pass, Error>) -> bool {
+    match pass {
+        Ok(pass) => pass.more,
+        Err(error) => {
+            tracing::warn!(background_loop = name, error = %error::chain(&error), "a background loop failed");
+            false
+        }
+    }
 }
 
 /// A back-off of a tenth of a second must not take a whole one.

@@ -163,13 +163,7 @@ async fn a_second_process_on_the_same_file_is_refused_and_told_who_owns_it() -> 
     );
 
     let mut doctor = Command::new(binary("orchestratum")?);
-    doctor
-        .arg("doctor")
-        .env(
-            "ORCHESTRATUM__DATABASE__URL",
-            format!("sqlite://{data}/orchestratum.db"),
-        )
-        .env("ORCHESTRATUM__BROKER__URL", "database");
+    doctor.args(["doctor", "--data", &data]);
     let output = doctor.output()?;
     assert!(output.status.success(), "{}", text(&output));
     Ok(())

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Whether the parts work that a request needs.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Readiness {
-    /// `ready`, or `not_ready`.
+    /// `ready`, `degraded` while only the broker fails, or `not_ready`.
     #[schema(example = "ready")]
     status: &'static str,
     /// The failing parts: `database`, `schema`, `broker`. Creates are accepted while only the broker fails.
@@ -40,8 +40,8 @@ pub(crate) enum PartState {
 #[utoipa::path(
     get, path = "/health/ready", tag = "operations", operation_id = "is_ready",
     responses(
-        (status = 200, description = "Everything works", body = Readiness),
-        (status = 503, description = "Something fails", body = Readiness),
+        (status = 200, description = "Requests are served; `degraded` names a failing broker", body = Readiness),
+        (status = 503, description = "Requests cannot be served", body = Readiness),
     )
 )]
 pub(crate) async fn ready(State(engine): State<Engine>) -> Response {
@@ -57,10 +57,11 @@ pub(crate) async fn ready(State(engine): State<Engine>) -> Response {
         .filter(|(_, state)| *state == PartState::Failing)
         .map(|(name, _)| *name)
         .collect();
-    let (status, word) = if failing.is_empty() {
-        (StatusCode::OK, "ready")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
+    // Without a broker everything is accepted and runs, only later: that is no reason to take a server out of rotation.
+    let (status, word) = match (database, schema, broker) {
+        (PartState::Ok, PartState::Ok, PartState::Ok) => (StatusCode::OK, "ready"),
+        (PartState::Ok, PartState::Ok, PartState::Failing) => (StatusCode::OK, "degraded"),
+        (PartState::Failing, _, _) | (_, PartState::Failing, _) => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
     };
     let readiness = Readiness {
         status: word,
