@@ -116,6 +116,14 @@ async fn limits_hold() {
         fs::metadata(directory.path().join("big")).expect("it began").len(),
         1_000_000
     );
+    let limits = Limits {
+        cpu_seconds: Some(1),
+        ..Limits::default()
+    };
+    let command = shell(directory.path(), "while :; do :; done").limits(limits);
+    let mut running = command.spawn(&shim()).await.expect("it starts");
+    let finished = bounded(running.wait()).await.expect("it ends");
+    assert_eq!(finished.exit.to_string(), "killed by signal 24 (SIGXCPU)");
 }
 
 /// A tree that does what it can to outlive its end: it ignores TERM, and has a daemon in a session of its own.

@@ -52,7 +52,10 @@ fn prepare(limits: &Limits) -> io::Result<SignalFd> {
         None => Ok(()),
     };
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    limit(Resource::RLIMIT_CPU, limits.cpu_seconds)?;
+    if let Some(seconds) = limits.cpu_seconds {
+        // The soft limit first, so that the program ends by a signal that says why.
+        setrlimit(Resource::RLIMIT_CPU, seconds, seconds.saturating_add(1))?;
+    }
     limit(Resource::RLIMIT_FSIZE, limits.file_size_bytes)?;
     limit(Resource::RLIMIT_NOFILE, limits.open_files)?;
     limit(Resource::RLIMIT_AS, limits.address_space_bytes)?;
