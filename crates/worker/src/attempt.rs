@@ -209,14 +209,19 @@ impl Clocks<'_> {
         killed_at.is_some_and(|at| at.elapsed() >= KILL_PATIENCE)
     }
 
-    /// Who decides how it ended: the attempt itself, unless it was stopped before it had ended.
+    /// Who decides how it ended: the attempt itself, unless it was stopped before it had ended. Success in the grace of a
+    /// cancel or of a leaving worker counts, as its work is done; out of time it is too late for that.
     fn conclude(&self, task: &ClaimedTask, ended: Option<Result<Ended, JoinError>>) -> (Ending, Evidence) {
         let (own, evidence, interrupted) = match ended {
             Some(Ok(ended)) => (ended.ending, ended.evidence, ended.interrupted),
             Some(Err(error)) => (panicked(error), Evidence::default(), false),
             None => (left_behind(), Evidence::default(), true),
         };
-        let Some(stop) = self.stop.as_ref().filter(|_| interrupted) else {
+        let decides = |stop: &&Stop| match stop.cause {
+            Cause::Expired | Cause::TimedOut => interrupted,
+            Cause::Cancelled | Cause::HandedBack => interrupted && own != Ending::Success,
+        };
+        let Some(stop) = self.stop.as_ref().filter(decides) else {
             return (own, evidence);
         };
         let evidence = Evidence {

@@ -16,6 +16,8 @@ pub enum Error {
     Workspace { folder: String, source: io::Error },
     #[error("the thread that renews the lease cannot be started")]
     LeaseThread(#[source] io::Error),
+    #[error("a part of the worker that takes tasks ended by itself")]
+    TakerEnded(#[source] Option<tokio::task::JoinError>),
     #[error("the broker cannot be consumed")]
     Broker(#[source] orchestratum_broker::Error),
 }

@@ -161,8 +161,10 @@ impl Held {
     }
 
     pub(crate) fn abandon(&self, key: Key) {
-        if let Some(attended) = self.attended(key) {
-            attended.abandon();
+        match self.attended(key) {
+            Some(attended) => attended.abandon(),
+            // Nothing of it runs: it only waits for its report, or could not be reported.
+            None => self.remove(key),
         }
     }
 

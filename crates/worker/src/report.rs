@@ -14,8 +14,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Repeats while the database is away. A report of a life that is over is dropped: the attempt is, or will be, `Lost`.
-pub(crate) async fn report(shared: &Shared, life: &Life, key: Key, ending: Ending, evidence: Evidence) {
+///
+/// What the database refuses for good ends the attempt for good: the same would be refused after the next attempt.
+pub(crate) async fn report(shared: &Shared, life: &Life, key: Key, mut ending: Ending, mut evidence: Evidence) {
     let (task, attempt) = key;
+    let mut reduced = false;
     let mut pause = FIRST_PAUSE;
     loop {
         match shared
@@ -35,10 +38,21 @@ pub(crate) async fn report(shared: &Shared, life: &Life, key: Key, ending: Endin
             Err(error) if error.is_transient() => {
                 tracing::debug!(task.id = %task, attempt, error = %error::chain(&error), "a report is repeated");
             }
+            Err(error) if reduced => {
+                // Not even this. The attempt stays held, or it would be handed back and run again for ever: it ends as
+                // `Expired`, or as `Lost` with this worker.
+                tracing::error!(task.id = %task, attempt, error = %error::chain(&error), "an attempt cannot be ended");
+                shared.held.put(key, None);
+                return;
+            }
             Err(error) => {
-                // The attempt stays open; it ends as `Expired`, or as `Lost` with this worker.
-                tracing::error!(task.id = %task, attempt, error = %error::chain(&error), "a report failed");
-                break;
+                tracing::error!(task.id = %task, attempt, error = %error::chain(&error), "a report cannot be stored");
+                reduced = true;
+                ending = Ending::OutputNotStorable {
+                    message: "the database refused what the attempt left; the worker's log says why".to_owned(),
+                };
+                evidence = Evidence::default();
+                continue;
             }
         }
         tokio::select! {

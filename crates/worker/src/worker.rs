@@ -133,6 +133,9 @@ impl Worker {
 
     /// Works until `stop`; then claims nothing more, gives running tasks the configured time, and hands back the rest.
     /// `kill` ends that time at once.
+    ///
+    /// # Errors
+    /// [`Error::Broker`], [`Error::LeaseThread`]; and, after draining, [`Error::TakerEnded`].
     pub async fn run(self, stop: CancellationToken, kill: CancellationToken) -> Result<(), Error> {
         let settings = self.engine.settings().worker.clone();
         let (lives, life) = watch::channel(None::<Life>);
@@ -184,24 +187,50 @@ impl Worker {
             ));
         }
         let mut takers = JoinSet::new();
-        takers.spawn(mailroom::run(Arc::clone(&shared), consumer, stop.clone()));
+        let stop_taking = stop.child_token();
+        takers.spawn(mailroom::run(Arc::clone(&shared), consumer, stop_taking.clone()));
         for lane in shared.lanes.all() {
-            takers.spawn(ClaimLoop::new(&shared, lane, &stop).run());
+            takers.spawn(ClaimLoop::new(&shared, lane, &stop_taking).run());
         }
 
-        stop.cancelled().await;
+        let ended = until_stopped(&mut takers, &stop).await;
+        stop_taking.cancel();
         tracing::info!(
             running = shared.held.len(),
             "the worker stops: nothing is claimed any more"
         );
-        takers.join_all().await;
+        join(takers).await;
         drain(&shared, &settings, &kill).await;
         leave(&shared).await;
         leaving.cancel();
-        parts.join_all().await;
+        join(parts).await;
         keeper.join().await;
         tracing::info!("the worker has left");
-        Ok(())
+        ended
+    }
+}
+
+/// A worker that goes on without one of its takers would look alive and take nothing.
+async fn until_stopped(takers: &mut JoinSet<()>, stop: &CancellationToken) -> Result<(), Error> {
+    let ended = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(()),
+        Some(ended) = takers.join_next() => ended,
+    };
+    // It may have been told before this was.
+    if ended.is_ok() && stop.is_cancelled() {
+        return Ok(());
+    }
+    tracing::error!(error = ?ended, "a part of the worker that takes tasks ended by itself: the worker stops");
+    Err(Error::TakerEnded(ended.err()))
+}
+
+/// Waits for all, also where one panicked: what comes after must still be done.
+async fn join(mut parts: JoinSet<()>) {
+    while let Some(ended) = parts.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a part of the worker panicked");
+        }
     }
 }
 
@@ -275,5 +304,35 @@ async fn leave(shared: &Shared) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(error = %error::chain(&error), "the worker could not say that it leaves"),
         Err(_elapsed) => tracing::warn!("the worker could not say that it leaves in time"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_ends_with_a_taker_that_panics_or_returns_before_the_stop() {
+        let stop = CancellationToken::new();
+        let mut takers = JoinSet::new();
+        takers.spawn(pending());
+        takers.spawn(async { panic!("at the disco") });
+        let ended = until_stopped(&mut takers, &stop).await;
+        assert!(matches!(ended, Err(Error::TakerEnded(Some(_)))), "{ended:?}");
+        takers.spawn(async {});
+        let ended = until_stopped(&mut takers, &stop).await;
+        assert!(matches!(ended, Err(Error::TakerEnded(None))), "{ended:?}");
+        stop.cancel();
+        assert!(until_stopped(&mut takers, &stop).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_part_does_not_keep_the_worker_from_leaving() {
+        let mut parts = JoinSet::new();
+        parts.spawn(async { panic!("at the disco") });
+        parts.spawn(async {});
+        join(parts).await;
     }
 }

@@ -14,17 +14,20 @@ use std::path::{Path, PathBuf};
 
 use orchestratum_sandbox::read_regular_file;
 use orchestratum_store::ClaimedTask;
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use crate::Error;
 
 const PREFIX: &str = "orchestratum-worker-";
 const LOCK: &str = "lock";
+const LOCK_IN_THE_MAKING: &str = "lock.new";
 
 #[derive(Debug)]
 pub(crate) struct Workspace {
     folder: TempDir,
-    _lock: File,
+    /// Replaced where the folder had to be made anew.
+    lock: Mutex<File>,
 }
 
 impl Workspace {
@@ -43,9 +46,23 @@ impl Workspace {
         // A random name, made with mode 0700: nobody can have put something there before.
         let prefix = format!("{PREFIX}{}-", std::process::id());
         let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(base)?;
-        let lock = File::create_new(folder.path().join(LOCK))?;
-        lock.lock()?;
-        Ok(Self { folder, _lock: lock })
+        let lock = Mutex::new(locked(folder.path())?);
+        Ok(Self { folder, lock })
+    }
+
+    /// Makes the folder again after somebody cleaned up under a worker that lives.
+    fn make_again(&self) -> io::Result<()> {
+        // Attempts that find it gone at the same time do it once.
+        let mut lock = self.lock.lock();
+        match private_folder().create(self.folder.path()) {
+            Ok(()) => {
+                tracing::warn!(folder = %self.folder.path().display(), "the folder of this worker was gone");
+                *lock = locked(self.folder.path())?;
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// A directory for an attempt, with what `fill` puts there.
@@ -55,15 +72,36 @@ impl Workspace {
         fill: impl FnOnce(&RunDirectory) -> io::Result<T>,
     ) -> io::Result<(RunDirectory, T)> {
         let path = self.folder.path().join(format!("{}-{}", task.id, task.attempt));
-        let mut private = DirBuilder::new();
-        private.mode(0o700);
-        private.create(&path)?;
+        let private = private_folder();
+        match private.create(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_again()?;
+                private.create(&path)?;
+            }
+            made => made?,
+        }
         let directory = RunDirectory { path };
         private.create(directory.home())?;
         private.create(directory.temporary())?;
         let filled = fill(&directory)?;
         Ok((directory, filled))
     }
+}
+
+fn private_folder() -> DirBuilder {
+    let mut folder = DirBuilder::new();
+    folder.mode(0o700);
+    folder
+}
+
+/// Makes the lock of a folder. It has its name only once it is locked: in between, another worker would take the folder
+/// for a dead one's.
+fn locked(folder: &Path) -> io::Result<File> {
+    let in_the_making = folder.join(LOCK_IN_THE_MAKING);
+    let lock = File::create_new(&in_the_making)?;
+    lock.lock()?;
+    fs::rename(in_the_making, folder.join(LOCK))?;
+    Ok(lock)
 }
 
 /// A worker that was killed leaves its folder. Its lock is free then; a process id alone would say nothing where
@@ -182,5 +220,19 @@ mod tests {
         assert_eq!(folders(base.path()), 3);
         drop((living, next));
         assert_eq!(folders(base.path()), 1);
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_made_again_with_its_lock() {
+        let base = tempfile::tempdir().expect("a folder");
+        let living = Workspace::create(Some(base.path())).expect("a workspace");
+        fs::remove_dir_all(living.folder.path()).expect("removed");
+        living.make_again().expect("made");
+        living.make_again().expect("it is there");
+        let _next = Workspace::create(Some(base.path())).expect("a workspace");
+        assert!(
+            living.folder.path().join(LOCK).exists(),
+            "it is locked, so nobody sweeps it"
+        );
     }
 }

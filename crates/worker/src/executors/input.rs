@@ -41,9 +41,7 @@ pub(super) struct PythonInput {
     pub(super) args: Option<Vec<String>>,
     pub(super) stdin: Option<String>,
     pub(super) env: Option<BTreeMap<String, String>>,
-    /// Without isolation the network cannot be taken away.
-    #[serde(rename = "network")]
-    pub(super) _network: Option<bool>,
+    pub(super) network: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -54,8 +52,7 @@ pub(super) struct ShellInput {
     pub(super) args: Option<Vec<String>>,
     pub(super) stdin: Option<String>,
     pub(super) env: Option<BTreeMap<String, String>>,
-    #[serde(rename = "network")]
-    pub(super) _network: Option<bool>,
+    pub(super) network: Option<bool>,
 }
 
 impl ShellInput {
@@ -67,6 +64,14 @@ impl ShellInput {
             (Some(_), Some(_)) => Err("the input has both `command` and `script`; give one of them".to_owned()),
         }
     }
+}
+
+/// Without isolation the network is there; whoever wants it gone relies on that.
+pub(super) fn check_network(network: Option<bool>) -> Result<(), String> {
+    if network == Some(false) {
+        return Err("`network` is false, but this worker cannot take the network away yet".to_owned());
+    }
+    Ok(())
 }
 
 /// The arguments and variables of a program, checked.

@@ -3,6 +3,7 @@
 mod echo;
 mod in_process;
 mod input;
+mod limits;
 mod program;
 mod python;
 mod shell;

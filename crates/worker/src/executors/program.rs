@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use orchestratum_core::task::Ending;
-use orchestratum_sandbox::{self as sandbox, Command, Finished, Stdin};
+use orchestratum_sandbox::{self as sandbox, Command, Finished, Limits, Stdin};
 use orchestratum_store::{ClaimedTask, Evidence, LogChunk, LogStream};
 
 use super::{Context, Ended, Phase};
@@ -22,6 +22,7 @@ pub(super) fn command(
     directory: &RunDirectory,
     programs: &Programs,
     env: BTreeMap<String, String>,
+    limits: Limits,
 ) -> Command {
     let mut command = Command::new(program, directory.home())
         .environment("TMPDIR", directory.temporary().to_string_lossy())
@@ -29,7 +30,8 @@ pub(super) fn command(
         .environment("ORCHESTRATUM_ATTEMPT", task.attempt.to_string())
         .environment("ORCHESTRATUM_RUN", task.run.to_string())
         .environment("ORCHESTRATUM_IDEMPOTENCY_KEY", idempotency_key(task.id, task.run))
-        .capture_max_bytes(programs.log_max_bytes);
+        .capture_max_bytes(programs.log_max_bytes)
+        .limits(limits);
     for (name, value) in env {
         command = command.environment(name, value);
     }
@@ -44,6 +46,7 @@ pub(super) fn stdin(directory: &RunDirectory, text: Option<&str>) -> io::Result<
 /// A program that has ended.
 pub(super) struct Done {
     pub(super) finished: Finished,
+    /// It was told to stop before it ended.
     pub(super) interrupted: bool,
 }
 

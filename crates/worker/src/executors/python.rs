@@ -1,18 +1,20 @@
 //! `python`: runs code, calls its `main(input)`, and keeps what that returns.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use orchestratum_core::JsonText;
 use orchestratum_core::task::Ending;
-use orchestratum_sandbox::{Command, Finished};
+use orchestratum_sandbox::{Command, Finished, Limits};
 use orchestratum_store::ClaimedTask;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::input::{self, PythonInput};
-use super::{Context, Ended, Executor, program};
+use super::program::Done;
+use super::{Context, Ended, Executor, limits, program};
 use crate::shared::Programs;
 use crate::workspace::{RunDirectory, Workspace, read_bounded};
 
@@ -45,7 +47,7 @@ struct Output<'a> {
 #[async_trait]
 impl Executor for Python {
     async fn run(&self, task: &ClaimedTask, context: Context) -> Ended {
-        let (input, args, env) = match parse(task) {
+        let (input, args, env, limits) = match parse(task) {
             Ok(parts) => parts,
             Err(message) => return Ended::failed(message, false),
         };
@@ -59,7 +61,7 @@ impl Executor for Python {
             let stdin = program::stdin(directory, input.stdin.as_deref())?;
             // Isolated from the user's own packages and from variables; nothing is compiled onto the disk.
             Ok(
-                program::command(task, &self.interpreter, directory, &self.programs, env)
+                program::command(task, &self.interpreter, directory, &self.programs, env, limits)
                     .arguments(["-I", "-B", "-X", "utf8"])
                     .arguments(files.iter().map(|file| file.to_string_lossy()))
                     .arguments(args)
@@ -83,7 +85,7 @@ impl Python {
             Err(error) => return program::trouble(&error),
         };
         let mut evidence = program::evidence(&done.finished);
-        let ending = match self.conclude(&done.finished, result) {
+        let ending = match self.conclude(&done, result) {
             Ok(output) => {
                 evidence.output = Some(output);
                 Ending::Success
@@ -97,11 +99,16 @@ impl Python {
         }
     }
 
-    fn conclude(&self, finished: &Finished, result: &Path) -> Result<JsonText, Ending> {
+    fn conclude(&self, done: &Done, result: &Path) -> Result<JsonText, Ending> {
+        let finished = &done.finished;
         let not_storable = |message: String| Ending::OutputNotStorable { message };
         let most = self.programs.output_max_bytes;
         let answer = read_bounded(result, most).map_err(|error| not_storable(format!("the result {error}")))?;
         let answer = if answer.is_empty() {
+            if done.interrupted {
+                // An exit in good order, not the end of its work.
+                return Err(program::failure(finished));
+            }
             // It ended before `main` returned, by `sys.exit` or by a signal.
             Answer::Result(None)
         } else {
@@ -109,7 +116,8 @@ impl Python {
         };
         match answer {
             Answer::Traceback(traceback) => Err(Ending::Failed {
-                message: program::tail(traceback.trim_end()).to_owned(),
+                // A database may not store U+0000.
+                message: program::tail(traceback.trim_end()).replace('\0', "\u{fffd}"),
                 retryable: true,
             }),
             Answer::Result(_) | Answer::NotJson(_) if !finished.exit.is_success() => Err(program::failure(finished)),
@@ -144,7 +152,7 @@ fn result_path(directory: &RunDirectory) -> PathBuf {
     directory.path().join("result.json")
 }
 
-type Parts = (PythonInput, Vec<String>, std::collections::BTreeMap<String, String>);
+type Parts = (PythonInput, Vec<String>, BTreeMap<String, String>, Limits);
 
 fn parse(task: &ClaimedTask) -> Result<Parts, String> {
     let mut input: PythonInput = task
@@ -152,5 +160,6 @@ fn parse(task: &ClaimedTask) -> Result<Parts, String> {
         .parse()
         .map_err(|error| format!("the input of a `python` task: {error}"))?;
     let (args, env) = input::check(input.args.take(), input.env.take())?;
-    Ok((input, args, env))
+    input::check_network(input.network)?;
+    Ok((input, args, env, limits::of(task)?))
 }

@@ -47,6 +47,15 @@ def defines_main(code):
     return any(getattr(constant, "co_name", None) == "main" for constant in code.co_consts)
 
 
+# How much of a traceback the worker is told: its end says what went wrong.
+TRACEBACK_MAX_BYTES = 64 * 1024
+
+
+def last_part(text):
+    data = text.encode("utf-8", "backslashreplace")
+    return data[-TRACEBACK_MAX_BYTES:].decode("utf-8", "ignore")
+
+
 def describe(error):
     import traceback
 
@@ -74,7 +83,7 @@ def run():
     except BaseException as error:
         text = describe(error)
         sys.stderr.write(text)
-        write(descriptor, json.dumps({"traceback": text}))
+        write(descriptor, json.dumps({"traceback": last_part(text)}, ensure_ascii=False))
         sys.exit(1)
     try:
         answer = json.dumps(result, ensure_ascii=False, allow_nan=False)

@@ -1,16 +1,17 @@
 //! `shell`: a command or a script, run by the configured shell.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use orchestratum_core::JsonText;
 use orchestratum_core::task::Ending;
-use orchestratum_sandbox::{Command, Finished};
+use orchestratum_sandbox::{Command, Finished, Limits};
 use orchestratum_store::ClaimedTask;
 use serde::Serialize;
 
 use super::input::{self, ShellInput};
-use super::{Context, Ended, Executor, program};
+use super::{Context, Ended, Executor, limits, program};
 use crate::shared::Programs;
 use crate::workspace::{RunDirectory, Workspace};
 
@@ -31,7 +32,7 @@ struct Output<'a> {
 #[async_trait]
 impl Executor for Shell {
     async fn run(&self, task: &ClaimedTask, context: Context) -> Ended {
-        let (text, args, env, stdin) = match parse(task) {
+        let (text, args, env, stdin, limits) = match parse(task) {
             Ok(parts) => parts,
             Err(message) => return Ended::failed(message, false),
         };
@@ -40,7 +41,7 @@ impl Executor for Shell {
             let script = directory.write("script.sh", &text)?;
             let stdin = program::stdin(directory, stdin.as_deref())?;
             Ok(
-                program::command(task, &self.interpreter, directory, &self.programs, env)
+                program::command(task, &self.interpreter, directory, &self.programs, env, limits)
                     .arguments([script.to_string_lossy()])
                     .arguments(args)
                     .stdin(stdin),
@@ -100,12 +101,7 @@ impl Shell {
     }
 }
 
-type Parts = (
-    String,
-    Vec<String>,
-    std::collections::BTreeMap<String, String>,
-    Option<String>,
-);
+type Parts = (String, Vec<String>, BTreeMap<String, String>, Option<String>, Limits);
 
 fn parse(task: &ClaimedTask) -> Result<Parts, String> {
     let input: ShellInput = task
@@ -113,6 +109,7 @@ fn parse(task: &ClaimedTask) -> Result<Parts, String> {
         .parse()
         .map_err(|error| format!("the input of a `shell` task: {error}"))?;
     let text = input.text()?.to_owned();
+    input::check_network(input.network)?;
     let (args, env) = input::check(input.args, input.env)?;
-    Ok((text, args, env, input.stdin))
+    Ok((text, args, env, input.stdin, limits::of(task)?))
 }

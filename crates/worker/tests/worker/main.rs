@@ -5,4 +5,6 @@ mod executors;
 mod handlers;
 mod leases;
 mod leaving;
+mod limits;
+mod reports;
 mod support;

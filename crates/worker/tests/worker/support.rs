@@ -82,6 +82,7 @@ impl Bench {
             timeout_seconds: field("timeout_seconds").and_then(|value| value.as_f64()),
             max_retries: field("max_retries").and_then(|value| value.as_i64()),
             backoff: Some(orchestratum_core::task::Backoff::None),
+            limits: field("limits").map(|limits| JsonText::new(limits.to_string()).expect("valid JSON")),
             ..TaskDraft::default()
         };
         let request = CreateTasks {

@@ -1,0 +1,57 @@
+//! What a task may use: kept, or refused.
+
+use orchestratum_store::Task;
+use serde_json::{Value, json};
+
+use crate::support::{Bench, error, output};
+
+async fn run(bench: &Bench, code: &str, limits: Value) -> Task {
+    let input = json!({"code": code, "network": true});
+    bench
+        .run(json!({"name": "python", "input": input, "limits": limits}))
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_and_processor_time_are_limited() {
+    let bench = Bench::new().await;
+    let worker = bench.worker().await;
+    let large = "def main(x):\n    return len(bytes(300 << 20))";
+    let message = error(&run(&bench, large, json!({"memory_mb": 256})).await);
+    assert!(
+        message.starts_with("Failed: Traceback") && message.ends_with("MemoryError"),
+        "{message}"
+    );
+    let task = run(&bench, large, json!({"memory_mb": 1024, "cpu_seconds": 60})).await;
+    assert_eq!(output(&task)["result"], 300 << 20);
+    let message = error(&run(&bench, "while True: pass", json!({"cpu_seconds": 1})).await);
+    assert_eq!(message, "Failed: killed by signal 24 (SIGXCPU)");
+    let message = error(&run(&bench, "1", json!({"memory_mb": 1})).await);
+    assert!(message.starts_with("Failed: "), "{message}");
+    worker.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_this_worker_cannot_keep_is_refused_for_good() {
+    let bench = Bench::new().await;
+    let worker = bench.worker().await;
+    let cases = [
+        (json!({"disk_mb": 5}), json!({}), "`disk_mb`"),
+        (json!({"processes": 5}), json!({}), "`processes`"),
+        (json!({"gpus": 5}), json!({}), "`gpus`"),
+        (json!({}), json!({"network": false}), "`network`"),
+    ];
+    for (limits, input, expected) in cases {
+        for (name, text) in [("python", "code"), ("shell", "command")] {
+            let mut input = input.clone();
+            input[text] = json!("exit 1");
+            let task = bench
+                .run(json!({"name": name, "input": input, "limits": limits, "max_retries": 5}))
+                .await;
+            let message = error(&task);
+            assert!(message.contains(expected) && message.contains("yet"), "{message}");
+            assert_eq!(task.life.attempt, 1, "{message}");
+        }
+    }
+    worker.stopped().await;
+}
