@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use orchestratum_broker::Consumer;
 use orchestratum_engine::{Engine, WorkerSettings, error, identity};
 use orchestratum_sandbox::{Isolation, Shim};
 use orchestratum_store::Registration;
@@ -186,12 +187,8 @@ impl Worker {
                 leaving.clone(),
             ));
         }
-        let mut takers = JoinSet::new();
         let stop_taking = stop.child_token();
-        takers.spawn(mailroom::run(Arc::clone(&shared), consumer, stop_taking.clone()));
-        for lane in shared.lanes.all() {
-            takers.spawn(ClaimLoop::new(&shared, lane, &stop_taking).run());
-        }
+        let mut takers = start_takers(&shared, consumer, &stop_taking);
 
         let ended = until_stopped(&mut takers, &stop).await;
         stop_taking.cancel();
@@ -208,6 +205,15 @@ impl Worker {
         tracing::info!("the worker has left");
         ended
     }
+}
+
+fn start_takers(shared: &Arc<Shared>, consumer: Consumer, stop: &CancellationToken) -> JoinSet<()> {
+    let mut takers = JoinSet::new();
+    takers.spawn(mailroom::run(Arc::clone(shared), consumer, stop.clone()));
+    for lane in shared.lanes.all() {
+        takers.spawn(ClaimLoop::new(shared, lane, stop).run());
+    }
+    takers
 }
 
 /// A worker that goes on without one of its takers would look alive and take nothing.
