@@ -38,12 +38,16 @@ pub struct Pulse {
     pub ready_targets: Vec<Target>,
 }
 
+/// How many ready tasks of a target are looked at for names that nobody offers.
+pub(crate) const UNOFFERED_WINDOW: usize = 10_000;
+
 #[async_trait]
 pub trait DispatchStore: Send + Sync {
     /// `running_grace` is how long past its deadline a running task is left to its worker.
     async fn pulse(&self, now: Timestamp, running_grace: std::time::Duration) -> Result<Pulse, Error>;
 
-    /// Makes delayed tasks ready whose time has come, and returns them to be announced.
+    /// Makes delayed tasks ready whose time has come, and returns them; the feeder announces them, where there are
+    /// queues.
     async fn release_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Ready>, Error>;
 
     /// Of the first `window` ready tasks of the target, in order of priority and age, takes at most `missing` for which
@@ -66,6 +70,7 @@ pub trait DispatchStore: Send + Sync {
     async fn orphans(&self, limit: usize) -> Result<Vec<Orphan>, Error>;
 
     /// Ready tasks that have been due since before `since`, whose target is served by workers registered before `since`,
-    /// and whose name none of the target's workers has offered since.
+    /// and whose name none of the target's workers has offered since. Looks at the first 10 000 of each
+    /// target: one that stands behind them is found before its turn comes.
     async fn unoffered(&self, since: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error>;
 }

@@ -17,7 +17,7 @@ pub enum Error {
         row: String,
         detail: String,
     },
-    /// The schema is older or newer than this program.
+    /// A migration failed, or one that was applied is not the one this program knows by its number.
     #[error("the schema cannot be brought to the version this program needs")]
     Migration(#[source] sqlx::migrate::MigrateError),
     #[error(

@@ -17,11 +17,12 @@ pub struct BrokenInvariant {
 
 #[async_trait]
 pub trait Maintenance: Send + Sync {
-    /// Brings the schema to the version of this program; of several that start together one does it, the others wait.
+    /// Brings the schema to the version of this program, or leaves a newer one; of several that start together one does it, the others wait.
     async fn migrate(&self) -> Result<(), Error>;
 
     /// # Errors
-    /// [`Error::SchemaVersion`] unless the schema is the one this program needs.
+    /// [`Error::SchemaVersion`] if the schema is older than this program needs. A newer one keeps what older programs
+    /// use.
     async fn check_schema(&self) -> Result<(), Error>;
 
     /// The time of the database; also shows that it answers.

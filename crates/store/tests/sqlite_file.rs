@@ -89,6 +89,24 @@ async fn a_schema_that_was_never_migrated_is_named_as_such() {
 }
 
 #[tokio::test]
+async fn an_older_program_restarts_on_a_newer_schema() {
+    let folder = folder();
+    let lab = opened(&folder).await;
+    let mut connection = SqliteConnection::connect(&url(&folder)).await.expect("opens");
+    connection
+        .execute(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9999, 'later', true, x'00', 0)",
+        )
+        .await
+        .expect("a newer program was here");
+    lab.store.close().await;
+    let lab = opened(&folder).await;
+    lab.store.check_schema().await.expect("newer is fine");
+    lab.create(draft("echo")).await;
+}
+
+#[tokio::test]
 async fn two_stores_in_memory_share_nothing() {
     let mut labs = Vec::new();
     for _ in 0..2 {

@@ -126,11 +126,8 @@ pub async fn delayed_tasks_are_released_when_due_and_only_once(store: Arc<dyn St
     );
     let dispatch = lab.store.dispatch(id).await.expect("works").expect("has one");
     assert!(!dispatch.delayed);
-    assert_eq!(
-        dispatch.publish_at,
-        lab.now + PUBLISH_LEASE,
-        "whoever released it announces it"
-    );
+    assert_eq!(dispatch.publish_at, lab.now, "it may be announced from now on");
+    assert_eq!(feed(&lab, 10, 10, false).await, [id], "by the feeder");
     assert_eq!(lab.store.release_due(lab.now, 10).await.expect("works"), []);
 }
 
@@ -318,4 +315,24 @@ pub async fn a_name_that_a_worker_offered_until_just_now_is_not_found(store: Arc
     assert_eq!(unoffered(&lab, SECOND * 5).await.len(), 1);
     lab.worker(&["default"], &["python"]).await;
     assert_eq!(unoffered(&lab, SECOND * 5).await, [], "it is back");
+}
+
+pub async fn a_name_that_is_offered_at_another_target_only_is_found(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    lab.worker(&["default", "cpu"], &["echo"]).await;
+    lab.worker(&["gpu"], &["python"]).await;
+    let mut expected = vec![
+        lab.create(draft("python")).await,
+        lab.create(at("gpu")).await,
+        lab.create(at("gpu")).await,
+    ];
+    lab.create(draft("echo")).await;
+    lab.create(at("cpu")).await;
+    lab.advance(SECOND * 10);
+    let mut found = unoffered(&lab, SECOND * 5).await;
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    let some = lab.store.unoffered(lab.now - SECOND * 5, lab.now, 2).await;
+    assert_eq!(some.expect("works").len(), 2, "no more than asked for");
 }

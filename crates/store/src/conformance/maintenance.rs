@@ -88,6 +88,24 @@ pub async fn purging_stops_at_its_limit(store: Arc<dyn Store>) {
     }
 }
 
+pub async fn purging_leaves_a_chosen_id_that_lies_ahead_until_its_time_comes(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    let day = SECOND * 86_400;
+    let mut task = lab.task_of(draft("echo"));
+    lab.advance(day);
+    task.spec.id = lab.id();
+    lab.now = super::lab::START;
+    let id = lab.create_new(task).await;
+    let worker = lab.echo_worker().await;
+    let claimed = lab.claim_one(worker).await;
+    lab.end(&claimed, Ending::Success).await;
+    lab.advance(SECOND);
+    assert_eq!(lab.store.purge_finished(lab.now, 100).await.expect("works"), 0);
+    lab.advance(day);
+    assert_eq!(lab.store.purge_finished(lab.now, 100).await.expect("works"), 1);
+    assert_gone(&lab, id).await;
+}
+
 pub async fn purging_records_takes_old_keys_and_gone_workers(store: Arc<dyn Store>) {
     let mut lab = Lab::new(store);
     let key = || IdempotencyKey {

@@ -161,7 +161,8 @@ macro_rules! conformance_suite {
                 overdue_running_tasks_are_found_by_their_deadline,
                 tasks_of_dead_and_unknown_workers_are_orphans,
                 a_name_that_no_worker_of_its_target_offers_is_found,
-                a_name_that_a_worker_offered_until_just_now_is_not_found
+                a_name_that_a_worker_offered_until_just_now_is_not_found,
+                a_name_that_is_offered_at_another_target_only_is_found
             ],
             maintenance: [
                 migrating_again_changes_nothing,
@@ -170,6 +171,7 @@ macro_rules! conformance_suite {
                 the_time_of_the_database_moves_on,
                 purging_takes_tasks_that_finished_long_ago_with_all_they_left,
                 purging_stops_at_its_limit,
+                purging_leaves_a_chosen_id_that_lies_ahead_until_its_time_comes,
                 purging_records_takes_old_keys_and_gone_workers,
                 deleting_a_task_takes_all_it_left,
                 a_task_that_is_not_over_is_not_deleted,

@@ -6,9 +6,11 @@
 mod apply;
 mod create;
 mod life;
+mod purge;
 
 pub(crate) use apply::{
     AttemptWrite, Decision, DispatchRow, Edits, LogWrite, Stored, TaskWrite, apply, doubtful_reports,
 };
 pub(crate) use create::{KeptKey, create};
 pub(crate) use life::LifeColumns;
+pub(crate) use purge::purge_ends_at;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::database::AfterUnknown;
 use super::rows::{Place, Time, int8, time, timestamp};
+use crate::dispatches::UNOFFERED_WINDOW;
 use crate::{DispatchStore, Error, Orphan, PUBLISH_LEASE, Pulse, Ready};
 
 /// First-row probes, one for each loop.
@@ -89,7 +90,7 @@ impl DispatchStore for PostgresStore {
     async fn release_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Ready>, Error> {
         let rows: Vec<ReadyRow> = self
             .database
-            // What an unanswered release made ready is announced by the feeder, once its publish_at has passed.
+            // What an unanswered release made ready the feeder finds.
             .all(AfterUnknown::Repeat, || {
                 sqlx::query_as(
                     "WITH due AS MATERIALIZED (
@@ -102,13 +103,12 @@ impl DispatchStore for PostgresStore {
                         FOR UPDATE SKIP LOCKED
                     )
                     UPDATE dispatches
-                    SET state = 0, publish_at = $3
+                    SET state = 0, publish_at = $1
                     WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
                     RETURNING task_id, target, name",
                 )
                 .bind(time(now))
                 .bind(int8(limit))
-                .bind(time(now + PUBLISH_LEASE))
             })
             .await?;
         rows.into_iter().map(ready).collect()
@@ -226,6 +226,7 @@ impl DispatchStore for PostgresStore {
                 sqlx::query_as(UNOFFERED)
                     .bind(time(since))
                     .bind(time(now))
+                    .bind(int8(UNOFFERED_WINDOW))
                     .bind(int8(limit))
             })
             .await?;
@@ -235,22 +236,28 @@ impl DispatchStore for PostgresStore {
 
 /// A worker that was there until `since` or later could have offered the name since.
 const UNOFFERED: &str = "
-    SELECT task_id
-    FROM dispatches
-    WHERE state = 0
-      AND due_at <= $1
-      AND expires_at > $2
-      AND EXISTS (
-          SELECT FROM workers
-          WHERE workers.state = 0
-            AND workers.lease_expires_at > $2
-            AND workers.registered_at <= $1
-            AND dispatches.target = ANY(workers.targets)
-      )
-      AND NOT EXISTS (
-          SELECT FROM workers
-          WHERE workers.lease_expires_at > $1
-            AND dispatches.target = ANY(workers.targets)
-            AND dispatches.name = ANY(workers.names)
-      )
-    LIMIT $3";
+    WITH served AS MATERIALIZED (
+        SELECT DISTINCT served.target
+        FROM workers, unnest(workers.targets) AS served (target)
+        WHERE workers.state = 0
+          AND workers.lease_expires_at > $2
+          AND workers.registered_at <= $1
+    ),
+    offered AS MATERIALIZED (
+        SELECT DISTINCT served.target, offered.name
+        FROM workers, unnest(workers.targets) AS served (target), unnest(workers.names) AS offered (name)
+        WHERE workers.lease_expires_at > $1
+    )
+    SELECT waiting.task_id
+    FROM served
+    CROSS JOIN LATERAL (
+        SELECT task_id, target, name, due_at, expires_at
+        FROM dispatches
+        WHERE dispatches.target = served.target AND state = 0
+        ORDER BY priority DESC, due_at
+        LIMIT $3
+    ) AS waiting
+    WHERE waiting.due_at <= $1
+      AND waiting.expires_at > $2
+      AND NOT EXISTS (SELECT FROM offered WHERE offered.target = waiting.target AND offered.name = waiting.name)
+    LIMIT $4";

@@ -1,5 +1,7 @@
 //! The schema, the clock, retention and signals.
 
+use std::sync::LazyLock;
+
 use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt, try_unfold};
 use orchestratum_core::Timestamp;
@@ -12,9 +14,15 @@ use uuid::Uuid;
 use super::rows::{Time, int8, time, timestamp};
 use super::transaction::{Abort, Transaction};
 use super::{PostgresStore, failure, invariants};
+use crate::decide::purge_ends_at;
 use crate::{BrokenInvariant, Error, Maintenance};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrator = sqlx::migrate!("../../migrations/postgres");
+    // A newer program was here: what it added does not stop an older one.
+    migrator.set_ignore_missing(true);
+    migrator
+});
 
 /// How long a migration may take, and how long one waits for another process that is migrating.
 const MIGRATION_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(600);
@@ -29,7 +37,7 @@ impl Maintenance for PostgresStore {
     async fn check_schema(&self) -> Result<(), Error> {
         let needed = needed_version();
         let found = self.schema_version().await?;
-        if found == needed {
+        if found >= needed {
             Ok(())
         } else {
             Err(Error::SchemaVersion { found, needed })
@@ -173,15 +181,13 @@ impl Transaction for PurgeFinished {
         let ids: Vec<(Uuid,)> = sqlx::query_as(
             "SELECT id
             FROM tasks
-            -- Ids hold the time of creation, and nothing finishes before it is created: old rows stand first, and the
-            -- scan ends at the first id that is too young.
             WHERE id < $2 AND status >= 2 AND finished_at < $1
             ORDER BY id
             LIMIT $3
             FOR UPDATE SKIP LOCKED",
         )
         .bind(time(self.before))
-        .bind(first_id_after(self.before))
+        .bind(purge_ends_at(self.before))
         .bind(int8(self.limit))
         .fetch_all(&mut *connection)
         .await?;
@@ -196,13 +202,6 @@ impl Transaction for PurgeFinished {
         .await?;
         Ok(ids.len() as u64)
     }
-}
-
-/// An id that no task created before `at` exceeds, with a day for the clocks of others.
-fn first_id_after(at: Timestamp) -> Uuid {
-    const SLACK: std::time::Duration = std::time::Duration::from_secs(86_400);
-    let milliseconds = u64::try_from((at + SLACK).as_micros() / 1_000).unwrap_or(0);
-    Uuid::from_u64_pair(milliseconds << 16, 0)
 }
 
 const PURGE_RECORDS: &str = "

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::SqliteStore;
 use super::error::sql;
 use super::rows::{get, maybe_timestamp, number, parsed, signed, task_id, word};
+use crate::dispatches::UNOFFERED_WINDOW;
 use crate::{DispatchStore, Error, Orphan, PUBLISH_LEASE, Pulse, Ready};
 
 #[async_trait]
@@ -56,19 +57,18 @@ impl DispatchStore for SqliteStore {
         let rows = sqlx::query(
             "UPDATE dispatches
              SET state = 0,
-                 publish_at = ?2
+                 publish_at = ?1
              WHERE task_id IN (
                  SELECT task_id
                  FROM dispatches
                  WHERE state = 1
                    AND due_at <= ?1
                  ORDER BY due_at, task_id
-                 LIMIT ?3
+                 LIMIT ?2
              )
              RETURNING task_id, target, name, due_at AS place",
         )
         .bind(now.as_micros())
-        .bind((now + PUBLISH_LEASE).as_micros())
         .bind(signed(limit))
         .fetch_all(&self.write)
         .await
@@ -180,38 +180,52 @@ impl DispatchStore for SqliteStore {
     }
 
     async fn unoffered(&self, since: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error> {
-        // A worker that was there until `since` or later could have offered the name since.
-        let ids: Vec<Uuid> = sqlx::query_scalar(
-            "SELECT d.task_id
-             FROM dispatches d
-             WHERE d.state = 0
-               AND d.due_at <= ?1
-               AND d.expires_at > ?2
-               AND EXISTS (
-                   SELECT 1
-                   FROM workers w, json_each(w.targets) served
-                   WHERE w.state = 0
-                     AND w.lease_expires_at > ?2
-                     AND w.registered_at <= ?1
-                     AND served.value = d.target
-               )
-               AND NOT EXISTS (
-                   SELECT 1
-                   FROM workers w, json_each(w.targets) served, json_each(w.names) offered
-                   WHERE w.lease_expires_at > ?1
-                     AND served.value = d.target
-                     AND offered.value = d.name
-               )
-             ORDER BY d.due_at, d.task_id
-             LIMIT ?3",
+        let served: Vec<String> = sqlx::query_scalar(
+            "SELECT DISTINCT served.value
+             FROM workers w, json_each(w.targets) served
+             WHERE w.state = 0
+               AND w.lease_expires_at > ?2
+               AND w.registered_at <= ?1",
         )
         .bind(since.as_micros())
         .bind(now.as_micros())
-        .bind(signed(limit))
         .fetch_all(&self.read)
         .await
         .map_err(sql)?;
-        Ok(ids.into_iter().map(TaskId).collect())
+        let mut found = Vec::new();
+        for target in served {
+            // A worker that was there until `since` or later could have offered the name since.
+            let ids: Vec<Uuid> = sqlx::query_scalar(
+                "SELECT task_id
+                 FROM (
+                     SELECT task_id, name, due_at, expires_at
+                     FROM dispatches
+                     WHERE target = ?1
+                       AND state = 0
+                     ORDER BY priority DESC, due_at, task_id
+                     LIMIT ?4
+                 )
+                 WHERE due_at <= ?2
+                   AND expires_at > ?3
+                   AND name NOT IN (
+                       SELECT offered.value
+                       FROM workers w, json_each(w.targets) served, json_each(w.names) offered
+                       WHERE w.lease_expires_at > ?2
+                         AND served.value = ?1
+                   )
+                 LIMIT ?5",
+            )
+            .bind(target)
+            .bind(since.as_micros())
+            .bind(now.as_micros())
+            .bind(signed(UNOFFERED_WINDOW))
+            .bind(signed(limit - found.len()))
+            .fetch_all(&self.read)
+            .await
+            .map_err(sql)?;
+            found.extend(ids.into_iter().map(TaskId));
+        }
+        Ok(found)
     }
 }
 

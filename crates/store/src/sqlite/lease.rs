@@ -9,19 +9,20 @@ use async_trait::async_trait;
 use orchestratum_core::{Timestamp, WorkerId};
 use sqlx::SqlitePool;
 
+use super::clock::{SteadyClock, database_time};
 use super::error::sql;
-use super::maintenance::database_time;
 use super::rows::{get, milliseconds, number, task_id, timestamp};
 use crate::{Error, Holding, LeaseKeeper, Renewal};
 
 #[derive(Debug)]
 pub(super) struct Keeper {
     write: SqlitePool,
+    clock: Option<SteadyClock>,
 }
 
 impl Keeper {
-    pub(super) fn new(write: SqlitePool) -> Self {
-        Self { write }
+    pub(super) fn new(write: SqlitePool, clock: Option<SteadyClock>) -> Self {
+        Self { write, clock }
     }
 }
 
@@ -76,6 +77,6 @@ impl LeaseKeeper for Keeper {
     }
 
     async fn database_time(&mut self) -> Result<Timestamp, Error> {
-        database_time(&self.write).await
+        database_time(&self.write, self.clock).await
     }
 }

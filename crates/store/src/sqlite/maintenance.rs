@@ -1,29 +1,28 @@
 //! The schema, the clock, retention and signals.
 
+use std::sync::LazyLock;
+
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 use orchestratum_core::{TaskId, Timestamp};
-use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
 use tokio::sync::broadcast::error::RecvError;
 use uuid::Uuid;
 
+use super::clock::database_time;
 use super::error::sql;
-use super::rows::signed;
+use super::rows::{id_list, signed};
 use super::tasks::delete_rows;
 use super::{SqliteStore, invariants};
+use crate::decide::purge_ends_at;
 use crate::{BrokenInvariant, Error, Maintenance};
 
-static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/sqlite");
-
-/// The time by the clock of the host: SQLite has no other.
-pub(super) async fn database_time(pool: &SqlitePool) -> Result<Timestamp, Error> {
-    let micros: i64 = sqlx::query_scalar("SELECT CAST(round(unixepoch('now', 'subsec') * 1000.0) AS INTEGER) * 1000")
-        .fetch_one(pool)
-        .await
-        .map_err(sql)?;
-    Ok(Timestamp::from_micros(micros))
-}
+static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrator = sqlx::migrate!("../../migrations/sqlite");
+    // A newer program was here: what it added does not stop an older one.
+    migrator.set_ignore_missing(true);
+    migrator
+});
 
 #[async_trait]
 impl Maintenance for SqliteStore {
@@ -47,7 +46,7 @@ impl Maintenance for SqliteStore {
         } else {
             0
         };
-        if found == needed {
+        if found >= needed {
             Ok(())
         } else {
             Err(Error::SchemaVersion { found, needed })
@@ -55,21 +54,38 @@ impl Maintenance for SqliteStore {
     }
 
     async fn database_time(&self) -> Result<Timestamp, Error> {
-        database_time(&self.read).await
+        database_time(&self.read, self.clock).await
     }
 
     async fn purge_finished(&self, before: Timestamp, limit: usize) -> Result<u64, Error> {
+        // Looking for them does not hold up the writer.
+        let candidates: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT id
+             FROM tasks
+             WHERE id < ?1
+               AND finished_at < ?2
+             ORDER BY id
+             LIMIT ?3",
+        )
+        .bind(purge_ends_at(before))
+        .bind(before.as_micros())
+        .bind(signed(limit))
+        .fetch_all(&self.read)
+        .await
+        .map_err(sql)?;
+        if candidates.is_empty() {
+            return Ok(0);
+        }
         let mut transaction = self.begin().await?;
-        // By id, that is by age: a task that finished in time was created in time, so the scan ends early.
+        // Again under the lock: one of them may have been retried since.
         let ids: Vec<Uuid> = sqlx::query_scalar(
             "SELECT id
              FROM tasks
-             WHERE finished_at < ?1
-             ORDER BY id
-             LIMIT ?2",
+             WHERE id IN (SELECT unhex(value) FROM json_each(?1))
+               AND finished_at < ?2",
         )
+        .bind(id_list(candidates.into_iter().map(TaskId)))
         .bind(before.as_micros())
-        .bind(signed(limit))
         .fetch_all(&mut *transaction)
         .await
         .map_err(sql)?;

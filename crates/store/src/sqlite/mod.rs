@@ -8,6 +8,7 @@
 //! The write transaction is the lock that PostgreSQL takes row by row. Each statement is a hop to the thread of its
 //! connection and back, so a batch is one statement over a table of values, not a loop of statements.
 
+mod clock;
 mod dispatches;
 mod error;
 mod invariants;

@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Sqlite, SqlitePool, Transaction};
 use tokio::sync::broadcast;
 
+use super::clock::{SteadyClock, wall_time};
 use super::error::sql;
 use super::owner::Owner;
 use crate::{Error, Options};
@@ -27,6 +28,8 @@ const ROW_BUFFER: usize = 1_024;
 pub struct SqliteStore {
     pub(super) write: SqlitePool,
     pub(super) read: SqlitePool,
+    /// The owner's; `None` for someone who only looks.
+    pub(super) clock: Option<SteadyClock>,
     pub(super) signals: broadcast::Sender<String>,
     owner: Mutex<Option<Arc<Owner>>>,
 }
@@ -41,7 +44,8 @@ impl SqliteStore {
         if in_memory(url) {
             // The database is gone when its last connection closes, so the only one is never given up.
             let only = pool(connect, 1, options.timeout).await?;
-            return Ok(Self::assemble(only.clone(), only, None));
+            let clock = SteadyClock::starting_at(wall_time(&only).await?);
+            return Ok(Self::assemble(only.clone(), only, Some(clock), None));
         }
         let path = connect.get_filename().to_owned();
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -56,7 +60,8 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full);
         let write = pool(connect.clone(), 1, options.timeout).await?;
         let read = pool(connect.pragma("query_only", "1"), READERS, options.timeout).await?;
-        Ok(Self::assemble(write, read, Some(owner)))
+        let clock = SteadyClock::starting_at(wall_time(&read).await?);
+        Ok(Self::assemble(write, read, Some(clock), Some(owner)))
     }
 
     /// Opens a file beside its owner, for looking only: every write fails.
@@ -67,13 +72,14 @@ impl SqliteStore {
         }
         let connect = connect.read_only(true).pragma("query_only", "1");
         let only = pool(connect, READERS, options.timeout).await?;
-        Ok(Self::assemble(only.clone(), only, None))
+        Ok(Self::assemble(only.clone(), only, None, None))
     }
 
-    fn assemble(write: SqlitePool, read: SqlitePool, owner: Option<Owner>) -> Self {
+    fn assemble(write: SqlitePool, read: SqlitePool, clock: Option<SteadyClock>, owner: Option<Owner>) -> Self {
         Self {
             write,
             read,
+            clock,
             signals: broadcast::Sender::new(SIGNAL_BACKLOG),
             owner: Mutex::new(owner.map(Arc::new)),
         }

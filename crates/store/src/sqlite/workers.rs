@@ -100,7 +100,7 @@ impl WorkerStore for SqliteStore {
     }
 
     async fn lease_keeper(&self) -> Result<Box<dyn LeaseKeeper>, Error> {
-        Ok(Box::new(Keeper::new(self.write.clone())))
+        Ok(Box::new(Keeper::new(self.write.clone(), self.clock)))
     }
 }
 

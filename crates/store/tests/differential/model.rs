@@ -345,7 +345,7 @@ impl Model {
         for (id, row) in &mut self.tasks {
             if row.due_at().is_some_and(|due_at| row.delayed && due_at <= now) {
                 row.delayed = false;
-                row.publish_at = now + PUBLISH_LEASE;
+                row.publish_at = now;
                 released.push(*id);
             }
         }

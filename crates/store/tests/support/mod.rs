@@ -13,8 +13,8 @@ static SCHEMAS: AtomicU32 = AtomicU32::new(0);
 /// A fresh, migrated schema; dropped at the end.
 pub(crate) struct Schema {
     store: Arc<dyn Store>,
-    url: String,
-    name: String,
+    pub(crate) url: String,
+    pub(crate) name: String,
 }
 
 impl Schema {
