@@ -53,7 +53,14 @@ pub enum AuthenticationError {
 pub(crate) struct KeyCache {
     bootstrap: SecretString,
     pepper: SecretString,
-    rows: Mutex<HashMap<String, (ApiKey, Instant)>>,
+    rows: Mutex<Rows>,
+}
+
+#[derive(Debug, Default)]
+struct Rows {
+    by_id: HashMap<String, (ApiKey, Instant)>,
+    /// How many keys this process has revoked: a row that was read before the newest of them is not believed.
+    revocations: u64,
 }
 
 impl KeyCache {
@@ -66,7 +73,13 @@ impl KeyCache {
     }
 
     pub(super) fn forget(&self, id: &str) {
-        self.rows.lock().remove(id);
+        let mut rows = self.rows.lock();
+        rows.by_id.remove(id);
+        rows.revocations += 1;
+    }
+
+    fn revocations(&self) -> u64 {
+        self.rows.lock().revocations
     }
 
     /// Compared as hashes, in a time that does not depend on where they differ.
@@ -80,16 +93,19 @@ impl KeyCache {
 
     fn believed(&self, id: &str) -> Option<ApiKey> {
         let rows = self.rows.lock();
-        let (key, read_at) = rows.get(id)?;
+        let (key, read_at) = rows.by_id.get(id)?;
         (monotonic_now().saturating_duration_since(*read_at) < BELIEVED_FOR).then(|| key.clone())
     }
 
-    fn believe(&self, key: ApiKey) {
+    fn believe(&self, key: ApiKey, revocations_before_reading: u64) {
         let mut rows = self.rows.lock();
-        if rows.len() >= REMEMBERED {
-            rows.clear();
+        if rows.revocations != revocations_before_reading {
+            return;
         }
-        rows.insert(key.id.clone(), (key, monotonic_now()));
+        if rows.by_id.len() >= REMEMBERED {
+            rows.by_id.clear();
+        }
+        rows.by_id.insert(key.id.clone(), (key, monotonic_now()));
     }
 }
 
@@ -122,6 +138,7 @@ impl Engine {
 
     async fn read_key(&self, id: &str) -> Result<ApiKey, AuthenticationError> {
         let unavailable = |error: orchestratum_store::Error| AuthenticationError::Unavailable(error.into());
+        let revocations = self.parts.keys.revocations();
         let key = self
             .parts
             .store
@@ -129,7 +146,7 @@ impl Engine {
             .await
             .map_err(unavailable)?
             .ok_or(AuthenticationError::Refused)?;
-        self.parts.keys.believe(key.clone());
+        self.parts.keys.believe(key.clone(), revocations);
         let now = self.parts.clock.now();
         let worth_noting = key
             .last_used_at
@@ -138,5 +155,37 @@ impl Engine {
             tracing::debug!(error = %error::chain(&error), "the last use of a key was not written down");
         }
         Ok(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orchestratum_core::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_row_that_was_read_before_a_revocation_is_not_believed_after_it() {
+        let cache = KeyCache::new(&AuthSettings {
+            bootstrap_key: SecretString::from(""),
+            create_first_key: false,
+            pepper: SecretString::from(""),
+        });
+        let key = ApiKey {
+            id: "public".to_owned(),
+            name: "ci".to_owned(),
+            secret_hash: [0; 32],
+            scopes: Vec::new(),
+            created_at: Timestamp::EPOCH,
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        let before = cache.revocations();
+        cache.forget("public");
+        cache.believe(key.clone(), before);
+        assert_eq!(cache.believed("public"), None);
+        cache.believe(key.clone(), cache.revocations());
+        assert_eq!(cache.believed("public"), Some(key));
     }
 }
