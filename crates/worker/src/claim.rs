@@ -3,11 +3,13 @@
 //! Reasons are hints, word that the targets have ready tasks, a last claim that was full, and not having asked for a
 //! while. The last one alone would do: with the broker gone for good everything still runs.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::join_all;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use orchestratum_core::task::Ending;
 use orchestratum_engine::error;
 use orchestratum_store::{ClaimRequest, ClaimedTask, Evidence};
@@ -18,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::attempt;
 use crate::executors::Executor;
 use crate::held::Attended;
-use crate::lane::Lane;
+use crate::lane::{HeldHint, Lane};
 use crate::offers::Offer;
 use crate::report::report;
 use crate::shared::{Life, Shared};
@@ -35,24 +37,44 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How soon a lane looks again whether reports have gone out.
 const REPORTS_PAUSE: Duration = Duration::from_millis(20);
 
+/// How many claims of a lane may be under way: while one is with the database, the tasks of the other are started.
+const CLAIMS_UNDER_WAY: usize = 2;
+
 pub(crate) struct ClaimLoop {
-    shared: Arc<Shared>,
-    lane: Arc<Lane>,
+    claimer: Claimer,
     life: watch::Receiver<Option<Life>>,
-    stop: CancellationToken,
     /// The last claim took all it could: there may be more.
     more: bool,
     asked_at: Option<Instant>,
     not_before: Instant,
 }
 
+/// What came of a claim.
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    /// How much room was kept for it.
+    room: usize,
+    result: ClaimResult,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ClaimResult {
+    /// As many tasks as there was room for.
+    Full,
+    /// All that were ready.
+    Short,
+    Failed,
+}
+
 impl ClaimLoop {
     pub(crate) fn new(shared: &Arc<Shared>, lane: &Arc<Lane>, stop: &CancellationToken) -> Self {
         Self {
-            shared: Arc::clone(shared),
-            lane: Arc::clone(lane),
+            claimer: Claimer {
+                shared: Arc::clone(shared),
+                lane: Arc::clone(lane),
+                stop: stop.clone(),
+            },
             life: shared.life.clone(),
-            stop: stop.clone(),
             more: false,
             asked_at: None,
             not_before: Instant::now(),
@@ -60,59 +82,94 @@ impl ClaimLoop {
     }
 
     pub(crate) async fn run(mut self) {
-        while !self.stop.is_cancelled() {
+        let claimer = self.claimer.clone();
+        let mut under_way = FuturesUnordered::new();
+        let mut promised = 0;
+        while !claimer.stop.is_cancelled() {
             let life = self.life.borrow_and_update().clone();
-            let room = self.room();
+            let room = claimer.room(promised);
             match life {
-                Some(life) if room > 0 && self.has_reason() => self.claim(&life, room).await,
+                Some(life) if room > 0 && under_way.len() < CLAIMS_UNDER_WAY && self.has_reason() => {
+                    // Before the claim: what becomes ready while it is under way is a reason for the next one.
+                    claimer.lane.ready.store(false, Ordering::Release);
+                    self.asked_at = Some(Instant::now());
+                    promised += room;
+                    under_way.push(claimer.claim(life, room, claimer.lane.take(room)));
+                }
                 life => {
                     if life.is_none() || room == 0 {
-                        self.give_back(life.is_none());
+                        claimer.give_back(life.is_none());
                     }
-                    let until = self.look_again(life.is_some(), room);
+                    let until = self.look_again(life.is_some() && under_way.len() < CLAIMS_UNDER_WAY, room);
                     tokio::select! {
-                        () = self.stop.cancelled() => {}
-                        () = self.lane.wake.notified() => {}
+                        () = claimer.stop.cancelled() => {}
+                        Some(claim) = under_way.next() => {
+                            promised -= claim.room;
+                            self.learn(claim.result);
+                        }
+                        () = claimer.lane.wake.notified() => {}
                         _ = self.life.changed() => {}
                         () = sleep_until(until) => {}
                     }
                 }
             }
         }
+        // What they bring is handed back.
+        while under_way.next().await.is_some() {}
     }
 
-    fn room(&self) -> usize {
-        let most = self.shared.engine.settings().worker.max_claim;
-        self.lane.slots.free().min(self.shared.reports.free()).min(most)
+    fn learn(&mut self, result: ClaimResult) {
+        match result {
+            ClaimResult::Full => self.more = true,
+            ClaimResult::Short => self.more = false,
+            ClaimResult::Failed => self.not_before = Instant::now() + RETRY_AFTER,
+        }
     }
 
     fn has_reason(&self) -> bool {
         let now = Instant::now();
-        let has_news = self.more || self.lane.ready.load(Ordering::Acquire) || self.lane.oldest_hint().is_some();
+        let lane = &self.claimer.lane;
+        let has_news = self.more || lane.ready.load(Ordering::Acquire) || lane.oldest_hint().is_some();
         now >= self.not_before && (has_news || now >= self.next_ask())
     }
 
     fn next_ask(&self) -> Instant {
-        let worker = &self.shared.engine.settings().worker;
-        let interval = if self.shared.lanes.any_crowded() {
+        let shared = &self.claimer.shared;
+        let interval = if shared.lanes.any_crowded() {
             ASK_WITHOUT_HINTS
         } else {
-            Duration::from_secs_f64(worker.poll_interval_seconds)
+            Duration::from_secs_f64(shared.engine.settings().worker.poll_interval_seconds)
         };
         self.asked_at.map_or(self.not_before, |at| at + interval)
     }
 
-    fn look_again(&self, alive: bool, room: usize) -> Instant {
+    fn look_again(&self, may_claim: bool, room: usize) -> Instant {
         let now = Instant::now();
-        let release = self.lane.oldest_hint().map(|since| since + HOLD);
-        let next = if alive && room > 0 {
+        let release = self.claimer.lane.oldest_hint().map(|since| since + HOLD);
+        let next = if may_claim && room > 0 {
             self.next_ask()
-        } else if self.shared.reports.free() == 0 {
+        } else if self.claimer.shared.reports.free() == 0 {
             now + REPORTS_PAUSE
         } else {
             now + ASK_WITHOUT_HINTS
         };
         release.map_or(next, |release| next.min(release)).max(self.not_before)
+    }
+}
+
+/// Claims for a lane, and starts what it got.
+#[derive(Debug, Clone)]
+struct Claimer {
+    shared: Arc<Shared>,
+    lane: Arc<Lane>,
+    stop: CancellationToken,
+}
+
+impl Claimer {
+    fn room(&self, promised: usize) -> usize {
+        let most = self.shared.engine.settings().worker.max_claim;
+        let free = self.lane.slots.free().min(self.shared.reports.free());
+        free.saturating_sub(promised).min(most)
     }
 
     /// Gives hints that waited too long, or all of them, back for other workers.
@@ -124,11 +181,7 @@ impl ClaimLoop {
         }
     }
 
-    async fn claim(&mut self, life: &Life, room: usize) {
-        // Before the claim: what becomes ready while it is under way is a reason for the next one.
-        self.lane.ready.store(false, Ordering::Release);
-        self.asked_at = Some(Instant::now());
-        let hints = self.lane.take(room);
+    async fn claim(&self, life: Life, room: usize, hints: VecDeque<HeldHint>) -> Claim {
         let request = ClaimRequest {
             worker: life.worker,
             named: hints.iter().map(|hint| hint.delivery.hint.task).collect(),
@@ -137,32 +190,34 @@ impl ClaimLoop {
             limit: room,
         };
         let under_way = self.shared.held.begin_claim();
-        match self.shared.engine.claim(&request).await {
+        let result = match self.shared.engine.claim(&request).await {
             Ok(tasks) => {
                 for hint in hints {
                     hint.delivery.acknowledge();
                 }
-                self.more = tasks.len() >= room;
-                if !self.more {
+                let full = tasks.len() >= room;
+                if !full {
                     self.lane.set_crowded(&self.shared.lanes, false);
                 }
                 if life.over.is_cancelled() {
                     // They may be someone else's by now. If they are still ours, the next renewal lists them.
                     tracing::warn!(tasks = tasks.len(), "a claim came back after its lease was over");
                 } else if self.stop.is_cancelled() {
-                    self.hand_back(life, tasks);
+                    self.hand_back(&life, tasks);
                 } else {
-                    self.start(life, tasks);
+                    self.start(&life, tasks);
                 }
+                if full { ClaimResult::Full } else { ClaimResult::Short }
             }
             Err(error) => {
                 tracing::warn!(error = %error::chain(&error), "a claim failed");
                 // Whether it was made is unknown: the answer to a renewal says.
                 self.shared.renew_now.notify_one();
-                self.not_before = Instant::now() + RETRY_AFTER;
+                ClaimResult::Failed
             }
-        }
+        };
         drop(under_way);
+        Claim { room, result }
     }
 
     fn start(&self, life: &Life, tasks: Vec<ClaimedTask>) {
