@@ -12,6 +12,7 @@ use tokio::sync::broadcast;
 use super::clock::{SteadyClock, wall_time};
 use super::error::sql;
 use super::owner::Owner;
+use super::values::PREPARED_STATEMENTS;
 use crate::{Error, Options};
 
 /// Readers beside the writer. WAL lets them read while it writes; more than the cores of a small machine is waste.
@@ -113,6 +114,7 @@ async fn pool(connect: SqliteConnectOptions, connections: u32, timeout: Duration
         .disable_statement_logging()
         .busy_timeout(timeout)
         .row_buffer_size(ROW_BUFFER)
+        .statement_cache_capacity(PREPARED_STATEMENTS)
         .pragma("cache_size", "-16384")
         .pragma("temp_store", "MEMORY");
     SqlitePoolOptions::new()
