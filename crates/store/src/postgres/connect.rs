@@ -49,6 +49,7 @@ fn connect_options(url: &str, options: &Options) -> Result<PgConnectOptions, Err
         .application_name("orchestratum")
         .options([
             ("search_path", options.schema.clone()),
+            ("jit", "off".to_owned()),
             ("lock_timeout", LOCK_TIMEOUT.as_millis().to_string()),
             ("statement_timeout", options.timeout.as_millis().to_string()),
         ])
