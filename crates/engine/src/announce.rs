@@ -43,6 +43,8 @@ impl Announcer {
                 bytes: usize::MAX,
             },
             waiting: 50_000,
+            // Hints are of one small size: their count says it all.
+            held_bytes: usize::MAX,
         };
         let publications = Batcher::start(
             bounds,
@@ -102,6 +104,18 @@ impl Announcer {
             .filter(|(_, left)| **left < self.window)
             .map(|(target, _)| target.clone())
             .collect()
+    }
+
+    /// Announces tasks that a commit already made ready, as far as their windows have room.
+    ///
+    /// Thousands may become ready in the same second, when a worker dies or delayed tasks are due; all of their messages
+    /// would flood a queue whose order then counts for nothing. Their rows say already that somebody announces them. So
+    /// those without a place wait at most [`PUBLISH_LEASE`](orchestratum_store::PUBLISH_LEASE) for the feeder, and less
+    /// in practice: their window is full, so workers are busy with it and take ready rows beside it, and once it is
+    /// empty the feeder sends every row again.
+    pub(crate) fn announce_with_places(&self, hints: impl IntoIterator<Item = Hint>) {
+        let has_place = |hint: &Hint| self.reserve(&hint.target) == Announce::ByCaller;
+        self.announce(hints.into_iter().filter(has_place));
     }
 
     /// Sends messages in the background. One that is lost is sent again when its `publish_at` has passed.

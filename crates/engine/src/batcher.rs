@@ -8,13 +8,19 @@
 //!
 //! A lane takes whatever has queued up while it was busy, performs it as one batch and answers each caller. There is no
 //! timer: an idle system pays no delay, and under load the batches grow by themselves to what the database can take.
-//! The work runs in the lane, not in the caller: a caller that goes away cancels nothing half-way.
+//! The work runs in the lane, not in the caller: a caller that goes away cancels nothing half-way. A batch that panics
+//! takes no lane with it.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures::FutureExt;
 use orchestratum_store as store;
 use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::error::panic_message;
 
 /// How much one request adds to a batch.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +38,9 @@ pub struct Bounds {
     pub batch: Weight,
     /// How many requests may wait; more are turned away.
     pub waiting: usize,
+    /// How many bytes the requests without an answer may have, those of the batches in flight included. One that is
+    /// larger by itself is served when nothing else is there.
+    pub held_bytes: usize,
 }
 
 impl Bounds {
@@ -43,6 +52,8 @@ impl Bounds {
             bytes: 4 << 20,
         },
         waiting: 20_000,
+        // Less than a second's work of any database, and nothing that could use up the memory of a small machine.
+        held_bytes: 64 << 20,
     };
 }
 
@@ -55,19 +66,55 @@ pub enum Error {
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopped,
+    /// The work on this request panicked. Whether it was done is not known.
+    #[error("the work on the request panicked")]
+    Panicked,
     #[error(transparent)]
     Store(Arc<store::Error>),
 }
 
 struct Item<Request, Answer> {
     request: Request,
+    weight: Weight,
+    caller: Caller<Answer>,
+}
+
+struct Caller<Answer> {
     answer: oneshot::Sender<Result<Answer, Error>>,
+    /// Counted until the answer is given: a batch in flight uses memory like one that waits.
+    _held: HeldBytes,
+}
+
+/// A share of the bytes a batcher may hold, until it is dropped.
+struct HeldBytes {
+    all: Arc<AtomicUsize>,
+    share: usize,
+}
+
+impl HeldBytes {
+    fn take(all: &Arc<AtomicUsize>, share: usize, most: usize) -> Option<Self> {
+        let fits = |held: usize| (held == 0 || held.saturating_add(share) <= most).then(|| held.saturating_add(share));
+        all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
+        Some(Self {
+            all: Arc::clone(all),
+            share,
+        })
+    }
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.share, Ordering::Relaxed);
+    }
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Batcher<Request, Answer> {
     queue: mpsc::Sender<Item<Request, Answer>>,
+    weigh: fn(&Request) -> Weight,
+    held_bytes: Arc<AtomicUsize>,
+    most_held_bytes: usize,
 }
 
 /// The receiving end, shared by the lanes.
@@ -97,37 +144,50 @@ where
             let intake = Arc::clone(&intake);
             let perform = perform.clone();
             tokio::spawn(async move {
-                while let Some(batch) = next_batch(&intake, bounds.batch, weigh).await {
+                while let Some(batch) = next_batch(&intake, bounds.batch).await {
                     serve(batch, &perform).await;
                 }
             });
         }
-        Self { queue: sender }
+        Self {
+            queue: sender,
+            weigh,
+            held_bytes: Arc::default(),
+            most_held_bytes: bounds.held_bytes,
+        }
     }
 
     /// Waits for a place in a batch and for its answer.
     pub async fn submit(&self, request: Request) -> Result<Answer, Error> {
-        let (answer, answered) = oneshot::channel();
-        self.queue
-            .try_send(Item { request, answer })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => Error::Overloaded,
-                mpsc::error::TrySendError::Closed(_) => Error::Stopped,
-            })?;
+        let answered = self.enqueue(request)?;
         answered.await.unwrap_or(Err(Error::Stopped))
     }
 
     /// Leaves a request whose answer nobody needs; `false` if there is no room for it.
     pub fn leave(&self, request: Request) -> bool {
-        let (answer, _) = oneshot::channel();
-        self.queue.try_send(Item { request, answer }).is_ok()
+        self.enqueue(request).is_ok()
+    }
+
+    fn enqueue(&self, request: Request) -> Result<oneshot::Receiver<Result<Answer, Error>>, Error> {
+        let weight = (self.weigh)(&request);
+        let held = HeldBytes::take(&self.held_bytes, weight.bytes, self.most_held_bytes).ok_or(Error::Overloaded)?;
+        let (answer, answered) = oneshot::channel();
+        let item = Item {
+            request,
+            weight,
+            caller: Caller { answer, _held: held },
+        };
+        self.queue.try_send(item).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Error::Stopped,
+        })?;
+        Ok(answered)
     }
 }
 
 async fn next_batch<Request, Answer>(
     intake: &Mutex<Intake<Request, Answer>>,
     most: Weight,
-    weigh: fn(&Request) -> Weight,
 ) -> Option<Vec<Item<Request, Answer>>> {
     // Waiting for the first request under the lock is right: another lane could only wait for the same.
     let mut intake = intake.lock().await;
@@ -135,13 +195,12 @@ async fn next_batch<Request, Answer>(
         Some(item) => item,
         None => intake.queue.recv().await?,
     };
-    let mut total = weigh(&first.request);
+    let mut total = first.weight;
     let mut batch = vec![first];
     while let Ok(item) = intake.queue.try_recv() {
-        let weight = weigh(&item.request);
         total = Weight {
-            rows: total.rows + weight.rows,
-            bytes: total.bytes + weight.bytes,
+            rows: total.rows + item.weight.rows,
+            bytes: total.bytes + item.weight.bytes,
         };
         if total.rows > most.rows || total.bytes > most.bytes {
             intake.carried = Some(item);
@@ -157,39 +216,82 @@ where
     Perform: Fn(Arc<Vec<Request>>) -> Performing,
     Performing: Future<Output = Result<Vec<Answer>, store::Error>>,
 {
-    // A batch the database refuses is halved until the culprit is alone, so that nobody else pays for it.
+    // A batch that the database refuses, or that panics, is halved until the culprit is alone, so that nobody else pays
+    // for it. What a panic left done is met by its repetition as after a lost answer: ids and fences are the requests'.
     let mut stack = vec![batch];
     while let Some(batch) = stack.pop() {
-        let (requests, callers): (Vec<Request>, Vec<_>) =
-            batch.into_iter().map(|item| (item.request, item.answer)).unzip();
+        let mut requests = Vec::with_capacity(batch.len());
+        let mut callers = Vec::with_capacity(batch.len());
+        for Item {
+            request,
+            weight,
+            caller,
+        } in batch
+        {
+            requests.push(request);
+            callers.push((caller, weight));
+        }
         let requests = Arc::new(requests);
-        match perform(Arc::clone(&requests)).await {
-            Ok(answers) => {
+        // Nothing that a panic could leave half-way is used after it: the future is gone, the requests are not changed.
+        let performing = AssertUnwindSafe(async { perform(Arc::clone(&requests)).await });
+        let failure = match performing.catch_unwind().await {
+            Ok(Ok(answers)) => {
                 debug_assert_eq!(answers.len(), callers.len(), "one answer a request");
-                for (caller, answer) in callers.into_iter().zip(answers) {
+                for ((caller, _), answer) in callers.into_iter().zip(answers) {
                     // A caller that went away needs no answer.
-                    let _ = caller.send(Ok(answer));
+                    let _ = caller.answer.send(Ok(answer));
                 }
+                continue;
             }
-            Err(store::Error::Rejected(_)) if callers.len() > 1 => {
-                let Some(requests) = Arc::into_inner(requests) else {
-                    continue;
-                };
-                let mut first: Vec<_> = requests
-                    .into_iter()
-                    .zip(callers)
-                    .map(|(request, answer)| Item { request, answer })
-                    .collect();
-                let second = first.split_off(first.len() / 2);
-                stack.push(second);
-                stack.push(first);
+            Ok(Err(error)) => Failure::Store(error),
+            Err(panic) => {
+                tracing::error!(
+                    panic = panic_message(panic.as_ref()),
+                    requests = callers.len(),
+                    "a batch panicked"
+                );
+                metrics::counter!("orchestratum_panics_total", "part" => "batch").increment(1);
+                Failure::Panic
             }
-            Err(error) => {
-                let error = Error::Store(Arc::new(error));
-                for caller in callers {
-                    let _ = caller.send(Err(error.clone()));
-                }
+        };
+        let halves = (failure.may_be_of_one() && callers.len() > 1).then_some(requests);
+        if let Some(requests) = halves.and_then(Arc::into_inner) {
+            let mut first: Vec<_> = requests
+                .into_iter()
+                .zip(callers)
+                .map(|(request, (caller, weight))| Item {
+                    request,
+                    weight,
+                    caller,
+                })
+                .collect();
+            let second = first.split_off(first.len() / 2);
+            stack.push(second);
+            stack.push(first);
+        } else {
+            let error = failure.into_error();
+            for (caller, _) in callers {
+                let _ = caller.answer.send(Err(error.clone()));
             }
+        }
+    }
+}
+
+enum Failure {
+    Store(store::Error),
+    Panic,
+}
+
+impl Failure {
+    /// Whether the rest of the batch may do well without one of its requests.
+    fn may_be_of_one(&self) -> bool {
+        matches!(self, Self::Panic | Self::Store(store::Error::Rejected(_)))
+    }
+
+    fn into_error(self) -> Error {
+        match self {
+            Self::Store(error) => Error::Store(Arc::new(error)),
+            Self::Panic => Error::Panicked,
         }
     }
 }
@@ -278,6 +380,7 @@ mod tests {
                 bytes: usize::MAX,
             },
             waiting: 1_000,
+            held_bytes: usize::MAX,
         };
         let batcher = Batcher::start(bounds, one_row, move |requests: Arc<Vec<u32>>| {
             seen.fetch_max(requests.len(), Ordering::SeqCst);
@@ -286,5 +389,61 @@ mod tests {
         let answers = futures::future::join_all((0..500).map(|request| batcher.submit(request))).await;
         assert!(answers.iter().all(Result::is_ok));
         assert!(largest.load(Ordering::SeqCst) <= 10);
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_its_culprit_an_error_and_nobody_their_lane() {
+        let bounds = Bounds {
+            lanes: 1,
+            ..Bounds::HOT_PATH
+        };
+        let batcher = Batcher::start(bounds, one_row, |requests: Arc<Vec<u32>>| async move {
+            assert!(!requests.contains(&7), "seven");
+            Ok(requests.as_ref().clone())
+        });
+        for _ in 0..2 {
+            let answers = futures::future::join_all((0..100).map(|request| batcher.submit(request))).await;
+            for (request, answer) in (0..).zip(answers) {
+                match answer {
+                    Ok(answer) => assert_eq!(answer, request),
+                    Err(error) => assert!(request == 7 && matches!(error, Error::Panicked), "{request}: {error}"),
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_beyond_the_bytes_that_may_be_held_are_turned_away_until_there_is_room() {
+        let gate = Arc::new(Notify::new());
+        let held = Arc::clone(&gate);
+        let bounds = Bounds {
+            lanes: 1,
+            held_bytes: 100,
+            ..Bounds::HOT_PATH
+        };
+        let weigh = |request: &usize| Weight {
+            rows: 1,
+            bytes: *request,
+        };
+        let batcher = Batcher::start(bounds, weigh, move |requests: Arc<Vec<usize>>| {
+            let held = Arc::clone(&held);
+            async move {
+                held.notified().await;
+                Ok(requests.as_ref().clone())
+            }
+        });
+        let held_bytes = || batcher.held_bytes.load(Ordering::Relaxed);
+        // Larger than all together may be: it goes while it is alone.
+        let large = batcher.submit(1_000);
+        tokio::pin!(large);
+        assert!(futures::poll!(&mut large).is_pending());
+        assert!(matches!(batcher.submit(1).await, Err(Error::Overloaded)));
+        gate.notify_one();
+        assert_eq!(large.await.expect("an answer"), 1_000);
+        assert_eq!(held_bytes(), 0);
+        assert!(batcher.leave(60), "there is room again");
+        assert!(batcher.leave(40));
+        assert!(!batcher.leave(1), "a batch in flight counts like one that waits");
+        assert_eq!(held_bytes(), 100);
     }
 }

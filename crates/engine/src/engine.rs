@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use orchestratum_broker::{self as broker, Broker, Hint, Signal};
-use orchestratum_core::task::{Ending, TaskEvent, TaskState};
+use orchestratum_core::JsonText;
+use orchestratum_core::task::{Ending, TaskEvent, TaskSpec, TaskState};
 use orchestratum_store::{self as store, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Store};
 use secrecy::ExposeSecret;
 
@@ -156,7 +157,7 @@ impl Engine {
                 | TaskState::Cancelled { .. } => finished.push(changed.task),
             }
         }
-        self.parts.announcer.announce(ready);
+        self.parts.announcer.announce_with_places(ready);
         self.parts.waiters.ended(&finished);
         if !finished.is_empty() {
             self.parts.signals.send(Signal::Finished { tasks: finished });
@@ -183,19 +184,20 @@ fn is_plain_success(change: &Change) -> bool {
 fn creation_weight(request: &CreateRequest) -> Weight {
     Weight {
         rows: request.tasks.len(),
-        bytes: request.tasks.iter().map(|task| task.spec.input.len() + 500).sum(),
+        bytes: request.tasks.iter().map(|task| spec_bytes(&task.spec)).sum(),
     }
 }
 
+fn spec_bytes(spec: &TaskSpec) -> usize {
+    let labels: usize = spec.labels.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let description = spec.description.as_ref().map_or(0, String::len);
+    spec.input.len() + spec.limits.as_ref().map_or(0, JsonText::len) + labels + description + 500
+}
+
 fn change_weight(change: &Change) -> Weight {
-    let output = change
-        .evidence
-        .output
-        .as_ref()
-        .map_or(0, orchestratum_core::JsonText::len);
-    let logs: usize = change.evidence.logs.iter().map(|chunk| chunk.text.len()).sum();
+    let input = change.patch.as_ref().and_then(|patch| patch.input.as_ref());
     Weight {
         rows: 1,
-        bytes: output + logs + 200,
+        bytes: change.evidence.bytes() + input.map_or(0, JsonText::len) + 200,
     }
 }

@@ -1,5 +1,6 @@
 //! Why a use case did not do what was asked.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use orchestratum_broker as broker;
@@ -41,6 +42,9 @@ pub enum Error {
     Overloaded,
     #[error("the process is stopping")]
     Stopping,
+    /// A fault of ours. Whether the work was done is not known.
+    #[error("the work on the request panicked")]
+    Panicked,
     #[error("the store failed")]
     Store(#[source] Arc<store::Error>),
     #[error("the broker failed")]
@@ -64,6 +68,7 @@ impl From<batcher::Error> for Error {
         match error {
             batcher::Error::Overloaded => Self::Overloaded,
             batcher::Error::Stopped => Self::Stopping,
+            batcher::Error::Panicked => Self::Panicked,
             batcher::Error::Store(error) => Self::Store(error),
         }
     }
@@ -82,7 +87,8 @@ impl Error {
             | Self::IdempotencyKeyReused
             | Self::Gone { .. }
             | Self::IdTaken { .. }
-            | Self::KeyNotFound(_) => false,
+            | Self::KeyNotFound(_)
+            | Self::Panicked => false,
         }
     }
 }
@@ -97,4 +103,12 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// What a panic said.
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let literal = panic.downcast_ref::<&str>().copied();
+    literal
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }

@@ -22,6 +22,7 @@ impl Signals {
                 bytes: usize::MAX,
             },
             waiting: WAITING_SIGNALS,
+            held_bytes: usize::MAX,
         };
         Self(Batcher::start(bounds, weight, move |signals: Arc<Vec<Signal>>| {
             let broker = Arc::clone(&broker);

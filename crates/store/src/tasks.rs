@@ -133,6 +133,14 @@ pub struct Evidence {
     pub logs: Vec<LogChunk>,
 }
 
+impl Evidence {
+    /// How large it is, as far as that may be much.
+    pub fn bytes(&self) -> usize {
+        let logs: usize = self.logs.iter().map(|chunk| chunk.text.len()).sum();
+        self.output.as_ref().map_or(0, JsonText::len) + logs
+    }
+}
+
 /// Who changed something, for the audit (`task_changes`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orchestratum_core::task::Ending;
+use orchestratum_engine::error::panic_message;
 use orchestratum_store::{ClaimedTask, Evidence};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
@@ -20,7 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::executors::{Context, Ended, Executor, Phase};
 use crate::held::{Attended, HandBack, Orders};
-use crate::report::report;
+use crate::report::{places, report};
 use crate::shared::{Life, Shared};
 use crate::slots::Slot;
 
@@ -102,6 +103,7 @@ pub(crate) async fn run(
         }
     };
     let (ending, evidence) = clocks.conclude(&task, ended);
+    let _on_its_way = shared.reports.take_many(places(&evidence));
     report(&shared, &life, key, ending, evidence).await;
 }
 
@@ -254,11 +256,7 @@ impl Clocks<'_> {
 
 fn panicked(error: JoinError) -> Ending {
     let message = match error.try_into_panic() {
-        Ok(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            format!("the handler panicked: {}", text.as_deref().unwrap_or("no message"))
-        }
+        Ok(panic) => format!("the handler panicked: {}", panic_message(panic.as_ref())),
         Err(error) => format!("the handler was stopped: {error}"),
     };
     Ending::Failed {

@@ -22,7 +22,7 @@ use crate::executors::Executor;
 use crate::held::Attended;
 use crate::lane::{HeldHint, Lane};
 use crate::offers::Offer;
-use crate::report::report;
+use crate::report::{places, report};
 use crate::shared::{Life, Shared};
 
 /// How long a hint may wait in this worker before it is given back for another one.
@@ -272,7 +272,10 @@ impl Claimer {
             return;
         }
         self.shared.held.put_all(ended.iter().map(|(key, _, _)| *key));
-        let slots: Vec<_> = ended.iter().map(|_| self.shared.reports.take()).collect();
+        let slots: Vec<_> = ended
+            .iter()
+            .map(|(_, _, evidence)| self.shared.reports.take_many(places(evidence)))
+            .collect();
         let (shared, life) = (Arc::clone(&self.shared), life.clone());
         self.shared.tracker.spawn(async move {
             let reports = ended.into_iter().zip(slots).map(|((key, ending, evidence), slot)| {

@@ -13,6 +13,15 @@ use crate::shared::{Life, Shared};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// How many bytes of what an attempt left take a place more among the reports: with the database away, what waits to be
+/// reported is bounded by its size too.
+const BYTES_A_PLACE: usize = 16 * 1024;
+
+/// How many places a report takes.
+pub(crate) fn places(evidence: &Evidence) -> usize {
+    1 + evidence.bytes() / BYTES_A_PLACE
+}
+
 /// Repeats while the database is away. A report of a life that is over is dropped: the attempt is, or will be, `Lost`.
 ///
 /// What the database refuses for good ends the attempt for good: the same would be refused after the next attempt.
@@ -65,4 +74,33 @@ pub(crate) async fn report(shared: &Shared, life: &Life, key: Key, mut ending: E
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
     shared.held.remove(key);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use orchestratum_core::JsonText;
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::slots::Slots;
+
+    #[test]
+    fn a_few_large_reports_leave_no_more_room_than_many_small_ones() {
+        let small = Evidence::default();
+        let large = Evidence {
+            output: Some(JsonText::trusted(format!("\"{}\"", "x".repeat(1 << 20)))),
+            ..Evidence::default()
+        };
+        let reports = Slots::new(100, Arc::new(Notify::new()));
+        let first = reports.take_many(places(&small));
+        assert_eq!(reports.free(), 99);
+        let rest = [reports.take_many(places(&large)), reports.take_many(places(&large))];
+        assert_eq!(reports.free(), 0, "two of a megabyte are as much as a hundred");
+        drop(rest);
+        assert_eq!(reports.free(), 99);
+        drop(first);
+        assert_eq!(reports.free(), 100);
+    }
 }

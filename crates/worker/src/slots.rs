@@ -10,13 +10,16 @@ use tokio::sync::Notify;
 pub(crate) struct Slots {
     total: usize,
     taken: AtomicUsize,
-    /// Told when a place becomes free after there was none: the loop waits in no other case.
+    /// Told when places are given back after there was none: the loop waits in no other case.
     freed: Arc<Notify>,
 }
 
-/// A place, until it is dropped.
+/// A place, or several, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Slot(Arc<Slots>);
+pub(crate) struct Slot {
+    slots: Arc<Slots>,
+    count: usize,
+}
 
 impl Slots {
     pub(crate) fn new(total: usize, freed: Arc<Notify>) -> Arc<Self> {
@@ -37,15 +40,23 @@ impl Slots {
 
     /// Takes a place even if none is free: what is claimed has to go somewhere. Claims stop when none is free.
     pub(crate) fn take(self: &Arc<Self>) -> Slot {
-        self.taken.fetch_add(1, Ordering::AcqRel);
-        Slot(Arc::clone(self))
+        self.take_many(1)
+    }
+
+    /// The same for what weighs more than one place.
+    pub(crate) fn take_many(self: &Arc<Self>, count: usize) -> Slot {
+        self.taken.fetch_add(count, Ordering::AcqRel);
+        Slot {
+            slots: Arc::clone(self),
+            count,
+        }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if self.0.taken.fetch_sub(1, Ordering::AcqRel) >= self.0.total {
-            self.0.freed.notify_one();
+        if self.slots.taken.fetch_sub(self.count, Ordering::AcqRel) >= self.slots.total {
+            self.slots.freed.notify_one();
         }
     }
 }

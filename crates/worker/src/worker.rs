@@ -28,7 +28,7 @@ use crate::slots::Slots;
 use crate::workspace::Workspace;
 use crate::{Error, health, mailroom};
 
-/// How many reports may be on their way; claims stop beyond it.
+/// How many reports may be on their way, large ones counting for several (`report.rs`); claims stop beyond it.
 const REPORTS: usize = 4_096;
 
 /// How long the last reports and the farewell may take, after everything has ended.

@@ -22,7 +22,7 @@ impl From<Error> for Problem {
             Error::Overloaded => Self::new(Code::Overloaded, error.to_string()),
             Error::Stopping => Self::new(Code::Stopping, error.to_string()),
             Error::Store(cause) => from_store(&cause),
-            Error::Broker(_) => Self::internal(&error),
+            Error::Broker(_) | Error::Panicked => Self::internal(&error),
         }
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use orchestratum_broker::Hint;
 use orchestratum_core::Timestamp;
-use orchestratum_store::Announce;
 
 use super::{PASS, Pass};
 use crate::{Engine, Error, error};
@@ -13,16 +12,12 @@ use crate::{Engine, Error, error};
 pub(super) async fn tick(engine: &Engine, now: Timestamp) -> Result<Pass, Error> {
     let released = engine.parts.store.release_due(now, PASS).await?;
     let pass = Pass::of(released.len());
-    let announcer = &engine.parts.announcer;
-    // Thousands may be due in the same second: what finds no place in its window is left to the feeder.
-    let with_a_place = released
-        .into_iter()
-        .filter(|ready| announcer.reserve(&ready.target) == Announce::ByCaller);
-    announcer.announce(with_a_place.map(|ready| Hint {
+    let hints = released.into_iter().map(|ready| Hint {
         task: ready.task,
         target: ready.target,
         name: ready.name,
-    }));
+    });
+    engine.parts.announcer.announce_with_places(hints);
     Ok(pass)
 }
 

@@ -14,6 +14,8 @@
 //!   answers   250 ms while someone waits: are the tasks over?
 //!   retention 1 min: old tasks and records go
 //! ```
+//!
+//! Each runs under `supervise`, which begins it again should it panic.
 
 mod answers;
 mod due;
@@ -22,8 +24,10 @@ mod feed;
 mod pulse;
 mod rescue;
 mod retention;
+mod supervise;
 mod unoffered;
 
+use std::future::Future;
 use std::time::Duration;
 
 use orchestratum_store::{Change, ChangeOutcome, Pulse};
@@ -33,6 +37,7 @@ use tokio_util::task::TaskTracker;
 
 pub use expire::RUNNING_GRACE;
 pub(crate) use pulse::INTERVAL as LOOK_EVERY;
+use supervise::supervise;
 
 use crate::{Engine, Error};
 
@@ -59,15 +64,32 @@ impl Pass {
 impl Engine {
     /// Starts answering those who wait for tasks and, if `loops`, the background loops, until `stop`.
     pub fn start_background(&self, loops: bool, tracker: &TaskTracker, stop: &CancellationToken) {
-        tracker.spawn(answers::listen(self.clone(), stop.clone()));
-        tracker.spawn(answers::ask(self.clone(), stop.clone()));
+        self.start_loop("signals", tracker, stop, answers::listen);
+        self.start_loop("answers", tracker, stop, answers::ask);
         let (pulses, latest_pulse) = watch::channel(Pulse::default());
         // Without a pulse it feeds nothing, but still measures the windows for those who create tasks here.
-        tracker.spawn(feed::run(self.clone(), latest_pulse, stop.clone()));
+        self.start_loop("feed", tracker, stop, move |engine, stop| {
+            feed::run(engine, latest_pulse.clone(), stop)
+        });
         if loops {
-            tracker.spawn(pulse::run(self.clone(), pulses, stop.clone()));
-            tracker.spawn(retention::run(self.clone(), stop.clone()));
+            self.start_loop("pulse", tracker, stop, move |engine, stop| {
+                pulse::run(engine, pulses.clone(), stop)
+            });
+            self.start_loop("retention", tracker, stop, retention::run);
         }
+    }
+
+    fn start_loop<Running>(
+        &self,
+        name: &'static str,
+        tracker: &TaskTracker,
+        stop: &CancellationToken,
+        run: impl Fn(Self, CancellationToken) -> Running + Send + 'static,
+    ) where
+        Running: Future<Output = ()> + Send + 'static,
+    {
+        let (engine, stop) = (self.clone(), stop.clone());
+        tracker.spawn(supervise(name, stop.clone(), move || run(engine.clone(), stop.clone())));
     }
 
     /// Puts the same kind of event to many tasks and does what must follow. A task that refuses it has moved on.

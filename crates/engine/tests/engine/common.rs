@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use orchestratum_broker::Broker;
 use orchestratum_core::task::TaskDraft;
 use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp, WorkerId};
 use orchestratum_engine::clock::Clock;
@@ -14,8 +15,17 @@ use orchestratum_store::{ClaimRequest, ClaimedTask, Registration};
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn engine() -> Engine {
-    let settings = Settings::load_with(&[("database.url", "sqlite::memory:"), ("broker.url", "database")])
-        .expect("the settings are valid");
+    engine_with(&[], |broker| broker).await
+}
+
+/// With settings of its own, and a broker around the one there is.
+pub(crate) async fn engine_with(
+    overrides: &[(&str, &str)],
+    wrap: impl FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker>,
+) -> Engine {
+    let mut all = vec![("database.url", "sqlite::memory:"), ("broker.url", "database")];
+    all.extend_from_slice(overrides);
+    let settings = Settings::load_with(&all).expect("the settings are valid");
     let store = orchestratum_store::connect("sqlite::memory:", &settings.database.options())
         .await
         .expect("a database in memory");
@@ -27,7 +37,7 @@ pub(crate) async fn engine() -> Engine {
     Engine::assemble(
         settings,
         store,
-        broker,
+        wrap(broker),
         Clock::manual(Timestamp::from_micros(1_767_225_600_000_000)),
     )
 }

@@ -1,0 +1,149 @@
+//! What the engine asks of a broker with queues: a window that holds under a mass of announcements, a feeder that lives.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use orchestratum_broker::{Broker, Consumer, Error, Hint, PublishReport, Signal};
+use orchestratum_core::Target;
+use orchestratum_core::task::TaskStatus;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::common::{LEASE, claim, create, echo, engine_with, eventually, worker};
+
+/// Says that each queue holds [`DEPTH`](Self::DEPTH) messages, and counts.
+#[derive(Debug)]
+struct Counting {
+    inner: Arc<dyn Broker>,
+    published: AtomicUsize,
+    looks: AtomicUsize,
+    panics_once: AtomicBool,
+}
+
+impl Counting {
+    /// Not 0: the feeder would send everything again.
+    const DEPTH: u64 = 5;
+
+    fn around(inner: Arc<dyn Broker>, panics_once: bool) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            published: AtomicUsize::new(0),
+            looks: AtomicUsize::new(0),
+            panics_once: AtomicBool::new(panics_once),
+        })
+    }
+
+    /// The next looks of the feeder are over.
+    async fn looked(&self, times: usize) {
+        let before = self.looks.load(Ordering::SeqCst);
+        eventually("the feeder looks", || async {
+            (self.looks.load(Ordering::SeqCst) > before + times).then_some(())
+        })
+        .await;
+    }
+}
+
+#[async_trait]
+impl Broker for Counting {
+    async fn publish(&self, hints: &[Hint]) -> Result<PublishReport, Error> {
+        self.published.fetch_add(hints.len(), Ordering::SeqCst);
+        Ok(PublishReport {
+            accepted: hints.len(),
+            ..PublishReport::default()
+        })
+    }
+
+    async fn depth(&self, _target: &Target) -> Result<Option<u64>, Error> {
+        assert!(!self.panics_once.swap(false, Ordering::SeqCst), "the feeder panics");
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        Ok(Some(Self::DEPTH))
+    }
+
+    fn has_queues(&self) -> bool {
+        true
+    }
+
+    async fn consume(&self, targets: &[Target]) -> Result<Consumer, Error> {
+        self.inner.consume(targets).await
+    }
+
+    async fn signal(&self, signal: Signal) -> Result<(), Error> {
+        self.inner.signal(signal).await
+    }
+
+    fn signals(&self) -> broadcast::Receiver<Signal> {
+        self.inner.signals()
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.inner.health()
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_tasks_of_a_dead_worker_are_announced_only_as_far_as_the_window_has_room() {
+    const WINDOW: usize = 10;
+    let mut counting = None;
+    let engine = engine_with(&[("broker.window", &WINDOW.to_string())], |broker| {
+        let broker = Counting::around(broker, false);
+        counting = Some(Arc::clone(&broker));
+        broker
+    })
+    .await;
+    let broker = counting.expect("it was made");
+    let worker = worker(&engine).await;
+    let mut ids = Vec::new();
+    for _ in 0..WINDOW * 3 {
+        ids.push(create(&engine, echo()).await);
+    }
+    assert_eq!(claim(&engine, worker).await.len(), ids.len());
+    let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    // Only the creation of a task makes the feeder measure a window that no row asks for.
+    engine.start_background(true, &tracker, &stop);
+    eventually("the windows are measured", || async {
+        create(&engine, echo()).await;
+        (broker.looks.load(Ordering::SeqCst) > 0).then_some(())
+    })
+    .await;
+    claim(&engine, worker).await;
+    broker.looked(1).await;
+
+    let before = broker.published.load(Ordering::SeqCst);
+    engine.clock().advance(LEASE + Duration::from_millis(1));
+    for id in ids {
+        eventually("it is pending again", || async {
+            let task = engine.task(id).await.expect("it exists");
+            (task.life.status() == TaskStatus::Pending).then_some(())
+        })
+        .await;
+    }
+    broker.looked(2).await;
+    let announced = broker.published.load(Ordering::SeqCst) - before;
+    assert!((1..=WINDOW).contains(&announced), "{announced}");
+    stop.cancel();
+    tracker.close();
+    tracker.wait().await;
+}
+
+#[tokio::test]
+async fn a_feeder_that_panics_feeds_again() {
+    let mut counting = None;
+    let engine = engine_with(&[], |broker| {
+        let broker = Counting::around(broker, true);
+        counting = Some(Arc::clone(&broker));
+        broker
+    })
+    .await;
+    let broker = counting.expect("it was made");
+    create(&engine, echo()).await;
+    engine.start_background(true, &TaskTracker::new(), &CancellationToken::new());
+    broker.looked(1).await;
+    assert!(!broker.panics_once.load(Ordering::SeqCst), "it panicked first");
+}
