@@ -19,6 +19,9 @@ CREATE TABLE tasks (
     priority smallint NOT NULL,
     parent_id uuid,
     request_hash bytea,
+    -- What the caller calls its trace (W3C `traceparent`) and its request; carried to the worker.
+    trace_parent text,
+    request_id text,
     created_at timestamptz NOT NULL,
     scheduled_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,

@@ -19,6 +19,9 @@ CREATE TABLE tasks (
     priority INTEGER NOT NULL,
     parent_id BLOB,
     request_hash BLOB,
+    -- What the caller calls its trace (W3C `traceparent`) and its request; carried to the worker.
+    trace_parent TEXT,
+    request_id TEXT,
     created_at INTEGER NOT NULL,
     scheduled_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,

@@ -5,20 +5,18 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use orchestratum_core::{RequestId, TraceParent};
 use orchestratum_engine::identity;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
+use crate::extract::{REQUEST_ID, TRACEPARENT};
 use crate::problem::{self, Code, Problem};
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const REQUEST_ID_MAX_LENGTH: usize = 128;
 
 /// The outermost middleware.
 pub(crate) async fn observe(request: Request, next: Next) -> Response {
@@ -119,10 +117,9 @@ fn known_method(method: &Method) -> &'static str {
 
 /// The caller's own id if it is a plain one, else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let given = headers.get(REQUEST_ID).filter(|value| {
-        let bytes = value.as_bytes();
-        (1..=REQUEST_ID_MAX_LENGTH).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
-    });
+    let given = headers
+        .get(REQUEST_ID)
+        .filter(|value| value.to_str().is_ok_and(RequestId::is_valid));
     given.cloned().unwrap_or_else(|| {
         HeaderValue::from_str(&identity::new_request_id().to_string()).expect("a UUID is visible ASCII")
     })
@@ -131,19 +128,13 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 /// A well-formed `traceparent` (W3C Trace Context) is answered, so that a caller sees that its trace was taken up.
 fn traceparent(headers: &HeaderMap) -> Option<HeaderValue> {
     let value = headers.get(TRACEPARENT)?;
-    let text = value.to_str().ok()?;
-    let mut parts = text.split('-');
-    let lengths = [2, 32, 16, 2];
-    let well_formed = lengths.iter().all(|length| {
-        parts.next().is_some_and(|part| {
-            part.len() == *length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        })
-    });
-    (well_formed && parts.next().is_none() && !text.starts_with("ff")).then(|| value.clone())
+    value.to_str().is_ok_and(TraceParent::is_valid).then(|| value.clone())
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
 
     fn headers(name: HeaderName, value: &str) -> HeaderMap {

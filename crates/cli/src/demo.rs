@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use orchestratum_core::task::{TaskDraft, TaskStatus};
-use orchestratum_core::{JsonText, TaskId};
+use orchestratum_core::{JsonText, Origin, TaskId};
 use orchestratum_engine::Engine;
 use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
 use serde_json::json;
@@ -67,6 +67,7 @@ pub(crate) async fn run(engine: Engine) -> anyhow::Result<()> {
             chosen_id: None,
             idempotency: None,
             indexed: false,
+            origin: Origin::default(),
         };
         if let CreatedTasks::Created(tasks) = engine.create(request).await? {
             watched.extend(tasks.into_iter().map(|task| (sample.shows, task.spec.id)));

@@ -8,9 +8,11 @@
 
 mod identity;
 mod json;
+mod origin;
 pub mod task;
 mod time;
 
 pub use identity::{InvalidName, NAME_MAX_LENGTH, Target, TaskId, TaskName, WorkerId};
 pub use json::{InvalidJson, JSON_MAX_DEPTH, JsonText};
+pub use origin::{InvalidOrigin, Origin, RequestId, TraceParent};
 pub use time::{ParseTimestampError, Timestamp};

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use orchestratum_core::task::{
     AttemptOutcome, CheckedPatch, Refusal, TaskError, TaskEvent, TaskLife, TaskSpec, TaskStatus,
 };
-use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp, WorkerId};
+use orchestratum_core::{JsonText, Origin, Target, TaskId, TaskName, Timestamp, WorkerId};
 
 use crate::Error;
 
@@ -33,6 +33,7 @@ pub struct NewTask {
     pub announce: Announce,
     /// SHA-256 of the request, kept where the caller chose the id: the same id and body again is the same task.
     pub request_hash: Option<[u8; 32]>,
+    pub origin: Origin,
 }
 
 /// The `Idempotency-Key` of a request.
@@ -91,6 +92,7 @@ pub struct ClaimedTask {
     pub timeout: Option<std::time::Duration>,
     pub expires_at: Timestamp,
     pub started_at: Timestamp,
+    pub origin: Origin,
 }
 
 /// Standard output or standard error.

@@ -1,7 +1,7 @@
 //! Handlers: code of a user's program that runs tasks inside the worker.
 
 use async_trait::async_trait;
-use orchestratum_core::{JsonText, TaskId, TaskName};
+use orchestratum_core::{JsonText, Origin, TaskId, TaskName};
 use tokio_util::sync::CancellationToken;
 
 /// Runs tasks of one name. A task may be started more than once: see [`HandlerContext::idempotency_key`].
@@ -19,6 +19,8 @@ pub struct HandlerContext {
     pub name: TaskName,
     pub attempt: u32,
     pub run: u32,
+    /// The caller's trace and request, for what the handler sends to others.
+    pub origin: Origin,
     pub(crate) stopping: CancellationToken,
 }
 

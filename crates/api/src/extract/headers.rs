@@ -1,16 +1,20 @@
 //! Headers that calls read.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use orchestratum_core::{RequestId, TraceParent};
 use orchestratum_engine::Engine;
 
 use super::Parameters;
 use crate::problem::{Code, Problem, Result};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const IDEMPOTENCY_KEY_MAX_LENGTH: usize = 255;
 
@@ -37,6 +41,23 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
             ));
         }
         Ok(Self(Some(text.to_owned())))
+    }
+}
+
+/// Where a call comes from: `traceparent` and `X-Request-Id`, as far as they are what they should be. They are for those
+/// who read logs; a request is never refused for them.
+#[derive(Debug)]
+pub(crate) struct Origin(pub(crate) orchestratum_core::Origin);
+
+impl<S: Sync> FromRequestParts<S> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let text = |name: &HeaderName| parts.headers.get(name)?.to_str().ok();
+        Ok(Self(orchestratum_core::Origin {
+            trace_parent: text(&TRACEPARENT).and_then(|text| TraceParent::new(text).ok()),
+            request_id: text(&REQUEST_ID).and_then(|text| RequestId::new(text).ok()),
+        }))
     }
 }
 

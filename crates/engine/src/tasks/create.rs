@@ -1,8 +1,8 @@
 //! Creating tasks: one, or up to a thousand that stand or fall together.
 
 use orchestratum_broker::Hint;
-use orchestratum_core::TaskId;
 use orchestratum_core::task::{TaskDraft, Violations};
+use orchestratum_core::{Origin, TaskId};
 use orchestratum_store::{Announce, CreateOutcome, CreateRequest, IdempotencyKey, NewTask, Task};
 
 use crate::{Engine, Error, identity};
@@ -16,6 +16,7 @@ pub struct CreateTasks {
     pub idempotency: Option<IdempotencyKey>,
     /// Whether the pointers of violations begin with the index of the task, as in a batch.
     pub indexed: bool,
+    pub origin: Origin,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +54,7 @@ impl Engine {
                         life,
                         announce: Announce::ByFeeder,
                         request_hash,
+                        origin: request.origin.clone(),
                     });
                 }
                 Err(broken) => violations.0.extend(broken.0),

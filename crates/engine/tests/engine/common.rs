@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use orchestratum_broker::Broker;
 use orchestratum_core::task::TaskDraft;
-use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp, WorkerId};
+use orchestratum_core::{JsonText, Origin, Target, TaskId, TaskName, Timestamp, WorkerId};
 use orchestratum_engine::clock::Clock;
 use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
 use orchestratum_engine::{Engine, Settings, identity};
@@ -56,6 +56,7 @@ pub(crate) async fn create(engine: &Engine, draft: TaskDraft) -> TaskId {
         chosen_id: None,
         idempotency: None,
         indexed: false,
+        origin: Origin::default(),
     };
     match engine.create(request).await.expect("a valid draft") {
         CreatedTasks::Created(tasks) => tasks[0].spec.id,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::common::{claim, create, echo, engine, worker};
-use orchestratum_core::JsonText;
 use orchestratum_core::task::{Ending, TaskDraft, TaskPatch, TaskStatus};
+use orchestratum_core::{JsonText, Origin};
 use orchestratum_engine::Error;
 use orchestratum_engine::keys::{AuthenticationError, CreateKey, Scope};
 use orchestratum_engine::tasks::{CreateTasks, CreatedTasks, FinishOutcome, RetryTask, Why};
@@ -113,6 +113,7 @@ async fn one_idempotency_key_makes_one_task_however_often_and_concurrently_it_is
             body_hash: [hash; 32],
         }),
         indexed: false,
+        origin: Origin::default(),
     };
     let answers = futures::future::join_all((0..64).map(|_| engine.create(request(1)))).await;
     let ids: std::collections::BTreeSet<_> = answers
@@ -141,6 +142,7 @@ async fn a_batch_with_one_wrong_task_stores_none_and_points_at_it() {
         chosen_id: None,
         idempotency: None,
         indexed: true,
+        origin: Origin::default(),
     };
     let Err(Error::Invalid(violations)) = engine.create(request).await else {
         panic!("it was accepted")

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestratum_core::JsonText;
 use orchestratum_core::task::{Ending, TaskDraft, TaskState, TaskStatus};
+use orchestratum_core::{JsonText, Origin, RequestId, TraceParent};
 
 use super::lab::{LEASE, Lab, SECOND, audit, draft, name, target};
-use crate::{ClaimRequest, Store};
+use crate::{ClaimRequest, NewTask, Store};
 
 pub async fn a_claimed_task_is_in_progress_and_has_no_dispatch_row(store: Arc<dyn Store>) {
     let mut lab = Lab::new(store);
@@ -52,6 +52,37 @@ pub async fn a_claim_gives_the_worker_everything_it_needs(store: Arc<dyn Store>)
     assert_eq!(claimed.timeout, Some(Duration::from_millis(1_500)));
     assert_eq!(claimed.expires_at, lab.now + Duration::from_secs(90));
     assert_eq!(claimed.started_at, lab.now);
+}
+
+pub async fn every_attempt_is_told_where_its_task_comes_from(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    let origin = Origin {
+        trace_parent: Some(
+            TraceParent::new("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").expect("well-formed"),
+        ),
+        request_id: Some(RequestId::new("caller-1").expect("plain")),
+    };
+    let told = NewTask {
+        origin: origin.clone(),
+        ..lab.task_of(draft("echo"))
+    };
+    let told = lab.create_new(told).await;
+    let worker = lab.echo_worker().await;
+    let first = lab.claim_one(worker).await;
+    assert_eq!((first.id, &first.origin), (told, &origin));
+    let message = "the worker stopped".to_owned();
+    lab.end(&first, Ending::Released { message }).await;
+    lab.create(draft("echo")).await;
+    let claimed = lab.claim(worker).await;
+    assert_eq!(claimed.len(), 2);
+    for task in claimed {
+        let expected = if task.id == told {
+            origin.clone()
+        } else {
+            Origin::default()
+        };
+        assert_eq!(task.origin, expected, "attempt {}", task.attempt);
+    }
 }
 
 /// The claim gets nothing, and the task is as it was.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orchestratum_core::task::{SpecLimits, TaskDraft};
-use orchestratum_core::{JsonText, Timestamp};
+use orchestratum_core::{JsonText, Origin, Timestamp};
 
 use super::lab::{Lab, draft, evidence, report};
 use crate::{Announce, Change, NewTask, Store};
@@ -57,6 +57,7 @@ pub async fn a_hundred_year_timeout_and_time_to_live_are_kept(store: Arc<dyn Sto
             life,
             announce: Announce::ByFeeder,
             request_hash: None,
+            origin: Origin::default(),
         })
         .await;
     let task = lab.task(id).await;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use orchestratum_core::task::{Backoff, Ending, RetryPolicy, SpecLimits, TaskDraft, TaskEvent, TaskState, TaskStatus};
-use orchestratum_core::{Target, TaskId, TaskName, Timestamp, WorkerId};
+use orchestratum_core::{Origin, Target, TaskId, TaskName, Timestamp, WorkerId};
 use uuid::Uuid;
 
 use crate::{
@@ -131,6 +131,7 @@ impl Lab {
             life,
             announce: Announce::ByFeeder,
             request_hash: None,
+            origin: Origin::default(),
         }
     }
 

@@ -68,6 +68,7 @@ macro_rules! conformance_suite {
             claiming: [
                 a_claimed_task_is_in_progress_and_has_no_dispatch_row,
                 a_claim_gives_the_worker_everything_it_needs,
+                every_attempt_is_told_where_its_task_comes_from,
                 an_unknown_worker_gets_nothing,
                 a_worker_whose_lease_ran_out_gets_nothing,
                 a_worker_that_left_gets_nothing,

@@ -115,7 +115,32 @@ pub(super) fn word<T: std::str::FromStr>(
 where
     T::Err: std::fmt::Display,
 {
-    let text: &str = get(row, column)?;
+    checked(get(row, column)?, table, column, id)
+}
+
+/// The same where there may be none.
+pub(super) fn maybe_word<T: std::str::FromStr>(
+    row: &SqliteRow,
+    table: &'static str,
+    column: &'static str,
+    id: impl std::fmt::Display,
+) -> Result<Option<T>, Error>
+where
+    T::Err: std::fmt::Display,
+{
+    let text: Option<&str> = get(row, column)?;
+    text.map(|text| checked(text, table, column, id)).transpose()
+}
+
+fn checked<T: std::str::FromStr>(
+    text: &str,
+    table: &'static str,
+    column: &'static str,
+    id: impl std::fmt::Display,
+) -> Result<T, Error>
+where
+    T::Err: std::fmt::Display,
+{
     text.parse().map_err(|error| damaged(table, column, id, error))
 }
 

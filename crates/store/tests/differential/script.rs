@@ -6,7 +6,7 @@ use std::time::Duration;
 use orchestratum_core::task::{
     Backoff, Ending, Report, SpecLimits, TaskDraft, TaskEvent, TaskPatch, TaskState, TaskStatus,
 };
-use orchestratum_core::{JsonText, TaskId, Timestamp, WorkerId};
+use orchestratum_core::{JsonText, Origin, TaskId, Timestamp, WorkerId};
 use orchestratum_store::conformance::lab::{START, evidence, name, target};
 use orchestratum_store::{
     Announce, Audit, Change, ClaimRequest, CreateRequest, Evidence, IdempotencyKey, NewTask, Registration, TaskFilter,
@@ -161,6 +161,7 @@ impl Script {
                 Announce::ByFeeder
             },
             request_hash: chosen,
+            origin: Origin::default(),
         }
     }
 

@@ -91,6 +91,31 @@ async fn on_sqlite_in_one_process() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_python_task_prints_the_trace_of_the_request_that_created_it() -> anyhow::Result<()> {
+    let cluster = Cluster::builder().start().await?;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let code = "import os\nprint(os.environ['TRACEPARENT'], os.environ['ORCHESTRATUM_REQUEST_ID'])";
+    let task = json!({"name": "python", "input": {"code": code}, "ttl_seconds": 60});
+    for (path, body, id) in [
+        ("/api/tasks", task.clone(), "/id"),
+        ("/api/tasks/batch", json!({"tasks": [task]}), "/tasks/0/id"),
+    ] {
+        let request = cluster.api.post(path).json(&body);
+        let answer = request
+            .header("traceparent", trace)
+            .header("x-request-id", "caller-1")
+            .send()
+            .await?;
+        assert_eq!(answer.headers()["traceparent"], trace);
+        let created: Value = answer.json().await?;
+        let id = created.pointer(id).and_then(Value::as_str).expect("an id");
+        let task = cluster.api.until(id, "Completed", PATIENCE).await;
+        assert_eq!(task["output"]["stdout"], json!(format!("{trace} caller-1\n")));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tasks_spread_over_the_workers() -> anyhow::Result<()> {
     let cluster = Cluster::builder()
         .workers(2)

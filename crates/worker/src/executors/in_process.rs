@@ -28,6 +28,7 @@ impl Executor for InProcess {
             name: task.name.clone(),
             attempt: task.attempt,
             run: task.run,
+            origin: task.origin.clone(),
             stopping: stopping.clone(),
         };
         let handling = self.0.handle(task.input.clone(), handler_context);

@@ -32,6 +32,13 @@ pub(super) fn command(
         .environment("ORCHESTRATUM_IDEMPOTENCY_KEY", idempotency_key(task.id, task.run))
         .capture_max_bytes(programs.log_max_bytes)
         .limits(limits);
+    // The name under which programs expect what arrives as a `traceparent` header elsewhere.
+    if let Some(trace) = &task.origin.trace_parent {
+        command = command.environment("TRACEPARENT", trace.as_str());
+    }
+    if let Some(request) = &task.origin.request_id {
+        command = command.environment("ORCHESTRATUM_REQUEST_ID", request.as_str());
+    }
     for (name, value) in env {
         command = command.environment(name, value);
     }

@@ -1,6 +1,7 @@
 //! Tasks of every built-in name, run by a worker with real interpreters.
 
 use orchestratum_core::task::TaskStatus;
+use orchestratum_core::{Origin, RequestId, TraceParent};
 use serde_json::{Value, json};
 
 use crate::support::{Bench, error, output};
@@ -145,6 +146,34 @@ async fn a_task_sees_its_identity_and_no_variable_of_the_worker() {
         );
         assert!(message.contains(&format!("`{name}`")), "{message}");
     }
+    worker.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_sees_the_trace_and_the_request_it_belongs_to_if_there_are_any() {
+    let mut bench = Bench::new().await;
+    let worker = bench.worker().await;
+    let python = "import os\ndef main(x):\n    \
+                  return [os.environ.get(name, 'none') for name in ('TRACEPARENT', 'ORCHESTRATUM_REQUEST_ID')]";
+    let shell = "echo ${TRACEPARENT-none} ${ORCHESTRATUM_REQUEST_ID-none}";
+    assert_eq!(
+        output(&bench.run_python(python).await)["result"],
+        json!(["none", "none"])
+    );
+    assert_eq!(output(&bench.run_shell(shell).await)["stdout"], "none none\n");
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    bench.origin = Origin {
+        trace_parent: Some(TraceParent::new(trace).expect("well-formed")),
+        request_id: Some(RequestId::new("caller-1").expect("plain")),
+    };
+    assert_eq!(
+        output(&bench.run_python(python).await)["result"],
+        json!([trace, "caller-1"])
+    );
+    assert_eq!(
+        output(&bench.run_shell(shell).await)["stdout"],
+        json!(format!("{trace} caller-1\n"))
+    );
     worker.stopped().await;
 }
 

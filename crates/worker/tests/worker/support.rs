@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use orchestratum_core::task::{AttemptOutcome, TaskDraft, TaskStatus};
-use orchestratum_core::{JsonText, TaskId};
+use orchestratum_core::{JsonText, Origin, TaskId};
 use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
 use orchestratum_engine::{Engine, Settings};
 use orchestratum_sandbox::Shim;
@@ -22,6 +22,8 @@ pub(crate) const BOUND: Duration = Duration::from_secs(30);
 pub(crate) struct Bench {
     pub(crate) engine: Engine,
     pub(crate) work_dir: TempDir,
+    /// Of the tasks that are created.
+    pub(crate) origin: Origin,
     stop_background: CancellationToken,
 }
 
@@ -57,6 +59,7 @@ impl Bench {
         Self {
             engine,
             work_dir,
+            origin: Origin::default(),
             stop_background,
         }
     }
@@ -90,6 +93,7 @@ impl Bench {
             chosen_id: None,
             idempotency: None,
             indexed: false,
+            origin: self.origin.clone(),
         };
         match self.engine.create(request).await.expect("it is created") {
             CreatedTasks::Created(tasks) => tasks[0].spec.id,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::body::TaskBody;
 use super::document::TaskDocument;
 use crate::canonical;
-use crate::extract::{IdempotencyKey, Json, Wait};
+use crate::extract::{IdempotencyKey, Json, Origin, Wait};
 use crate::problem::{Code, Document, Problem, Result};
 
 /// How far the time in a chosen id may be from now: far enough for every clock, near enough to keep lists in order.
@@ -32,6 +32,8 @@ pub(super) const REPLAY: HeaderName = HeaderName::from_static("idempotent-replay
     post, path = "/api/tasks", tag = "tasks", operation_id = "create_task",
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; kept 7 days"),
+        ("traceparent" = Option<String>, Header, description = "W3C Trace Context; the task sees it as `TRACEPARENT`"),
+        ("X-Request-Id" = Option<String>, Header, description = "1 to 128 visible ASCII characters; the task sees it as `ORCHESTRATUM_REQUEST_ID`"),
         ("Prefer" = Option<String>, Header, description = "`wait=N`: hold the answer up to N seconds"),
     ),
     request_body(content = TaskBody, examples(
@@ -58,6 +60,7 @@ pub(crate) async fn create(
     State(engine): State<Engine>,
     wait: Wait,
     IdempotencyKey(key): IdempotencyKey,
+    Origin(origin): Origin,
     Json { value: body, bytes }: Json<TaskBody>,
 ) -> Result<Response> {
     let id = body.id;
@@ -76,6 +79,7 @@ pub(crate) async fn create(
         },
         idempotency: key.zip(hash).map(|(key, hash)| idempotency(key, hash)),
         indexed: false,
+        origin,
     };
     let (status, replayed, task) = match engine.create(request).await? {
         CreatedTasks::Created(tasks) => (StatusCode::CREATED, false, tasks.into_iter().next()),

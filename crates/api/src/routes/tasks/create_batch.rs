@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::body::TaskBody;
 use super::create::{REPLAY, hash_of, idempotency};
 use super::document::TaskDocument;
-use crate::extract::{IdempotencyKey, Json};
+use crate::extract::{IdempotencyKey, Json, Origin};
 use crate::problem::{Code, Document, Problem, Result};
 
 const BODY_MAX_BYTES: usize = 16 << 20;
@@ -38,7 +38,11 @@ pub(crate) struct Answer {
 /// All of them or none: a fault in one, shown with its index, refuses the whole batch. One `Idempotency-Key` covers it.
 #[utoipa::path(
     post, path = "/api/tasks/batch", tag = "tasks", operation_id = "create_tasks",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; kept 7 days")),
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; kept 7 days"),
+        ("traceparent" = Option<String>, Header, description = "W3C Trace Context; the task sees it as `TRACEPARENT`"),
+        ("X-Request-Id" = Option<String>, Header, description = "1 to 128 visible ASCII characters; the task sees it as `ORCHESTRATUM_REQUEST_ID`"),
+    ),
     request_body(content = Body, example = json!({"tasks": [
         {"name": "echo", "input": 1},
         {"name": "echo", "input": 2, "labels": {"team": "billing"}}
@@ -51,6 +55,7 @@ pub(crate) struct Answer {
 pub(crate) async fn create_batch(
     State(engine): State<Engine>,
     IdempotencyKey(key): IdempotencyKey,
+    Origin(origin): Origin,
     Json { value: body, bytes }: Json<Body, BODY_MAX_BYTES>,
 ) -> Result<Response> {
     if body.tasks.is_empty() || body.tasks.len() > TASKS_MAX {
@@ -75,6 +80,7 @@ pub(crate) async fn create_batch(
         chosen_id: None,
         idempotency,
         indexed: true,
+        origin,
     };
     let (replayed, tasks) = match engine.create(request).await? {
         CreatedTasks::Created(tasks) => (false, tasks),

@@ -1,6 +1,6 @@
 //! Claiming. Deleting the dispatch row is the claim.
 
-use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp};
+use orchestratum_core::{JsonText, Origin, Target, TaskId, TaskName, Timestamp};
 use uuid::Uuid;
 
 use super::super::database::{AfterUnknown, Database};
@@ -92,7 +92,7 @@ const CLAIM: &str = "
             cancel_requested = false
         -- An array and not a join: it is an index scan whatever the statistics say.
         WHERE id = ANY(ARRAY(SELECT task_id FROM picked)) AND status = 0
-        RETURNING id, attempt, run, name, target, input, limits, timeout_ms, expires_at
+        RETURNING id, attempt, run, name, target, input, limits, timeout_ms, expires_at, trace_parent, request_id
     ),
     gone AS (
         -- Only what was taken: a dispatch row without a pending task stays to be found by the checks.
@@ -100,7 +100,7 @@ const CLAIM: &str = "
     )
     SELECT
         picked.task_id, taken.attempt, taken.run, taken.name, taken.target, taken.input, taken.limits,
-        taken.timeout_ms, taken.expires_at
+        taken.timeout_ms, taken.expires_at, taken.trace_parent, taken.request_id
     FROM taken
     -- FULL, so that it is hashed: without statistics an inner join compares each row with each (seen: a third of the
     -- statement). What was picked and not taken comes out too, and is told.
@@ -117,11 +117,13 @@ type ClaimedRow = (
     Option<String>,
     Option<i64>,
     Option<Time>,
+    Option<String>,
+    Option<String>,
 );
 
 /// `None` for a dispatch row whose task is not pending, which is left to the checks of an operator.
 fn claimed(row: ClaimedRow, now: Timestamp) -> Result<Option<ClaimedTask>, Error> {
-    let (id, attempt, run, name, target, input, limits, timeout_ms, expires_at) = row;
+    let (id, attempt, run, name, target, input, limits, timeout_ms, expires_at, trace_parent, request_id) = row;
     let (Some(attempt), Some(run), Some(name), Some(target), Some(input), Some(expires_at)) =
         (attempt, run, name, target, input, expires_at)
     else {
@@ -145,5 +147,13 @@ fn claimed(row: ClaimedRow, now: Timestamp) -> Result<Option<ClaimedTask>, Error
             .transpose()?,
         expires_at: timestamp(expires_at),
         started_at: now,
+        origin: Origin {
+            trace_parent: trace_parent
+                .map(|text| place.take("trace_parent", text.parse()))
+                .transpose()?,
+            request_id: request_id
+                .map(|text| place.take("request_id", text.parse()))
+                .transpose()?,
+        },
     }))
 }

@@ -1,7 +1,7 @@
 //! Creating tasks. The common case is one statement, one round trip and one commit for every request of a batch.
 
 use orchestratum_core::task::TaskState;
-use orchestratum_core::{JsonText, Timestamp};
+use orchestratum_core::{JsonText, RequestId, Timestamp, TraceParent};
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
@@ -19,19 +19,21 @@ pub(super) const INSERT: &str = "
     WITH task AS (
         INSERT INTO tasks (
             id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries, max_losses,
-            retries_left, losses_left, priority, parent_id, request_hash, created_at, scheduled_at, expires_at
+            retries_left, losses_left, priority, parent_id, request_hash, trace_parent, request_id, created_at,
+            scheduled_at, expires_at
         )
         SELECT
             id, name, target, description, input, labels::jsonb, limits, backoff, ttl_ms, timeout_ms, max_retries,
-            max_losses, max_retries, max_losses, priority, parent_id, request_hash, created_at, scheduled_at, expires_at
+            max_losses, max_retries, max_losses, priority, parent_id, request_hash, trace_parent, request_id, created_at,
+            scheduled_at, expires_at
         FROM UNNEST(
             $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
             $9::bigint[], $10::bigint[], $11::smallint[], $12::smallint[], $13::smallint[], $14::uuid[], $15::bytea[],
-            $16::timestamptz[], $17::timestamptz[], $18::timestamptz[]
+            $16::text[], $17::text[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[]
         ) AS new (
             id, name, target, description, input, labels, limits, backoff,
             ttl_ms, timeout_ms, max_retries, max_losses, priority, parent_id, request_hash,
-            created_at, scheduled_at, expires_at
+            trace_parent, request_id, created_at, scheduled_at, expires_at
         )
         RETURNING id, target, name, priority, scheduled_at, expires_at
     )
@@ -40,7 +42,7 @@ pub(super) const INSERT: &str = "
     FROM task
     -- All rows have their partner. FULL, so that it is hashed: a plan for any number of rows expects ten, and would compare
     -- each with each.
-    FULL JOIN UNNEST($1::uuid[], $19::smallint[], $20::timestamptz[]) AS new (task_id, state, publish_at)
+    FULL JOIN UNNEST($1::uuid[], $21::smallint[], $22::timestamptz[]) AS new (task_id, state, publish_at)
       ON new.task_id = task.id";
 
 pub(super) async fn create(
@@ -92,6 +94,8 @@ pub(super) struct Columns<'a> {
     priorities: Vec<i16>,
     parents: Vec<Option<Uuid>>,
     request_hashes: Vec<Option<&'a [u8]>>,
+    trace_parents: Vec<Option<&'a str>>,
+    request_ids: Vec<Option<&'a str>>,
     created_ats: Vec<Time>,
     scheduled_ats: Vec<Time>,
     expires_ats: Vec<Time>,
@@ -124,6 +128,14 @@ impl<'a> Columns<'a> {
                 .iter()
                 .map(|task| task.request_hash.as_ref().map(<[u8; 32]>::as_slice))
                 .collect(),
+            trace_parents: tasks
+                .iter()
+                .map(|task| task.origin.trace_parent.as_ref().map(TraceParent::as_str))
+                .collect(),
+            request_ids: tasks
+                .iter()
+                .map(|task| task.origin.request_id.as_ref().map(RequestId::as_str))
+                .collect(),
             created_ats: tasks.iter().map(|task| time(task.spec.created_at)).collect(),
             scheduled_ats: tasks.iter().map(|task| time(task.life.scheduled_at)).collect(),
             expires_ats: tasks.iter().map(|task| time(task.life.expires_at)).collect(),
@@ -150,6 +162,8 @@ impl<'a> Columns<'a> {
             .bind(&self.priorities)
             .bind(&self.parents)
             .bind(&self.request_hashes)
+            .bind(&self.trace_parents)
+            .bind(&self.request_ids)
             .bind(&self.created_ats)
             .bind(&self.scheduled_ats)
             .bind(&self.expires_ats)

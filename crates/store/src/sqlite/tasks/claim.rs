@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use orchestratum_core::{JsonText, TaskId, Timestamp};
+use orchestratum_core::{JsonText, Origin, TaskId, Timestamp};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::super::SqliteStore;
 use super::super::error::sql;
-use super::super::rows::{damaged, get, id_list, json, number, signed, task_id, timestamp, word};
+use super::super::rows::{damaged, get, id_list, json, maybe_word, number, signed, task_id, timestamp, word};
 use super::super::values::{OverValues, over_values};
 use crate::{ClaimRequest, ClaimedTask, Error};
 
@@ -122,7 +122,7 @@ async fn start(
            AND id IN (VALUES ",
         "(?)",
         ")
-         RETURNING id, attempt, run, name, target, input, limits, timeout_ms, expires_at"
+         RETURNING id, attempt, run, name, target, input, limits, timeout_ms, expires_at, trace_parent, request_id"
     );
     let rows = START
         .fetch(
@@ -163,5 +163,9 @@ fn claimed_task(row: &SqliteRow, now: Timestamp) -> Result<ClaimedTask, Error> {
             .map(Duration::from_millis),
         expires_at: timestamp(row, "expires_at")?,
         started_at: now,
+        origin: Origin {
+            trace_parent: maybe_word(row, "tasks", "trace_parent", id)?,
+            request_id: maybe_word(row, "tasks", "request_id", id)?,
+        },
     })
 }

@@ -123,12 +123,13 @@ fn hex(bytes: &[u8]) -> String {
 async fn insert_tasks(connection: &mut SqliteConnection, tasks: &[&NewTask]) -> Result<(), Error> {
     static INSERT: OverValues = over_values!(
         "WITH new AS (VALUES ",
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ")
          INSERT INTO tasks (
              id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries,
-             max_losses, priority, parent_id, request_hash, created_at, scheduled_at, expires_at, status, run, attempt,
-             version, retries_left, losses_left, cancel_requested, worker_id, started_at, finished_at, error
+             max_losses, priority, parent_id, request_hash, trace_parent, request_id, created_at, scheduled_at, expires_at,
+             status, run, attempt, version, retries_left, losses_left, cancel_requested, worker_id, started_at,
+             finished_at, error
          )
          SELECT * FROM new WHERE column1 IS NOT NULL"
     );
@@ -170,6 +171,13 @@ fn bind_task<'q>(statement: Statement<'q>, task: &NewTask) -> Statement<'q> {
         .bind(priority)
         .bind(parent_id.map(|id| id.0))
         .bind(task.request_hash.map(Vec::from))
+        .bind(task.origin.trace_parent.as_ref().map(|trace| trace.as_str().to_owned()))
+        .bind(
+            task.origin
+                .request_id
+                .as_ref()
+                .map(|request| request.as_str().to_owned()),
+        )
         .bind(created_at.as_micros())
         .bind(life.scheduled_at.as_micros())
         .bind(life.expires_at.as_micros())
