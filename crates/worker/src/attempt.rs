@@ -18,12 +18,15 @@ use orchestratum_store::{ClaimedTask, Evidence};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until, timeout};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::executors::{Context, Ended, Executor, Phase};
 use crate::held::{Attended, HandBack, Orders};
 use crate::report::{places, report};
 use crate::shared::{Life, Shared};
 use crate::slots::Slot;
+use crate::workspace::RunDirectory;
 
 /// Between TERM and KILL at the end of the time-to-live: with it the processes are dead within 2 s.
 const EXPIRY_GRACE: Duration = Duration::from_secs(1);
@@ -51,8 +54,35 @@ struct Stop {
     killed_at: Option<Instant>,
 }
 
-/// Runs, stops where it must, frees the slot, reports.
+/// Runs, stops where it must, reports and cleans up; all that is logged meanwhile says for whom.
 pub(crate) async fn run(
+    shared: Arc<Shared>,
+    life: Life,
+    task: Arc<ClaimedTask>,
+    executor: Arc<dyn Executor>,
+    attended: Arc<Attended>,
+    slot: Slot,
+) {
+    let span = span(&task);
+    attend(shared, life, task, executor, attended, slot)
+        .instrument(span)
+        .await;
+}
+
+fn span(task: &ClaimedTask) -> Span {
+    let span = tracing::info_span!(
+        "attempt", task.id = %task.id, attempt = task.attempt, traceparent = Empty, request.id = Empty
+    );
+    if let Some(trace) = &task.origin.trace_parent {
+        span.record("traceparent", trace.as_str());
+    }
+    if let Some(request) = &task.origin.request_id {
+        span.record("request.id", request.as_str());
+    }
+    span
+}
+
+async fn attend(
     shared: Arc<Shared>,
     life: Life,
     task: Arc<ClaimedTask>,
@@ -69,7 +99,7 @@ pub(crate) async fn run(
     let timeout_at = task.timeout.map(|timeout| Instant::now() + timeout);
     let mut execution = tokio::spawn({
         let task = Arc::clone(&task);
-        async move { executor.run(&task, context).await }
+        async move { executor.run(&task, context).await }.in_current_span()
     });
     let mut clocks = Clocks {
         shared: &shared,
@@ -77,7 +107,7 @@ pub(crate) async fn run(
         timeout_at,
         stop: None,
     };
-    let ended = loop {
+    let (mut ended, slot) = loop {
         let next = clocks.next();
         tokio::select! {
             biased;
@@ -85,10 +115,7 @@ pub(crate) async fn run(
                 abandon(&shared, &phase, execution, slot, &task).await;
                 return;
             }
-            ended = &mut execution => {
-                drop(slot);
-                break Some(ended);
-            }
+            joined = &mut execution => break (joined.unwrap_or_else(panicked), Some(slot)),
             _ = clocks.orders.changed() => {}
             () = sleep_until(next) => {}
         }
@@ -99,12 +126,25 @@ pub(crate) async fn run(
             tracing::error!(task.id = %task.id, task.name = %task.name, "an attempt cannot be stopped; it is left behind");
             execution.abort();
             tokio::spawn(keep_until_over(execution, slot));
-            break None;
+            break (left_behind(), None);
         }
     };
+    let directory = ended.directory.take();
     let (ending, evidence) = clocks.conclude(&task, ended);
-    let _on_its_way = shared.reports.take_many(places(&evidence));
-    report(&shared, &life, key, ending, evidence).await;
+    let on_its_way = shared.reports.take_many(places(&evidence));
+    let reporting = async {
+        report(&shared, &life, key, ending, evidence).await;
+        drop(on_its_way);
+    };
+    tokio::join!(clean_up(directory, slot), reporting);
+}
+
+/// The slot is free after that only: what tasks leave must not pile up faster than it goes.
+async fn clean_up(directory: Option<RunDirectory>, slot: Option<Slot>) {
+    if let Some(directory) = directory {
+        directory.remove().await;
+    }
+    drop(slot);
 }
 
 /// Ends an attempt that is not ours any more.
@@ -118,17 +158,21 @@ async fn abandon(
     tracing::warn!(task.id = %task.id, task.name = %task.name, attempt = task.attempt, "an attempt was abandoned");
     metrics::counter!("orchestratum_attempts_abandoned_total").increment(1);
     phase.send_replace(Phase::Kill);
-    if timeout(KILL_PATIENCE, &mut execution).await.is_err() {
-        execution.abort();
-        tokio::spawn(keep_until_over(execution, slot));
-    }
+    let joined = timeout(KILL_PATIENCE, &mut execution).await;
     shared.held.remove((task.id, task.attempt));
+    match joined {
+        Ok(joined) => clean_up(joined.ok().and_then(|ended| ended.directory), Some(slot)).await,
+        Err(_elapsed) => {
+            execution.abort();
+            tokio::spawn(keep_until_over(execution, slot));
+        }
+    }
 }
 
 /// What cannot be stopped goes on using its slot.
 async fn keep_until_over(execution: JoinHandle<Ended>, slot: Slot) {
-    let _ = execution.await;
-    drop(slot);
+    let joined = execution.await;
+    clean_up(joined.ok().and_then(|ended| ended.directory), Some(slot)).await;
 }
 
 struct Clocks<'a> {
@@ -213,12 +257,13 @@ impl Clocks<'_> {
 
     /// Who decides how it ended: the attempt itself, unless it was stopped before it had ended. Success in the grace of a
     /// cancel or of a leaving worker counts, as its work is done; out of time it is too late for that.
-    fn conclude(&self, task: &ClaimedTask, ended: Option<Result<Ended, JoinError>>) -> (Ending, Evidence) {
-        let (own, evidence, interrupted) = match ended {
-            Some(Ok(ended)) => (ended.ending, ended.evidence, ended.interrupted),
-            Some(Err(error)) => (panicked(error), Evidence::default(), false),
-            None => (left_behind(), Evidence::default(), true),
-        };
+    fn conclude(&self, task: &ClaimedTask, ended: Ended) -> (Ending, Evidence) {
+        let Ended {
+            ending: own,
+            evidence,
+            interrupted,
+            directory: _,
+        } = ended;
         let decides = |stop: &&Stop| match stop.cause {
             Cause::Expired | Cause::TimedOut => interrupted,
             Cause::Cancelled | Cause::HandedBack => interrupted && own != Ending::Success,
@@ -254,20 +299,17 @@ impl Clocks<'_> {
     }
 }
 
-fn panicked(error: JoinError) -> Ending {
+fn panicked(error: JoinError) -> Ended {
     let message = match error.try_into_panic() {
         Ok(panic) => format!("the handler panicked: {}", panic_message(panic.as_ref())),
         Err(error) => format!("the handler was stopped: {error}"),
     };
-    Ending::Failed {
-        message,
-        retryable: true,
-    }
+    Ended::failed(message, true)
 }
 
-fn left_behind() -> Ending {
-    Ending::Failed {
-        message: "the handler could not be stopped".to_owned(),
-        retryable: false,
+fn left_behind() -> Ended {
+    Ended {
+        interrupted: true,
+        ..Ended::failed("the handler could not be stopped", false)
     }
 }

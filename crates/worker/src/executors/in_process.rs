@@ -81,5 +81,6 @@ fn ended(result: Result<orchestratum_core::JsonText, HandlerError>, asked_to_sto
             output,
             ..Evidence::default()
         },
+        directory: None,
     }
 }

@@ -22,6 +22,7 @@ pub(crate) use python::Python;
 pub(crate) use shell::Shell;
 
 use crate::held::Attended;
+use crate::workspace::RunDirectory;
 
 /// What an execution is asked to do. It only goes forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +56,8 @@ pub(crate) struct Ended {
     pub(crate) evidence: Evidence,
     /// It was stopped before it had come to an end of its own: whoever stopped it says why.
     pub(crate) interrupted: bool,
+    /// Where it ran, to be removed once this is on its way: that may take long, and is no part of the attempt.
+    pub(crate) directory: Option<RunDirectory>,
 }
 
 impl Ended {
@@ -66,6 +69,7 @@ impl Ended {
             },
             evidence: Evidence::default(),
             interrupted: false,
+            directory: None,
         }
     }
 }

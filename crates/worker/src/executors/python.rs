@@ -73,8 +73,10 @@ impl Executor for Python {
             Err(error) => return program::trouble(&error),
         };
         let ended = self.execute(&command, &result_path(&directory), context).await;
-        directory.remove().await;
-        ended
+        Ended {
+            directory: Some(directory),
+            ..ended
+        }
     }
 }
 
@@ -96,6 +98,7 @@ impl Python {
             ending,
             evidence,
             interrupted: done.interrupted,
+            directory: None,
         }
     }
 

@@ -52,8 +52,10 @@ impl Executor for Shell {
             Err(error) => return program::trouble(&error),
         };
         let ended = self.execute(&command, context).await;
-        directory.remove().await;
-        ended
+        Ended {
+            directory: Some(directory),
+            ..ended
+        }
     }
 }
 
@@ -79,6 +81,7 @@ impl Shell {
             ending,
             evidence,
             interrupted: done.interrupted,
+            directory: None,
         }
     }
 
