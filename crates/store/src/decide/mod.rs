@@ -6,6 +6,7 @@
 mod apply;
 mod create;
 mod life;
+mod list;
 mod purge;
 
 pub(crate) use apply::{
@@ -13,4 +14,5 @@ pub(crate) use apply::{
 };
 pub(crate) use create::{KeptKey, create};
 pub(crate) use life::LifeColumns;
+pub(crate) use list::{IdRange, Way, narrows, page};
 pub(crate) use purge::purge_ends_at;

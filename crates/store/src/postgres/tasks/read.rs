@@ -34,7 +34,7 @@ pub(super) async fn tasks(database: &Database, ids: &[TaskId]) -> Result<Vec<Tas
         .await?;
     let mut found = HashMap::with_capacity(rows.len());
     for row in rows {
-        found.insert(TaskId(row.id), row.into_task()?);
+        found.insert(TaskId(row.stored.id), row.into_task()?);
     }
     Ok(ids.iter().filter_map(|id| found.get(id).cloned()).collect())
 }
