@@ -7,12 +7,11 @@ use std::path::Path;
 use anyhow::Context;
 use orchestratum_store::Options;
 use tempfile::TempDir;
-use uuid::Uuid;
 
 use crate::process::{Process, binary};
 use crate::proxy::FaultProxy;
-use crate::servers::{Servers, authority, with_authority};
-use crate::{Api, eventually};
+use crate::servers::Servers;
+use crate::{Api, Schema, eventually};
 
 /// Where the tasks are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +50,8 @@ pub struct Cluster {
     environment: BTreeMap<String, String>,
     folder: TempDir,
     started_workers: usize,
+    /// Dropped after the processes that use it.
+    _schema: Option<Schema>,
 }
 
 /// Any text of 16 characters or more is a bootstrap key.
@@ -159,15 +160,13 @@ impl Builder {
         let folder = tempfile::tempdir()?;
         let mut database_proxy = None;
         let mut broker_proxy = None;
+        let mut schema = None;
         let database_url = match self.database {
             Database::Sqlite => format!("sqlite://{}", folder.path().join("orchestratum.db").display()),
             Database::Postgres => {
-                proxied(
-                    &Servers::from_environment().database_url,
-                    self.proxied,
-                    &mut database_proxy,
-                )
-                .await?
+                let url = Servers::from_environment().database_url;
+                schema = Some(Schema::unique(&url).await?);
+                proxied(&url, self.proxied, &mut database_proxy).await?
             }
         };
         let broker_url = match self.broker {
@@ -175,7 +174,8 @@ impl Builder {
             Broker::Rabbit => proxied(&Servers::from_environment().amqp_url, self.proxied, &mut broker_proxy).await?,
         };
         let port = free_port()?;
-        let name = format!("test_{}", unique());
+        // SQLite has no schemas, and a cluster on it no broker: the name is for nobody then.
+        let name = schema.as_ref().map_or("orchestratum", Schema::name).to_owned();
         let mut environment: BTreeMap<String, String> = [
             ("DATABASE__URL", database_url.as_str()),
             ("DATABASE__SCHEMA", &name),
@@ -215,6 +215,7 @@ impl Builder {
             environment,
             folder,
             started_workers: 0,
+            _schema: schema,
         };
         cluster.api.ready().await;
         if self.database == Database::Postgres {
@@ -235,8 +236,7 @@ async fn proxied(url: &str, wanted: bool, proxy: &mut Option<FaultProxy>) -> any
     if !wanted {
         return Ok(url.to_owned());
     }
-    let started = FaultProxy::start(authority(url)?).await?;
-    let url = with_authority(url, &started.address().to_string())?;
+    let (started, url) = FaultProxy::before(url).await?;
     *proxy = Some(started);
     Ok(url)
 }
@@ -244,12 +244,4 @@ async fn proxied(url: &str, wanted: bool, proxy: &mut Option<FaultProxy>) -> any
 /// A port that was free a moment ago.
 fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a name that no other test has; nothing depends on its value"
-)]
-fn unique() -> String {
-    Uuid::new_v4().simple().to_string()[..16].to_owned()
 }

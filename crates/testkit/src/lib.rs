@@ -14,12 +14,14 @@ mod api;
 mod cluster;
 mod process;
 mod proxy;
+mod schema;
 mod servers;
 mod wait;
 
 pub use api::Api;
 pub use cluster::{Broker, Builder, Cluster, Database};
 pub use process::{Process, binary, is_alive, processes_with_environment};
-pub use proxy::FaultProxy;
+pub use proxy::{FaultProxy, LostCommit};
+pub use schema::{Schema, sweep_schemas};
 pub use servers::Servers;
 pub use wait::{eventually, eventually_within};

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use orchestratum_broker::{Broker, DatabaseBroker, Signal};
 use orchestratum_core::TaskId;
 use orchestratum_store::{Options, Store, connect};
+use orchestratum_testkit::Schema;
 
 use crate::conformance::{Pair, holds};
-use crate::harness::{healthy, heard, required, target, unique};
+use crate::harness::{healthy, heard, required, target};
 
 async fn store(url: &str, schema: &str) -> Arc<dyn Store> {
     let options = Options {
@@ -30,25 +31,14 @@ async fn the_database_broker_conforms_on_sqlite() {
 
 #[tokio::test]
 async fn the_database_broker_conforms_on_postgresql() {
-    let (url, schema) = (required("DATABASE_URL"), unique("broker").replace('-', "_"));
-    let (store_here, store_there) = (store(&url, &schema).await, store(&url, &schema).await);
+    let url = required("DATABASE_URL");
+    let schema = Schema::unique(&url).await.expect("a schema");
+    let (store_here, store_there) = (store(&url, schema.name()).await, store(&url, schema.name()).await);
     let here = Arc::new(DatabaseBroker::start(Arc::clone(&store_here)));
     let there = Arc::new(DatabaseBroker::start(Arc::clone(&store_there)));
     holds(Pair { here, there }).await;
     store_here.close().await;
     store_there.close().await;
-    drop_schema(&url, &schema).await;
-}
-
-async fn drop_schema(url: &str, schema: &str) {
-    use sqlx::Connection;
-    let mut connection = sqlx::PgConnection::connect(url).await.expect("the database answers");
-    // The name is our own.
-    let statement = sqlx::AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"));
-    sqlx::raw_sql(statement)
-        .execute(&mut connection)
-        .await
-        .expect("it is ours");
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ use orchestratum_store::conformance::Fixture;
 use orchestratum_store::conformance::lab::START;
 use orchestratum_store::{Options, Store, connect};
 use script::Script;
-use support::Schema;
+use support::Postgres;
 
 /// Operations on one fresh set of stores: enough for tasks to live several lives, few enough to read when they fail.
 const OPERATIONS_A_SEED: usize = 500;
@@ -56,13 +56,13 @@ async fn random_operations_leave_model_and_databases_equal() {
 async fn run(seed: u64) -> Result<(), String> {
     let sqlite = connect("sqlite::memory:", &Options::default()).await.expect("opens");
     sqlite.migrate().await.expect("migrates");
-    let schema = Schema::fresh().await;
-    let stores = [("SQLite", sqlite), ("PostgreSQL", schema.store())];
+    let postgres = Postgres::fresh(&support::database_url()).await;
+    let stores = [("SQLite", sqlite), ("PostgreSQL", postgres.store())];
     let compared = compare(seed, &stores).await;
     for (_, store) in stores {
         store.close().await;
     }
-    Box::new(schema).remove().await;
+    Box::new(postgres).remove().await;
     compared
 }
 

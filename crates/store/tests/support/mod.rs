@@ -1,54 +1,45 @@
 //! PostgreSQL for tests: a schema of its own for each.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use orchestratum_store::conformance::Fixture;
 use orchestratum_store::{Options, Store, connect};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use orchestratum_testkit as testkit;
 
-/// Tests of one process that came before.
-static SCHEMAS: AtomicU32 = AtomicU32::new(0);
-
-/// A fresh, migrated schema; dropped at the end.
-pub(crate) struct Schema {
-    store: Arc<dyn Store>,
-    pub(crate) url: String,
-    pub(crate) name: String,
+pub(crate) fn database_url() -> String {
+    std::env::var("DATABASE_URL").expect(
+        "these tests need PostgreSQL: set DATABASE_URL to a server they may create schemas in, \
+         or run `cargo xtask test`, which starts one",
+    )
 }
 
-impl Schema {
-    pub(crate) async fn fresh() -> Self {
-        let url = std::env::var("DATABASE_URL").expect(
-            "these tests need PostgreSQL: set DATABASE_URL to a server they may create schemas in, \
-             or run `cargo xtask test`, which starts one",
-        );
-        let sequence = SCHEMAS.fetch_add(1, Ordering::Relaxed);
+/// A store in a fresh, migrated schema, which goes at the end, also of a test that fails.
+pub(crate) struct Postgres {
+    store: Arc<dyn Store>,
+    _schema: testkit::Schema,
+}
+
+impl Postgres {
+    /// The store reaches the server by `url`, which may lead through something.
+    pub(crate) async fn fresh(url: &str) -> Self {
+        let schema = testkit::Schema::unique(&database_url()).await.expect("a schema");
         let options = Options {
-            schema: format!("conformance_{}_{sequence}", std::process::id()),
+            schema: schema.name().to_owned(),
             // Tests run side by side on one server.
             max_connections: 4,
             ..Options::default()
         };
-        let store = connect(&url, &options).await.expect("connects");
+        let store = connect(url, &options).await.expect("connects");
         store.migrate().await.expect("migrates");
-        Self {
-            store,
-            url,
-            name: options.schema,
-        }
+        Self { store, _schema: schema }
     }
 }
 
 #[async_trait::async_trait]
-impl Fixture for Schema {
+impl Fixture for Postgres {
     fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.store)
     }
 
-    async fn remove(self: Box<Self>) {
-        let mut connection = PgConnection::connect(&self.url).await.expect("connects");
-        let drop = format!("DROP SCHEMA {} CASCADE", self.name);
-        connection.execute(AssertSqlSafe(drop)).await.expect("drops");
-    }
+    async fn remove(self: Box<Self>) {}
 }
