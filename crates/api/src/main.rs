@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where to listen with plain HTTP, instead of api.listen. Turns HTTPS off.
+    /// Where to listen with plain HTTP, instead of api.listen. Turns HTTPS off unless api.tls.listen is set.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     /// Ask a running server whether it is live, and exit with 0 if it is.

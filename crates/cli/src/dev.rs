@@ -21,7 +21,7 @@ const KEY_LENGTH: usize = 32;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Where to listen with plain HTTP. Given alone, it turns HTTPS off.
+    /// Where to listen with plain HTTP. Turns HTTPS off unless api.tls.listen is set.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     /// Where the database and the key are kept.

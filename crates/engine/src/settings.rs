@@ -50,6 +50,7 @@ pub struct ApiSettings {
     pub listen: SocketAddr,
     pub header_timeout_seconds: f64,
     pub body_timeout_seconds: f64,
+    pub write_timeout_seconds: f64,
     pub max_wait_seconds: f64,
     pub max_connections: usize,
     pub shutdown_seconds: f64,
@@ -156,43 +157,35 @@ impl Settings {
     }
 
     fn load_from(folder: &Path, environment: Option<&str>, overrides: &[(&str, &str)]) -> Result<Self, Error> {
-        let mut builder = Config::builder()
+        let builder = Config::builder()
             .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
             .add_source(
                 File::from(folder.join("default.toml"))
                     .format(FileFormat::Toml)
                     .required(false),
             );
+        let mut chosen = Config::builder();
         if let Some(environment) = environment {
             let file = folder.join(format!("{environment}.toml"));
-            builder = builder.add_source(File::from(file).format(FileFormat::Toml));
+            chosen = chosen.add_source(File::from(file).format(FileFormat::Toml));
         }
-        builder = builder.add_source(
+        chosen = chosen.add_source(
             Environment::with_prefix("ORCHESTRATUM")
                 .prefix_separator("__")
                 .separator("__"),
         );
         for (key, value) in overrides {
-            builder = builder.set_override(*key, *value)?;
+            chosen = chosen.set_override(*key, *value)?;
         }
-        let config = builder.build()?;
+        let chosen = chosen.build()?;
+        let config = builder.add_source(chosen.clone()).build()?;
         let mut settings: Self = config.clone().try_deserialize()?;
-        settings.turn_tls_off_if_only_the_plain_address_was_set(&config);
+        if is_set("api.listen", &chosen, &config)? && !is_set("api.tls.listen", &chosen, &config)? {
+            // Several instances fit on one machine by giving each an `api.listen` alone.
+            settings.api.tls.listen = None;
+        }
         settings.check()?;
         Ok(settings)
-    }
-
-    /// Several instances fit on one machine by giving each an `api.listen` alone.
-    fn turn_tls_off_if_only_the_plain_address_was_set(&mut self, config: &Config) {
-        let set = |key: &str| config.get_string(key).ok();
-        let defaults = Config::builder()
-            .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
-            .build();
-        let default = |key: &str| defaults.as_ref().ok().and_then(|config| config.get_string(key).ok());
-        let changed = |key: &str| set(key) != default(key);
-        if changed("api.listen") && !changed("api.tls.listen") {
-            self.api.tls.listen = None;
-        }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -248,6 +241,7 @@ impl Settings {
         seconds(self.database.timeout_seconds, "database.timeout_seconds")?;
         seconds(self.api.header_timeout_seconds, "api.header_timeout_seconds")?;
         seconds(self.api.body_timeout_seconds, "api.body_timeout_seconds")?;
+        seconds(self.api.write_timeout_seconds, "api.write_timeout_seconds")?;
         seconds(self.api.max_wait_seconds, "api.max_wait_seconds")?;
         seconds(self.api.shutdown_seconds, "api.shutdown_seconds")?;
         seconds(self.tasks.default_ttl_seconds, "tasks.default_ttl_seconds")?;
@@ -264,6 +258,15 @@ impl Settings {
         )?;
         Ok(())
     }
+}
+
+/// Whether somebody chose the value of a key, be it the default. `config/default.toml` has every key, often as a copy of
+/// what is compiled in: there only another value is a choice.
+fn is_set(key: &str, chosen: &Config, all: &Config) -> Result<bool, Error> {
+    let defaults = Config::builder()
+        .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
+        .build()?;
+    Ok(chosen.get_string(key).is_ok() || all.get_string(key)? != defaults.get_string(key)?)
 }
 
 impl DatabaseSettings {
@@ -371,8 +374,33 @@ mod tests {
         let load = |overrides: &[(&str, &str)]| Settings::load_from(Path::new("none"), None, overrides).expect("valid");
         assert!(defaults().api.tls.listen.is_some());
         assert!(load(&[("api.listen", "127.0.0.1:7000")]).api.tls.listen.is_none());
+        let default = defaults().api.listen.to_string();
+        assert!(
+            load(&[("api.listen", &default)]).api.tls.listen.is_none(),
+            "the rule is the same whatever the value"
+        );
         let both = load(&[("api.listen", "127.0.0.1:7000"), ("api.tls.listen", "127.0.0.1:7001")]);
         assert!(both.api.tls.listen.is_some());
+        let default = defaults().api.tls.listen.expect("a default").to_string();
+        let both = load(&[("api.listen", "127.0.0.1:7000"), ("api.tls.listen", &default)]);
+        assert!(both.api.tls.listen.is_some(), "asked for, though with the default");
+    }
+
+    #[test]
+    fn a_copy_of_the_defaults_in_the_working_directory_sets_no_address() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("default.toml");
+        let load = || {
+            Settings::load_from(folder.path(), None, &[])
+                .expect("valid")
+                .api
+                .tls
+                .listen
+        };
+        std::fs::write(&file, DEFAULTS).expect("written");
+        assert!(load().is_some());
+        std::fs::write(&file, DEFAULTS.replace("127.0.0.1:5000", "127.0.0.1:7000")).expect("written");
+        assert!(load().is_none());
     }
 
     #[test]
