@@ -124,7 +124,15 @@ impl Started {
             plain = %addresses.plain, tls = addresses.tls.map(tracing::field::display),
             version = env!("CARGO_PKG_VERSION"), "serving"
         );
-        tokio::join!(server.run(router(engine.clone()), stop), embedded);
+        let answer_waiters = async {
+            stop.cancelled().await;
+            engine.stop_waiting();
+        };
+        tokio::join!(
+            server.run(router(engine.clone()), stop.clone()),
+            embedded,
+            answer_waiters
+        );
         stop_background.cancel();
         if tokio::time::timeout(BACKGROUND_PATIENCE, background.wait())
             .await

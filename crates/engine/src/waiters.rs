@@ -10,6 +10,7 @@ use std::time::Duration;
 use orchestratum_core::TaskId;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// How often the database is asked for tasks that are waited for.
 pub(crate) const ASK_EVERY: Duration = Duration::from_millis(250);
@@ -17,6 +18,8 @@ pub(crate) const ASK_EVERY: Duration = Duration::from_millis(250);
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     tasks: Mutex<HashMap<TaskId, watch::Sender<bool>>>,
+    /// The process is stopping: nobody waits any more.
+    over: CancellationToken,
 }
 
 /// A place in the queue of those who wait for a task; leaving it forgets the task if nobody else waits.
@@ -53,6 +56,11 @@ impl Waiters {
         }
     }
 
+    /// From now on nobody waits.
+    pub(crate) fn give_up(&self) {
+        self.over.cancel();
+    }
+
     /// The tasks someone waits for.
     pub(crate) fn waited_for(&self) -> Vec<TaskId> {
         self.tasks
@@ -65,9 +73,13 @@ impl Waiters {
 }
 
 impl Waiting {
+    /// Returns early when the process stops.
     pub(crate) async fn until_ended(&mut self) {
-        // The sender lives as long as this place does.
-        let _ = self.ended.wait_for(|ended| *ended).await;
+        tokio::select! {
+            // The sender lives as long as this place does.
+            _ = self.ended.wait_for(|ended| *ended) => {}
+            () = self.waiters.over.cancelled() => {}
+        }
     }
 }
 

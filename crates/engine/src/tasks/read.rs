@@ -14,7 +14,7 @@ impl Engine {
         self.parts.store.task(task).await?.ok_or(Error::TaskNotFound(task))
     }
 
-    /// The task when it is over, or as it is after `patience`.
+    /// The task when it is over, or as it is after `patience`, or when [`stop_waiting`](Self::stop_waiting) was called.
     pub async fn wait(&self, task: TaskId, patience: Duration) -> Result<Task, Error> {
         // Armed before the first look, so that an end between the look and the wait is not missed.
         let mut waiting = self.parts.waiters.wait_for(task);
@@ -24,6 +24,11 @@ impl Engine {
         }
         let _ = tokio::time::timeout(patience, waiting.until_ended()).await;
         self.task(task).await
+    }
+
+    /// Ends all waiting, that of calls to come included: a process that stops answers at once with what is known.
+    pub fn stop_waiting(&self) {
+        self.parts.waiters.give_up();
     }
 
     /// Every ended attempt, oldest first.
