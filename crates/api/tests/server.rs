@@ -199,12 +199,12 @@ async fn connections_beyond_the_limit_wait_for_a_place() {
 }
 
 #[tokio::test]
-async fn a_stop_lets_open_requests_end() {
+async fn a_stop_answers_open_requests_and_those_that_wait_at_once() {
     let stop = CancellationToken::new();
     let (addresses, server) = serving(&[], &stop).await;
     let body = r#"{"name": "echo"}"#;
     let request = format!(
-        "POST /api/tasks HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nPrefer: wait=1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST /api/tasks HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nPrefer: wait=60\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     let mut stream = TcpStream::connect(addresses.plain).await.expect("a connection");
@@ -231,15 +231,141 @@ async fn a_stop_lets_open_requests_end() {
     drop(client);
     stop.cancel();
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.expect("the answer, then the end");
+    // Sooner than api.shutdown_seconds, when it would be cut off, and than the wait that was asked for.
+    tokio::time::timeout(Duration::from_secs(8), stream.read_to_end(&mut answer))
+        .await
+        .expect("it is not waited for")
+        .expect("the answer, then the end");
+    let answer = String::from_utf8(answer).expect("UTF-8");
     assert!(
-        answer.starts_with(b"HTTP/1.1 201"),
-        "{}",
-        String::from_utf8_lossy(&answer)
+        answer.starts_with("HTTP/1.1 201") && answer.contains("\"status\":\"Pending\""),
+        "what is known is answered: {answer}"
     );
     ended(server).await;
     assert!(
         TcpStream::connect(addresses.plain).await.is_err(),
         "nobody listens any more"
     );
+}
+
+/// A page that anyone may ask for, larger than the buffers of a socket hold when it is asked for often.
+const LARGE_PAGE: &str = "/swagger/swagger-ui-bundle.js";
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answers_loses_its_place() {
+    let stop = CancellationToken::new();
+    let limits = [("api.max_connections", "1"), ("api.write_timeout_seconds", "0.3")];
+    let (addresses, server) = serving(&limits, &stop).await;
+    let mut deaf = TcpStream::connect(addresses.plain).await.expect("a connection");
+    let request = format!("GET {LARGE_PAGE} HTTP/1.1\r\nHost: x\r\n\r\n");
+    deaf.write_all(request.repeat(100).as_bytes()).await.expect("sent");
+    let waits = exchange(
+        addresses.plain,
+        b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    assert!(waits.starts_with("HTTP/1.1 200"), "{waits}");
+    stop.cancel();
+    ended(server).await;
+}
+
+/// HTTP/2 by an accepted self-signed certificate, with a window for all streams that is never more than `window`.
+fn http2(window: u32) -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .tls_danger_accept_invalid_certs(true)
+        .http2_initial_stream_window_size(window)
+        .http2_initial_connection_window_size(window)
+        .build()
+        .expect("a client")
+}
+
+#[tokio::test]
+async fn an_idle_connection_of_http_2_loses_its_place_and_one_that_waits_keeps_it() {
+    let stop = CancellationToken::new();
+    let limits = [
+        ("api.max_connections", "1"),
+        ("api.header_timeout_seconds", "0.3"),
+        ("api.tls.listen", "127.0.0.1:0"),
+    ];
+    let (addresses, server) = serving(&limits, &stop).await;
+    let url = format!("https://{}", addresses.tls.expect("an address"));
+    let (first, second) = (http2(1 << 20), http2(1 << 20));
+    let waiting = first
+        .post(format!("{url}/api/tasks"))
+        .header("x-api-key", KEY)
+        .header("prefer", "wait=2")
+        .json(&serde_json::json!({"name": "echo"}))
+        .send();
+    let started = tokio::time::Instant::now();
+    let waited = waiting.await.expect("an answer");
+    assert_eq!(waited.status(), 201);
+    assert!(
+        started.elapsed() > Duration::from_secs(1),
+        "it waited longer than it may idle"
+    );
+    let live = tokio::time::timeout(Duration::from_secs(20), second.get(format!("{url}/health/live")).send());
+    assert_eq!(live.await.expect("in time").expect("an answer").status(), 200);
+    drop(first);
+    stop.cancel();
+    ended(server).await;
+}
+
+#[tokio::test]
+async fn a_client_of_http_2_that_grants_no_window_loses_its_place() {
+    let stop = CancellationToken::new();
+    let limits = [
+        ("api.max_connections", "1"),
+        ("api.write_timeout_seconds", "0.3"),
+        ("api.tls.listen", "127.0.0.1:0"),
+    ];
+    let (addresses, server) = serving(&limits, &stop).await;
+    let url = format!("https://{}", addresses.tls.expect("an address"));
+    let (deaf, other) = (http2(1 << 16), http2(1 << 20));
+    // Its window is used up, and it never reads on.
+    let held = deaf
+        .get(format!("{url}{LARGE_PAGE}"))
+        .send()
+        .await
+        .expect("the headers");
+    assert_eq!(held.status(), 200);
+    let live = tokio::time::timeout(Duration::from_secs(20), other.get(format!("{url}/health/live")).send());
+    assert_eq!(live.await.expect("in time").expect("an answer").status(), 200);
+    assert!(held.bytes().await.is_err(), "it was cut off");
+    drop(deaf);
+    stop.cancel();
+    ended(server).await;
+}
+
+#[tokio::test]
+async fn a_slow_client_of_http_2_gets_all_of_a_large_answer() {
+    let stop = CancellationToken::new();
+    let limits = [
+        ("api.header_timeout_seconds", "0.2"),
+        ("api.write_timeout_seconds", "1"),
+        ("api.tls.listen", "127.0.0.1:0"),
+    ];
+    let (addresses, server) = serving(&limits, &stop).await;
+    let url = format!("https://{}", addresses.tls.expect("an address"));
+    let client = http2(1 << 16);
+    let page = format!("{url}{LARGE_PAGE}");
+    let whole = client
+        .get(&page)
+        .send()
+        .await
+        .expect("an answer")
+        .bytes()
+        .await
+        .expect("a body");
+    let mut slow = client.get(&page).send().await.expect("an answer");
+    let mut read = Vec::new();
+    while let Some(piece) = slow.chunk().await.expect("it goes on") {
+        read.extend_from_slice(&piece);
+        // Slower than the limits for an idle connection, faster than those for one that takes nothing.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(read.len(), whole.len());
+    drop(client);
+    stop.cancel();
+    ended(server).await;
 }

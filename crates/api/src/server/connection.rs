@@ -1,15 +1,19 @@
 //! One connection, from the handshake to its end.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::Watcher;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::activity::{Activity, Counted};
+use super::taken::Taken;
 
 /// Of the headers of a request. HTTP/1 is bounded by its read buffer, and refuses more with 431.
 const HTTP2_HEADERS_MAX_BYTES: u32 = 16 << 10;
@@ -23,26 +27,48 @@ pub(super) enum Protocol {
     Tls(TcpStream, TlsAcceptor),
 }
 
+/// What ends a connection.
+#[derive(Debug, Clone)]
+pub(super) struct Limits {
+    /// For a TLS handshake, for the headers of a request, and for the pause between two requests.
+    pub(super) headers: Duration,
+    /// For a client to take what is sent to it.
+    pub(super) writes: Duration,
+    /// From then on no request is taken up.
+    pub(super) stop: CancellationToken,
+    /// From then on none goes on.
+    pub(super) cut: CancellationToken,
+}
+
 /// Serves requests until the peer or the process ends the connection.
-pub(super) async fn serve(protocol: Protocol, router: Router, header_timeout: Duration, watcher: Watcher) {
+pub(super) async fn serve(protocol: Protocol, router: Router, limits: Limits) {
     match protocol {
-        Protocol::Plain(stream) => exchange(stream, false, router, header_timeout, watcher).await,
-        Protocol::Tls(stream, acceptor) => match tokio::time::timeout(header_timeout, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => {
-                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                exchange(stream, http2, router, header_timeout, watcher).await;
+        Protocol::Plain(stream) => exchange(Taken::new(stream, limits.writes), false, router, limits).await,
+        Protocol::Tls(stream, acceptor) => {
+            let handshake = acceptor.accept(Taken::new(stream, limits.writes));
+            let accepted = tokio::select! {
+                accepted = tokio::time::timeout(limits.headers, handshake) => accepted,
+                // It has no request yet that could end in good order.
+                () = limits.stop.cancelled() => return,
+            };
+            match accepted {
+                Ok(Ok(stream)) => {
+                    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    exchange(stream, http2, router, limits).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!("a TLS handshake took too long"),
             }
-            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-            Err(_) => tracing::debug!("a TLS handshake took too long"),
-        },
+        }
     }
 }
 
 /// The version is settled before: hyper's guess by the first bytes has no deadline, and a client that sends none would
 /// keep its place for ever. So HTTP/2 is spoken where TLS negotiated it.
 ///
-/// The deadline for headers also ends a connection that is idle for so long, as the servers of other frameworks do.
-async fn exchange<S>(stream: S, http2: bool, router: Router, header_timeout: Duration, watcher: Watcher)
+/// The deadline for headers also ends a connection that is idle for so long, as the servers of other frameworks do: in
+/// HTTP/1 by hyper's own, in HTTP/2, which has none, by ours.
+async fn exchange<S>(stream: S, http2: bool, router: Router, limits: Limits)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -50,7 +76,7 @@ where
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
+        .header_read_timeout(limits.headers)
         .max_buf_size(READ_BUFFER_BYTES);
     builder
         .http2()
@@ -63,9 +89,40 @@ where
     } else {
         builder.http1_only()
     };
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    // Errors here are those of peers: broken requests, broken connections.
-    if let Err(error) = watcher.watch(connection.into_owned()).await {
-        tracing::debug!(%error, "a connection ended early");
+    let activity = Activity::default();
+    let service = Counted {
+        router,
+        activity: http2.then(|| activity.clone()),
+    };
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+    let mut leaving = false;
+    loop {
+        let patience = if leaving { limits.writes } else { limits.headers };
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    // Errors here are those of peers: broken requests, broken connections.
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                return;
+            }
+            () = activity.stalled_for(limits.writes), if http2 => {
+                tracing::debug!("a client did not take its answers");
+                return;
+            }
+            () = activity.idle_for(patience), if http2 => {
+                if leaving {
+                    tracing::debug!("a client did not take leave");
+                    return;
+                }
+                leaving = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = limits.stop.cancelled(), if !leaving => {
+                leaving = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = limits.cut.cancelled() => return,
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! The listeners: plain HTTP, and HTTPS with the same router.
 //!
 //! Connections are counted before they are accepted: beyond the limit they wait in the backlog of the socket, which
-//! costs this process no file descriptor. Headers, TLS handshakes and shutdown have deadlines; bodies have theirs where
-//! they are read.
+//! costs this process no file descriptor. Headers, TLS handshakes, writes and shutdown have deadlines; bodies have theirs
+//! where they are read.
 
+mod activity;
 mod connection;
+mod taken;
 mod tls;
 
 use std::io;
@@ -13,14 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::server::graceful::GracefulShutdown;
 use orchestratum_engine::ApiSettings;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use connection::{Protocol, serve};
+use connection::{Limits, Protocol, serve};
 pub(crate) use tls::Error as TlsError;
 
 /// After a failed accept, such as with no file descriptor left: trying at once would only burn the processor.
@@ -51,6 +53,7 @@ pub(crate) struct Server {
     tls: Option<(TcpListener, TlsAcceptor)>,
     addresses: Addresses,
     header_timeout: Duration,
+    write_timeout: Duration,
     shutdown: Duration,
     places: Arc<Semaphore>,
 }
@@ -65,6 +68,9 @@ impl Server {
                 Some((listen(address).await?, acceptor))
             }
         };
+        // A listener holds a place while nobody comes.
+        let listening = if tls.is_some() { 2 } else { 1 };
+        let places = settings.max_connections.max(1).saturating_add(listening - 1);
         Ok(Self {
             plain,
             addresses: Addresses {
@@ -73,10 +79,9 @@ impl Server {
             },
             tls: tls.map(|((listener, _), acceptor)| (listener, acceptor)),
             header_timeout: Duration::from_secs_f64(settings.header_timeout_seconds),
+            write_timeout: Duration::from_secs_f64(settings.write_timeout_seconds),
             shutdown: Duration::from_secs_f64(settings.shutdown_seconds),
-            places: Arc::new(Semaphore::new(
-                settings.max_connections.clamp(1, Semaphore::MAX_PERMITS),
-            )),
+            places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
         })
     }
 
@@ -86,13 +91,18 @@ impl Server {
 
     /// Serves until `stop`, then lets open requests end, for as long as the settings say.
     pub(crate) async fn run(self, router: Router, stop: CancellationToken) {
-        let graceful = GracefulShutdown::new();
+        let connections = TaskTracker::new();
+        let cut = CancellationToken::new();
         let accept = Accept {
             router,
             places: self.places,
-            header_timeout: self.header_timeout,
-            graceful: &graceful,
-            stop: &stop,
+            limits: Limits {
+                headers: self.header_timeout,
+                writes: self.write_timeout,
+                stop,
+                cut: cut.clone(),
+            },
+            connections: &connections,
         };
         let secure = async {
             if let Some((listener, acceptor)) = self.tls {
@@ -101,8 +111,14 @@ impl Server {
         };
         // Both drop their listeners when they end: new connections are refused from then on.
         tokio::join!(accept.run(self.plain, None), secure);
-        if tokio::time::timeout(self.shutdown, graceful.shutdown()).await.is_err() {
-            tracing::warn!("some requests did not end in time and were cut off");
+        connections.close();
+        if tokio::time::timeout(self.shutdown, connections.wait()).await.is_err() {
+            tracing::warn!(
+                connections = connections.len(),
+                "some requests did not end in time and are cut off"
+            );
+            cut.cancel();
+            connections.wait().await;
         }
     }
 }
@@ -118,31 +134,25 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error>
 struct Accept<'a> {
     router: Router,
     places: Arc<Semaphore>,
-    header_timeout: Duration,
-    graceful: &'a GracefulShutdown,
-    stop: &'a CancellationToken,
+    limits: Limits,
+    connections: &'a TaskTracker,
 }
 
 impl Accept<'_> {
     async fn run(&self, listener: TcpListener, tls: Option<TlsAcceptor>) {
         loop {
             let place = tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.limits.stop.cancelled() => return,
                 place = Arc::clone(&self.places).acquire_owned() => place.expect("the semaphore is never closed"),
             };
             let accepted = tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.limits.stop.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let connection = serve(
-                        protocol(stream, tls.clone()),
-                        self.router.clone(),
-                        self.header_timeout,
-                        self.graceful.watcher(),
-                    );
-                    tokio::spawn(async move {
+                    let connection = serve(protocol(stream, tls.clone()), self.router.clone(), self.limits.clone());
+                    self.connections.spawn(async move {
                         connection.await;
                         drop(place);
                     });

@@ -1,0 +1,208 @@
+//! What goes on in a connection of HTTP/2, whose many exchanges its socket does not show.
+//!
+//! An exchange lasts from its request to the last piece of its answer. A connection without one is idle. An answer of
+//! which nothing is taken is stalled: a client can bring that about with a socket that is never full, by granting no
+//! window, and hold the memory of as many answers as it may have streams.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::http::Request;
+use axum::response::Response;
+use axum::routing::future::RouteFuture;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_util::either::Either;
+use tower::Service;
+
+/// An answer is handed over in pieces of this size, so that what is not taken is seen.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// The exchanges of one connection.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Activity(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// How many there are.
+    open: watch::Sender<usize>,
+    sending: Mutex<Sending>,
+}
+
+/// The answers that are being sent, and when a piece of each was taken last.
+#[derive(Debug, Default)]
+struct Sending {
+    next: u64,
+    taken_at: HashMap<u64, Instant>,
+}
+
+impl Activity {
+    fn begin(&self) -> Exchange {
+        self.0.open.send_modify(|open| *open += 1);
+        Exchange(self.clone())
+    }
+
+    /// Returns when there was no exchange for so long.
+    pub(super) async fn idle_for(&self, duration: Duration) {
+        let mut open = self.0.open.subscribe();
+        loop {
+            let idle = *open.borrow_and_update() == 0;
+            tokio::select! {
+                () = sleep(duration), if idle => return,
+                // The sender lives as long as this does.
+                _ = open.changed() => {}
+            }
+        }
+    }
+
+    /// Returns when of some answer nothing was taken for so long.
+    pub(super) async fn stalled_for(&self, duration: Duration) {
+        loop {
+            let oldest = self.0.sending.lock().taken_at.values().min().copied();
+            match oldest.map(|taken_at| taken_at.elapsed()) {
+                None => sleep(duration).await,
+                Some(lying) if lying < duration => sleep(duration.saturating_sub(lying)).await,
+                Some(_) => return,
+            }
+        }
+    }
+}
+
+/// One request and its answer.
+#[derive(Debug)]
+struct Exchange(Activity);
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.0.0.open.send_modify(|open| *open -= 1);
+    }
+}
+
+/// The router with its exchanges counted, where that is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Counted {
+    pub(super) router: Router,
+    pub(super) activity: Option<Activity>,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+impl<B> Service<Request<B>> for Counted
+where
+    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<RouteFuture<Infallible>, Answering>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<B>>::poll_ready(&mut self.router, context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let answering = self.router.call(request);
+        match &self.activity {
+            None => Either::Left(answering),
+            Some(activity) => {
+                let exchange = activity.begin();
+                Either::Right(Box::pin(async move {
+                    let response = answering.await?;
+                    Ok(response.map(|body| Body::new(Answer::new(body, exchange))))
+                }))
+            }
+        }
+    }
+}
+
+/// The body of an answer, in pieces.
+#[derive(Debug)]
+struct Answer {
+    body: Body,
+    /// What is left of the frame that was cut into pieces.
+    rest: Bytes,
+    id: u64,
+    exchange: Exchange,
+}
+
+impl Answer {
+    fn new(body: Body, exchange: Exchange) -> Self {
+        let id = {
+            let mut sending = exchange.0.0.sending.lock();
+            let id = sending.next;
+            sending.next += 1;
+            sending.taken_at.insert(id, Instant::now());
+            id
+        };
+        Self {
+            body,
+            rest: Bytes::new(),
+            id,
+            exchange,
+        }
+    }
+
+    fn taken(&self) {
+        let mut sending = self.exchange.0.0.sending.lock();
+        sending.taken_at.insert(self.id, Instant::now());
+    }
+
+    fn piece(&mut self) -> Frame<Bytes> {
+        let length = self.rest.len().min(PIECE_BYTES);
+        Frame::data(self.rest.split_to(length))
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    /// Asked for only when the client has taken what came before.
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let answer = &mut *self;
+        answer.taken();
+        if !answer.rest.is_empty() {
+            return Poll::Ready(Some(Ok(answer.piece())));
+        }
+        let next = Pin::new(&mut answer.body).poll_frame(context);
+        next.map_ok(|frame| match frame.into_data() {
+            Ok(data) => {
+                answer.rest = data;
+                answer.piece()
+            }
+            Err(other) => other,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.rest.len() as u64;
+        let body = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower() + rest);
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.exchange.0.0.sending.lock().taken_at.remove(&self.id);
+    }
+}
