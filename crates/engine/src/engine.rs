@@ -12,6 +12,7 @@ use secrecy::ExposeSecret;
 use crate::announce::Announcer;
 use crate::batcher::{Batcher, Bounds, Weight};
 use crate::clock::Clock;
+use crate::journal::{self, Reason};
 use crate::keys::KeyCache;
 use crate::signals::Signals;
 use crate::waiters::Waiters;
@@ -121,25 +122,23 @@ impl Engine {
         } else {
             &self.parts.changes
         };
+        let reason = Reason::of(&change.event);
         let outcome = batcher.submit(change).await?;
         if let ChangeOutcome::Done(changed) = &outcome {
-            self.after_changes(std::slice::from_ref(changed));
+            self.after_changes(std::slice::from_ref(changed), reason);
         }
         Ok(outcome)
     }
 
     /// The fast path after a commit: announces what became ready, wakes who waits for what is over. All of it may be
     /// lost with the process: the feeder and the waiters' own questions find it.
-    pub(crate) fn after_changes(&self, changes: &[Changed]) {
+    pub(crate) fn after_changes(&self, changes: &[Changed], reason: Reason) {
         let now = self.parts.clock.now();
         let mut finished = Vec::new();
         let mut interrupted = Vec::new();
         let mut ready = Vec::new();
         for changed in changes {
-            tracing::info!(
-                task.id = %changed.task, task.name = %changed.name, from = %changed.before,
-                to = %changed.life.status(), attempt = changed.life.attempt, run = changed.life.run, "task changed"
-            );
+            journal::changed(changed, reason, now);
             match &changed.life.state {
                 TaskState::Pending { due_at } if *due_at <= now => ready.push(Hint {
                     task: changed.task,

@@ -15,6 +15,7 @@ pub mod clock;
 mod engine;
 pub mod error;
 pub mod identity;
+mod journal;
 pub mod keys;
 mod loops;
 mod queues;

@@ -203,6 +203,8 @@ pub struct Changed {
     pub target: Target,
     pub before: TaskStatus,
     pub life: TaskLife,
+    /// When the newest attempt began.
+    pub started_at: Option<Timestamp>,
 }
 
 /// A task as a reader sees it.

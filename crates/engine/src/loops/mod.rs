@@ -39,6 +39,7 @@ pub use expire::RUNNING_GRACE;
 pub(crate) use pulse::INTERVAL as LOOK_EVERY;
 use supervise::supervise;
 
+use crate::journal::Reason;
 use crate::{Engine, Error};
 
 /// How many rows one pass of a loop takes: a pass stays short, and the next one follows at once if there was more.
@@ -94,9 +95,9 @@ impl Engine {
 
     /// Puts the same kind of event to many tasks and does what must follow. A task that refuses it has moved on.
     async fn sweep(&self, changes: Vec<Change>) -> Result<Pass, Error> {
-        if changes.is_empty() {
+        let Some(reason) = changes.first().map(|change| Reason::of(&change.event)) else {
             return Ok(Pass::default());
-        }
+        };
         let mut accepted = Vec::new();
         for outcome in self.parts.store.apply(&changes, self.parts.clock.now()).await? {
             match outcome {
@@ -107,7 +108,7 @@ impl Engine {
                 | ChangeOutcome::NotFound => {}
             }
         }
-        self.after_changes(&accepted);
+        self.after_changes(&accepted, reason);
         Ok(Pass {
             done: accepted.len(),
             more: changes.len() >= PASS && !accepted.is_empty(),

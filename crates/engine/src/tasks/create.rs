@@ -5,7 +5,7 @@ use orchestratum_core::task::{TaskDraft, Violations};
 use orchestratum_core::{Origin, TaskId};
 use orchestratum_store::{Announce, CreateOutcome, CreateRequest, IdempotencyKey, NewTask, Task};
 
-use crate::{Engine, Error, identity};
+use crate::{Engine, Error, identity, journal};
 
 /// A request to create tasks.
 #[derive(Debug, Clone)]
@@ -82,6 +82,7 @@ impl Engine {
         match self.parts.creations.submit(stored).await? {
             CreateOutcome::Created => {
                 self.parts.announcer.announce(hints);
+                journal::created(&created);
                 metrics::counter!("orchestratum_tasks_created_total").increment(created.len() as u64);
                 Ok(CreatedTasks::Created(created))
             }

@@ -249,6 +249,7 @@ impl<'a> Batch<'a> {
             target: task.target.clone(),
             before: before.status(),
             life: task.life.clone(),
+            started_at: task.started_at,
         })
     }
 

@@ -275,13 +275,16 @@ impl Model {
         follow(&mut row.task, change, moved.ended.as_ref());
         row.attempts.extend(moved.ended.map(|ended| attempt(ended, change)));
         row.wait(true, now);
-        let Task { spec, life, .. } = &row.task;
+        let Task {
+            spec, life, started_at, ..
+        } = &row.task;
         ChangeOutcome::Done(Changed {
             task: change.task,
             name: spec.name.clone(),
             target: spec.target.clone(),
             before,
             life: life.clone(),
+            started_at: *started_at,
         })
     }
 

@@ -117,7 +117,7 @@ const COMPLETE: &str = "
         FROM completed
     )
     SELECT
-        id, name, target, attempt, run, version, retries_left, losses_left, scheduled_at, expires_at
+        id, name, target, attempt, run, version, retries_left, losses_left, started_at, scheduled_at, expires_at
     FROM completed";
 
 const _: () = assert!(
@@ -125,10 +125,11 @@ const _: () = assert!(
     "the numbers in the statement"
 );
 
-type CompletedRow = (Uuid, String, String, i32, i32, i32, i16, i16, Time, Time);
+type CompletedRow = (Uuid, String, String, i32, i32, i32, i16, i16, Time, Time, Time);
 
 fn completed(row: CompletedRow, now: Timestamp) -> Result<Changed, Error> {
-    let (id, name, target, attempt, run, version, retries_left, losses_left, scheduled_at, expires_at) = row;
+    let (id, name, target, attempt, run, version, retries_left, losses_left, started_at, scheduled_at, expires_at) =
+        row;
     let place = Place {
         table: "tasks",
         row: &id,
@@ -148,5 +149,6 @@ fn completed(row: CompletedRow, now: Timestamp) -> Result<Changed, Error> {
             expires_at: timestamp(expires_at),
             version: place.number("version", version)?,
         },
+        started_at: Some(timestamp(started_at)),
     })
 }

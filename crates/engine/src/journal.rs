@@ -1,0 +1,76 @@
+//! The log lines about tasks: one for what was created, one for each change.
+//!
+//! Texts of tasks stay out of them: they may be secret, and large. What is formatted here is formatted only if the level
+//! is on, because both lie on the hot path.
+
+use orchestratum_core::Timestamp;
+use orchestratum_core::task::{ErrorKind, TaskEvent, TaskState, TaskStatus};
+use orchestratum_store::{Changed, Task};
+
+/// Why a task changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reason {
+    event: &'static str,
+    /// How the attempt ended, where a worker said so.
+    outcome: Option<&'static str>,
+}
+
+impl Reason {
+    pub(crate) fn of(event: &TaskEvent) -> Self {
+        let (event, outcome) = match event {
+            TaskEvent::Claimed { .. } => ("claimed", None),
+            TaskEvent::Reported(report) => ("reported", Some(report.ending.outcome().as_str())),
+            TaskEvent::WorkerLost { .. } => ("worker_lost", None),
+            TaskEvent::DeadlinePassed => ("deadline_passed", None),
+            TaskEvent::NameNotOffered => ("name_not_offered", None),
+            TaskEvent::CancelRequested { .. } => ("cancel_requested", None),
+            TaskEvent::RetryRequested { .. } => ("retry_requested", None),
+            TaskEvent::Patched(_) => ("patched", None),
+        };
+        Self { event, outcome }
+    }
+}
+
+pub(crate) fn created(tasks: &[Task]) {
+    match tasks {
+        [task] => tracing::info!(
+            task.id = %task.spec.id, task.name = %task.spec.name, task.target = %task.spec.target, "task created"
+        ),
+        tasks => tracing::info!(tasks = tasks.len(), "tasks created"),
+    }
+}
+
+pub(crate) fn changed(changed: &Changed, reason: Reason, now: Timestamp) {
+    tracing::info!(
+        task.id = %changed.task, task.name = %changed.name, task.target = %changed.target, from = %changed.before,
+        to = %changed.life.status(), reason = reason.event, outcome = reason.outcome,
+        error.kind = error_kind(&changed.life.state).map(ErrorKind::as_str),
+        attempt = changed.life.attempt, run = changed.life.run, duration_ms = attempt_milliseconds(changed, now),
+        "task changed"
+    );
+}
+
+fn error_kind(state: &TaskState) -> Option<ErrorKind> {
+    match state {
+        TaskState::Pending { .. } | TaskState::InProgress { .. } | TaskState::Completed { .. } => None,
+        TaskState::Failed { error, .. } | TaskState::Expired { error, .. } | TaskState::Cancelled { error, .. } => {
+            Some(error.kind)
+        }
+    }
+}
+
+/// How long the attempt took that ended with this change.
+fn attempt_milliseconds(changed: &Changed, now: Timestamp) -> Option<f64> {
+    let ended_at = match changed.life.state {
+        TaskState::InProgress { .. } => return None,
+        TaskState::Pending { .. } => now,
+        TaskState::Completed { finished_at }
+        | TaskState::Failed { finished_at, .. }
+        | TaskState::Expired { finished_at, .. }
+        | TaskState::Cancelled { finished_at, .. } => finished_at,
+    };
+    let started_at = changed
+        .started_at
+        .filter(|_| changed.before == TaskStatus::InProgress)?;
+    Some(ended_at.saturating_since(started_at).as_secs_f64() * 1_000.0)
+}

@@ -1,0 +1,174 @@
+//! The log lines about tasks. They need a subscriber for the whole process, so they are a program of their own.
+
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use orchestratum_core::task::{Ending, TaskDraft};
+use orchestratum_core::{JsonText, Target, TaskId, TaskName};
+use orchestratum_engine::clock::Clock;
+use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
+use orchestratum_engine::{Engine, Settings, identity};
+use orchestratum_store::{ClaimRequest, Evidence, Registration};
+use serde_json::Value;
+
+const SECRET: &str = "a text of the task";
+
+/// What was logged, a JSON document a line.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic while writing").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn of_this_process() -> &'static Self {
+        static LINES: OnceLock<Lines> = OnceLock::new();
+        LINES.get_or_init(|| {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            tracing_subscriber::fmt()
+                .json()
+                .flatten_event(true)
+                .with_writer(move || writer.clone())
+                .init();
+            lines
+        })
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("no panic while writing").clone()).expect("UTF-8")
+    }
+
+    /// The lines about a task.
+    fn about(&self, task: TaskId) -> Vec<Value> {
+        let lines = self.text();
+        let documents = lines
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        documents
+            .filter(|line| line["task.id"] == task.to_string().as_str())
+            .collect()
+    }
+}
+
+async fn engine() -> (Engine, Clock) {
+    let settings = Settings::load_with(&[("database.url", "sqlite::memory:"), ("broker.url", "database")])
+        .expect("the settings are valid");
+    let store = orchestratum_store::connect("sqlite::memory:", &settings.database.options())
+        .await
+        .expect("a database in memory");
+    store.migrate().await.expect("a fresh schema");
+    let broker = orchestratum_broker::connect("database", &orchestratum_broker::Options::default(), Arc::clone(&store))
+        .await
+        .expect("no broker is needed");
+    let clock = Clock::manual(orchestratum_core::Timestamp::from_micros(1_767_225_600_000_000));
+    (Engine::assemble(settings, store, broker, clock.clone()), clock)
+}
+
+async fn create(engine: &Engine, count: usize) -> Vec<TaskId> {
+    let draft = TaskDraft {
+        name: "echo".to_owned(),
+        input: Some(JsonText::trusted(format!("{SECRET:?}"))),
+        max_retries: Some(0),
+        ..TaskDraft::default()
+    };
+    let request = CreateTasks {
+        drafts: vec![draft; count],
+        chosen_id: None,
+        idempotency: None,
+        indexed: false,
+    };
+    match engine.create(request).await.expect("a valid draft") {
+        CreatedTasks::Created(tasks) => tasks.into_iter().map(|task| task.spec.id).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_task_is_logged_when_it_is_created_and_when_it_changes_with_the_reason_and_the_time_it_took() {
+    let lines = Lines::of_this_process();
+    let (engine, clock) = engine().await;
+    let id = create(&engine, 1).await[0];
+    let created = lines.about(id);
+    assert_eq!(
+        (
+            &created[0]["message"],
+            &created[0]["task.name"],
+            &created[0]["task.target"]
+        ),
+        (&"task created".into(), &"echo".into(), &"default".into())
+    );
+
+    let worker = identity::new_worker_id();
+    let (target, name) = (
+        Target::new("default").expect("valid"),
+        TaskName::new("echo").expect("valid"),
+    );
+    let registration = Registration {
+        id: worker,
+        name: "test".to_owned(),
+        targets: vec![target.clone()],
+        names: vec![name.clone()],
+        capacity: 10,
+        isolation: "off".to_owned(),
+        version: "0".to_owned(),
+        lease: Duration::from_secs(60),
+    };
+    engine.register_worker(&registration).await.expect("registered");
+    let request = ClaimRequest {
+        worker,
+        named: vec![id],
+        targets: vec![target],
+        names: vec![name],
+        limit: 1,
+    };
+    let claimed = engine.claim(&request).await.expect("claimed");
+    clock.advance(Duration::from_millis(1_500));
+    let ending = Ending::Failed {
+        message: SECRET.to_owned(),
+        retryable: true,
+    };
+    engine
+        .finish(id, claimed[0].attempt, ending, Evidence::default())
+        .await
+        .expect("reported");
+    let changed = lines.about(id).pop().expect("a line");
+    let expected = [
+        ("message", Value::from("task changed")),
+        ("from", "InProgress".into()),
+        ("to", "Failed".into()),
+        ("reason", "reported".into()),
+        ("outcome", "Failed".into()),
+        ("error.kind", "Failed".into()),
+        ("attempt", 1.into()),
+        ("duration_ms", 1_500.0.into()),
+    ];
+    for (field, value) in expected {
+        assert_eq!(changed[field], value, "{field} of {changed}");
+    }
+    assert!(!lines.text().contains(SECRET), "texts of tasks are not logged");
+}
+
+#[tokio::test]
+async fn a_batch_is_one_line() {
+    let lines = Lines::of_this_process();
+    let (engine, _clock) = engine().await;
+    let ids = create(&engine, 7).await;
+    assert!(ids.iter().all(|id| lines.about(*id).is_empty()));
+    let text = lines.text();
+    let batch = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+        .find(|line| line["message"] == "tasks created")
+        .expect("a line");
+    assert_eq!(batch["tasks"], 7);
+}
