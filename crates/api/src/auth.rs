@@ -28,7 +28,12 @@ pub(crate) async fn require(
         Ok(identity) => {
             Span::current().record("key.id", identity.key_id.as_str());
             request.extensions_mut().insert(Arc::new(identity));
-            next.run(request).await
+            let mut response = next.run(request).await;
+            // What a key opened must not be kept on the way for others: caches know of Authorization, not of X-API-Key.
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
         }
         Err(problem) => problem.into_response(),
     }

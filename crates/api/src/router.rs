@@ -25,14 +25,19 @@ pub fn router(engine: Engine) -> Router {
     telemetry::metrics();
     let (calls, document) = routes::all(&engine).split_for_parts();
     let swagger = Config::default().persist_authorization(true).try_it_out_enabled(true);
+    let swagger = Router::new().merge(
+        SwaggerUi::new("/swagger")
+            .url("/api-docs/openapi.json", document)
+            .config(swagger),
+    );
     Router::new()
         .merge(calls)
         .route("/docs/errors/{code}", get(error_page))
-        .merge(
-            SwaggerUi::new("/swagger")
-                .url("/api-docs/openapi.json", document)
-                .config(swagger),
-        )
+        // The page keeps a key and acts with it: no other page may show it in a frame and guide the clicks.
+        .merge(swagger.layer(SetResponseHeaderLayer::overriding(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("frame-ancestors 'none'"),
+        )))
         .layer(SetResponseHeaderLayer::overriding(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),

@@ -100,6 +100,11 @@ async fn a_key_works_in_either_header_until_it_is_revoked() {
     let created = api.post("/api/keys", &body).await;
     assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
     assert_eq!(created.header("cache-control"), "no-store");
+    assert_eq!(
+        api.get("/api/tasks").await.header("cache-control"),
+        "no-store",
+        "nor is any other answer that needed a key"
+    );
     let key = created.json()["key"].as_str().expect("a key").to_owned();
     let id = created.json()["id"].as_str().expect("an id").to_owned();
     assert!(key.starts_with(&format!("orch_{id}_")));
@@ -261,7 +266,9 @@ async fn documents_and_error_pages_are_open() {
         api.send(Request::get(path).body(Body::empty()).expect("a request"))
             .await
     };
-    assert_eq!(get("/swagger/").await.status, StatusCode::OK);
+    let page = get("/swagger/").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert_eq!(page.header("content-security-policy"), "frame-ancestors 'none'");
     assert_eq!(get("/swagger").await.status, StatusCode::SEE_OTHER);
     for code in orchestratum_api::Code::ALL {
         let page = get(&format!("/docs/errors/{}", code.as_str())).await;
@@ -275,7 +282,6 @@ async fn metrics_need_a_key_unless_they_are_public() {
     call(&api, &Method::GET, "/metrics", None)
         .await
         .problem(401, "unauthenticated");
-    // The recorder is one for the process: no other test uses this target.
     api.create(json!({"name": "echo", "target": "counted"})).await;
     let figures = api.get("/metrics").await;
     assert_eq!(figures.status, StatusCode::OK);
@@ -287,6 +293,21 @@ async fn metrics_need_a_key_unless_they_are_public() {
     ] {
         assert!(text.contains(figure), "{figure} is missing in:\n{text}");
     }
+    // A target without tasks and workers is none.
+    assert!(!text.contains("target=\"gone\""), "{text}");
+    let gone = api.create(json!({"name": "echo", "target": "gone"})).await;
+    assert!(
+        api.get("/metrics")
+            .await
+            .text()
+            .contains("orchestratum_queue_ready{target=\"gone\"} 1")
+    );
+    api.post_empty(&format!("/api/tasks/{gone}/cancel")).await;
+    let text = api.get("/metrics").await.text();
+    assert!(
+        !text.contains("target=\"gone\""),
+        "the figures of a target go with it:\n{text}"
+    );
     let public = Api::start_with(&[("metrics.public", "true")]).await;
     assert_eq!(
         call(&public, &Method::GET, "/metrics", None).await.status,

@@ -1,7 +1,7 @@
 //! `POST /api/keys`
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use orchestratum_core::Timestamp;
 use orchestratum_engine::Engine;
@@ -65,7 +65,5 @@ pub(crate) async fn create(State(engine): State<Engine>, Json { value: body, .. 
         key: created.text.reveal(),
         document: created.key.into(),
     };
-    // Nothing on the way may keep the secret.
-    let no_store = [(header::CACHE_CONTROL, "no-store")];
-    Ok((StatusCode::CREATED, no_store, axum::Json(document)).into_response())
+    Ok((StatusCode::CREATED, axum::Json(document)).into_response())
 }

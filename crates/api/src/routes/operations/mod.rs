@@ -2,6 +2,7 @@
 
 mod live;
 mod metrics;
+mod queue_figures;
 mod ready;
 
 pub(crate) use live::*;
