@@ -415,6 +415,16 @@ async fn why_names_the_reason() {
         api.get(&format!("/api/tasks/{id}/why")).await.json()["reason"],
         "running"
     );
+    for _ in 0..2 {
+        api.create(json!({"name": "echo"})).await;
+    }
+    let waits = api.create(json!({"name": "echo"})).await;
+    let why = api.get(&format!("/api/tasks/{waits}/why")).await.json();
+    assert_eq!(
+        (&why["reason"], &why["workers"], &why["ahead"]),
+        (&json!("waiting_for_worker"), &json!(1), &json!(2)),
+        "{why}"
+    );
 }
 
 #[tokio::test]
@@ -433,6 +443,9 @@ async fn stats_workers_and_queues_count_what_is_there() {
         (&json!(1), &json!(1))
     );
     assert!(stats["targets"][0]["oldest_pending_age_seconds"].is_number());
+    assert_eq!(stats["truncated"], false);
+    assert!(stats["counted_at"].is_string());
+    api.get("/api/tasks/stats?by=name").await.problem(422, "invalid_query");
     let workers = api.get("/api/workers").await.json();
     assert_eq!(
         (&workers["items"][0]["state"], &workers["items"][0]["running"]),
@@ -456,4 +469,26 @@ async fn stats_workers_and_queues_count_what_is_there() {
     api.post_empty("/api/queues/a%20b/pause")
         .await
         .problem(422, "invalid_path");
+}
+
+#[tokio::test]
+async fn a_page_of_large_tasks_is_short_and_says_where_to_go_on() {
+    const TASKS: usize = 10;
+    let api = Api::start().await;
+    let input = "x".repeat(1_000_000);
+    for _ in 0..TASKS {
+        api.create(json!({"name": "echo", "input": input})).await;
+    }
+    let first = api.get("/api/tasks?limit=200").await;
+    assert!(first.bytes.len() < 9 << 20, "{} bytes", first.bytes.len());
+    let first = first.json();
+    let cursor = first["next_cursor"].as_str().expect("there is more");
+    let second = api.get(&format!("/api/tasks?limit=200&cursor={cursor}")).await.json();
+    assert_eq!(second["next_cursor"], json!(null));
+    let ids: std::collections::BTreeSet<String> = [first, second]
+        .iter()
+        .flat_map(|page| page["items"].as_array().expect("items"))
+        .map(|task| task["id"].to_string())
+        .collect();
+    assert_eq!(ids.len(), TASKS);
 }

@@ -6,15 +6,17 @@ use std::sync::atomic::AtomicBool;
 use orchestratum_broker::{self as broker, Broker, Hint, Signal};
 use orchestratum_core::JsonText;
 use orchestratum_core::task::{Ending, TaskEvent, TaskSpec, TaskState};
-use orchestratum_store::{self as store, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Store};
+use orchestratum_store::{self as store, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Queue, Store};
 use secrecy::ExposeSecret;
 
 use crate::announce::Announcer;
 use crate::batcher::{Batcher, Bounds, Weight};
 use crate::clock::Clock;
 use crate::journal::{self, Reason};
+use crate::kept::Kept;
 use crate::keys::KeyCache;
 use crate::signals::Signals;
+use crate::tasks::Stats;
 use crate::waiters::Waiters;
 use crate::{Error, Settings, loops};
 
@@ -40,6 +42,8 @@ pub(crate) struct Parts {
     /// A release of due tasks is planned already.
     pub(crate) release_planned: AtomicBool,
     pub(crate) keys: KeyCache,
+    pub(crate) stats: Kept<Stats>,
+    pub(crate) queues: Kept<Vec<Queue>>,
 }
 
 impl Engine {
@@ -71,7 +75,10 @@ impl Engine {
         let successes = changes_batcher(&store, &clock);
         let changes = changes_batcher(&store, &clock);
         let waiters = Arc::new(Waiters::default());
+        let patience = settings.database.options().timeout;
         let parts = Parts {
+            stats: Kept::new(patience),
+            queues: Kept::new(patience),
             announcer: Announcer::start(Arc::clone(&broker), settings.broker.window),
             signals: Signals::start(Arc::clone(&broker)),
             keys: KeyCache::new(&settings.auth),

@@ -16,6 +16,7 @@ mod engine;
 pub mod error;
 pub mod identity;
 mod journal;
+mod kept;
 pub mod keys;
 mod loops;
 mod queues;

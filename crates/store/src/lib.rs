@@ -44,6 +44,10 @@ pub const PUBLISH_LEASE: Duration = Duration::from_secs(30);
 /// How many of the newest tasks a list looks at when its filter has no index.
 pub const UNINDEXED_SCAN: usize = 100_000;
 
+/// A page of a list ends before the task with which its texts would be larger than this. A task larger by itself is a
+/// page alone.
+pub const PAGE_BYTES: usize = 8 << 20;
+
 /// Everything the engine needs of a database.
 pub trait Store:
     TaskStore + DispatchStore + WorkerStore + QueueStore + KeyStore + Maintenance + std::fmt::Debug

@@ -23,6 +23,9 @@ pub trait QueueStore: Send + Sync {
     /// Every target that has tasks, live workers, or was paused or resumed; by name.
     async fn queues(&self) -> Result<Vec<Queue>, Error>;
 
+    /// How many tasks of a target are ready, `most` or more counting as `most`.
+    async fn ready(&self, target: &Target, most: usize) -> Result<u64, Error>;
+
     /// A claim that committed before the pause may still start; nothing is claimed later.
     async fn set_paused(&self, target: &Target, paused: bool, audit: &Audit, now: Timestamp) -> Result<(), Error>;
 

@@ -296,7 +296,7 @@ pub trait TaskStore: Send + Sync {
 
     async fn statuses(&self, ids: &[TaskId]) -> Result<Vec<(TaskId, TaskStatus)>, Error>;
 
-    /// `before` is the `next` of the page before.
+    /// `before` is the `next` of the page before. A page may end before `limit`: see [`PAGE_BYTES`](crate::PAGE_BYTES).
     async fn list(&self, filter: &TaskFilter, before: Option<TaskId>, limit: usize) -> Result<TaskPage, Error>;
 
     /// Ended attempts, oldest first. The open one is read from the task.
@@ -311,6 +311,7 @@ pub trait TaskStore: Send + Sync {
 
     async fn dispatch(&self, task: TaskId) -> Result<Option<Dispatch>, Error>;
 
-    /// How many tasks have each status.
-    async fn counts(&self) -> Result<BTreeMap<TaskStatus, u64>, Error>;
+    /// How many tasks have each status; every status has an entry. Counting stops after `most` of each status, and after
+    /// `most` of all: there may be more completed ones then, which no index tells from the rest.
+    async fn counts(&self, most: usize) -> Result<BTreeMap<TaskStatus, u64>, Error>;
 }

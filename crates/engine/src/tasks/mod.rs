@@ -15,5 +15,5 @@ mod why;
 pub use create::{CreateTasks, CreatedTasks};
 pub use finish::FinishOutcome;
 pub use retry::RetryTask;
-pub use stats::Stats;
-pub use why::Why;
+pub use stats::{COUNTED_TASKS, Stats};
+pub use why::{AHEAD_MAX, Why};

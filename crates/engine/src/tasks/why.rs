@@ -9,6 +9,9 @@ use crate::{Engine, Error};
 /// How many workers are looked at.
 const WORKERS_LOOKED_AT: usize = 1_000;
 
+/// How many tasks that are ready as well are counted: the answer must not cost more with a larger backlog.
+pub const AHEAD_MAX: u64 = 10_000;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
     Running {
@@ -44,6 +47,7 @@ pub enum Why {
     WaitingForWorker {
         target: Target,
         workers: usize,
+        /// [`AHEAD_MAX`] stands for more, too.
         ahead: u64,
     },
 }
@@ -96,11 +100,9 @@ impl Engine {
         if offering == 0 {
             return Ok(Why::NameNotOffered { target, name });
         }
-        let queues = self.parts.store.queues().await?;
-        let ready = queues
-            .iter()
-            .find(|queue| queue.target == target)
-            .map_or(0, |queue| queue.ready);
+        // And the task itself.
+        let most = usize::try_from(AHEAD_MAX).unwrap_or(usize::MAX).saturating_add(1);
+        let ready = self.parts.store.ready(&target, most).await?;
         Ok(Why::WaitingForWorker {
             target,
             workers: offering,

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use orchestratum_core::TaskId;
 use orchestratum_core::task::{Ending, TaskDraft, TaskEvent, TaskStatus};
+use orchestratum_core::{JsonText, TaskId};
 
-use super::lab::{Lab, SECOND, draft, failure, name, target};
-use crate::{NewTask, Store, TaskFilter, UNINDEXED_SCAN};
+use super::lab::{Lab, SECOND, done, draft, failure, name, report, target};
+use crate::{NewTask, PAGE_BYTES, Store, TaskFilter, UNINDEXED_SCAN};
 
 async fn listed(lab: &Lab, filter: &TaskFilter) -> Vec<TaskId> {
     let page = lab.store.list(filter, None, 200).await.expect("works");
@@ -265,13 +265,103 @@ pub async fn all_conditions_of_a_list_hold_together(store: Arc<dyn Store>) {
 pub async fn counts_are_by_status(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     let none: BTreeMap<TaskStatus, u64> = TaskStatus::ALL.iter().map(|status| (*status, 0)).collect();
-    assert_eq!(lab.store.counts().await.expect("works"), none);
+    assert_eq!(lab.store.counts(1_000).await.expect("works"), none);
     lab.finished(draft("echo")).await;
     lab.create(draft("python")).await;
     lab.create(draft("python")).await;
     let mut expected = none;
     expected.extend([(TaskStatus::Pending, 2), (TaskStatus::Completed, 1)]);
-    assert_eq!(lab.store.counts().await.expect("works"), expected);
+    assert_eq!(lab.store.counts(1_000).await.expect("works"), expected);
+}
+
+pub async fn counting_stops_where_it_is_told(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    lab.finished(draft("echo")).await;
+    lab.finished(draft("echo")).await;
+    lab.create(draft("python")).await;
+    lab.create(draft("python")).await;
+    let of = |pending, completed| {
+        let mut counts: BTreeMap<TaskStatus, u64> = TaskStatus::ALL.iter().map(|status| (*status, 0)).collect();
+        counts.extend([(TaskStatus::Pending, pending), (TaskStatus::Completed, completed)]);
+        counts
+    };
+    for (most, expected) in [(5, of(2, 2)), (4, of(2, 2)), (3, of(2, 1)), (1, of(1, 0))] {
+        assert_eq!(lab.store.counts(most).await.expect("works"), expected, "at most {most}");
+    }
+}
+
+pub async fn a_page_ends_before_its_texts_are_too_large(store: Arc<dyn Store>) {
+    const FITTING: usize = 8;
+    let lab = Lab::new(store);
+    let large = || TaskDraft {
+        input: Some(JsonText::trusted(format!(
+            "\"{}\"",
+            "x".repeat(PAGE_BYTES / FITTING - 2)
+        ))),
+        ..draft("python")
+    };
+    let mut whole = Vec::new();
+    for _ in 0..2 * FITTING {
+        whole.push(lab.create(large()).await);
+    }
+    // What came out counts as well as what went in: the two of this task are a little more than an eighth of a page.
+    let claimed = lab.running(draft("echo")).await;
+    let mut change = report(&claimed, Ending::Success);
+    change.evidence.output = large().input;
+    done(lab.apply(change).await);
+    whole.push(claimed.id);
+    whole.reverse();
+
+    let pending = TaskFilter {
+        status: Some(TaskStatus::Pending),
+        ..TaskFilter::default()
+    };
+    for (filter, expected) in [
+        (TaskFilter::default(), vec![FITTING - 1, FITTING, 2]),
+        (pending, vec![FITTING, FITTING]),
+    ] {
+        let skipped = whole.len() - expected.iter().sum::<usize>();
+        let (mut pages, mut sizes, mut before) = (Vec::new(), Vec::new(), None);
+        loop {
+            let page = lab.store.list(&filter, before, 200).await.expect("works");
+            assert!(!page.truncated);
+            sizes.push(page.items.len());
+            pages.extend(page.items.iter().map(|task| task.spec.id));
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(sizes, expected);
+        assert_eq!(pages, whole[skipped..], "without gap or overlap");
+    }
+    let page = lab.store.list(&TaskFilter::default(), None, 2).await.expect("works");
+    assert_eq!(
+        (page.items.len(), page.next),
+        (2, Some(whole[1])),
+        "the limit holds still"
+    );
+}
+
+pub async fn a_task_too_large_for_a_page_is_one_by_itself(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let mut task = lab.task_of(draft("echo"));
+        task.spec.input = JsonText::trusted(format!("\"{}\"", "x".repeat(PAGE_BYTES)));
+        ids.push(lab.create_new(task).await);
+    }
+    let first = lab.store.list(&TaskFilter::default(), None, 200).await.expect("works");
+    assert_eq!((first.items.len(), first.next), (1, Some(ids[1])));
+    let second = lab
+        .store
+        .list(&TaskFilter::default(), first.next, 200)
+        .await
+        .expect("works");
+    assert_eq!(
+        (second.items[0].spec.id, second.items.len(), second.next),
+        (ids[0], 1, None)
+    );
 }
 
 pub async fn a_list_without_an_index_says_where_it_stopped(store: Arc<dyn Store>) {

@@ -142,6 +142,9 @@ macro_rules! conformance_suite {
                 a_list_by_time_of_creation_includes_its_start_and_not_its_end,
                 all_conditions_of_a_list_hold_together,
                 counts_are_by_status,
+                counting_stops_where_it_is_told,
+                a_page_ends_before_its_texts_are_too_large,
+                a_task_too_large_for_a_page_is_one_by_itself,
                 a_list_without_an_index_says_where_it_stopped
             ],
             loops: [
@@ -193,6 +196,7 @@ macro_rules! conformance_suite {
             ],
             queues: [
                 a_queue_counts_what_waits_and_what_runs,
+                ready_tasks_are_counted_up_to_a_bound,
                 a_target_that_is_only_served_is_listed,
                 a_paused_target_stays_listed_and_paused,
                 what_was_claimed_before_a_pause_goes_on

@@ -64,6 +64,23 @@ pub async fn a_queue_counts_what_waits_and_what_runs(store: Arc<dyn Store>) {
     assert_eq!(queues(&lab).await, [gpu, default], "by name, in the order of bytes");
 }
 
+pub async fn ready_tasks_are_counted_up_to_a_bound(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    for _ in 0..3 {
+        lab.create(draft("echo")).await;
+    }
+    lab.create(TaskDraft {
+        delay_seconds: Some(9.0),
+        ..draft("echo")
+    })
+    .await;
+    let default = target("default");
+    for (most, expected) in [(10, 3), (3, 3), (2, 2)] {
+        assert_eq!(lab.store.ready(&default, most).await.expect("works"), expected);
+    }
+    assert_eq!(lab.store.ready(&target("other"), 10).await.expect("works"), 0);
+}
+
 pub async fn a_target_that_is_only_served_is_listed(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     assert_eq!(queues(&lab).await, []);

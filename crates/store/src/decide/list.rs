@@ -68,13 +68,12 @@ fn first_id_at(at: Timestamp) -> Uuid {
     Uuid::from_u64_pair(milliseconds << 16, 0)
 }
 
-/// The page of what was found, one more than asked for telling whether there is another one.
-pub(crate) fn page(mut found: Vec<Task>, limit: usize) -> TaskPage {
-    let more = found.len() > limit;
-    found.truncate(limit);
+/// The page of the first `items` of all that were `found`: of at most one more than asked for.
+pub(crate) fn page(items: Vec<Task>, found: usize) -> TaskPage {
+    let more = found > items.len();
     TaskPage {
-        next: found.last().filter(|_| more).map(|task| task.spec.id),
-        items: found,
+        next: items.last().filter(|_| more).map(|task| task.spec.id),
+        items,
         truncated: false,
     }
 }

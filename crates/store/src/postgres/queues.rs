@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::PostgresStore;
 use super::database::AfterUnknown;
-use super::rows::{Place, Time, time, timestamp};
+use super::rows::{Place, Time, int8, time, timestamp};
 use super::transaction::{Abort, Transaction};
 use crate::{Audit, Error, Queue, QueueStore};
 
@@ -47,6 +47,21 @@ impl QueueStore for PostgresStore {
             .all(AfterUnknown::Repeat, || sqlx::query_as(QUEUES))
             .await?;
         rows.into_iter().map(queue).collect()
+    }
+
+    async fn ready(&self, target: &Target, most: usize) -> Result<u64, Error> {
+        let (ready,): (i64,) = self
+            .database
+            .one(|| {
+                sqlx::query_as(
+                    "SELECT count(*)
+                    FROM (SELECT FROM dispatches WHERE target = $1 AND state = 0 LIMIT $2) AS ready",
+                )
+                .bind(target.as_str())
+                .bind(int8(most))
+            })
+            .await?;
+        Ok(u64::try_from(ready).unwrap_or(0))
     }
 
     async fn set_paused(&self, target: &Target, paused: bool, audit: &Audit, now: Timestamp) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use orchestratum_core::{Target, Timestamp};
 
 use super::SqliteStore;
 use super::error::sql;
-use super::rows::{get, maybe_timestamp, number, word};
+use super::rows::{get, maybe_timestamp, number, signed, word};
 use super::tasks::insert_audit;
 use crate::{Audit, Error, Queue, QueueStore};
 
@@ -60,6 +60,21 @@ impl QueueStore for SqliteStore {
                 })
             })
             .collect()
+    }
+
+    async fn ready(&self, target: &Target, most: usize) -> Result<u64, Error> {
+        let row = sqlx::query(
+            "SELECT count(*) AS ready
+             FROM (
+                 SELECT 1 FROM dispatches INDEXED BY dispatches_ready WHERE target = ?1 AND state = 0 LIMIT ?2
+             )",
+        )
+        .bind(target.as_str())
+        .bind(signed(most))
+        .fetch_one(&self.read)
+        .await
+        .map_err(sql)?;
+        number(&row, "dispatches", "ready", target)
     }
 
     async fn set_paused(&self, target: &Target, paused: bool, audit: &Audit, now: Timestamp) -> Result<(), Error> {

@@ -112,7 +112,7 @@ async fn overview(store: &dyn Store, now: Timestamp) -> Result<Overview, orchest
     pulse.ready_targets.sort_unstable();
     Ok(Overview {
         pulse,
-        counts: store.counts().await?,
+        counts: store.counts(1_000).await?,
         queues: store.queues().await?,
         expired_pending: sorted(store.expired_pending(now, PLENTY).await?),
         overdue_running: sorted(store.overdue_running(now, PLENTY).await?),

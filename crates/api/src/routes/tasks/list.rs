@@ -35,7 +35,7 @@ const PARAMETERS: [&str; 10] = [
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TaskPage)]
 pub(crate) struct Page {
-    /// Newest first.
+    /// Newest first. Fewer than `limit` if they are large; it is the end only if `next_cursor` is `null`.
     items: Vec<TaskDocument>,
     /// Give it as `cursor` to go on; `null` at the end.
     next_cursor: Option<String>,
@@ -46,7 +46,8 @@ pub(crate) struct Page {
 /// List tasks, newest first
 ///
 /// All given conditions must hold. `status`, `parent_id` and labels are indexed; with `name` or `target` alone only the
-/// newest 100,000 tasks are looked at.
+/// newest 100,000 tasks are looked at. A page ends before its inputs, outputs and errors are larger than 8 MiB together,
+/// however many tasks were asked for: go on with its `next_cursor`.
 #[utoipa::path(
     get, path = "/api/tasks", tag = "tasks", operation_id = "list_tasks",
     params(

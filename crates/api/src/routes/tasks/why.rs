@@ -5,7 +5,7 @@ use axum::extract::State;
 use orchestratum_core::Timestamp;
 use orchestratum_core::task::TaskStatus;
 use orchestratum_engine::Engine;
-use orchestratum_engine::tasks::Why;
+use orchestratum_engine::tasks::{AHEAD_MAX, Why};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -60,6 +60,7 @@ pub(crate) enum Reason {
     WaitingForWorker {
         target: String,
         workers: usize,
+        /// How many other tasks of the target are ready as well; 10,000 stands for more, too.
         ahead: u64,
     },
 }
@@ -130,8 +131,12 @@ fn sentence(why: &Why) -> String {
         Why::NameNotOffered { target, name } => {
             format!("live workers serve the target {target}, but none offers {name}")
         }
-        Why::WaitingForWorker { target, workers, ahead } => format!(
-            "{workers} worker(s) of the target {target} offer it; {ahead} other task(s) of the target are ready as well"
-        ),
+        Why::WaitingForWorker { target, workers, ahead } => {
+            let or_more = if *ahead >= AHEAD_MAX { " or more" } else { "" };
+            format!(
+                "{workers} worker(s) of the target {target} offer it; {ahead}{or_more} other task(s) of the target are \
+                 ready as well"
+            )
+        }
     }
 }

@@ -2,15 +2,24 @@
 
 use orchestratum_core::task::TaskStatus;
 use orchestratum_core::{Target, TaskId, TaskName};
-use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 use sqlx::query::QueryAs;
+use sqlx::{FromRow, Postgres};
 
 use super::super::database::{AfterUnknown, Database};
 use super::super::rows::{int8, time};
 use super::row::{TaskRow, task_columns};
 use crate::decide::{self, IdRange, Way};
-use crate::{Error, TaskFilter, TaskPage, UNINDEXED_SCAN};
+use crate::{Error, PAGE_BYTES, TaskFilter, TaskPage, UNINDEXED_SCAN};
+
+/// A row of a page.
+#[derive(Debug, FromRow)]
+struct PageRow {
+    #[sqlx(flatten)]
+    task: TaskRow,
+    /// How many rows there are, those included that were too much for the page.
+    found: i64,
+}
 
 /// The statements of one way through the tasks: the page, and how many rows the window has.
 struct Statements {
@@ -26,7 +35,18 @@ macro_rules! way {
             page: concat!(
                 "SELECT ",
                 task_columns!(),
-                " FROM (",
+                ", found
+                FROM (
+                    SELECT page.*,
+                        count(*) OVER () AS found,
+                        -- Texts that are stored apart tell their sizes without being read.
+                        sum(
+                            octet_length(input) + COALESCE(octet_length(output), 0) + COALESCE(octet_length(error), 0)
+                            + COALESCE(octet_length(description), 0)
+                        ) OVER (ORDER BY id DESC ROWS UNBOUNDED PRECEDING) AS bytes,
+                        row_number() OVER (ORDER BY id DESC) AS place
+                    FROM (
+                        SELECT tasks.* FROM (",
                 $window,
                 ") AS tasks
                 WHERE ($4::smallint IS NULL OR tasks.status = $4)
@@ -37,7 +57,11 @@ macro_rules! way {
                   AND ($9::timestamptz IS NULL OR tasks.created_at >= $9)
                   AND ($10::timestamptz IS NULL OR tasks.created_at < $10)
                 ORDER BY tasks.id DESC
-                LIMIT $11"
+                LIMIT $11
+                    ) AS page
+                ) AS tasks
+                WHERE bytes <= $12 OR place = 1
+                ORDER BY tasks.id DESC"
             ),
             window: concat!(
                 "SELECT count(*) FROM (",
@@ -45,7 +69,7 @@ macro_rules! way {
                 ") AS newest
                 -- The parameters of the page, for their types.
                 WHERE num_nulls($4::smallint, $5::text, $6::text, $9::timestamptz, $10::timestamptz, $11::bigint) >= 0
-                  AND num_nulls($7::uuid, $8::jsonb) >= 0"
+                  AND num_nulls($7::uuid, $8::jsonb, $12::bigint) >= 0"
             ),
         }
     };
@@ -92,13 +116,16 @@ pub(super) async fn list(
 ) -> Result<TaskPage, Error> {
     let statements = statements(Way::of(filter));
     let range = IdRange::of(filter, before);
-    let rows: Vec<TaskRow> = database
+    let rows: Vec<PageRow> = database
+        // One more than asked for tells whether there is another page.
         .all(AfterUnknown::Repeat, || {
             bind(statements.page, filter, range, UNINDEXED_SCAN, limit + 1)
         })
         .await?;
-    let found = rows.into_iter().map(TaskRow::into_task).collect::<Result<_, _>>()?;
-    let mut page = decide::page(found, limit);
+    let found = rows.first().map_or(0, |row| row.found);
+    let items = rows.into_iter().take(limit).map(|row| row.task.into_task());
+    let found = usize::try_from(found).unwrap_or(usize::MAX);
+    let mut page = decide::page(items.collect::<Result<_, _>>()?, found);
     if page.next.is_none() && decide::narrows(filter) {
         let (scanned,): (i64,) = database
             .one(|| bind(statements.window, filter, range, UNINDEXED_SCAN + 1, limit + 1))
@@ -116,7 +143,7 @@ fn bind<'q, T>(
     limit: usize,
 ) -> QueryAs<'q, Postgres, T, PgArguments>
 where
-    T: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
+    T: for<'r> FromRow<'r, sqlx::postgres::PgRow>,
 {
     let status = match filter.status {
         // What has a dispatch row is pending. Saying so again would make the planner expect fewer rows than there are,
@@ -136,4 +163,5 @@ where
         .bind(filter.created_after.map(time))
         .bind(filter.created_before.map(time))
         .bind(int8(limit))
+        .bind(int8(PAGE_BYTES))
 }

@@ -72,7 +72,7 @@ impl TaskStore for PostgresStore {
         read::dispatch(&self.database, task).await
     }
 
-    async fn counts(&self) -> Result<BTreeMap<TaskStatus, u64>, Error> {
-        read::counts(&self.database).await
+    async fn counts(&self, most: usize) -> Result<BTreeMap<TaskStatus, u64>, Error> {
+        read::counts(&self.database, most).await
     }
 }

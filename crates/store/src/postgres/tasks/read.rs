@@ -7,7 +7,7 @@ use orchestratum_core::{Target, TaskId, TaskName, WorkerId};
 use uuid::Uuid;
 
 use super::super::database::{AfterUnknown, Database};
-use super::super::rows::{DELAYED, Place, READY, Time, int4, timestamp};
+use super::super::rows::{DELAYED, Place, READY, Time, int4, int8, timestamp};
 use super::row::{TaskRow, task_columns};
 use crate::{Attempt, Dispatch, Error, LogChunk, LogStream, StoredLogChunk, Task};
 
@@ -180,21 +180,31 @@ pub(super) async fn dispatch(database: &Database, task: TaskId) -> Result<Option
     .transpose()
 }
 
-pub(super) async fn counts(database: &Database) -> Result<BTreeMap<TaskStatus, u64>, Error> {
-    let rows: Vec<(i16, i64)> = database
-        .all(AfterUnknown::Repeat, || {
-            sqlx::query_as("SELECT status, count(*) FROM tasks GROUP BY status")
-        })
-        .await?;
-    let mut counts: BTreeMap<TaskStatus, u64> = TaskStatus::ALL.iter().map(|status| (*status, 0)).collect();
-    for (code, count) in rows {
-        let row = format!("status {code}");
-        let count = Place {
-            table: "tasks",
-            row: &row,
-        }
-        .number("count", count)?;
-        counts.insert(status_of(&row, code)?, count);
-    }
-    Ok(counts)
+/// Each status from what has only its rows, all of it bounded. Completed tasks are what remains of all: an index for them
+/// would cost every task a write more, and a table of millions is read from the index of its ids in a fraction of a
+/// second.
+const COUNTS: &str = "
+    SELECT
+        (SELECT count(*) FROM (SELECT FROM tasks LIMIT $1) AS tasks),
+        (SELECT count(*) FROM (SELECT FROM dispatches LIMIT $1) AS pending),
+        (SELECT count(*) FROM (SELECT FROM tasks WHERE status = 1 LIMIT $1) AS running),
+        (SELECT count(*) FROM (SELECT FROM tasks WHERE status IN (3, 4, 5) AND status = 3 LIMIT $1) AS failed),
+        (SELECT count(*) FROM (SELECT FROM tasks WHERE status IN (3, 4, 5) AND status = 4 LIMIT $1) AS expired),
+        (SELECT count(*) FROM (SELECT FROM tasks WHERE status IN (3, 4, 5) AND status = 5 LIMIT $1) AS cancelled)";
+
+pub(super) async fn counts(database: &Database, most: usize) -> Result<BTreeMap<TaskStatus, u64>, Error> {
+    let (all, pending, running, failed, expired, cancelled): (i64, i64, i64, i64, i64, i64) =
+        database.one(|| sqlx::query_as(COUNTS).bind(int8(most))).await?;
+    let count = |count: i64| u64::try_from(count).unwrap_or(0);
+    Ok(BTreeMap::from([
+        (TaskStatus::Pending, count(pending)),
+        (TaskStatus::InProgress, count(running)),
+        (
+            TaskStatus::Completed,
+            count(all - pending - running - failed - expired - cancelled),
+        ),
+        (TaskStatus::Failed, count(failed)),
+        (TaskStatus::Expired, count(expired)),
+        (TaskStatus::Cancelled, count(cancelled)),
+    ]))
 }

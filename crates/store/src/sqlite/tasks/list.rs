@@ -8,7 +8,7 @@ use super::super::SqliteStore;
 use super::super::error::sql;
 use super::super::rows::{get, json, select_task, signed, task};
 use crate::decide::{self, IdRange, Way};
-use crate::{Error, TaskFilter, TaskPage, UNINDEXED_SCAN};
+use crate::{Error, PAGE_BYTES, TaskFilter, TaskPage, UNINDEXED_SCAN};
 
 /// The statements of one way through the tasks: the page, and how many candidates there are.
 struct Statements {
@@ -21,12 +21,24 @@ struct Statements {
 macro_rules! way {
     ($window:literal) => {
         Statements {
+            // The page is found by ids and sizes, which are told without reading the texts; those of the page follow.
             page: select_task!(
-                "FROM (",
+                ", p.found
+                 FROM (
+                 SELECT
+                     id,
+                     count(*) OVER () AS found,
+                     sum(size) OVER (ORDER BY id DESC ROWS UNBOUNDED PRECEDING) AS bytes,
+                     row_number() OVER (ORDER BY id DESC) AS place
+                 FROM (
+                 SELECT
+                     t.id,
+                     octet_length(t.input) + coalesce(octet_length(t.output), 0)
+                         + coalesce(octet_length(t.error), 0) + coalesce(octet_length(t.description), 0) AS size
+                 FROM (",
                 $window,
                 ") c
                  CROSS JOIN tasks t ON t.id = c.id
-                 LEFT JOIN dispatches d ON d.task_id = t.id
                  WHERE (?4 IS NULL OR t.status = ?4)
                    AND (?5 IS NULL OR t.name = ?5)
                    AND (?6 IS NULL OR t.target = ?6)
@@ -41,12 +53,18 @@ macro_rules! way {
                    AND (?9 IS NULL OR t.created_at >= ?9)
                    AND (?10 IS NULL OR t.created_at < ?10)
                  ORDER BY c.id DESC
-                 LIMIT ?11"
+                 LIMIT ?11
+                 )
+                 ) p
+                 CROSS JOIN tasks t ON t.id = p.id
+                 LEFT JOIN dispatches d ON d.task_id = p.id
+                 WHERE p.bytes <= ?12 OR p.place = 1
+                 ORDER BY p.id DESC"
             ),
             candidates: concat!(
                 "SELECT count(*) AS candidates FROM (",
                 $window,
-                ") WHERE ?11 IS NOT NULL"
+                ") WHERE ?11 IS NOT NULL AND ?12 IS NOT NULL"
             ),
         }
     };
@@ -91,11 +109,14 @@ pub(super) async fn list(
 ) -> Result<TaskPage, Error> {
     let statements = statements(Way::of(filter));
     let range = IdRange::of(filter, before);
+    // One more than asked for tells whether there is another page.
     let rows = bind(statements.page, filter, range, UNINDEXED_SCAN, limit + 1)
         .fetch_all(&store.read)
         .await
         .map_err(sql)?;
-    let mut page = decide::page(rows.iter().map(task).collect::<Result<_, _>>()?, limit);
+    let found = rows.first().map_or(Ok(0), |row| get::<i64>(row, "found"))?;
+    let items = rows.iter().take(limit).map(task).collect::<Result<_, _>>()?;
+    let mut page = decide::page(items, usize::try_from(found).unwrap_or(usize::MAX));
     if page.next.is_none() && decide::narrows(filter) {
         let row = bind(statements.candidates, filter, range, UNINDEXED_SCAN + 1, limit + 1)
             .fetch_one(&store.read)
@@ -125,4 +146,5 @@ fn bind<'q>(
         .bind(filter.created_after.map(Timestamp::as_micros))
         .bind(filter.created_before.map(Timestamp::as_micros))
         .bind(signed(limit))
+        .bind(signed(PAGE_BYTES))
 }

@@ -73,7 +73,7 @@ impl TaskStore for SqliteStore {
         read::dispatch(self, task).await
     }
 
-    async fn counts(&self) -> Result<BTreeMap<TaskStatus, u64>, Error> {
-        read::counts(self).await
+    async fn counts(&self, most: usize) -> Result<BTreeMap<TaskStatus, u64>, Error> {
+        read::counts(self, most).await
     }
 }

@@ -8,7 +8,7 @@ use orchestratum_core::task::{AttemptOutcome, TaskError, TaskStatus};
 use super::super::SqliteStore;
 use super::super::error::sql;
 use super::super::rows::{
-    damaged, get, id_list, maybe_worker_id, number, parsed, select_task, task, task_id, timestamp, word,
+    damaged, get, id_list, maybe_worker_id, number, parsed, select_task, signed, task, task_id, timestamp, word,
 };
 use crate::{Attempt, Dispatch, Error, LogChunk, LogStream, StoredLogChunk, Task};
 
@@ -152,15 +152,39 @@ pub(super) async fn dispatch(store: &SqliteStore, task: TaskId) -> Result<Option
     .transpose()
 }
 
-pub(super) async fn counts(store: &SqliteStore) -> Result<BTreeMap<TaskStatus, u64>, Error> {
-    let rows = sqlx::query("SELECT status, count(*) AS tasks FROM tasks GROUP BY status")
-        .fetch_all(&store.read)
+/// Each status from what has only its rows, all of it bounded. Completed tasks are what remains of all: an index for them
+/// would cost every task a write more, and a table of millions is read from the index of its ids in a fraction of a
+/// second.
+const COUNTS: &str = "
+    SELECT
+        (SELECT count(*) FROM (SELECT 1 FROM tasks LIMIT ?1)) AS tasks,
+        (SELECT count(*) FROM (SELECT 1 FROM dispatches LIMIT ?1)) AS pending,
+        (SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_running WHERE status = 1 LIMIT ?1)) AS running,
+        (SELECT count(*) FROM (
+            SELECT 1 FROM tasks INDEXED BY tasks_problem WHERE status IN (3, 4, 5) AND status = 3 LIMIT ?1
+        )) AS failed,
+        (SELECT count(*) FROM (
+            SELECT 1 FROM tasks INDEXED BY tasks_problem WHERE status IN (3, 4, 5) AND status = 4 LIMIT ?1
+        )) AS expired,
+        (SELECT count(*) FROM (
+            SELECT 1 FROM tasks INDEXED BY tasks_problem WHERE status IN (3, 4, 5) AND status = 5 LIMIT ?1
+        )) AS cancelled";
+
+pub(super) async fn counts(store: &SqliteStore, most: usize) -> Result<BTreeMap<TaskStatus, u64>, Error> {
+    let row = sqlx::query(COUNTS)
+        .bind(signed(most))
+        .fetch_one(&store.read)
         .await
         .map_err(sql)?;
-    let mut counts: BTreeMap<TaskStatus, u64> = TaskStatus::ALL.iter().map(|status| (*status, 0)).collect();
-    for row in &rows {
-        let status = status(get(row, "status")?, "(count)")?;
-        counts.insert(status, number(row, "tasks", "tasks", status)?);
-    }
+    let count = |column| number::<u64>(&row, "tasks", column, "(count)");
+    let mut counts = BTreeMap::from([
+        (TaskStatus::Pending, count("pending")?),
+        (TaskStatus::InProgress, count("running")?),
+        (TaskStatus::Failed, count("failed")?),
+        (TaskStatus::Expired, count("expired")?),
+        (TaskStatus::Cancelled, count("cancelled")?),
+    ]);
+    let others: u64 = counts.values().sum();
+    counts.insert(TaskStatus::Completed, count("tasks")?.saturating_sub(others));
     Ok(counts)
 }
