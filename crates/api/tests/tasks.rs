@@ -390,6 +390,17 @@ async fn attempts_and_logs_show_what_happened() {
         "err\n"
     );
     assert_eq!(api.get(&format!("/api/tasks/{id}/logs?attempt=2")).await.text(), "");
+    let evidence = Evidence {
+        logs: vec![chunk(LogStream::Stdout, 0, &"x".repeat(8 << 20))],
+        ..Evidence::default()
+    };
+    api.finish(second.id, second.attempt, Ending::Success, evidence).await;
+    let logs = api.get(&format!("/api/tasks/{id}/logs")).await.text();
+    assert!(
+        logs.starts_with("[... earlier attempts left out") && logs.ends_with('x'),
+        "it says what is not there: {}",
+        &logs[..100]
+    );
     api.get(&format!("/api/tasks/{id}/logs?stream=both"))
         .await
         .problem(422, "invalid_query");

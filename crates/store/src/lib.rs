@@ -34,7 +34,7 @@ pub use sqlite::SqliteStore;
 pub use tasks::{
     Announce, Attempt, Audit, Change, ChangeOutcome, Changed, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest,
     DeleteOutcome, Dispatch, Evidence, IdempotencyKey, LogChunk, LogStream, NewTask, StoredLogChunk, Task, TaskFilter,
-    TaskPage, TaskStore,
+    TaskLogs, TaskPage, TaskStore,
 };
 pub use workers::{Holding, LeaseKeeper, Registration, Renewal, Worker, WorkerState, WorkerStore};
 
@@ -44,8 +44,8 @@ pub const PUBLISH_LEASE: Duration = Duration::from_secs(30);
 /// How many of the newest tasks a list looks at when its filter has no index.
 pub const UNINDEXED_SCAN: usize = 100_000;
 
-/// A page of a list ends before the task with which its texts would be larger than this. A task larger by itself is a
-/// page alone.
+/// How large the texts of one answer may be together: a page of a list ends before the task that is too much, and logs
+/// begin after the attempt that is. The first task of a page and the newest attempt are always there.
 pub const PAGE_BYTES: usize = 8 << 20;
 
 /// Everything the engine needs of a database.

@@ -143,6 +143,14 @@ impl Evidence {
     }
 }
 
+/// What the attempts of a task wrote, in the order of the attempts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskLogs {
+    pub chunks: Vec<StoredLogChunk>,
+    /// Earlier attempts wrote as well, more than fits [`PAGE_BYTES`](crate::PAGE_BYTES): ask for each.
+    pub earlier_left_out: bool,
+}
+
 /// Who changed something, for the audit (`task_changes`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
@@ -302,12 +310,7 @@ pub trait TaskStore: Send + Sync {
     /// Ended attempts, oldest first. The open one is read from the task.
     async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, Error>;
 
-    async fn logs(
-        &self,
-        task: TaskId,
-        attempt: Option<u32>,
-        stream: Option<LogStream>,
-    ) -> Result<Vec<StoredLogChunk>, Error>;
+    async fn logs(&self, task: TaskId, attempt: Option<u32>, stream: Option<LogStream>) -> Result<TaskLogs, Error>;
 
     async fn dispatch(&self, task: TaskId) -> Result<Option<Dispatch>, Error>;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use orchestratum_core::TaskId;
-use orchestratum_store::{Attempt, LogStream, StoredLogChunk, Task};
+use orchestratum_store::{Attempt, LogStream, Task, TaskLogs};
 
 use crate::{Engine, Error};
 
@@ -44,16 +44,11 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::TaskNotFound`].
-    pub async fn logs(
-        &self,
-        task: TaskId,
-        attempt: Option<u32>,
-        stream: Option<LogStream>,
-    ) -> Result<Vec<StoredLogChunk>, Error> {
-        let chunks = self.parts.store.logs(task, attempt, stream).await?;
-        if chunks.is_empty() {
+    pub async fn logs(&self, task: TaskId, attempt: Option<u32>, stream: Option<LogStream>) -> Result<TaskLogs, Error> {
+        let logs = self.parts.store.logs(task, attempt, stream).await?;
+        if logs.chunks.is_empty() {
             self.task(task).await?;
         }
-        Ok(chunks)
+        Ok(logs)
     }
 }

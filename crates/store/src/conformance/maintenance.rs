@@ -8,7 +8,7 @@ use orchestratum_core::TaskId;
 use orchestratum_core::task::{Ending, TaskStatus};
 
 use super::lab::{LEASE, Lab, SECOND, audit, draft, evidence, report};
-use crate::{Change, CreateOutcome, DeleteOutcome, IdempotencyKey, Store};
+use crate::{Change, CreateOutcome, DeleteOutcome, IdempotencyKey, Store, TaskLogs};
 
 /// How long a signal may take before the test gives up: a bound, not a wait.
 const SIGNAL_DEADLINE: Duration = Duration::from_secs(10);
@@ -27,7 +27,10 @@ async fn with_all_it_left(lab: &Lab) -> TaskId {
 async fn assert_gone(lab: &Lab, task: TaskId) {
     assert_eq!(lab.store.task(task).await.expect("works"), None);
     assert_eq!(lab.attempts(task).await, []);
-    assert_eq!(lab.store.logs(task, None, None).await.expect("works"), []);
+    assert_eq!(
+        lab.store.logs(task, None, None).await.expect("works"),
+        TaskLogs::default()
+    );
 }
 
 pub async fn migrating_again_changes_nothing(store: Arc<dyn Store>) {

@@ -205,6 +205,7 @@ macro_rules! conformance_suite {
                 a_success_completes_the_task_with_its_output,
                 everything_an_attempt_leaves_is_kept,
                 logs_are_read_by_attempt_and_stream,
+                logs_that_are_too_large_together_are_those_of_the_newest_attempts,
                 a_failure_without_retries_fails_the_task,
                 a_task_with_two_retries_is_tried_three_times,
                 a_failed_attempt_waits_for_its_back_off,

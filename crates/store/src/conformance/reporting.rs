@@ -8,7 +8,7 @@ use orchestratum_core::task::{
 };
 
 use super::lab::{LEASE, Lab, SECOND, done, draft, evidence, failure, report, report_of, retries};
-use crate::{Attempt, Change, ChangeOutcome, ClaimedTask, LogStream, Store};
+use crate::{Attempt, Change, ChangeOutcome, ClaimedTask, LogChunk, LogStream, PAGE_BYTES, Store, TaskLogs};
 
 /// The same report with everything an attempt can leave.
 fn with_evidence(change: Change) -> Change {
@@ -68,8 +68,9 @@ pub async fn logs_are_read_by_attempt_and_stream(store: Arc<dyn Store>) {
         done(lab.apply(with_evidence(report(&claimed, failure()))).await);
     }
     let read = async |attempt, stream| {
-        let chunks = lab.store.logs(id, attempt, stream).await.expect("works");
-        chunks
+        let logs = lab.store.logs(id, attempt, stream).await.expect("works");
+        assert!(!logs.earlier_left_out);
+        logs.chunks
             .into_iter()
             .map(|stored| (stored.attempt, stored.chunk.sequence, stored.chunk.text))
             .collect::<Vec<_>>()
@@ -95,6 +96,33 @@ async fn assert_failed(lab: &Lab, task: &ClaimedTask, kind: ErrorKind) {
         }
         other => panic!("expected it to be failed, not {other:?}"),
     }
+}
+
+pub async fn logs_that_are_too_large_together_are_those_of_the_newest_attempts(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    let id = lab.create_with(draft("echo"), retries(3, Backoff::None)).await;
+    let worker = lab.echo_worker().await;
+    for size in [PAGE_BYTES / 2, PAGE_BYTES / 2, PAGE_BYTES / 2, PAGE_BYTES + 1] {
+        let claimed = lab.claim_one(worker).await;
+        let mut change = report(&claimed, failure());
+        change.evidence.logs = vec![LogChunk {
+            stream: LogStream::Stdout,
+            sequence: 0,
+            text: "x".repeat(size),
+        }];
+        done(lab.apply(change).await);
+        let logs = lab.store.logs(id, None, None).await.expect("works");
+        let attempts: Vec<u32> = logs.chunks.iter().map(|stored| stored.attempt).collect();
+        let (expected, left_out) = match claimed.attempt {
+            1 => (vec![1], false),
+            2 => (vec![1, 2], false),
+            3 => (vec![2, 3], true),
+            newest => (vec![newest], true),
+        };
+        assert_eq!((attempts, logs.earlier_left_out), (expected, left_out));
+    }
+    let first = lab.store.logs(id, Some(1), None).await.expect("works");
+    assert_eq!((first.chunks.len(), first.earlier_left_out), (1, false));
 }
 
 pub async fn a_failure_without_retries_fails_the_task(store: Arc<dyn Store>) {
@@ -295,7 +323,10 @@ pub async fn a_report_of_an_old_attempt_is_refused_and_leaves_no_trace(store: Ar
         }
     );
     assert_eq!((lab.task(first.id).await, lab.attempts(first.id).await), before);
-    assert_eq!(lab.store.logs(first.id, None, None).await.expect("works"), []);
+    assert_eq!(
+        lab.store.logs(first.id, None, None).await.expect("works"),
+        TaskLogs::default()
+    );
     lab.end(&second, Ending::Success).await;
 }
 

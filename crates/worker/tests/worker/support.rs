@@ -142,7 +142,7 @@ impl Bench {
 
     pub(crate) async fn logs(&self, id: TaskId) -> String {
         let logs = self.engine.store().logs(id, None, None).await.expect("they are read");
-        logs.into_iter().map(|log| log.chunk.text).collect()
+        logs.chunks.into_iter().map(|log| log.chunk.text).collect()
     }
 
     /// Directories of attempts that are still there.

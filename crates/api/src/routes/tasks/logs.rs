@@ -9,9 +9,12 @@ use orchestratum_store::LogStream;
 use crate::extract::{Parameters, TaskPath};
 use crate::problem::{Code, Document, Problem, Result};
 
+const EARLIER_LEFT_OUT: &str = "[... earlier attempts left out; ask for each with ?attempt= ...]\n";
+
 /// What a task wrote
 ///
-/// Standard output and standard error of its attempts, each with its size capped; a cut in the middle is marked.
+/// Standard output and standard error of its attempts, each with its size capped; a cut in the middle is marked. Beyond
+/// 8 MiB only the newest attempts are shown, and the first line says so: ask for each of the others with `attempt`.
 #[utoipa::path(
     get, path = "/api/tasks/{id}/logs", tag = "tasks", operation_id = "read_logs",
     params(
@@ -49,7 +52,9 @@ pub(crate) async fn logs(
         }
     };
     parameters.finish(&["attempt", "stream"])?;
-    let chunks = engine.logs(task, attempt, stream).await?;
-    let text: String = chunks.into_iter().map(|stored| stored.chunk.text).collect();
+    let logs = engine.logs(task, attempt, stream).await?;
+    let mark = if logs.earlier_left_out { EARLIER_LEFT_OUT } else { "" };
+    let texts = logs.chunks.iter().map(|stored| stored.chunk.text.as_str());
+    let text: String = std::iter::once(mark).chain(texts).collect();
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
 }

@@ -18,7 +18,7 @@ use orchestratum_core::{TaskId, Timestamp};
 use super::PostgresStore;
 use crate::{
     Attempt, Audit, Change, ChangeOutcome, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest, DeleteOutcome,
-    Dispatch, Error, LogStream, StoredLogChunk, Task, TaskFilter, TaskPage, TaskStore,
+    Dispatch, Error, LogStream, Task, TaskFilter, TaskLogs, TaskPage, TaskStore,
 };
 
 #[async_trait]
@@ -59,12 +59,7 @@ impl TaskStore for PostgresStore {
         read::attempts(&self.database, task).await
     }
 
-    async fn logs(
-        &self,
-        task: TaskId,
-        attempt: Option<u32>,
-        stream: Option<LogStream>,
-    ) -> Result<Vec<StoredLogChunk>, Error> {
+    async fn logs(&self, task: TaskId, attempt: Option<u32>, stream: Option<LogStream>) -> Result<TaskLogs, Error> {
         read::logs(&self.database, task, attempt, stream).await
     }
 

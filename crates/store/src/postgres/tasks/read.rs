@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::super::database::{AfterUnknown, Database};
 use super::super::rows::{DELAYED, Place, READY, Time, int4, int8, timestamp};
 use super::row::{TaskRow, task_columns};
-use crate::{Attempt, Dispatch, Error, LogChunk, LogStream, StoredLogChunk, Task};
+use crate::{Attempt, Dispatch, Error, LogChunk, LogStream, PAGE_BYTES, StoredLogChunk, Task, TaskLogs};
 
 pub(super) async fn task(database: &Database, task: TaskId) -> Result<Option<Task>, Error> {
     let row: Option<TaskRow> = database
@@ -111,24 +111,40 @@ pub(super) async fn logs(
     task: TaskId,
     attempt: Option<u32>,
     stream: Option<LogStream>,
-) -> Result<Vec<StoredLogChunk>, Error> {
-    let rows: Vec<(i32, i16, i32, String)> = database
+) -> Result<TaskLogs, Error> {
+    let rows: Vec<(i32, i16, i32, String, i32)> = database
         .all(AfterUnknown::Repeat, || {
             sqlx::query_as(
-                "SELECT attempt, stream, sequence, content
-                FROM task_logs
-                WHERE task_id = $1
-                  AND ($2::integer IS NULL OR attempt = $2)
-                  AND ($3::smallint IS NULL OR stream = $3)
-                ORDER BY attempt, sequence, stream",
+                "WITH written AS (
+                    SELECT attempt, sum(octet_length(content)) AS size
+                    FROM task_logs
+                    WHERE task_id = $1 AND ($2::integer IS NULL OR attempt = $2) AND ($3::smallint IS NULL OR stream = $3)
+                    GROUP BY attempt
+                ),
+                summed AS (
+                    SELECT
+                        attempt,
+                        sum(size) OVER (ORDER BY attempt DESC) AS bytes,
+                        min(attempt) OVER () AS oldest,
+                        max(attempt) OVER () AS newest
+                    FROM written
+                )
+                SELECT task_logs.attempt, stream, sequence, content, oldest
+                FROM summed
+                JOIN task_logs ON task_logs.task_id = $1 AND task_logs.attempt = summed.attempt
+                WHERE (bytes <= $4 OR summed.attempt = newest) AND ($3::smallint IS NULL OR stream = $3)
+                ORDER BY task_logs.attempt, sequence, stream",
             )
             .bind(task.0)
             .bind(attempt.map(int4))
             .bind(stream.map(|stream| stream as i16))
+            .bind(int8(PAGE_BYTES))
         })
         .await?;
-    rows.into_iter()
-        .map(|(attempt, stream, sequence, text)| {
+    let earlier_left_out = rows.first().is_some_and(|(attempt, .., oldest)| attempt > oldest);
+    let chunks = rows
+        .into_iter()
+        .map(|(attempt, stream, sequence, text, _)| {
             let row = format!("{task}/{attempt}/{stream}/{sequence}");
             let place = Place {
                 table: "task_logs",
@@ -147,7 +163,11 @@ pub(super) async fn logs(
                 },
             })
         })
-        .collect()
+        .collect::<Result<_, Error>>()?;
+    Ok(TaskLogs {
+        chunks,
+        earlier_left_out,
+    })
 }
 
 pub(super) async fn dispatch(database: &Database, task: TaskId) -> Result<Option<Dispatch>, Error> {

@@ -19,7 +19,7 @@ pub(super) use delete::delete_rows;
 use super::SqliteStore;
 use crate::{
     Attempt, Audit, Change, ChangeOutcome, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest, DeleteOutcome,
-    Dispatch, Error, LogStream, StoredLogChunk, Task, TaskFilter, TaskPage, TaskStore,
+    Dispatch, Error, LogStream, Task, TaskFilter, TaskLogs, TaskPage, TaskStore,
 };
 
 #[async_trait]
@@ -60,12 +60,7 @@ impl TaskStore for SqliteStore {
         read::attempts(self, task).await
     }
 
-    async fn logs(
-        &self,
-        task: TaskId,
-        attempt: Option<u32>,
-        stream: Option<LogStream>,
-    ) -> Result<Vec<StoredLogChunk>, Error> {
+    async fn logs(&self, task: TaskId, attempt: Option<u32>, stream: Option<LogStream>) -> Result<TaskLogs, Error> {
         read::logs(self, task, attempt, stream).await
     }
 

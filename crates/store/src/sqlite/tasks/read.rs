@@ -10,7 +10,7 @@ use super::super::error::sql;
 use super::super::rows::{
     damaged, get, id_list, maybe_worker_id, number, parsed, select_task, signed, task, task_id, timestamp, word,
 };
-use crate::{Attempt, Dispatch, Error, LogChunk, LogStream, StoredLogChunk, Task};
+use crate::{Attempt, Dispatch, Error, LogChunk, LogStream, PAGE_BYTES, StoredLogChunk, Task, TaskLogs};
 
 pub(super) async fn tasks(store: &SqliteStore, ids: &[TaskId]) -> Result<Vec<Task>, Error> {
     let rows = sqlx::query(select_task!(
@@ -95,22 +95,41 @@ pub(super) async fn logs(
     task: TaskId,
     attempt: Option<u32>,
     stream: Option<LogStream>,
-) -> Result<Vec<StoredLogChunk>, Error> {
+) -> Result<TaskLogs, Error> {
     let rows = sqlx::query(
-        "SELECT attempt, stream, sequence, content
-         FROM task_logs
-         WHERE task_id = ?1
-           AND (?2 IS NULL OR attempt = ?2)
-           AND (?3 IS NULL OR stream = ?3)
-         ORDER BY attempt, sequence, stream",
+        "WITH written AS (
+             SELECT attempt, sum(octet_length(content)) AS size
+             FROM task_logs
+             WHERE task_id = ?1 AND (?2 IS NULL OR attempt = ?2) AND (?3 IS NULL OR stream = ?3)
+             GROUP BY attempt
+         ),
+         summed AS (
+             SELECT
+                 attempt,
+                 sum(size) OVER (ORDER BY attempt DESC) AS bytes,
+                 min(attempt) OVER () AS oldest,
+                 max(attempt) OVER () AS newest
+             FROM written
+         )
+         SELECT task_logs.attempt, stream, sequence, content, oldest
+         FROM summed
+         JOIN task_logs ON task_logs.task_id = ?1 AND task_logs.attempt = summed.attempt
+         WHERE (bytes <= ?4 OR summed.attempt = newest) AND (?3 IS NULL OR stream = ?3)
+         ORDER BY task_logs.attempt, sequence, stream",
     )
     .bind(task.0)
     .bind(attempt)
     .bind(stream.map(|stream| stream as i64))
+    .bind(signed(PAGE_BYTES))
     .fetch_all(&store.read)
     .await
     .map_err(sql)?;
-    rows.iter()
+    let earlier_left_out = match rows.first() {
+        Some(row) => get::<i64>(row, "attempt")? > get::<i64>(row, "oldest")?,
+        None => false,
+    };
+    let chunks = rows
+        .iter()
         .map(|row| {
             let stream = match get::<i64>(row, "stream")? {
                 0 => LogStream::Stdout,
@@ -126,7 +145,11 @@ pub(super) async fn logs(
                 },
             })
         })
-        .collect()
+        .collect::<Result<_, Error>>()?;
+    Ok(TaskLogs {
+        chunks,
+        earlier_left_out,
+    })
 }
 
 pub(super) async fn dispatch(store: &SqliteStore, task: TaskId) -> Result<Option<Dispatch>, Error> {
