@@ -38,6 +38,7 @@ impl Announcer {
         let has_queues = broker.has_queues();
         let bounds = Bounds {
             lanes: 2,
+            worth_a_lane: 100,
             batch: Weight {
                 rows: 1_000,
                 bytes: usize::MAX,

@@ -17,6 +17,7 @@ impl Signals {
     pub(crate) fn start(broker: Arc<dyn Broker>) -> Self {
         let bounds = Bounds {
             lanes: 1,
+            worth_a_lane: usize::MAX,
             batch: Weight {
                 rows: 1_000,
                 bytes: usize::MAX,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use orchestratum_core::task::{Ending, TaskDraft};
-use orchestratum_core::{JsonText, Target, TaskId, TaskName};
+use orchestratum_core::{JsonText, Origin, Target, TaskId, TaskName};
 use orchestratum_engine::clock::Clock;
 use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
 use orchestratum_engine::{Engine, Settings, identity};
@@ -86,6 +86,7 @@ async fn create(engine: &Engine, count: usize) -> Vec<TaskId> {
         chosen_id: None,
         idempotency: None,
         indexed: false,
+        origin: Origin::default(),
     };
     match engine.create(request).await.expect("a valid draft") {
         CreatedTasks::Created(tasks) => tasks.into_iter().map(|task| task.spec.id).collect(),

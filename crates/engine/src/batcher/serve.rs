@@ -1,0 +1,96 @@
+//! One batch, from the queue to the answers.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use orchestratum_store as store;
+
+use super::{Error, Item};
+use crate::error::panic_message;
+
+pub(super) async fn serve<Request, Answer, Perform, Performing>(batch: Vec<Item<Request, Answer>>, perform: Perform)
+where
+    Perform: Fn(Arc<Vec<Request>>) -> Performing,
+    Performing: Future<Output = Result<Vec<Answer>, store::Error>>,
+{
+    // A batch that the database refuses, or that panics, is halved until the culprit is alone, so that nobody else pays
+    // for it. What a panic left done is met by its repetition as after a lost answer: ids and fences are the requests'.
+    let mut stack = vec![batch];
+    while let Some(batch) = stack.pop() {
+        let mut requests = Vec::with_capacity(batch.len());
+        let mut callers = Vec::with_capacity(batch.len());
+        for Item {
+            request,
+            weight,
+            caller,
+        } in batch
+        {
+            requests.push(request);
+            callers.push((caller, weight));
+        }
+        let requests = Arc::new(requests);
+        // Nothing that a panic could leave half-way is used after it: the future is gone, the requests are not changed.
+        let performing = AssertUnwindSafe(async { perform(Arc::clone(&requests)).await });
+        let failure = match performing.catch_unwind().await {
+            Ok(Ok(answers)) => {
+                debug_assert_eq!(answers.len(), callers.len(), "one answer a request");
+                for ((caller, _), answer) in callers.into_iter().zip(answers) {
+                    // A caller that went away needs no answer.
+                    let _ = caller.answer.send(Ok(answer));
+                }
+                continue;
+            }
+            Ok(Err(error)) => Failure::Store(error),
+            Err(panic) => {
+                tracing::error!(
+                    panic = panic_message(panic.as_ref()),
+                    requests = callers.len(),
+                    "a batch panicked"
+                );
+                metrics::counter!("orchestratum_panics_total", "part" => "batch").increment(1);
+                Failure::Panic
+            }
+        };
+        let halves = (failure.may_be_of_one() && callers.len() > 1).then_some(requests);
+        if let Some(requests) = halves.and_then(Arc::into_inner) {
+            let mut first: Vec<_> = requests
+                .into_iter()
+                .zip(callers)
+                .map(|(request, (caller, weight))| Item {
+                    request,
+                    weight,
+                    caller,
+                })
+                .collect();
+            let second = first.split_off(first.len() / 2);
+            stack.push(second);
+            stack.push(first);
+        } else {
+            let error = failure.into_error();
+            for (caller, _) in callers {
+                let _ = caller.answer.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+enum Failure {
+    Store(store::Error),
+    Panic,
+}
+
+impl Failure {
+    /// Whether the rest of the batch may do well without one of its requests.
+    fn may_be_of_one(&self) -> bool {
+        matches!(self, Self::Panic | Self::Store(store::Error::Rejected(_)))
+    }
+
+    fn into_error(self) -> Error {
+        match self {
+            Self::Store(error) => Error::Store(Arc::new(error)),
+            Self::Panic => Error::Panicked,
+        }
+    }
+}
