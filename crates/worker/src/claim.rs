@@ -43,8 +43,10 @@ const CLAIMS_UNDER_WAY: usize = 2;
 pub(crate) struct ClaimLoop {
     claimer: Claimer,
     life: watch::Receiver<Option<Life>>,
-    /// The last claim took all it could: there may be more.
+    /// A claim took all it could: there may be more.
     more: bool,
+    /// When that was learnt last. A claim that began before it knows nothing newer.
+    more_since: Option<Instant>,
     asked_at: Option<Instant>,
     not_before: Instant,
 }
@@ -52,6 +54,7 @@ pub(crate) struct ClaimLoop {
 /// What came of a claim.
 #[derive(Debug, Clone, Copy)]
 struct Claim {
+    begun_at: Instant,
     /// How much room was kept for it.
     room: usize,
     result: ClaimResult,
@@ -76,6 +79,7 @@ impl ClaimLoop {
             },
             life: shared.life.clone(),
             more: false,
+            more_since: None,
             asked_at: None,
             not_before: Instant::now(),
         }
@@ -88,8 +92,9 @@ impl ClaimLoop {
         while !claimer.stop.is_cancelled() {
             let life = self.life.borrow_and_update().clone();
             let room = claimer.room(promised);
+            let may_claim = life.is_some() && room > 0 && under_way.len() < CLAIMS_UNDER_WAY;
             match life {
-                Some(life) if room > 0 && under_way.len() < CLAIMS_UNDER_WAY && self.has_reason() => {
+                Some(life) if may_claim && self.has_reason() => {
                     // Before the claim: what becomes ready while it is under way is a reason for the next one.
                     claimer.lane.ready.store(false, Ordering::Release);
                     self.asked_at = Some(Instant::now());
@@ -97,15 +102,15 @@ impl ClaimLoop {
                     under_way.push(claimer.claim(life, room, claimer.lane.take(room)));
                 }
                 life => {
-                    if life.is_none() || room == 0 {
+                    if !may_claim {
                         claimer.give_back(life.is_none());
                     }
-                    let until = self.look_again(life.is_some() && under_way.len() < CLAIMS_UNDER_WAY, room);
+                    let until = self.look_again(may_claim);
                     tokio::select! {
                         () = claimer.stop.cancelled() => {}
                         Some(claim) = under_way.next() => {
                             promised -= claim.room;
-                            self.learn(claim.result);
+                            self.learn(claim);
                         }
                         () = claimer.lane.wake.notified() => {}
                         _ = self.life.changed() => {}
@@ -118,10 +123,13 @@ impl ClaimLoop {
         while under_way.next().await.is_some() {}
     }
 
-    fn learn(&mut self, result: ClaimResult) {
-        match result {
-            ClaimResult::Full => self.more = true,
-            ClaimResult::Short => self.more = false,
+    fn learn(&mut self, claim: Claim) {
+        match claim.result {
+            ClaimResult::Full => {
+                self.more = true;
+                self.more_since = Some(Instant::now());
+            }
+            ClaimResult::Short => self.more &= self.more_since.is_some_and(|since| claim.begun_at < since),
             ClaimResult::Failed => self.not_before = Instant::now() + RETRY_AFTER,
         }
     }
@@ -143,17 +151,19 @@ impl ClaimLoop {
         self.asked_at.map_or(self.not_before, |at| at + interval)
     }
 
-    fn look_again(&self, may_claim: bool, room: usize) -> Instant {
+    fn look_again(&self, may_claim: bool) -> Instant {
+        if may_claim {
+            return self.next_ask().max(self.not_before);
+        }
         let now = Instant::now();
-        let release = self.claimer.lane.oldest_hint().map(|since| since + HOLD);
-        let next = if may_claim && room > 0 {
-            self.next_ask()
-        } else if self.claimer.shared.reports.free() == 0 {
-            now + REPORTS_PAUSE
+        let pause = if self.claimer.shared.reports.free() == 0 {
+            REPORTS_PAUSE
         } else {
-            now + ASK_WITHOUT_HINTS
+            ASK_WITHOUT_HINTS
         };
-        release.map_or(next, |release| next.min(release)).max(self.not_before)
+        // Overdue hints were given back a moment ago, so this lies ahead.
+        let release = self.claimer.lane.oldest_hint().map(|since| since + HOLD);
+        release.map_or(now + pause, |release| release.min(now + pause))
     }
 }
 
@@ -189,6 +199,7 @@ impl Claimer {
             names: self.lane.offers.keys().cloned().collect(),
             limit: room,
         };
+        let begun_at = Instant::now();
         let under_way = self.shared.held.begin_claim();
         let result = match self.shared.engine.claim(&request).await {
             Ok(tasks) => {
@@ -217,7 +228,7 @@ impl Claimer {
             }
         };
         drop(under_way);
-        Claim { room, result }
+        Claim { begun_at, room, result }
     }
 
     fn start(&self, life: &Life, tasks: Vec<ClaimedTask>) {

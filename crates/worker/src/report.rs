@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use orchestratum_core::task::Ending;
 use orchestratum_engine::tasks::FinishOutcome;
-use orchestratum_engine::{error, identity};
+use orchestratum_engine::{Error, error, identity};
 use orchestratum_store::Evidence;
 
 use crate::held::Key;
@@ -28,6 +28,7 @@ pub(crate) fn places(evidence: &Evidence) -> usize {
 pub(crate) async fn report(shared: &Shared, life: &Life, key: Key, mut ending: Ending, mut evidence: Evidence) {
     let (task, attempt) = key;
     let mut reduced = false;
+    let mut panicked = false;
     let mut pause = FIRST_PAUSE;
     loop {
         match shared
@@ -46,6 +47,11 @@ pub(crate) async fn report(shared: &Shared, life: &Life, key: Key, mut ending: E
             }
             Err(error) if error.is_transient() => {
                 tracing::debug!(task.id = %task, attempt, error = %error::chain(&error), "a report is repeated");
+            }
+            // Ours, and maybe of the moment: the work of the attempt is not thrown away for it.
+            Err(error @ Error::Panicked) if !panicked => {
+                tracing::error!(task.id = %task, attempt, error = %error::chain(&error), "a report is repeated");
+                panicked = true;
             }
             Err(error) if reduced => {
                 // Not even this. The attempt stays held, or it would be handed back and run again for ever: it ends as

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 pub(crate) struct Slots {
     total: usize,
     taken: AtomicUsize,
-    /// Told when places are given back after there was none: the loop waits in no other case.
+    /// Told when places are given back: they may be those that were missing beside the ones promised to claims.
     freed: Arc<Notify>,
 }
 
@@ -55,9 +55,8 @@ impl Slots {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if self.slots.taken.fetch_sub(self.count, Ordering::AcqRel) >= self.slots.total {
-            self.slots.freed.notify_one();
-        }
+        self.slots.taken.fetch_sub(self.count, Ordering::AcqRel);
+        self.slots.freed.notify_one();
     }
 }
 
@@ -66,7 +65,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_place_that_becomes_free_after_none_was_is_announced() {
+    async fn a_place_that_becomes_free_is_announced() {
         let freed = Arc::new(Notify::new());
         let slots = Slots::new(2, Arc::clone(&freed));
         let (first, second) = (slots.take(), slots.take());

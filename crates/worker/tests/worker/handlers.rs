@@ -1,6 +1,9 @@
 //! Handlers of a user's own program.
 
 use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestratum_core::JsonText;
@@ -105,4 +108,45 @@ async fn two_handlers_of_one_name_are_refused() {
         "{error}"
     );
     assert!(build("no name").await.is_err());
+}
+
+/// Counts how many of it run at a time.
+#[derive(Default)]
+struct Crowd {
+    running: AtomicUsize,
+    most: AtomicUsize,
+}
+
+struct Member(Arc<Crowd>);
+
+#[async_trait]
+impl Handler for Member {
+    async fn handle(&self, input: JsonText, _context: HandlerContext) -> Result<JsonText, HandlerError> {
+        let running = self.0.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.most.fetch_max(running, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+        Ok(input)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_side_by_side_take_no_more_than_there_is_room_for_and_leave_nothing() {
+    let bench = Bench::with(&[("worker.in_process_concurrency", "5"), ("worker.max_claim", "3")]).await;
+    let mut tasks = Vec::new();
+    for number in 0..60 {
+        tasks.push(bench.create(json!({"name": "member", "input": number})).await);
+    }
+    let crowd = Arc::new(Crowd::default());
+    let member = Member(Arc::clone(&crowd));
+    let worker = bench.worker_with(|builder| builder.handler("member", member)).await;
+    for (number, id) in tasks.into_iter().enumerate() {
+        assert_eq!(output(&bench.ended(id).await), json!(number));
+    }
+    worker.stopped().await;
+    assert_eq!(
+        crowd.most.load(Ordering::SeqCst),
+        5,
+        "each place is used, and none twice"
+    );
 }
