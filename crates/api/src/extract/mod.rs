@@ -1,6 +1,7 @@
 //! Reading requests. Every extractor refuses with a problem document that names the place and the rule.
 
 mod body;
+pub(crate) mod bounded;
 mod headers;
 mod parameters;
 mod path;

@@ -13,6 +13,9 @@ mod transition;
 pub use event::{Ending, LifePatch, Report, TaskEvent};
 pub use life::{TaskLife, TaskState};
 pub use retry::{Backoff, RetryPolicy};
-pub use spec::{CheckedPatch, Labels, PRIORITY_MAX, SpecLimits, TaskDraft, TaskPatch, TaskSpec, Violation, Violations};
+pub use spec::{
+    CheckedPatch, LABELS_MAX_COUNT, Labels, PRIORITY_MAX, SpecLimits, TaskDraft, TaskPatch, TaskSpec, Violation,
+    Violations,
+};
 pub use status::{AttemptOutcome, ErrorKind, TaskError, TaskStatus, UnknownWord};
 pub use transition::{EndedAttempt, NOT_FOUND_MIN_WAIT, Refusal, Transition, transition};

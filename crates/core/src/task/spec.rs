@@ -14,7 +14,8 @@ use crate::time::Timestamp;
 pub type Labels = BTreeMap<String, String>;
 
 const DESCRIPTION_MAX_LENGTH: usize = 2_000;
-const LABELS_MAX_COUNT: usize = 32;
+/// How many labels a task may have.
+pub const LABELS_MAX_COUNT: usize = 32;
 const LABEL_KEY_MAX_LENGTH: usize = 63;
 const LABEL_VALUE_MAX_LENGTH: usize = 255;
 pub const PRIORITY_MAX: u8 = 9;
@@ -72,16 +73,21 @@ pub struct Violation {
     pub message: String,
 }
 
-/// Every broken rule of a request, so that a caller mends them in one go.
+/// How many broken rules are told: whoever broke more has enough to mend.
+const VIOLATIONS_MAX_COUNT: usize = 100;
+
+/// Every broken rule of a request, so that a caller mends them in one go; of very many, the first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Violations(pub Vec<Violation>);
 
 impl Violations {
     pub fn add(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Violation {
-            pointer: pointer.into(),
-            message: message.into(),
-        });
+        if self.0.len() < VIOLATIONS_MAX_COUNT {
+            self.0.push(Violation {
+                pointer: pointer.into(),
+                message: message.into(),
+            });
+        }
     }
 
     /// The value, or `None` with the error noted.
@@ -355,6 +361,7 @@ impl Rules<'_> {
     fn labels(&mut self, labels: &Labels) {
         if labels.len() > LABELS_MAX_COUNT {
             self.add("/labels", format!("must not have more than {LABELS_MAX_COUNT} entries"));
+            return;
         }
         for (key, value) in labels {
             // RFC 6901 escapes, so that the pointer stays one.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use orchestratum_core::task::{Backoff, TaskDraft, Violations};
+use orchestratum_core::task::{Backoff, LABELS_MAX_COUNT, TaskDraft, Violations};
 use orchestratum_core::{JsonText, Timestamp};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::extract::bounded;
 use crate::problem::{Code, Problem, Result};
 use crate::routes::schema;
 
@@ -72,7 +73,7 @@ pub(crate) struct TaskBody {
     #[schema(minimum = 0)]
     delay_seconds: Option<f64>,
     /// At most 32, keys of 1 to 63 bytes, values of at most 255.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::map::<_, _, LABELS_MAX_COUNT>")]
     labels: Option<BTreeMap<String, String>>,
     #[serde(default)]
     limits: Option<schema::Limits>,

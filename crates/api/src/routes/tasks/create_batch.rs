@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::body::TaskBody;
 use super::create::{REPLAY, hash_of, idempotency};
 use super::document::TaskDocument;
-use crate::extract::{IdempotencyKey, Json, Origin};
+use crate::extract::{IdempotencyKey, Json, Origin, bounded};
 use crate::problem::{Code, Document, Problem, Result};
 
 const BODY_MAX_BYTES: usize = 16 << 20;
@@ -22,6 +22,7 @@ const TASKS_MAX: usize = 1_000;
 #[serde(deny_unknown_fields)]
 #[schema(as = NewTasks)]
 pub(crate) struct Body {
+    #[serde(deserialize_with = "bounded::list::<_, _, TASKS_MAX>")]
     #[schema(min_items = 1, max_items = 1000)]
     tasks: Vec<TaskBody>,
 }
