@@ -1,12 +1,16 @@
 //! Who is calling.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hmac::Mac;
+use orchestratum_core::Timestamp;
 use orchestratum_store::ApiKey;
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::text::mac;
 use super::{KeyText, Scope};
@@ -18,6 +22,12 @@ const BELIEVED_FOR: Duration = Duration::from_secs(5);
 
 /// The most keys that are remembered.
 const REMEMBERED: usize = 10_000;
+
+/// How many keys are read from the database at a time.
+const READERS: usize = 2;
+
+/// How long a request waits for a place among the readers.
+const READING_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often the last use of a key is written down.
 const TOUCHED_EVERY: Duration = Duration::from_secs(3_600);
@@ -54,6 +64,8 @@ pub(crate) struct KeyCache {
     bootstrap: SecretString,
     pepper: SecretString,
     rows: Mutex<Rows>,
+    /// Places for reading keys: whoever makes keys up must not get all connections to the database.
+    reading: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +81,7 @@ impl KeyCache {
             bootstrap: settings.bootstrap_key.clone(),
             pepper: settings.pepper.clone(),
             rows: Mutex::default(),
+            reading: Arc::new(Semaphore::new(READERS)),
         }
     }
 
@@ -121,9 +134,9 @@ impl Engine {
             });
         }
         let text = KeyText::parse(text).ok_or(AuthenticationError::Refused)?;
-        let key = match cache.believed(text.id()) {
-            Some(key) => key,
-            None => self.read_key(text.id()).await?,
+        let (key, was_read) = match cache.believed(text.id()) {
+            Some(key) => (key, false),
+            None => (self.read_key(text.id()).await?, true),
         };
         let now = self.parts.clock.now();
         let valid = text.matches(&cache.pepper, &key.secret_hash)
@@ -132,11 +145,31 @@ impl Engine {
         if !valid {
             return Err(AuthenticationError::Refused);
         }
+        if was_read {
+            self.note_use(&key, now).await;
+        }
         let scopes = key.scopes.iter().filter_map(|scope| scope.parse().ok()).collect();
         Ok(Identity { key_id: key.id, scopes })
     }
 
     async fn read_key(&self, id: &str) -> Result<ApiKey, AuthenticationError> {
+        let overloaded = |_| AuthenticationError::Unavailable(Error::Overloaded);
+        let place = timeout(READING_PATIENCE, Arc::clone(&self.parts.keys.reading).acquire_owned())
+            .await
+            .map_err(overloaded)?
+            .expect("the semaphore is never closed");
+        let (engine, id) = (self.clone(), id.to_owned());
+        // A task of its own: a caller that goes away in the middle would cost the pool a connection.
+        let reading = tokio::spawn(async move {
+            let _place = place;
+            engine.stored_key(&id).await
+        });
+        reading
+            .await
+            .unwrap_or(Err(AuthenticationError::Unavailable(Error::Panicked)))
+    }
+
+    async fn stored_key(&self, id: &str) -> Result<ApiKey, AuthenticationError> {
         let unavailable = |error: orchestratum_store::Error| AuthenticationError::Unavailable(error.into());
         let revocations = self.parts.keys.revocations();
         let key = self
@@ -147,21 +180,22 @@ impl Engine {
             .map_err(unavailable)?
             .ok_or(AuthenticationError::Refused)?;
         self.parts.keys.believe(key.clone(), revocations);
-        let now = self.parts.clock.now();
+        Ok(key)
+    }
+
+    /// Only of a key whose secret was right: its id alone is no secret.
+    async fn note_use(&self, key: &ApiKey, now: Timestamp) {
         let worth_noting = key
             .last_used_at
             .is_none_or(|used_at| now.saturating_since(used_at) >= TOUCHED_EVERY);
-        if worth_noting && let Err(error) = self.parts.store.touch_key(id, now).await {
+        if worth_noting && let Err(error) = self.parts.store.touch_key(&key.id, now).await {
             tracing::debug!(error = %error::chain(&error), "the last use of a key was not written down");
         }
-        Ok(key)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use orchestratum_core::Timestamp;
-
     use super::*;
 
     #[test]
