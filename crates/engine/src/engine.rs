@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use orchestratum_broker::{self as broker, Broker, Hint, Signal};
 use orchestratum_core::JsonText;
 use orchestratum_core::task::{Ending, TaskEvent, TaskSpec, TaskState};
-use orchestratum_store::{self as store, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Queue, Store};
+use orchestratum_store::{self as store, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Store};
 use secrecy::ExposeSecret;
 
 use crate::announce::Announcer;
@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::journal::{self, Reason};
 use crate::kept::Kept;
 use crate::keys::KeyCache;
+use crate::queues::Queues;
 use crate::signals::Signals;
 use crate::tasks::Stats;
 use crate::waiters::Waiters;
@@ -42,8 +43,8 @@ pub(crate) struct Parts {
     /// A release of due tasks is planned already.
     pub(crate) release_planned: AtomicBool,
     pub(crate) keys: KeyCache,
-    pub(crate) stats: Kept<Stats>,
-    pub(crate) queues: Kept<Vec<Queue>>,
+    pub(crate) stats: Arc<Kept<Stats>>,
+    pub(crate) queues: Arc<Kept<Queues>>,
 }
 
 impl Engine {
@@ -77,8 +78,8 @@ impl Engine {
         let waiters = Arc::new(Waiters::default());
         let patience = settings.database.options().timeout;
         let parts = Parts {
-            stats: Kept::new(patience),
-            queues: Kept::new(patience),
+            stats: Arc::new(Kept::new(patience)),
+            queues: Arc::new(Kept::new(patience)),
             announcer: Announcer::start(Arc::clone(&broker), settings.broker.window),
             signals: Signals::start(Arc::clone(&broker)),
             keys: KeyCache::new(&settings.auth),

@@ -3,9 +3,11 @@
 //! Texts of tasks stay out of them: they may be secret, and large. What is formatted here is formatted only if the level
 //! is on, because both lie on the hot path.
 
-use orchestratum_core::Timestamp;
 use orchestratum_core::task::{ErrorKind, TaskEvent, TaskState, TaskStatus};
-use orchestratum_store::{Changed, Task};
+use orchestratum_core::{Timestamp, WorkerId};
+use orchestratum_store::{Changed, ClaimedTask, Task};
+
+const CLAIMED: &str = "claimed";
 
 /// Why a task changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub(crate) struct Reason {
 impl Reason {
     pub(crate) fn of(event: &TaskEvent) -> Self {
         let (event, outcome) = match event {
-            TaskEvent::Claimed { .. } => ("claimed", None),
+            TaskEvent::Claimed { .. } => (CLAIMED, None),
             TaskEvent::Reported(report) => ("reported", Some(report.ending.outcome().as_str())),
             TaskEvent::WorkerLost { .. } => ("worker_lost", None),
             TaskEvent::DeadlinePassed => ("deadline_passed", None),
@@ -46,6 +48,14 @@ pub(crate) fn changed(changed: &Changed, reason: Reason, now: Timestamp) {
         to = %changed.life.status(), reason = reason.event, outcome = reason.outcome,
         error.kind = error_kind(&changed.life.state).map(ErrorKind::as_str),
         attempt = changed.life.attempt, run = changed.life.run, duration_ms = attempt_milliseconds(changed, now),
+        "task changed"
+    );
+}
+
+pub(crate) fn claimed(task: &ClaimedTask, worker: WorkerId) {
+    tracing::info!(
+        task.id = %task.id, task.name = %task.name, task.target = %task.target, from = %TaskStatus::Pending,
+        to = %TaskStatus::InProgress, reason = CLAIMED, worker.id = %worker, attempt = task.attempt, run = task.run,
         "task changed"
     );
 }

@@ -1,9 +1,11 @@
 //! Figures whose cost grows with what is stored, asked for by dashboards.
 //!
-//! Nobody may load the database by asking often. One question is under way at a time, and an answer that was dear is
-//! kept for many times as long as it took: so all who ask together cost a twentieth of one connection at most. Where it
-//! is cheap, which is nearly everywhere, nothing is kept and every answer is of this moment.
+//! Nobody may load the database by asking often. One question is under way at a time, also when whoever asked it has
+//! gone, and an answer that was dear is kept for many times as long as it took: so all who ask together cost a twentieth
+//! of one connection, or half of one while it fails. Where it is cheap, which is nearly everywhere, nothing is kept and
+//! every answer is of this moment.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -19,7 +21,7 @@ const KEPT_TIMES: u32 = 20;
 
 #[derive(Debug)]
 pub(crate) struct Kept<T> {
-    asking: tokio::sync::Mutex<()>,
+    asking: Arc<tokio::sync::Mutex<()>>,
     last: Mutex<Last<T>>,
     /// How long a caller waits for the others' question.
     patience: Duration,
@@ -28,16 +30,19 @@ pub(crate) struct Kept<T> {
 #[derive(Debug)]
 struct Last<T> {
     answer: Option<(T, Instant)>,
+    /// A question that failed after a long time is not asked again at once.
+    failed_until: Option<Instant>,
     /// How often the answer was taken for outdated: one that was asked for before is not kept.
     outdated: u64,
 }
 
-impl<T: Clone> Kept<T> {
+impl<T: Clone + Send + 'static> Kept<T> {
     pub(crate) fn new(patience: Duration) -> Self {
         Self {
-            asking: tokio::sync::Mutex::default(),
+            asking: Arc::default(),
             last: Mutex::new(Last {
                 answer: None,
+                failed_until: None,
                 outdated: 0,
             }),
             patience,
@@ -47,29 +52,48 @@ impl<T: Clone> Kept<T> {
     /// The answer that is kept, or a new one.
     ///
     /// # Errors
-    /// Those of the question, and [`Error::Overloaded`] if the others' takes too long.
-    pub(crate) async fn or_ask(&self, question: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let _alone = tokio::time::timeout(self.patience, self.asking.lock())
+    /// Those of the question, and [`Error::Overloaded`] if the others' takes too long, or took too long just now.
+    pub(crate) async fn or_ask(
+        self: &Arc<Self>,
+        question: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let alone = tokio::time::timeout(self.patience, Arc::clone(&self.asking).lock_owned())
             .await
             .map_err(|_| Error::Overloaded)?;
         let outdated = {
             let last = self.last.lock();
             match &last.answer {
                 Some((answer, until)) if Instant::now() < *until => return Ok(answer.clone()),
+                _ if last.failed_until.is_some_and(|until| Instant::now() < until) => return Err(Error::Overloaded),
                 _ => last.outdated,
             }
         };
-        let asked_at = Instant::now();
-        let answer = question.await?;
-        let took = asked_at.elapsed();
+        let kept = Arc::clone(self);
+        // A task of its own: a question that ended with whoever asked it would go on in the database, and the next would
+        // be asked beside it.
+        let asked = tokio::spawn(async move {
+            let _alone = alone;
+            let asked_at = Instant::now();
+            let answer = question.await;
+            kept.keep(&answer, asked_at.elapsed(), outdated);
+            answer
+        });
+        asked.await.unwrap_or(Err(Error::Panicked))
+    }
+
+    fn keep(&self, answer: &Result<T, Error>, took: Duration, outdated: u64) {
+        let dear = took > CHEAP;
         let mut last = self.last.lock();
-        last.answer =
-            (took > CHEAP && last.outdated == outdated).then(|| (answer.clone(), Instant::now() + took * KEPT_TIMES));
-        Ok(answer)
+        let keeps = dear && last.outdated == outdated;
+        last.answer = match answer {
+            Ok(answer) if keeps => Some((answer.clone(), Instant::now() + took * KEPT_TIMES)),
+            _ => None,
+        };
+        last.failed_until = (dear && answer.is_err()).then(|| Instant::now() + took);
     }
 
     /// Something changed that whoever changed it expects to see.
-    pub(crate) fn is_outdated(&self) {
+    pub(crate) fn outdate(&self) {
         let mut last = self.last.lock();
         last.answer = None;
         last.outdated += 1;
@@ -83,24 +107,25 @@ mod tests {
     use super::*;
 
     struct Figures {
-        kept: Kept<u32>,
-        asked: AtomicU32,
+        kept: Arc<Kept<u32>>,
+        asked: Arc<AtomicU32>,
         cost: Duration,
     }
 
     impl Figures {
         fn new(cost: Duration, patience: Duration) -> Self {
             Self {
-                kept: Kept::new(patience),
-                asked: AtomicU32::new(0),
+                kept: Arc::new(Kept::new(patience)),
+                asked: Arc::default(),
                 cost,
             }
         }
 
         async fn read(&self) -> Result<u32, Error> {
-            let question = async {
-                tokio::time::sleep(self.cost).await;
-                Ok(self.asked.fetch_add(1, Ordering::Relaxed) + 1)
+            let (asked, cost) = (Arc::clone(&self.asked), self.cost);
+            let question = async move {
+                tokio::time::sleep(cost).await;
+                Ok(asked.fetch_add(1, Ordering::Relaxed) + 1)
             };
             self.kept.or_ask(question).await
         }
@@ -130,10 +155,10 @@ mod tests {
     #[tokio::test]
     async fn an_outdated_answer_is_not_kept_even_if_it_was_on_its_way() {
         let figures = Figures::new(DEAR, PATIENCE);
-        let (first, ()) = tokio::join!(figures.read(), async { figures.kept.is_outdated() });
+        let (first, ()) = tokio::join!(figures.read(), async { figures.kept.outdate() });
         assert_eq!(first.expect("an answer"), 1);
         assert_eq!(figures.read().await.expect("an answer"), 2);
-        figures.kept.is_outdated();
+        figures.kept.outdate();
         assert_eq!(figures.read().await.expect("an answer"), 3);
     }
 
@@ -143,5 +168,28 @@ mod tests {
         let (first, second) = tokio::join!(figures.read(), figures.read());
         assert_eq!(first.expect("an answer"), 1);
         assert!(matches!(second, Err(Error::Overloaded)));
+    }
+
+    #[tokio::test]
+    async fn a_question_outlives_whoever_asked_it() {
+        let figures = Figures::new(DEAR, PATIENCE);
+        tokio::select! {
+            _ = figures.read() => panic!("the answer is dear"),
+            () = tokio::time::sleep(DEAR / 10) => {}
+        }
+        assert_eq!(figures.read().await.expect("the first answer"), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dear_failure_is_not_repeated_at_once() {
+        let kept: Arc<Kept<u32>> = Arc::new(Kept::new(PATIENCE));
+        let failing = || async {
+            tokio::time::sleep(DEAR).await;
+            Err(Error::Stopping)
+        };
+        assert!(matches!(kept.or_ask(failing()).await, Err(Error::Stopping)));
+        assert!(matches!(kept.or_ask(failing()).await, Err(Error::Overloaded)));
+        tokio::time::sleep(DEAR).await;
+        assert!(matches!(kept.or_ask(failing()).await, Err(Error::Stopping)));
     }
 }

@@ -30,6 +30,7 @@ mod workers;
 pub use engine::Engine;
 pub use error::Error;
 pub use loops::RUNNING_GRACE;
+pub use queues::Queues;
 pub use settings::{
     ApiSettings, AuthSettings, BrokerSettings, DEFAULTS, DatabaseSettings, Error as SettingsError, LogFormat,
     LogSettings, MetricsSettings, Settings, TaskSettings, TlsSettings, WorkerSettings,

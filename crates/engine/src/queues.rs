@@ -1,15 +1,27 @@
 //! Queues are looked at, paused and resumed.
 
 use orchestratum_broker::Signal;
-use orchestratum_core::Target;
+use orchestratum_core::{Target, Timestamp};
 use orchestratum_store::{Audit, Queue};
 
 use crate::{Engine, Error};
 
+/// The queues at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queues {
+    pub queues: Vec<Queue>,
+    /// Where counting is dear, its result is kept for a while.
+    pub counted_at: Timestamp,
+}
+
 impl Engine {
-    /// Where the backlog is large, as it was a moment ago.
-    pub async fn queues(&self) -> Result<Vec<Queue>, Error> {
-        let question = async { Ok(self.parts.store.queues().await?) };
+    pub async fn queues(&self) -> Result<Queues, Error> {
+        let engine = self.clone();
+        let question = async move {
+            let counted_at = engine.parts.clock.now();
+            let queues = engine.parts.store.queues().await?;
+            Ok(Queues { queues, counted_at })
+        };
         self.parts.queues.or_ask(question).await
     }
 
@@ -24,7 +36,7 @@ impl Engine {
             .store
             .set_paused(target, true, &audit, self.parts.clock.now())
             .await?;
-        self.parts.queues.is_outdated();
+        self.parts.queues.outdate();
         Ok(())
     }
 
@@ -38,7 +50,7 @@ impl Engine {
             .store
             .set_paused(target, false, &audit, self.parts.clock.now())
             .await?;
-        self.parts.queues.is_outdated();
+        self.parts.queues.outdate();
         // The messages of the tasks that wait were used up while it was paused.
         self.parts.signals.send(Signal::Ready {
             targets: vec![target.clone()],

@@ -142,7 +142,12 @@ async fn a_task_is_logged_when_it_is_created_and_when_it_changes_with_the_reason
         .finish(id, claimed[0].attempt, ending, Evidence::default())
         .await
         .expect("reported");
-    let changed = lines.about(id).pop().expect("a line");
+    let mut about = lines.about(id);
+    let changed = about.pop().expect("a line");
+    let started = about.pop().expect("a line");
+    for (field, value) in [("to", "InProgress"), ("reason", "claimed"), ("task.target", "default")] {
+        assert_eq!(started[field], value, "{field} of {started}");
+    }
     let expected = [
         ("message", Value::from("task changed")),
         ("from", "InProgress".into()),

@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use hyper::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::time::{sleep, timeout};
 use url::Url;
 
 use crate::load::Server;
@@ -22,9 +24,12 @@ pub(crate) struct Rabbitmq {
     hosts: Cell<u32>,
 }
 
+/// How long a server that has just started may take to know its own process id.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
 #[derive(Deserialize)]
 struct Node {
-    os_pid: String,
+    os_pid: Option<String>,
     running: bool,
 }
 
@@ -45,11 +50,9 @@ impl Rabbitmq {
             &basic(api.username(), api.password().unwrap_or_default()),
         )?;
         let overview: Overview = get(&server, "/api/overview").await?;
-        let nodes: Vec<Node> = get(&server, "/api/nodes").await?;
-        let node = nodes
-            .into_iter()
-            .find(|node| node.running)
-            .context("no node is running")?;
+        let process = timeout(START_LIMIT, process(&server))
+            .await
+            .context("no node of RabbitMQ tells its process id")??;
         Ok(Self {
             amqp: amqp.clone(),
             api: server,
@@ -59,7 +62,7 @@ impl Rabbitmq {
                 amqp.username()
             }
             .to_owned(),
-            process: node.os_pid.parse().context("RabbitMQ told no process id")?,
+            process,
             version: overview.rabbitmq_version,
             hosts: Cell::new(0),
         })
@@ -96,6 +99,18 @@ impl Rabbitmq {
             call(&self.api, Method::DELETE, &format!("/api/vhosts/{}", host.name), "").await?;
         }
         Ok(())
+    }
+}
+
+/// Of the first node that runs.
+async fn process(server: &Server) -> Result<u32> {
+    loop {
+        let nodes: Vec<Node> = get(server, "/api/nodes").await?;
+        let mut running = nodes.into_iter().filter(|node| node.running);
+        if let Some(process) = running.find_map(|node| node.os_pid) {
+            return process.parse().context("RabbitMQ's process id is no number");
+        }
+        sleep(Duration::from_millis(500)).await;
     }
 }
 

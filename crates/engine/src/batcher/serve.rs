@@ -16,7 +16,8 @@ where
     Performing: Future<Output = Result<Vec<Answer>, store::Error>>,
 {
     // A batch that the database refuses, or that panics, is halved until the culprit is alone, so that nobody else pays
-    // for it. What a panic left done is met by its repetition as after a lost answer: ids and fences are the requests'.
+    // for it. What a panic left done is met by its repetition as after a lost answer: creates have their ids, reports their
+    // fences; a cancel or a patch that was made may be refused the second time.
     let mut stack = vec![batch];
     while let Some(batch) = stack.pop() {
         let mut requests = Vec::with_capacity(batch.len());

@@ -28,6 +28,7 @@ mod supervise;
 mod unoffered;
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use orchestratum_store::{Change, ChangeOutcome, Pulse};
@@ -73,8 +74,9 @@ impl Engine {
             feed::run(engine, latest_pulse.clone(), stop)
         });
         if loops {
+            let begun = AtomicBool::new(false);
             self.start_loop("pulse", tracker, stop, move |engine, stop| {
-                pulse::run(engine, pulses.clone(), stop)
+                pulse::run(engine, pulses.clone(), begun.swap(true, Ordering::Relaxed), stop)
             });
             self.start_loop("retention", tracker, stop, retention::run);
         }

@@ -16,8 +16,12 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is asked whether names are offered by nobody: those tasks wait half a minute anyway.
 const UNOFFERED_EVERY: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(engine: Engine, pulses: watch::Sender<Pulse>, stop: CancellationToken) {
-    let mut state = State::default();
+/// `again` after a panic: what it knew is gone, and the database may have been away.
+pub(super) async fn run(engine: Engine, pulses: watch::Sender<Pulse>, again: bool, stop: CancellationToken) {
+    let mut state = State {
+        lost_database: again,
+        ..State::default()
+    };
     loop {
         let wait = match look(&engine, &pulses, &mut state).await {
             Ok((pulse, now)) => {

@@ -18,7 +18,7 @@ pub(super) async fn supervise<Running>(name: &'static str, stop: CancellationTok
 where
     Running: Future<Output = ()>,
 {
-    // A loop remembers nothing outside its own future that a panic could leave half-way: the database holds its state.
+    // What a loop remembers is in its future and gone with it; everything that counts is in the database.
     while let Err(panic) = AssertUnwindSafe(start()).catch_unwind().await {
         let panic = panic_message(panic.as_ref());
         tracing::error!(

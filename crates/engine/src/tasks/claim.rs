@@ -2,7 +2,7 @@
 
 use orchestratum_store::{ClaimRequest, ClaimedTask};
 
-use crate::{Engine, Error};
+use crate::{Engine, Error, journal};
 
 impl Engine {
     /// After an error the outcome is unknown: the worker renews its lease at once, and hands back what the database
@@ -10,10 +10,7 @@ impl Engine {
     pub async fn claim(&self, request: &ClaimRequest) -> Result<Vec<ClaimedTask>, Error> {
         let claimed = self.parts.store.claim(request, self.parts.clock.now()).await?;
         for task in &claimed {
-            tracing::info!(
-                task.id = %task.id, task.name = %task.name, worker.id = %request.worker, from = "Pending",
-                to = "InProgress", attempt = task.attempt, run = task.run, "task changed"
-            );
+            journal::claimed(task, request.worker);
         }
         metrics::counter!("orchestratum_tasks_claimed_total").increment(claimed.len() as u64);
         Ok(claimed)

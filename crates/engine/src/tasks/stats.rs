@@ -24,7 +24,8 @@ pub struct Stats {
 
 impl Engine {
     pub async fn stats(&self) -> Result<Stats, Error> {
-        self.parts.stats.or_ask(self.count()).await
+        let engine = self.clone();
+        self.parts.stats.or_ask(async move { engine.count().await }).await
     }
 
     async fn count(&self) -> Result<Stats, Error> {
@@ -33,7 +34,7 @@ impl Engine {
         Ok(Stats {
             truncated: by_status.values().sum::<u64>() >= COUNTED_TASKS as u64,
             by_status,
-            queues: self.queues().await?,
+            queues: self.parts.store.queues().await?,
             counted_at,
         })
     }

@@ -1,7 +1,7 @@
 //! Batches as tables of bound values.
 //!
-//! The text of a statement is fixed, so each comes in a few sizes, and the smallest that holds the batch is taken. What
-//! is left over is not bound: SQLite takes it for NULL, and the statement skips those rows. Against one JSON text
+//! The text of a statement is fixed, so each comes in a few sizes, and a batch takes few of them with few rows to spare.
+//! What is left over is not bound: SQLite takes it for NULL, and the statement skips those rows. Against one JSON text
 //! unfolded by `json_each` this halves the work, most of which was parsing each element again for each of its columns.
 
 use sqlx::SqliteConnection;

@@ -1,6 +1,6 @@
 //! The queues in Prometheus' text form.
 //!
-//! Written from what the database says at this moment, and not kept in the recorder of the process: that one would show
+//! Written from what the database said, and not kept in the recorder of the process: that one would show
 //! the last value of a target for ever after it is gone.
 
 use std::fmt::Write;

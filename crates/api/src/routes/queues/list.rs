@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use orchestratum_core::Timestamp;
-use orchestratum_engine::Engine;
+use orchestratum_engine::{Engine, Queues};
 use orchestratum_store::Queue;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -33,6 +33,9 @@ pub(crate) struct QueueDocument {
 #[schema(as = Queues)]
 pub(crate) struct QueueList {
     items: Vec<QueueDocument>,
+    /// When they were counted.
+    #[schema(value_type = schema::Time)]
+    counted_at: Timestamp,
     /// Always `null`: the list is whole.
     next_cursor: Option<String>,
 }
@@ -46,17 +49,17 @@ pub(crate) struct QueueList {
 )]
 pub(crate) async fn list(State(engine): State<Engine>, parameters: Parameters) -> Result<Json<QueueList>> {
     parameters.finish(&[])?;
-    let queues = engine.queues().await?;
-    let now = engine.clock().now();
-    let items = queues.into_iter().map(|queue| QueueDocument::of(queue, now)).collect();
+    let Queues { queues, counted_at } = engine.queues().await?;
+    let documents = queues.into_iter().map(|queue| QueueDocument::of(queue, counted_at));
     Ok(Json(QueueList {
-        items,
+        items: documents.collect(),
+        counted_at,
         next_cursor: None,
     }))
 }
 
 impl QueueDocument {
-    fn of(queue: Queue, now: Timestamp) -> Self {
+    fn of(queue: Queue, counted_at: Timestamp) -> Self {
         let Queue {
             target,
             depth,
@@ -72,7 +75,7 @@ impl QueueDocument {
             running,
             paused,
             oldest_due_at,
-            oldest_age_seconds: oldest_due_at.map(|due_at| now.saturating_since(due_at).as_secs_f64()),
+            oldest_age_seconds: oldest_due_at.map(|due_at| counted_at.saturating_since(due_at).as_secs_f64()),
         }
     }
 }

@@ -49,7 +49,6 @@ pub(crate) struct TargetStats {
 pub(crate) async fn stats(State(engine): State<Engine>, parameters: Parameters) -> Result<Json<StatsDocument>> {
     parameters.finish(&[])?;
     let stats = engine.stats().await?;
-    let now = engine.clock().now();
     Ok(Json(StatsDocument {
         by_status: stats
             .by_status
@@ -58,19 +57,23 @@ pub(crate) async fn stats(State(engine): State<Engine>, parameters: Parameters) 
             .collect(),
         truncated: stats.truncated,
         counted_at: stats.counted_at,
-        targets: stats.queues.iter().map(|queue| TargetStats::of(queue, now)).collect(),
+        targets: stats
+            .queues
+            .iter()
+            .map(|queue| TargetStats::of(queue, stats.counted_at))
+            .collect(),
     }))
 }
 
 impl TargetStats {
-    fn of(queue: &Queue, now: Timestamp) -> Self {
+    fn of(queue: &Queue, counted_at: Timestamp) -> Self {
         Self {
             target: queue.target.to_string(),
             queued: queue.depth,
             running: queue.running,
             oldest_pending_age_seconds: queue
                 .oldest_due_at
-                .map(|due_at| now.saturating_since(due_at).as_secs_f64()),
+                .map(|due_at| counted_at.saturating_since(due_at).as_secs_f64()),
         }
     }
 }
