@@ -65,8 +65,10 @@ CREATE TABLE dispatches (
     state INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The claim's top-up and the feeder, in the order in which tasks go.
+-- The feeder, in the order in which tasks go.
 CREATE INDEX dispatches_ready ON dispatches (target, priority DESC, due_at, task_id) WHERE state = 0;
+-- The claim's top-up: a worker finds what it offers behind any backlog of what it does not.
+CREATE INDEX dispatches_named ON dispatches (target, name, priority DESC, due_at, task_id) WHERE state = 0;
 -- The loop for due tasks.
 CREATE INDEX dispatches_delayed ON dispatches (due_at) WHERE state = 1;
 -- The sweep of pending deadlines.

@@ -246,6 +246,31 @@ pub async fn priority_holds_across_targets(store: Arc<dyn Store>) {
     assert_eq!(lab.claimed_ids(&request).await, [low]);
 }
 
+pub async fn priority_holds_across_names_and_behind_a_backlog_of_others(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    for _ in 0..200 {
+        lab.create(draft("report")).await;
+    }
+    lab.advance(SECOND);
+    let low = with_priority(&lab, "default", 1).await;
+    let high = lab
+        .create(TaskDraft {
+            priority: Some(5),
+            ..draft("python")
+        })
+        .await;
+    let middle = with_priority(&lab, "default", 3).await;
+    let worker = lab.worker(&["default"], &["echo", "python"]).await;
+    let request = ClaimRequest {
+        // One of them twice: it must not be found twice.
+        names: vec![name("echo"), name("python"), name("echo")],
+        limit: 2,
+        ..lab.request(worker)
+    };
+    assert_eq!(lab.claimed_ids(&request).await, [high, middle]);
+    assert_eq!(lab.claimed_ids(&request).await, [low]);
+}
+
 pub async fn a_claim_takes_no_more_than_its_limit(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     for _ in 0..5 {

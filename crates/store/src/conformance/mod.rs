@@ -80,6 +80,7 @@ macro_rules! conformance_suite {
                 nothing_is_claimed_of_another_name,
                 higher_priority_goes_first_and_then_the_older_one,
                 priority_holds_across_targets,
+                priority_holds_across_names_and_behind_a_backlog_of_others,
                 a_claim_takes_no_more_than_its_limit,
                 named_tasks_come_first,
                 the_guards_hold_for_named_tasks_too,

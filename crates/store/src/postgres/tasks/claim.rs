@@ -60,15 +60,17 @@ const CLAIM: &str = "
     more AS MATERIALIZED (
         SELECT ready.task_id, ready.priority, ready.due_at
         FROM open
+        CROSS JOIN (SELECT DISTINCT UNNEST($4::text[]) AS name) AS offered
         CROSS JOIN LATERAL (
-            -- Locked target by target, each in the order of its index: other workers skip these rows and find the next.
+            -- Locked name by name, each in the order of its index: other workers skip these rows and find the next. Were
+            -- the names only filtered, a worker would look at the whole backlog of what others do.
             SELECT task_id, priority, due_at
             FROM dispatches
             WHERE dispatches.target = open.target
+              AND dispatches.name = offered.name
               AND state = 0
               AND due_at <= $2
               AND expires_at > $2
-              AND name = ANY($4::text[])
               AND task_id <> ALL($5::uuid[])
             ORDER BY priority DESC, due_at
             LIMIT $6 - (SELECT count(*) FROM named)

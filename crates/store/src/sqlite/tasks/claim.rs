@@ -57,18 +57,20 @@ async fn take_dispatches(
              ORDER BY d.priority DESC, d.due_at, d.task_id
              LIMIT ?6
          ),
-         -- As many of each target as fit, in its order: the index gives that without looking at the backlog.
+         -- As many of each target and name as fit, in their order: the index gives that without looking at the backlog of
+         -- what others do.
          more AS MATERIALIZED (
              SELECT d.task_id
              FROM served s
+             CROSS JOIN (SELECT DISTINCT value AS name FROM json_each(?3)) o
              CROSS JOIN dispatches d ON d.task_id IN (
                  SELECT r.task_id
-                 FROM dispatches r INDEXED BY dispatches_ready
+                 FROM dispatches r INDEXED BY dispatches_named
                  WHERE r.target = s.target
+                   AND r.name = o.name
                    AND r.state = 0
                    AND r.due_at <= ?5
                    AND r.expires_at > ?5
-                   AND r.name IN (SELECT value FROM json_each(?3))
                    AND r.task_id NOT IN (SELECT task_id FROM named)
                  ORDER BY r.priority DESC, r.due_at, r.task_id
                  LIMIT ?6
