@@ -136,9 +136,12 @@ impl ClaimLoop {
 
     fn has_reason(&self) -> bool {
         let now = Instant::now();
+        now >= self.not_before && (self.has_news() || now >= self.next_ask())
+    }
+
+    fn has_news(&self) -> bool {
         let lane = &self.claimer.lane;
-        let has_news = self.more || lane.ready.load(Ordering::Acquire) || lane.oldest_hint().is_some();
-        now >= self.not_before && (has_news || now >= self.next_ask())
+        self.more || lane.ready.load(Ordering::Acquire) || lane.oldest_hint().is_some()
     }
 
     fn next_ask(&self) -> Instant {
@@ -152,6 +155,10 @@ impl ClaimLoop {
     }
 
     fn look_again(&self, may_claim: bool) -> Instant {
+        if may_claim && self.has_news() {
+            // Only a claim that failed a moment ago keeps it from asking.
+            return self.not_before;
+        }
         if may_claim {
             return self.next_ask().max(self.not_before);
         }

@@ -52,7 +52,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Two lanes: while one batch is in the database the next one is on its way.
+    /// Two lanes: a full batch need not wait for the one that is in the database.
     pub const HOT_PATH: Self = Self {
         lanes: 2,
         worth_a_lane: 100,
