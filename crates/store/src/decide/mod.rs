@@ -8,6 +8,7 @@ mod create;
 mod life;
 mod list;
 mod purge;
+mod success;
 
 pub(crate) use apply::{
     AttemptWrite, Decision, DispatchRow, Edits, LogWrite, Stored, TaskWrite, apply, doubtful_reports,
@@ -16,3 +17,4 @@ pub(crate) use create::{KeptKey, create};
 pub(crate) use life::LifeColumns;
 pub(crate) use list::{IdRange, Way, narrows, page};
 pub(crate) use purge::purge_ends_at;
+pub(crate) use success::{CompletedRow, ShortWay, Success, successes};

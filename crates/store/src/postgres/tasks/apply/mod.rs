@@ -29,21 +29,18 @@ pub(super) async fn apply(
     if changes.is_empty() {
         return Ok(Vec::new());
     }
-    if !success::is_all(changes) {
+    let Some(successes) = decide::successes(changes) else {
         return apply_any(database, changes.to_vec(), now).await;
-    }
-    let mut outcomes = success::apply(database, changes, now).await?;
-    let left: Vec<usize> = (0..changes.len()).filter(|&index| outcomes[index].is_none()).collect();
-    if !left.is_empty() {
-        let rest = left.iter().map(|&index| changes[index].clone()).collect();
-        for (index, outcome) in left.into_iter().zip(apply_any(database, rest, now).await?) {
-            outcomes[index] = Some(outcome);
-        }
-    }
-    Ok(outcomes
-        .into_iter()
-        .map(|outcome| outcome.expect("each change was answered by one of the two ways"))
-        .collect())
+    };
+    let completed = success::apply(database, successes, now).await?;
+    let short = decide::ShortWay::new(changes, completed, now);
+    let left = short.left(changes);
+    let rest = if left.is_empty() {
+        Vec::new()
+    } else {
+        apply_any(database, left, now).await?
+    };
+    Ok(short.with(rest))
 }
 
 async fn apply_any(database: &Database, changes: Vec<Change>, now: Timestamp) -> Result<Vec<ChangeOutcome>, Error> {

@@ -1,70 +1,33 @@
-//! The short way for what happens most: a batch of nothing but successes, in one statement.
-//!
-//! Its guard and its values are those of `transition` for a reported success; the conformance suite and the differential
-//! test hold the two together. What the guard does not take goes the long way, where it is refused with its reason.
+//! A batch of nothing but successes, in one statement.
 
-use std::collections::{HashMap, HashSet};
-
-use orchestratum_core::task::{AttemptOutcome, Ending, TaskEvent, TaskLife, TaskState, TaskStatus};
 use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp};
 use uuid::Uuid;
 
 use super::super::super::database::{AfterUnknown, Database};
 use super::super::super::rows::{Place, Time, int4, time, timestamp};
 use super::write::bytes;
-use crate::{Change, ChangeOutcome, Changed, Error};
+use crate::Error;
+use crate::decide::{CompletedRow, Success};
 
-/// Whether every change is a success that leaves nothing but its output, each of another task.
-pub(super) fn is_all(changes: &[Change]) -> bool {
-    let mut seen = HashSet::with_capacity(changes.len());
-    changes.iter().all(|change| {
-        reported_attempt(change).is_some()
-            && change.evidence.logs.is_empty()
-            && change.patch.is_none()
-            && change.expected_version.is_none()
-            && change.audit.is_none()
-            && seen.insert(change.task)
-    })
-}
-
-/// The attempt that a report of success is about.
-fn reported_attempt(change: &Change) -> Option<u32> {
-    match &change.event {
-        TaskEvent::Reported(report) if report.ending == Ending::Success => Some(report.attempt),
-        TaskEvent::Reported(_)
-        | TaskEvent::Claimed { .. }
-        | TaskEvent::WorkerLost { .. }
-        | TaskEvent::DeadlinePassed
-        | TaskEvent::NameNotOffered
-        | TaskEvent::CancelRequested { .. }
-        | TaskEvent::RetryRequested { .. }
-        | TaskEvent::Patched(_) => None,
-    }
-}
-
-/// `None` for each change whose guard did not hold.
+/// The rows of those whose guard held.
 pub(super) async fn apply(
     database: &Database,
-    changes: &[Change],
+    mut successes: Vec<Success<'_>>,
     now: Timestamp,
-) -> Result<Vec<Option<ChangeOutcome>>, Error> {
-    let mut ordered: Vec<&Change> = changes.iter().collect();
-    ordered.sort_unstable_by_key(|change| change.task);
-    let ids: Vec<Uuid> = ordered.iter().map(|change| change.task.0).collect();
-    let attempts: Vec<i32> = ordered
+) -> Result<Vec<CompletedRow>, Error> {
+    successes.sort_unstable_by_key(|success| success.task);
+    let ids: Vec<Uuid> = successes.iter().map(|success| success.task.0).collect();
+    let attempts: Vec<i32> = successes.iter().map(|success| int4(success.attempt)).collect();
+    let outputs: Vec<Option<&str>> = successes
         .iter()
-        .map(|change| reported_attempt(change).map_or(0, int4))
+        .map(|success| success.output.map(JsonText::as_str))
         .collect();
-    let outputs: Vec<Option<&str>> = ordered
+    let exit_codes: Vec<Option<i32>> = successes.iter().map(|success| success.exit_code).collect();
+    let peaks: Vec<Option<i64>> = successes
         .iter()
-        .map(|change| change.evidence.output.as_ref().map(JsonText::as_str))
+        .map(|success| success.peak_memory_bytes.map(bytes))
         .collect();
-    let exit_codes: Vec<Option<i32>> = ordered.iter().map(|change| change.evidence.exit_code).collect();
-    let peaks: Vec<Option<i64>> = ordered
-        .iter()
-        .map(|change| change.evidence.peak_memory_bytes.map(bytes))
-        .collect();
-    let rows: Vec<CompletedRow> = database
+    let rows: Vec<Row> = database
         .all(AfterUnknown::Repeat, || {
             sqlx::query_as(COMPLETE)
                 .bind(&ids)
@@ -75,15 +38,7 @@ pub(super) async fn apply(
                 .bind(time(now))
         })
         .await?;
-    let mut done = HashMap::with_capacity(rows.len());
-    for row in rows {
-        let changed = completed(row, now)?;
-        done.insert(changed.task, changed);
-    }
-    Ok(changes
-        .iter()
-        .map(|change| done.remove(&change.task).map(ChangeOutcome::Done))
-        .collect())
+    rows.into_iter().map(completed).collect()
 }
 
 const COMPLETE: &str = "
@@ -120,35 +75,26 @@ const COMPLETE: &str = "
         id, name, target, attempt, run, version, retries_left, losses_left, started_at, scheduled_at, expires_at
     FROM completed";
 
-const _: () = assert!(
-    AttemptOutcome::Success.code() == 0 && TaskStatus::InProgress.code() == 1 && TaskStatus::Completed.code() == 2,
-    "the numbers in the statement"
-);
+type Row = (Uuid, String, String, i32, i32, i32, i16, i16, Time, Time, Time);
 
-type CompletedRow = (Uuid, String, String, i32, i32, i32, i16, i16, Time, Time, Time);
-
-fn completed(row: CompletedRow, now: Timestamp) -> Result<Changed, Error> {
+fn completed(row: Row) -> Result<CompletedRow, Error> {
     let (id, name, target, attempt, run, version, retries_left, losses_left, started_at, scheduled_at, expires_at) =
         row;
     let place = Place {
         table: "tasks",
         row: &id,
     };
-    Ok(Changed {
+    Ok(CompletedRow {
         task: TaskId(id),
         name: place.take("name", TaskName::new(name))?,
         target: place.take("target", Target::new(target))?,
-        before: TaskStatus::InProgress,
-        life: TaskLife {
-            state: TaskState::Completed { finished_at: now },
-            attempt: place.number("attempt", attempt)?,
-            run: place.number("run", run)?,
-            retries_left: place.number("retries_left", retries_left)?,
-            losses_left: place.number("losses_left", losses_left)?,
-            scheduled_at: timestamp(scheduled_at),
-            expires_at: timestamp(expires_at),
-            version: place.number("version", version)?,
-        },
-        started_at: Some(timestamp(started_at)),
+        attempt: place.number("attempt", attempt)?,
+        run: place.number("run", run)?,
+        version: place.number("version", version)?,
+        retries_left: place.number("retries_left", retries_left)?,
+        losses_left: place.number("losses_left", losses_left)?,
+        started_at: timestamp(started_at),
+        scheduled_at: timestamp(scheduled_at),
+        expires_at: timestamp(expires_at),
     })
 }

@@ -1,94 +1,21 @@
-//! Putting events to tasks: read under the write lock, decide, write.
+//! What was decided, in few statements over the whole batch.
 
-use std::collections::HashMap;
-
-use orchestratum_core::task::AttemptOutcome;
 use orchestratum_core::{JsonText, TaskId, Timestamp};
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
-use super::super::SqliteStore;
-use super::super::error::sql;
-use super::super::rows::{self, Hex, damaged, get, json, milliseconds, number, signed, task_id};
-use super::super::values::{OverValues, over_values};
-use super::create::insert_dispatches;
-use crate::decide::{self, AttemptWrite, Decision, LogWrite, Stored, TaskWrite};
-use crate::{Audit, Change, ChangeOutcome, Error};
+use super::super::super::error::sql;
+use super::super::super::rows::{Hex, json, milliseconds, signed};
+use super::super::super::values::{OverValues, over_values};
+use super::super::create::insert_dispatches;
+use crate::decide::{AttemptWrite, Decision, LogWrite, TaskWrite};
+use crate::{Audit, Error};
 
-pub(super) async fn apply(
-    store: &SqliteStore,
-    changes: &[Change],
-    now: Timestamp,
-) -> Result<Vec<ChangeOutcome>, Error> {
-    if changes.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut transaction = store.begin().await?;
-    let tasks = load(&mut transaction, changes).await?;
-    let recorded = recorded(&mut transaction, &decide::doubtful_reports(changes, &tasks)).await?;
-    let decision = decide::apply(changes, tasks, recorded, now);
-    write(&mut transaction, &decision, now).await?;
-    transaction.commit().await.map_err(sql)?;
-    Ok(decision.outcomes)
-}
-
-async fn load(connection: &mut SqliteConnection, changes: &[Change]) -> Result<HashMap<TaskId, Stored>, Error> {
-    static LOAD: OverValues = over_values!(
-        "WITH wanted (id) AS (VALUES ",
-        "(?)",
-        ")
-         SELECT
-             t.id, t.name, t.target, t.priority, t.ttl_ms, t.backoff, t.max_retries, t.max_losses, t.scheduled_at,
-             t.expires_at, t.status, t.run, t.attempt, t.version, t.retries_left, t.losses_left, t.cancel_requested,
-             t.worker_id, t.started_at, t.finished_at, t.error, d.due_at
-         FROM wanted w
-         CROSS JOIN tasks t ON t.id = w.id
-         LEFT JOIN dispatches d ON d.task_id = t.id"
-    );
-    let rows = LOAD
-        .fetch(
-            connection,
-            changes,
-            |statement| statement,
-            |statement, change| statement.bind(change.task.0),
-        )
-        .await?;
-    rows.iter()
-        .map(|row| rows::stored(row).map(|task| (task.id, task)))
-        .collect()
-}
-
-async fn recorded(
+pub(super) async fn write(
     connection: &mut SqliteConnection,
-    reports: &[(TaskId, u32)],
-) -> Result<HashMap<(TaskId, u32), AttemptOutcome>, Error> {
-    if reports.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let wanted: Vec<(Hex, u32)> = reports.iter().map(|(id, attempt)| (Hex(id.0), *attempt)).collect();
-    let rows = sqlx::query(
-        "SELECT a.task_id, a.attempt, a.outcome
-         FROM json_each(?1) w
-         CROSS JOIN attempts a ON a.task_id = unhex(w.value ->> 0) AND a.attempt = w.value ->> 1",
-    )
-    .bind(json(&wanted))
-    .fetch_all(connection)
-    .await
-    .map_err(sql)?;
-    rows.iter()
-        .map(|row| {
-            let id = task_id(row, "task_id")?;
-            let code: i64 = get(row, "outcome")?;
-            let outcome = i16::try_from(code)
-                .ok()
-                .and_then(AttemptOutcome::from_code)
-                .ok_or_else(|| damaged("attempts", "outcome", id, format!("{code} is no outcome")))?;
-            Ok(((id, number(row, "attempts", "attempt", id)?), outcome))
-        })
-        .collect()
-}
-
-async fn write(connection: &mut SqliteConnection, decision: &Decision<'_>, now: Timestamp) -> Result<(), Error> {
+    decision: &Decision<'_>,
+    now: Timestamp,
+) -> Result<(), Error> {
     if decision.tasks.is_empty() {
         return Ok(());
     }
@@ -232,7 +159,7 @@ async fn delete_dispatches(connection: &mut SqliteConnection, ids: &[TaskId]) ->
         .await
 }
 
-async fn insert_attempts(connection: &mut SqliteConnection, attempts: &[AttemptWrite]) -> Result<(), Error> {
+pub(super) async fn insert_attempts(connection: &mut SqliteConnection, attempts: &[AttemptWrite]) -> Result<(), Error> {
     static INSERT: OverValues = over_values!(
         "WITH new AS (VALUES ",
         "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -301,7 +228,7 @@ async fn insert_audits(
 }
 
 /// One row of the audit; callers change one thing at a time, so these are few.
-pub(in super::super) async fn insert_audit(
+pub(in super::super::super) async fn insert_audit(
     connection: &mut SqliteConnection,
     task: Option<TaskId>,
     audit: &Audit,

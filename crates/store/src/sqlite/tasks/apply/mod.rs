@@ -1,0 +1,117 @@
+//! Putting events to tasks, under the write lock.
+//!
+//! ```text
+//!   success   only reports of success       two statements over the batch     (most of what happens)
+//!   otherwise load ─► decide ─► write       decide is pure and asks `transition`
+//! ```
+
+mod success;
+mod write;
+
+use std::collections::HashMap;
+
+use orchestratum_core::task::AttemptOutcome;
+use orchestratum_core::{TaskId, Timestamp};
+use sqlx::SqliteConnection;
+
+use super::super::SqliteStore;
+use super::super::error::sql;
+use super::super::rows::{self, Hex, damaged, get, json, number, task_id};
+use super::super::values::{OverValues, over_values};
+use crate::decide::{self, Stored};
+use crate::{Change, ChangeOutcome, Error};
+
+pub(in super::super) use write::insert_audit;
+
+pub(super) async fn apply(
+    store: &SqliteStore,
+    changes: &[Change],
+    now: Timestamp,
+) -> Result<Vec<ChangeOutcome>, Error> {
+    if changes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut transaction = store.begin().await?;
+    let outcomes = if let Some(successes) = decide::successes(changes) {
+        let completed = success::apply(&mut transaction, &successes, now).await?;
+        let short = decide::ShortWay::new(changes, completed, now);
+        let left = short.left(changes);
+        let rest = apply_any(&mut transaction, &left, now).await?;
+        short.with(rest)
+    } else {
+        apply_any(&mut transaction, changes, now).await?
+    };
+    transaction.commit().await.map_err(sql)?;
+    Ok(outcomes)
+}
+
+async fn apply_any(
+    connection: &mut SqliteConnection,
+    changes: &[Change],
+    now: Timestamp,
+) -> Result<Vec<ChangeOutcome>, Error> {
+    if changes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tasks = load(connection, changes).await?;
+    let recorded = recorded(connection, &decide::doubtful_reports(changes, &tasks)).await?;
+    let decision = decide::apply(changes, tasks, recorded, now);
+    write::write(connection, &decision, now).await?;
+    Ok(decision.outcomes)
+}
+
+async fn load(connection: &mut SqliteConnection, changes: &[Change]) -> Result<HashMap<TaskId, Stored>, Error> {
+    static LOAD: OverValues = over_values!(
+        "WITH wanted (id) AS (VALUES ",
+        "(?)",
+        ")
+         SELECT
+             t.id, t.name, t.target, t.priority, t.ttl_ms, t.backoff, t.max_retries, t.max_losses, t.scheduled_at,
+             t.expires_at, t.status, t.run, t.attempt, t.version, t.retries_left, t.losses_left, t.cancel_requested,
+             t.worker_id, t.started_at, t.finished_at, t.error, d.due_at
+         FROM wanted w
+         CROSS JOIN tasks t ON t.id = w.id
+         LEFT JOIN dispatches d ON d.task_id = t.id"
+    );
+    let rows = LOAD
+        .fetch(
+            connection,
+            changes,
+            |statement| statement,
+            |statement, change| statement.bind(change.task.0),
+        )
+        .await?;
+    rows.iter()
+        .map(|row| rows::stored(row).map(|task| (task.id, task)))
+        .collect()
+}
+
+async fn recorded(
+    connection: &mut SqliteConnection,
+    reports: &[(TaskId, u32)],
+) -> Result<HashMap<(TaskId, u32), AttemptOutcome>, Error> {
+    if reports.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let wanted: Vec<(Hex, u32)> = reports.iter().map(|(id, attempt)| (Hex(id.0), *attempt)).collect();
+    let rows = sqlx::query(
+        "SELECT a.task_id, a.attempt, a.outcome
+         FROM json_each(?1) w
+         CROSS JOIN attempts a ON a.task_id = unhex(w.value ->> 0) AND a.attempt = w.value ->> 1",
+    )
+    .bind(json(&wanted))
+    .fetch_all(connection)
+    .await
+    .map_err(sql)?;
+    rows.iter()
+        .map(|row| {
+            let id = task_id(row, "task_id")?;
+            let code: i64 = get(row, "outcome")?;
+            let outcome = i16::try_from(code)
+                .ok()
+                .and_then(AttemptOutcome::from_code)
+                .ok_or_else(|| damaged("attempts", "outcome", id, format!("{code} is no outcome")))?;
+            Ok(((id, number(row, "attempts", "attempt", id)?), outcome))
+        })
+        .collect()
+}
