@@ -71,10 +71,9 @@ CREATE TABLE dispatches (
     autovacuum_vacuum_cost_delay = 0
 );
 
--- The feeder, in the order in which tasks go.
-CREATE INDEX dispatches_ready ON dispatches (target, priority DESC, due_at) WHERE state = 0;
--- The claim's top-up: a worker finds what it offers behind any backlog of what it does not.
-CREATE INDEX dispatches_named ON dispatches (target, name, priority DESC, due_at) WHERE state = 0;
+-- The claim's top-up, the feeder, and the sweep of names that nobody offers: each finds what workers offer behind any backlog
+-- of what they do not, in the order in which tasks go.
+CREATE INDEX dispatches_ready ON dispatches (target, name, priority DESC, due_at) WHERE state = 0;
 -- The loop for due tasks.
 CREATE INDEX dispatches_delayed ON dispatches (due_at) WHERE state = 1;
 -- The sweep of pending deadlines.

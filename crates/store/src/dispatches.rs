@@ -1,6 +1,8 @@
 //! What the loops look for. Finding is apart from changing: a loop reads candidates here and puts an event to each
 //! through [`TaskStore::apply`](crate::TaskStore::apply), which decides under a lock. A stale candidate is refused.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use orchestratum_core::{Target, TaskId, TaskName, Timestamp, WorkerId};
 
@@ -34,12 +36,15 @@ pub struct Pulse {
     /// A worker's lease has run out and it is not marked dead.
     pub silent_workers: bool,
     pub orphans: bool,
-    /// The targets with ready tasks.
-    pub ready_targets: Vec<Target>,
+    /// The targets of the workers that are not known to be gone. Anyone who may create tasks may invent targets; nothing
+    /// is asked about those.
+    pub served_targets: BTreeSet<Target>,
+    /// Those of them with ready tasks.
+    pub ready_targets: BTreeSet<Target>,
 }
 
-/// How many ready tasks of a target are looked at for names that nobody offers.
-pub(crate) const UNOFFERED_WINDOW: usize = 10_000;
+/// How many names of waiting tasks are looked at for those that nobody offers.
+pub(crate) const UNOFFERED_NAMES: usize = 10_000;
 
 #[async_trait]
 pub trait DispatchStore: Send + Sync {
@@ -50,8 +55,8 @@ pub trait DispatchStore: Send + Sync {
     /// queues.
     async fn release_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Ready>, Error>;
 
-    /// Of the first `window` ready tasks of the target, in order of priority and age, takes at most `missing` for which
-    /// a message may be sent now (any of them if `force`), and moves their `publish_at` forward.
+    /// Of the first `window` ready tasks of the target whose names its workers offer, in order of priority and age, takes at
+    /// most `missing` for which a message may be sent now (any of them if `force`), and moves their `publish_at` forward.
     async fn feed(
         &self,
         target: &Target,
@@ -70,7 +75,7 @@ pub trait DispatchStore: Send + Sync {
     async fn orphans(&self, limit: usize) -> Result<Vec<Orphan>, Error>;
 
     /// Ready tasks that have been due since before `since`, whose target is served by workers registered before `since`,
-    /// and whose name none of the target's workers has offered since. Looks at the first 10 000 of each
-    /// target: one that stands behind them is found before its turn comes.
+    /// and whose name none of the target's workers has offered since. Looks at the first 10 000 names; as their tasks end,
+    /// the others come forward.
     async fn unoffered(&self, since: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error>;
 }

@@ -33,8 +33,8 @@ pub(super) async fn run(engine: Engine, latest_pulse: watch::Receiver<Pulse>, st
     engine.parts.announcer.measures();
     let mut seen = HashMap::new();
     loop {
-        let ready = latest_pulse.borrow().ready_targets.clone();
-        tick(&engine, &ready, &mut seen).await;
+        let pulse = latest_pulse.borrow().clone();
+        tick(&engine, &pulse, &mut seen).await;
         if !sleep_unless_stopped(BREATH, &stop).await {
             return;
         }
@@ -54,14 +54,20 @@ struct Seen {
     forced_at: Option<Timestamp>,
 }
 
-async fn tick(engine: &Engine, ready: &[Target], seen: &mut HashMap<Target, Seen>) {
-    seen.retain(|target, _| ready.contains(target));
-    let mut targets = engine.parts.announcer.used_targets();
-    targets.extend(ready.iter().cloned());
-    targets.sort_unstable();
-    targets.dedup();
+async fn tick(engine: &Engine, pulse: &Pulse, seen: &mut HashMap<Target, Seen>) {
+    let announcer = &engine.parts.announcer;
+    seen.retain(|target, _| pulse.ready_targets.contains(target));
+    let mut targets = pulse.ready_targets.clone();
+    for target in announcer.used_targets() {
+        if pulse.served_targets.contains(&target) {
+            targets.insert(target);
+        } else {
+            // Nobody takes from its queue, or it has none: whoever comes to serve it finds the tasks by itself.
+            announcer.forget(&target);
+        }
+    }
     for target in targets {
-        let is_ready = ready.contains(&target);
+        let is_ready = pulse.ready_targets.contains(&target);
         if let Err(error) = feed(engine, &target, is_ready, seen.entry(target.clone()).or_default()).await {
             tracing::debug!(%target, error = %error::chain(&error), "a queue could not be fed");
             // The broker is away for all targets alike; the next tick tries again.
@@ -74,8 +80,8 @@ async fn feed(engine: &Engine, target: &Target, is_ready: bool, seen: &mut Seen)
     let parts = &engine.parts;
     let window = parts.settings.broker.window;
     let Some(depth) = parts.broker.depth(target).await? else {
-        // No worker has declared the queue yet; whoever does finds the tasks by itself.
-        parts.announcer.set_room(target, window);
+        // Its worker has not declared the queue yet, and finds the tasks by itself once it has.
+        parts.announcer.forget(target);
         return Ok(());
     };
     let missing = window.saturating_sub(usize::try_from(depth).unwrap_or(usize::MAX));

@@ -42,10 +42,15 @@ fn ids(ready: &[Ready]) -> Vec<TaskId> {
 
 pub async fn an_idle_store_has_no_pulse(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
+    assert_eq!(pulse(&lab).await, Pulse::default());
     lab.echo_worker().await;
-    assert_eq!(pulse(&lab).await, Pulse::default());
+    let idle = Pulse {
+        served_targets: [target("default")].into(),
+        ..Pulse::default()
+    };
+    assert_eq!(pulse(&lab).await, idle);
     lab.finished(draft("echo")).await;
-    assert_eq!(pulse(&lab).await, Pulse::default());
+    assert_eq!(pulse(&lab).await, idle);
 }
 
 pub async fn the_pulse_tells_when_the_next_task_is_due(store: Arc<dyn Store>) {
@@ -54,7 +59,8 @@ pub async fn the_pulse_tells_when_the_next_task_is_due(store: Arc<dyn Store>) {
     lab.create(later(2.0)).await;
     let due_at = lab.now + SECOND * 2;
     assert_eq!(pulse(&lab).await.next_due_at, Some(due_at));
-    assert_eq!(pulse(&lab).await.ready_targets, [], "none of them is ready");
+    lab.echo_worker().await;
+    assert_eq!(pulse(&lab).await.ready_targets, [].into(), "none of them is ready");
     lab.advance(SECOND * 3);
     assert_eq!(pulse(&lab).await.next_due_at, Some(due_at), "until it is released");
 }
@@ -92,19 +98,28 @@ pub async fn the_pulse_tells_of_silent_workers_and_then_of_orphans(store: Arc<dy
     assert_eq!(flags(&lab).await, (false, true));
 }
 
-pub async fn the_pulse_tells_the_targets_with_ready_tasks(store: Arc<dyn Store>) {
-    let lab = Lab::new(store);
-    for name in ["gpu", "default", "gpu", "a", "z.1"] {
+pub async fn the_pulse_tells_which_targets_of_the_workers_have_ready_tasks(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    lab.worker(&["gpu", "idle"], &["echo"]).await;
+    for name in ["gpu", "default", "gpu", "a", "invented"] {
         lab.create(at(name)).await;
     }
     lab.create(TaskDraft {
         delay_seconds: Some(1.0),
-        ..at("later")
+        ..at("idle")
     })
     .await;
-    let mut targets = pulse(&lab).await.ready_targets;
-    targets.sort();
-    assert_eq!(targets, ["a", "default", "gpu", "z.1"].map(target));
+    let served = pulse(&lab).await;
+    assert_eq!(served.served_targets, ["gpu", "idle"].map(target).into());
+    assert_eq!(served.ready_targets, ["gpu"].map(target).into());
+
+    lab.advance(LEASE);
+    lab.store.mark_dead(lab.now).await.expect("works");
+    lab.worker(&["a", "gpu"], &["echo"]).await;
+    lab.worker(&["default"], &["sum"]).await;
+    let served = pulse(&lab).await;
+    assert_eq!(served.served_targets, ["a", "default", "gpu"].map(target).into());
+    assert_eq!(served.ready_targets, served.served_targets, "whatever the names");
 }
 
 pub async fn delayed_tasks_are_released_when_due_and_only_once(store: Arc<dyn Store>) {
@@ -127,6 +142,7 @@ pub async fn delayed_tasks_are_released_when_due_and_only_once(store: Arc<dyn St
     let dispatch = lab.store.dispatch(id).await.expect("works").expect("has one");
     assert!(!dispatch.delayed);
     assert_eq!(dispatch.publish_at, lab.now, "it may be announced from now on");
+    lab.echo_worker().await;
     assert_eq!(feed(&lab, 10, 10, false).await, [id], "by the feeder");
     assert_eq!(lab.store.release_due(lab.now, 10).await.expect("works"), []);
 }
@@ -157,6 +173,7 @@ async fn feed(lab: &Lab, window: usize, missing: usize, force: bool) -> Vec<Task
 
 pub async fn feeding_takes_what_may_be_announced_and_moves_it_on(store: Arc<dyn Store>) {
     let mut lab = Lab::new(store);
+    lab.echo_worker().await;
     let announced = NewTask {
         announce: Announce::ByCaller,
         ..lab.task_of(draft("echo"))
@@ -179,6 +196,7 @@ pub async fn feeding_takes_what_may_be_announced_and_moves_it_on(store: Arc<dyn 
 
 pub async fn feeding_looks_at_the_window_only(store: Arc<dyn Store>) {
     let mut lab = Lab::new(store);
+    lab.echo_worker().await;
     let first = lab.create(draft("echo")).await;
     lab.advance(SECOND);
     let second = lab.create(draft("echo")).await;
@@ -193,6 +211,7 @@ pub async fn feeding_looks_at_the_window_only(store: Arc<dyn Store>) {
 
 pub async fn feeding_takes_no_more_than_is_missing_in_order(store: Arc<dyn Store>) {
     let mut lab = Lab::new(store);
+    lab.echo_worker().await;
     let mut expected = Vec::new();
     for priority in [0, 5, 5, 9] {
         let id = lab
@@ -213,6 +232,7 @@ pub async fn feeding_takes_no_more_than_is_missing_in_order(store: Arc<dyn Store
 
 pub async fn feeding_by_force_takes_what_was_announced_just_now(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
+    lab.echo_worker().await;
     let id = lab.create(draft("echo")).await;
     assert_eq!(feed(&lab, 10, 10, false).await, [id]);
     assert_eq!(feed(&lab, 10, 10, true).await, [id], "the queue was seen empty");
@@ -220,9 +240,31 @@ pub async fn feeding_by_force_takes_what_was_announced_just_now(store: Arc<dyn S
 
 pub async fn feeding_leaves_other_targets_and_delayed_tasks_alone(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
+    lab.echo_worker().await;
     lab.create(at("gpu")).await;
     lab.create(later(1.0)).await;
     assert_eq!(feed(&lab, 10, 10, true).await, []);
+}
+
+pub async fn feeding_passes_over_names_that_no_worker_of_the_target_offers(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    lab.create(draft("unheard.of")).await;
+    lab.create(draft("elsewhere")).await;
+    lab.advance(SECOND);
+    let sum = lab.create(draft("sum")).await;
+    lab.advance(SECOND);
+    let echo = lab.create(draft("echo")).await;
+    assert_eq!(feed(&lab, 1, 10, true).await, [], "nobody is there");
+    lab.worker(&["gpu"], &["elsewhere"]).await;
+    lab.echo_worker().await;
+    assert_eq!(
+        feed(&lab, 1, 10, true).await,
+        [echo],
+        "behind any backlog of the others"
+    );
+    lab.worker(&["default", "gpu"], &["echo", "sum"]).await;
+    assert_eq!(feed(&lab, 1, 10, true).await, [sum]);
+    assert_eq!(feed(&lab, 10, 10, true).await, [sum, echo], "in the order of their age");
 }
 
 pub async fn expired_pending_tasks_are_found_oldest_deadline_first(store: Arc<dyn Store>) {

@@ -1,5 +1,6 @@
 //! What the loops look for.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,11 +10,14 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::database::AfterUnknown;
 use super::rows::{Place, Time, int8, time, timestamp};
-use crate::dispatches::UNOFFERED_WINDOW;
+use crate::dispatches::UNOFFERED_NAMES;
 use crate::{DispatchStore, Error, Orphan, PUBLISH_LEASE, Pulse, Ready};
 
 /// First-row probes, one for each loop.
 const PULSE: &str = "
+    WITH served AS MATERIALIZED (
+        SELECT DISTINCT UNNEST(targets) AS target FROM workers WHERE state = 0
+    )
     SELECT
         (SELECT min(due_at) FROM dispatches WHERE state = 1),
         (SELECT min(expires_at) FROM dispatches),
@@ -24,25 +28,14 @@ const PULSE: &str = "
             WHERE status = 1
               AND NOT EXISTS (SELECT FROM workers WHERE workers.id = tasks.worker_id AND workers.state = 0)
         ),
-        -- A loose index scan: one probe for each target, however many tasks it has.
+        ARRAY(SELECT target FROM served),
         ARRAY(
-            WITH RECURSIVE ready (target) AS (
-                (SELECT target FROM dispatches WHERE state = 0 ORDER BY target LIMIT 1)
-                UNION ALL
-                SELECT (
-                    SELECT dispatches.target
-                    FROM dispatches
-                    WHERE state = 0 AND dispatches.target > ready.target
-                    ORDER BY dispatches.target
-                    LIMIT 1
-                )
-                FROM ready
-                WHERE ready.target IS NOT NULL
-            )
-            SELECT target FROM ready WHERE target IS NOT NULL
+            SELECT target
+            FROM served
+            WHERE EXISTS (SELECT FROM dispatches WHERE dispatches.target = served.target AND dispatches.state = 0)
         )";
 
-type PulseRow = (Option<Time>, Option<Time>, bool, bool, bool, Vec<String>);
+type PulseRow = (Option<Time>, Option<Time>, bool, bool, bool, Vec<String>, Vec<String>);
 type ReadyRow = (Uuid, String, String);
 
 fn ready(row: ReadyRow) -> Result<Ready, Error> {
@@ -58,6 +51,17 @@ fn ready(row: ReadyRow) -> Result<Ready, Error> {
     })
 }
 
+fn worker_targets(targets: Vec<String>) -> Result<BTreeSet<Target>, Error> {
+    let place = Place {
+        table: "workers",
+        row: &"(live)",
+    };
+    targets
+        .into_iter()
+        .map(|target| place.take("targets", Target::new(target)))
+        .collect()
+}
+
 fn task_ids(rows: Vec<(Uuid,)>) -> Vec<TaskId> {
     rows.into_iter().map(|(id,)| TaskId(id)).collect()
 }
@@ -69,21 +73,15 @@ impl DispatchStore for PostgresStore {
             .database
             .one(|| sqlx::query_as(PULSE).bind(time(now)).bind(time(now - running_grace)))
             .await?;
-        let (next_due_at, next_deadline, overdue_running, silent_workers, orphans, targets) = row;
-        let place = Place {
-            table: "dispatches",
-            row: &"(targets)",
-        };
+        let (next_due_at, next_deadline, overdue_running, silent_workers, orphans, served, ready) = row;
         Ok(Pulse {
             next_due_at: next_due_at.map(timestamp),
             next_deadline: next_deadline.map(timestamp),
             overdue_running,
             silent_workers,
             orphans,
-            ready_targets: targets
-                .into_iter()
-                .map(|target| place.take("target", Target::new(target)))
-                .collect::<Result<_, _>>()?,
+            served_targets: worker_targets(served)?,
+            ready_targets: worker_targets(ready)?,
         })
     }
 
@@ -126,11 +124,20 @@ impl DispatchStore for PostgresStore {
             .database
             .all(AfterUnknown::Repeat, || {
                 sqlx::query_as(
-                    "WITH first AS MATERIALIZED (
-                        SELECT task_id, priority, due_at, publish_at
-                        FROM dispatches
-                        WHERE target = $1 AND state = 0
-                        ORDER BY priority DESC, due_at
+                    "WITH offered AS MATERIALIZED (
+                        SELECT DISTINCT UNNEST(names) AS name FROM workers WHERE state = 0 AND $1 = ANY(targets)
+                    ),
+                    first AS MATERIALIZED (
+                        SELECT ready.task_id, ready.priority, ready.due_at, ready.publish_at
+                        FROM offered
+                        CROSS JOIN LATERAL (
+                            SELECT task_id, priority, due_at, publish_at
+                            FROM dispatches
+                            WHERE dispatches.target = $1 AND dispatches.name = offered.name AND state = 0
+                            ORDER BY priority DESC, due_at
+                            LIMIT $2
+                        ) AS ready
+                        ORDER BY ready.priority DESC, ready.due_at
                         LIMIT $2
                     ),
                     unannounced AS MATERIALIZED (
@@ -226,7 +233,7 @@ impl DispatchStore for PostgresStore {
                 sqlx::query_as(UNOFFERED)
                     .bind(time(since))
                     .bind(time(now))
-                    .bind(int8(UNOFFERED_WINDOW))
+                    .bind(int8(UNOFFERED_NAMES))
                     .bind(int8(limit))
             })
             .await?;
@@ -236,7 +243,7 @@ impl DispatchStore for PostgresStore {
 
 /// A worker that was there until `since` or later could have offered the name since.
 const UNOFFERED: &str = "
-    WITH served AS MATERIALIZED (
+    WITH RECURSIVE served AS MATERIALIZED (
         SELECT DISTINCT served.target
         FROM workers, unnest(workers.targets) AS served (target)
         WHERE workers.state = 0
@@ -247,17 +254,38 @@ const UNOFFERED: &str = "
         SELECT DISTINCT served.target, offered.name
         FROM workers, unnest(workers.targets) AS served (target), unnest(workers.names) AS offered (name)
         WHERE workers.lease_expires_at > $1
+    ),
+    -- From one name to the next by the index: the backlog between them is not looked at.
+    waiting (target, name) AS (
+        SELECT target, (SELECT min(name) FROM dispatches WHERE dispatches.target = served.target AND state = 0)
+        FROM served
+        UNION ALL
+        SELECT
+            target,
+            (
+                SELECT min(dispatches.name)
+                FROM dispatches
+                WHERE dispatches.target = waiting.target AND state = 0 AND dispatches.name > waiting.name
+            )
+        FROM waiting
+        WHERE name IS NOT NULL
+    ),
+    unoffered AS (
+        SELECT target, name
+        FROM (SELECT target, name FROM waiting LIMIT $3) AS waiting
+        WHERE name IS NOT NULL
+          AND NOT EXISTS (SELECT FROM offered WHERE offered.target = waiting.target AND offered.name = waiting.name)
     )
-    SELECT waiting.task_id
-    FROM served
+    SELECT ready.task_id
+    FROM unoffered
     CROSS JOIN LATERAL (
-        SELECT task_id, target, name, due_at, expires_at
+        SELECT task_id
         FROM dispatches
-        WHERE dispatches.target = served.target AND state = 0
-        ORDER BY priority DESC, due_at
-        LIMIT $3
-    ) AS waiting
-    WHERE waiting.due_at <= $1
-      AND waiting.expires_at > $2
-      AND NOT EXISTS (SELECT FROM offered WHERE offered.target = waiting.target AND offered.name = waiting.name)
+        WHERE dispatches.target = unoffered.target
+          AND dispatches.name = unoffered.name
+          AND state = 0
+          AND due_at <= $1
+          AND expires_at > $2
+        LIMIT $4
+    ) AS ready
     LIMIT $4";

@@ -10,20 +10,15 @@ use uuid::Uuid;
 use super::SqliteStore;
 use super::error::sql;
 use super::rows::{get, maybe_timestamp, number, parsed, signed, task_id, word};
-use crate::dispatches::UNOFFERED_WINDOW;
+use crate::dispatches::UNOFFERED_NAMES;
 use crate::{DispatchStore, Error, Orphan, PUBLISH_LEASE, Pulse, Ready};
 
 #[async_trait]
 impl DispatchStore for SqliteStore {
     async fn pulse(&self, now: Timestamp, running_grace: Duration) -> Result<Pulse, Error> {
         let row = sqlx::query(
-            "WITH RECURSIVE ready (target) AS (
-                 -- From one target to the next by the index: the backlog between them is not looked at.
-                 SELECT min(target) FROM dispatches WHERE state = 0
-                 UNION ALL
-                 SELECT (SELECT min(d.target) FROM dispatches d WHERE d.state = 0 AND d.target > ready.target)
-                 FROM ready
-                 WHERE ready.target IS NOT NULL
+            "WITH served (target) AS MATERIALIZED (
+                 SELECT DISTINCT t.value FROM workers w, json_each(w.targets) t WHERE w.state = 0
              )
              SELECT
                  (SELECT min(due_at) FROM dispatches WHERE state = 1) AS next_due_at,
@@ -36,7 +31,12 @@ impl DispatchStore for SqliteStore {
                      WHERE t.status = 1
                        AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = t.worker_id AND w.state = 0)
                  ) AS orphans,
-                 (SELECT json_group_array(target) FROM ready WHERE target IS NOT NULL) AS ready_targets",
+                 (SELECT json_group_array(target) FROM served) AS served_targets,
+                 (
+                     SELECT json_group_array(target)
+                     FROM served s
+                     WHERE EXISTS (SELECT 1 FROM dispatches d WHERE d.target = s.target AND d.state = 0)
+                 ) AS ready_targets",
         )
         .bind(now.as_micros())
         .bind((now - running_grace).as_micros())
@@ -49,7 +49,8 @@ impl DispatchStore for SqliteStore {
             overdue_running: get(&row, "overdue_running")?,
             silent_workers: get(&row, "silent_workers")?,
             orphans: get(&row, "orphans")?,
-            ready_targets: parsed(get(&row, "ready_targets")?, "dispatches", "target", "(ready)")?,
+            served_targets: parsed(get(&row, "served_targets")?, "workers", "targets", "(live)")?,
+            ready_targets: parsed(get(&row, "ready_targets")?, "workers", "targets", "(live)")?,
         })
     }
 
@@ -85,14 +86,27 @@ impl DispatchStore for SqliteStore {
         now: Timestamp,
     ) -> Result<Vec<Ready>, Error> {
         let rows = sqlx::query(
-            "WITH window AS MATERIALIZED (
-                 SELECT task_id, publish_at, expires_at, row_number() OVER () AS place
+            "WITH offered AS MATERIALIZED (
+                 SELECT DISTINCT n.value AS name
+                 FROM workers w, json_each(w.names) n
+                 WHERE w.state = 0
+                   AND ?1 IN (SELECT value FROM json_each(w.targets))
+             ),
+             window AS MATERIALIZED (
+                 SELECT task_id, publish_at, row_number() OVER () AS place
                  FROM (
-                     SELECT task_id, publish_at, expires_at
-                     FROM dispatches
-                     WHERE target = ?1
-                       AND state = 0
-                     ORDER BY priority DESC, due_at, task_id
+                     SELECT d.task_id, d.publish_at
+                     FROM offered o
+                     CROSS JOIN dispatches d ON d.task_id IN (
+                         SELECT r.task_id
+                         FROM dispatches r INDEXED BY dispatches_ready
+                         WHERE r.target = ?1
+                           AND r.name = o.name
+                           AND r.state = 0
+                         ORDER BY r.priority DESC, r.due_at, r.task_id
+                         LIMIT ?2
+                     )
+                     ORDER BY d.priority DESC, d.due_at, d.task_id
                      LIMIT ?2
                  )
              ),
@@ -196,18 +210,24 @@ impl DispatchStore for SqliteStore {
         for target in served {
             // A worker that was there until `since` or later could have offered the name since.
             let ids: Vec<Uuid> = sqlx::query_scalar(
-                "SELECT task_id
-                 FROM (
-                     SELECT task_id, name, due_at, expires_at
-                     FROM dispatches
-                     WHERE target = ?1
-                       AND state = 0
-                     ORDER BY priority DESC, due_at, task_id
+                "WITH RECURSIVE waiting (name) AS (
+                     -- From one name to the next by the index: the backlog between them is not looked at.
+                     SELECT min(name) FROM dispatches WHERE target = ?1 AND state = 0
+                     UNION ALL
+                     SELECT (SELECT min(d.name) FROM dispatches d WHERE d.target = ?1 AND d.state = 0 AND d.name > w.name)
+                     FROM waiting w
+                     WHERE w.name IS NOT NULL
                      LIMIT ?4
                  )
-                 WHERE due_at <= ?2
-                   AND expires_at > ?3
-                   AND name NOT IN (
+                 SELECT d.task_id
+                 FROM waiting w
+                 CROSS JOIN dispatches d INDEXED BY dispatches_ready
+                 WHERE d.target = ?1
+                   AND d.name = w.name
+                   AND d.state = 0
+                   AND d.due_at <= ?2
+                   AND d.expires_at > ?3
+                   AND w.name NOT IN (
                        SELECT offered.value
                        FROM workers w, json_each(w.targets) served, json_each(w.names) offered
                        WHERE w.lease_expires_at > ?2
@@ -218,7 +238,7 @@ impl DispatchStore for SqliteStore {
             .bind(target)
             .bind(since.as_micros())
             .bind(now.as_micros())
-            .bind(signed(UNOFFERED_WINDOW))
+            .bind(signed(UNOFFERED_NAMES))
             .bind(signed(limit - found.len()))
             .fetch_all(&self.read)
             .await

@@ -357,10 +357,17 @@ impl Model {
 
     fn feed(&mut self, target: &Target, force: bool) -> Answer {
         let now = self.now;
+        let offered: BTreeSet<TaskName> = self
+            .workers
+            .values()
+            .filter(|row| row.state == WorkerState::Live && row.registration.targets.contains(target))
+            .flat_map(|row| row.registration.names.iter().cloned())
+            .collect();
         let mut fed = Vec::new();
         for (id, row) in &mut self.tasks {
             let may = force || row.publish_at <= now;
-            if row.ready().is_some() && row.task.spec.target == *target && may {
+            let TaskSpec { target: its, name, .. } = &row.task.spec;
+            if row.ready().is_some() && its == target && offered.contains(name) && may {
                 row.publish_at = now + PUBLISH_LEASE;
                 fed.push(*id);
             }
@@ -427,9 +434,12 @@ impl Model {
             .filter(|(_, worker, _)| !is_marked_live(worker))
             .map(|(task, worker, _)| (task.spec.id, worker, task.life.attempt))
             .collect();
+        let live = self.workers.values().filter(|row| row.state == WorkerState::Live);
+        let served_targets: BTreeSet<Target> = live.flat_map(|row| row.registration.targets.iter().cloned()).collect();
         let ready_targets: BTreeSet<Target> = waiting()
             .filter(|(_, row, _)| !row.delayed)
             .map(|(_, _, dispatch)| dispatch.target)
+            .filter(|target| served_targets.contains(target))
             .collect();
         let mut counts: BTreeMap<TaskStatus, u64> = TaskStatus::ALL.iter().map(|status| (*status, 0)).collect();
         for row in self.tasks.values() {
@@ -448,7 +458,8 @@ impl Model {
                     .values()
                     .any(|row| row.state == WorkerState::Live && row.lease_expires_at <= self.now),
                 orphans: !orphans.is_empty(),
-                ready_targets: ready_targets.into_iter().collect(),
+                served_targets,
+                ready_targets,
             },
             counts,
             queues: self.queue_list(),

@@ -108,10 +108,8 @@ async fn whole(store: &dyn Store, ids: &[TaskId]) -> Result<Vec<Whole>, orchestr
 }
 
 async fn overview(store: &dyn Store, now: Timestamp) -> Result<Overview, orchestratum_store::Error> {
-    let mut pulse = store.pulse(now, RUNNING_GRACE).await?;
-    pulse.ready_targets.sort_unstable();
     Ok(Overview {
-        pulse,
+        pulse: store.pulse(now, RUNNING_GRACE).await?,
         counts: store.counts(1_000).await?,
         queues: store.queues().await?,
         expired_pending: sorted(store.expired_pending(now, PLENTY).await?),

@@ -65,7 +65,7 @@ async fn take_dispatches(
              CROSS JOIN (SELECT DISTINCT value AS name FROM json_each(?3)) o
              CROSS JOIN dispatches d ON d.task_id IN (
                  SELECT r.task_id
-                 FROM dispatches r INDEXED BY dispatches_named
+                 FROM dispatches r INDEXED BY dispatches_ready
                  WHERE r.target = s.target
                    AND r.name = o.name
                    AND r.state = 0
