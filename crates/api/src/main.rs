@@ -5,6 +5,7 @@ mod health;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
 use orchestratum_engine::{Engine, Settings};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ struct Arguments {
 fn main() -> anyhow::Result<ExitCode> {
     // First of all: with a worker inside, this program starts itself again as the guard of a task's process.
     orchestratum_sandbox::shim::run_if_asked();
+    orchestratum_sandbox::host::prepare().context("this process cannot be closed to its tasks")?;
     let arguments = Arguments::parse();
     let listen = arguments.listen.map(|address| address.to_string());
     let overrides: Vec<(&str, &str)> = listen.iter().map(|address| ("api.listen", address.as_str())).collect();

@@ -43,6 +43,10 @@ enum Command {
 fn main() -> ExitCode {
     // First of all: this program starts itself again as the guard of a task's process.
     orchestratum_sandbox::shim::run_if_asked();
+    if let Err(error) = orchestratum_sandbox::host::prepare() {
+        eprintln!("orchestratum: this process cannot be closed to its tasks: {error}");
+        return ExitCode::FAILURE;
+    }
     rustls::crypto::ring::default_provider()
         .install_default()
         .expect("no other provider was installed before");

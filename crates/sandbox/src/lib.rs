@@ -14,11 +14,13 @@
 //! subreaper* it becomes the parent of every daemon that detaches itself, so "no children left" means nobody is left.
 //! It is also the place where namespaces, Landlock and seccomp go.
 //!
-//! Start at [`Command`]; every binary that spawns one calls [`shim::run_if_asked`] first thing in `main`.
+//! Start at [`Command`]; every binary that spawns one calls [`shim::run_if_asked`] first thing in `main`, and then
+//! [`host::prepare`].
 
 mod capture;
 mod command;
 mod error;
+pub mod host;
 mod leftovers;
 mod outcome;
 mod protocol;

@@ -8,7 +8,7 @@ use anyhow::Context;
 use orchestratum_store::Options;
 use tempfile::TempDir;
 
-use crate::process::{Process, binary};
+use crate::process::{Process, Start, binary};
 use crate::proxy::FaultProxy;
 use crate::servers::Servers;
 use crate::{Api, Schema, eventually};
@@ -34,6 +34,7 @@ pub struct Builder {
     broker: Broker,
     workers: usize,
     proxied: bool,
+    start: Start,
     settings: BTreeMap<String, String>,
 }
 
@@ -48,6 +49,7 @@ pub struct Cluster {
     /// Between all processes and RabbitMQ, if asked for.
     pub broker_proxy: Option<FaultProxy>,
     environment: BTreeMap<String, String>,
+    start: Start,
     folder: TempDir,
     started_workers: usize,
     /// Dropped after the processes that use it.
@@ -65,6 +67,7 @@ impl Cluster {
             broker: Broker::Rabbit,
             workers: 1,
             proxied: false,
+            start: Process::start,
             settings: BTreeMap::new(),
         }
     }
@@ -73,7 +76,7 @@ impl Cluster {
     pub fn start_worker(&mut self) -> anyhow::Result<&mut Process> {
         self.started_workers += 1;
         let log = self.folder.path().join(format!("worker-{}.log", self.started_workers));
-        let worker = Process::start(&binary("orchestratum-worker")?, &[], &self.environment, log)?;
+        let worker = (self.start)(&binary("orchestratum-worker")?, &[], &self.environment, log)?;
         self.workers.push(worker);
         self.workers.last_mut().context("it was just pushed")
     }
@@ -81,7 +84,7 @@ impl Cluster {
     /// Kills the api and starts it again on the same address.
     pub async fn restart_api(&mut self) -> anyhow::Result<()> {
         self.api_process.kill()?;
-        self.api_process = start_api(&self.environment, self.folder.path(), "api-again.log")?;
+        self.api_process = start_api(self.start, &self.environment, self.folder.path(), "api-again.log")?;
         self.api.ready().await;
         Ok(())
     }
@@ -149,6 +152,15 @@ impl Builder {
         Self { proxied: true, ..self }
     }
 
+    /// See [`Process::start_as_ordinary_user`].
+    #[must_use]
+    pub fn as_ordinary_user(self) -> Self {
+        Self {
+            start: Process::start_as_ordinary_user,
+            ..self
+        }
+    }
+
     /// Sets `ORCHESTRATUM__<key>`.
     #[must_use]
     pub fn setting(mut self, key: &str, value: &str) -> Self {
@@ -205,7 +217,7 @@ impl Builder {
         environment.extend(self.settings);
 
         let api = Api::new(format!("http://127.0.0.1:{port}"), KEY.to_owned())?;
-        let api_process = start_api(&environment, folder.path(), "api.log")?;
+        let api_process = start_api(self.start, &environment, folder.path(), "api.log")?;
         let mut cluster = Cluster {
             api,
             api_process,
@@ -213,6 +225,7 @@ impl Builder {
             database_proxy,
             broker_proxy,
             environment,
+            start: self.start,
             folder,
             started_workers: 0,
             _schema: schema,
@@ -228,8 +241,13 @@ impl Builder {
     }
 }
 
-fn start_api(environment: &BTreeMap<String, String>, folder: &Path, log: &str) -> anyhow::Result<Process> {
-    Process::start(&binary("orchestratum-api")?, &[], environment, folder.join(log))
+fn start_api(
+    start: Start,
+    environment: &BTreeMap<String, String>,
+    folder: &Path,
+    log: &str,
+) -> anyhow::Result<Process> {
+    start(&binary("orchestratum-api")?, &[], environment, folder.join(log))
 }
 
 async fn proxied(url: &str, wanted: bool, proxy: &mut Option<FaultProxy>) -> anyhow::Result<String> {

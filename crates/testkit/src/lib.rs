@@ -21,7 +21,7 @@ mod wait;
 
 pub use api::Api;
 pub use cluster::{Broker, Builder, Cluster, Database};
-pub use process::{Process, binary, is_alive, processes_with_environment};
+pub use process::{Process, Start, binary, is_alive, processes_with_environment};
 pub use proxy::{FaultProxy, LostCommit};
 pub use rounds::rounds;
 pub use schema::{Schema, sweep_schemas};

@@ -2,15 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 
 use crate::wait::eventually_within;
+
+/// The user without rights, by the number that it has everywhere.
+const NOBODY: u32 = 65_534;
+
+/// Starts a binary: [`Process::start`], or [`Process::start_as_ordinary_user`].
+pub type Start = fn(&Path, &[&str], &BTreeMap<String, String>, PathBuf) -> anyhow::Result<Process>;
 
 /// One process; it is killed when dropped.
 #[derive(Debug)]
@@ -27,8 +36,45 @@ impl Process {
         environment: &BTreeMap<String, String>,
         log: PathBuf,
     ) -> anyhow::Result<Self> {
+        Self::spawn(&mut Command::new(binary), arguments, environment, log)
+    }
+
+    /// The same as an ordinary user, who becomes the owner of the folder of the log. What the kernel keeps from others
+    /// is open to root, and tests may be root's.
+    pub fn start_as_ordinary_user(
+        binary: &Path,
+        arguments: &[&str],
+        environment: &BTreeMap<String, String>,
+        log: PathBuf,
+    ) -> anyhow::Result<Self> {
+        if !geteuid().is_root() {
+            return Self::start(binary, arguments, environment, log);
+        }
+        let folder = log.parent().context("a log has a folder")?;
+        chown(folder, Some(NOBODY), Some(NOBODY))?;
+        let spawn = |binary: &Path| {
+            let mut command = Command::new(binary);
+            Self::spawn(command.uid(NOBODY).gid(NOBODY), arguments, environment, log.clone())
+        };
+        spawn(binary).or_else(|error| match error.downcast_ref::<std::io::Error>() {
+            Some(cause) if cause.kind() == ErrorKind::PermissionDenied => {
+                // The build lies where only root gets.
+                let reachable = folder.join(binary.file_name().context("a binary has a name")?);
+                std::fs::copy(binary, &reachable)?;
+                spawn(&reachable)
+            }
+            _ => Err(error),
+        })
+    }
+
+    fn spawn(
+        command: &mut Command,
+        arguments: &[&str],
+        environment: &BTreeMap<String, String>,
+        log: PathBuf,
+    ) -> anyhow::Result<Self> {
         let output = File::create(&log).with_context(|| format!("{}", log.display()))?;
-        let child = Command::new(binary)
+        let child = command
             .args(arguments)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -38,7 +84,7 @@ impl Process {
             .stdout(output.try_clone()?)
             .stderr(output)
             .spawn()
-            .with_context(|| format!("{} does not start", binary.display()))?;
+            .with_context(|| format!("{} does not start", command.get_program().display()))?;
         Ok(Self { child, log })
     }
 

@@ -36,8 +36,8 @@ struct Arguments {
 fn main() -> ExitCode {
     // First of all: this program starts itself again as the guard of a task's process.
     orchestratum_sandbox::shim::run_if_asked();
-    let arguments = Arguments::parse();
-    match run(&arguments) {
+    let prepared = orchestratum_sandbox::host::prepare().context("this process cannot be closed to its tasks");
+    match prepared.and_then(|()| run(&Arguments::parse())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("orchestratum-worker: {error:#}");

@@ -22,6 +22,9 @@ use crate::workspace::Workspace;
 /// How long an interpreter may take to say which it is.
 const PROBE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Begins every variable that is a setting, in capitals or not.
+const SETTINGS_PREFIX: &str = "ORCHESTRATUM";
+
 /// How a task of a name is run.
 #[derive(Debug, Clone)]
 pub(crate) enum Offer {
@@ -99,18 +102,24 @@ impl Offers {
     }
 }
 
-/// The interpreter's own path: a wrapper, such as those of version managers, needs the worker's environment to work.
+/// The interpreter's own path: a wrapper, such as those of version managers, needs the worker's environment to work, but
+/// not the passwords in it, which every process of this user could read from there.
 async fn python(interpreter: &str) -> Result<String, String> {
-    let asked = tokio::process::Command::new(interpreter)
+    let mut command = tokio::process::Command::new(interpreter);
+    command
         .args([
             "-I",
             "-c",
             "import sys; assert sys.version_info >= (3, 8), sys.version; print(sys.executable)",
         ])
         .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let answer = match timeout(PROBE_PATIENCE, asked).await {
+        .kill_on_drop(true);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().to_ascii_uppercase().starts_with(SETTINGS_PREFIX) {
+            command.env_remove(name);
+        }
+    }
+    let answer = match timeout(PROBE_PATIENCE, command.output()).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => return Err(error.to_string()),
         Err(_) => return Err(format!("it did not answer within {} s", PROBE_PATIENCE.as_secs())),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use orchestratum_testkit::{Process, binary, eventually_within};
+use orchestratum_testkit::{Process, Start, binary, eventually_within};
+
+use crate::secrets;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -16,6 +18,10 @@ struct Dev {
 }
 
 async fn start(arguments: &[&str]) -> anyhow::Result<Dev> {
+    start_by(Process::start, arguments).await
+}
+
+async fn start_by(start: Start, arguments: &[&str]) -> anyhow::Result<Dev> {
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data").display().to_string();
     let environment = BTreeMap::from([
@@ -27,7 +33,7 @@ async fn start(arguments: &[&str]) -> anyhow::Result<Dev> {
     ]);
     let mut all = vec!["dev", "--listen", "127.0.0.1:0", "--data", &data];
     all.extend(arguments);
-    let process = Process::start(&binary("orchestratum")?, &all, &environment, folder.path().join("out"))?;
+    let process = start(&binary("orchestratum")?, &all, &environment, folder.path().join("out"))?;
     let after = |output: &str, label: &str| {
         let rest = output.split_once(label)?.1;
         rest.split_whitespace().next().map(str::to_owned)
@@ -166,5 +172,16 @@ async fn a_second_process_on_the_same_file_is_refused_and_told_who_owns_it() -> 
     doctor.args(["doctor", "--data", &data]);
     let output = doctor.output()?;
     assert!(output.status.success(), "{}", text(&output));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_tasks_cannot_look_into_it() -> anyhow::Result<()> {
+    let dev = start_by(Process::start_as_ordinary_user, &[]).await?;
+    let input = serde_json::json!({"script": secrets::LOOK_UP}).to_string();
+    let created = dev.client(&["tasks", "create", "shell", "--input", &input, "--wait", "20"])?;
+    assert!(created.status.success(), "{}", text(&created));
+    let task: serde_json::Value = serde_json::from_slice(&created.stdout)?;
+    secrets::assert_closed(&task, dev.process.pid());
     Ok(())
 }

@@ -4,3 +4,4 @@ mod dev;
 mod end_to_end;
 mod faults;
 mod leftovers;
+mod secrets;
