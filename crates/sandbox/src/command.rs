@@ -13,7 +13,8 @@ pub enum Stdin {
     File(PathBuf),
 }
 
-/// Limits of each process of the tree; `None` leaves what the caller itself has. Core dumps are always off.
+/// Limits of each process of the tree; `None` leaves what the caller itself has, or was started with where it raised its
+/// own. Core dumps are always off.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     pub cpu_seconds: Option<u64>,

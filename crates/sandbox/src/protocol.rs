@@ -29,6 +29,8 @@ pub(crate) struct Request {
     pub(crate) directory: PathBuf,
     pub(crate) stdin: Option<PathBuf>,
     pub(crate) limits: Limits,
+    /// The soft limit of open files where `limits` has none.
+    pub(crate) open_files: Option<u64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::capture::{Capture, capture};
 use crate::protocol::{self, KILL, MARKER, REQUEST_MAX_BYTES, Request, Status, TERMINATE};
-use crate::{Command, Error, Finished, Shim, Stdin, leftovers};
+use crate::{Command, Error, Finished, Shim, Stdin, host, leftovers};
 
 /// How long a shim that was told to kill may take, before it is killed itself and its processes are looked for.
 const KILL_PATIENCE: Duration = Duration::from_secs(3);
@@ -110,6 +110,7 @@ impl Command {
                 Stdin::File(path) => Some(path.clone()),
             },
             limits: self.limits,
+            open_files: host::open_files_at_start(),
         }
     }
 }

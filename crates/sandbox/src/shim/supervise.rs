@@ -9,19 +9,19 @@ use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{Resource, UsageWho, getrusage, setrlimit};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::processes;
+use crate::Exit;
 use crate::protocol::{KILL, Request, Status, TERMINATE};
-use crate::{Exit, Limits};
 
 /// Runs the program to its end. When it returns, no process of the run is alive.
 pub(super) fn supervise(request: &Request, socket: &UnixStream) -> Status {
-    let started = prepare(&request.limits).and_then(|signals| Ok((start(request)?, signals)));
+    let started = prepare(request).and_then(|signals| Ok((start(request)?, signals)));
     match started {
         Ok((program, signals)) => {
             let exit = watch(program, socket, &signals);
@@ -38,7 +38,7 @@ pub(super) fn supervise(request: &Request, socket: &UnixStream) -> Status {
 }
 
 /// Makes this process the head of everything that will be started.
-fn prepare(limits: &Limits) -> io::Result<SignalFd> {
+fn prepare(request: &Request) -> io::Result<SignalFd> {
     // Signals for the worker's group or terminal are not for us: the worker decides when a run ends.
     nix::unistd::setsid()?;
     nix::sys::prctl::set_child_subreaper(true)?;
@@ -46,6 +46,7 @@ fn prepare(limits: &Limits) -> io::Result<SignalFd> {
     let mut ended_child = SigSet::empty();
     ended_child.add(Signal::SIGCHLD);
     let signals = SignalFd::with_flags(&ended_child, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let limits = &request.limits;
     // Both the soft and the hard limit: the program cannot raise them again.
     let limit = |resource, value: Option<u64>| match value {
         Some(value) => setrlimit(resource, value, value),
@@ -57,6 +58,11 @@ fn prepare(limits: &Limits) -> io::Result<SignalFd> {
         setrlimit(Resource::RLIMIT_CPU, seconds, seconds.saturating_add(1))?;
     }
     limit(Resource::RLIMIT_FSIZE, limits.file_size_bytes)?;
+    if let Some(soft) = request.open_files {
+        // A limit that is not ours: the program may raise it as far as the caller might.
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard)?;
+    }
     limit(Resource::RLIMIT_NOFILE, limits.open_files)?;
     limit(Resource::RLIMIT_AS, limits.address_space_bytes)?;
     Ok(signals)

@@ -1,0 +1,46 @@
+//! What preparing changes is of the whole process, so these are a program of their own.
+
+use std::time::Duration;
+
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+use orchestratum_sandbox::{Command, Limits, Shim, host};
+use tokio::time::timeout;
+
+/// Lower than that of any machine.
+const AT_START: u64 = 200;
+
+/// What the program is told of its soft and its hard limit.
+async fn open_files(limits: Limits) -> String {
+    let directory = tempfile::tempdir().expect("a directory");
+    let shim = Shim::at(env!("CARGO_BIN_EXE_orchestratum-sandbox-shim"));
+    let command = Command::new("/bin/sh", directory.path())
+        .arguments(["-c", "ulimit -S -n; ulimit -H -n"])
+        .limits(limits);
+    let mut running = command.spawn(&shim).await.expect("it starts");
+    let finished = timeout(Duration::from_secs(20), running.wait())
+        .await
+        .expect("within 20 s");
+    finished.expect("it ends").stdout.text
+}
+
+#[tokio::test]
+async fn a_prepared_process_may_open_all_files_and_its_programs_as_many_as_it_might_at_the_start() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("it is known");
+    setrlimit(Resource::RLIMIT_NOFILE, AT_START, hard).expect("it is lower");
+    host::prepare().expect("nobody forbids it");
+    host::prepare().expect("twice is once");
+    assert_eq!(getrlimit(Resource::RLIMIT_NOFILE), Ok((hard, hard)));
+    assert_eq!(nix::sys::prctl::get_dumpable(), Ok(false));
+
+    let hard = if hard == RLIM_INFINITY {
+        "unlimited".to_owned()
+    } else {
+        hard.to_string()
+    };
+    assert_eq!(open_files(Limits::default()).await, format!("{AT_START}\n{hard}\n"));
+    let limits = Limits {
+        open_files: Some(64),
+        ..Limits::default()
+    };
+    assert_eq!(open_files(limits).await, "64\n64\n");
+}
