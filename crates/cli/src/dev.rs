@@ -1,9 +1,9 @@
 //! `orchestratum dev`: the api and a worker in this process, on an SQLite file, with nothing else installed.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -33,7 +33,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    fs::create_dir_all(&arguments.data).with_context(|| format!("{} cannot be made", arguments.data.display()))?;
+    // The key and every task are in it. A folder that is there is left as it is.
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&arguments.data);
+    made.with_context(|| format!("{} cannot be made", arguments.data.display()))?;
     let settings = settings(&arguments)?;
     let key = settings.auth.bootstrap_key.clone();
     let _logs = telemetry::init(Role::Dev, &settings.logs)?;

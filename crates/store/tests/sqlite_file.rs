@@ -1,5 +1,7 @@
 //! What only a database in a file has: an owner, a folder, readers beside the owner.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
 use orchestratum_core::task::TaskStatus;
@@ -38,6 +40,30 @@ async fn a_second_owner_is_refused_and_told_the_first_ones_process() {
     }
     lab.store.close().await;
     opened(&folder).await;
+}
+
+#[tokio::test]
+async fn what_it_makes_is_for_its_user_alone_and_what_is_there_keeps_its_mode() {
+    let folder = folder();
+    let database = folder.path().join("a/b/tasks.db");
+    let modes = || -> Vec<u32> {
+        let files = std::fs::read_dir(database.parent().expect("a folder")).expect("it is there");
+        let mode =
+            |file: std::io::Result<std::fs::DirEntry>| file.expect("a file").metadata().expect("its mode").mode();
+        files.map(|file| mode(file) & 0o777).collect()
+    };
+    let lab = opened(&folder).await;
+    lab.create(draft("echo")).await;
+    assert_eq!(
+        modes(),
+        [0o600; 4],
+        "the database, its lock, its log and the index of that"
+    );
+    lab.store.close().await;
+    std::fs::set_permissions(&database, Permissions::from_mode(0o640)).expect("it is ours");
+    let lab = opened(&folder).await;
+    lab.create(draft("echo")).await;
+    assert_eq!(modes().into_iter().filter(|mode| *mode == 0o640).count(), 3);
 }
 
 #[tokio::test]

@@ -4,10 +4,14 @@
 //! memory. The lock is on a file beside the database, so the kernel drops it when the process ends, however it ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+
+/// Of what is made here: inputs, outputs and the hashes of keys are nobody else's. What is there keeps its mode.
+const MODE: u32 = 0o600;
 
 /// Holds the lock as long as it lives.
 #[derive(Debug)]
@@ -23,6 +27,7 @@ impl Owner {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(MODE)
             .open(&path)
             .map_err(unavailable)?;
         match file.try_lock() {
@@ -30,6 +35,7 @@ impl Owner {
                 file.set_len(0).map_err(unavailable)?;
                 file.rewind().map_err(unavailable)?;
                 write!(file, "{}", std::process::id()).map_err(unavailable)?;
+                make_if_missing(database)?;
                 Ok(Self { _file: file })
             }
             Err(TryLockError::WouldBlock) => {
@@ -46,6 +52,20 @@ impl Owner {
             }
             Err(TryLockError::Error(error)) => Err(unavailable(error)),
         }
+    }
+}
+
+/// An empty file is a database. SQLite itself would let everyone read it, and gives the files beside it, such as the
+/// write-ahead log, the mode that it has.
+fn make_if_missing(database: &Path) -> Result<(), Error> {
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(MODE)
+        .open(database)
+    {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(unavailable(error)),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

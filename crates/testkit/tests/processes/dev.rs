@@ -1,6 +1,7 @@
 //! One command on SQLite, as a newcomer starts it: `orchestratum dev --demo`, and the same binary as a client.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -93,6 +94,8 @@ async fn the_samples_end_as_they_say() -> anyhow::Result<()> {
     ] {
         assert!(output.contains(line), "{line}\n--- in ---\n{output}");
     }
+    let data = std::fs::metadata(dev.folder.path().join("data"))?;
+    assert_eq!(data.permissions().mode() & 0o777, 0o700, "the data is its user's alone");
     let logs = std::fs::read_dir(dev.folder.path().join("logs"))?.count();
     assert_eq!(logs, 1, "a log file for today");
     let status = dev.process.stop(PATIENCE).await?;
