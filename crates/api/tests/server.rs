@@ -199,6 +199,30 @@ async fn connections_beyond_the_limit_wait_for_a_place() {
 }
 
 #[tokio::test]
+async fn both_listeners_together_take_no_more_connections_than_the_limit() {
+    let stop = CancellationToken::new();
+    let limits = [
+        ("api.max_connections", "1"),
+        ("api.header_timeout_seconds", "60"),
+        ("api.tls.listen", "127.0.0.1:0"),
+    ];
+    let (addresses, server) = serving(&limits, &stop).await;
+    let url = format!("https://{}/health/live", addresses.tls.expect("an address"));
+    let holds_the_place = http2(1 << 20);
+    assert_eq!(holds_the_place.get(url).send().await.expect("an answer").status(), 200);
+    let request = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let waits = exchange(addresses.plain, request);
+    tokio::pin!(waits);
+    let answered = tokio::time::timeout(Duration::from_millis(300), waits.as_mut()).await;
+    assert!(answered.is_err(), "{answered:?}");
+    drop(holds_the_place);
+    let answer = waits.await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    stop.cancel();
+    ended(server).await;
+}
+
+#[tokio::test]
 async fn a_stop_answers_open_requests_and_those_that_wait_at_once() {
     let stop = CancellationToken::new();
     let (addresses, server) = serving(&[], &stop).await;

@@ -68,9 +68,7 @@ impl Server {
                 Some((listen(address).await?, acceptor))
             }
         };
-        // A listener holds a place while nobody comes.
-        let listening = if tls.is_some() { 2 } else { 1 };
-        let places = settings.max_connections.max(1).saturating_add(listening - 1);
+        let places = settings.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         Ok(Self {
             plain,
             addresses: Addresses {
@@ -81,7 +79,7 @@ impl Server {
             header_timeout: Duration::from_secs_f64(settings.header_timeout_seconds),
             write_timeout: Duration::from_secs_f64(settings.write_timeout_seconds),
             shutdown: Duration::from_secs_f64(settings.shutdown_seconds),
-            places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
+            places: Arc::new(Semaphore::new(places)),
         })
     }
 
@@ -104,13 +102,8 @@ impl Server {
             },
             connections: &connections,
         };
-        let secure = async {
-            if let Some((listener, acceptor)) = self.tls {
-                accept.run(listener, Some(acceptor)).await;
-            }
-        };
-        // Both drop their listeners when they end: new connections are refused from then on.
-        tokio::join!(accept.run(self.plain, None), secure);
+        // It drops the listeners when it ends: new connections are refused from then on.
+        accept.run(self.plain, self.tls).await;
         connections.close();
         if tokio::time::timeout(self.shutdown, connections.wait()).await.is_err() {
             tracing::warn!(
@@ -130,7 +123,7 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error>
     Ok((listener, bound))
 }
 
-/// One accept loop's surroundings.
+/// The accept loop's surroundings.
 struct Accept<'a> {
     router: Router,
     places: Arc<Semaphore>,
@@ -139,7 +132,8 @@ struct Accept<'a> {
 }
 
 impl Accept<'_> {
-    async fn run(&self, listener: TcpListener, tls: Option<TlsAcceptor>) {
+    /// One loop for both listeners: it holds one place while nobody comes, and whoever comes first gets it.
+    async fn run(&self, plain: TcpListener, tls: Option<(TcpListener, TlsAcceptor)>) {
         loop {
             let place = tokio::select! {
                 () = self.limits.stop.cancelled() => return,
@@ -147,11 +141,11 @@ impl Accept<'_> {
             };
             let accepted = tokio::select! {
                 () = self.limits.stop.cancelled() => return,
-                accepted = listener.accept() => accepted,
+                accepted = next(&plain, tls.as_ref()) => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    let connection = serve(protocol(stream, tls.clone()), self.router.clone(), self.limits.clone());
+                Ok(protocol) => {
+                    let connection = serve(protocol, self.router.clone(), self.limits.clone());
                     self.connections.spawn(async move {
                         connection.await;
                         drop(place);
@@ -164,6 +158,18 @@ impl Accept<'_> {
             }
         }
     }
+}
+
+/// The next connection to either listener.
+async fn next(plain: &TcpListener, tls: Option<&(TcpListener, TlsAcceptor)>) -> io::Result<Protocol> {
+    let (stream, acceptor) = match tls {
+        None => (plain.accept().await?.0, None),
+        Some((listener, acceptor)) => tokio::select! {
+            accepted = plain.accept() => (accepted?.0, None),
+            accepted = listener.accept() => (accepted?.0, Some(acceptor)),
+        },
+    };
+    Ok(protocol(stream, acceptor.cloned()))
 }
 
 fn protocol(stream: TcpStream, tls: Option<TlsAcceptor>) -> Protocol {
