@@ -1,9 +1,10 @@
 //! The HTTP interface of Orchestratum.
 //!
 //! ```text
-//!   listener, TLS ──► observe ──► auth::require ──► routes/<resource>/<call> ──► Engine
-//!     server            │ request id, log line,       │ extract: bodies, paths, queries, headers
-//!                       │ figures, problem bodies     └ problem: every refusal, with its code
+//!   listener, TLS ──► observe ──► auth::require ──► changes ──► routes/<resource>/<call> ──► Engine
+//!     server            │ request id, log line,       │           │ extract: bodies, paths, queries, headers
+//!                       │ figures, problem bodies     │           └ problem: every refusal, with its code
+//!                       └ ends with the client        └ a change goes on without it
 //! ```
 //!
 //! One file an endpoint. Start at `routes/mod.rs`, which lists them all with the scope each needs; then at [`start`],
@@ -11,6 +12,7 @@
 
 mod auth;
 mod canonical;
+mod changes;
 mod extract;
 mod observe;
 mod openapi;

@@ -41,18 +41,11 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     response
 }
 
-/// A request that changes something runs to its end even if its client has gone: what was begun with the database is
-/// then never cut off in the middle. A read that nobody waits for any more ends with its client. A panic becomes an
-/// answer, and the process goes on.
+/// A request that nobody waits for any more ends with its client, but for a change that was begun: see
+/// [`changes`](crate::changes). A panic becomes an answer, and the process goes on.
 async fn run(request: Request, next: Next, span: Span) -> Response {
-    let reads = request.method().is_safe();
     let handler = tokio::spawn(next.run(request).instrument(span.clone()));
-    let answered = if reads {
-        AbortOnDropHandle::new(handler).await
-    } else {
-        handler.await
-    };
-    answered.unwrap_or_else(|error| {
+    AbortOnDropHandle::new(handler).await.unwrap_or_else(|error| {
         span.in_scope(|| tracing::error!(%error, "a request handler panicked"));
         Problem::new(Code::InternalError, "the failure is in the logs under the request id").into_response()
     })

@@ -1,23 +1,17 @@
-//! JSON bodies: bounded in size and time, parsed once.
+//! JSON bodies: parsed once, from what [`changes`](crate::changes) has read.
 
-use std::time::Duration;
-
-use axum::body::Body;
-use axum::extract::{FromRequest, Request};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use orchestratum_engine::Engine;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
+use crate::changes::Content;
 use crate::problem::{Code, Problem, Result};
-
-/// What one request may carry. `/batch` takes more.
-pub(crate) const BODY_MAX_BYTES: usize = 1 << 20;
 
 /// A body that must be there.
 #[derive(Debug)]
-pub(crate) struct Json<T, const MAX_BYTES: usize = BODY_MAX_BYTES> {
+pub(crate) struct Json<T> {
     pub(crate) value: T,
     /// As it came, for the hash that tells a repeated request from another one.
     pub(crate) bytes: Bytes,
@@ -27,13 +21,12 @@ pub(crate) struct Json<T, const MAX_BYTES: usize = BODY_MAX_BYTES> {
 #[derive(Debug)]
 pub(crate) struct OptionalJson<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, const MAX_BYTES: usize> FromRequest<Engine> for Json<T, MAX_BYTES> {
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Json<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, engine: &Engine) -> Result<Self> {
-        let (parts, body) = request.into_parts();
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         check_content_type(&parts.headers)?;
-        let bytes = read(&parts.headers, body, MAX_BYTES, engine).await?;
+        let bytes = content(parts);
         Ok(Self {
             value: parse(&bytes)?,
             bytes,
@@ -41,18 +34,25 @@ impl<T: DeserializeOwned, const MAX_BYTES: usize> FromRequest<Engine> for Json<T
     }
 }
 
-impl<T: DeserializeOwned + Default> FromRequest<Engine> for OptionalJson<T> {
+impl<T: DeserializeOwned + Default, S: Sync> FromRequestParts<S> for OptionalJson<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, engine: &Engine) -> Result<Self> {
-        let (parts, body) = request.into_parts();
-        let bytes = read(&parts.headers, body, BODY_MAX_BYTES, engine).await?;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let bytes = content(parts);
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
         check_content_type(&parts.headers)?;
         Ok(Self(parse(&bytes)?))
     }
+}
+
+/// Only a request that is open, or only reads, has none, and such a request has no business with a body.
+fn content(parts: &mut Parts) -> Bytes {
+    parts
+        .extensions
+        .remove()
+        .map_or_else(Bytes::new, |Content(bytes)| bytes)
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<()> {
@@ -66,33 +66,6 @@ fn check_content_type(headers: &HeaderMap) -> Result<()> {
                 "the content type must be application/json, not {}",
                 other.unwrap_or("missing")
             ),
-        )),
-    }
-}
-
-async fn read(headers: &HeaderMap, body: Body, max_bytes: usize, engine: &Engine) -> Result<Bytes> {
-    let too_large = || {
-        Problem::new(
-            Code::BodyTooLarge,
-            format!("the body must not be larger than {max_bytes} bytes"),
-        )
-    };
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > max_bytes) {
-        return Err(too_large());
-    }
-    let patience = Duration::from_secs_f64(engine.settings().api.body_timeout_seconds);
-    let collected = tokio::time::timeout(patience, Limited::new(body, max_bytes).collect());
-    match collected.await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::new(Code::BadRequest, "the body broke off before its end")),
-        Err(_) => Err(Problem::new(
-            Code::RequestTimeout,
-            format!("the body must arrive within {} s", patience.as_secs_f64()),
         )),
     }
 }

@@ -13,7 +13,11 @@ use orchestratum_engine::keys::Scope;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
+use crate::changes::{self, Changes};
 use crate::{auth, openapi};
+
+/// What a request may carry, unless its route says otherwise.
+const BODY_MAX_BYTES: usize = 1 << 20;
 
 /// Every call of the interface.
 pub(crate) fn all(engine: &Engine) -> OpenApiRouter<Engine> {
@@ -24,7 +28,11 @@ pub(crate) fn all(engine: &Engine) -> OpenApiRouter<Engine> {
     };
     Routes::new(engine)
         .scoped(Scope::TasksWrite, routes!(tasks::create))
-        .scoped(Scope::TasksWrite, routes!(tasks::create_batch))
+        .scoped_large(
+            Scope::TasksWrite,
+            tasks::BATCH_BODY_MAX_BYTES,
+            routes!(tasks::create_batch),
+        )
         .scoped(Scope::TasksRead, routes!(tasks::list))
         .scoped(Scope::TasksRead, routes!(tasks::stats))
         .scoped(Scope::TasksRead, routes!(tasks::read))
@@ -44,13 +52,14 @@ pub(crate) fn all(engine: &Engine) -> OpenApiRouter<Engine> {
         .scoped(Scope::Admin, routes!(keys::revoke))
         .open(routes!(operations::live))
         .open(routes!(operations::ready))
-        .guarded(metrics, routes!(operations::metrics))
+        .guarded(metrics, BODY_MAX_BYTES, routes!(operations::metrics))
         .router
 }
 
 /// The only way to add a route: with a scope, or by saying that it is open.
 struct Routes {
     engine: Engine,
+    changes: Changes,
     router: OpenApiRouter<Engine>,
 }
 
@@ -58,24 +67,38 @@ impl Routes {
     fn new(engine: &Engine) -> Self {
         Self {
             engine: engine.clone(),
+            changes: Changes::new(&engine.settings().api),
             router: OpenApiRouter::with_openapi(openapi::base()),
         }
     }
 
     fn scoped(self, scope: Scope, routes: UtoipaMethodRouter<Engine>) -> Self {
-        self.guarded(Some(scope), routes)
+        self.guarded(Some(scope), BODY_MAX_BYTES, routes)
+    }
+
+    /// Takes larger bodies than the others.
+    fn scoped_large(self, scope: Scope, body_max_bytes: usize, routes: UtoipaMethodRouter<Engine>) -> Self {
+        self.guarded(Some(scope), body_max_bytes, routes)
     }
 
     /// Answers without a key.
     fn open(self, routes: UtoipaMethodRouter<Engine>) -> Self {
-        self.guarded(None, routes)
+        self.guarded(None, BODY_MAX_BYTES, routes)
     }
 
-    fn guarded(mut self, scope: Option<Scope>, (schemas, mut paths, mut methods): UtoipaMethodRouter<Engine>) -> Self {
+    fn guarded(
+        mut self,
+        scope: Option<Scope>,
+        body_max_bytes: usize,
+        (schemas, mut paths, mut methods): UtoipaMethodRouter<Engine>,
+    ) -> Self {
         openapi::describe(&mut paths, scope);
         if let Some(scope) = scope {
+            let change = from_fn_with_state((self.changes.clone(), body_max_bytes), changes::complete);
             // Not around the answer to a wrong method: it says no more than the OpenAPI document, which is open.
-            methods = methods.route_layer(from_fn_with_state((self.engine.clone(), scope), auth::require));
+            methods = methods
+                .route_layer(change)
+                .route_layer(from_fn_with_state((self.engine.clone(), scope), auth::require));
         }
         self.router = self.router.routes((schemas, paths, methods));
         self

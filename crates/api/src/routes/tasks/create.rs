@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::body::TaskBody;
 use super::document::TaskDocument;
 use crate::canonical;
+use crate::changes::ClientGone;
 use crate::extract::{IdempotencyKey, Json, Origin, Wait};
 use crate::problem::{Code, Document, Problem, Result};
 
@@ -61,6 +62,7 @@ pub(crate) async fn create(
     wait: Wait,
     IdempotencyKey(key): IdempotencyKey,
     Origin(origin): Origin,
+    client_gone: ClientGone,
     Json { value: body, bytes }: Json<TaskBody>,
 ) -> Result<Response> {
     let id = body.id;
@@ -89,7 +91,10 @@ pub(crate) async fn create(
     let mut task = task.expect("one draft makes one task");
     Span::current().record("task.id", tracing::field::display(task.spec.id));
     if let Some(patience) = wait.patience {
-        task = engine.wait(task.spec.id, patience).await?;
+        tokio::select! {
+            ended = engine.wait(task.spec.id, patience) => task = ended?,
+            () = client_gone.wait() => {}
+        }
     }
     let document = TaskDocument::from(task);
     let location = document.location();

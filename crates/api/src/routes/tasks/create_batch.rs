@@ -14,7 +14,7 @@ use super::document::TaskDocument;
 use crate::extract::{IdempotencyKey, Json, Origin, bounded};
 use crate::problem::{Code, Document, Problem, Result};
 
-const BODY_MAX_BYTES: usize = 16 << 20;
+pub(crate) const BATCH_BODY_MAX_BYTES: usize = 16 << 20;
 const TASKS_MAX: usize = 1_000;
 
 /// Tasks that stand or fall together.
@@ -57,7 +57,7 @@ pub(crate) async fn create_batch(
     State(engine): State<Engine>,
     IdempotencyKey(key): IdempotencyKey,
     Origin(origin): Origin,
-    Json { value: body, bytes }: Json<Body, BODY_MAX_BYTES>,
+    Json { value: body, bytes }: Json<Body>,
 ) -> Result<Response> {
     if body.tasks.is_empty() || body.tasks.len() > TASKS_MAX {
         let message = format!("must have 1 to {TASKS_MAX} tasks, not {}", body.tasks.len());

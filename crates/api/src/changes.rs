@@ -1,0 +1,130 @@
+//! Requests that change something: what was begun runs to its end, even if the client hangs up, so that nothing is cut
+//! off in the middle with the database.
+//!
+//! Nobody may pile up such work by hanging up. So it begins only for a caller whose key was accepted and whose body has
+//! arrived, it is no more at a time than there may be connections, and it does not wait for anything on behalf of a
+//! client that has gone. Until it begins, a request ends with its client, as every read does.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use orchestratum_engine::ApiSettings;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::problem::{Code, Problem, Result};
+
+/// What all of them share.
+#[derive(Debug, Clone)]
+pub(crate) struct Changes {
+    places: Arc<Semaphore>,
+    body_timeout: Duration,
+}
+
+impl Changes {
+    pub(crate) fn new(settings: &ApiSettings) -> Self {
+        let places = settings.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+            body_timeout: Duration::from_secs_f64(settings.body_timeout_seconds),
+        }
+    }
+}
+
+/// The whole body of a request that changes something.
+#[derive(Debug, Clone)]
+pub(crate) struct Content(pub(crate) Bytes);
+
+/// Tells work that goes on when its client has hung up.
+#[derive(Debug, Clone)]
+pub(crate) struct ClientGone(CancellationToken);
+
+impl ClientGone {
+    pub(crate) async fn wait(&self) {
+        self.0.cancelled().await;
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for ClientGone {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        // A read ends with its client: nobody need tell it.
+        let gone = parts.extensions.get::<Self>().cloned();
+        Ok(gone.unwrap_or_else(|| Self(CancellationToken::new())))
+    }
+}
+
+/// Stands behind the authentication of every route. A request that only reads passes as it is.
+pub(crate) async fn complete(
+    State((changes, body_max_bytes)): State<(Changes, usize)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    let content = match read(&parts.headers, body, body_max_bytes, changes.body_timeout).await {
+        Ok(content) => content,
+        Err(problem) => return problem.into_response(),
+    };
+    let Ok(place) = Arc::clone(&changes.places).try_acquire_owned() else {
+        return Problem::new(
+            Code::Overloaded,
+            "too many requests that change something are under way",
+        )
+        .into_response();
+    };
+    let gone = CancellationToken::new();
+    parts.extensions.insert(Content(content));
+    parts.extensions.insert(ClientGone(gone.clone()));
+    let answering = next.run(Request::from_parts(parts, Body::empty()));
+    let begun = async move {
+        let _place = place;
+        answering.await
+    };
+    let begun = tokio::spawn(begun.in_current_span());
+    let _tells = gone.drop_guard();
+    match begun.await.map_err(tokio::task::JoinError::try_into_panic) {
+        Ok(response) => response,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        Err(Err(_cancelled)) => Problem::new(Code::Stopping, "the process is stopping").into_response(),
+    }
+}
+
+async fn read(headers: &HeaderMap, body: Body, max_bytes: usize, patience: Duration) -> Result<Bytes> {
+    let too_large = || {
+        Problem::new(
+            Code::BodyTooLarge,
+            format!("the body must not be larger than {max_bytes} bytes"),
+        )
+    };
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > max_bytes) {
+        return Err(too_large());
+    }
+    let collected = tokio::time::timeout(patience, Limited::new(body, max_bytes).collect());
+    match collected.await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::new(Code::BadRequest, "the body broke off before its end")),
+        Err(_) => Err(Problem::new(
+            Code::RequestTimeout,
+            format!("the body must arrive within {} s", patience.as_secs_f64()),
+        )),
+    }
+}
