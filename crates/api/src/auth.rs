@@ -24,35 +24,35 @@ pub(crate) async fn require(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match authenticate(&engine, request.headers(), scope).await {
-        Ok(identity) => {
-            Span::current().record("key.id", identity.key_id.as_str());
-            request.extensions_mut().insert(Arc::new(identity));
-            let mut response = next.run(request).await;
-            // What a key opened must not be kept on the way for others: caches know of Authorization, not of X-API-Key.
-            response
-                .headers_mut()
-                .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            response
-        }
-        Err(problem) => problem.into_response(),
-    }
+    let identity = match authenticate(&engine, request.headers()).await {
+        Ok(identity) => identity,
+        Err(problem) => return problem.into_response(),
+    };
+    Span::current().record("key.id", identity.key_id.as_str());
+    let mut response = if identity.may(scope) {
+        request.extensions_mut().insert(Arc::new(identity));
+        next.run(request).await
+    } else {
+        Problem::new(Code::MissingScope, format!("this call needs the scope {scope}")).into_response()
+    };
+    // What a key opened must not be kept on the way for others: caches know of Authorization, not of X-API-Key.
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.extensions_mut().insert(Authenticated);
+    response
 }
 
-async fn authenticate(engine: &Engine, headers: &HeaderMap, scope: Scope) -> Result<Identity> {
+/// Marks the answer to a caller whose key was accepted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Authenticated;
+
+async fn authenticate(engine: &Engine, headers: &HeaderMap) -> Result<Identity> {
     let key = key_of(headers).ok_or_else(|| unauthenticated("the request has no API key"))?;
-    let identity = engine.authenticate(key).await.map_err(|error| match error {
+    engine.authenticate(key).await.map_err(|error| match error {
         AuthenticationError::Refused => unauthenticated("the API key is wrong, expired or revoked"),
         AuthenticationError::Unavailable(error) => Problem::from(error),
-    })?;
-    if identity.may(scope) {
-        Ok(identity)
-    } else {
-        Err(Problem::new(
-            Code::MissingScope,
-            format!("this call needs the scope {scope}"),
-        ))
-    }
+    })
 }
 
 fn unauthenticated(detail: &str) -> Problem {

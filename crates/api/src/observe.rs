@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
+use crate::auth::Authenticated;
 use crate::extract::{REQUEST_ID, TRACEPARENT};
 use crate::problem::{self, Code, Problem};
 
@@ -80,14 +81,24 @@ fn record(method: &Method, route: &str, response: &Response, took: Duration) {
         .get::<Arc<Problem>>()
         .map(|problem| problem.code().as_str());
     let method = known_method(method);
-    tracing::info!(
-        http.method = method,
-        http.route = route,
-        http.status = status,
-        code,
-        duration_ms = took.as_secs_f64() * 1_000.0,
-        "request answered"
-    );
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                http.method = method,
+                http.route = route,
+                http.status = status,
+                code,
+                duration_ms = took.as_secs_f64() * 1_000.0,
+                "request answered"
+            )
+        };
+    }
+    // Anyone may send requests without a key, as many as they like: the log must not grow with them, the figures do not.
+    if response.extensions().get::<Authenticated>().is_some() {
+        line!(info);
+    } else {
+        line!(debug);
+    }
     let route = Arc::<str>::from(route);
     metrics::counter!(
         "orchestratum_http_requests_total",

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use orchestratum_core::Timestamp;
 use parking_lot::Mutex;
@@ -89,6 +89,14 @@ impl Clock {
 #[expect(clippy::disallowed_methods, reason = "this is the module that may")]
 pub fn monotonic_now() -> Instant {
     Instant::now()
+}
+
+/// The number of today (UTC) on this machine's calendar, for the names of files. It decides nothing about tasks.
+#[expect(clippy::disallowed_methods, reason = "this is the module that may")]
+pub(crate) fn day() -> u64 {
+    const SECONDS: u64 = 24 * 3_600;
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_epoch.map_or(0, |elapsed| elapsed.as_secs() / SECONDS)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The settings: `config/default.toml` documents each.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -127,6 +128,7 @@ pub struct LogSettings {
     #[serde(deserialize_with = "empty_is_none")]
     pub dir: Option<PathBuf>,
     pub max_files: usize,
+    pub max_file_mib: NonZeroU32,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -1,11 +1,12 @@
 //! Logs and metrics of a process: installed once, at its start.
 
+mod daily;
+
 use std::fmt;
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_appender::non_blocking::WorkerGuard;
-use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
 use tracing_subscriber::layer::SubscriberExt;
@@ -13,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt as format};
 
 use crate::{LogFormat, LogSettings};
+use daily::DailyFile;
 
 /// From a statement of a millisecond to a wait of a minute.
 const SECONDS_BUCKETS: [f64; 14] = [
@@ -71,9 +73,10 @@ pub fn init(role: Role, settings: &LogSettings) -> Result<Guard, Error> {
         .parse(format!("{QUIETENED},{}", settings.level))
         .map_err(Error::Level)?;
     let (console, console_guard) = tracing_appender::non_blocking(std::io::stderr());
-    let (file, refused) = match daily_file(role, settings) {
+    let opened = settings.dir.as_deref().map(|dir| DailyFile::open(dir, role, settings));
+    let (file, refused) = match opened {
         None => (None, None),
-        Some(Ok(appender)) => (Some(tracing_appender::non_blocking(appender)), None),
+        Some(Ok(file)) => (Some(tracing_appender::non_blocking(file)), None),
         Some(Err(error)) => (None, Some(error)),
     };
     let (file, file_guard) = file.unzip();
@@ -96,23 +99,6 @@ pub fn init(role: Role, settings: &LogSettings) -> Result<Guard, Error> {
         _console: console_guard,
         _file: file_guard,
     })
-}
-
-fn daily_file(
-    role: Role,
-    settings: &LogSettings,
-) -> Option<Result<RollingFileAppender, tracing_appender::rolling::InitError>> {
-    let dir = settings.dir.as_ref()?;
-    // A folder that cannot be made is told of by the appender.
-    let _ = std::fs::create_dir_all(dir);
-    Some(
-        RollingFileAppender::builder()
-            .rotation(Rotation::DAILY)
-            .filename_prefix(role.as_str())
-            .filename_suffix("log")
-            .max_log_files(settings.max_files.max(1))
-            .build(dir),
-    )
 }
 
 /// One record a line: newlines and control characters in values are escaped by both formats.
