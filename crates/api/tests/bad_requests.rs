@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use common::{Api, request};
@@ -438,4 +440,21 @@ async fn a_database_that_is_away_is_said_so() {
         "{ready:?}"
     );
     assert_eq!(api.get("/health/live").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn readiness_asks_the_database_only_every_quarter_of_a_second() {
+    let api = Api::start().await;
+    let asked_at = tokio::time::Instant::now();
+    assert_eq!(api.get("/health/ready").await.status, StatusCode::OK);
+    api.engine.close().await;
+    while api.get("/health/ready").await.status == StatusCode::OK {
+        assert!(asked_at.elapsed() < Duration::from_secs(10), "it is noticed");
+        tokio::task::yield_now().await;
+    }
+    assert!(
+        asked_at.elapsed() >= Duration::from_millis(250),
+        "{:?}",
+        asked_at.elapsed()
+    );
 }

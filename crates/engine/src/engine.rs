@@ -12,8 +12,9 @@ use secrecy::ExposeSecret;
 use crate::announce::Announcer;
 use crate::batcher::{Batcher, Bounds, Weight};
 use crate::clock::Clock;
+use crate::health::{self, Health};
 use crate::journal::{self, Reason};
-use crate::kept::Kept;
+use crate::kept::{Keeping, Kept};
 use crate::keys::KeyCache;
 use crate::queues::Queues;
 use crate::signals::Signals;
@@ -45,6 +46,7 @@ pub(crate) struct Parts {
     pub(crate) keys: KeyCache,
     pub(crate) stats: Arc<Kept<Stats>>,
     pub(crate) queues: Arc<Kept<Queues>>,
+    pub(crate) health: Arc<Kept<Health>>,
 }
 
 impl Engine {
@@ -78,8 +80,9 @@ impl Engine {
         let waiters = Arc::new(Waiters::default());
         let patience = settings.database.options().timeout;
         let parts = Parts {
-            stats: Arc::new(Kept::new(patience)),
-            queues: Arc::new(Kept::new(patience)),
+            stats: Arc::new(Kept::new(Keeping::ManyTimesItsCost, patience)),
+            queues: Arc::new(Kept::new(Keeping::ManyTimesItsCost, patience)),
+            health: Arc::new(Kept::new(Keeping::For(health::KEPT_FOR), health::OTHERS_PATIENCE)),
             announcer: Announcer::start(Arc::clone(&broker), settings.broker.window),
             signals: Signals::start(Arc::clone(&broker)),
             keys: KeyCache::new(&settings.auth),

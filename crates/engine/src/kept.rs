@@ -1,9 +1,12 @@
-//! Figures whose cost grows with what is stored, asked for by dashboards.
+//! Answers of the database that are asked for often, by dashboards and probes.
 //!
 //! Nobody may load the database by asking often. One question is under way at a time, also when whoever asked it has
-//! gone, and an answer that was dear is kept for many times as long as it took: so all who ask together cost a twentieth
-//! of one connection, or half of one while it fails. Where it is cheap, which is nearly everywhere, nothing is kept and
-//! every answer is of this moment.
+//! gone.
+//!
+//! Of figures, whose cost grows with what is stored, an answer that was dear is kept for many times as long as it took:
+//! so all who ask together cost a twentieth of one connection, or half of one while it fails. Where it is cheap, which is
+//! nearly everywhere, nothing is kept and every answer is of this moment. What anyone may ask without a key is kept for a
+//! moment, whatever it cost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +22,17 @@ const CHEAP: Duration = Duration::from_millis(50);
 /// How many times as long as it took an answer is kept.
 const KEPT_TIMES: u32 = 20;
 
+/// For how long an answer is given again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Keeping {
+    /// Not at all while it is cheap. A failure that was dear is no answer, and not repeated for as long as it took.
+    ManyTimesItsCost,
+    For(Duration),
+}
+
 #[derive(Debug)]
 pub(crate) struct Kept<T> {
+    keeping: Keeping,
     asking: Arc<tokio::sync::Mutex<()>>,
     last: Mutex<Last<T>>,
     /// How long a caller waits for the others' question.
@@ -37,8 +49,9 @@ struct Last<T> {
 }
 
 impl<T: Clone + Send + 'static> Kept<T> {
-    pub(crate) fn new(patience: Duration) -> Self {
+    pub(crate) fn new(keeping: Keeping, patience: Duration) -> Self {
         Self {
+            keeping,
             asking: Arc::default(),
             last: Mutex::new(Last {
                 answer: None,
@@ -83,10 +96,14 @@ impl<T: Clone + Send + 'static> Kept<T> {
 
     fn keep(&self, answer: &Result<T, Error>, took: Duration, outdated: u64) {
         let dear = took > CHEAP;
+        let kept_for = match self.keeping {
+            Keeping::ManyTimesItsCost => dear.then(|| took * KEPT_TIMES),
+            Keeping::For(duration) => Some(duration),
+        };
         let mut last = self.last.lock();
-        let keeps = dear && last.outdated == outdated;
-        last.answer = match answer {
-            Ok(answer) if keeps => Some((answer.clone(), Instant::now() + took * KEPT_TIMES)),
+        let kept_for = kept_for.filter(|_| last.outdated == outdated);
+        last.answer = match (answer, kept_for) {
+            (Ok(answer), Some(duration)) => Some((answer.clone(), Instant::now() + duration)),
             _ => None,
         };
         last.failed_until = (dear && answer.is_err()).then(|| Instant::now() + took);
@@ -115,7 +132,7 @@ mod tests {
     impl Figures {
         fn new(cost: Duration, patience: Duration) -> Self {
             Self {
-                kept: Arc::new(Kept::new(patience)),
+                kept: Arc::new(Kept::new(Keeping::ManyTimesItsCost, patience)),
                 asked: Arc::default(),
                 cost,
             }
@@ -152,6 +169,20 @@ mod tests {
         assert_eq!(figures.read().await.expect("an answer"), 2);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_kept_for_a_moment_is_so_however_cheap_and_however_dear_it_was() {
+        for cost in [Duration::ZERO, DEAR] {
+            let figures = Figures {
+                kept: Arc::new(Kept::new(Keeping::For(DEAR), PATIENCE)),
+                ..Figures::new(cost, PATIENCE)
+            };
+            for expected in [1, 1, 2, 2] {
+                assert_eq!(figures.read().await.expect("an answer"), expected);
+                tokio::time::advance(DEAR / 2).await;
+            }
+        }
+    }
+
     #[tokio::test]
     async fn an_outdated_answer_is_not_kept_even_if_it_was_on_its_way() {
         let figures = Figures::new(DEAR, PATIENCE);
@@ -182,7 +213,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_dear_failure_is_not_repeated_at_once() {
-        let kept: Arc<Kept<u32>> = Arc::new(Kept::new(PATIENCE));
+        let kept: Arc<Kept<u32>> = Arc::new(Kept::new(Keeping::ManyTimesItsCost, PATIENCE));
         let failing = || async {
             tokio::time::sleep(DEAR).await;
             Err(Error::Stopping)

@@ -14,6 +14,7 @@ pub mod batcher;
 pub mod clock;
 mod engine;
 pub mod error;
+mod health;
 pub mod identity;
 mod journal;
 mod kept;
@@ -29,6 +30,7 @@ mod workers;
 
 pub use engine::Engine;
 pub use error::Error;
+pub use health::Health;
 pub use loops::RUNNING_GRACE;
 pub use queues::Queues;
 pub use settings::{
