@@ -54,7 +54,7 @@ fn success(change: &Change) -> Option<Success<'_>> {
         && change.patch.is_none()
         && change.expected_version.is_none()
         && change.audit.is_none();
-    plain.then(|| Success {
+    plain.then_some(Success {
         task: change.task,
         attempt: report.attempt,
         output: change.evidence.output.as_ref(),
