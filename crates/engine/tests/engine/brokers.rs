@@ -1,5 +1,6 @@
 //! What the engine asks of a broker with queues: a window that holds under a mass of announcements, a feeder that lives.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use orchestratum_broker::{Broker, Consumer, Error, Hint, PublishReport, Signal};
 use orchestratum_core::Target;
-use orchestratum_core::task::TaskStatus;
+use orchestratum_core::task::{TaskDraft, TaskStatus};
+use parking_lot::Mutex;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,6 +22,7 @@ struct Counting {
     inner: Arc<dyn Broker>,
     published: AtomicUsize,
     looks: AtomicUsize,
+    asked: Mutex<BTreeSet<Target>>,
     panics_once: AtomicBool,
 }
 
@@ -32,6 +35,7 @@ impl Counting {
             inner,
             published: AtomicUsize::new(0),
             looks: AtomicUsize::new(0),
+            asked: Mutex::default(),
             panics_once: AtomicBool::new(panics_once),
         })
     }
@@ -56,7 +60,8 @@ impl Broker for Counting {
         })
     }
 
-    async fn depth(&self, _target: &Target) -> Result<Option<u64>, Error> {
+    async fn depth(&self, target: &Target) -> Result<Option<u64>, Error> {
+        self.asked.lock().insert(target.clone());
         assert!(!self.panics_once.swap(false, Ordering::SeqCst), "the feeder panics");
         self.looks.fetch_add(1, Ordering::SeqCst);
         Ok(Some(Self::DEPTH))
@@ -98,12 +103,12 @@ async fn the_tasks_of_a_dead_worker_are_announced_only_as_far_as_the_window_has_
     })
     .await;
     let broker = counting.expect("it was made");
-    let worker = worker(&engine).await;
+    let first = worker(&engine).await;
     let mut ids = Vec::new();
     for _ in 0..WINDOW * 3 {
         ids.push(create(&engine, echo()).await);
     }
-    assert_eq!(claim(&engine, worker).await.len(), ids.len());
+    assert_eq!(claim(&engine, first).await.len(), ids.len());
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     // Only the creation of a task makes the feeder measure a window that no row asks for.
     engine.start_background(true, &tracker, &stop);
@@ -112,11 +117,13 @@ async fn the_tasks_of_a_dead_worker_are_announced_only_as_far_as_the_window_has_
         (broker.looks.load(Ordering::SeqCst) > 0).then_some(())
     })
     .await;
-    claim(&engine, worker).await;
+    claim(&engine, first).await;
     broker.looked(1).await;
 
     let before = broker.published.load(Ordering::SeqCst);
     engine.clock().advance(LEASE + Duration::from_millis(1));
+    // Of a target that nobody serves the feeder does not ask.
+    worker(&engine).await;
     for id in ids {
         eventually("it is pending again", || async {
             let task = engine.task(id).await.expect("it exists");
@@ -133,6 +140,31 @@ async fn the_tasks_of_a_dead_worker_are_announced_only_as_far_as_the_window_has_
 }
 
 #[tokio::test]
+async fn a_target_that_nobody_serves_is_not_asked_about() {
+    let mut counting = None;
+    let engine = engine_with(&[], |broker| {
+        let broker = Counting::around(broker, false);
+        counting = Some(Arc::clone(&broker));
+        broker
+    })
+    .await;
+    let broker = counting.expect("it was made");
+    engine.start_background(true, &TaskTracker::new(), &CancellationToken::new());
+    for target in ["invented", "made-up"] {
+        let draft = TaskDraft {
+            target: Some(target.to_owned()),
+            ..echo()
+        };
+        create(&engine, draft).await;
+    }
+    worker(&engine).await;
+    create(&engine, echo()).await;
+    broker.looked(3).await;
+    let served = Target::new("default").expect("valid");
+    assert_eq!(*broker.asked.lock(), [served].into());
+}
+
+#[tokio::test]
 async fn a_feeder_that_panics_feeds_again() {
     let mut counting = None;
     let engine = engine_with(&[], |broker| {
@@ -142,6 +174,7 @@ async fn a_feeder_that_panics_feeds_again() {
     })
     .await;
     let broker = counting.expect("it was made");
+    worker(&engine).await;
     create(&engine, echo()).await;
     engine.start_background(true, &TaskTracker::new(), &CancellationToken::new());
     broker.looked(1).await;
