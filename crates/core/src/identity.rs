@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::text::checked_text;
 
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident) => {
@@ -61,55 +62,18 @@ fn is_name(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
-macro_rules! name {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        #[serde(transparent)]
-        pub struct $name(Arc<str>);
-
-        impl $name {
-            /// # Errors
-            /// [`InvalidName`] unless the text matches `[A-Za-z0-9._-]{1,100}`.
-            pub fn new(text: impl AsRef<str> + Into<Arc<str>>) -> Result<Self, InvalidName> {
-                if is_name(text.as_ref()) { Ok(Self(text.into())) } else { Err(InvalidName) }
-            }
-
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = InvalidName;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Self::new(text)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
-
-name! {
+checked_text! {
     /// What is to be run: the name of a handler or an executor, such as `python` or `email.send`.
-    TaskName
+    #[derive(PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(try_from = "String")]
+    TaskName, is_name, InvalidName: InvalidName
 }
 
-name! {
+checked_text! {
     /// Who is to run it: workers serve targets, and each target has a queue of its own.
-    Target
+    #[derive(PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(try_from = "String")]
+    Target, is_name, InvalidName: InvalidName
 }
 
 #[cfg(test)]
@@ -122,6 +86,10 @@ mod tests {
         assert!(TaskName::new("x".repeat(100)).is_ok());
         for wrong in ["", "a b", "a/b", "é", "a\0", &"x".repeat(101)] {
             assert_eq!(TaskName::new(wrong.to_owned()), Err(InvalidName), "{wrong:?}");
+            let read: Result<Target, _> = serde_json::from_value(wrong.into());
+            assert!(read.is_err_and(|error| error.to_string() == InvalidName.to_string()));
         }
+        let target: Target = serde_json::from_str("\"gpu\"").expect("a name");
+        assert_eq!(serde_json::to_string(&target).expect("a text"), "\"gpu\"");
     }
 }

@@ -10,6 +10,7 @@ mod identity;
 mod json;
 mod origin;
 pub mod task;
+mod text;
 mod time;
 
 pub use identity::{InvalidName, NAME_MAX_LENGTH, Target, TaskId, TaskName, WorkerId};

@@ -1,9 +1,7 @@
 //! Where a task comes from: what its caller calls the trace and the request it belongs to. Carried along as it is, so
 //! that logs and traces of the caller, of the API, of the worker and of the task itself can be put together.
 
-use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
+use crate::text::checked_text;
 
 /// What a caller said about where its request belongs. Nothing depends on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,27 +18,17 @@ pub struct InvalidOrigin {
     rule: &'static str,
 }
 
-/// A `traceparent` of W3C Trace Context: version, trace, parent span and flags.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TraceParent(Arc<str>);
+checked_text! {
+    /// A `traceparent` of W3C Trace Context: version, trace, parent span and flags.
+    TraceParent, TraceParent::is_valid, InvalidOrigin: InvalidOrigin { rule: "a traceparent of W3C Trace Context" }
+}
 
-/// The `X-Request-Id` of a caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(Arc<str>);
+checked_text! {
+    /// The `X-Request-Id` of a caller.
+    RequestId, RequestId::is_valid, InvalidOrigin: InvalidOrigin { rule: "1 to 128 characters of visible ASCII" }
+}
 
 impl TraceParent {
-    const RULE: &str = "a traceparent of W3C Trace Context";
-
-    /// # Errors
-    /// [`InvalidOrigin`] unless [it is one](Self::is_valid).
-    pub fn new(text: &str) -> Result<Self, InvalidOrigin> {
-        if Self::is_valid(text) {
-            Ok(Self(text.into()))
-        } else {
-            Err(InvalidOrigin { rule: Self::RULE })
-        }
-    }
-
     /// Whether it has the four fields of version 00, with a trace and a span that are not all zeros.
     pub fn is_valid(text: &str) -> bool {
         let is_hex = |field: &str, length: usize| {
@@ -57,56 +45,16 @@ impl TraceParent {
             _ => false,
         }
     }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl RequestId {
     const MAX_LENGTH: usize = 128;
-    const RULE: &str = "1 to 128 characters of visible ASCII";
-
-    /// # Errors
-    /// [`InvalidOrigin`] unless [it is one](Self::is_valid).
-    pub fn new(text: &str) -> Result<Self, InvalidOrigin> {
-        if Self::is_valid(text) {
-            Ok(Self(text.into()))
-        } else {
-            Err(InvalidOrigin { rule: Self::RULE })
-        }
-    }
 
     /// Whether it has 1 to 128 characters of visible ASCII.
     pub fn is_valid(text: &str) -> bool {
         (1..=Self::MAX_LENGTH).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
     }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
-
-macro_rules! text {
-    ($name:ident) => {
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = InvalidOrigin;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Self::new(text)
-            }
-        }
-    };
-}
-
-text!(TraceParent);
-text!(RequestId);
 
 #[cfg(test)]
 mod tests {
@@ -119,10 +67,10 @@ mod tests {
         for wrong in [
             "",
             "00-0af7-b7ad6b7169203331-01",
-            &good.to_uppercase(),
-            &format!("{good}-x"),
-            &good.replace('0', "g"),
-            &good.replacen("00", "ff", 1),
+            good.to_uppercase().as_str(),
+            format!("{good}-x").as_str(),
+            good.replace('0', "g").as_str(),
+            good.replacen("00", "ff", 1).as_str(),
             "00-00000000000000000000000000000000-b7ad6b7169203331-01",
             "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
         ] {
@@ -133,8 +81,8 @@ mod tests {
     #[test]
     fn a_request_id_is_short_and_visible() {
         assert!(RequestId::new("abc-1").is_ok());
-        assert!(RequestId::new(&"x".repeat(128)).is_ok());
-        for wrong in ["", "a b", "a\nb", "é", &"x".repeat(129)] {
+        assert!(RequestId::new("x".repeat(128)).is_ok());
+        for wrong in ["", "a b", "a\nb", "é", "x".repeat(129).as_str()] {
             assert!(RequestId::new(wrong).is_err(), "{wrong:?}");
         }
     }

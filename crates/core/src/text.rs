@@ -1,0 +1,46 @@
+//! Texts that follow a rule: one way to make such a type.
+
+/// A type for texts for which `$is_valid` holds; others are refused with `$invalid`.
+macro_rules! checked_text {
+    ($(#[$attribute:meta])* $name:ident, $is_valid:path, $error:ty: $invalid:expr) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name(std::sync::Arc<str>);
+
+        impl $name {
+            /// # Errors
+            /// If the text does not follow the rule.
+            pub fn new(text: impl AsRef<str> + Into<std::sync::Arc<str>>) -> Result<Self, $error> {
+                if $is_valid(text.as_ref()) { Ok(Self(text.into())) } else { Err($invalid) }
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = $error;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                Self::new(text)
+            }
+        }
+    };
+}
+
+pub(crate) use checked_text;
