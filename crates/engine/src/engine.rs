@@ -18,7 +18,7 @@ use crate::kept::{Keeping, Kept};
 use crate::keys::KeyCache;
 use crate::queues::Queues;
 use crate::signals::Signals;
-use crate::tasks::Stats;
+use crate::tasks::Counts;
 use crate::waiters::Waiters;
 use crate::{Error, Settings, loops};
 
@@ -44,7 +44,7 @@ pub(crate) struct Parts {
     /// A release of due tasks is planned already.
     pub(crate) release_planned: AtomicBool,
     pub(crate) keys: KeyCache,
-    pub(crate) stats: Arc<Kept<Stats>>,
+    pub(crate) counts: Arc<Kept<Counts>>,
     pub(crate) queues: Arc<Kept<Queues>>,
     pub(crate) health: Arc<Kept<Health>>,
 }
@@ -80,7 +80,7 @@ impl Engine {
         let waiters = Arc::new(Waiters::default());
         let patience = settings.database.options().timeout;
         let parts = Parts {
-            stats: Arc::new(Kept::new(Keeping::ManyTimesItsCost, patience)),
+            counts: Arc::new(Kept::new(Keeping::ManyTimesItsCost, patience)),
             queues: Arc::new(Kept::new(Keeping::ManyTimesItsCost, patience)),
             health: Arc::new(Kept::new(Keeping::For(health::KEPT_FOR), health::OTHERS_PATIENCE)),
             announcer: Announcer::start(Arc::clone(&broker), settings.broker.window),

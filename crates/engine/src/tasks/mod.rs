@@ -15,5 +15,5 @@ mod why;
 pub use create::{CreateTasks, CreatedTasks};
 pub use finish::FinishOutcome;
 pub use retry::RetryTask;
-pub use stats::{COUNTED_TASKS, Stats};
+pub use stats::{COUNTED_TASKS, Counts, Stats};
 pub use why::{AHEAD_MAX, Why};

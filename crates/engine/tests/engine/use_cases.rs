@@ -148,7 +148,10 @@ async fn a_batch_with_one_wrong_task_stores_none_and_points_at_it() {
         panic!("it was accepted")
     };
     assert_eq!(violations.0[0].pointer, "/tasks/1/name");
-    assert_eq!(engine.stats().await.expect("counts").by_status[&TaskStatus::Pending], 0);
+    assert_eq!(
+        engine.stats().await.expect("counts").counts.by_status[&TaskStatus::Pending],
+        0
+    );
 }
 
 #[tokio::test]

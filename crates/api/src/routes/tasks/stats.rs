@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use orchestratum_core::Timestamp;
 use orchestratum_engine::Engine;
+use orchestratum_engine::tasks::Stats;
 use orchestratum_store::Queue;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -23,9 +24,12 @@ pub(crate) struct StatsDocument {
     /// More than 10,000,000 tasks are stored: counting stopped there, so that there may be more of each status.
     truncated: bool,
     targets: Vec<TargetStats>,
-    /// When it was counted. Where that takes long, the counts are kept for 20 times as long as it took.
+    /// When the statuses were counted. Where that takes long, the counts are kept for 20 times as long as it took.
     #[schema(value_type = schema::Time)]
     counted_at: Timestamp,
+    /// When the targets were counted: they are those of `GET /api/queues`, and kept like them.
+    #[schema(value_type = schema::Time)]
+    targets_counted_at: Timestamp,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,27 +45,29 @@ pub(crate) struct TargetStats {
 /// Counts by status and by target
 ///
 /// They cost time in proportion to the number of tasks: less than a tenth of a second for a million. What took longer
-/// than 50 ms is counted again only after 20 times as long; `counted_at` tells of which moment the counts are.
+/// than 50 ms is counted again only after 20 times as long; `counted_at` and `targets_counted_at` tell of which moment the
+/// counts are.
 #[utoipa::path(
     get, path = "/api/tasks/stats", tag = "tasks", operation_id = "read_task_stats",
     responses((status = 200, description = "The counts", body = StatsDocument))
 )]
 pub(crate) async fn stats(State(engine): State<Engine>, parameters: Parameters) -> Result<Json<StatsDocument>> {
     parameters.finish(&[])?;
-    let stats = engine.stats().await?;
+    let Stats { counts, queues } = engine.stats().await?;
     Ok(Json(StatsDocument {
-        by_status: stats
+        by_status: counts
             .by_status
             .into_iter()
             .map(|(status, count)| (status.as_str(), count))
             .collect(),
-        truncated: stats.truncated,
-        counted_at: stats.counted_at,
-        targets: stats
+        truncated: counts.truncated,
+        counted_at: counts.counted_at,
+        targets: queues
             .queues
             .iter()
-            .map(|queue| TargetStats::of(queue, stats.counted_at))
+            .map(|queue| TargetStats::of(queue, queues.counted_at))
             .collect(),
+        targets_counted_at: queues.counted_at,
     }))
 }
 
