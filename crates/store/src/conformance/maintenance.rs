@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use orchestratum_core::TaskId;
-use orchestratum_core::task::{Ending, TaskStatus};
+use orchestratum_core::task::{Backoff, Ending, TaskStatus};
 
-use super::lab::{LEASE, Lab, SECOND, audit, draft, evidence, report};
+use super::lab::{LEASE, Lab, SECOND, audit, draft, evidence, failure, report, retries};
 use crate::{Change, CreateOutcome, DeleteOutcome, IdempotencyKey, Store, TaskLogs};
 
 /// How long a signal may take before the test gives up: a bound, not a wait.
@@ -135,6 +135,24 @@ pub async fn purging_records_takes_old_keys_and_gone_workers(store: Arc<dyn Stor
     assert_eq!(left, [live, holding], "and not {gone}");
     let outcome = lab.try_create(vec![lab.task_of(draft("python"))], Some(key())).await;
     assert_eq!(outcome, CreateOutcome::Created, "the key can be used anew");
+}
+
+pub async fn clocks_that_differ_a_little_break_no_rule(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    let id = lab.create_with(draft("echo"), retries(1, Backoff::None)).await;
+    let worker = lab.echo_worker().await;
+    let start = lab.now;
+    // The claim and the report are of different processes, or of one that has asked for the time in between.
+    for (behind, broken) in [(Duration::from_millis(300), 0), (SECOND * 2, 1)] {
+        lab.now = start;
+        let claimed = lab.claim_one(worker).await;
+        lab.now = start - behind;
+        lab.end(&claimed, failure()).await;
+        let found = lab.store.broken_invariants(start, 10).await.expect("works");
+        assert_eq!(found.len(), broken, "{behind:?}: {found:?}");
+    }
+    let deleted = lab.store.delete(id, &audit("delete"), start).await.expect("works");
+    assert_eq!(deleted, DeleteOutcome::Deleted);
 }
 
 pub async fn deleting_a_task_takes_all_it_left(store: Arc<dyn Store>) {

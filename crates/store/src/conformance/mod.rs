@@ -180,6 +180,7 @@ macro_rules! conformance_suite {
                 purging_leaves_a_chosen_id_that_lies_ahead_until_its_time_comes,
                 purging_records_takes_old_keys_and_gone_workers,
                 deleting_a_task_takes_all_it_left,
+                clocks_that_differ_a_little_break_no_rule,
                 a_task_that_is_not_over_is_not_deleted,
                 an_unknown_task_is_not_deleted,
                 a_signal_reaches_everyone_who_listens,

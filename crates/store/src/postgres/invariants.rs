@@ -69,6 +69,7 @@ const RULES: &[Rule] = &[
                OR recorded.newest <> tasks.attempt - (tasks.status = 1)::integer
             LIMIT $2",
     },
+    // The times are those of several processes, whose clocks may differ: by less than a second, or they are not believed.
     Rule {
         rule: "the attempts of a task do not overlap",
         broken_by: "SELECT task_id || '/' || attempt FROM (
@@ -76,7 +77,7 @@ const RULES: &[Rule] = &[
                     lag(ended_at) OVER (PARTITION BY task_id ORDER BY attempt) AS before
                 FROM attempts
             ) AS sequence
-            WHERE started_at < before OR ended_at < started_at
+            WHERE started_at < before - INTERVAL '1 second' OR ended_at < started_at - INTERVAL '1 second'
             LIMIT $2",
     },
     Rule {
