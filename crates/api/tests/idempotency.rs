@@ -4,8 +4,11 @@ mod common;
 
 use axum::http::StatusCode;
 use common::{Api, shared};
+use orchestratum_core::JsonText;
+use orchestratum_core::task::Ending;
 use orchestratum_engine::identity;
-use serde_json::json;
+use orchestratum_store::Evidence;
+use serde_json::{Value, json};
 
 const KEY: &str = "idempotency-key";
 
@@ -69,6 +72,49 @@ async fn one_key_covers_a_whole_batch() {
     assert_eq!(again.header("idempotent-replay"), "true");
     assert_eq!(first.json(), again.json());
     assert_eq!(api.count().await, 2);
+}
+
+#[tokio::test]
+async fn the_tasks_of_a_batch_that_have_grown_too_large_are_answered_by_their_ids() {
+    let api = Api::start().await;
+    let body = json!({"tasks": vec![json!({"name": "echo"}); 20]}).to_string();
+    let first = api.post_with("/api/tasks/batch", &[(KEY, "b")], &body).await.json();
+    assert_eq!(first["left_out"], json!([]));
+    let output = JsonText::trusted(format!("\"{}\"", "x".repeat(1_000_000)));
+    for _ in 0..20 {
+        let claimed = api.claim().await;
+        let evidence = Evidence {
+            output: Some(output.clone()),
+            ..Evidence::default()
+        };
+        api.finish(claimed.id, claimed.attempt, Ending::Success, evidence).await;
+    }
+    let again = api.post_with("/api/tasks/batch", &[(KEY, "b")], &body).await;
+    assert_eq!(again.header("idempotent-replay"), "true");
+    assert!(again.bytes.len() < 17 << 20, "{} bytes", again.bytes.len());
+    let again = again.json();
+    let ids = |list: &Value, id: fn(&Value) -> &Value| -> Vec<Value> {
+        let list = list.as_array().expect("a list").iter();
+        list.map(id).cloned().collect()
+    };
+    let (answered, left_out) = (
+        ids(&again["tasks"], |task| &task["id"]),
+        ids(&again["left_out"], |id| id),
+    );
+    assert_eq!((answered.len(), left_out.len()), (16, 4));
+    assert_eq!(
+        [answered, left_out].concat(),
+        ids(&first["tasks"], |task| &task["id"]),
+        "all of them, in order"
+    );
+    let gone = again["left_out"][3].as_str().expect("an id");
+    assert_eq!(
+        api.delete(&format!("/api/tasks/{gone}")).await.status,
+        StatusCode::NO_CONTENT
+    );
+    api.post_with("/api/tasks/batch", &[(KEY, "b")], &body)
+        .await
+        .problem(410, "task_gone");
 }
 
 #[tokio::test]

@@ -407,6 +407,45 @@ async fn attempts_and_logs_show_what_happened() {
 }
 
 #[tokio::test]
+async fn a_page_of_large_attempts_is_short_and_the_running_one_comes_last() {
+    const ATTEMPTS: u32 = 10;
+    let api = Api::start().await;
+    let id = api
+        .create(json!({"name": "echo", "max_retries": ATTEMPTS, "backoff": {"kind": "none"}}))
+        .await;
+    for _ in 0..ATTEMPTS {
+        let claimed = api.claim().await;
+        let ending = Ending::Failed {
+            message: "x".repeat(1_000_000),
+            retryable: true,
+        };
+        api.finish(claimed.id, claimed.attempt, ending, Evidence::default())
+            .await;
+    }
+    api.claim().await;
+    let path = format!("/api/tasks/{id}/attempts");
+    let first = api.get(&path).await;
+    assert!(first.bytes.len() < 9 << 20, "{} bytes", first.bytes.len());
+    let first = first.json();
+    let cursor = first["next_cursor"].as_str().expect("there is more");
+    let second = api.get(&format!("{path}?cursor={cursor}")).await.json();
+    assert_eq!(second["next_cursor"], json!(null));
+    let attempts: Vec<&Value> = [&first, &second]
+        .into_iter()
+        .flat_map(|page| page["items"].as_array().expect("items"))
+        .collect();
+    let numbers: Vec<_> = attempts.iter().map(|attempt| attempt["attempt"].as_u64()).collect();
+    assert_eq!(numbers, (1..=u64::from(ATTEMPTS) + 1).map(Some).collect::<Vec<_>>());
+    let running = attempts.iter().filter(|attempt| attempt["outcome"].is_null());
+    assert_eq!(running.count(), 1);
+    let after_all = api.get(&format!("{path}?cursor=11")).await.json();
+    assert_eq!(after_all["items"], json!([]));
+    for query in ["cursor=x", "cursor=-1", "page=2"] {
+        api.get(&format!("{path}?{query}")).await.problem(422, "invalid_query");
+    }
+}
+
+#[tokio::test]
 async fn why_names_the_reason() {
     let api = Api::start().await;
     let later = api.create(json!({"name": "echo", "delay_seconds": 60})).await;

@@ -32,9 +32,9 @@ pub use postgres::PostgresStore;
 pub use queues::{Queue, QueueStore};
 pub use sqlite::SqliteStore;
 pub use tasks::{
-    Announce, Attempt, Audit, Change, ChangeOutcome, Changed, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest,
-    DeleteOutcome, Dispatch, Evidence, IdempotencyKey, LogChunk, LogStream, NewTask, StoredLogChunk, Task, TaskFilter,
-    TaskLogs, TaskPage, TaskStore,
+    Announce, Attempt, AttemptPage, Audit, Change, ChangeOutcome, Changed, ClaimRequest, ClaimedTask, CreateOutcome,
+    CreateRequest, DeleteOutcome, Dispatch, Evidence, IdempotencyKey, LogChunk, LogStream, NewTask, StoredLogChunk,
+    Task, TaskFilter, TaskLogs, TaskPage, TaskStore,
 };
 pub use workers::{Holding, LeaseKeeper, Registration, Renewal, Worker, WorkerState, WorkerStore};
 
@@ -44,9 +44,16 @@ pub const PUBLISH_LEASE: Duration = Duration::from_secs(30);
 /// How many of the newest tasks a list looks at when its filter has no index.
 pub const UNINDEXED_SCAN: usize = 100_000;
 
-/// How large the texts of one answer may be together: a page of a list ends before the task that is too much, and logs
-/// begin after the attempt that is. The first task of a page and the newest attempt are always there.
+/// How large the texts of one answer may be together: a page of a list ends before the task or the attempt that is too
+/// much, and logs begin after the attempt that is. The first of a page and the newest attempt's logs are always there.
 pub const PAGE_BYTES: usize = 8 << 20;
+
+/// How large the texts of the tasks that are read by their ids may be together: as large as one request can create. Those
+/// after the task that is too much are left out; the first is always there.
+pub const BATCH_BYTES: usize = 16 << 20;
+
+/// The most attempts of one page.
+pub const ATTEMPTS_PAGE: usize = 1_000;
 
 /// Everything the engine needs of a database.
 pub trait Store:

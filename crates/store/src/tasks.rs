@@ -240,6 +240,14 @@ pub struct Attempt {
     pub peak_memory_bytes: Option<u64>,
 }
 
+/// Ended attempts, oldest first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttemptPage {
+    pub items: Vec<Attempt>,
+    /// Ask for attempts after this number to go on.
+    pub next: Option<u32>,
+}
+
 /// Which tasks a list shows. All conditions must hold.
 #[derive(Debug, Clone, Default)]
 pub struct TaskFilter {
@@ -299,7 +307,8 @@ pub trait TaskStore: Send + Sync {
 
     async fn task(&self, task: TaskId) -> Result<Option<Task>, Error>;
 
-    /// In the order of `ids`; those that do not exist are left out.
+    /// In the order of `ids`; those that do not exist are left out, and those that are too much: see
+    /// [`BATCH_BYTES`](crate::BATCH_BYTES).
     async fn tasks(&self, ids: &[TaskId]) -> Result<Vec<Task>, Error>;
 
     async fn statuses(&self, ids: &[TaskId]) -> Result<Vec<(TaskId, TaskStatus)>, Error>;
@@ -307,8 +316,10 @@ pub trait TaskStore: Send + Sync {
     /// `before` is the `next` of the page before. A page may end before `limit`: see [`PAGE_BYTES`](crate::PAGE_BYTES).
     async fn list(&self, filter: &TaskFilter, before: Option<TaskId>, limit: usize) -> Result<TaskPage, Error>;
 
-    /// Ended attempts, oldest first. The open one is read from the task.
-    async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, Error>;
+    /// Ended attempts with a number above `after`, which is 0 or the `next` of the page before. A page has at most
+    /// [`ATTEMPTS_PAGE`](crate::ATTEMPTS_PAGE), and may end earlier: see [`PAGE_BYTES`](crate::PAGE_BYTES). The open one
+    /// is read from the task.
+    async fn attempts(&self, task: TaskId, after: u32) -> Result<AttemptPage, Error>;
 
     async fn logs(&self, task: TaskId, attempt: Option<u32>, stream: Option<LogStream>) -> Result<TaskLogs, Error>;
 

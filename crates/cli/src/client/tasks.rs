@@ -134,7 +134,7 @@ pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<()> {
         Command::Patch { id, patch } => http.patch(&task(&id), &read_json(&patch)?).await?,
         Command::Delete { id } => http.delete(&task(&id)).await?,
         Command::Attempts { id } => {
-            let attempts = http.get(&format!("{}/attempts", task(&id)), &[]).await?;
+            let attempts = self::attempts(http, &task(&id)).await?;
             if !http.json {
                 output::table(
                     &attempts,
@@ -158,6 +158,23 @@ pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<()> {
         output::json(&answer);
     }
     Ok(())
+}
+
+/// All of them, whatever number of pages that takes.
+async fn attempts(http: &Http, task: &str) -> anyhow::Result<Value> {
+    let path = format!("{task}/attempts");
+    let mut items = Vec::new();
+    let mut query = Vec::new();
+    loop {
+        let mut page = http.get(&path, &query).await?;
+        if let Value::Array(more) = page["items"].take() {
+            items.extend(more);
+        }
+        match page["next_cursor"].as_str() {
+            Some(cursor) => query = vec![("cursor", cursor.to_owned())],
+            None => return Ok(json!({"items": items, "next_cursor": null})),
+        }
+    }
 }
 
 async fn create(http: &Http, create: Create) -> anyhow::Result<Value> {

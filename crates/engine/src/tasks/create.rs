@@ -1,5 +1,7 @@
 //! Creating tasks: one, or up to a thousand that stand or fall together.
 
+use std::collections::HashSet;
+
 use orchestratum_broker::Hint;
 use orchestratum_core::task::{TaskDraft, Violations};
 use orchestratum_core::{Origin, TaskId};
@@ -23,9 +25,18 @@ pub struct CreateTasks {
 pub enum CreatedTasks {
     Created(Vec<Task>),
     /// The idempotency key was used before, with the same body.
-    Replayed(Vec<Task>),
+    Replayed(Replay),
     /// The task with the chosen id was created before, from the same body.
     Existing(Box<Task>),
+}
+
+/// The tasks of an earlier request, as they are now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replay {
+    pub tasks: Vec<Task>,
+    /// Those that are too much for one answer ([`BATCH_BYTES`](orchestratum_store::BATCH_BYTES)), after those in `tasks`.
+    /// What one request can create is never too much, but meanwhile the tasks may have got outputs.
+    pub left_out: Vec<TaskId>,
 }
 
 impl Engine {
@@ -93,12 +104,18 @@ impl Engine {
         }
     }
 
-    async fn replayed(&self, ids: &[TaskId]) -> Result<Vec<Task>, Error> {
+    async fn replayed(&self, ids: &[TaskId]) -> Result<Replay, Error> {
         let tasks = self.parts.store.tasks(ids).await?;
-        match ids.iter().find(|id| !tasks.iter().any(|task| task.spec.id == **id)) {
-            Some(missing) => Err(Error::Gone { task: *missing }),
-            None => Ok(tasks),
+        let read: HashSet<TaskId> = tasks.iter().map(|task| task.spec.id).collect();
+        let left_out: Vec<TaskId> = ids.iter().copied().filter(|id| !read.contains(id)).collect();
+        if !left_out.is_empty() {
+            let there = self.parts.store.statuses(&left_out).await?;
+            let there: HashSet<TaskId> = there.into_iter().map(|(id, _)| id).collect();
+            if let Some(missing) = left_out.iter().find(|id| !there.contains(id)) {
+                return Err(Error::Gone { task: *missing });
+            }
         }
+        Ok(Replay { tasks, left_out })
     }
 }
 

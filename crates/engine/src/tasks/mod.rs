@@ -12,7 +12,7 @@ mod retry;
 mod stats;
 mod why;
 
-pub use create::{CreateTasks, CreatedTasks};
+pub use create::{CreateTasks, CreatedTasks, Replay};
 pub use finish::FinishOutcome;
 pub use retry::RetryTask;
 pub use stats::{COUNTED_TASKS, Counts, Stats};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use orchestratum_core::TaskId;
-use orchestratum_store::{Attempt, LogStream, Task, TaskLogs};
+use orchestratum_store::{AttemptPage, LogStream, Task, TaskLogs};
 
 use crate::{Engine, Error};
 
@@ -31,13 +31,13 @@ impl Engine {
         self.parts.waiters.give_up();
     }
 
-    /// Every ended attempt, oldest first.
+    /// The task, and a page of its ended attempts, oldest first: those after the `next` of the page before, or after 0.
     ///
     /// # Errors
     /// [`Error::TaskNotFound`].
-    pub async fn attempts(&self, task: TaskId) -> Result<(Task, Vec<Attempt>), Error> {
+    pub async fn attempts(&self, task: TaskId, after: u32) -> Result<(Task, AttemptPage), Error> {
         let found = self.task(task).await?;
-        Ok((found, self.parts.store.attempts(task).await?))
+        Ok((found, self.parts.store.attempts(task, after).await?))
     }
 
     /// What the attempts wrote.

@@ -118,8 +118,13 @@ async fn the_tasks_of_a_silent_worker_run_again_and_use_a_loss_not_a_retry() {
         };
         until(&engine, id, expected).await;
     }
-    let (_, attempts) = engine.attempts(id).await.expect("it exists");
-    assert!(attempts.iter().all(|attempt| attempt.outcome == AttemptOutcome::Lost));
+    let (_, attempts) = engine.attempts(id, 0).await.expect("it exists");
+    assert!(
+        attempts
+            .items
+            .iter()
+            .all(|attempt| attempt.outcome == AttemptOutcome::Lost)
+    );
     stop(tracker, token).await;
 }
 
@@ -141,9 +146,9 @@ async fn a_name_that_nobody_offers_fails_half_a_minute_after_a_worker_came() {
         lease.renew(keeper, LEASE, engine.clock().now()).await.expect("renewed");
     }
     until(&engine, id, TaskStatus::Failed).await;
-    let (_, attempts) = engine.attempts(id).await.expect("it exists");
+    let (_, attempts) = engine.attempts(id, 0).await.expect("it exists");
     assert_eq!(
-        attempts.iter().map(|attempt| attempt.outcome).collect::<Vec<_>>(),
+        attempts.items.iter().map(|attempt| attempt.outcome).collect::<Vec<_>>(),
         [AttemptOutcome::NotFound]
     );
     stop(tracker, token).await;

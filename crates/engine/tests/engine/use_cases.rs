@@ -7,7 +7,7 @@ use orchestratum_core::task::{Ending, TaskDraft, TaskPatch, TaskStatus};
 use orchestratum_core::{JsonText, Origin};
 use orchestratum_engine::Error;
 use orchestratum_engine::keys::{AuthenticationError, CreateKey, Scope};
-use orchestratum_engine::tasks::{CreateTasks, CreatedTasks, FinishOutcome, RetryTask, Why};
+use orchestratum_engine::tasks::{CreateTasks, CreatedTasks, FinishOutcome, Replay, RetryTask, Why};
 use orchestratum_store::{Evidence, IdempotencyKey};
 
 fn failed() -> Ending {
@@ -44,9 +44,9 @@ async fn a_task_is_created_claimed_and_finished() {
         FinishOutcome::AlreadyRecorded,
         "a repeated report changes nothing and is no fault"
     );
-    let (task, attempts) = engine.attempts(id).await.expect("it exists");
+    let (task, attempts) = engine.attempts(id, 0).await.expect("it exists");
     assert_eq!(task.output, Some(JsonText::trusted("1")));
-    assert_eq!(attempts.len(), 1);
+    assert_eq!((attempts.items.len(), attempts.next), (1, None));
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn one_idempotency_key_makes_one_task_however_often_and_concurrently_it_is
     let ids: std::collections::BTreeSet<_> = answers
         .into_iter()
         .map(|answer| match answer.expect("answered") {
-            CreatedTasks::Created(tasks) | CreatedTasks::Replayed(tasks) => tasks[0].spec.id,
+            CreatedTasks::Created(tasks) | CreatedTasks::Replayed(Replay { tasks, .. }) => tasks[0].spec.id,
             CreatedTasks::Existing(task) => task.spec.id,
         })
         .collect();

@@ -7,7 +7,7 @@ use orchestratum_core::task::{Ending, TaskDraft, TaskEvent, TaskStatus};
 use orchestratum_core::{JsonText, TaskId};
 
 use super::lab::{Lab, SECOND, done, draft, failure, name, report, target};
-use crate::{NewTask, PAGE_BYTES, Store, TaskFilter, UNINDEXED_SCAN};
+use crate::{BATCH_BYTES, NewTask, PAGE_BYTES, Store, TaskFilter, UNINDEXED_SCAN};
 
 async fn listed(lab: &Lab, filter: &TaskFilter) -> Vec<TaskId> {
     let page = lab.store.list(filter, None, 200).await.expect("works");
@@ -24,6 +24,32 @@ pub async fn tasks_are_read_in_the_order_asked_for(store: Arc<dyn Store>) {
         assert!(tasks.iter().map(|task| task.spec.id).eq(ids));
     }
     assert_eq!(lab.store.tasks(&[]).await.expect("works"), []);
+}
+
+pub async fn tasks_that_are_too_much_for_one_answer_are_left_out(store: Arc<dyn Store>) {
+    const FITTING: usize = 4;
+    let lab = Lab::new(store);
+    let text = |bytes: usize| JsonText::trusted(format!("\"{}\"", "x".repeat(bytes - 2)));
+    let mut ids = Vec::new();
+    for _ in 0..FITTING {
+        let mut task = lab.task_of(draft("python"));
+        task.spec.input = text(BATCH_BYTES / FITTING);
+        ids.push(lab.create_new(task).await);
+    }
+    let read = async |ids: &[TaskId]| {
+        let tasks = lab.store.tasks(ids).await.expect("works");
+        tasks.iter().map(|task| task.spec.id).collect::<Vec<_>>()
+    };
+    assert_eq!(read(&ids).await, ids, "as much as fits");
+    // What came out counts as well as what went in.
+    let claimed = lab.running(draft("echo")).await;
+    let mut change = report(&claimed, Ending::Success);
+    change.evidence.output = Some(text(BATCH_BYTES));
+    done(lab.apply(change).await);
+    let rest = [&ids[..], &[claimed.id]].concat();
+    assert_eq!(read(&rest).await, ids);
+    let reversed: Vec<TaskId> = rest.into_iter().rev().collect();
+    assert_eq!(read(&reversed).await, [claimed.id], "the first is always there");
 }
 
 pub async fn statuses_leave_out_what_does_not_exist(store: Arc<dyn Store>) {

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use orchestratum_core::TaskId;
 use orchestratum_core::task::{
     AttemptOutcome, Backoff, Ending, ErrorKind, Refusal, RetryPolicy, TaskError, TaskEvent, TaskState, TaskStatus,
 };
 
 use super::lab::{LEASE, Lab, SECOND, done, draft, evidence, failure, report, report_of, retries};
-use crate::{Attempt, Change, ChangeOutcome, ClaimedTask, LogChunk, LogStream, PAGE_BYTES, Store, TaskLogs};
+use crate::{
+    ATTEMPTS_PAGE, Attempt, Change, ChangeOutcome, ClaimedTask, LogChunk, LogStream, PAGE_BYTES, Store, TaskLogs,
+};
 
 /// The same report with everything an attempt can leave.
 fn with_evidence(change: Change) -> Change {
@@ -86,6 +89,57 @@ pub async fn logs_are_read_by_attempt_and_stream(store: Arc<dyn Store>) {
     assert_eq!(read(Some(2), None).await, all(2));
     assert_eq!(read(Some(1), Some(LogStream::Stderr)).await, all(1)[1..2]);
     assert_eq!(read(Some(3), None).await, []);
+}
+
+/// The numbers of a task's attempts, page by page.
+async fn pages(lab: &Lab, id: TaskId) -> Vec<Vec<u32>> {
+    let (mut pages, mut after) = (Vec::new(), Some(0));
+    while let Some(last) = after {
+        let page = lab.store.attempts(id, last).await.expect("works");
+        pages.push(page.items.iter().map(|attempt| attempt.attempt).collect());
+        after = page.next;
+    }
+    pages
+}
+
+pub async fn a_page_of_attempts_ends_before_their_errors_are_too_large(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    let id = lab.create_with(draft("echo"), retries(3, Backoff::None)).await;
+    assert_eq!(pages(&lab, id).await, [[0; 0]]);
+    let worker = lab.echo_worker().await;
+    for size in [PAGE_BYTES / 3, PAGE_BYTES / 3, PAGE_BYTES / 3 * 2, PAGE_BYTES + 1] {
+        let claimed = lab.claim_one(worker).await;
+        let message = "x".repeat(size);
+        let retryable = true;
+        lab.end(&claimed, Ending::Failed { message, retryable }).await;
+    }
+    let expected = [vec![1, 2], vec![3], vec![4]];
+    assert_eq!(
+        pages(&lab, id).await,
+        expected,
+        "one too large for a page is one by itself"
+    );
+}
+
+pub async fn a_page_of_attempts_has_a_bounded_number_of_them(store: Arc<dyn Store>) {
+    let most = u32::try_from(ATTEMPTS_PAGE).expect("a small number");
+    let lab = Lab::new(store);
+    let id = lab.create_with(draft("echo"), retries(1_000, Backoff::None)).await;
+    let worker = lab.echo_worker().await;
+    let attempt = |number| {
+        [
+            Change::new(id, TaskEvent::Claimed { worker }),
+            report_of(id, number, failure()),
+        ]
+    };
+    let mut changes: Vec<Change> = (1..=most + 1).flat_map(attempt).collect();
+    changes.push(Change::new(id, TaskEvent::RetryRequested { ttl: LEASE }));
+    changes.extend(attempt(most + 2));
+    for outcome in lab.apply_all(changes).await {
+        done(outcome);
+    }
+    let expected = [(1..=most).collect(), vec![most + 1, most + 2]];
+    assert_eq!(pages(&lab, id).await, expected);
 }
 
 /// The task ended with this error.

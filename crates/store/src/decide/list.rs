@@ -6,7 +6,7 @@ use orchestratum_core::task::TaskStatus;
 use orchestratum_core::{TaskId, Timestamp};
 use uuid::Uuid;
 
-use crate::{Task, TaskFilter, TaskPage};
+use crate::{Attempt, AttemptPage, Task, TaskFilter, TaskPage};
 
 /// How far the time in an id may be from `created_at`: another host's clock made it, or the caller did.
 const ID_TIME_SLACK: Duration = Duration::from_secs(86_400);
@@ -75,6 +75,15 @@ pub(crate) fn page(items: Vec<Task>, found: usize) -> TaskPage {
         next: items.last().filter(|_| more).map(|task| task.spec.id),
         items,
         truncated: false,
+    }
+}
+
+/// The same for attempts.
+pub(crate) fn attempt_page(items: Vec<Attempt>, found: usize) -> AttemptPage {
+    let more = found > items.len();
+    AttemptPage {
+        next: items.last().filter(|_| more).map(|attempt| attempt.attempt),
+        items,
     }
 }
 

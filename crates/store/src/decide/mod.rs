@@ -15,6 +15,6 @@ pub(crate) use apply::{
 };
 pub(crate) use create::{KeptKey, create};
 pub(crate) use life::LifeColumns;
-pub(crate) use list::{IdRange, Way, narrows, page};
+pub(crate) use list::{IdRange, Way, attempt_page, narrows, page};
 pub(crate) use purge::purge_ends_at;
 pub(crate) use success::{CompletedRow, ShortWay, Success, successes};

@@ -100,7 +100,7 @@ async fn whole(store: &dyn Store, ids: &[TaskId]) -> Result<Vec<Whole>, orchestr
         let id = task.spec.id;
         read.push(Whole {
             task,
-            attempts: store.attempts(id).await?,
+            attempts: store.attempts(id, 0).await?.items,
             dispatch: store.dispatch(id).await?,
         });
     }

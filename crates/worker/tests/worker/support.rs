@@ -133,7 +133,9 @@ impl Bench {
     }
 
     pub(crate) async fn attempts(&self, id: TaskId) -> Vec<Attempt> {
-        self.engine.store().attempts(id).await.expect("they are read")
+        let page = self.engine.store().attempts(id, 0).await.expect("they are read");
+        assert_eq!(page.next, None, "they fit one page");
+        page.items
     }
 
     pub(crate) async fn outcomes(&self, id: TaskId) -> Vec<AttemptOutcome> {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::extract::TaskPath;
+use crate::extract::{Parameters, TaskPath};
 use crate::problem::{Document, Result};
 use crate::routes::schema;
 
@@ -38,33 +38,46 @@ pub(crate) struct AttemptDocument {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Attempts)]
 pub(crate) struct AttemptList {
-    /// Oldest first.
+    /// Oldest first, the running one last.
     items: Vec<AttemptDocument>,
-    /// Always `null`: the list is whole.
+    /// Give it as `cursor` to go on; `null` at the end.
     next_cursor: Option<String>,
 }
 
-/// Every attempt of a task, the running one included
+/// The attempts of a task, the running one included
+///
+/// A page has up to 1,000 attempts, and ends before their errors are larger than 8 MiB together.
 #[utoipa::path(
     get, path = "/api/tasks/{id}/attempts", tag = "tasks", operation_id = "list_attempts",
-    params(("id" = uuid::Uuid, Path, description = "The task")),
+    params(
+        ("id" = uuid::Uuid, Path, description = "The task"),
+        ("cursor" = Option<u32>, Query, description = "The `next_cursor` of the page before"),
+    ),
     responses(
         (status = 200, description = "Oldest first", body = AttemptList),
         (status = 404, description = "No such task", body = Document, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn attempts(State(engine): State<Engine>, TaskPath(task): TaskPath) -> Result<Json<AttemptList>> {
-    let (task, ended) = engine.attempts(task).await?;
-    let mut items: Vec<AttemptDocument> = ended.into_iter().map(AttemptDocument::from).collect();
+pub(crate) async fn attempts(
+    State(engine): State<Engine>,
+    TaskPath(task): TaskPath,
+    mut parameters: Parameters,
+) -> Result<Json<AttemptList>> {
+    let after = parameters.take::<u32>("cursor", "must be the next_cursor of a page")?;
+    parameters.finish(&["cursor"])?;
+    let (task, ended) = engine.attempts(task, after.unwrap_or(0)).await?;
+    let mut items: Vec<AttemptDocument> = ended.items.into_iter().map(AttemptDocument::from).collect();
     // The task was read first: an attempt that ended in between is listed once, as ended.
-    if let Some(open) = open_attempt(&task)
+    if ended.next.is_none()
+        && let Some(open) = open_attempt(&task)
+        && after.is_none_or(|after| open.attempt > after)
         && items.iter().all(|ended| ended.attempt != open.attempt)
     {
         items.push(open);
     }
     Ok(Json(AttemptList {
         items,
-        next_cursor: None,
+        next_cursor: ended.next.map(|attempt| attempt.to_string()),
     }))
 }
 

@@ -5,7 +5,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use orchestratum_core::{TaskId, Timestamp};
 use orchestratum_engine::Engine;
-use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
+use orchestratum_engine::tasks::{CreateTasks, CreatedTasks, Replay};
 use orchestratum_store as store;
 use tracing::Span;
 use uuid::Uuid;
@@ -85,7 +85,7 @@ pub(crate) async fn create(
     };
     let (status, replayed, task) = match engine.create(request).await? {
         CreatedTasks::Created(tasks) => (StatusCode::CREATED, false, tasks.into_iter().next()),
-        CreatedTasks::Replayed(tasks) => (StatusCode::CREATED, true, tasks.into_iter().next()),
+        CreatedTasks::Replayed(Replay { tasks, .. }) => (StatusCode::CREATED, true, tasks.into_iter().next()),
         CreatedTasks::Existing(task) => (StatusCode::OK, false, Some(*task)),
     };
     let mut task = task.expect("one draft makes one task");

@@ -3,8 +3,10 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use orchestratum_core::TaskId;
 use orchestratum_engine::Engine;
-use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
+use orchestratum_engine::tasks::{CreateTasks, CreatedTasks, Replay};
+use orchestratum_store::BATCH_BYTES;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,7 +16,8 @@ use super::document::TaskDocument;
 use crate::extract::{IdempotencyKey, Json, Origin, bounded};
 use crate::problem::{Code, Document, Problem, Result};
 
-pub(crate) const BATCH_BODY_MAX_BYTES: usize = 16 << 20;
+/// The answer to a repetition holds as much, so that what a body can ask for is always answered whole.
+pub(crate) const BATCH_BODY_MAX_BYTES: usize = BATCH_BYTES;
 const TASKS_MAX: usize = 1_000;
 
 /// Tasks that stand or fall together.
@@ -33,6 +36,10 @@ pub(crate) struct Body {
 pub(crate) struct Answer {
     tasks: Vec<TaskDocument>,
 }
+    /// With `Idempotent-Replay: true`, where the tasks have got large outputs or errors since: those that follow after
+    /// 16 MiB of texts, by their ids. Read each with `GET /api/tasks/{id}`.
+    #[schema(value_type = Vec<Uuid>)]
+    left_out: Vec<TaskId>,
 
 /// Create up to 1,000 tasks
 ///
@@ -83,13 +90,13 @@ pub(crate) async fn create_batch(
         indexed: true,
         origin,
     };
-    let (replayed, tasks) = match engine.create(request).await? {
-        CreatedTasks::Created(tasks) => (false, tasks),
-        CreatedTasks::Replayed(tasks) => (true, tasks),
-        CreatedTasks::Existing(task) => (false, vec![*task]),
+    let (replayed, tasks, left_out) = match engine.create(request).await? {
+        CreatedTasks::Created(tasks) => (false, tasks, Vec::new()),
+        CreatedTasks::Replayed(Replay { tasks, left_out }) => (true, tasks, left_out),
+        CreatedTasks::Existing(task) => (false, vec![*task], Vec::new()),
     };
     let tasks = tasks.into_iter().map(TaskDocument::from).collect();
-    let mut response = (StatusCode::CREATED, axum::Json(Answer { tasks })).into_response();
+    let mut response = (StatusCode::CREATED, axum::Json(Answer { tasks, left_out })).into_response();
     if replayed {
         response.headers_mut().insert(REPLAY, HeaderValue::from_static("true"));
     }

@@ -17,7 +17,7 @@ use orchestratum_core::{TaskId, Timestamp};
 
 use super::PostgresStore;
 use crate::{
-    Attempt, Audit, Change, ChangeOutcome, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest, DeleteOutcome,
+    AttemptPage, Audit, Change, ChangeOutcome, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest, DeleteOutcome,
     Dispatch, Error, LogStream, Task, TaskFilter, TaskLogs, TaskPage, TaskStore,
 };
 
@@ -55,8 +55,8 @@ impl TaskStore for PostgresStore {
         list::list(&self.database, filter, before, limit).await
     }
 
-    async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, Error> {
-        read::attempts(&self.database, task).await
+    async fn attempts(&self, task: TaskId, after: u32) -> Result<AttemptPage, Error> {
+        read::attempts(&self.database, task, after).await
     }
 
     async fn logs(&self, task: TaskId, attempt: Option<u32>, stream: Option<LogStream>) -> Result<TaskLogs, Error> {

@@ -9,7 +9,11 @@ use uuid::Uuid;
 use super::super::database::{AfterUnknown, Database};
 use super::super::rows::{DELAYED, Place, READY, Time, int4, int8, timestamp};
 use super::row::{TaskRow, task_columns};
-use crate::{Attempt, Dispatch, Error, LogChunk, LogStream, PAGE_BYTES, StoredLogChunk, Task, TaskLogs};
+use crate::decide;
+use crate::{
+    ATTEMPTS_PAGE, Attempt, AttemptPage, BATCH_BYTES, Dispatch, Error, LogChunk, LogStream, PAGE_BYTES, StoredLogChunk,
+    Task, TaskLogs,
+};
 
 pub(super) async fn task(database: &Database, task: TaskId) -> Result<Option<Task>, Error> {
     let row: Option<TaskRow> = database
@@ -27,9 +31,24 @@ pub(super) async fn tasks(database: &Database, ids: &[TaskId]) -> Result<Vec<Tas
             sqlx::query_as(concat!(
                 "SELECT ",
                 task_columns!(),
-                " FROM tasks WHERE tasks.id = ANY($1)",
+                " FROM tasks WHERE tasks.id = ANY(ARRAY(
+                    SELECT id FROM (
+                        SELECT
+                            tasks.id,
+                            -- Texts that are stored apart tell their sizes without being read.
+                            sum(
+                                octet_length(input) + COALESCE(octet_length(output), 0)
+                                + COALESCE(octet_length(error), 0) + COALESCE(octet_length(description), 0)
+                            ) OVER (ORDER BY place ROWS UNBOUNDED PRECEDING) AS bytes,
+                            row_number() OVER (ORDER BY place) AS turn
+                        FROM UNNEST($1::uuid[]) WITH ORDINALITY AS asked (id, place)
+                        JOIN tasks ON tasks.id = asked.id
+                    ) AS sized
+                    WHERE bytes <= $2 OR turn = 1
+                ))",
             ))
             .bind(&uuids)
+            .bind(int8(BATCH_BYTES))
         })
         .await?;
     let mut found = HashMap::with_capacity(rows.len());
@@ -67,25 +86,41 @@ type AttemptRow = (
     Time,
     Option<i32>,
     Option<i64>,
+    i64,
 );
 
-pub(super) async fn attempts(database: &Database, task: TaskId) -> Result<Vec<Attempt>, Error> {
+pub(super) async fn attempts(database: &Database, task: TaskId, after: u32) -> Result<AttemptPage, Error> {
     let rows: Vec<AttemptRow> = database
         .all(AfterUnknown::Repeat, || {
             sqlx::query_as(
-                "SELECT attempt, run, worker_id, outcome, error, started_at, ended_at, exit_code, peak_memory_bytes
-                FROM attempts
-                WHERE task_id = $1
+                "SELECT attempt, run, worker_id, outcome, error, started_at, ended_at, exit_code, peak_memory_bytes, found
+                FROM (
+                    SELECT next.*,
+                        count(*) OVER () AS found,
+                        sum(COALESCE(octet_length(error), 0)) OVER (ORDER BY attempt ROWS UNBOUNDED PRECEDING) AS bytes,
+                        row_number() OVER (ORDER BY attempt) AS turn
+                    FROM (
+                        SELECT * FROM attempts WHERE task_id = $1 AND attempt > $2 ORDER BY attempt LIMIT $3
+                    ) AS next
+                ) AS page
+                WHERE bytes <= $4 OR turn = 1
                 ORDER BY attempt",
             )
             .bind(task.0)
+            .bind(i32::try_from(after).unwrap_or(i32::MAX))
+            // One more than a page has tells whether there is another one.
+            .bind(int8(ATTEMPTS_PAGE + 1))
+            .bind(int8(PAGE_BYTES))
         })
         .await?;
-    rows.into_iter().map(|row| attempt(task, row)).collect()
+    let found = rows.first().map_or(0, |row| row.9);
+    let items = rows.into_iter().take(ATTEMPTS_PAGE).map(|row| attempt(task, row));
+    let found = usize::try_from(found).unwrap_or(usize::MAX);
+    Ok(decide::attempt_page(items.collect::<Result<_, _>>()?, found))
 }
 
 fn attempt(task: TaskId, row: AttemptRow) -> Result<Attempt, Error> {
-    let (attempt, run, worker, outcome, error, started_at, ended_at, exit_code, peak_memory_bytes) = row;
+    let (attempt, run, worker, outcome, error, started_at, ended_at, exit_code, peak_memory_bytes, _found) = row;
     let row = format!("{task}/{attempt}");
     let place = Place {
         table: "attempts",

@@ -18,7 +18,7 @@ pub(super) use delete::delete_rows;
 
 use super::SqliteStore;
 use crate::{
-    Attempt, Audit, Change, ChangeOutcome, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest, DeleteOutcome,
+    AttemptPage, Audit, Change, ChangeOutcome, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest, DeleteOutcome,
     Dispatch, Error, LogStream, Task, TaskFilter, TaskLogs, TaskPage, TaskStore,
 };
 
@@ -56,8 +56,8 @@ impl TaskStore for SqliteStore {
         list::list(self, filter, before, limit).await
     }
 
-    async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, Error> {
-        read::attempts(self, task).await
+    async fn attempts(&self, task: TaskId, after: u32) -> Result<AttemptPage, Error> {
+        read::attempts(self, task, after).await
     }
 
     async fn logs(&self, task: TaskId, attempt: Option<u32>, stream: Option<LogStream>) -> Result<TaskLogs, Error> {

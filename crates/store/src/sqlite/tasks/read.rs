@@ -10,16 +10,38 @@ use super::super::error::sql;
 use super::super::rows::{
     damaged, get, id_list, maybe_worker_id, number, parsed, select_task, signed, task, task_id, timestamp, word,
 };
-use crate::{Attempt, Dispatch, Error, LogChunk, LogStream, PAGE_BYTES, StoredLogChunk, Task, TaskLogs};
+use crate::decide;
+use crate::{
+    ATTEMPTS_PAGE, Attempt, AttemptPage, BATCH_BYTES, Dispatch, Error, LogChunk, LogStream, PAGE_BYTES, StoredLogChunk,
+    Task, TaskLogs,
+};
 
 pub(super) async fn tasks(store: &SqliteStore, ids: &[TaskId]) -> Result<Vec<Task>, Error> {
     let rows = sqlx::query(select_task!(
-        "FROM json_each(?1) w
-         CROSS JOIN tasks t ON t.id = unhex(w.value)
+        // Ids and sizes first, which are told without reading the texts.
+        "FROM (
+             SELECT
+                 id,
+                 place,
+                 sum(size) OVER (ORDER BY place ROWS UNBOUNDED PRECEDING) AS bytes,
+                 row_number() OVER (ORDER BY place) AS turn
+             FROM (
+                 SELECT
+                     s.id,
+                     w.key AS place,
+                     octet_length(s.input) + coalesce(octet_length(s.output), 0)
+                         + coalesce(octet_length(s.error), 0) + coalesce(octet_length(s.description), 0) AS size
+                 FROM json_each(?1) w
+                 CROSS JOIN tasks s ON s.id = unhex(w.value)
+             )
+         ) p
+         CROSS JOIN tasks t ON t.id = p.id
          LEFT JOIN dispatches d ON d.task_id = t.id
-         ORDER BY w.key"
+         WHERE p.bytes <= ?2 OR p.turn = 1
+         ORDER BY p.place"
     ))
     .bind(id_list(ids.iter().copied()))
+    .bind(signed(BATCH_BYTES))
     .fetch_all(&store.read)
     .await
     .map_err(sql)?;
@@ -52,18 +74,31 @@ pub(super) async fn statuses(store: &SqliteStore, ids: &[TaskId]) -> Result<Vec<
         .collect()
 }
 
-pub(super) async fn attempts(store: &SqliteStore, task: TaskId) -> Result<Vec<Attempt>, Error> {
+pub(super) async fn attempts(store: &SqliteStore, task: TaskId, after: u32) -> Result<AttemptPage, Error> {
     let rows = sqlx::query(
-        "SELECT attempt, run, worker_id, outcome, error, started_at, ended_at, exit_code, peak_memory_bytes
-         FROM attempts
-         WHERE task_id = ?1
+        "SELECT attempt, run, worker_id, outcome, error, started_at, ended_at, exit_code, peak_memory_bytes, found
+         FROM (
+             SELECT *,
+                 count(*) OVER () AS found,
+                 sum(coalesce(octet_length(error), 0)) OVER (ORDER BY attempt ROWS UNBOUNDED PRECEDING) AS bytes,
+                 row_number() OVER (ORDER BY attempt) AS turn
+             FROM (SELECT * FROM attempts WHERE task_id = ?1 AND attempt > ?2 ORDER BY attempt LIMIT ?3)
+         )
+         WHERE bytes <= ?4 OR turn = 1
          ORDER BY attempt",
     )
     .bind(task.0)
+    .bind(after)
+    // One more than a page has tells whether there is another one.
+    .bind(signed(ATTEMPTS_PAGE + 1))
+    .bind(signed(PAGE_BYTES))
     .fetch_all(&store.read)
     .await
     .map_err(sql)?;
-    rows.iter()
+    let found = rows.first().map_or(Ok(0), |row| get::<i64>(row, "found"))?;
+    let items = rows
+        .iter()
+        .take(ATTEMPTS_PAGE)
         .map(|row| {
             let code: i64 = get(row, "outcome")?;
             let error: Option<&str> = get(row, "error")?;
@@ -87,7 +122,11 @@ pub(super) async fn attempts(store: &SqliteStore, task: TaskId) -> Result<Vec<At
                     .transpose()?,
             })
         })
-        .collect()
+        .collect::<Result<_, Error>>()?;
+    Ok(decide::attempt_page(
+        items,
+        usize::try_from(found).unwrap_or(usize::MAX),
+    ))
 }
 
 pub(super) async fn logs(
