@@ -15,19 +15,22 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use orchestratum_engine::ApiSettings;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::held::{Budget, Share};
 use crate::problem::{Code, Problem, Result};
 
 /// What all of them share.
 #[derive(Debug, Clone)]
 pub(crate) struct Changes {
     places: Arc<Semaphore>,
+    bodies: Budget,
     body_timeout: Duration,
 }
 
@@ -36,6 +39,7 @@ impl Changes {
         let places = settings.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             places: Arc::new(Semaphore::new(places)),
+            bodies: Budget::new(settings.bodies_max_bytes),
             body_timeout: Duration::from_secs_f64(settings.body_timeout_seconds),
         }
     }
@@ -75,7 +79,7 @@ pub(crate) async fn complete(
         return next.run(request).await;
     }
     let (mut parts, body) = request.into_parts();
-    let content = match read(&parts.headers, body, body_max_bytes, changes.body_timeout).await {
+    let content = match read(&parts.headers, body, body_max_bytes, &changes).await {
         Ok(content) => content,
         Err(problem) => return problem.into_response(),
     };
@@ -103,28 +107,47 @@ pub(crate) async fn complete(
     }
 }
 
-async fn read(headers: &HeaderMap, body: Body, max_bytes: usize, patience: Duration) -> Result<Bytes> {
-    let too_large = || {
-        Problem::new(
-            Code::BodyTooLarge,
-            format!("the body must not be larger than {max_bytes} bytes"),
-        )
-    };
+async fn read(headers: &HeaderMap, body: Body, max_bytes: usize, changes: &Changes) -> Result<Bytes> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.parse::<usize>().ok());
     if announced.is_some_and(|length| length > max_bytes) {
-        return Err(too_large());
+        return Err(too_large(max_bytes));
     }
-    let collected = tokio::time::timeout(patience, Limited::new(body, max_bytes).collect());
-    match collected.await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::new(Code::BadRequest, "the body broke off before its end")),
-        Err(_) => Err(Problem::new(
+    let patience = changes.body_timeout;
+    let collected = collect(body, announced.unwrap_or(0), max_bytes, changes.bodies.share());
+    timeout(patience, collected).await.unwrap_or_else(|_elapsed| {
+        Err(Problem::new(
             Code::RequestTimeout,
             format!("the body must arrive within {} s", patience.as_secs_f64()),
-        )),
+        ))
+    })
+}
+
+/// Counted as it comes, and not as it is announced: who announces much and sends nothing takes nothing from others.
+async fn collect(mut body: Body, announced: usize, max_bytes: usize, mut share: Share) -> Result<Bytes> {
+    // Memory that nothing was written to yet is only promised.
+    let mut whole = BytesMut::with_capacity(announced);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::new(Code::BadRequest, "the body broke off before its end"))?;
+        let Ok(data) = frame.into_data() else {
+            // Trailers say nothing that is read here.
+            continue;
+        };
+        if whole.len() + data.len() > max_bytes {
+            return Err(too_large(max_bytes));
+        }
+        share.grow(data.len()).await?;
+        // A copy, because a small frame would keep the whole buffer of its connection.
+        whole.extend_from_slice(&data);
     }
+    Ok(share.count(whole.freeze()))
+}
+
+fn too_large(max_bytes: usize) -> Problem {
+    Problem::new(
+        Code::BodyTooLarge,
+        format!("the body must not be larger than {max_bytes} bytes"),
+    )
 }

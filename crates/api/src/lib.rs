@@ -14,6 +14,7 @@ mod auth;
 mod canonical;
 mod changes;
 mod extract;
+mod held;
 mod observe;
 mod openapi;
 mod problem;

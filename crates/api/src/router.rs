@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use orchestratum_engine::{Engine, telemetry};
@@ -12,6 +12,7 @@ use tower_http::compression::predicate::SizeAbove;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use crate::held::{self, Budget};
 use crate::observe::observe;
 use crate::problem::{self, Code};
 use crate::routes;
@@ -41,6 +42,10 @@ pub fn router(engine: Engine) -> Router {
         .layer(SetResponseHeaderLayer::overriding(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
+        ))
+        .layer(from_fn_with_state(
+            Budget::new(engine.settings().api.answers_max_bytes),
+            held::count_answer,
         ))
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_FROM_BYTES)))
         .layer(from_fn(observe))

@@ -8,6 +8,7 @@ use std::time::Duration;
 use config::{Config, Environment, File, FileFormat};
 use orchestratum_core::Target;
 use orchestratum_core::task::SpecLimits;
+use orchestratum_store::BATCH_BYTES;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
@@ -54,6 +55,8 @@ pub struct ApiSettings {
     pub write_timeout_seconds: f64,
     pub max_wait_seconds: f64,
     pub max_connections: usize,
+    pub bodies_max_bytes: usize,
+    pub answers_max_bytes: usize,
     pub shutdown_seconds: f64,
     pub loops: bool,
     pub tls: TlsSettings,
@@ -191,19 +194,6 @@ impl Settings {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let rule = |holds: bool, key: &'static str, rule: &str| {
-            if holds {
-                Ok(())
-            } else {
-                Err(Error::Invalid {
-                    key,
-                    rule: rule.to_owned(),
-                })
-            }
-        };
-        let seconds = |value: f64, key: &'static str| {
-            rule(value > 0.0 && value <= 1e10, key, "must be a number of seconds above 0")
-        };
         rule(
             (1..=1000).contains(&self.database.max_connections),
             "database.max_connections",
@@ -240,25 +230,54 @@ impl Settings {
             "worker.lease_seconds",
             "must lie between 1 and 86400",
         )?;
-        seconds(self.database.timeout_seconds, "database.timeout_seconds")?;
-        seconds(self.api.header_timeout_seconds, "api.header_timeout_seconds")?;
-        seconds(self.api.body_timeout_seconds, "api.body_timeout_seconds")?;
-        seconds(self.api.write_timeout_seconds, "api.write_timeout_seconds")?;
-        seconds(self.api.max_wait_seconds, "api.max_wait_seconds")?;
-        seconds(self.api.shutdown_seconds, "api.shutdown_seconds")?;
-        seconds(self.tasks.default_ttl_seconds, "tasks.default_ttl_seconds")?;
-        seconds(self.tasks.max_ttl_seconds, "tasks.max_ttl_seconds")?;
-        seconds(self.tasks.max_timeout_seconds, "tasks.max_timeout_seconds")?;
-        seconds(self.tasks.max_delay_seconds, "tasks.max_delay_seconds")?;
-        seconds(self.worker.poll_interval_seconds, "worker.poll_interval_seconds")?;
-        seconds(self.worker.drain_seconds, "worker.drain_seconds")?;
-        seconds(self.worker.kill_grace_seconds, "worker.kill_grace_seconds")?;
+        let held = [
+            ("api.bodies_max_bytes", self.api.bodies_max_bytes),
+            ("api.answers_max_bytes", self.api.answers_max_bytes),
+        ];
+        for (key, bytes) in held {
+            // The largest body must fit, and the largest page.
+            rule(bytes >= BATCH_BYTES, key, "must be at least 16777216, which is 16 MiB")?;
+        }
         rule(
             self.tasks.default_ttl_seconds <= self.tasks.max_ttl_seconds,
             "tasks.default_ttl_seconds",
             "must not be above tasks.max_ttl_seconds",
         )?;
+        self.check_seconds()
+    }
+
+    fn check_seconds(&self) -> Result<(), Error> {
+        let all = [
+            ("database.timeout_seconds", self.database.timeout_seconds),
+            ("api.header_timeout_seconds", self.api.header_timeout_seconds),
+            ("api.body_timeout_seconds", self.api.body_timeout_seconds),
+            ("api.write_timeout_seconds", self.api.write_timeout_seconds),
+            ("api.max_wait_seconds", self.api.max_wait_seconds),
+            ("api.shutdown_seconds", self.api.shutdown_seconds),
+            ("tasks.default_ttl_seconds", self.tasks.default_ttl_seconds),
+            ("tasks.max_ttl_seconds", self.tasks.max_ttl_seconds),
+            ("tasks.max_timeout_seconds", self.tasks.max_timeout_seconds),
+            ("tasks.max_delay_seconds", self.tasks.max_delay_seconds),
+            ("worker.poll_interval_seconds", self.worker.poll_interval_seconds),
+            ("worker.drain_seconds", self.worker.drain_seconds),
+            ("worker.kill_grace_seconds", self.worker.kill_grace_seconds),
+        ];
+        for (key, seconds) in all {
+            let sound = seconds > 0.0 && seconds <= 1e10;
+            rule(sound, key, "must be a number of seconds above 0")?;
+        }
         Ok(())
+    }
+}
+
+fn rule(holds: bool, key: &'static str, rule: &str) -> Result<(), Error> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Error::Invalid {
+            key,
+            rule: rule.to_owned(),
+        })
     }
 }
 

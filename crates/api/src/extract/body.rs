@@ -19,7 +19,11 @@ pub(crate) struct Json<T> {
 
 /// A body that may be left out, with its content type.
 #[derive(Debug)]
-pub(crate) struct OptionalJson<T>(pub(crate) T);
+pub(crate) struct OptionalJson<T> {
+    pub(crate) value: T,
+    /// What was read into `value` is counted as long as that may be in use.
+    _bytes: Bytes,
+}
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Json<T> {
     type Rejection = Problem;
@@ -39,11 +43,13 @@ impl<T: DeserializeOwned + Default, S: Sync> FromRequestParts<S> for OptionalJso
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         let bytes = content(parts);
-        if bytes.is_empty() {
-            return Ok(Self(T::default()));
-        }
-        check_content_type(&parts.headers)?;
-        Ok(Self(parse(&bytes)?))
+        let value = if bytes.is_empty() {
+            T::default()
+        } else {
+            check_content_type(&parts.headers)?;
+            parse(&bytes)?
+        };
+        Ok(Self { value, _bytes: bytes })
     }
 }
 

@@ -22,6 +22,8 @@ impl Engine {
         if found.life.status().is_terminal() {
             return Ok(found);
         }
+        // Many may wait for long, each for a task with a large input.
+        drop(found);
         let _ = tokio::time::timeout(patience, waiting.until_ended()).await;
         self.task(task).await
     }

@@ -41,7 +41,9 @@ pub(crate) async fn cancel(
     State(engine): State<Engine>,
     caller: Caller,
     TaskPath(task): TaskPath,
-    OptionalJson(Body { reason }): OptionalJson<Body>,
+    OptionalJson {
+        value: Body { reason }, ..
+    }: OptionalJson<Body>,
 ) -> Result<Response> {
     if reason
         .as_ref()

@@ -73,6 +73,8 @@ pub(crate) async fn create(
     } else {
         None
     };
+    // Not held while the task is waited for.
+    drop(bytes);
     let request = CreateTasks {
         drafts: vec![draft],
         chosen_id: match id {
@@ -89,12 +91,16 @@ pub(crate) async fn create(
         CreatedTasks::Existing(task) => (StatusCode::OK, false, Some(*task)),
     };
     let mut task = task.expect("one draft makes one task");
-    Span::current().record("task.id", tracing::field::display(task.spec.id));
+    let id = task.spec.id;
+    Span::current().record("task.id", tracing::field::display(id));
     if let Some(patience) = wait.patience {
-        tokio::select! {
-            ended = engine.wait(task.spec.id, patience) => task = ended?,
-            () = client_gone.wait() => {}
-        }
+        // Not held while it is waited for.
+        drop(task);
+        task = tokio::select! {
+            ended = engine.wait(id, patience) => ended?,
+            // Nobody reads the answer.
+            () = client_gone.wait() => return Ok(StatusCode::CREATED.into_response()),
+        };
     }
     let document = TaskDocument::from(task);
     let location = document.location();

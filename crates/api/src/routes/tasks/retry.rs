@@ -54,7 +54,7 @@ pub(crate) async fn retry(
     State(engine): State<Engine>,
     caller: Caller,
     TaskPath(task): TaskPath,
-    OptionalJson(body): OptionalJson<Body>,
+    OptionalJson { value: body, .. }: OptionalJson<Body>,
 ) -> Result<Response> {
     let Body {
         input,

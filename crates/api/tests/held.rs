@@ -1,0 +1,115 @@
+//! How many bytes of bodies and answers may be held at once, over all requests.
+
+mod common;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Method, StatusCode};
+use common::{Api, request};
+use futures::{StreamExt, stream};
+use http_body_util::BodyExt;
+use serde_json::json;
+use tokio::sync::oneshot;
+use tower::ServiceExt;
+
+const MEBIBYTE: usize = 1 << 20;
+
+/// The least that may be set.
+const LEAST: &str = "16777216";
+
+/// A batch of one task, with `padding` spaces in front.
+fn batch(padding: usize) -> String {
+    format!("{}{{\"tasks\": [{{\"name\": \"echo\"}}]}}", " ".repeat(padding))
+}
+
+#[tokio::test]
+async fn a_body_beyond_what_may_be_held_waits_a_moment_and_is_turned_away() {
+    let api = Arc::new(Api::start_with(&[("api.bodies_max_bytes", LEAST)]).await);
+    let (was_read, read) = oneshot::channel::<()>();
+    let (go_on, going_on) = oneshot::channel::<()>();
+    let padding = (0..15).map(|_| Ok::<_, std::io::Error>(" ".repeat(MEBIBYTE)));
+    let rest = async move {
+        was_read.send(()).expect("the test waits");
+        going_on.await.expect("the test says so");
+        Ok(batch(0))
+    };
+    let body = stream::iter(padding).chain(stream::once(rest));
+    let slow = tokio::spawn({
+        let api = Arc::clone(&api);
+        async move {
+            let slow = request(Method::POST, "/api/tasks/batch").header("content-type", "application/json");
+            api.send(slow.body(Body::from_stream(body)).expect("a request")).await
+        }
+    });
+    read.await.expect("fifteen mebibytes are read");
+
+    let refused = api.post_with("/api/tasks/batch", &[], &batch(2 * MEBIBYTE)).await;
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (StatusCode::SERVICE_UNAVAILABLE, "1")
+    );
+    refused.problem(503, "overloaded");
+    api.create(json!({"name": "echo"})).await;
+
+    go_on.send(()).expect("the body is being read");
+    assert_eq!(slow.await.expect("no panic").status, StatusCode::CREATED);
+    let again = api.post_with("/api/tasks/batch", &[], &batch(2 * MEBIBYTE)).await;
+    assert_eq!(again.status, StatusCode::CREATED);
+    assert_eq!(api.count().await, 3);
+}
+
+#[tokio::test]
+async fn large_answers_that_nobody_takes_leave_no_room_for_more_of_them() {
+    let api = Api::start_with(&[("api.answers_max_bytes", LEAST)]).await;
+    let input = "x".repeat(1_000_000);
+    for _ in 0..7 {
+        api.create(json!({"name": "echo", "input": input})).await;
+    }
+    let list = async || {
+        let list = request(Method::GET, "/api/tasks")
+            .body(Body::empty())
+            .expect("a request");
+        let answer = api.router.clone().oneshot(list).await.expect("a router always answers");
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(answer.headers().contains_key("content-length"));
+        answer
+    };
+    let (first, second) = (list().await, list().await);
+    let refused = api.get("/api/tasks").await;
+    assert_eq!(refused.header("retry-after"), "1");
+    refused.problem(503, "overloaded");
+    assert_eq!(
+        api.get("/api/tasks?limit=1").await.status,
+        StatusCode::OK,
+        "there is room for a small one"
+    );
+
+    let mut body = first.into_body();
+    let frame = body.frame().await.expect("a frame").expect("no error");
+    drop(body);
+    api.get("/api/tasks").await.problem(503, "overloaded");
+    drop(frame);
+    assert_eq!(api.get("/api/tasks").await.status, StatusCode::OK);
+    drop(second);
+}
+
+#[tokio::test]
+async fn what_a_call_has_changed_is_told_whatever_room_there_is() {
+    let api = Api::start_with(&[("api.answers_max_bytes", LEAST)]).await;
+    let create = async || {
+        let tasks = vec![json!({"name": "echo", "input": "x".repeat(1_000_000)}); 9];
+        let create = request(Method::POST, "/api/tasks/batch")
+            .header("content-type", "application/json")
+            .body(Body::from(json!({"tasks": tasks}).to_string()));
+        let create = create.expect("a request");
+        api.router
+            .clone()
+            .oneshot(create)
+            .await
+            .expect("a router always answers")
+    };
+    let answers = [create().await, create().await];
+    assert!(answers.iter().all(|answer| answer.status() == StatusCode::CREATED));
+    assert_eq!(api.count().await, 18);
+}
