@@ -118,6 +118,55 @@ async fn the_tasks_of_a_batch_that_have_grown_too_large_are_answered_by_their_id
 }
 
 #[tokio::test]
+async fn a_body_has_the_same_status_with_a_key_and_without() {
+    let api = Api::start().await;
+    let nested = format!("{}1{}", "[".repeat(300_000), "]".repeat(300_000));
+    let labels: Vec<String> = (0..33).map(|index| format!("\"k{index:02}\": \"v\"")).collect();
+    for (number, (input, status)) in [
+        (r#"{"name": "echo", "input": {"\ud800": 1}}"#.to_owned(), 201),
+        (r#"{"name": "echo", "input": "\ud800"}"#.to_owned(), 201),
+        (r#"{"name": "echo", "input": {"a": 1, "a": 2}}"#.to_owned(), 201),
+        (r#"{"name": "echo", "labels": {"a": "1", "a": "2"}}"#.to_owned(), 201),
+        (r#"{"name": "echo", "name": "echo"}"#.to_owned(), 422),
+        // What is passed over because there are too many labels may nest as deep as it likes.
+        (
+            format!(
+                r#"{{"name": "echo", "labels": {{{}, "x": {nested}}}}}"#,
+                labels.join(", ")
+            ),
+            422,
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let key = number.to_string();
+        let shown: String = input.chars().take(80).collect();
+        for headers in [&[][..], &[(KEY, key.as_str())]] {
+            let answer = api.post_with("/api/tasks", headers, &input).await;
+            assert_eq!(answer.status, status, "{shown}: {headers:?} {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_comes_twice_makes_another_request() {
+    let api = Api::start().await;
+    let twice = r#"{"name": "echo", "input": {"a": 1, "a": 2}}"#;
+    api.post_with("/api/tasks", &[(KEY, "one")], twice).await;
+    let again = api.post_with("/api/tasks", &[(KEY, "one")], twice).await;
+    assert_eq!(again.header("idempotent-replay"), "true");
+    for other in [
+        r#"{"name": "echo", "input": {"a": 2}}"#,
+        r#"{"name": "echo", "input": {"a": 2, "a": 1}}"#,
+    ] {
+        api.post_with("/api/tasks", &[(KEY, "one")], other)
+            .await
+            .problem(422, "idempotency_key_reused");
+    }
+}
+
+#[tokio::test]
 async fn sixty_four_callers_with_one_key_make_one_task() {
     let api = shared().await;
     let calls = (0..64).map(|_| {

@@ -69,7 +69,7 @@ pub(crate) async fn create(
     let draft = body.into_draft("")?;
     // The hash costs more than all the rest, so it is made only for those who need it.
     let hash = if id.is_some() || key.is_some() {
-        Some(hash_of("POST /api/tasks", &bytes)?)
+        Some(canonical::hash("POST /api/tasks", &bytes))
     } else {
         None
     };
@@ -111,11 +111,6 @@ pub(crate) async fn create(
     }
     wait.note(response.headers_mut());
     Ok(response)
-}
-
-pub(super) fn hash_of(call: &str, body: &[u8]) -> Result<[u8; 32]> {
-    canonical::hash(call, body)
-        .map_err(|error| Problem::new(Code::MalformedJson, format!("the body is not JSON: {error}")))
 }
 
 pub(super) fn idempotency(key: String, body_hash: [u8; 32]) -> store::IdempotencyKey {

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body::TaskBody;
-use super::create::{REPLAY, hash_of, idempotency};
+use super::create::{REPLAY, idempotency};
 use super::document::TaskDocument;
+use crate::canonical;
 use crate::extract::{IdempotencyKey, Json, Origin, bounded};
 use crate::problem::{Code, Document, Problem, Result};
 
@@ -35,11 +36,11 @@ pub(crate) struct Body {
 #[schema(as = CreatedTasks)]
 pub(crate) struct Answer {
     tasks: Vec<TaskDocument>,
-}
     /// With `Idempotent-Replay: true`, where the tasks have got large outputs or errors since: those that follow after
     /// 16 MiB of texts, by their ids. Read each with `GET /api/tasks/{id}`.
     #[schema(value_type = Vec<Uuid>)]
     left_out: Vec<TaskId>,
+}
 
 /// Create up to 1,000 tasks
 ///
@@ -79,10 +80,7 @@ pub(crate) async fn create_batch(
         }
         drafts.push(task.into_draft(&prefix)?);
     }
-    let idempotency = match key {
-        Some(key) => Some(idempotency(key, hash_of("POST /api/tasks/batch", &bytes)?)),
-        None => None,
-    };
+    let idempotency = key.map(|key| idempotency(key, canonical::hash("POST /api/tasks/batch", &bytes)));
     let request = CreateTasks {
         drafts,
         chosen_id: None,
