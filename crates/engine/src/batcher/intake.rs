@@ -1,6 +1,6 @@
 //! The receiving end of a batcher: it says when the next batch starts and what is in it.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::Duration;
@@ -8,12 +8,12 @@ use std::time::Duration;
 use orchestratum_store as store;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::sleep_until;
 
 use super::serve::serve;
 use super::{Bounds, Item, Weight};
 
-/// How long a few requests wait for the batch in flight, which may be a large one, before they start beside it.
+/// How long a request waits for the batch in flight, which may be a large one, before what waits starts beside it.
 const PATIENCE: Duration = Duration::from_millis(5);
 
 /// How many rows wait, to be told when that is enough for one more lane.
@@ -62,7 +62,7 @@ pub(super) struct Intake<Request, Answer> {
     queue: mpsc::Receiver<Item<Request, Answer>>,
     waiting: Arc<Waiting>,
     bounds: Bounds,
-    /// Taken from the queue, but too much for the batch it came upon.
+    /// Taken from the queue, but too much for the batch it came upon, or to see how long it waits.
     carried: Option<Item<Request, Answer>>,
 }
 
@@ -98,7 +98,7 @@ where
                 tokio::select! {
                     _ = in_flight.join_next() => None,
                     () = self.waiting.enough(), if has_lane => self.waiting_batch(),
-                    () = sleep(PATIENCE), if has_lane => self.waiting_batch(),
+                    () = oldest_impatient(&mut self.carried, &mut self.queue), if has_lane => self.waiting_batch(),
                 }
             };
             if let Some(batch) = batch {
@@ -137,5 +137,20 @@ where
         }
         self.waiting.remove(total.rows);
         batch
+    }
+}
+
+/// Until the oldest request that waits has waited long enough; it may begin to wait meanwhile.
+async fn oldest_impatient<Request, Answer>(
+    oldest: &mut Option<Item<Request, Answer>>,
+    queue: &mut mpsc::Receiver<Item<Request, Answer>>,
+) {
+    if oldest.is_none() {
+        *oldest = queue.recv().await;
+    }
+    match oldest {
+        Some(item) => sleep_until(item.since + PATIENCE).await,
+        // Nobody can submit any more.
+        None => pending().await,
     }
 }

@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use orchestratum_store as store;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use intake::{Intake, Waiting};
 
@@ -85,6 +86,8 @@ pub enum Error {
 struct Item<Request, Answer> {
     request: Request,
     weight: Weight,
+    /// When it began to wait.
+    since: Instant,
     caller: Caller<Answer>,
 }
 
@@ -169,6 +172,7 @@ where
         let item = Item {
             request,
             weight,
+            since: Instant::now(),
             caller: Caller { answer, _held: held },
         };
         self.queue.try_send(item).map_err(|error| match error {

@@ -25,11 +25,12 @@ where
         for Item {
             request,
             weight,
+            since,
             caller,
         } in batch
         {
             requests.push(request);
-            callers.push((caller, weight));
+            callers.push((caller, weight, since));
         }
         let requests = Arc::new(requests);
         // Nothing that a panic could leave half-way is used after it: the future is gone, the requests are not changed.
@@ -37,7 +38,7 @@ where
         let failure = match performing.catch_unwind().await {
             Ok(Ok(answers)) => {
                 debug_assert_eq!(answers.len(), callers.len(), "one answer a request");
-                for ((caller, _), answer) in callers.into_iter().zip(answers) {
+                for ((caller, _, _), answer) in callers.into_iter().zip(answers) {
                     // A caller that went away needs no answer.
                     let _ = caller.answer.send(Ok(answer));
                 }
@@ -59,9 +60,10 @@ where
             let mut first: Vec<_> = requests
                 .into_iter()
                 .zip(callers)
-                .map(|(request, (caller, weight))| Item {
+                .map(|(request, (caller, weight, since))| Item {
                     request,
                     weight,
+                    since,
                     caller,
                 })
                 .collect();
@@ -70,7 +72,7 @@ where
             stack.push(first);
         } else {
             let error = failure.into_error();
-            for (caller, _) in callers {
+            for (caller, _, _) in callers {
                 let _ = caller.answer.send(Err(error.clone()));
             }
         }

@@ -149,6 +149,40 @@ async fn requests_beyond_the_bytes_that_may_be_held_are_turned_away_until_there_
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_waited_long_enough_starts_with_the_first_lane_that_is_free() {
+    // Each request opens its own batch.
+    let gates: Arc<Vec<Notify>> = Arc::new((0..3).map(|_| Notify::new()).collect());
+    let begun = Arc::new(AtomicUsize::new(0));
+    let (held, count) = (Arc::clone(&gates), Arc::clone(&begun));
+    let batcher = Batcher::start(Bounds::HOT_PATH, one_row, move |requests: Arc<Vec<u32>>| {
+        let held = Arc::clone(&held);
+        count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            held[requests[0] as usize].notified().await;
+            Ok(requests.as_ref().clone())
+        }
+    });
+    let settle = || async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        begun.load(Ordering::SeqCst)
+    };
+    let (begins, beside, waits) = (batcher.submit(0), batcher.submit(1), batcher.submit(2));
+    tokio::pin!(begins, beside, waits);
+    assert!(futures::poll!(&mut begins).is_pending());
+    assert_eq!(settle().await, 1);
+    assert!(futures::poll!(&mut beside).is_pending());
+    tokio::time::sleep(std::time::Duration::from_millis(6)).await;
+    assert_eq!(settle().await, 2);
+    assert!(futures::poll!(&mut waits).is_pending());
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(settle().await, 2, "there are only two lanes");
+    gates[1].notify_one();
+    assert_eq!(settle().await, 3, "the clock stands still");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_batch_starts_beside_the_first_when_enough_waits_or_after_a_while() {
     let begun = Arc::new(AtomicUsize::new(0));
     let gate = Arc::new(Notify::new());
