@@ -9,6 +9,10 @@ use axum::http::{Method, Request, StatusCode};
 use common::{Answer, Api, BOOTSTRAP};
 use orchestratum_engine::keys::Scope;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// Hexadecimal digits behind the secret of a key.
+const CHECKSUM_LENGTH: usize = 6;
 
 const OPEN: [&str; 2] = ["/health/live", "/health/ready"];
 
@@ -154,6 +158,48 @@ async fn wrong_keys_are_all_refused_alike() {
     call(&api, &Method::GET, "/api/tasks", Some(("authorization", "Bearer x")))
         .await
         .problem(401, "unauthenticated");
+}
+
+/// The id of one key with the secret of another, in the right form: only its hash shows that it is wrong.
+fn forged(id_of: &str, secret_of: &str) -> String {
+    let (_, id, _) = parts(id_of);
+    let (_, _, secret) = parts(secret_of);
+    let secret = &secret[..secret.len() - CHECKSUM_LENGTH];
+    let digest: [u8; 32] = Sha256::digest(format!("{id}_{secret}")).into();
+    let [first, second, third, ..] = digest;
+    format!("orch_{id}_{secret}{first:02x}{second:02x}{third:02x}")
+}
+
+/// `orch`, the id, and the secret with its checksum.
+fn parts(key: &str) -> (&str, &str, &str) {
+    let mut parts = key.split('_');
+    let mut next = || parts.next().expect("three parts");
+    (next(), next(), next())
+}
+
+#[tokio::test]
+async fn a_wrong_secret_of_a_key_is_no_use_of_it() {
+    let api = Api::start().await;
+    let (key, other) = (api.key(&[Scope::TasksRead]).await, api.key(&[Scope::TasksRead]).await);
+    let id = parts(&key).1;
+    let last_used_at = async || {
+        let stored = api.engine.store().key(id).await.expect("works");
+        stored.expect("it is there").last_used_at
+    };
+    assert_eq!(forged(&key, &key), key, "the form is the right one");
+    for _ in 0..2 {
+        let forged = forged(&key, &other);
+        call(&api, &Method::GET, "/api/tasks", Some(("x-api-key", &forged)))
+            .await
+            .problem(401, "unauthenticated");
+        assert_eq!(last_used_at().await, None);
+    }
+    let right = call(&api, &Method::GET, "/api/tasks", Some(("x-api-key", &key))).await;
+    assert_eq!(right.status, StatusCode::OK);
+    let used_at = last_used_at().await;
+    assert!(used_at.is_some(), "also when a wrong one was tried just before");
+    call(&api, &Method::GET, "/api/tasks", Some(("x-api-key", &key))).await;
+    assert_eq!(last_used_at().await, used_at, "not written down with every request");
 }
 
 #[tokio::test]

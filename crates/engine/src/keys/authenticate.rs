@@ -110,6 +110,13 @@ impl KeyCache {
         (monotonic_now().saturating_duration_since(*read_at) < BELIEVED_FOR).then(|| key.clone())
     }
 
+    /// So that it is not noted again with the next request.
+    fn used(&self, id: &str, now: Timestamp) {
+        if let Some((key, _)) = self.rows.lock().by_id.get_mut(id) {
+            key.last_used_at = Some(now);
+        }
+    }
+
     fn believe(&self, key: ApiKey, revocations_before_reading: u64) {
         let mut rows = self.rows.lock();
         if rows.revocations != revocations_before_reading {
@@ -134,9 +141,9 @@ impl Engine {
             });
         }
         let text = KeyText::parse(text).ok_or(AuthenticationError::Refused)?;
-        let (key, was_read) = match cache.believed(text.id()) {
-            Some(key) => (key, false),
-            None => (self.read_key(text.id()).await?, true),
+        let key = match cache.believed(text.id()) {
+            Some(key) => key,
+            None => self.read_key(text.id()).await?,
         };
         let now = self.parts.clock.now();
         let valid = text.matches(&cache.pepper, &key.secret_hash)
@@ -145,9 +152,7 @@ impl Engine {
         if !valid {
             return Err(AuthenticationError::Refused);
         }
-        if was_read {
-            self.note_use(&key, now).await;
-        }
+        self.note_use(&key, now).await;
         let scopes = key.scopes.iter().filter_map(|scope| scope.parse().ok()).collect();
         Ok(Identity { key_id: key.id, scopes })
     }
@@ -183,12 +188,15 @@ impl Engine {
         Ok(key)
     }
 
-    /// Only of a key whose secret was right: its id alone is no secret.
+    /// Only of a key whose secret was right: its id alone is no secret. Whoever tried a wrong one before may have had the
+    /// row read, so that says nothing about whether the use was noted.
     async fn note_use(&self, key: &ApiKey, now: Timestamp) {
-        let worth_noting = key
-            .last_used_at
-            .is_none_or(|used_at| now.saturating_since(used_at) >= TOUCHED_EVERY);
-        if worth_noting && let Err(error) = self.parts.store.touch_key(&key.id, now).await {
+        let noted = |used_at| now.saturating_since(used_at) < TOUCHED_EVERY;
+        if key.last_used_at.is_some_and(noted) {
+            return;
+        }
+        self.parts.keys.used(&key.id, now);
+        if let Err(error) = self.parts.store.touch_key(&key.id, now).await {
             tracing::debug!(error = %error::chain(&error), "the last use of a key was not written down");
         }
     }
