@@ -69,7 +69,8 @@ pub(crate) async fn run(
         .await;
 }
 
-fn span(task: &ClaimedTask) -> Span {
+/// What is logged for an attempt says for whom, whatever runs it.
+pub(crate) fn span(task: &ClaimedTask) -> Span {
     let span = tracing::info_span!(
         "attempt", task.id = %task.id, attempt = task.attempt, traceparent = Empty, request.id = Empty
     );

@@ -16,10 +16,11 @@ use orchestratum_store::{ClaimRequest, ClaimedTask, Evidence};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use crate::attempt;
 use crate::executors::Executor;
-use crate::held::Attended;
+use crate::held::{Attended, Key};
 use crate::lane::{HeldHint, Lane};
 use crate::offers::Offer;
 use crate::report::{places, report};
@@ -174,6 +175,27 @@ impl ClaimLoop {
     }
 }
 
+/// An attempt that is over before it has become a task of the runtime.
+struct Inline {
+    key: Key,
+    ending: Ending,
+    evidence: Evidence,
+    span: Span,
+}
+
+impl Inline {
+    fn of(task: &ClaimedTask, run: impl FnOnce() -> (Ending, Evidence)) -> Self {
+        let span = attempt::span(task);
+        let (ending, evidence) = span.in_scope(run);
+        Self {
+            key: (task.id, task.attempt),
+            ending,
+            evidence,
+            span,
+        }
+    }
+}
+
 /// Claims for a lane, and starts what it got.
 #[derive(Debug, Clone)]
 struct Claimer {
@@ -221,7 +243,7 @@ impl Claimer {
                     // They may be someone else's by now. If they are still ours, the next renewal lists them.
                     tracing::warn!(tasks = tasks.len(), "a claim came back after its lease was over");
                 } else if self.stop.is_cancelled() {
-                    self.hand_back(&life, tasks);
+                    self.hand_back(&life, &tasks);
                 } else {
                     self.start(&life, tasks);
                 }
@@ -243,14 +265,13 @@ impl Claimer {
         for task in tasks {
             match self.lane.offers.get(&task.name) {
                 Some(Offer::Inline(run)) => {
-                    let (ending, evidence) = run(&task);
-                    ended.push(((task.id, task.attempt), ending, evidence));
+                    ended.push(Inline::of(&task, || run(&task)));
                 }
                 Some(Offer::InProcess(executor) | Offer::Program(executor)) => self.attend(life, task, executor),
                 None => {
                     let message = format!("this worker offers nothing called `{}`", task.name);
                     let ending = Ending::NotFound { message };
-                    ended.push(((task.id, task.attempt), ending, Evidence::default()));
+                    ended.push(Inline::of(&task, || (ending, Evidence::default())));
                 }
             }
         }
@@ -272,36 +293,33 @@ impl Claimer {
         ));
     }
 
-    fn hand_back(&self, life: &Life, tasks: Vec<ClaimedTask>) {
-        let released = tasks.into_iter().map(|task| {
+    fn hand_back(&self, life: &Life, tasks: &[ClaimedTask]) {
+        let released = tasks.iter().map(|task| {
             let message = "the worker stopped before it was started".to_owned();
-            (
-                (task.id, task.attempt),
-                Ending::Released { message },
-                Evidence::default(),
-            )
+            Inline::of(task, || (Ending::Released { message }, Evidence::default()))
         });
         self.report_all(life, released.collect());
     }
 
     /// In one task of the runtime: the engine puts them into one batch anyway.
-    fn report_all(&self, life: &Life, ended: Vec<(crate::held::Key, Ending, Evidence)>) {
+    fn report_all(&self, life: &Life, ended: Vec<Inline>) {
         if ended.is_empty() {
             return;
         }
-        self.shared.held.put_all(ended.iter().map(|(key, _, _)| *key));
+        self.shared.held.put_all(ended.iter().map(|ended| ended.key));
         let slots: Vec<_> = ended
             .iter()
-            .map(|(_, _, evidence)| self.shared.reports.take_many(places(evidence)))
+            .map(|ended| self.shared.reports.take_many(places(&ended.evidence)))
             .collect();
         let (shared, life) = (Arc::clone(&self.shared), life.clone());
         self.shared.tracker.spawn(async move {
-            let reports = ended.into_iter().zip(slots).map(|((key, ending, evidence), slot)| {
+            let reports = ended.into_iter().zip(slots).map(|(ended, slot)| {
                 let (shared, life) = (&shared, &life);
-                async move {
-                    report(shared, life, key, ending, evidence).await;
+                let reporting = async move {
+                    report(shared, life, ended.key, ended.ending, ended.evidence).await;
                     drop(slot);
-                }
+                };
+                reporting.instrument(ended.span)
             });
             join_all(reports).await;
         });

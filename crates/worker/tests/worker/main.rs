@@ -8,3 +8,4 @@ mod leaving;
 mod limits;
 mod reports;
 mod support;
+mod spans;
