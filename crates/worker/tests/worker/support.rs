@@ -1,21 +1,26 @@
 //! A worker with the loops of an engine beside it, on a database in memory and without a broker.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use orchestratum_core::task::{AttemptOutcome, TaskDraft, TaskStatus};
 use orchestratum_core::{JsonText, Origin, TaskId};
+use orchestratum_engine::clock::Clock;
 use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
 use orchestratum_engine::{Engine, Settings};
 use orchestratum_sandbox::Shim;
-use orchestratum_store::{Attempt, Task};
+use orchestratum_store::{Attempt, Store, Task};
 use orchestratum_worker::{Builder, Worker};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::gate::{Gate, GatedStore};
 
 pub(crate) const BOUND: Duration = Duration::from_secs(30);
 
@@ -39,6 +44,17 @@ impl Bench {
     }
 
     pub(crate) async fn with(overrides: &[(&str, &str)]) -> Self {
+        Self::assemble(overrides, |store| store).await
+    }
+
+    /// With a gate in front of the claims of the lane that offers `name`.
+    pub(crate) async fn gated(name: &str, overrides: &[(&str, &str)]) -> (Self, Gate) {
+        let (arrivals, gate) = Gate::new();
+        let bench = Self::assemble(overrides, |store| Arc::new(GatedStore::new(store, name, arrivals))).await;
+        (bench, gate)
+    }
+
+    async fn assemble(overrides: &[(&str, &str)], wrap: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> Self {
         let work_dir = tempfile::tempdir().expect("a folder");
         let folder = work_dir.path().to_str().expect("UTF-8").to_owned();
         let mut settings = vec![
@@ -52,8 +68,17 @@ impl Bench {
         ];
         settings.extend_from_slice(overrides);
         let settings = Settings::load_with(&settings).expect("valid settings");
-        let engine = Engine::connect(settings).await.expect("a database in memory");
-        engine.migrate().await.expect("the schema is made");
+        let store = orchestratum_store::connect(settings.database.url.expose_secret(), &settings.database.options())
+            .await
+            .expect("a database in memory");
+        store.migrate().await.expect("the schema is made");
+        let store = wrap(store);
+        let broker =
+            orchestratum_broker::connect("database", &orchestratum_broker::Options::default(), Arc::clone(&store))
+                .await
+                .expect("no broker is needed");
+        let clock = Clock::from_sample(store.database_time().await.expect("it tells"));
+        let engine = Engine::assemble(settings, store, broker, clock);
         let stop_background = CancellationToken::new();
         engine.start_background(true, &TaskTracker::new(), &stop_background);
         Self {

@@ -1,0 +1,196 @@
+//! A database whose claims wait, or fail, until a test says so. All else goes through.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use orchestratum_core::task::TaskStatus;
+use orchestratum_core::{Target, TaskId, Timestamp, WorkerId};
+use orchestratum_store::{
+    ApiKey, AttemptPage, Audit, BrokenInvariant, Change, ChangeOutcome, ClaimRequest, ClaimedTask, CreateOutcome,
+    CreateRequest, DeleteOutcome, Dispatch, DispatchStore, Error, KeyStore, LeaseKeeper, LogStream, Maintenance,
+    Orphan, Pulse, Queue, QueueStore, Ready, Registration, Store, Task, TaskFilter, TaskLogs, TaskPage, TaskStore,
+    Worker, WorkerStore,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::support::BOUND;
+
+/// Where claims arrive. When it is dropped they all go through.
+pub(crate) struct Gate(mpsc::UnboundedReceiver<Arrival>);
+
+/// A claim that waits.
+pub(crate) struct Arrival {
+    pub(crate) request: ClaimRequest,
+    verdict: oneshot::Sender<Verdict>,
+}
+
+enum Verdict {
+    /// Tells how many tasks it got.
+    Pass(oneshot::Sender<usize>),
+    Fail,
+}
+
+impl Gate {
+    pub(crate) fn new() -> (mpsc::UnboundedSender<Arrival>, Self) {
+        let (arrivals, arrived) = mpsc::unbounded_channel();
+        (arrivals, Self(arrived))
+    }
+
+    pub(crate) async fn next(&mut self) -> Arrival {
+        let arrived = timeout(BOUND, self.0.recv()).await;
+        arrived.expect("a claim in time").expect("the database is there")
+    }
+}
+
+impl Arrival {
+    /// Lets it through, and returns how many tasks it got, when it is back.
+    pub(crate) async fn pass(self) -> usize {
+        let (back, came_back) = oneshot::channel();
+        assert!(self.verdict.send(Verdict::Pass(back)).is_ok(), "it waits");
+        let claimed = timeout(BOUND, came_back).await.expect("in time");
+        claimed.expect("the claim works")
+    }
+
+    pub(crate) fn fail(self) {
+        assert!(self.verdict.send(Verdict::Fail).is_ok(), "it waits");
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct GatedStore {
+    inner: Arc<dyn Store>,
+    /// Only claims that ask for this name are held up.
+    name: String,
+    arrivals: mpsc::UnboundedSender<Arrival>,
+}
+
+impl GatedStore {
+    pub(crate) fn new(inner: Arc<dyn Store>, name: &str, arrivals: mpsc::UnboundedSender<Arrival>) -> Self {
+        Self {
+            inner,
+            name: name.to_owned(),
+            arrivals,
+        }
+    }
+
+    async fn gated_claim(&self, request: &ClaimRequest, now: Timestamp) -> Result<Vec<ClaimedTask>, Error> {
+        if request.names.iter().all(|name| name.as_str() != self.name) {
+            return self.inner.claim(request, now).await;
+        }
+        let (verdict, told) = oneshot::channel();
+        let arrival = Arrival {
+            request: request.clone(),
+            verdict,
+        };
+        // If the gate is gone, nobody takes it or says anything about it.
+        let _ = self.arrivals.send(arrival);
+        match told.await {
+            Ok(Verdict::Fail) => Err(Error::Corrupt {
+                table: "dispatches",
+                column: "task_id",
+                row: "of a claim".to_owned(),
+                detail: "the test says so".to_owned(),
+            }),
+            Ok(Verdict::Pass(back)) => {
+                // What became ready while it waited is ready.
+                let now = self.inner.database_time().await?;
+                let claimed = self.inner.claim(request, now).await?;
+                let _ = back.send(claimed.len());
+                Ok(claimed)
+            }
+            Err(_gone) => self.inner.claim(request, now).await,
+        }
+    }
+}
+
+/// Methods that go through to the store behind, each after its signature.
+macro_rules! through {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)+ $({ $($own:tt)+ })?; for $trait:ident) => {
+        #[async_trait]
+        impl $trait for GatedStore {
+            $(async fn $name(&self, $($argument: $type),*) -> $answer {
+                self.inner.$name($($argument),*).await
+            })+
+            $($($own)+)?
+        }
+    };
+}
+
+through! {
+    create(requests: &[CreateRequest], now: Timestamp) -> Result<Vec<CreateOutcome>, Error>;
+    apply(changes: &[Change], now: Timestamp) -> Result<Vec<ChangeOutcome>, Error>;
+    delete(task: TaskId, audit: &Audit, now: Timestamp) -> Result<DeleteOutcome, Error>;
+    task(task: TaskId) -> Result<Option<Task>, Error>;
+    tasks(ids: &[TaskId]) -> Result<Vec<Task>, Error>;
+    statuses(ids: &[TaskId]) -> Result<Vec<(TaskId, TaskStatus)>, Error>;
+    list(filter: &TaskFilter, before: Option<TaskId>, limit: usize) -> Result<TaskPage, Error>;
+    attempts(task: TaskId, after: u32) -> Result<AttemptPage, Error>;
+    logs(task: TaskId, attempt: Option<u32>, stream: Option<LogStream>) -> Result<TaskLogs, Error>;
+    dispatch(task: TaskId) -> Result<Option<Dispatch>, Error>;
+    counts(most: usize) -> Result<BTreeMap<TaskStatus, u64>, Error>;
+    {
+        async fn claim(&self, request: &ClaimRequest, now: Timestamp) -> Result<Vec<ClaimedTask>, Error> {
+            self.gated_claim(request, now).await
+        }
+    };
+    for TaskStore
+}
+
+through! {
+    pulse(now: Timestamp, running_grace: Duration) -> Result<Pulse, Error>;
+    release_due(now: Timestamp, limit: usize) -> Result<Vec<Ready>, Error>;
+    feed(target: &Target, window: usize, missing: usize, force: bool, now: Timestamp) -> Result<Vec<Ready>, Error>;
+    expired_pending(now: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error>;
+    overdue_running(deadline: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error>;
+    orphans(limit: usize) -> Result<Vec<Orphan>, Error>;
+    unoffered(since: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error>;
+    ; for DispatchStore
+}
+
+through! {
+    register(registration: &Registration, now: Timestamp) -> Result<(), Error>;
+    leave(worker: WorkerId, now: Timestamp) -> Result<(), Error>;
+    mark_dead(now: Timestamp) -> Result<Vec<WorkerId>, Error>;
+    workers(limit: usize) -> Result<Vec<Worker>, Error>;
+    lease_keeper() -> Result<Box<dyn LeaseKeeper>, Error>;
+    ; for WorkerStore
+}
+
+through! {
+    queues() -> Result<Vec<Queue>, Error>;
+    ready(target: &Target, most: usize) -> Result<u64, Error>;
+    set_paused(target: &Target, paused: bool, audit: &Audit, now: Timestamp) -> Result<(), Error>;
+    is_paused(target: &Target) -> Result<bool, Error>;
+    ; for QueueStore
+}
+
+through! {
+    insert_key(key: &ApiKey) -> Result<(), Error>;
+    insert_first_key(key: &ApiKey) -> Result<bool, Error>;
+    key(id: &str) -> Result<Option<ApiKey>, Error>;
+    keys() -> Result<Vec<ApiKey>, Error>;
+    revoke_key(id: &str, now: Timestamp) -> Result<bool, Error>;
+    touch_key(id: &str, now: Timestamp) -> Result<(), Error>;
+    ; for KeyStore
+}
+
+through! {
+    migrate() -> Result<(), Error>;
+    check_schema() -> Result<(), Error>;
+    database_time() -> Result<Timestamp, Error>;
+    purge_finished(before: Timestamp, limit: usize) -> Result<u64, Error>;
+    purge_records(keys_before: Timestamp, records_before: Timestamp, limit: usize) -> Result<u64, Error>;
+    broken_invariants(now: Timestamp, limit: usize) -> Result<Vec<BrokenInvariant>, Error>;
+    signal(payload: &str) -> Result<(), Error>;
+    signals() -> Result<BoxStream<'static, String>, Error>;
+    {
+        async fn close(&self) {
+            self.inner.close().await;
+        }
+    };
+    for Maintenance
+}
