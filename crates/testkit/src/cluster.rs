@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::process::{Process, Start, binary};
 use crate::proxy::FaultProxy;
 use crate::servers::Servers;
-use crate::{Api, Schema, eventually};
+use crate::{Api, Corner, Schema, eventually};
 
 /// Where the tasks are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +52,9 @@ pub struct Cluster {
     start: Start,
     folder: TempDir,
     started_workers: usize,
-    /// Dropped after the processes that use it.
+    /// These are dropped after the processes that use them.
     _schema: Option<Schema>,
+    _corner: Option<Corner>,
 }
 
 /// Any text of 16 characters or more is a bootstrap key.
@@ -173,6 +174,7 @@ impl Builder {
         let mut database_proxy = None;
         let mut broker_proxy = None;
         let mut schema = None;
+        let mut corner = None;
         let database_url = match self.database {
             Database::Sqlite => format!("sqlite://{}", folder.path().join("orchestratum.db").display()),
             Database::Postgres => {
@@ -183,33 +185,29 @@ impl Builder {
         };
         let broker_url = match self.broker {
             Broker::None => "database".to_owned(),
-            Broker::Rabbit => proxied(&Servers::from_environment().amqp_url, self.proxied, &mut broker_proxy).await?,
+            Broker::Rabbit => {
+                let servers = Servers::from_environment();
+                corner = Some(Corner::unique(&servers).await?);
+                proxied(&servers.amqp_url, self.proxied, &mut broker_proxy).await?
+            }
         };
         let port = free_port()?;
-        // SQLite has no schemas, and a cluster on it no broker: the name is for nobody then.
+        // SQLite has no schemas: the name is for nobody then, as is the prefix without RabbitMQ.
         let name = schema.as_ref().map_or("orchestratum", Schema::name).to_owned();
-        let mut environment: BTreeMap<String, String> = [
+        let prefix = corner.as_ref().map_or("orchestratum", Corner::prefix).to_owned();
+        let embedded = if self.database == Database::Sqlite {
+            "true"
+        } else {
+            "false"
+        };
+        let mut environment = environment(&[
             ("DATABASE__URL", database_url.as_str()),
             ("DATABASE__SCHEMA", &name),
             ("BROKER__URL", &broker_url),
-            ("BROKER__PREFIX", &name),
+            ("BROKER__PREFIX", &prefix),
             ("API__LISTEN", &format!("127.0.0.1:{port}")),
-            ("AUTH__BOOTSTRAP_KEY", KEY),
-            ("WORKER__LEASE_SECONDS", "3"),
-            ("WORKER__LISTEN", ""),
-            (
-                "WORKER__EMBEDDED",
-                if self.database == Database::Sqlite {
-                    "true"
-                } else {
-                    "false"
-                },
-            ),
-            ("LOGS__DIR", ""),
-        ]
-        .into_iter()
-        .map(|(key, value)| (format!("ORCHESTRATUM__{key}"), value.to_owned()))
-        .collect();
+            ("WORKER__EMBEDDED", embedded),
+        ]);
         environment.insert(
             "ORCHESTRATUM_CONFIG_DIR".to_owned(),
             folder.path().display().to_string(),
@@ -229,6 +227,7 @@ impl Builder {
             folder,
             started_workers: 0,
             _schema: schema,
+            _corner: corner,
         };
         cluster.api.ready().await;
         if self.database == Database::Postgres {
@@ -239,6 +238,20 @@ impl Builder {
         }
         Ok(cluster)
     }
+}
+
+/// What is the same for every cluster, and these settings.
+fn environment(settings: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let same = [
+        ("AUTH__BOOTSTRAP_KEY", KEY),
+        ("WORKER__LEASE_SECONDS", "3"),
+        ("WORKER__LISTEN", ""),
+        ("LOGS__DIR", ""),
+    ];
+    same.iter()
+        .chain(settings)
+        .map(|(key, value)| (format!("ORCHESTRATUM__{key}"), (*value).to_owned()))
+        .collect()
 }
 
 fn start_api(

@@ -12,6 +12,8 @@
 
 mod api;
 mod cluster;
+mod corner;
+mod name;
 mod process;
 mod proxy;
 mod rounds;
@@ -21,6 +23,7 @@ mod wait;
 
 pub use api::Api;
 pub use cluster::{Broker, Builder, Cluster, Database};
+pub use corner::{Corner, declared_under, sweep_corners};
 pub use process::{Process, Start, binary, is_alive, processes_with_environment};
 pub use proxy::{FaultProxy, LostCommit};
 pub use rounds::rounds;

@@ -7,10 +7,10 @@ use anyhow::Context;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
-use uuid::Uuid;
 
-/// Those of a test process that was killed are found by their name: the time they were named, then a random number.
-const PREFIX: &str = "orchestratum_test_";
+use crate::name;
+
+/// Those of a test process that was killed are found by their [name](crate::name).
 const LEFT_OVER: &str = "
     SELECT nspname
     FROM pg_namespace
@@ -36,7 +36,7 @@ impl Schema {
             .await?;
         Ok(Self {
             url: url.to_owned(),
-            name: name(),
+            name: name::unique(),
         })
     }
 
@@ -82,14 +82,4 @@ async fn drop_schemas(url: &str, names: &[String]) -> anyhow::Result<()> {
     }
     connection.close().await?;
     Ok(())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a name that no other test has, with its age; no test depends on it"
-)]
-fn name() -> String {
-    // The first 48 bits are the milliseconds since 1970, the last ones are random.
-    let id = Uuid::now_v7().simple().to_string();
-    format!("{PREFIX}{}_{}", &id[..12], &id[24..])
 }

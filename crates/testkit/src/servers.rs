@@ -7,6 +7,8 @@ use anyhow::{Context, anyhow};
 pub struct Servers {
     pub database_url: String,
     pub amqp_url: String,
+    /// RabbitMQ's management interface, with its login.
+    pub rabbitmq_api: String,
 }
 
 impl Servers {
@@ -20,7 +22,14 @@ impl Servers {
         Self {
             database_url: read("DATABASE_URL"),
             amqp_url: read("AMQP_URL"),
+            rabbitmq_api: read("RABBITMQ_API"),
         }
+    }
+
+    /// Where RabbitMQ's management interface has the `queues` or the `exchanges` that the AMQP URL leads to.
+    pub fn management_url(&self, kind: &str) -> String {
+        let api = self.rabbitmq_api.trim_end_matches('/');
+        format!("{api}/api/{kind}/{}", virtual_host(&self.amqp_url))
     }
 }
 
@@ -32,6 +41,14 @@ pub(crate) fn authority(url: &str) -> anyhow::Result<String> {
     Ok(address.to_owned())
 }
 
+/// The virtual host of an AMQP URL, encoded as in it.
+fn virtual_host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let address = rest.split('?').next().unwrap_or_default();
+    let path = address.split_once('/').map_or("", |(_, path)| path);
+    if path.is_empty() { "%2f" } else { path }
+}
+
 /// The URL with another host and port.
 pub(crate) fn with_authority(url: &str, address: &str) -> anyhow::Result<String> {
     Ok(url.replacen(&authority(url)?, address, 1))
@@ -40,6 +57,18 @@ pub(crate) fn with_authority(url: &str, address: &str) -> anyhow::Result<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_virtual_host_is_the_default_one_unless_another_is_named() {
+        for (url, expected) in [
+            ("amqp://guest:guest@127.0.0.1:5672/%2f", "%2f"),
+            ("amqp://guest:guest@127.0.0.1:5672/mine?heartbeat=5", "mine"),
+            ("amqp://127.0.0.1/", "%2f"),
+            ("amqp://127.0.0.1", "%2f"),
+        ] {
+            assert_eq!(virtual_host(url), expected, "{url}");
+        }
+    }
 
     #[test]
     fn the_address_of_a_url_can_be_replaced() {

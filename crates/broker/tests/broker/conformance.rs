@@ -98,7 +98,7 @@ async fn a_closed_broker_ends_its_consumers(broker: &dyn Broker) {
 
 #[tokio::test]
 async fn rabbitmq_conforms() {
-    let rabbit = crate::harness::Rabbit::new();
+    let rabbit = crate::harness::Rabbit::new().await;
     let (here, there) = (rabbit.broker().await, rabbit.broker().await);
     holds(Pair { here, there }).await;
     rabbit.finish([]).await;

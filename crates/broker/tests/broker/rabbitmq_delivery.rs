@@ -22,7 +22,7 @@ async fn depth_reaches(broker: &dyn Broker, target_name: &str, expected: u64) {
 
 #[tokio::test]
 async fn what_is_published_is_received_and_gone_when_acknowledged() {
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     let broker = rabbit.broker().await;
     let mut consumer = broker.consume(&[target("mail"), target("film")]).await.expect("open");
     healthy(&*broker).await;
@@ -44,7 +44,7 @@ async fn what_is_published_is_received_and_gone_when_acknowledged() {
 
 #[tokio::test]
 async fn a_target_that_nobody_serves_is_unroutable_and_has_no_depth() {
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     let broker = rabbit.broker().await;
     let consumer = broker.consume(&[target("mail")]).await.expect("open");
     consumer.set_accepting(false);
@@ -69,7 +69,7 @@ async fn a_target_that_nobody_serves_is_unroutable_and_has_no_depth() {
 
 #[tokio::test]
 async fn publications_at_the_same_time_count_their_own_returns() {
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     let broker = rabbit.broker().await;
     let consumer = broker.consume(&[target("mail")]).await.expect("open");
     consumer.set_accepting(false);
@@ -104,7 +104,7 @@ async fn publications_at_the_same_time_count_their_own_returns() {
 
 #[tokio::test]
 async fn a_delivery_that_is_dropped_is_delivered_again() {
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     let broker = rabbit.broker().await;
     let mut consumer = broker.consume(&[target("mail")]).await.expect("open");
     healthy(&*broker).await;
@@ -118,7 +118,7 @@ async fn a_delivery_that_is_dropped_is_delivered_again() {
 
 #[tokio::test]
 async fn a_worker_holds_at_most_its_prefetch() {
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     let broker = rabbit.broker().await;
     let mut consumer = broker.consume(&[target("mail")]).await.expect("open");
     healthy(&*broker).await;
@@ -132,7 +132,7 @@ async fn a_worker_holds_at_most_its_prefetch() {
 
 #[tokio::test]
 async fn a_worker_without_room_gives_back_what_it_has_not_claimed() {
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     let broker = rabbit.broker().await;
     let mut consumer = broker.consume(&[target("mail")]).await.expect("open");
     healthy(&*broker).await;
@@ -162,7 +162,7 @@ async fn a_worker_without_room_gives_back_what_it_has_not_claimed() {
 
 #[tokio::test]
 async fn a_worker_that_leaves_settles_what_it_has_claimed_and_gives_back_the_rest() {
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     let broker = rabbit.broker().await;
     let mut consumer = broker.consume(&[target("mail")]).await.expect("open");
     healthy(&*broker).await;
@@ -176,7 +176,7 @@ async fn a_worker_that_leaves_settles_what_it_has_claimed_and_gives_back_the_res
 
 #[tokio::test]
 async fn poison_of_every_kind_is_dropped_without_harm() {
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     let broker = rabbit.broker().await;
     let mut consumer = broker.consume(&[target("mail")]).await.expect("open");
     healthy(&*broker).await;
@@ -206,7 +206,7 @@ async fn poison_of_every_kind_is_dropped_without_harm() {
 
 #[tokio::test]
 async fn a_queue_declared_otherwise_is_used_as_it_is() {
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     rabbit.management.declare_odd_queue(&rabbit.queue("mail")).await;
     let broker = rabbit.broker().await;
     let mut consumer = broker.consume(&[target("mail"), target("film")]).await.expect("open");
@@ -219,7 +219,7 @@ async fn a_queue_declared_otherwise_is_used_as_it_is() {
 
 #[tokio::test]
 async fn a_closed_broker_ends_its_consumers_and_refuses_messages() {
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     let broker = rabbit.broker().await;
     let mut consumer = broker.consume(&[target("mail")]).await.expect("open");
     healthy(&*broker).await;

@@ -30,7 +30,7 @@ async fn works_again(broker: &RabbitBroker, consumer: &mut Consumer, number: u12
 
 #[tokio::test]
 async fn a_connection_that_an_operator_closes_comes_back() {
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     let broker = rabbit.broker().await;
     let mut consumer = broker.consume(&[target("mail")]).await.expect("open");
     healthy(&*broker).await;
@@ -52,7 +52,7 @@ async fn a_connection_that_an_operator_closes_comes_back() {
 
 #[tokio::test]
 async fn what_was_not_acknowledged_comes_again_after_a_loss() {
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     let proxy = Proxy::before(rabbit.address()).await;
     let broker = rabbit.broker_with(&rabbit.url_through(proxy.port), 16).await;
     let mut consumer = broker.consume(&[target("mail")]).await.expect("open");
@@ -69,7 +69,7 @@ async fn what_was_not_acknowledged_comes_again_after_a_loss() {
 
 #[tokio::test]
 async fn a_queue_deleted_under_its_consumer_is_declared_again() {
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     let broker = rabbit.broker().await;
     let mut consumer = broker.consume(&[target("mail"), target("film")]).await.expect("open");
     healthy(&*broker).await;
@@ -81,7 +81,7 @@ async fn a_queue_deleted_under_its_consumer_is_declared_again() {
 
 #[tokio::test]
 async fn a_broker_that_falls_silent_costs_a_publication_its_deadline_and_no_more() {
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     let proxy = Proxy::before(rabbit.address()).await;
     let broker = rabbit.broker_with(&rabbit.url_through(proxy.port), 16).await;
     let mut consumer = broker.consume(&[target("mail")]).await.expect("open");
@@ -113,7 +113,7 @@ async fn a_broker_that_falls_silent_costs_a_publication_its_deadline_and_no_more
 
 #[tokio::test]
 async fn a_blocked_broker_refuses_at_once_and_keeps_its_connection() {
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     let proxy = Proxy::before(rabbit.address()).await;
     let broker = rabbit.broker_with(&rabbit.url_through(proxy.port), 16).await;
     let mut consumer = broker.consume(&[target("mail")]).await.expect("open");
@@ -177,7 +177,7 @@ async fn a_hundred_lost_connections_leave_nothing_behind() {
     if std::env::var_os(ALONE).is_none() {
         return run_alone("rabbitmq_faults::a_hundred_lost_connections_leave_nothing_behind").await;
     }
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     let proxy = Proxy::before(rabbit.address()).await;
     let url = rabbit.url_through(proxy.port);
     let mut workers = Vec::new();

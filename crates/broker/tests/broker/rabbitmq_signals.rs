@@ -15,7 +15,7 @@ fn ready(name: &str) -> Signal {
 
 #[tokio::test]
 async fn a_signal_of_many_ids_arrives_in_parts() {
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     let (here, there) = (rabbit.broker().await, rabbit.broker().await);
     let mut at_there = there.signals();
     let tasks: Vec<TaskId> = (0..2_500_u128)
@@ -38,7 +38,7 @@ async fn a_signal_of_many_ids_arrives_in_parts() {
 
 #[tokio::test]
 async fn an_exchange_that_somebody_deletes_is_declared_and_bound_again() {
-    let rabbit = Rabbit::new();
+    let rabbit = Rabbit::new().await;
     let (here, there) = (rabbit.broker().await, rabbit.broker().await);
     let mut at_there = there.signals();
     here.signal(ready("before")).await.expect("connected");

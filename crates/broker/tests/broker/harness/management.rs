@@ -85,16 +85,6 @@ impl Management {
         let body = serde_json::json!({"durable": true, "arguments": {"x-max-length": 1_000}});
         self.call(Method::PUT, &format!("queues/%2F/{name}"), Some(body)).await;
     }
-
-    pub(crate) async fn delete_all(&self, prefix: &str) {
-        let starts = |one: &Value| one["name"].as_str().is_some_and(|name| name.starts_with(prefix));
-        for queue in self.named("queues", "queues?columns=name", starts).await {
-            self.delete_queue(&queue).await;
-        }
-        for exchange in self.named("exchanges", "exchanges?columns=name", starts).await {
-            self.delete_exchange(&exchange).await;
-        }
-    }
 }
 
 /// A connection's name has blanks, a colon and an arrow.

@@ -83,12 +83,6 @@ pub(crate) async fn heard(receiver: &mut broadcast::Receiver<Signal>) -> Signal 
         .expect("the broker is open, and we are not far behind")
 }
 
-/// Random enough to be of one test alone.
-pub(crate) fn unique(begin: &str) -> String {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    format!("{begin}-{:016x}", RandomState::new().build_hasher().finish())
-}
-
 /// A setting of the environment, without which these tests mean nothing.
 pub(crate) fn required(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: `cargo xtask test` provides it"))

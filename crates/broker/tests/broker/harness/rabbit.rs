@@ -5,24 +5,29 @@ use std::sync::Arc;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use orchestratum_broker::{Broker, Options, RabbitBroker};
+use orchestratum_testkit::{Corner, Servers};
 
-use super::{Management, healthy, required, unique};
+use super::{Management, healthy};
 
-/// A prefix of its own. [`finish`](Self::finish) deletes what the test has made.
+/// A prefix of its own. What the test has made under it is deleted at its end, also when it fails.
 pub(crate) struct Rabbit {
     pub(crate) prefix: String,
     pub(crate) management: Management,
     url: String,
+    _corner: Corner,
 }
 
 impl Rabbit {
-    pub(crate) fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         // Both connectors of the process need one, and only the first call can win.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let servers = Servers::from_environment();
+        let corner = Corner::unique(&servers).await.expect("RabbitMQ is there");
         Self {
-            prefix: unique("test"),
+            prefix: corner.prefix().to_owned(),
             management: Management::from_environment(),
-            url: required("AMQP_URL"),
+            url: servers.amqp_url,
+            _corner: corner,
         }
     }
 
@@ -93,6 +98,6 @@ impl Rabbit {
         for broker in brokers {
             broker.close().await;
         }
-        self.management.delete_all(&self.prefix).await;
+        drop(self);
     }
 }
