@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use orchestratum_core::{TaskId, Timestamp};
 use orchestratum_engine::Engine;
 use orchestratum_engine::tasks::{CreateTasks, CreatedTasks, Replay};
