@@ -18,7 +18,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use orchestratum_engine::ApiSettings;
-use tokio::sync::Semaphore;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -49,23 +50,27 @@ impl Changes {
 #[derive(Debug, Clone)]
 pub(crate) struct Content(pub(crate) Bytes);
 
-/// Tells work that goes on when its client has hung up.
-#[derive(Debug, Clone)]
-pub(crate) struct ClientGone(CancellationToken);
+/// What a change knows of itself and of its client.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Begun {
+    gone: CancellationToken,
+    place: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+}
 
-impl ClientGone {
-    pub(crate) async fn wait(&self) {
-        self.0.cancelled().await;
+impl Begun {
+    /// Completes when the client has hung up. Whoever waits on its behalf does not go on without it, and so needs no place.
+    pub(crate) async fn client_gone(&self) {
+        self.place.lock().take();
+        self.gone.cancelled().await;
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for ClientGone {
+impl<S: Sync> FromRequestParts<S> for Begun {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         // A read ends with its client: nobody need tell it.
-        let gone = parts.extensions.get::<Self>().cloned();
-        Ok(gone.unwrap_or_else(|| Self(CancellationToken::new())))
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
     }
 }
 
@@ -90,17 +95,20 @@ pub(crate) async fn complete(
         )
         .into_response();
     };
-    let gone = CancellationToken::new();
+    let begun = Begun {
+        gone: CancellationToken::new(),
+        place: Arc::new(Mutex::new(Some(place))),
+    };
     parts.extensions.insert(Content(content));
-    parts.extensions.insert(ClientGone(gone.clone()));
+    parts.extensions.insert(begun.clone());
+    let _tells = begun.gone.clone().drop_guard();
     let answering = next.run(Request::from_parts(parts, Body::empty()));
-    let begun = async move {
-        let _place = place;
+    let change = async move {
+        let _place = begun.place;
         answering.await
     };
-    let begun = tokio::spawn(begun.in_current_span());
-    let _tells = gone.drop_guard();
-    match begun.await.map_err(tokio::task::JoinError::try_into_panic) {
+    let change = tokio::spawn(change.in_current_span());
+    match change.await.map_err(tokio::task::JoinError::try_into_panic) {
         Ok(response) => response,
         Err(Ok(panic)) => std::panic::resume_unwind(panic),
         Err(Err(_cancelled)) => Problem::new(Code::Stopping, "the process is stopping").into_response(),

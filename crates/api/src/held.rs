@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -17,6 +18,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::auth::Authenticated;
+use crate::extract::IDEMPOTENT_REPLAY;
 use crate::problem::{Code, Problem, Result};
 
 /// How long a body waits for others to go.
@@ -68,6 +71,12 @@ impl Budget {
         let permit = Arc::clone(&self.free).try_acquire_many_owned(permits(bytes.min(self.total)));
         permit.ok().map(Share)
     }
+
+    /// The same, after waiting for others to go.
+    async fn wait(&self, bytes: usize, patience: Duration) -> Option<Share> {
+        let free = Arc::clone(&self.free).acquire_many_owned(permits(bytes.min(self.total)));
+        timeout(patience, free).await.ok()?.ok().map(Share)
+    }
 }
 
 impl Share {
@@ -99,30 +108,53 @@ fn overloaded(detail: &str) -> Problem {
     Problem::new(Code::Overloaded, detail)
 }
 
-/// Counts a large answer until its client has taken it: a slow one may take its time, but not all the memory.
+/// Counts a large answer to a caller with a key until its client has taken it: a slow one may take its time, but not all
+/// the memory. What anyone may ask for is small, or part of the program.
 ///
-/// Only what can be asked for again is refused. What a call has changed is changed, and that must be told.
-pub(crate) async fn count_answer(State(budget): State<Budget>, request: Request, next: Next) -> Response {
-    let may_be_refused = request.method().is_safe();
+/// A change is told of even if that takes as long as clients may leave their answers lying, which is `patience`.
+pub(crate) async fn count_answer(
+    State((budget, patience)): State<(Budget, Duration)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let only_reads = request.method().is_safe();
     let response = next.run(request).await;
     let size = response.body().size_hint().exact();
     let size = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
-    if size < COUNTED_FROM_BYTES {
+    if size < COUNTED_FROM_BYTES || response.extensions().get::<Authenticated>().is_none() {
         return response;
     }
-    match budget.take(size) {
-        Some(share) => response.map(|body| {
-            Body::new(CountedAnswer {
-                body,
-                share: Some(share),
-            })
-        }),
-        None if may_be_refused => {
-            overloaded("large answers that other clients have not taken yet use all the memory there is for them")
-                .into_response()
-        }
-        None => response,
+    let changed = !only_reads && !response.headers().contains_key(IDEMPOTENT_REPLAY);
+    let share = if changed {
+        budget.wait(size, patience).await
+    } else {
+        budget.take(size)
+    };
+    let Some(share) = share else {
+        return refused(&response, changed);
+    };
+    response.map(|body| {
+        Body::new(CountedAnswer {
+            body,
+            share: Some(share),
+        })
+    })
+}
+
+/// In the place of an answer: with what surrounds it, so that it is logged, and kept from caches, as that was.
+fn refused(response: &Response, changed: bool) -> Response {
+    let detail = if changed {
+        "the change was made, but large answers that other clients have not taken yet use all the memory there is for \
+         them: read what it made, or repeat it with the same Idempotency-Key"
+    } else {
+        "large answers that other clients have not taken yet use all the memory there is for them"
+    };
+    let mut refused = overloaded(detail).into_response();
+    refused.extensions_mut().insert(Authenticated);
+    if let Some(caching) = response.headers().get(header::CACHE_CONTROL) {
+        refused.headers_mut().insert(header::CACHE_CONTROL, caching.clone());
     }
+    refused
 }
 
 /// The share goes along with the first frame, which is all of an answer whose size is known: the body itself is dropped

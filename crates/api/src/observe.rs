@@ -94,7 +94,9 @@ fn record(method: &Method, route: &str, response: &Response, took: Duration) {
         };
     }
     // Anyone may send requests without a key, as many as they like: the log must not grow with them, the figures do not.
-    if response.extensions().get::<Authenticated>().is_some() {
+    // What goes wrong here is told of, whoever met it.
+    let failed = code.is_some() && response.status().is_server_error();
+    if failed || response.extensions().get::<Authenticated>().is_some() {
         line!(info);
     } else {
         line!(debug);

@@ -1,5 +1,7 @@
 //! The router: the calls, the documents, and what surrounds them.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -24,6 +26,7 @@ const COMPRESSED_FROM_BYTES: u64 = 4_096;
 pub fn router(engine: Engine) -> Router {
     // Before the first request, so that no figure is lost.
     telemetry::metrics();
+    let settings = &engine.settings().api;
     let (calls, document) = routes::all(&engine).split_for_parts();
     let swagger = Config::default().persist_authorization(true).try_it_out_enabled(true);
     let swagger = Router::new().merge(
@@ -44,7 +47,10 @@ pub fn router(engine: Engine) -> Router {
             HeaderValue::from_static("nosniff"),
         ))
         .layer(from_fn_with_state(
-            Budget::new(engine.settings().api.answers_max_bytes),
+            (
+                Budget::new(settings.answers_max_bytes),
+                Duration::from_secs_f64(settings.write_timeout_seconds),
+            ),
             held::count_answer,
         ))
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_FROM_BYTES)))

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use common::{Api, request};
 use futures::{StreamExt, stream};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -95,8 +96,28 @@ async fn large_answers_that_nobody_takes_leave_no_room_for_more_of_them() {
 }
 
 #[tokio::test]
-async fn what_a_call_has_changed_is_told_whatever_room_there_is() {
+async fn what_anyone_may_ask_for_takes_no_room() {
     let api = Api::start_with(&[("api.answers_max_bytes", LEAST)]).await;
+    let input = "x".repeat(1_000_000);
+    for _ in 0..7 {
+        api.create(json!({"name": "echo", "input": input})).await;
+    }
+    let mut left_lying = Vec::new();
+    let mut bytes = 0;
+    while bytes <= LEAST.parse::<u64>().expect("a number") {
+        let bundle = axum::http::Request::get("/swagger/swagger-ui-bundle.js").body(Body::empty());
+        let answer = api.router.clone().oneshot(bundle.expect("a request")).await;
+        let answer = answer.expect("a router always answers");
+        bytes += answer.body().size_hint().exact().expect("a known size");
+        left_lying.push(answer);
+    }
+    assert_eq!(api.get("/api/tasks").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_a_call_has_changed_is_told_once_there_is_room() {
+    let room_is_waited_for = [("api.answers_max_bytes", LEAST), ("api.write_timeout_seconds", "0.3")];
+    let api = Arc::new(Api::start_with(&room_is_waited_for).await);
     let create = async || {
         let tasks = vec![json!({"name": "echo", "input": "x".repeat(1_000_000)}); 9];
         let create = request(Method::POST, "/api/tasks/batch")
@@ -109,7 +130,19 @@ async fn what_a_call_has_changed_is_told_whatever_room_there_is() {
             .await
             .expect("a router always answers")
     };
-    let answers = [create().await, create().await];
-    assert!(answers.iter().all(|answer| answer.status() == StatusCode::CREATED));
+    let first = create().await;
+    assert_eq!(first.status(), StatusCode::CREATED);
+    let second = create().await;
+    assert_eq!(second.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let told = second.into_body().collect().await.expect("a body").to_bytes();
+    assert!(
+        String::from_utf8_lossy(&told).contains("the change was made"),
+        "{told:?}"
+    );
     assert_eq!(api.count().await, 18);
+    let (third, ()) = tokio::join!(create(), async {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        drop(first);
+    });
+    assert_eq!(third.status(), StatusCode::CREATED);
 }

@@ -98,11 +98,6 @@ impl Announcer {
         self.room.lock().insert(target.clone(), left);
     }
 
-    /// A queue that nobody takes from has no window.
-    pub(crate) fn forget(&self, target: &Target) {
-        self.room.lock().remove(target);
-    }
-
     /// The targets whose windows are not known to be empty of messages.
     pub(crate) fn used_targets(&self) -> Vec<Target> {
         let room = self.room.lock();

@@ -55,8 +55,8 @@ pub trait DispatchStore: Send + Sync {
     /// queues.
     async fn release_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Ready>, Error>;
 
-    /// Of the first `window` ready tasks of the target whose names its workers offer, in order of priority and age, takes at
-    /// most `missing` for which a message may be sent now (any of them if `force`), and moves their `publish_at` forward.
+    /// Of the first `window` ready tasks of the target whose names its workers offer, in order of priority and age (where
+    /// they offer many names, only so many of each that all have a share), takes at most `missing` for which a message may be sent now (any of them if `force`), and moves their `publish_at` forward.
     async fn feed(
         &self,
         target: &Target,
@@ -75,7 +75,7 @@ pub trait DispatchStore: Send + Sync {
     async fn orphans(&self, limit: usize) -> Result<Vec<Orphan>, Error>;
 
     /// Ready tasks that have been due since before `since`, whose target is served by workers registered before `since`,
-    /// and whose name none of the target's workers has offered since. Looks at the first 10 000 names; as their tasks end,
-    /// the others come forward.
+    /// and whose name none of the target's workers has offered since. Looks at the first 10 000 names of waiting tasks; as
+    /// those end, the others come forward.
     async fn unoffered(&self, since: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error>;
 }

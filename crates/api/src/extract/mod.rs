@@ -7,6 +7,6 @@ mod parameters;
 mod path;
 
 pub(crate) use body::{Json, OptionalJson};
-pub(crate) use headers::{IdempotencyKey, IfMatch, Origin, REQUEST_ID, TRACEPARENT, Wait};
+pub(crate) use headers::{IDEMPOTENT_REPLAY, IdempotencyKey, IfMatch, Origin, REQUEST_ID, TRACEPARENT, Wait};
 pub(crate) use parameters::Parameters;
 pub(crate) use path::{KeyPath, TargetPath, TaskPath};

@@ -110,11 +110,19 @@ impl KeyCache {
         (monotonic_now().saturating_duration_since(*read_at) < BELIEVED_FOR).then(|| key.clone())
     }
 
-    /// So that it is not noted again with the next request.
-    fn used(&self, id: &str, now: Timestamp) {
-        if let Some((key, _)) = self.rows.lock().by_id.get_mut(id) {
-            key.last_used_at = Some(now);
+    /// Whether the use is to be noted, which only the first of many requests is told.
+    fn used(&self, id: &str, now: Timestamp) -> bool {
+        let mut rows = self.rows.lock();
+        let Some((key, _)) = rows.by_id.get_mut(id) else {
+            // It was revoked, or pushed out: the next request reads it again.
+            return false;
+        };
+        let noted = |used_at| now.saturating_since(used_at) < TOUCHED_EVERY;
+        if key.last_used_at.is_some_and(noted) {
+            return false;
         }
+        key.last_used_at = Some(now);
+        true
     }
 
     fn believe(&self, key: ApiKey, revocations_before_reading: u64) {
@@ -152,7 +160,7 @@ impl Engine {
         if !valid {
             return Err(AuthenticationError::Refused);
         }
-        self.note_use(&key, now).await;
+        self.note_use(&key.id, now);
         let scopes = key.scopes.iter().filter_map(|scope| scope.parse().ok()).collect();
         Ok(Identity { key_id: key.id, scopes })
     }
@@ -190,15 +198,17 @@ impl Engine {
 
     /// Only of a key whose secret was right: its id alone is no secret. Whoever tried a wrong one before may have had the
     /// row read, so that says nothing about whether the use was noted.
-    async fn note_use(&self, key: &ApiKey, now: Timestamp) {
-        let noted = |used_at| now.saturating_since(used_at) < TOUCHED_EVERY;
-        if key.last_used_at.is_some_and(noted) {
+    fn note_use(&self, id: &str, now: Timestamp) {
+        if !self.parts.keys.used(id, now) {
             return;
         }
-        self.parts.keys.used(&key.id, now);
-        if let Err(error) = self.parts.store.touch_key(&key.id, now).await {
-            tracing::debug!(error = %error::chain(&error), "the last use of a key was not written down");
-        }
+        let (engine, id) = (self.clone(), id.to_owned());
+        // A task of its own, as reading is; and nobody need wait for it.
+        tokio::spawn(async move {
+            if let Err(error) = engine.parts.store.touch_key(&id, now).await {
+                tracing::debug!(error = %error::chain(&error), "the last use of a key was not written down");
+            }
+        });
     }
 }
 

@@ -1,6 +1,6 @@
-//! The feeder keeps a short window of messages in the queue of each target that has ready tasks.
+//! The feeder keeps a short window of messages in the queue of each target that workers serve.
 //!
-//! The first `window` ready rows are offered in order of priority and age, and only as many as the queue has room for:
+//! Of the ready rows whose names they offer, the first are announced, and only as many as the queue has room for:
 //! an emptied queue is refilled at once, a deep one is never flooded, and priority is exact to within the window. No
 //! transaction is open while the broker is asked or told something.
 
@@ -62,8 +62,9 @@ async fn tick(engine: &Engine, pulse: &Pulse, seen: &mut HashMap<Target, Seen>) 
         if pulse.served_targets.contains(&target) {
             targets.insert(target);
         } else {
-            // Nobody takes from its queue, or it has none: whoever comes to serve it finds the tasks by itself.
-            announcer.forget(&target);
+            // Nobody takes from its queue, if it has one: what is created from now on waits for the feeder, which looks at
+            // the queue again once somebody serves it.
+            announcer.set_room(&target, 0);
         }
     }
     for target in targets {
@@ -81,7 +82,7 @@ async fn feed(engine: &Engine, target: &Target, is_ready: bool, seen: &mut Seen)
     let window = parts.settings.broker.window;
     let Some(depth) = parts.broker.depth(target).await? else {
         // Its worker has not declared the queue yet, and finds the tasks by itself once it has.
-        parts.announcer.forget(target);
+        parts.announcer.set_room(target, 0);
         return Ok(());
     };
     let missing = window.saturating_sub(usize::try_from(depth).unwrap_or(usize::MAX));

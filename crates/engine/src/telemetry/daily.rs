@@ -4,12 +4,65 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use tracing::{Level, Metadata};
 use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
+use tracing_subscriber::fmt::MakeWriter;
 
 use super::Role;
 use crate::{LogFormat, LogSettings, clock};
 
 const SUFFIX: &str = "log";
+
+/// The part of a file that is kept for warnings and errors: once the rest is full, only they are written.
+const KEPT_FOR_WARNINGS: u64 = 8;
+
+/// What a line begins with on its way to the file, and not in it.
+const ORDINARY: u8 = b'.';
+const WARNING: u8 = b'!';
+
+/// Marks the lines on their way to a [`DailyFile`], which knows nothing else of their level.
+#[derive(Debug)]
+pub(super) struct Marked<M>(pub(super) M);
+
+/// One line, under its mark.
+#[derive(Debug)]
+pub(super) struct MarkedLine<W> {
+    mark: u8,
+    to: W,
+}
+
+impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Marked<M> {
+    type Writer = MarkedLine<M::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        MarkedLine {
+            mark: ORDINARY,
+            to: self.0.make_writer(),
+        }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
+        let is_warning = *metadata.level() <= Level::WARN;
+        MarkedLine {
+            mark: if is_warning { WARNING } else { ORDINARY },
+            to: self.0.make_writer_for(metadata),
+        }
+    }
+}
+
+impl<W: Write> Write for MarkedLine<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut marked = Vec::with_capacity(line.len() + 1);
+        marked.push(self.mark);
+        marked.extend_from_slice(line);
+        self.to.write_all(&marked)?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
 
 /// Writes lines into the file of today, until it is full.
 #[derive(Debug)]
@@ -21,9 +74,9 @@ pub(super) struct DailyFile<W = RollingFileAppender> {
     day: u64,
     bytes: u64,
     max_bytes: u64,
+    /// Full but for warnings; said by `notice`.
     full: bool,
-    /// What a file that is full ends with.
-    last_line: String,
+    notice: String,
 }
 
 impl DailyFile {
@@ -37,52 +90,49 @@ impl DailyFile {
             .max_log_files(settings.max_files.max(1))
             .build(folder)?;
         let max_mib = settings.max_file_mib.get();
-        let last_line = last_line(max_mib, settings.format);
+        let notice = notice(max_mib, settings.format);
         let written = newest_bytes(folder, role);
-        Ok(Self::new(
-            file,
-            clock::day,
-            written,
-            u64::from(max_mib) << 20,
-            last_line,
-        ))
+        Ok(Self::new(file, clock::day, written, u64::from(max_mib) << 20, notice))
     }
 }
 
 impl<W> DailyFile<W> {
-    fn new(file: W, today: fn() -> u64, bytes: u64, max_bytes: u64, last_line: String) -> Self {
+    fn new(file: W, today: fn() -> u64, bytes: u64, max_bytes: u64, notice: String) -> Self {
         Self {
             file,
             today,
             day: today(),
             bytes,
             max_bytes,
-            full: bytes >= max_bytes,
-            last_line,
+            full: bytes >= max_bytes - max_bytes / KEPT_FOR_WARNINGS,
+            notice,
         }
     }
 }
 
-/// Each call is one line.
+/// Each call is one line under its mark.
 impl<W: Write> Write for DailyFile<W> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, marked: &[u8]) -> io::Result<usize> {
+        let Some((mark, line)) = marked.split_first() else {
+            return Ok(0);
+        };
         let today = (self.today)();
         // The appender takes a new file then, and never an old one again.
         if today > self.day {
             (self.day, self.bytes, self.full) = (today, 0, false);
         }
         let bytes = self.bytes.saturating_add(line.len() as u64);
-        if self.full {
-            return Ok(line.len());
-        }
-        if bytes > self.max_bytes {
+        let for_all = self.max_bytes - self.max_bytes / KEPT_FOR_WARNINGS;
+        if bytes > for_all && !self.full {
             self.full = true;
-            self.file.write_all(self.last_line.as_bytes())?;
-        } else {
+            self.file.write_all(self.notice.as_bytes())?;
+        }
+        let most = if *mark == WARNING { self.max_bytes } else { for_all };
+        if bytes <= most && (*mark == WARNING || !self.full) {
             self.file.write_all(line)?;
             self.bytes = bytes;
         }
-        Ok(line.len())
+        Ok(marked.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -90,8 +140,11 @@ impl<W: Write> Write for DailyFile<W> {
     }
 }
 
-fn last_line(max_mib: u32, format: LogFormat) -> String {
-    let message = format!("this file has logs.max_file_mib = {max_mib}: what comes later today is on the console only");
+fn notice(max_mib: u32, format: LogFormat) -> String {
+    let message = format!(
+        "this file comes near logs.max_file_mib = {max_mib}: of what comes later today only warnings and errors are in \
+         it, the rest is on the console only"
+    );
     match format {
         LogFormat::Text => format!("WARN {message}\n"),
         LogFormat::Json => format!("{{\"level\":\"WARN\",\"message\":\"{message}\"}}\n"),
@@ -123,25 +176,25 @@ mod tests {
     }
 
     #[test]
-    fn a_full_file_says_so_in_its_last_line_and_the_next_day_begins_anew() {
+    fn a_full_file_says_so_and_takes_warnings_only_and_the_next_day_begins_anew() {
         static TODAY: AtomicU64 = AtomicU64::new(7);
         let today = || TODAY.load(Ordering::Relaxed);
-        let mut file = DailyFile::new(Vec::new(), today, 4, 12, "full\n".to_owned());
-        for line in ["one\n", "two\n", "three\n", "4\n"] {
+        let mut file = DailyFile::new(Vec::new(), today, 4, 16, "full\n".to_owned());
+        for line in [".one\n", ".two\n", ".three\n", ".4\n", "!e\n", "!too much\n", ".5\n"] {
             file.write_all(line.as_bytes()).expect("a vector takes all");
         }
-        assert_eq!(written(&file), "one\ntwo\nfull\n");
+        assert_eq!(written(&file), "one\ntwo\nfull\ne\n");
         TODAY.store(8, Ordering::Relaxed);
-        file.write_all(b"five\n").expect("a vector takes all");
+        file.write_all(b".five\n").expect("a vector takes all");
         TODAY.store(7, Ordering::Relaxed);
-        file.write_all(b"six six\n").expect("a vector takes all");
-        assert_eq!(written(&file), "one\ntwo\nfull\nfive\nfull\n");
+        file.write_all(b".six six six\n").expect("a vector takes all");
+        assert_eq!(written(&file), "one\ntwo\nfull\ne\nfive\nfull\n");
     }
 
     #[test]
     fn a_file_that_was_full_before_the_start_stays_as_it_is() {
         let mut file = DailyFile::new(Vec::new(), || 7, 12, 12, "full\n".to_owned());
-        file.write_all(b"one\n").expect("a vector takes all");
+        file.write_all(b".one\n").expect("a vector takes all");
         assert_eq!(written(&file), "");
     }
 
@@ -162,10 +215,10 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_has_the_form_of_the_others() {
-        let line = last_line(512, LogFormat::Json);
+    fn the_notice_has_the_form_of_the_others() {
+        let line = notice(512, LogFormat::Json);
         let document: serde_json::Value = serde_json::from_str(&line).expect("JSON");
         assert_eq!(document["level"], "WARN");
-        assert!(last_line(512, LogFormat::Text).contains("logs.max_file_mib = 512"));
+        assert!(notice(512, LogFormat::Text).contains("logs.max_file_mib = 512"));
     }
 }

@@ -14,7 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt as format};
 
 use crate::{LogFormat, LogSettings};
-use daily::DailyFile;
+use daily::{DailyFile, Marked};
 
 /// From a statement of a millisecond to a wait of a minute.
 const SECONDS_BUCKETS: [f64; 14] = [
@@ -82,7 +82,7 @@ pub fn init(role: Role, settings: &LogSettings) -> Result<Guard, Error> {
     let (file, file_guard) = file.unzip();
     // One layer that writes to both: a line is formatted once, and two layers would share the fields of spans.
     let layer = match file {
-        Some(file) => layer(console.and(file), settings.format),
+        Some(file) => layer(console.and(Marked(file)), settings.format),
         None => layer(console, settings.format),
     };
     tracing_subscriber::registry()

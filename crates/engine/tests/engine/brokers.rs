@@ -122,8 +122,6 @@ async fn the_tasks_of_a_dead_worker_are_announced_only_as_far_as_the_window_has_
 
     let before = broker.published.load(Ordering::SeqCst);
     engine.clock().advance(LEASE + Duration::from_millis(1));
-    // Of a target that nobody serves the feeder does not ask.
-    worker(&engine).await;
     for id in ids {
         eventually("it is pending again", || async {
             let task = engine.task(id).await.expect("it exists");
@@ -131,9 +129,42 @@ async fn the_tasks_of_a_dead_worker_are_announced_only_as_far_as_the_window_has_
         })
         .await;
     }
-    broker.looked(2).await;
     let announced = broker.published.load(Ordering::SeqCst) - before;
     assert!((1..=WINDOW).contains(&announced), "{announced}");
+    stop.cancel();
+    tracker.close();
+    tracker.wait().await;
+}
+
+#[tokio::test]
+async fn what_is_created_while_nobody_serves_its_target_is_announced_only_as_far_as_a_window_goes() {
+    const WINDOW: usize = 10;
+    let mut counting = None;
+    let engine = engine_with(&[("broker.window", &WINDOW.to_string())], |broker| {
+        let broker = Counting::around(broker, false);
+        counting = Some(Arc::clone(&broker));
+        broker
+    })
+    .await;
+    let broker = counting.expect("it was made");
+    let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    engine.start_background(true, &tracker, &stop);
+    for _ in 0..5 {
+        for _ in 0..WINDOW {
+            create(&engine, echo()).await;
+        }
+        // Far longer than the feeder rests between two looks.
+        tokio::time::sleep(Duration::from_millis(120)).await;
+    }
+    let announced = broker.published.load(Ordering::SeqCst);
+    assert!((1..=WINDOW).contains(&announced), "{announced}");
+    assert!(broker.asked.lock().is_empty(), "its queue is nobody's business");
+    worker(&engine).await;
+    broker.looked(1).await;
+    eventually("the rest is announced", || async {
+        (broker.published.load(Ordering::SeqCst) > announced).then_some(())
+    })
+    .await;
     stop.cancel();
     tracker.close();
     tracker.wait().await;

@@ -32,7 +32,10 @@ const PULSE: &str = "
         ARRAY(
             SELECT target
             FROM served
-            WHERE EXISTS (SELECT FROM dispatches WHERE dispatches.target = served.target AND dispatches.state = 0)
+            -- Not EXISTS, which becomes a join over every ready row where statistics know of none.
+            CROSS JOIN LATERAL (
+                SELECT FROM dispatches WHERE dispatches.target = served.target AND dispatches.state = 0 LIMIT 1
+            ) AS ready
         )";
 
 type PulseRow = (Option<Time>, Option<Time>, bool, bool, bool, Vec<String>, Vec<String>);
@@ -135,7 +138,8 @@ impl DispatchStore for PostgresStore {
                             FROM dispatches
                             WHERE dispatches.target = $1 AND dispatches.name = offered.name AND state = 0
                             ORDER BY priority DESC, due_at
-                            LIMIT $2
+                            -- Of many names the first of each: claims find the others by themselves.
+                            LIMIT greatest($2 / (SELECT count(*) FROM offered), 64)
                         ) AS ready
                         ORDER BY ready.priority DESC, ready.due_at
                         LIMIT $2
@@ -272,9 +276,8 @@ const UNOFFERED: &str = "
     ),
     unoffered AS (
         SELECT target, name
-        FROM (SELECT target, name FROM waiting LIMIT $3) AS waiting
-        WHERE name IS NOT NULL
-          AND NOT EXISTS (SELECT FROM offered WHERE offered.target = waiting.target AND offered.name = waiting.name)
+        FROM (SELECT target, name FROM waiting WHERE name IS NOT NULL LIMIT $3) AS waiting
+        WHERE NOT EXISTS (SELECT FROM offered WHERE offered.target = waiting.target AND offered.name = waiting.name)
     )
     SELECT ready.task_id
     FROM unoffered
@@ -285,7 +288,9 @@ const UNOFFERED: &str = "
           AND dispatches.name = unoffered.name
           AND state = 0
           AND due_at <= $1
-          AND expires_at > $2
+          -- No index may serve this condition, see the claim; and none but that of the order.
+          AND expires_at - $2 > INTERVAL '0'
+        ORDER BY priority DESC, due_at
         LIMIT $4
     ) AS ready
     LIMIT $4";

@@ -1,5 +1,6 @@
 //! What the loops look for.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -67,7 +68,7 @@ impl DispatchStore for SqliteStore {
                  ORDER BY due_at, task_id
                  LIMIT ?2
              )
-             RETURNING task_id, target, name, due_at AS place",
+             RETURNING task_id, target, name, 0 AS priority, due_at",
         )
         .bind(now.as_micros())
         .bind(signed(limit))
@@ -104,14 +105,15 @@ impl DispatchStore for SqliteStore {
                            AND r.name = o.name
                            AND r.state = 0
                          ORDER BY r.priority DESC, r.due_at, r.task_id
-                         LIMIT ?2
+                         -- Of many names the first of each: claims find the others by themselves.
+                         LIMIT max(?2 / (SELECT count(*) FROM offered), 64)
                      )
                      ORDER BY d.priority DESC, d.due_at, d.task_id
                      LIMIT ?2
                  )
              ),
              chosen AS MATERIALIZED (
-                 SELECT task_id, place
+                 SELECT task_id
                  FROM window
                  WHERE (?4 OR publish_at <= ?5)
                  ORDER BY place
@@ -119,9 +121,8 @@ impl DispatchStore for SqliteStore {
              )
              UPDATE dispatches
              SET publish_at = ?6
-             FROM chosen
-             WHERE dispatches.task_id = chosen.task_id
-             RETURNING task_id, target, name, (SELECT c.place FROM chosen c WHERE c.task_id = dispatches.task_id) AS place",
+             WHERE task_id IN (SELECT task_id FROM chosen)
+             RETURNING task_id, target, name, priority, due_at",
         )
         .bind(target.as_str())
         .bind(signed(window))
@@ -255,7 +256,8 @@ fn in_order(rows: &[SqliteRow]) -> Result<Vec<Ready>, Error> {
         .iter()
         .map(|row| {
             let task = task_id(row, "task_id")?;
-            let place: i64 = get(row, "place")?;
+            let priority: i64 = get(row, "priority")?;
+            let place = (Reverse(priority), get::<i64>(row, "due_at")?);
             let ready = Ready {
                 task,
                 target: word(row, "dispatches", "target", task)?,

@@ -1,7 +1,7 @@
 //! `POST /api/tasks`
 
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use orchestratum_core::{TaskId, Timestamp};
 use orchestratum_engine::Engine;
@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::body::TaskBody;
 use super::document::TaskDocument;
 use crate::canonical;
-use crate::changes::ClientGone;
-use crate::extract::{IdempotencyKey, Json, Origin, Wait};
+use crate::changes::Begun;
+use crate::extract::{IDEMPOTENT_REPLAY, IdempotencyKey, Json, Origin, Wait};
 use crate::problem::{Code, Document, Problem, Result};
 
 /// How far the time in a chosen id may be from now: far enough for every clock, near enough to keep lists in order.
@@ -22,8 +22,6 @@ const CHOSEN_ID_MAX_DISTANCE_MICROS: u64 = 24 * 3_600 * 1_000_000;
 
 /// All keys belong to one tenant for now.
 const TENANT: &str = "default";
-
-pub(super) const REPLAY: HeaderName = HeaderName::from_static("idempotent-replay");
 
 /// Create a task
 ///
@@ -62,7 +60,7 @@ pub(crate) async fn create(
     wait: Wait,
     IdempotencyKey(key): IdempotencyKey,
     Origin(origin): Origin,
-    client_gone: ClientGone,
+    begun: Begun,
     Json { value: body, bytes }: Json<TaskBody>,
 ) -> Result<Response> {
     let id = body.id;
@@ -99,7 +97,7 @@ pub(crate) async fn create(
         task = tokio::select! {
             ended = engine.wait(id, patience) => ended?,
             // Nobody reads the answer.
-            () = client_gone.wait() => return Ok(StatusCode::CREATED.into_response()),
+            () = begun.client_gone() => return Ok(StatusCode::CREATED.into_response()),
         };
     }
     let document = TaskDocument::from(task);
@@ -107,7 +105,9 @@ pub(crate) async fn create(
     let mut response = document.answer(status);
     response.headers_mut().insert(header::LOCATION, location);
     if replayed {
-        response.headers_mut().insert(REPLAY, HeaderValue::from_static("true"));
+        response
+            .headers_mut()
+            .insert(IDEMPOTENT_REPLAY, HeaderValue::from_static("true"));
     }
     wait.note(response.headers_mut());
     Ok(response)

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body::TaskBody;
-use super::create::{REPLAY, idempotency};
+use super::create::idempotency;
 use super::document::TaskDocument;
 use crate::canonical;
-use crate::extract::{IdempotencyKey, Json, Origin, bounded};
+use crate::extract::{IDEMPOTENT_REPLAY, IdempotencyKey, Json, Origin, bounded};
 use crate::problem::{Code, Document, Problem, Result};
 
 /// The answer to a repetition holds as much, so that what a body can ask for is always answered whole.
@@ -96,7 +96,9 @@ pub(crate) async fn create_batch(
     let tasks = tasks.into_iter().map(TaskDocument::from).collect();
     let mut response = (StatusCode::CREATED, axum::Json(Answer { tasks, left_out })).into_response();
     if replayed {
-        response.headers_mut().insert(REPLAY, HeaderValue::from_static("true"));
+        response
+            .headers_mut()
+            .insert(IDEMPOTENT_REPLAY, HeaderValue::from_static("true"));
     }
     Ok(response)
 }

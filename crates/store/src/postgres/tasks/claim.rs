@@ -70,7 +70,9 @@ const CLAIM: &str = "
               AND dispatches.name = offered.name
               AND state = 0
               AND due_at <= $2
-              AND expires_at > $2
+              -- As `expires_at > $2` it would be looked up in the index of deadlines, over the whole backlog, whenever the
+              -- deadlines that statistics know of have passed (seen: 180 ms instead of 7).
+              AND expires_at - $2 > INTERVAL '0'
               AND task_id <> ALL($5::uuid[])
             ORDER BY priority DESC, due_at
             LIMIT $6 - (SELECT count(*) FROM named)

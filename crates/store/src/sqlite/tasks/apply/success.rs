@@ -30,7 +30,8 @@ pub(super) async fn apply(
          FROM (VALUES ",
         "(?, ?, ?)",
         ") AS reported
-         WHERE tasks.id = reported.column1 AND tasks.status = 1 AND tasks.attempt = reported.column2
+         -- The plus keeps the planner from walking every running task through the index of those.
+         WHERE tasks.id = reported.column1 AND +tasks.status = 1 AND tasks.attempt = reported.column2
          RETURNING
              id, name, target, attempt, run, version, retries_left, losses_left, worker_id, started_at, scheduled_at,
              expires_at"
