@@ -159,3 +159,57 @@ fn too_large(max_bytes: usize) -> Problem {
         format!("the body must not be larger than {max_bytes} bytes"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::http::{Method, StatusCode};
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::post;
+    use tokio::sync::Notify;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Work {
+        begun: Notify,
+        let_go: Notify,
+    }
+
+    /// Works until it is let go, and then waits for its client.
+    async fn work(State(work): State<Arc<Work>>, begun: Begun) -> StatusCode {
+        work.begun.notify_one();
+        work.let_go.notified().await;
+        begun.client_gone().await;
+        StatusCode::OK
+    }
+
+    #[tokio::test]
+    async fn a_change_has_a_place_until_it_only_waits_for_its_client() {
+        let changes = Changes {
+            places: Arc::new(Semaphore::new(1)),
+            bodies: Budget::new(1_000),
+            body_timeout: Duration::from_secs(10),
+        };
+        let shared = Arc::new(Work::default());
+        let router = Router::new()
+            .route("/", post(work))
+            .layer(from_fn_with_state((changes.clone(), 1_000), complete))
+            .with_state(Arc::clone(&shared));
+        let change = || {
+            let request = Request::builder().method(Method::POST).uri("/").body(Body::empty());
+            router.clone().oneshot(request.expect("a request"))
+        };
+        let first = tokio::spawn(change());
+        shared.begun.notified().await;
+        let refused = change().await.expect("a router always answers");
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        shared.let_go.notify_one();
+        while changes.places.available_permits() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!first.is_finished(), "it waits");
+        first.abort();
+    }
+}

@@ -2,9 +2,11 @@
 
 mod support;
 
+use orchestratum_core::task::TaskDraft;
 use orchestratum_store::conformance::Fixture;
+use orchestratum_store::conformance::lab::{Lab, SECOND, draft};
 use orchestratum_store::{Options, connect};
-use orchestratum_testkit::Schema;
+use orchestratum_testkit::{Schema, eventually};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use support::Postgres;
 
@@ -37,4 +39,64 @@ async fn an_older_program_restarts_on_a_newer_schema() {
     store.migrate().await.expect("there is nothing to do");
     store.check_schema().await.expect("newer is fine");
     store.close().await;
+}
+
+/// Statistics are taken now and then; what is true of the backlog a moment later they cannot know.
+#[tokio::test]
+async fn a_claim_never_walks_the_index_of_deadlines() {
+    const TASKS: usize = 20_000;
+    let url = support::database_url();
+    let schema = Schema::unique(&url).await.expect("a schema");
+    let options = Options {
+        schema: schema.name().to_owned(),
+        ..Options::default()
+    };
+    let store = connect(&url, &options).await.expect("connects");
+    store.migrate().await.expect("migrates");
+    let mut connection = PgConnection::connect(&url).await.expect("connects");
+    let mut lab = Lab::new(store);
+    let with_ttl = |seconds| TaskDraft {
+        ttl_seconds: Some(seconds),
+        ..draft("echo")
+    };
+    let fill = async |lab: &Lab, seconds: f64| {
+        for _ in 0..TASKS / 1_000 {
+            let tasks = (0..1_000).map(|_| lab.task_of(with_ttl(seconds))).collect();
+            lab.try_create(tasks, None).await;
+        }
+    };
+    fill(&lab, 1.0).await;
+    let analyze = format!(
+        "ALTER TABLE {0}.dispatches SET (autovacuum_enabled = false); ANALYZE {0}.dispatches",
+        schema.name()
+    );
+    connection.execute(AssertSqlSafe(analyze)).await.expect("analyzed");
+    lab.advance(SECOND * 60);
+    fill(&lab, 3_600.0).await;
+
+    let worker = lab.echo_worker().await;
+    assert_eq!(lab.claim(worker).await.len(), 100);
+    let since = lab.now - SECOND;
+    lab.store.unoffered(since, lab.now, 100).await.expect("works");
+    lab.store.close().await;
+    // A connection that ends tells how often it used each index.
+    let scans = async |connection: &mut PgConnection, index: &str| {
+        let scans: i64 =
+            sqlx::query_scalar("SELECT idx_scan FROM pg_stat_user_indexes WHERE schemaname = $1 AND indexrelname = $2")
+                .bind(schema.name())
+                .bind(index)
+                .fetch_one(connection)
+                .await
+                .expect("the index is there");
+        scans
+    };
+    eventually("the figures are told", || async {
+        let mut connection = PgConnection::connect(&url).await.map_err(|error| error.to_string())?;
+        match scans(&mut connection, "dispatches_ready").await {
+            0 => Err("not yet".to_owned()),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    assert_eq!(scans(&mut connection, "dispatches_deadline").await, 0);
 }
