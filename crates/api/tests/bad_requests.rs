@@ -136,6 +136,57 @@ async fn each_size_limit_holds_at_its_edge() {
 }
 
 #[tokio::test]
+async fn an_array_is_no_second_form_of_an_object() {
+    let api = Api::start().await;
+    let id = api.create(json!({"name": "echo", "target": "nobody"})).await;
+    let path = format!("/api/tasks/{id}");
+    for (path, body, pointer) in [
+        ("/api/keys".to_owned(), r#"["ci", ["admin"]]"#, ""),
+        ("/api/tasks".to_owned(), r#"[null, "echo"]"#, ""),
+        (
+            "/api/tasks".to_owned(),
+            r#"{"name": "echo", "limits": [100]}"#,
+            "/limits",
+        ),
+        (
+            "/api/tasks".to_owned(),
+            r#"{"name": "echo", "backoff": ["none"]}"#,
+            "/backoff",
+        ),
+        ("/api/tasks/batch".to_owned(), r#"[[{"name": "echo"}]]"#, ""),
+        (
+            "/api/tasks/batch".to_owned(),
+            r#"{"tasks": [[null, "echo"]]}"#,
+            "/tasks/0",
+        ),
+        (format!("{path}/cancel"), r#"["because"]"#, ""),
+        (format!("{path}/retry"), "[]", ""),
+    ] {
+        let problem = api.post_with(&path, &[], body).await.problem(422, "invalid_body");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{path} {body}: {problem}");
+        let message = problem["errors"][0]["message"].as_str().expect("a text");
+        assert!(message.ends_with("expected an object"), "{body}: {message}");
+    }
+    assert_eq!(api.count().await, 1, "but for the one that was made as it must be");
+}
+
+#[tokio::test]
+async fn what_was_expected_is_said_in_the_words_of_json() {
+    let api = Api::start().await;
+    for (field, value, expected) in [
+        ("ttl_seconds", json!("5"), "a number"),
+        ("priority", json!(1.5), "a whole number"),
+        ("backoff", json!("none"), "an object"),
+        ("labels", json!([1]), "an object"),
+    ] {
+        let answer = api.post("/api/tasks", &json!({"name": "echo", field: value})).await;
+        let problem = answer.problem(422, "invalid_body");
+        let message = problem["errors"][0]["message"].as_str().expect("a text");
+        assert!(message.ends_with(&format!("expected {expected}")), "{field}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_field_is_named() {
     let api = Api::start().await;
     let refused = api
@@ -168,6 +219,11 @@ async fn what_comes_later_is_refused_now() {
             .await
             .problem(422, "not_available");
         assert_eq!(refused["errors"][0]["pointer"], format!("/{list}"));
+    }
+    for limit in ["disk_mb", "processes"] {
+        let task = json!({"name": "python", "limits": {limit: 10, "memory_mb": 64}});
+        let refused = api.post("/api/tasks", &task).await.problem(422, "not_available");
+        assert_eq!(refused["errors"][0]["pointer"], format!("/limits/{limit}"));
     }
     let id = api.create(json!({"name": "echo"})).await;
     let following = request(Method::GET, &format!("/api/tasks/{id}/logs")).header("accept", "text/event-stream");

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::Objects;
+
 /// The deepest nesting of arrays and objects that is accepted.
 pub const JSON_MAX_DEPTH: usize = 64;
 
@@ -18,6 +20,10 @@ pub enum InvalidJson {
     TooDeep,
     #[error("contains the character U+0000, which cannot be stored")]
     Nul,
+    #[error("contains half of a surrogate pair, which is no character: {0}")]
+    LoneSurrogate(String),
+    #[error("contains a number that no double can hold: {0}")]
+    NumberTooLarge(String),
 }
 
 /// A text that is known to be JSON. Inputs and outputs travel as such, byte for byte: they are checked once where they
@@ -68,11 +74,12 @@ impl JsonText {
     /// # Errors
     /// The error of `serde_json` if the text is not of that shape.
     pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(&self.0)
+        T::deserialize(Objects(&mut serde_json::Deserializer::from_str(&self.0)))
     }
 }
 
-/// One pass over well-formed JSON: how deep it nests, and whether a string escapes U+0000.
+/// One pass over well-formed JSON: how deep it nests, and whether it holds what the grammar allows and few programs can
+/// read. Whoever lists tasks reads those of others, too.
 fn check(text: &str) -> Result<(), InvalidJson> {
     let mut depth = 0_usize;
     let mut in_string = false;
@@ -81,10 +88,14 @@ fn check(text: &str) -> Result<(), InvalidJson> {
         match byte {
             b'"' => in_string = !in_string,
             b'\\' if in_string => {
-                if text[index + 1..].starts_with("u0000") {
-                    return Err(InvalidJson::Nul);
+                for _ in 1..check_escape(&text[index..])? {
+                    bytes.next();
                 }
-                bytes.next();
+            }
+            b'0'..=b'9' if !in_string => {
+                for _ in 1..check_number(&text[index..])? {
+                    bytes.next();
+                }
             }
             b'[' | b'{' if !in_string => {
                 depth += 1;
@@ -97,6 +108,35 @@ fn check(text: &str) -> Result<(), InvalidJson> {
         }
     }
     Ok(())
+}
+
+/// Checks the escape at the beginning of the text, and returns its length.
+fn check_escape(text: &str) -> Result<usize, InvalidJson> {
+    let unit = |at: usize| {
+        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    match unit(0) {
+        None => Ok(2),
+        Some(0) => Err(InvalidJson::Nul),
+        Some(0xD800..=0xDBFF) if matches!(unit(6), Some(0xDC00..=0xDFFF)) => Ok(12),
+        Some(0xD800..=0xDFFF) => Err(InvalidJson::LoneSurrogate(text[..6].to_owned())),
+        Some(_) => Ok(6),
+    }
+}
+
+/// Checks the number at the beginning of the text, and returns its length. Its sign does not matter.
+fn check_number(text: &str) -> Result<usize, InvalidJson> {
+    const SHOWN: usize = 40;
+    let in_number = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-');
+    let length = text.bytes().take_while(|byte| in_number(*byte)).count();
+    let number = &text[..length];
+    // Few are worth a closer look.
+    let may_be_large = length > 300 || number.contains(['e', 'E']);
+    if may_be_large && !number.parse::<f64>().is_ok_and(f64::is_finite) {
+        return Err(InvalidJson::NumberTooLarge(number.chars().take(SHOWN).collect()));
+    }
+    Ok(length)
 }
 
 impl fmt::Debug for JsonText {
@@ -150,5 +190,35 @@ mod tests {
     fn an_escaped_nul_is_refused_and_an_escaped_backslash_before_u_is_not() {
         assert_eq!(JsonText::new(r#""a\u0000b""#), Err(InvalidJson::Nul));
         assert!(JsonText::new(r#""a\\u0000b""#).is_ok());
+    }
+
+    #[test]
+    fn what_no_other_program_can_read_is_refused() {
+        for half in [
+            r#""\ud800""#,
+            r#""a\udc00b""#,
+            r#"{"\ud800x": 1}"#,
+            r#""\ud800\ud800""#,
+            r#""\uD83D\n""#,
+        ] {
+            assert!(
+                matches!(JsonText::new(half), Err(InvalidJson::LoneSurrogate(_))),
+                "{half}"
+            );
+        }
+        for whole in [r#""\uD83D\ude00""#, r#""\\ud800""#, r#""\ue000 \u00e9""#] {
+            assert!(JsonText::new(whole).is_ok(), "{whole}");
+        }
+        let long = "9".repeat(400);
+        for large in ["1e400", "[-1E+309]", &long, &format!("{{\"a\": {long}.0}}")] {
+            assert!(
+                matches!(JsonText::new(large), Err(InvalidJson::NumberTooLarge(_))),
+                "{large}"
+            );
+        }
+        let tiny = format!("0.{}1", "0".repeat(400));
+        for fine in ["1e308", "-1.5E-400", "\"1e400\"", &tiny, "12345678901234567890"] {
+            assert!(JsonText::new(fine).is_ok(), "{fine}");
+        }
     }
 }

@@ -8,6 +8,7 @@
 
 mod identity;
 mod json;
+mod objects;
 mod origin;
 pub mod task;
 mod text;
@@ -15,5 +16,6 @@ mod time;
 
 pub use identity::{InvalidName, NAME_MAX_LENGTH, Target, TaskId, TaskName, WorkerId};
 pub use json::{InvalidJson, JSON_MAX_DEPTH, JsonText};
+pub use objects::Objects;
 pub use origin::{InvalidOrigin, Origin, RequestId, TraceParent};
 pub use time::{ParseTimestampError, Timestamp};

@@ -4,6 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
+use orchestratum_core::Objects;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::changes::Content;
@@ -78,7 +79,13 @@ fn check_content_type(headers: &HeaderMap) -> Result<()> {
 
 /// The fast path knows no places; only a body that is refused is read a second time to find where.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).or_else(|error| {
+    let read = || {
+        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+        let value = T::deserialize(Objects(&mut deserializer))?;
+        deserializer.end()?;
+        Ok(value)
+    };
+    read().or_else(|error: serde_json::Error| {
         // What is passed over is not checked for UTF-8 by the parser.
         if str::from_utf8(bytes).is_err() || serde_json::from_slice::<IgnoredAny>(bytes).is_err() {
             return Err(Problem::new(
@@ -87,7 +94,7 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
             ));
         }
         let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-        match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        match serde_path_to_error::deserialize::<_, T>(Objects(&mut deserializer)) {
             Ok(value) => Ok(value),
             Err(error) => Err(fault(&error)),
         }
@@ -100,6 +107,7 @@ fn fault(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let text = error.inner().to_string();
     // The position is in bytes of the body; the pointer says it better.
     let message = text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]);
+    let message = in_words(message.trim());
     let mut pointer = String::new();
     for segment in error.path() {
         match segment {
@@ -118,6 +126,24 @@ fn fault(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
         }
     }
     Problem::broken(Code::InvalidBody, pointer, message)
+}
+
+/// What the deserializer expected, as JSON calls it.
+fn in_words(message: &str) -> String {
+    let Some((found, expected)) = message.split_once(", expected ") else {
+        return message.to_owned();
+    };
+    let kind = expected.split(' ').next().unwrap_or_default();
+    let expected = match kind {
+        "a" if expected == "a map" => "an object",
+        "f32" | "f64" => "a number",
+        "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
+        "struct" | "internally" | "map" => "an object",
+        "sequence" => "an array",
+        "bool" | "boolean" => "true or false",
+        _ => expected,
+    };
+    format!("{found}, expected {expected}")
 }
 
 /// RFC 6901 escapes, so that the pointer stays one.

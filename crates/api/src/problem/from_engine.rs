@@ -31,7 +31,10 @@ fn from_store(error: &store::Error) -> Problem {
     match error {
         store::Error::Unavailable(_) => {
             tracing::warn!(error = %error::chain(error), "the database did not answer");
-            Problem::new(Code::DatabaseUnavailable, "try again in a moment; nothing was lost")
+            Problem::new(
+                Code::DatabaseUnavailable,
+                "try again in a moment; see the page of this error for what a change may have done",
+            )
         }
         store::Error::Rejected(_) => {
             tracing::warn!(error = %error::chain(error), "the database refused a value");

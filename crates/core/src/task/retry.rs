@@ -143,7 +143,9 @@ impl Serialize for Backoff {
 
 impl<'de> Deserialize<'de> for Backoff {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let form = BackoffForm::deserialize(deserializer)?;
+        // Not at once: the form would take an array, too.
+        let object = serde_json::Map::deserialize(deserializer)?;
+        let form = BackoffForm::deserialize(serde_json::Value::Object(object)).map_err(serde::de::Error::custom)?;
         (|| {
             Ok(match form {
                 BackoffForm::None => Self::None,

@@ -138,7 +138,24 @@ impl TaskBody {
     }
 }
 
+/// A limit that no worker can keep would only fail each attempt.
+fn refuse_unkept(limits: &schema::Limits, prefix: &str) -> Result<()> {
+    let mut violations = Violations::default();
+    for (name, value) in [("disk_mb", limits.disk_mb), ("processes", limits.processes)] {
+        if value.is_some() {
+            violations.add(
+                format!("{prefix}/limits/{name}"),
+                "workers cannot keep this limit in this version",
+            );
+        }
+    }
+    violations
+        .into_result()
+        .map_err(|violations| Problem::invalid(Code::NotAvailable, violations))
+}
+
 fn stored_limits(limits: &schema::Limits, prefix: &str) -> Result<JsonText> {
+    refuse_unkept(limits, prefix)?;
     let values = [limits.memory_mb, limits.cpu_seconds, limits.disk_mb, limits.processes];
     let mut violations = Violations::default();
     for ((name, max), value) in LIMITS_MAX.into_iter().zip(values) {
