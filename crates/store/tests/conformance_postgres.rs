@@ -41,6 +41,24 @@ async fn an_older_program_restarts_on_a_newer_schema() {
     store.close().await;
 }
 
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told_at_once_with_its_place() {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = held.local_addr().expect("an address");
+    drop(held);
+    let url = format!("postgres://postgres@{address}/orchestratum");
+    let options = Options::default();
+    let connecting = connect(&url, &options);
+    let error = tokio::time::timeout(std::time::Duration::from_secs(5), connecting)
+        .await
+        .expect("sooner than the pool gives up")
+        .err()
+        .expect("nobody listens");
+    assert!(error.is_transient(), "{error}");
+    let cause = std::error::Error::source(&error).expect("a cause").to_string();
+    assert!(cause.contains(&address.to_string()), "{cause}");
+}
+
 /// Statistics are taken now and then; what is true of the backlog a moment later they cannot know.
 #[tokio::test]
 async fn a_claim_never_walks_the_index_of_deadlines() {

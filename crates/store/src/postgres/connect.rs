@@ -1,10 +1,12 @@
 //! From a URL to connections that know their schema and their limits.
 
+use std::io;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
+use tokio::time::timeout;
 
 use super::database::Database;
 use super::{PostgresStore, failure};
@@ -21,6 +23,7 @@ impl PostgresStore {
     pub(crate) async fn connect(url: &str, options: &Options) -> Result<Self, Error> {
         check_schema_name(&options.schema)?;
         let connect = connect_options(url, options)?;
+        try_once(&connect, options.timeout).await?;
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.timeout)
@@ -39,6 +42,23 @@ impl PostgresStore {
         let database = Database::new(pool, connect, options);
         Ok(Self { database })
     }
+}
+
+/// The pool keeps trying and then tells only that it ran out of time; the first try tells why.
+async fn try_once(connect: &PgConnectOptions, patience: Duration) -> Result<(), Error> {
+    let told = |kind, error: &dyn std::fmt::Display| {
+        let place = format!("{}:{}", connect.get_host(), connect.get_port());
+        failure::error(sqlx::Error::Io(io::Error::new(kind, format!("{place}: {error}"))))
+    };
+    let connection = timeout(patience, connect.connect()).await;
+    let connection = connection.map_err(|elapsed| told(io::ErrorKind::TimedOut, &elapsed))?;
+    let connection = connection.map_err(|error| match error {
+        sqlx::Error::Io(error) => told(error.kind(), &error),
+        error => failure::error(error),
+    })?;
+    // It is closed as soon as it is dropped; how that goes is nobody's business.
+    let _ = timeout(patience, connection.close()).await;
+    Ok(())
 }
 
 fn connect_options(url: &str, options: &Options) -> Result<PgConnectOptions, Error> {
