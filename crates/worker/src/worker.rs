@@ -34,6 +34,9 @@ const REPORTS: usize = 4_096;
 /// How long the last reports and the farewell may take, after everything has ended.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
+/// How often a worker looks for what others left that were killed.
+const CLEAN_UP_EVERY: Duration = Duration::from_secs(30);
+
 /// Runs a worker with the built-in names until `stop`, then drains it.
 pub async fn run(engine: Engine, stop: CancellationToken) -> Result<(), Error> {
     let kill = CancellationToken::new();
@@ -102,6 +105,7 @@ impl Builder {
         Ok(Worker {
             engine: self.engine,
             offers: self.handlers,
+            workspace,
             render_metrics: self.render_metrics,
         })
     }
@@ -110,6 +114,7 @@ impl Builder {
 pub struct Worker {
     engine: Engine,
     offers: Offers,
+    workspace: Arc<Workspace>,
     render_metrics: Option<health::RenderMetrics>,
 }
 
@@ -179,6 +184,7 @@ impl Worker {
         let keeper = keeper.start()?;
         let mut parts = JoinSet::new();
         parts.spawn(steward.run());
+        parts.spawn(clean_up(self.workspace, leaving.clone()));
         if let Some(address) = settings.listen {
             parts.spawn(health::serve(
                 address,
@@ -204,6 +210,18 @@ impl Worker {
         keeper.join().await;
         tracing::info!("the worker has left");
         ended
+    }
+}
+
+/// Removes what workers leave that are killed while this one lives, which is code and inputs of tasks.
+async fn clean_up(workspace: Arc<Workspace>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(CLEAN_UP_EVERY) => {}
+        }
+        let workspace = Arc::clone(&workspace);
+        let _ = tokio::task::spawn_blocking(move || workspace.remove_those_of_the_dead()).await;
     }
 }
 

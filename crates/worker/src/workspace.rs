@@ -50,6 +50,13 @@ impl Workspace {
         Ok(Self { folder, lock })
     }
 
+    /// Removes the folders of workers that were killed, beside that of this one.
+    pub(crate) fn remove_those_of_the_dead(&self) {
+        if let Some(base) = self.folder.path().parent() {
+            sweep(base);
+        }
+    }
+
     /// Makes the folder again after somebody cleaned up under a worker that lives.
     fn make_again(&self) -> io::Result<()> {
         // Attempts that find it gone at the same time do it once.
@@ -216,6 +223,11 @@ mod tests {
         fs::create_dir(base.path().join("something else")).expect("made");
         let next = Workspace::create(Some(base.path())).expect("a workspace");
         assert!(!dead.exists());
+        fs::create_dir_all(&dead).expect("made");
+        fs::write(dead.join(LOCK), "").expect("written");
+        next.remove_those_of_the_dead();
+        assert!(!dead.exists(), "also of one that died later");
+        assert!(next.folder.path().exists());
         assert!(living.folder.path().exists());
         assert_eq!(folders(base.path()), 3);
         drop((living, next));
