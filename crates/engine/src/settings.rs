@@ -230,6 +230,11 @@ impl Settings {
             "worker.lease_seconds",
             "must lie between 1 and 86400",
         )?;
+        rule(
+            is_filter(&self.logs.level),
+            "logs.level",
+            "must be error, warn, info, debug or trace, or a filter such as `info,sqlx=warn`",
+        )?;
         let held = [
             ("api.bodies_max_bytes", self.api.bodies_max_bytes),
             ("api.answers_max_bytes", self.api.answers_max_bytes),
@@ -288,6 +293,13 @@ fn is_set(key: &str, chosen: &Config, all: &Config) -> Result<bool, Error> {
         .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
         .build()?;
     Ok(chosen.get_string(key).is_ok() || all.get_string(key)? != defaults.get_string(key)?)
+}
+
+/// A word that is no level would be taken for the name of a part, and everything else would be silent.
+fn is_filter(text: &str) -> bool {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    text.split(',')
+        .any(|part| part.contains('=') || LEVELS.contains(&part.trim().to_ascii_lowercase().as_str()))
 }
 
 impl DatabaseSettings {

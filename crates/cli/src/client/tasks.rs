@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use super::http::Http;
 use super::output;
@@ -202,11 +204,22 @@ async fn create(http: &Http, create: Create) -> anyhow::Result<Value> {
 }
 
 async fn get(http: &Http, id: &str, wait: Option<f64>) -> anyhow::Result<Value> {
-    let query: Vec<_> = wait
-        .map(|wait| ("wait_seconds", wait.to_string()))
-        .into_iter()
-        .collect();
-    http.get(&format!("/api/tasks/{id}"), &query).await
+    let path = format!("/api/tasks/{id}");
+    let Some(wait) = wait else {
+        return http.get(&path, &[]).await;
+    };
+    let wait = Duration::try_from_secs_f64(wait).context("--wait takes a number of seconds from 0 on")?;
+    let started = Instant::now();
+    loop {
+        // The api waits as long as it is set to at most, which may be shorter.
+        let left = wait.saturating_sub(started.elapsed());
+        let query = [("wait_seconds", left.as_secs_f64().to_string())];
+        let task = http.get(&path, &query).await?;
+        let is_over = !matches!(task["status"].as_str(), Some("Pending" | "InProgress"));
+        if is_over || started.elapsed() >= wait {
+            return Ok(task);
+        }
+    }
 }
 
 async fn list(http: &Http, list: List) -> anyhow::Result<()> {
