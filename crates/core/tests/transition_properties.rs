@@ -133,7 +133,8 @@ fn check(
         prop_assert_eq!(ended.ended_at, now);
     }
     if let TaskState::InProgress {
-        cancel_requested: true, ..
+        cancel_requested: Some(_),
+        ..
     } = before.state
     {
         prop_assert!(

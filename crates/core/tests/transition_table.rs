@@ -48,7 +48,7 @@ fn life(status: TaskStatus) -> TaskLife {
         InProgress => TaskState::InProgress {
             worker: HOLDER,
             started_at: CREATED,
-            cancel_requested: false,
+            cancel_requested: None,
         },
         Completed => TaskState::Completed { finished_at },
         Failed => TaskState::Failed {
@@ -77,7 +77,7 @@ fn cancelling() -> TaskLife {
         state: TaskState::InProgress {
             worker: HOLDER,
             started_at: CREATED,
-            cancel_requested: true,
+            cancel_requested: Some(TaskError::new(ErrorKind::Cancelled, "because")),
         },
         ..life(InProgress)
     }

@@ -178,7 +178,7 @@ const VIOLATIONS: [(&str, &str); 6] = [
     ),
     (
         "UPDATE tasks SET error = '{}'",
-        "a task has an error if and only if it ended without success",
+        "a task has an error if and only if it ended without success or is to be cancelled",
     ),
     (
         "UPDATE tasks SET retries_left = 9",

@@ -18,8 +18,8 @@ pub enum TaskState {
         /// Who holds the attempt.
         worker: WorkerId,
         started_at: Timestamp,
-        /// A caller wants it stopped; the worker has not reported yet.
-        cancel_requested: bool,
+        /// A caller wants it stopped, and this is why; the worker has not reported yet.
+        cancel_requested: Option<TaskError>,
     },
     Completed {
         finished_at: Timestamp,

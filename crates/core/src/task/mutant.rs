@@ -76,7 +76,7 @@ impl Mutant {
                     TaskState::InProgress { cancel_requested, .. },
                 ) = (&event, &mut life.state)
                 {
-                    *cancel_requested = false;
+                    *cancel_requested = None;
                 }
             }
             Self::RetryBudgetForgotten | Self::ClaimKeepsFence => {}

@@ -104,7 +104,7 @@ pub(super) fn decide(
             TaskEvent::WorkerLost { attempt, .. } => Err(stale(life, *attempt)),
             TaskEvent::DeadlinePassed => expire_pending(life, now),
             TaskEvent::NameNotOffered => name_not_offered(life, policy, now),
-            TaskEvent::CancelRequested { reason } => Ok(moved(life, cancelled(reason.as_deref(), now))),
+            TaskEvent::CancelRequested { reason } => Ok(moved(life, cancelled(cancellation(reason.as_deref()), now))),
             TaskEvent::RetryRequested { .. } => refuse("retried"),
             TaskEvent::Patched(patch) => Ok(patch_pending(life, *due_at, patch)),
         },
@@ -116,7 +116,7 @@ pub(super) fn decide(
             let held = Held {
                 worker: *worker,
                 started_at: *started_at,
-                cancel_requested: *cancel_requested,
+                cancel_requested: cancel_requested.clone(),
             };
             match event {
                 TaskEvent::Claimed { .. } => refuse("claimed"),
@@ -124,7 +124,7 @@ pub(super) fn decide(
                 TaskEvent::WorkerLost { worker, attempt } => held.lost(life, *worker, *attempt, now),
                 TaskEvent::DeadlinePassed => held.deadline_passed(life, now),
                 TaskEvent::NameNotOffered => refuse("declared without a handler"),
-                TaskEvent::CancelRequested { .. } => Ok(held.cancel_requested(life)),
+                TaskEvent::CancelRequested { reason } => Ok(held.cancel_requested(life, reason.as_deref())),
                 TaskEvent::RetryRequested { .. } => refuse("retried"),
                 TaskEvent::Patched(patch) => patch_running(life, patch),
             }
@@ -174,11 +174,14 @@ fn stale(life: &TaskLife, reported: u32) -> Refusal {
     }
 }
 
-fn cancelled(reason: Option<&str>, now: Timestamp) -> TaskState {
-    let message = reason.unwrap_or("cancelled on request");
+fn cancellation(reason: Option<&str>) -> TaskError {
+    TaskError::new(ErrorKind::Cancelled, reason.unwrap_or("cancelled on request"))
+}
+
+fn cancelled(error: TaskError, now: Timestamp) -> TaskState {
     TaskState::Cancelled {
         finished_at: now,
-        error: TaskError::new(ErrorKind::Cancelled, message),
+        error,
     }
 }
 
@@ -204,7 +207,7 @@ fn claim(life: &TaskLife, due_at: Timestamp, worker: WorkerId, now: Timestamp) -
         TaskState::InProgress {
             worker,
             started_at: now,
-            cancel_requested: false,
+            cancel_requested: None,
         },
     );
     claimed.next.attempt += 1;
@@ -308,7 +311,7 @@ fn retry_or_fail(life: &TaskLife, policy: &RetryPolicy, error: TaskError, chance
 struct Held {
     worker: WorkerId,
     started_at: Timestamp,
-    cancel_requested: bool,
+    cancel_requested: Option<TaskError>,
 }
 
 impl Held {
@@ -372,8 +375,12 @@ impl Held {
                 (moved(life, state).next, Some(error))
             }
             Ending::Cancelled { message } => {
-                let state = cancelled(Some(message), now);
-                (moved(life, state).next, Some(error(ErrorKind::Cancelled)))
+                // Whoever asked for it knows better than the worker why.
+                let why = self
+                    .cancel_requested
+                    .clone()
+                    .unwrap_or_else(|| cancellation(Some(message)));
+                (moved(life, cancelled(why.clone(), now)).next, Some(why))
             }
             Ending::Released { .. } => (self.hand_back(life, now), None),
         };
@@ -389,8 +396,8 @@ impl Held {
         chance: f64,
         now: Timestamp,
     ) -> TaskLife {
-        if self.cancel_requested {
-            moved(life, cancelled(None, now)).next
+        if let Some(why) = &self.cancel_requested {
+            moved(life, cancelled(why.clone(), now)).next
         } else if now >= life.expires_at {
             moved(life, expired(life, now)).next
         } else {
@@ -399,8 +406,8 @@ impl Held {
     }
 
     fn for_good(&self, life: &TaskLife, error: TaskError, now: Timestamp) -> TaskLife {
-        let state = if self.cancel_requested {
-            cancelled(None, now)
+        let state = if let Some(why) = &self.cancel_requested {
+            cancelled(why.clone(), now)
         } else {
             TaskState::Failed {
                 finished_at: now,
@@ -411,8 +418,8 @@ impl Held {
     }
 
     fn hand_back(&self, life: &TaskLife, now: Timestamp) -> TaskLife {
-        let state = if self.cancel_requested {
-            cancelled(None, now)
+        let state = if let Some(why) = &self.cancel_requested {
+            cancelled(why.clone(), now)
         } else if now >= life.expires_at {
             expired(life, now)
         } else {
@@ -429,7 +436,7 @@ impl Held {
             return Err(Refusal::HeldByAnother { holder: self.worker });
         }
         let error = TaskError::new(ErrorKind::Lost, format!("worker {worker} stopped renewing its lease"));
-        let next = if self.cancel_requested || now >= life.expires_at {
+        let next = if self.cancel_requested.is_some() || now >= life.expires_at {
             self.hand_back(life, now)
         } else if life.losses_left == 0 {
             moved(
@@ -461,13 +468,13 @@ impl Held {
     }
 
     /// The fence stays open: a success that is reported before the kill still counts.
-    fn cancel_requested(&self, life: &TaskLife) -> Transition {
+    fn cancel_requested(&self, life: &TaskLife, reason: Option<&str>) -> Transition {
         moved(
             life,
             TaskState::InProgress {
                 worker: self.worker,
                 started_at: self.started_at,
-                cancel_requested: true,
+                cancel_requested: Some(cancellation(reason)),
             },
         )
     }

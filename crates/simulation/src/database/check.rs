@@ -47,7 +47,7 @@ fn may_lead_to(before: &TaskLife, event: &TaskEvent, to: TaskStatus) -> bool {
             TaskEvent::Reported(_) | TaskEvent::WorkerLost { .. } | TaskEvent::RetryRequested { .. } => false,
         },
         TaskState::InProgress { cancel_requested, .. } => match event {
-            TaskEvent::Reported(report) => match (&report.ending, cancel_requested) {
+            TaskEvent::Reported(report) => match (&report.ending, cancel_requested.is_some()) {
                 (Ending::Success, _) => to == Completed,
                 (Ending::Expired { .. }, _) => to == Expired,
                 (Ending::Cancelled { .. }, _) | (_, true) => to == Cancelled,
@@ -61,7 +61,7 @@ fn may_lead_to(before: &TaskLife, event: &TaskEvent, to: TaskStatus) -> bool {
                     false,
                 ) => matches!(to, Pending | Failed | Expired),
             },
-            TaskEvent::WorkerLost { .. } if *cancel_requested => to == Cancelled,
+            TaskEvent::WorkerLost { .. } if cancel_requested.is_some() => to == Cancelled,
             TaskEvent::WorkerLost { .. } => matches!(to, Pending | Failed | Expired),
             TaskEvent::DeadlinePassed => to == Expired,
             TaskEvent::CancelRequested { .. } | TaskEvent::Patched(_) => to == InProgress,

@@ -16,7 +16,7 @@ impl TaskRow {
                 worker,
                 started_at,
                 cancel_requested,
-            } => (worker, started_at, cancel_requested).hash(hasher),
+            } => (worker, started_at, cancel_requested.is_some()).hash(hasher),
             TaskState::Completed { finished_at }
             | TaskState::Failed { finished_at, .. }
             | TaskState::Expired { finished_at, .. }

@@ -180,15 +180,15 @@ impl Database {
     }
 
     pub(crate) fn held_by(&self, id: WorkerId) -> Vec<Held> {
-        let held = |(task, row): (usize, &TaskRow)| match row.life.state {
+        let held = |(task, row): (usize, &TaskRow)| match &row.life.state {
             TaskState::InProgress {
                 worker,
                 cancel_requested,
                 ..
-            } if worker == id => Some(Held {
+            } if *worker == id => Some(Held {
                 task,
                 attempt: row.life.attempt,
-                cancel_requested,
+                cancel_requested: cancel_requested.is_some(),
                 expires_at: row.expires_at(),
             }),
             _ => None,

@@ -85,14 +85,11 @@ pub async fn a_pending_task_is_cancelled_at_once(store: Arc<dyn Store>) {
 pub async fn cancelling_a_running_task_leaves_it_to_its_worker(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     let claimed = lab.running(draft("echo")).await;
-    let changed = lab.put(claimed.id, cancel(None)).await;
+    let changed = lab.put(claimed.id, cancel(Some("too late"))).await;
     let task = lab.assert_reads_as(&changed).await;
     assert!(matches!(
-        task.life.state,
-        TaskState::InProgress {
-            cancel_requested: true,
-            ..
-        }
+        &task.life.state,
+        TaskState::InProgress { cancel_requested: Some(why), .. } if why.message == "too late"
     ));
     let again = lab.put(claimed.id, cancel(None)).await;
     lab.assert_reads_as(&again).await;

@@ -22,7 +22,7 @@ pub async fn a_claimed_task_is_in_progress_and_has_no_dispatch_row(store: Arc<dy
         TaskState::InProgress {
             worker,
             started_at: lab.now,
-            cancel_requested: false
+            cancel_requested: None
         }
     );
     assert_eq!((task.life.attempt, task.life.run, task.life.version), (1, 1, 2));

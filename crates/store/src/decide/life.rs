@@ -23,7 +23,7 @@ pub(crate) struct LifeColumns {
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,
     pub(crate) due_at: Option<Timestamp>,
-    /// A [`TaskError`] as JSON.
+    /// A [`TaskError`] as JSON: that of its end, or while it runs why it is to be cancelled.
     pub(crate) error: Option<String>,
 }
 
@@ -43,7 +43,8 @@ impl LifeColumns {
             TaskStatus::InProgress => TaskState::InProgress {
                 worker: row.present("worker_id", self.worker)?,
                 started_at: row.present("started_at", self.started_at)?,
-                cancel_requested: self.cancel_requested,
+                // Kept where the error of its end will be.
+                cancel_requested: self.cancel_requested.then(error).transpose()?,
             },
             TaskStatus::Completed => TaskState::Completed {
                 finished_at: finished_at()?,
@@ -100,7 +101,8 @@ impl LifeColumns {
             } => {
                 columns.worker = Some(*worker);
                 columns.started_at = Some(*started_at);
-                columns.cancel_requested = *cancel_requested;
+                columns.cancel_requested = cancel_requested.is_some();
+                columns.error = cancel_requested.as_ref().map(error_text);
             }
             TaskState::Completed { finished_at } => columns.finished_at = Some(*finished_at),
             TaskState::Failed { finished_at, error }

@@ -45,8 +45,8 @@ const RULES: &[Rule] = &[
         broken_by: "SELECT id::text FROM tasks WHERE (status >= 2) <> (finished_at IS NOT NULL) LIMIT $2",
     },
     Rule {
-        rule: "a task has an error if and only if it ended without success",
-        broken_by: "SELECT id::text FROM tasks WHERE (status >= 3) <> (error IS NOT NULL) LIMIT $2",
+        rule: "a task has an error if and only if it ended without success or is to be cancelled",
+        broken_by: "SELECT id::text FROM tasks WHERE (status >= 3 OR cancel_requested) <> (error IS NOT NULL) LIMIT $2",
     },
     Rule {
         rule: "only a completed task has an output",

@@ -300,12 +300,12 @@ impl Model {
     }
 
     fn running(&self) -> impl Iterator<Item = (&Task, WorkerId, bool)> {
-        self.tasks.values().filter_map(|row| match row.task.life.state {
+        self.tasks.values().filter_map(|row| match &row.task.life.state {
             TaskState::InProgress {
                 worker,
                 cancel_requested,
                 ..
-            } => Some((&row.task, worker, cancel_requested)),
+            } => Some((&row.task, *worker, cancel_requested.is_some())),
             _ => None,
         })
     }

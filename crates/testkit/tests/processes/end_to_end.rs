@@ -153,7 +153,9 @@ async fn a_running_task_is_cancelled_and_its_processes_die() -> anyhow::Result<(
         .await?;
     assert_eq!(answer.status().as_u16(), 202);
     let task = cluster.api.until(&id, "Cancelled", PATIENCE).await;
-    assert_eq!(task["error"]["kind"], "Cancelled");
+    assert_eq!(task["error"], json!({"kind": "Cancelled", "message": "enough"}));
+    let attempts = cluster.api.json(&format!("/api/tasks/{id}/attempts")).await?;
+    assert_eq!(attempts["items"][0]["error"], task["error"]);
     assert_eq!(
         processes_with_environment(&format!("ORCHESTRATUM_TASK_ID={id}")),
         Vec::<u32>::new()

@@ -102,7 +102,7 @@ impl From<Task> for TaskDocument {
         let cancel_requested = matches!(
             life.state,
             TaskState::InProgress {
-                cancel_requested: true,
+                cancel_requested: Some(_),
                 ..
             }
         );
