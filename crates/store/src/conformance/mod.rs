@@ -222,7 +222,7 @@ macro_rules! conformance_suite {
                 an_attempt_without_handler_waits_at_least_a_second,
                 an_expired_attempt_expires_the_task,
                 a_released_attempt_uses_no_retry,
-                a_cancelled_attempt_cancels_the_task,
+                a_cancelled_attempt_cancels_the_task_for_the_reason_that_was_given,
                 a_success_before_the_kill_counts_although_a_cancel_was_asked_for,
                 a_failure_after_a_cancel_is_not_retried,
                 a_report_of_an_old_attempt_is_refused_and_leaves_no_trace,

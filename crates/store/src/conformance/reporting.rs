@@ -323,20 +323,25 @@ pub async fn a_released_attempt_uses_no_retry(store: Arc<dyn Store>) {
     assert_eq!(lab.attempts(claimed.id).await[0].outcome, AttemptOutcome::Released);
 }
 
-pub async fn a_cancelled_attempt_cancels_the_task(store: Arc<dyn Store>) {
+pub async fn a_cancelled_attempt_cancels_the_task_for_the_reason_that_was_given(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
-    let claimed = lab.running(draft("echo")).await;
-    lab.put(claimed.id, TaskEvent::CancelRequested { reason: None }).await;
-    let message = "stopped".to_owned();
-    let changed = lab.end(&claimed, Ending::Cancelled { message }).await;
-    let task = lab.assert_reads_as(&changed).await;
-    assert_eq!(
-        task.life.state,
-        TaskState::Cancelled {
-            finished_at: lab.now,
-            error: TaskError::new(ErrorKind::Cancelled, "stopped"),
-        }
-    );
+    for (reason, told) in [(Some("too late"), "too late"), (None, "cancelled on request")] {
+        let claimed = lab.running(draft("echo")).await;
+        let reason = reason.map(str::to_owned);
+        lab.put(claimed.id, TaskEvent::CancelRequested { reason }).await;
+        let message = "stopped".to_owned();
+        let changed = lab.end(&claimed, Ending::Cancelled { message }).await;
+        let task = lab.assert_reads_as(&changed).await;
+        let error = TaskError::new(ErrorKind::Cancelled, told);
+        assert_eq!(lab.attempts(claimed.id).await[0].error.as_ref(), Some(&error));
+        assert_eq!(
+            task.life.state,
+            TaskState::Cancelled {
+                finished_at: lab.now,
+                error,
+            }
+        );
+    }
 }
 
 pub async fn a_success_before_the_kill_counts_although_a_cancel_was_asked_for(store: Arc<dyn Store>) {
