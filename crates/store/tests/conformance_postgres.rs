@@ -2,10 +2,12 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use orchestratum_core::task::TaskDraft;
 use orchestratum_store::conformance::Fixture;
 use orchestratum_store::conformance::lab::{Lab, SECOND, draft};
-use orchestratum_store::{Options, connect};
+use orchestratum_store::{Options, Store, connect};
 use orchestratum_testkit::{Schema, eventually};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use support::Postgres;
@@ -16,16 +18,22 @@ async fn fixture() -> Box<dyn Fixture> {
 
 orchestratum_store::conformance_suite!(crate::fixture);
 
-#[tokio::test]
-async fn an_older_program_restarts_on_a_newer_schema() {
-    let url = support::database_url();
-    let schema = Schema::unique(&url).await.expect("a schema");
+/// A store, and its schema for those who look behind it.
+async fn migrated(url: &str) -> (Schema, Arc<dyn Store>) {
+    let schema = Schema::unique(url).await.expect("a schema");
     let options = Options {
         schema: schema.name().to_owned(),
         ..Options::default()
     };
-    let store = connect(&url, &options).await.expect("connects");
+    let store = connect(url, &options).await.expect("connects");
     store.migrate().await.expect("migrates");
+    (schema, store)
+}
+
+#[tokio::test]
+async fn an_older_program_restarts_on_a_newer_schema() {
+    let url = support::database_url();
+    let (schema, store) = migrated(&url).await;
     let mut connection = PgConnection::connect(&url).await.expect("connects");
     let later = format!(
         "INSERT INTO {}._sqlx_migrations (version, description, success, checksum, execution_time)
@@ -63,13 +71,7 @@ async fn a_server_that_is_not_there_is_told_at_once_with_its_place() {
 async fn a_claim_never_walks_the_index_of_deadlines() {
     const TASKS: usize = 20_000;
     let url = support::database_url();
-    let schema = Schema::unique(&url).await.expect("a schema");
-    let options = Options {
-        schema: schema.name().to_owned(),
-        ..Options::default()
-    };
-    let store = connect(&url, &options).await.expect("connects");
-    store.migrate().await.expect("migrates");
+    let (schema, store) = migrated(&url).await;
     let mut connection = PgConnection::connect(&url).await.expect("connects");
     let mut lab = Lab::new(store);
     let with_ttl = |seconds| TaskDraft {

@@ -105,15 +105,19 @@ pub(crate) enum Backoff {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
+    /// Mebibytes of address space of each process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 1_048_576)]
     pub(crate) memory_mb: Option<u32>,
+    /// Seconds of processor time of each process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 2_592_000)]
     pub(crate) cpu_seconds: Option<u32>,
+    /// Not available in this version: 422 `not_available`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 1_048_576)]
     pub(crate) disk_mb: Option<u32>,
+    /// Not available in this version: 422 `not_available`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 100_000)]
     pub(crate) processes: Option<u32>,

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use orchestratum_broker::{Broker, Consumer, Error, Hint, PublishReport, Signal};
 use orchestratum_core::Target;
 use orchestratum_core::task::{TaskDraft, TaskStatus};
+use orchestratum_engine::Engine;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -92,17 +93,22 @@ impl Broker for Counting {
     }
 }
 
-#[tokio::test]
-async fn the_tasks_of_a_dead_worker_are_announced_only_as_far_as_the_window_has_room() {
-    const WINDOW: usize = 10;
+/// An engine with these settings, and the broker that it asks.
+async fn counted(settings: &[(&str, &str)], panics_once: bool) -> (Engine, Arc<Counting>) {
     let mut counting = None;
-    let engine = engine_with(&[("broker.window", &WINDOW.to_string())], |broker| {
-        let broker = Counting::around(broker, false);
+    let engine = engine_with(settings, |broker| {
+        let broker = Counting::around(broker, panics_once);
         counting = Some(Arc::clone(&broker));
         broker
     })
     .await;
-    let broker = counting.expect("it was made");
+    (engine, counting.expect("it was made"))
+}
+
+#[tokio::test]
+async fn the_tasks_of_a_dead_worker_are_announced_only_as_far_as_the_window_has_room() {
+    const WINDOW: usize = 10;
+    let (engine, broker) = counted(&[("broker.window", &WINDOW.to_string())], false).await;
     let first = worker(&engine).await;
     let mut ids = Vec::new();
     for _ in 0..WINDOW * 3 {
@@ -139,14 +145,7 @@ async fn the_tasks_of_a_dead_worker_are_announced_only_as_far_as_the_window_has_
 #[tokio::test]
 async fn what_is_created_while_nobody_serves_its_target_is_announced_only_as_far_as_a_window_goes() {
     const WINDOW: usize = 10;
-    let mut counting = None;
-    let engine = engine_with(&[("broker.window", &WINDOW.to_string())], |broker| {
-        let broker = Counting::around(broker, false);
-        counting = Some(Arc::clone(&broker));
-        broker
-    })
-    .await;
-    let broker = counting.expect("it was made");
+    let (engine, broker) = counted(&[("broker.window", &WINDOW.to_string())], false).await;
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     engine.start_background(true, &tracker, &stop);
     for _ in 0..5 {
@@ -168,14 +167,7 @@ async fn what_is_created_while_nobody_serves_its_target_is_announced_only_as_far
 
 #[tokio::test]
 async fn a_target_that_nobody_serves_is_not_asked_about() {
-    let mut counting = None;
-    let engine = engine_with(&[], |broker| {
-        let broker = Counting::around(broker, false);
-        counting = Some(Arc::clone(&broker));
-        broker
-    })
-    .await;
-    let broker = counting.expect("it was made");
+    let (engine, broker) = counted(&[], false).await;
     engine.start_background(true, &TaskTracker::new(), &CancellationToken::new());
     for target in ["invented", "made-up"] {
         let draft = TaskDraft {
@@ -193,14 +185,7 @@ async fn a_target_that_nobody_serves_is_not_asked_about() {
 
 #[tokio::test]
 async fn a_feeder_that_panics_feeds_again() {
-    let mut counting = None;
-    let engine = engine_with(&[], |broker| {
-        let broker = Counting::around(broker, true);
-        counting = Some(Arc::clone(&broker));
-        broker
-    })
-    .await;
-    let broker = counting.expect("it was made");
+    let (engine, broker) = counted(&[], true).await;
     worker(&engine).await;
     create(&engine, echo()).await;
     engine.start_background(true, &TaskTracker::new(), &CancellationToken::new());
