@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use orchestratum_core::{RequestId, TraceParent};
-use orchestratum_engine::identity;
+use orchestratum_engine::{identity, telemetry};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::field::Empty;
@@ -88,7 +88,7 @@ fn record(method: &Method, route: &str, response: &Response, took: Duration) {
                 http.route = route,
                 http.status = status,
                 code,
-                duration_ms = took.as_secs_f64() * 1_000.0,
+                duration_ms = telemetry::milliseconds(took),
                 "request answered"
             )
         };

@@ -2,57 +2,29 @@
 
 mod common;
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use axum::body::Body;
 use axum::http::{Method, Request};
 use common::{Api, request};
 use orchestratum_engine::keys::Scope;
+use orchestratum_testkit::LogLines;
 use serde_json::Value;
+use tracing::Level;
 
-/// What was logged, a JSON document a line.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no panic while writing").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    /// Level and key of the answer to the request of this id.
-    fn about(&self, id: &str) -> (String, Value) {
-        let text = String::from_utf8(self.0.lock().expect("no panic while writing").clone()).expect("UTF-8");
-        let mut documents = text
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        let line = documents
-            .find(|line| line["message"] == "request answered" && line["span"]["request.id"] == id)
-            .unwrap_or_else(|| panic!("no line about {id} in\n{text}"));
-        (
-            line["level"].as_str().expect("a level").to_owned(),
-            line["span"]["key.id"].clone(),
-        )
-    }
+/// Level and key of the answer to the request of this id.
+fn about(lines: &LogLines, id: &str) -> (String, Value) {
+    let mut documents = lines.documents().into_iter();
+    let line = documents
+        .find(|line| line["message"] == "request answered" && line["span"]["request.id"] == id)
+        .unwrap_or_else(|| panic!("no line about {id} in\n{}", lines.text()));
+    (
+        line["level"].as_str().expect("a level").to_owned(),
+        line["span"]["key.id"].clone(),
+    )
 }
 
 #[tokio::test]
 async fn only_a_request_with_a_key_is_worth_a_line_at_the_usual_level() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_max_level(tracing::Level::DEBUG)
-        .with_writer(move || writer.clone())
-        .init();
+    let lines = LogLines::of_this_process(Level::DEBUG);
     let api = Api::start().await;
     let reader = api.key(&[Scope::TasksRead]).await;
     let with_key = |path: &str| request(Method::GET, path);
@@ -83,7 +55,7 @@ async fn only_a_request_with_a_key_is_worth_a_line_at_the_usual_level() {
         let request = request.header("x-request-id", id).body(Body::empty());
         let answer = api.send(request.expect("a request")).await;
         assert_eq!(answer.status.as_u16(), status, "{id}");
-        let (logged, key) = lines.about(id);
+        let (logged, key) = about(lines, id);
         assert_eq!((logged.as_str(), key.is_string()), (level, known), "{id}: {key}");
     }
     let figures = api.get("/metrics").await.text();

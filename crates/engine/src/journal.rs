@@ -7,6 +7,8 @@ use orchestratum_core::task::{ErrorKind, TaskEvent, TaskState, TaskStatus};
 use orchestratum_core::{Timestamp, WorkerId};
 use orchestratum_store::{Changed, ClaimedTask, Task};
 
+use crate::telemetry;
+
 const CLAIMED: &str = "claimed";
 
 /// Why a task changed.
@@ -82,5 +84,5 @@ fn attempt_milliseconds(changed: &Changed, now: Timestamp) -> Option<f64> {
     let started_at = changed
         .started_at
         .filter(|_| changed.before == TaskStatus::InProgress)?;
-    Some(ended_at.saturating_since(started_at).as_secs_f64() * 1_000.0)
+    Some(telemetry::milliseconds(ended_at.saturating_since(started_at)))
 }

@@ -1,7 +1,6 @@
 //! The log lines about tasks. They need a subscriber for the whole process, so they are a program of their own.
 
-use std::io;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use orchestratum_core::task::{Ending, TaskDraft};
@@ -10,54 +9,17 @@ use orchestratum_engine::clock::Clock;
 use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
 use orchestratum_engine::{Engine, Settings, identity};
 use orchestratum_store::{ClaimRequest, Evidence, Registration};
+use orchestratum_testkit::LogLines;
 use serde_json::Value;
+use tracing::Level;
 
 const SECRET: &str = "a text of the task";
 
-/// What was logged, a JSON document a line.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no panic while writing").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    fn of_this_process() -> &'static Self {
-        static LINES: OnceLock<Lines> = OnceLock::new();
-        LINES.get_or_init(|| {
-            let lines = Lines::default();
-            let writer = lines.clone();
-            tracing_subscriber::fmt()
-                .json()
-                .flatten_event(true)
-                .with_writer(move || writer.clone())
-                .init();
-            lines
-        })
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().expect("no panic while writing").clone()).expect("UTF-8")
-    }
-
-    /// The lines about a task.
-    fn about(&self, task: TaskId) -> Vec<Value> {
-        let lines = self.text();
-        let documents = lines
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        documents
-            .filter(|line| line["task.id"] == task.to_string().as_str())
-            .collect()
-    }
+/// The lines about a task.
+fn about(lines: &LogLines, task: TaskId) -> Vec<Value> {
+    let mut documents = lines.documents();
+    documents.retain(|line| line["task.id"] == task.to_string().as_str());
+    documents
 }
 
 async fn engine() -> (Engine, Clock) {
@@ -96,10 +58,10 @@ async fn create(engine: &Engine, count: usize) -> Vec<TaskId> {
 
 #[tokio::test]
 async fn a_task_is_logged_when_it_is_created_and_when_it_changes_with_the_reason_and_the_time_it_took() {
-    let lines = Lines::of_this_process();
+    let lines = LogLines::of_this_process(Level::INFO);
     let (engine, clock) = engine().await;
     let id = create(&engine, 1).await[0];
-    let created = lines.about(id);
+    let created = about(lines, id);
     assert_eq!(
         (
             &created[0]["message"],
@@ -133,7 +95,8 @@ async fn a_task_is_logged_when_it_is_created_and_when_it_changes_with_the_reason
         limit: 1,
     };
     let claimed = engine.claim(&request).await.expect("claimed");
-    clock.advance(Duration::from_millis(1_500));
+    // In seconds, this is no number that a double holds.
+    clock.advance(Duration::from_micros(1_501_100));
     let ending = Ending::Failed {
         message: SECRET.to_owned(),
         retryable: true,
@@ -142,7 +105,7 @@ async fn a_task_is_logged_when_it_is_created_and_when_it_changes_with_the_reason
         .finish(id, claimed[0].attempt, ending, Evidence::default())
         .await
         .expect("reported");
-    let mut about = lines.about(id);
+    let mut about = about(lines, id);
     let changed = about.pop().expect("a line");
     let started = about.pop().expect("a line");
     for (field, value) in [("to", "InProgress"), ("reason", "claimed"), ("task.target", "default")] {
@@ -156,7 +119,7 @@ async fn a_task_is_logged_when_it_is_created_and_when_it_changes_with_the_reason
         ("outcome", "Failed".into()),
         ("error.kind", "Failed".into()),
         ("attempt", 1.into()),
-        ("duration_ms", 1_500.0.into()),
+        ("duration_ms", 1_501.1.into()),
     ];
     for (field, value) in expected {
         assert_eq!(changed[field], value, "{field} of {changed}");
@@ -166,14 +129,13 @@ async fn a_task_is_logged_when_it_is_created_and_when_it_changes_with_the_reason
 
 #[tokio::test]
 async fn a_batch_is_one_line() {
-    let lines = Lines::of_this_process();
+    let lines = LogLines::of_this_process(Level::INFO);
     let (engine, _clock) = engine().await;
     let ids = create(&engine, 7).await;
-    assert!(ids.iter().all(|id| lines.about(*id).is_empty()));
-    let text = lines.text();
-    let batch = text
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+    assert!(ids.iter().all(|id| about(lines, *id).is_empty()));
+    let batch = lines
+        .documents()
+        .into_iter()
         .find(|line| line["message"] == "tasks created")
         .expect("a line");
     assert_eq!(batch["tasks"], 7);

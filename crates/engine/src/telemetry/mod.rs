@@ -4,6 +4,7 @@ mod daily;
 
 use std::fmt;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_appender::non_blocking::WorkerGuard;
@@ -118,6 +119,11 @@ where
     }
 }
 
+/// A duration as it is logged: with three decimals at most.
+pub fn milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1_000.0
+}
+
 /// The metrics of this process in Prometheus' text form; the recorder is installed with the first call.
 pub fn metrics() -> &'static PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -132,4 +138,21 @@ pub fn metrics() -> &'static PrometheusHandle {
         }
         handle
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_have_three_decimals_at_most() {
+        for (nanoseconds, text) in [
+            (829_400, "0.829"),
+            (1_500_000_000, "1500"),
+            (4_200_000, "4.2"),
+            (999, "0"),
+        ] {
+            assert_eq!(milliseconds(Duration::from_nanos(nanoseconds)).to_string(), text);
+        }
+    }
 }
