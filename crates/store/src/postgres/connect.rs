@@ -70,6 +70,8 @@ fn connect_options(url: &str, options: &Options) -> Result<PgConnectOptions, Err
         .options([
             ("search_path", options.schema.clone()),
             ("jit", "off".to_owned()),
+            // That something exists already is what `IF NOT EXISTS` is for; a warning is told.
+            ("client_min_messages", "warning".to_owned()),
             ("lock_timeout", LOCK_TIMEOUT.as_millis().to_string()),
             ("statement_timeout", options.timeout.as_millis().to_string()),
         ])
