@@ -8,7 +8,7 @@ pub enum Error {
         "this program does not call orchestratum_sandbox::shim::run_if_asked() first in its main, so it cannot run others"
     )]
     ShimNotLinked,
-    #[error("the shim could not be started")]
+    #[error("the process that guards the program could not be started")]
     Shim(#[source] io::Error),
     #[error("the program, an argument or a path is not UTF-8")]
     NotUtf8,
@@ -18,6 +18,6 @@ pub enum Error {
     #[error("the program could not be started: {0}")]
     NotStarted(String),
     /// It was killed from outside, or by the program. Its processes were looked for and killed.
-    #[error("the shim ended without saying how the program ended")]
+    #[error("the process that guards the program ended without saying how the program ended")]
     ShimVanished,
 }

@@ -207,7 +207,7 @@ impl Watcher {
             }),
             Ok(Status::NotStarted { reason }) => Err(Error::NotStarted(reason)),
             Err(error) => {
-                tracing::warn!(run = self.run, %error, "a shim ended by itself; its processes are looked for");
+                tracing::warn!(run = self.run, %error, "the process that guards a program ended by itself; what is left of the program is looked for");
                 Err(Error::ShimVanished)
             }
         }
