@@ -4,7 +4,7 @@
 //! task reserves a place in its estimate of the window *before* the commit, because the row must say who announces it;
 //! the feeder corrects the estimate with the broker's own count and sends what found no place.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -98,13 +98,20 @@ impl Announcer {
         self.room.lock().insert(target.clone(), left);
     }
 
-    /// The targets whose windows are not known to be empty of messages.
-    pub(crate) fn used_targets(&self) -> Vec<Target> {
-        let room = self.room.lock();
-        room.iter()
-            .filter(|(_, left)| **left < self.window)
-            .map(|(target, _)| target.clone())
-            .collect()
+    /// Those of the served targets whose windows are not known to be empty of messages.
+    ///
+    /// Nobody takes from the queues of the others, if they have one: what is created for them from now on waits for the
+    /// feeder, which looks at a queue again once somebody serves it. There may be many, as anyone may invent targets.
+    pub(crate) fn used_of(&self, served: &BTreeSet<Target>) -> Vec<Target> {
+        let mut used = Vec::new();
+        for (target, left) in self.room.lock().iter_mut() {
+            if !served.contains(target) {
+                *left = 0;
+            } else if *left < self.window {
+                used.push(target.clone());
+            }
+        }
+        used
     }
 
     /// Announces tasks that a commit already made ready, as far as their windows have room.
@@ -141,5 +148,39 @@ pub(crate) async fn publish(broker: &dyn Broker, hints: &[Hint]) {
             metrics::counter!("orchestratum_announcements_failed_total").increment(hints.len() as u64);
             tracing::debug!(error = %crate::error::chain(&error), "announcing failed; the feeder repeats it");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(name: &str) -> Target {
+        name.parse().expect("a target")
+    }
+
+    #[tokio::test]
+    async fn a_target_that_nobody_serves_has_no_room_and_is_not_asked_about() {
+        const WINDOW: usize = 100;
+        let store = orchestratum_store::connect("sqlite::memory:", &orchestratum_store::Options::default())
+            .await
+            .expect("a database in memory");
+        let broker = orchestratum_broker::connect("database", &orchestratum_broker::Options::default(), store)
+            .await
+            .expect("no broker is needed");
+        let announcer = Announcer {
+            has_queues: true,
+            ..Announcer::start(broker, WINDOW)
+        };
+        announcer.measures();
+        let (served, invented, idle) = (target("served"), target("invented"), target("idle"));
+        for target in [&served, &invented] {
+            assert_eq!(announcer.reserve(target), Announce::ByCaller);
+        }
+        announcer.set_room(&idle, WINDOW);
+        let used = announcer.used_of(&[served.clone(), idle].into());
+        assert_eq!(used, std::slice::from_ref(&served));
+        assert_eq!(announcer.reserve(&served), Announce::ByCaller);
+        assert_eq!(announcer.reserve(&invented), Announce::ByFeeder);
     }
 }

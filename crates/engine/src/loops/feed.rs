@@ -58,15 +58,7 @@ async fn tick(engine: &Engine, pulse: &Pulse, seen: &mut HashMap<Target, Seen>) 
     let announcer = &engine.parts.announcer;
     seen.retain(|target, _| pulse.ready_targets.contains(target));
     let mut targets = pulse.ready_targets.clone();
-    for target in announcer.used_targets() {
-        if pulse.served_targets.contains(&target) {
-            targets.insert(target);
-        } else {
-            // Nobody takes from its queue, if it has one: what is created from now on waits for the feeder, which looks at
-            // the queue again once somebody serves it.
-            announcer.set_room(&target, 0);
-        }
-    }
+    targets.extend(announcer.used_of(&pulse.served_targets));
     for target in targets {
         let is_ready = pulse.ready_targets.contains(&target);
         if let Err(error) = feed(engine, &target, is_ready, seen.entry(target.clone()).or_default()).await {
