@@ -133,9 +133,9 @@ CREATE TABLE workers (
     lease_expires_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
-CREATE TABLE queues (
-    target text PRIMARY KEY,
-    paused boolean NOT NULL
+-- Nothing of these is claimed.
+CREATE TABLE paused_targets (
+    target text PRIMARY KEY
 );
 
 CREATE TABLE idempotency_keys (

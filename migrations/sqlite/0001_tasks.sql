@@ -127,9 +127,9 @@ CREATE TABLE workers (
     lease_expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE queues (
-    target TEXT PRIMARY KEY NOT NULL,
-    paused INTEGER NOT NULL
+-- Nothing of these is claimed.
+CREATE TABLE paused_targets (
+    target TEXT PRIMARY KEY NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE idempotency_keys (

@@ -20,7 +20,7 @@ pub struct Queue {
 
 #[async_trait]
 pub trait QueueStore: Send + Sync {
-    /// Every target that has tasks, live workers, or was paused or resumed; by name.
+    /// Every target that has tasks or live workers, or is paused; by name.
     async fn queues(&self) -> Result<Vec<Queue>, Error>;
 
     /// How many tasks of a target are ready, `most` or more counting as `most`.

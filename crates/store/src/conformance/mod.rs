@@ -202,7 +202,7 @@ macro_rules! conformance_suite {
                 a_queue_counts_what_waits_and_what_runs,
                 ready_tasks_are_counted_up_to_a_bound,
                 a_target_that_is_only_served_is_listed,
-                a_paused_target_stays_listed_and_paused,
+                a_target_may_be_paused_ahead_and_is_listed_as_long_as_it_is_paused,
                 what_was_claimed_before_a_pause_goes_on
             ],
             reporting: [

@@ -25,16 +25,16 @@ const QUEUES: &str = "
         UNION
         SELECT target FROM running
         UNION
-        SELECT target FROM queues
+        SELECT target FROM paused_targets
         UNION
         SELECT UNNEST(targets) FROM workers WHERE state = 0
     )
     SELECT
-        target, COALESCE(depth, 0), COALESCE(ready, 0), COALESCE(running, 0), COALESCE(paused, false), oldest_due_at
+        target, COALESCE(depth, 0), COALESCE(ready, 0), COALESCE(running, 0),
+        EXISTS (SELECT FROM paused_targets WHERE paused_targets.target = known.target), oldest_due_at
     FROM known
     LEFT JOIN waiting USING (target)
     LEFT JOIN running USING (target)
-    LEFT JOIN queues USING (target)
     ORDER BY target COLLATE \"C\"";
 
 type QueueRow = (String, i64, i64, i64, bool, Option<Time>);
@@ -78,9 +78,9 @@ impl QueueStore for PostgresStore {
     async fn is_paused(&self, target: &Target) -> Result<bool, Error> {
         let row: Option<(bool,)> = self
             .database
-            .optional(|| sqlx::query_as("SELECT paused FROM queues WHERE target = $1").bind(target.as_str()))
+            .optional(|| sqlx::query_as("SELECT true FROM paused_targets WHERE target = $1").bind(target.as_str()))
             .await?;
-        Ok(row.is_some_and(|(paused,)| paused))
+        Ok(row.is_some())
     }
 }
 
@@ -111,22 +111,28 @@ impl Transaction for SetPaused {
     type Output = ();
 
     async fn perform(&self, connection: &mut PgConnection) -> Result<(), Abort> {
-        sqlx::query(
-            "WITH queue AS (
-                INSERT INTO queues (target, paused) VALUES ($1, $2)
-                ON CONFLICT (target) DO UPDATE SET paused = EXCLUDED.paused
-            )
-            INSERT INTO task_changes (action, actor, detail, changed_at)
-            VALUES ($3, $4, $5, $6)",
-        )
-        .bind(self.target.as_str())
-        .bind(self.paused)
-        .bind(self.audit.action)
-        .bind(&self.audit.actor)
-        .bind(self.audit.detail.as_deref().unwrap_or(self.target.as_str()))
-        .bind(time(self.now))
-        .execute(connection)
-        .await?;
+        sqlx::query(if self.paused { PAUSE } else { RESUME })
+            .bind(self.target.as_str())
+            .bind(self.audit.action)
+            .bind(&self.audit.actor)
+            .bind(self.audit.detail.as_deref().unwrap_or(self.target.as_str()))
+            .bind(time(self.now))
+            .execute(connection)
+            .await?;
         Ok(())
     }
 }
+
+const PAUSE: &str = "
+    WITH paused AS (
+        INSERT INTO paused_targets (target) VALUES ($1) ON CONFLICT (target) DO NOTHING
+    )
+    INSERT INTO task_changes (action, actor, detail, changed_at)
+    VALUES ($2, $3, $4, $5)";
+
+const RESUME: &str = "
+    WITH resumed AS (
+        DELETE FROM paused_targets WHERE target = $1
+    )
+    INSERT INTO task_changes (action, actor, detail, changed_at)
+    VALUES ($2, $3, $4, $5)";

@@ -29,19 +29,18 @@ impl QueueStore for SqliteStore {
                  SELECT target FROM waiting
                  UNION SELECT target FROM running
                  UNION SELECT target FROM served
-                 UNION SELECT target FROM queues
+                 UNION SELECT target FROM paused_targets
              )
              SELECT
                  k.target,
                  coalesce(w.depth, 0) AS depth,
                  coalesce(w.ready, 0) AS ready,
                  coalesce(r.running, 0) AS running,
-                 coalesce(q.paused, 0) AS paused,
+                 k.target IN (SELECT target FROM paused_targets) AS paused,
                  w.oldest_due_at
              FROM known k
              LEFT JOIN waiting w ON w.target = k.target
              LEFT JOIN running r ON r.target = k.target
-             LEFT JOIN queues q ON q.target = k.target
              ORDER BY k.target",
         )
         .fetch_all(&self.read)
@@ -79,16 +78,16 @@ impl QueueStore for SqliteStore {
 
     async fn set_paused(&self, target: &Target, paused: bool, audit: &Audit, now: Timestamp) -> Result<(), Error> {
         let mut transaction = self.begin().await?;
-        sqlx::query(
-            "INSERT INTO queues (target, paused)
-             VALUES (?1, ?2)
-             ON CONFLICT (target) DO UPDATE SET paused = excluded.paused",
-        )
-        .bind(target.as_str())
-        .bind(paused)
-        .execute(&mut *transaction)
-        .await
-        .map_err(sql)?;
+        let statement = if paused {
+            "INSERT INTO paused_targets (target) VALUES (?1) ON CONFLICT (target) DO NOTHING"
+        } else {
+            "DELETE FROM paused_targets WHERE target = ?1"
+        };
+        sqlx::query(statement)
+            .bind(target.as_str())
+            .execute(&mut *transaction)
+            .await
+            .map_err(sql)?;
         let named = Audit {
             detail: Some(audit.detail.clone().unwrap_or_else(|| target.to_string())),
             ..audit.clone()
@@ -98,11 +97,10 @@ impl QueueStore for SqliteStore {
     }
 
     async fn is_paused(&self, target: &Target) -> Result<bool, Error> {
-        let paused: Option<bool> = sqlx::query_scalar("SELECT paused FROM queues WHERE target = ?1")
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM paused_targets WHERE target = ?1)")
             .bind(target.as_str())
-            .fetch_optional(&self.read)
+            .fetch_one(&self.read)
             .await
-            .map_err(sql)?;
-        Ok(paused.unwrap_or(false))
+            .map_err(sql)
     }
 }

@@ -81,7 +81,7 @@ pub(crate) struct Model {
     pub(crate) now: Timestamp,
     pub(crate) tasks: BTreeMap<TaskId, Row>,
     pub(crate) workers: BTreeMap<WorkerId, WorkerRow>,
-    queues: BTreeMap<Target, bool>,
+    paused: BTreeSet<Target>,
     keys: HashMap<(String, String), ([u8; 32], Vec<TaskId>)>,
 }
 
@@ -91,7 +91,7 @@ impl Default for Model {
             now: START,
             tasks: BTreeMap::new(),
             workers: BTreeMap::new(),
-            queues: BTreeMap::new(),
+            paused: BTreeSet::new(),
             keys: HashMap::new(),
         }
     }
@@ -132,7 +132,11 @@ impl Model {
             Operation::Renew(worker, lease) => Answer::Renewed(self.renew(*worker, *lease)),
             Operation::MarkDead => self.mark_dead(),
             Operation::SetPaused(target, paused) => {
-                self.queues.insert(target.clone(), *paused);
+                if *paused {
+                    self.paused.insert(target.clone());
+                } else {
+                    self.paused.remove(target);
+                }
                 Answer::Nothing
             }
             Operation::ReleaseDue => self.release_due(),
@@ -210,7 +214,7 @@ impl Model {
                 let Task { spec, life, .. } = &row.task;
                 request.targets.contains(&spec.target)
                     && request.names.contains(&spec.name)
-                    && !self.queues.get(&spec.target).copied().unwrap_or(false)
+                    && !self.paused.contains(&spec.target)
                     && life.expires_at > self.now
             })
             .filter_map(|(id, row)| {
@@ -484,7 +488,7 @@ impl Model {
             .values()
             .filter(|row| !row.task.life.status().is_terminal())
             .map(|row| row.task.spec.target.clone());
-        let known: BTreeSet<Target> = served.chain(used).chain(self.queues.keys().cloned()).collect();
+        let known: BTreeSet<Target> = served.chain(used).chain(self.paused.iter().cloned()).collect();
         known
             .into_iter()
             .map(|target| {
@@ -496,7 +500,7 @@ impl Model {
                     running: here()
                         .filter(|row| row.task.life.status() == TaskStatus::InProgress)
                         .count() as u64,
-                    paused: self.queues.get(&target).copied().unwrap_or(false),
+                    paused: self.paused.contains(&target),
                     oldest_due_at: ready().filter_map(Row::due_at).min(),
                     target,
                 }

@@ -40,7 +40,7 @@ pub(crate) struct QueueList {
     next_cursor: Option<String>,
 }
 
-/// List queues: every target that has tasks or workers, or was paused
+/// List queues: every target that has tasks or workers, or is paused
 ///
 /// Where counting a large backlog takes longer than 50 ms, the answer is kept for 20 times as long as it took.
 #[utoipa::path(

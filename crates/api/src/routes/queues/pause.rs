@@ -10,7 +10,8 @@ use crate::problem::Result;
 
 /// Pause a queue
 ///
-/// A claim that was committed before may still start; nothing is claimed later. Tasks are still taken in.
+/// A claim that was committed before may still start; nothing is claimed later. Tasks are still taken in. A target may be
+/// paused ahead of its first task: it is listed until it is resumed.
 #[utoipa::path(
     post, path = "/api/queues/{target}/pause", tag = "queues", operation_id = "pause_queue",
     params(("target" = String, Path, description = "It need not have tasks or workers yet", example = "default")),

@@ -41,7 +41,7 @@ const CLAIM: &str = "
         FROM (SELECT DISTINCT UNNEST($3::text[]) AS target) AS served
         -- A worker whose lease ran out gets nothing, even before it is marked dead.
         WHERE EXISTS (SELECT FROM workers WHERE id = $1 AND state = 0 AND lease_expires_at > $2)
-          AND NOT EXISTS (SELECT FROM queues WHERE queues.target = served.target AND paused)
+          AND NOT EXISTS (SELECT FROM paused_targets WHERE paused_targets.target = served.target)
     ),
     named AS MATERIALIZED (
         SELECT task_id, priority, due_at

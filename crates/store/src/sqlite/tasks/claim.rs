@@ -42,7 +42,7 @@ async fn take_dispatches(
          served AS MATERIALIZED (
              SELECT w.value AS target
              FROM json_each(?2) w
-             WHERE w.value NOT IN (SELECT target FROM queues WHERE paused = 1)
+             WHERE w.value NOT IN (SELECT target FROM paused_targets)
                AND EXISTS (SELECT 1 FROM workers WHERE id = ?4 AND state = 0 AND lease_expires_at > ?5)
          ),
          named AS MATERIALIZED (
