@@ -43,8 +43,55 @@ pub struct Pulse {
     pub ready_targets: BTreeSet<Target>,
 }
 
-/// How many names of waiting tasks are looked at for those that nobody offers.
-pub(crate) const UNOFFERED_NAMES: usize = 10_000;
+/// Where to look for tasks of names that nobody offers.
+#[derive(Debug, Clone)]
+pub struct UnofferedSearch {
+    pub target: Target,
+    /// The `next` of the search before.
+    pub after: Option<TaskName>,
+    /// For how long a task must have been due, the target been served, and the name been offered by nobody.
+    pub since: Timestamp,
+    pub now: Timestamp,
+    /// How many names of waiting tasks are looked at.
+    pub names: usize,
+    /// How many tasks are found.
+    pub tasks: usize,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unoffered {
+    pub tasks: Vec<TaskId>,
+    /// Go on after this name; `None` if there are no more, and the next search begins anew.
+    pub next: Option<TaskName>,
+}
+
+/// A row of a search.
+#[derive(Debug)]
+pub(crate) struct LookedAt {
+    /// Found under this name. The row of the last name has none.
+    pub(crate) task: Option<TaskId>,
+    pub(crate) name: TaskName,
+    /// Which in the order of names it was, from 1.
+    pub(crate) place: usize,
+}
+
+impl Unoffered {
+    pub(crate) fn of(mut rows: Vec<LookedAt>, search: &UnofferedSearch) -> Self {
+        rows.sort_by_key(|row| row.place);
+        let (found, last): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.task.is_some());
+        // What else waits under that name comes in the next round: one name must not keep the others from their turn.
+        let stopped_at = if found.len() >= search.tasks {
+            found.last()
+        } else {
+            last.last().filter(|last| last.place >= search.names)
+        };
+        Self {
+            next: stopped_at.map(|row| row.name.clone()),
+            tasks: found.into_iter().filter_map(|row| row.task).collect(),
+        }
+    }
+}
 
 #[async_trait]
 pub trait DispatchStore: Send + Sync {
@@ -74,8 +121,8 @@ pub trait DispatchStore: Send + Sync {
 
     async fn orphans(&self, limit: usize) -> Result<Vec<Orphan>, Error>;
 
-    /// Ready tasks that have been due since before `since`, whose target is served by workers registered before `since`,
-    /// and whose name none of the target's workers has offered since. Looks at the first 10 000 names of waiting tasks; as
-    /// those end, the others come forward.
-    async fn unoffered(&self, since: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error>;
+    /// Ready tasks of the target that have been due since before `since`, if workers serve it that were registered before
+    /// `since`, and none of its workers has offered their name since. A search looks at a part of the names that tasks wait
+    /// under, in their order, and says where to go on: anyone who may create tasks may invent names.
+    async fn unoffered(&self, search: &UnofferedSearch) -> Result<Unoffered, Error>;
 }

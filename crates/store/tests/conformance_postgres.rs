@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use orchestratum_core::task::TaskDraft;
 use orchestratum_store::conformance::Fixture;
-use orchestratum_store::conformance::lab::{Lab, SECOND, draft};
-use orchestratum_store::{Options, Store, connect};
+use orchestratum_store::conformance::lab::{Lab, SECOND, draft, target};
+use orchestratum_store::{Options, Store, UnofferedSearch, connect};
 use orchestratum_testkit::{Schema, eventually};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use support::Postgres;
@@ -95,8 +95,15 @@ async fn a_claim_never_walks_the_index_of_deadlines() {
 
     let worker = lab.echo_worker().await;
     assert_eq!(lab.claim(worker).await.len(), 100);
-    let since = lab.now - SECOND;
-    lab.store.unoffered(since, lab.now, 100).await.expect("works");
+    let search = UnofferedSearch {
+        target: target("default"),
+        after: None,
+        since: lab.now - SECOND,
+        now: lab.now,
+        names: 100,
+        tasks: 100,
+    };
+    lab.store.unoffered(&search).await.expect("works");
     lab.store.close().await;
     // A connection that ends tells how often it used each index.
     let scans = async |connection: &mut PgConnection, index: &str| {

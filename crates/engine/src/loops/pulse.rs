@@ -46,6 +46,7 @@ struct State {
     /// No worker is declared dead before this: when the database was away, all of them were silent.
     no_rescue_before: Option<Timestamp>,
     unoffered_asked_at: Option<Timestamp>,
+    unoffered_rounds: unoffered::Rounds,
 }
 
 /// What there is to do, and the time of the same look: a sweep that ends other people's work decides by no other.
@@ -80,7 +81,10 @@ async fn act(engine: &Engine, pulse: &Pulse, now: Timestamp, state: &mut State) 
             .is_none_or(|at| now.saturating_since(at) >= UNOFFERED_EVERY)
     {
         state.unoffered_asked_at = Some(now);
-        more |= passed("unoffered", unoffered::tick(engine, now).await);
+        more |= passed(
+            "unoffered",
+            unoffered::tick(engine, &pulse.ready_targets, &mut state.unoffered_rounds, now).await,
+        );
     }
     more
 }

@@ -7,7 +7,7 @@ use orchestratum_core::TaskId;
 use orchestratum_core::task::{Ending, TaskDraft};
 
 use super::lab::{LEASE, Lab, SECOND, TICK, draft, just_before, target};
-use crate::{Announce, NewTask, Orphan, PUBLISH_LEASE, Pulse, Ready, Store};
+use crate::{Announce, NewTask, Orphan, PUBLISH_LEASE, Pulse, Ready, Store, Unoffered, UnofferedSearch};
 
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -314,8 +314,23 @@ pub async fn tasks_of_dead_and_unknown_workers_are_orphans(store: Arc<dyn Store>
     assert_eq!(lab.store.orphans(1).await.expect("works").len(), 1);
 }
 
+fn search(lab: &Lab, since: Duration) -> UnofferedSearch {
+    UnofferedSearch {
+        target: target("default"),
+        after: None,
+        since: lab.now - since,
+        now: lab.now,
+        names: 10,
+        tasks: 10,
+    }
+}
+
+async fn found(lab: &Lab, search: &UnofferedSearch) -> Unoffered {
+    lab.store.unoffered(search).await.expect("works")
+}
+
 async fn unoffered(lab: &Lab, since: Duration) -> Vec<TaskId> {
-    lab.store.unoffered(lab.now - since, lab.now, 10).await.expect("works")
+    found(lab, &search(lab, since)).await.tasks
 }
 
 pub async fn a_name_that_no_worker_of_its_target_offers_is_found(store: Arc<dyn Store>) {
@@ -347,34 +362,78 @@ pub async fn a_name_that_no_worker_of_its_target_offers_is_found(store: Arc<dyn 
 
 pub async fn a_name_that_a_worker_offered_until_just_now_is_not_found(store: Arc<dyn Store>) {
     let mut lab = Lab::new(store);
-    let python = lab.worker(&["default"], &["python"]).await;
-    lab.create(draft("python")).await;
+    let resizer = lab.worker(&["default"], &["resize"]).await;
+    lab.create(draft("resize")).await;
     lab.echo_worker().await;
     lab.advance(SECOND * 10);
-    lab.store.leave(python, lab.now).await.expect("works");
+    lab.store.leave(resizer, lab.now).await.expect("works");
     assert_eq!(unoffered(&lab, SECOND * 5).await, [], "a rolling deploy brings it back");
     lab.advance(SECOND * 6);
     assert_eq!(unoffered(&lab, SECOND * 5).await.len(), 1);
-    lab.worker(&["default"], &["python"]).await;
+    lab.worker(&["default"], &["resize"]).await;
     assert_eq!(unoffered(&lab, SECOND * 5).await, [], "it is back");
 }
 
 pub async fn a_name_that_is_offered_at_another_target_only_is_found(store: Arc<dyn Store>) {
     let mut lab = Lab::new(store);
     lab.worker(&["default", "cpu"], &["echo"]).await;
-    lab.worker(&["gpu"], &["python"]).await;
-    let mut expected = vec![
-        lab.create(draft("python")).await,
-        lab.create(at("gpu")).await,
-        lab.create(at("gpu")).await,
-    ];
+    lab.worker(&["gpu"], &["resize"]).await;
+    let resize = lab.create(draft("resize")).await;
+    let mut at_gpu = [lab.create(at("gpu")).await, lab.create(at("gpu")).await];
     lab.create(draft("echo")).await;
     lab.create(at("cpu")).await;
     lab.advance(SECOND * 10);
-    let mut found = unoffered(&lab, SECOND * 5).await;
-    found.sort_unstable();
-    expected.sort_unstable();
-    assert_eq!(found, expected);
-    let some = lab.store.unoffered(lab.now - SECOND * 5, lab.now, 2).await;
-    assert_eq!(some.expect("works").len(), 2, "no more than asked for");
+    let of = |name: &str, tasks| UnofferedSearch {
+        target: target(name),
+        tasks,
+        ..search(&lab, SECOND * 5)
+    };
+    assert_eq!(found(&lab, &of("default", 10)).await.tasks, [resize]);
+    assert_eq!(found(&lab, &of("cpu", 10)).await.tasks, []);
+    let mut tasks = found(&lab, &of("gpu", 10)).await.tasks;
+    tasks.sort_unstable();
+    at_gpu.sort_unstable();
+    assert_eq!(tasks, at_gpu);
+    assert_eq!(
+        found(&lab, &of("gpu", 1)).await.tasks.len(),
+        1,
+        "no more than asked for"
+    );
+}
+
+pub async fn a_flood_of_names_keeps_no_other_from_being_looked_at(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    lab.echo_worker().await;
+    let mut expected = Vec::new();
+    for name in ["a", "b", "echo", "f", "f", "f", "z"] {
+        expected.push(lab.create(draft(name)).await);
+        lab.advance(TICK);
+    }
+    expected.remove(2);
+    lab.advance(SECOND * 10);
+    let mut search = UnofferedSearch {
+        names: 2,
+        tasks: 2,
+        ..search(&lab, SECOND * 5)
+    };
+    let mut rounds = Vec::new();
+    loop {
+        let Unoffered { mut tasks, next } = found(&lab, &search).await;
+        tasks.sort_unstable();
+        rounds.push((tasks, next.as_ref().map(|name| name.as_str().to_owned())));
+        search.after = next;
+        if search.after.is_none() {
+            break;
+        }
+    }
+    let stopped_at = |name: &str| Some(name.to_owned());
+    assert_eq!(
+        rounds,
+        [
+            (vec![expected[0], expected[1]], stopped_at("b")),
+            (vec![expected[2], expected[3]], stopped_at("f")),
+            (vec![expected[5]], None),
+        ],
+        "one of many tasks of a name waits for the next round, as the names behind it have their turn"
+    );
 }

@@ -169,7 +169,8 @@ macro_rules! conformance_suite {
                 tasks_of_dead_and_unknown_workers_are_orphans,
                 a_name_that_no_worker_of_its_target_offers_is_found,
                 a_name_that_a_worker_offered_until_just_now_is_not_found,
-                a_name_that_is_offered_at_another_target_only_is_found
+                a_name_that_is_offered_at_another_target_only_is_found,
+                a_flood_of_names_keeps_no_other_from_being_looked_at
             ],
             maintenance: [
                 migrating_again_changes_nothing,

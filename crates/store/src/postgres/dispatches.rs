@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::database::AfterUnknown;
 use super::rows::{Place, Time, int8, time, timestamp};
-use crate::dispatches::UNOFFERED_NAMES;
-use crate::{DispatchStore, Error, Orphan, PUBLISH_LEASE, Pulse, Ready};
+use crate::dispatches::LookedAt;
+use crate::{DispatchStore, Error, Orphan, PUBLISH_LEASE, Pulse, Ready, Unoffered, UnofferedSearch};
 
 /// First-row probes, one for each loop.
 const PULSE: &str = "
@@ -230,67 +230,84 @@ impl DispatchStore for PostgresStore {
             .collect()
     }
 
-    async fn unoffered(&self, since: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error> {
-        let rows = self
+    async fn unoffered(&self, search: &UnofferedSearch) -> Result<Unoffered, Error> {
+        let rows: Vec<LookedAtRow> = self
             .database
             .all(AfterUnknown::Repeat, || {
                 sqlx::query_as(UNOFFERED)
-                    .bind(time(since))
-                    .bind(time(now))
-                    .bind(int8(UNOFFERED_NAMES))
-                    .bind(int8(limit))
+                    .bind(search.target.as_str())
+                    // Every name is greater than none.
+                    .bind(search.after.as_ref().map_or("", TaskName::as_str))
+                    .bind(time(search.since))
+                    .bind(time(search.now))
+                    .bind(int8(search.names))
+                    .bind(int8(search.tasks))
             })
             .await?;
-        Ok(task_ids(rows))
+        let rows: Result<Vec<LookedAt>, Error> = rows.into_iter().map(looked_at).collect();
+        Ok(Unoffered::of(rows?, search))
     }
+}
+
+type LookedAtRow = (Option<Uuid>, String, i64);
+
+fn looked_at(row: LookedAtRow) -> Result<LookedAt, Error> {
+    let (task, name, place) = row;
+    let found_at = Place {
+        table: "dispatches",
+        row: &name,
+    };
+    Ok(LookedAt {
+        task: task.map(TaskId),
+        place: found_at.number("place", place)?,
+        name: found_at.take("name", TaskName::new(name.as_str()))?,
+    })
 }
 
 /// A worker that was there until `since` or later could have offered the name since.
 const UNOFFERED: &str = "
-    WITH RECURSIVE served AS MATERIALIZED (
-        SELECT DISTINCT served.target
-        FROM workers, unnest(workers.targets) AS served (target)
-        WHERE workers.state = 0
-          AND workers.lease_expires_at > $2
-          AND workers.registered_at <= $1
-    ),
-    offered AS MATERIALIZED (
-        SELECT DISTINCT served.target, offered.name
-        FROM workers, unnest(workers.targets) AS served (target), unnest(workers.names) AS offered (name)
-        WHERE workers.lease_expires_at > $1
+    WITH RECURSIVE offered AS MATERIALIZED (
+        SELECT DISTINCT UNNEST(names) AS name FROM workers WHERE lease_expires_at > $3 AND $1 = ANY(targets)
     ),
     -- From one name to the next by the index: the backlog between them is not looked at.
-    waiting (target, name) AS (
-        SELECT target, (SELECT min(name) FROM dispatches WHERE dispatches.target = served.target AND state = 0)
-        FROM served
+    waiting (name, place) AS (
+        SELECT (SELECT min(name) FROM dispatches WHERE target = $1 AND state = 0 AND name > $2), 1::bigint
+        WHERE EXISTS (
+            SELECT FROM workers
+            WHERE state = 0 AND lease_expires_at > $4 AND registered_at <= $3 AND $1 = ANY(targets)
+        )
         UNION ALL
         SELECT
-            target,
             (
                 SELECT min(dispatches.name)
                 FROM dispatches
-                WHERE dispatches.target = waiting.target AND state = 0 AND dispatches.name > waiting.name
-            )
+                WHERE dispatches.target = $1 AND state = 0 AND dispatches.name > waiting.name
+            ),
+            place + 1
         FROM waiting
-        WHERE name IS NOT NULL
+        WHERE name IS NOT NULL AND place < $5
     ),
-    unoffered AS (
-        SELECT target, name
-        FROM (SELECT target, name FROM waiting WHERE name IS NOT NULL LIMIT $3) AS waiting
-        WHERE NOT EXISTS (SELECT FROM offered WHERE offered.target = waiting.target AND offered.name = waiting.name)
+    found AS (
+        SELECT ready.task_id, unoffered.name, unoffered.place
+        FROM (
+            SELECT name, place
+            FROM waiting
+            WHERE name IS NOT NULL AND NOT EXISTS (SELECT FROM offered WHERE offered.name = waiting.name)
+        ) AS unoffered
+        CROSS JOIN LATERAL (
+            SELECT task_id
+            FROM dispatches
+            WHERE dispatches.target = $1
+              AND dispatches.name = unoffered.name
+              AND state = 0
+              AND due_at <= $3
+              -- No index may serve this condition, see the claim; and none but that of the order.
+              AND expires_at - $4 > INTERVAL '0'
+            ORDER BY priority DESC, due_at
+            LIMIT $6
+        ) AS ready
+        LIMIT $6
     )
-    SELECT ready.task_id
-    FROM unoffered
-    CROSS JOIN LATERAL (
-        SELECT task_id
-        FROM dispatches
-        WHERE dispatches.target = unoffered.target
-          AND dispatches.name = unoffered.name
-          AND state = 0
-          AND due_at <= $1
-          -- No index may serve this condition, see the claim; and none but that of the order.
-          AND expires_at - $2 > INTERVAL '0'
-        ORDER BY priority DESC, due_at
-        LIMIT $4
-    ) AS ready
-    LIMIT $4";
+    SELECT task_id, name, place FROM found
+    UNION ALL
+    (SELECT NULL, name, place FROM waiting WHERE name IS NOT NULL ORDER BY place DESC LIMIT 1)";

@@ -4,15 +4,15 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orchestratum_core::{Target, TaskId, Timestamp, WorkerId};
+use orchestratum_core::{Target, TaskId, TaskName, Timestamp, WorkerId};
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::SqliteStore;
 use super::error::sql;
 use super::rows::{get, maybe_timestamp, number, parsed, signed, task_id, word};
-use crate::dispatches::UNOFFERED_NAMES;
-use crate::{DispatchStore, Error, Orphan, PUBLISH_LEASE, Pulse, Ready};
+use crate::dispatches::LookedAt;
+use crate::{DispatchStore, Error, Orphan, PUBLISH_LEASE, Pulse, Ready, Unoffered, UnofferedSearch};
 
 #[async_trait]
 impl DispatchStore for SqliteStore {
@@ -194,60 +194,73 @@ impl DispatchStore for SqliteStore {
             .collect()
     }
 
-    async fn unoffered(&self, since: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error> {
-        let served: Vec<String> = sqlx::query_scalar(
-            "SELECT DISTINCT served.value
-             FROM workers w, json_each(w.targets) served
-             WHERE w.state = 0
-               AND w.lease_expires_at > ?2
-               AND w.registered_at <= ?1",
-        )
-        .bind(since.as_micros())
-        .bind(now.as_micros())
-        .fetch_all(&self.read)
-        .await
-        .map_err(sql)?;
-        let mut found = Vec::new();
-        for target in served {
-            // A worker that was there until `since` or later could have offered the name since.
-            let ids: Vec<Uuid> = sqlx::query_scalar(
-                "WITH RECURSIVE waiting (name) AS (
-                     -- From one name to the next by the index: the backlog between them is not looked at.
-                     SELECT min(name) FROM dispatches WHERE target = ?1 AND state = 0
-                     UNION ALL
-                     SELECT (SELECT min(d.name) FROM dispatches d WHERE d.target = ?1 AND d.state = 0 AND d.name > w.name)
-                     FROM waiting w
-                     WHERE w.name IS NOT NULL
-                     LIMIT ?4
+    async fn unoffered(&self, search: &UnofferedSearch) -> Result<Unoffered, Error> {
+        // A worker that was there until `since` or later could have offered the name since.
+        let rows = sqlx::query(
+            "WITH RECURSIVE
+             -- From one name to the next by the index: the backlog between them is not looked at.
+             waiting (name, place) AS (
+                 SELECT (SELECT min(name) FROM dispatches WHERE target = ?1 AND state = 0 AND name > ?2), 1
+                 WHERE EXISTS (
+                     SELECT 1
+                     FROM workers w, json_each(w.targets) served
+                     WHERE w.state = 0
+                       AND w.lease_expires_at > ?4
+                       AND w.registered_at <= ?3
+                       AND served.value = ?1
                  )
-                 SELECT d.task_id
+                 UNION ALL
+                 SELECT
+                     (SELECT min(d.name) FROM dispatches d WHERE d.target = ?1 AND d.state = 0 AND d.name > w.name),
+                     w.place + 1
+                 FROM waiting w
+                 WHERE w.name IS NOT NULL
+                   AND w.place < ?5
+             ),
+             found AS (
+                 SELECT d.task_id, w.name, w.place
                  FROM waiting w
                  CROSS JOIN dispatches d INDEXED BY dispatches_ready
                  WHERE d.target = ?1
                    AND d.name = w.name
                    AND d.state = 0
-                   AND d.due_at <= ?2
-                   AND d.expires_at > ?3
+                   AND d.due_at <= ?3
+                   AND d.expires_at > ?4
                    AND w.name NOT IN (
                        SELECT offered.value
                        FROM workers w, json_each(w.targets) served, json_each(w.names) offered
-                       WHERE w.lease_expires_at > ?2
+                       WHERE w.lease_expires_at > ?3
                          AND served.value = ?1
                    )
-                 LIMIT ?5",
-            )
-            .bind(target)
-            .bind(since.as_micros())
-            .bind(now.as_micros())
-            .bind(signed(UNOFFERED_NAMES))
-            .bind(signed(limit - found.len()))
-            .fetch_all(&self.read)
-            .await
-            .map_err(sql)?;
-            found.extend(ids.into_iter().map(TaskId));
-        }
-        Ok(found)
+                 LIMIT ?6
+             )
+             SELECT task_id, name, place FROM found
+             UNION ALL
+             SELECT NULL, name, place
+             FROM (SELECT name, place FROM waiting WHERE name IS NOT NULL ORDER BY place DESC LIMIT 1)",
+        )
+        .bind(search.target.as_str())
+        // Every name is greater than none.
+        .bind(search.after.as_ref().map_or("", TaskName::as_str))
+        .bind(search.since.as_micros())
+        .bind(search.now.as_micros())
+        .bind(signed(search.names))
+        .bind(signed(search.tasks))
+        .fetch_all(&self.read)
+        .await
+        .map_err(sql)?;
+        let looked_at: Result<Vec<LookedAt>, Error> = rows.iter().map(looked_at).collect();
+        Ok(Unoffered::of(looked_at?, search))
     }
+}
+
+fn looked_at(row: &SqliteRow) -> Result<LookedAt, Error> {
+    let task: Option<Uuid> = get(row, "task_id")?;
+    Ok(LookedAt {
+        task: task.map(TaskId),
+        name: word(row, "dispatches", "name", "(waiting)")?,
+        place: number(row, "dispatches", "place", "(waiting)")?,
+    })
 }
 
 /// `RETURNING` has no order of its own.

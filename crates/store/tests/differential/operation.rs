@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use orchestratum_core::{Target, TaskId, Timestamp, WorkerId};
-use orchestratum_store::{Audit, Change, ClaimRequest, CreateRequest, Registration, Store, TaskFilter};
+use orchestratum_store::conformance::lab::target;
+use orchestratum_store::{
+    Audit, Change, ClaimRequest, CreateRequest, Registration, Store, TaskFilter, UnofferedSearch,
+};
 
 use crate::answer::{self, Answer, Overview, Whole, sorted};
+use crate::script::TARGETS;
 
 /// More than a script ever has.
 pub(crate) const PLENTY: usize = 10_000;
@@ -115,6 +119,22 @@ async fn overview(store: &dyn Store, now: Timestamp) -> Result<Overview, orchest
         expired_pending: sorted(store.expired_pending(now, PLENTY).await?),
         overdue_running: sorted(store.overdue_running(now, PLENTY).await?),
         orphans: sorted(store.orphans(PLENTY).await?.iter().map(answer::orphan)),
-        unoffered: sorted(store.unoffered(now - UNOFFERED_FOR, now, PLENTY).await?),
+        unoffered: sorted(unoffered(store, now).await?),
     })
+}
+
+async fn unoffered(store: &dyn Store, now: Timestamp) -> Result<Vec<TaskId>, orchestratum_store::Error> {
+    let mut tasks = Vec::new();
+    for name in TARGETS {
+        let search = UnofferedSearch {
+            target: target(name),
+            after: None,
+            since: now - UNOFFERED_FOR,
+            now,
+            names: PLENTY,
+            tasks: PLENTY,
+        };
+        tasks.extend(store.unoffered(&search).await?.tasks);
+    }
+    Ok(tasks)
 }

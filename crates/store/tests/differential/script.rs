@@ -17,8 +17,8 @@ use crate::chance::Chance;
 use crate::model::Model;
 use crate::operation::{Operation, audit};
 
-const TARGETS: [&str; 3] = ["default", "gpu", "mail"];
-const NAMES: [&str; 3] = ["echo", "python", "email.send"];
+pub(crate) const TARGETS: [&str; 3] = ["default", "gpu", "mail"];
+const NAMES: [&str; 3] = ["echo", "resize", "email.send"];
 const LABELS: [&str; 2] = ["team", "stage"];
 const LEASE: Duration = Duration::from_secs(8);
 

@@ -12,7 +12,7 @@ use orchestratum_store::{
     ApiKey, AttemptPage, Audit, BrokenInvariant, Change, ChangeOutcome, ClaimRequest, ClaimedTask, CreateOutcome,
     CreateRequest, DeleteOutcome, Dispatch, DispatchStore, Error, KeyStore, LeaseKeeper, LogStream, Maintenance,
     Orphan, Pulse, Queue, QueueStore, Ready, Registration, Store, Task, TaskFilter, TaskLogs, TaskPage, TaskStore,
-    Worker, WorkerStore,
+    Unoffered, UnofferedSearch, Worker, WorkerStore,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -147,7 +147,7 @@ through! {
     expired_pending(now: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error>;
     overdue_running(deadline: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error>;
     orphans(limit: usize) -> Result<Vec<Orphan>, Error>;
-    unoffered(since: Timestamp, now: Timestamp, limit: usize) -> Result<Vec<TaskId>, Error>;
+    unoffered(search: &UnofferedSearch) -> Result<Unoffered, Error>;
     ; for DispatchStore
 }
 
