@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
@@ -84,6 +84,9 @@ pub(crate) async fn complete(
         return next.run(request).await;
     }
     let (mut parts, body) = request.into_parts();
+    if let Err(problem) = check_encoding(&parts.headers) {
+        return problem.into_response();
+    }
     let content = match read(&parts.headers, body, body_max_bytes, &changes).await {
         Ok(content) => content,
         Err(problem) => return problem.into_response(),
@@ -112,6 +115,24 @@ pub(crate) async fn complete(
         Ok(response) => response,
         Err(Ok(panic)) => std::panic::resume_unwind(panic),
         Err(Err(_cancelled)) => Problem::new(Code::Stopping, "the process is stopping").into_response(),
+    }
+}
+
+/// What a body unpacks to has no bound that is known before.
+fn check_encoding(headers: &HeaderMap) -> Result<()> {
+    const IDENTITY: &str = "identity";
+    let mut given = headers.get_all(header::CONTENT_ENCODING).iter();
+    let is_identity = |value: &&HeaderValue| value.as_bytes().eq_ignore_ascii_case(IDENTITY.as_bytes());
+    match given.find(|value| !is_identity(value)) {
+        None => Ok(()),
+        Some(other) => {
+            let detail = format!(
+                "the body must not be compressed: its content encoding must be {IDENTITY}, not {}",
+                String::from_utf8_lossy(other.as_bytes())
+            );
+            Err(Problem::new(Code::UnsupportedMediaType, detail)
+                .with_header(header::ACCEPT_ENCODING, HeaderValue::from_static(IDENTITY)))
+        }
     }
 }
 

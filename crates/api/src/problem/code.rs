@@ -61,7 +61,7 @@ registry! {
     TaskGone = "task_gone", GONE, "The task that this key made was deleted";
     VersionMismatch = "version_mismatch", PRECONDITION_FAILED, "The task has changed since it was read";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
-    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body has the wrong content type";
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body has the wrong content type or encoding";
     InvalidBody = "invalid_body", UNPROCESSABLE_ENTITY, "The body breaks rules";
     InvalidPath = "invalid_path", UNPROCESSABLE_ENTITY, "A part of the path has a value that is not allowed";
     InvalidQuery = "invalid_query", UNPROCESSABLE_ENTITY, "A query parameter has a value that is not allowed";
