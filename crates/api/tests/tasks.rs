@@ -407,6 +407,28 @@ async fn attempts_and_logs_show_what_happened() {
 }
 
 #[tokio::test]
+async fn logs_are_asked_for_of_attempts_that_there_are() {
+    let api = Api::start().await;
+    let id = api.create(json!({"name": "echo"})).await;
+    let path = format!("/api/tasks/{id}/logs");
+    for attempt in ["0", "-1", "1.0", "first"] {
+        let refused = api.get(&format!("{path}?attempt={attempt}")).await;
+        refused.problem(422, "invalid_query");
+    }
+    let refusal = async |attempt: u32| {
+        let refused = api.get(&format!("{path}?attempt={attempt}&stream=stdout")).await;
+        refused.problem(404, "attempt_not_found")["detail"].to_string()
+    };
+    let detail = refusal(1).await;
+    assert!(detail.contains("no attempt 1; none was made yet"), "{detail}");
+    api.claim().await;
+    let running = api.get(&format!("{path}?attempt=1")).await;
+    assert_eq!((running.status, running.text()), (StatusCode::OK, String::new()));
+    let detail = refusal(99).await;
+    assert!(detail.contains("no attempt 99; the newest is 1"), "{detail}");
+}
+
+#[tokio::test]
 async fn a_page_of_large_attempts_is_short_and_the_running_one_comes_last() {
     const ATTEMPTS: u32 = 10;
     let api = Api::start().await;

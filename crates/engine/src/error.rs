@@ -17,6 +17,8 @@ pub enum Error {
     Invalid(Violations),
     #[error("there is no task {0}")]
     TaskNotFound(TaskId),
+    #[error("task {task} has no attempt {attempt}; {}", newest_attempt(*.newest))]
+    AttemptNotFound { task: TaskId, attempt: u32, newest: u32 },
     /// The task is not in a state for that.
     #[error("task {task} is {status}: {refusal}")]
     Refused {
@@ -82,6 +84,7 @@ impl Error {
             Self::Store(error) => error.is_transient(),
             Self::Invalid(_)
             | Self::TaskNotFound(_)
+            | Self::AttemptNotFound { .. }
             | Self::Refused { .. }
             | Self::VersionMismatch { .. }
             | Self::IdempotencyKeyReused
@@ -90,6 +93,13 @@ impl Error {
             | Self::KeyNotFound(_)
             | Self::Panicked => false,
         }
+    }
+}
+
+fn newest_attempt(newest: u32) -> String {
+    match newest {
+        0 => "none was made yet".to_owned(),
+        newest => format!("the newest is {newest}"),
     }
 }
 

@@ -52,6 +52,7 @@ registry! {
     MissingScope = "missing_scope", FORBIDDEN, "The API key lacks the scope for this";
     RouteNotFound = "route_not_found", NOT_FOUND, "There is nothing at this path";
     TaskNotFound = "task_not_found", NOT_FOUND, "There is no such task";
+    AttemptNotFound = "attempt_not_found", NOT_FOUND, "The task has no such attempt";
     KeyNotFound = "key_not_found", NOT_FOUND, "There is no such API key";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "This path does not take this method";
     NotAcceptable = "not_acceptable", NOT_ACCEPTABLE, "The answer cannot have the form that was asked for";

@@ -10,6 +10,7 @@ impl From<Error> for Problem {
         match error {
             Error::Invalid(violations) => Self::invalid(Code::InvalidBody, violations),
             Error::TaskNotFound(_) => Self::new(Code::TaskNotFound, error.to_string()),
+            Error::AttemptNotFound { .. } => Self::new(Code::AttemptNotFound, error.to_string()),
             Error::Refused { .. } => Self::new(Code::IllegalTransition, error.to_string()),
             Error::VersionMismatch { task, current } => Self::new(
                 Code::VersionMismatch,

@@ -1,5 +1,6 @@
 //! Reading one task, and waiting for its end.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use orchestratum_core::TaskId;
@@ -45,11 +46,20 @@ impl Engine {
     /// What the attempts wrote.
     ///
     /// # Errors
-    /// [`Error::TaskNotFound`].
-    pub async fn logs(&self, task: TaskId, attempt: Option<u32>, stream: Option<LogStream>) -> Result<TaskLogs, Error> {
+    /// [`Error::TaskNotFound`], [`Error::AttemptNotFound`].
+    pub async fn logs(
+        &self,
+        task: TaskId,
+        attempt: Option<NonZeroU32>,
+        stream: Option<LogStream>,
+    ) -> Result<TaskLogs, Error> {
+        let attempt = attempt.map(NonZeroU32::get);
         let logs = self.parts.store.logs(task, attempt, stream).await?;
         if logs.chunks.is_empty() {
-            self.task(task).await?;
+            let newest = self.task(task).await?.life.attempt;
+            if let Some(attempt) = attempt.filter(|attempt| *attempt > newest) {
+                return Err(Error::AttemptNotFound { task, attempt, newest });
+            }
         }
         Ok(logs)
     }

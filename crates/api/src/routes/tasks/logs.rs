@@ -1,5 +1,7 @@
 //! `GET /api/tasks/{id}/logs`
 
+use std::num::NonZeroU32;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -19,12 +21,12 @@ const EARLIER_LEFT_OUT: &str = "[... earlier attempts left out; ask for each wit
     get, path = "/api/tasks/{id}/logs", tag = "tasks", operation_id = "read_logs",
     params(
         ("id" = uuid::Uuid, Path, description = "The task"),
-        ("attempt" = Option<u32>, Query, description = "Only of this attempt"),
+        ("attempt" = Option<u32>, Query, description = "Only of this attempt", minimum = 1),
         ("stream" = Option<String>, Query, description = "`stdout` or `stderr`; both if not given"),
     ),
     responses(
         (status = 200, description = "The text; empty if nothing was written", body = String, content_type = "text/plain"),
-        (status = 404, description = "No such task", body = Document, content_type = "application/problem+json"),
+        (status = 404, description = "No such task, or no such attempt", body = Document, content_type = "application/problem+json"),
         (status = 406, description = "Following is not available yet", body = Document, content_type = "application/problem+json"),
     )
 )]
@@ -41,7 +43,7 @@ pub(crate) async fn logs(
             "following logs is not available in this version; ask for text/plain",
         ));
     }
-    let attempt = parameters.take::<u32>("attempt", "must be the number of an attempt")?;
+    let attempt = parameters.take::<NonZeroU32>("attempt", "must be the number of an attempt, from 1")?;
     let stream = match parameters.take::<String>("stream", "")?.as_deref() {
         None => None,
         Some("stdout") => Some(LogStream::Stdout),
