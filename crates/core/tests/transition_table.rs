@@ -35,10 +35,11 @@ enum Then {
     HeldByAnother,
     NotDue,
     Deadline,
+    AlreadyCancelled,
 }
 
 use TaskStatus::{Cancelled, Completed, Expired, Failed, InProgress, Pending};
-use Then::{Deadline, HeldByAnother, Illegal, Is, NotDue, Stale};
+use Then::{AlreadyCancelled, Deadline, HeldByAnother, Illegal, Is, NotDue, Stale};
 
 fn life(status: TaskStatus) -> TaskLife {
     let error = |kind| TaskError::new(kind, "before");
@@ -141,6 +142,7 @@ fn seen(life: &TaskLife, event: &TaskEvent, now: Timestamp) -> Then {
         Err(Refusal::HeldByAnother { .. }) => HeldByAnother,
         Err(Refusal::NotDue { .. }) => NotDue,
         Err(Refusal::Deadline { .. }) => Deadline,
+        Err(Refusal::AlreadyCancelled) => AlreadyCancelled,
     }
 }
 
@@ -296,7 +298,7 @@ fn nothing_but_success_and_expiry_survives_a_cancel_request() {
                 (reported(3, Ending::Cancelled { message: why() }), NOW, Is(Cancelled)),
                 (reported(3, Ending::Released { message: why() }), NOW, Is(Cancelled)),
                 (lost(HOLDER, 3), NOW, Is(Cancelled)),
-                (cancel(), NOW, Is(InProgress)),
+                (cancel(), NOW, AlreadyCancelled),
             ],
         );
     }
@@ -306,6 +308,7 @@ fn nothing_but_success_and_expiry_survives_a_cancel_request() {
 fn every_event_meets_a_task_that_is_over() {
     for status in [Completed, Failed, Expired, Cancelled] {
         let again = if status == Completed { Illegal } else { Is(Pending) };
+        let cancelled = if status == Cancelled { AlreadyCancelled } else { Illegal };
         walk(
             &life(status),
             &[
@@ -315,7 +318,7 @@ fn every_event_meets_a_task_that_is_over() {
                 (lost(HOLDER, 3), NOW, Stale),
                 (TaskEvent::DeadlinePassed, LATE, Illegal),
                 (TaskEvent::NameNotOffered, NOW, Illegal),
-                (cancel(), NOW, Illegal),
+                (cancel(), NOW, cancelled),
                 (retry(), NOW, again),
                 (patched(LifePatch::default()), NOW, Illegal),
             ],

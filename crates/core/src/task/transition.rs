@@ -63,6 +63,9 @@ pub enum Refusal {
     /// The deadline lies ahead (for the sweeper) or behind (for a claim).
     #[error("its deadline is {expires_at}")]
     Deadline { expires_at: Timestamp },
+    /// A cancel was asked for before: the task is cancelled, or will be once its worker has killed it.
+    #[error("it is cancelled already")]
+    AlreadyCancelled,
     /// The state does not take the event.
     #[error("a task that is {status} cannot be {wanted}")]
     Illegal { status: TaskStatus, wanted: &'static str },
@@ -124,7 +127,7 @@ pub(super) fn decide(
                 TaskEvent::WorkerLost { worker, attempt } => held.lost(life, *worker, *attempt, now),
                 TaskEvent::DeadlinePassed => held.deadline_passed(life, now),
                 TaskEvent::NameNotOffered => refuse("declared without a handler"),
-                TaskEvent::CancelRequested { reason } => Ok(held.cancel_requested(life, reason.as_deref())),
+                TaskEvent::CancelRequested { reason } => held.cancel_requested(life, reason.as_deref()),
                 TaskEvent::RetryRequested { .. } => refuse("retried"),
                 TaskEvent::Patched(patch) => patch_running(life, patch),
             }
@@ -147,6 +150,9 @@ pub(super) fn decide(
             TaskEvent::WorkerLost { attempt, .. } => Err(stale(life, *attempt)),
             TaskEvent::DeadlinePassed => refuse("expired"),
             TaskEvent::NameNotOffered => refuse("declared without a handler"),
+            TaskEvent::CancelRequested { .. } if life.status() == TaskStatus::Cancelled => {
+                Err(Refusal::AlreadyCancelled)
+            }
             TaskEvent::CancelRequested { .. } => refuse("cancelled"),
             // A request that was long on its way carries a `now` from before the end of the run it follows.
             TaskEvent::RetryRequested { ttl } => Ok(rerun(life, policy, *ttl, now.max(*finished_at))),
@@ -467,16 +473,20 @@ impl Held {
         Ok(self.end(life, next, AttemptOutcome::TimedOut, Some(error), now))
     }
 
-    /// The fence stays open: a success that is reported before the kill still counts.
-    fn cancel_requested(&self, life: &TaskLife, reason: Option<&str>) -> Transition {
-        moved(
+    /// The fence stays open: a success that is reported before the kill still counts. The first reason
+    /// stays: whoever repeats a cancel has nothing new to say.
+    fn cancel_requested(&self, life: &TaskLife, reason: Option<&str>) -> Result<Transition, Refusal> {
+        if self.cancel_requested.is_some() {
+            return Err(Refusal::AlreadyCancelled);
+        }
+        Ok(moved(
             life,
             TaskState::InProgress {
                 worker: self.worker,
                 started_at: self.started_at,
                 cancel_requested: Some(cancellation(reason)),
             },
-        )
+        ))
     }
 }
 

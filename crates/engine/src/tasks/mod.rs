@@ -12,6 +12,7 @@ mod retry;
 mod stats;
 mod why;
 
+pub use cancel::CancelledTask;
 pub use create::{CreateTasks, CreatedTasks, Replay};
 pub use finish::FinishOutcome;
 pub use retry::RetryTask;

@@ -7,7 +7,7 @@ use orchestratum_core::task::{Ending, TaskDraft, TaskPatch, TaskStatus};
 use orchestratum_core::{JsonText, Origin};
 use orchestratum_engine::Error;
 use orchestratum_engine::keys::{AuthenticationError, CreateKey, Scope};
-use orchestratum_engine::tasks::{CreateTasks, CreatedTasks, FinishOutcome, Replay, RetryTask, Why};
+use orchestratum_engine::tasks::{CancelledTask, CreateTasks, CreatedTasks, FinishOutcome, Replay, RetryTask, Why};
 use orchestratum_store::{Evidence, IdempotencyKey};
 
 fn failed() -> Ending {
@@ -176,15 +176,16 @@ async fn whoever_waits_is_answered_when_the_task_ends() {
 async fn cancelling_ends_a_pending_task_at_once_and_marks_a_running_one() {
     let engine = engine().await;
     let pending = create(&engine, echo()).await;
-    let task = engine
+    let first = engine
         .cancel(pending, Some("enough".to_owned()), None)
         .await
         .expect("cancelled");
-    assert_eq!(task.life.status(), TaskStatus::Cancelled);
-    assert!(matches!(
-        engine.cancel(pending, None, None).await,
-        Err(Error::Refused { .. })
-    ));
+    let CancelledTask::Now(cancelled) = first else {
+        panic!("{first:?}");
+    };
+    assert_eq!(cancelled.life.status(), TaskStatus::Cancelled);
+    let second = engine.cancel(pending, None, None).await.expect("it is so already");
+    assert_eq!(second, CancelledTask::Before(cancelled));
 
     let running = create(
         &engine,
@@ -196,8 +197,13 @@ async fn cancelling_ends_a_pending_task_at_once_and_marks_a_running_one() {
     .await;
     let worker = worker(&engine).await;
     claim(&engine, worker).await;
-    let task = engine.cancel(running, None, None).await.expect("accepted");
-    assert_eq!(task.life.status(), TaskStatus::InProgress);
+    let first = engine.cancel(running, None, None).await.expect("accepted");
+    let CancelledTask::Now(cancelling) = first else {
+        panic!("{first:?}");
+    };
+    assert_eq!(cancelling.life.status(), TaskStatus::InProgress);
+    let second = engine.cancel(running, None, None).await.expect("it was asked for");
+    assert_eq!(second, CancelledTask::Before(cancelling));
     engine
         .finish(running, 1, failed(), Evidence::default())
         .await

@@ -51,6 +51,7 @@ macro_rules! conformance_suite {
                 a_claim_event_is_the_same_as_a_claim,
                 a_pending_task_is_cancelled_at_once,
                 cancelling_a_running_task_leaves_it_to_its_worker,
+                a_second_cancel_changes_nothing,
                 a_pending_task_past_its_deadline_expires,
                 a_running_task_past_its_deadline_expires_and_its_attempt_is_recorded,
                 a_deadline_that_lies_ahead_is_refused,

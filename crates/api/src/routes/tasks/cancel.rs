@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use orchestratum_engine::Engine;
+use orchestratum_engine::tasks::CancelledTask;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -26,15 +27,17 @@ pub(crate) struct Body {
 
 /// Cancel a task
 ///
-/// A pending task is `Cancelled` at once, a running one when its worker has killed it. The body may be left out.
+/// A pending task is `Cancelled` at once, a running one when its worker has killed it. Asked for again, it changes
+/// nothing, and the first reason stays. The body may be left out.
 #[utoipa::path(
     post, path = "/api/tasks/{id}/cancel", tag = "tasks", operation_id = "cancel_task",
     params(("id" = uuid::Uuid, Path, description = "The task")),
     request_body(content = Option<Body>, example = json!({"reason": "no longer needed"})),
     responses(
+        (status = 200, description = "It was cancelled before, or is being cancelled", body = TaskDocument, headers(("ETag" = String))),
         (status = 202, description = "The task as it is now", body = TaskDocument, headers(("ETag" = String))),
         (status = 404, description = "No such task", body = Document, content_type = "application/problem+json"),
-        (status = 409, description = "It is over", body = Document, content_type = "application/problem+json"),
+        (status = 409, description = "It ended in another way", body = Document, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn cancel(
@@ -52,6 +55,9 @@ pub(crate) async fn cancel(
         let rule = format!("must have at most {REASON_MAX_LENGTH} bytes, none of them U+0000");
         return Err(Problem::broken(Code::InvalidBody, "/reason", rule));
     }
-    let task = engine.cancel(task, reason, Some(caller.actor())).await?;
-    Ok(TaskDocument::from(task).answer(StatusCode::ACCEPTED))
+    let (status, task) = match engine.cancel(task, reason, Some(caller.actor())).await? {
+        CancelledTask::Now(task) => (StatusCode::ACCEPTED, task),
+        CancelledTask::Before(task) => (StatusCode::OK, task),
+    };
+    Ok(TaskDocument::from(task).answer(status))
 }
