@@ -17,7 +17,7 @@ async fn a_created_task_is_answered_whole_and_reads_back_the_same() {
         .post(
             "/api/tasks",
             &json!({
-                "name": "python", "description": "nightly totals", "input": {"b": 1, "a": [1.50, "é"]},
+                "name": "totals", "description": "nightly totals", "input": {"b": 1, "a": [1.50, "é"]},
                 "target": "default", "priority": 3, "ttl_seconds": 60, "timeout_seconds": 1.5, "max_retries": 2,
                 "max_losses": 1, "backoff": {"kind": "fixed", "delay_seconds": 2}, "labels": {"team": "billing"},
                 "scheduled_at": "2100-01-01T00:00:00Z", "limits": {"memory_mb": 64},
@@ -31,7 +31,7 @@ async fn a_created_task_is_answered_whole_and_reads_back_the_same() {
     assert_eq!(created.header("location"), format!("/api/tasks/{id}"));
     assert_eq!(created.header("etag"), "\"1\"");
     for (field, expected) in [
-        ("name", json!("python")),
+        ("name", json!("totals")),
         ("description", json!("nightly totals")),
         ("input", json!({"b": 1, "a": [1.5, "é"]})),
         ("target", json!("default")),
@@ -132,7 +132,7 @@ async fn a_batch_is_stored_whole_or_not_at_all() {
     let created = api
         .post(
             "/api/tasks/batch",
-            &json!({"tasks": [{"name": "echo"}, {"name": "python"}]}),
+            &json!({"tasks": [{"name": "echo"}, {"name": "totals"}]}),
         )
         .await;
     assert_eq!(created.status, StatusCode::CREATED);
@@ -142,7 +142,7 @@ async fn a_batch_is_stored_whole_or_not_at_all() {
         .iter()
         .map(|task| task["name"].clone())
         .collect();
-    assert_eq!(names, ["echo", "python"]);
+    assert_eq!(names, ["echo", "totals"]);
 
     let refused = api
         .post(
@@ -273,6 +273,43 @@ async fn a_patch_merges_and_is_guarded_by_its_etag() {
     assert_eq!(
         api.patch(&path, &[], &json!({"description": "runs"})).await.json()["description"],
         "runs"
+    );
+}
+
+#[tokio::test]
+async fn a_patch_that_changes_nothing_leaves_the_etag_and_is_no_more_allowed_than_others() {
+    let api = Api::start().await;
+    let id = api
+        .create(json!({"name": "echo", "input": [1], "timeout_seconds": 5, "labels": {"a": "1"}}))
+        .await;
+    let path = format!("/api/tasks/{id}");
+    let before = api.get(&path).await;
+    for same in [
+        json!({}),
+        json!({"input": [1], "timeout_seconds": 5, "labels": {"a": "1"}}),
+        json!({"labels": {"b": null}, "description": null, "ttl_seconds": 86_400, "max_retries": 0}),
+    ] {
+        let patched = api.patch(&path, &[], &same).await;
+        assert_eq!(
+            (patched.status, patched.header("etag")),
+            (StatusCode::OK, "\"1\""),
+            "{same}"
+        );
+        assert_eq!(patched.json(), before.json(), "{same}");
+    }
+    api.patch(&path, &[("if-match", "\"2\"")], &json!({}))
+        .await
+        .problem(412, "version_mismatch");
+    api.claim().await;
+    api.patch(&path, &[], &json!({"input": [1]}))
+        .await
+        .problem(409, "illegal_transition");
+    api.post_empty(&format!("{path}/cancel")).await;
+    let again = api.post_empty(&format!("{path}/cancel")).await;
+    assert_eq!(again.status, StatusCode::OK, "its worker was told");
+    assert_eq!(
+        (&again.json()["cancel_requested"], again.header("etag")),
+        (&json!(true), "\"3\"")
     );
 }
 
@@ -537,6 +574,12 @@ async fn stats_workers_and_queues_count_what_is_there() {
         StatusCode::NO_CONTENT
     );
     assert_eq!(api.get("/api/queues").await.json()["items"][0]["paused"], false);
+    for (call, listed) in [("pause", 2), ("resume", 1)] {
+        let path = format!("/api/queues/ahead/{call}");
+        assert_eq!(api.post_empty(&path).await.status, StatusCode::NO_CONTENT);
+        let queues = api.get("/api/queues").await.json();
+        assert_eq!(queues["items"].as_array().expect("items").len(), listed, "{queues}");
+    }
     api.post_empty("/api/queues/a%20b/pause")
         .await
         .problem(422, "invalid_path");

@@ -5,7 +5,7 @@ mod support;
 
 use orchestratum_core::task::{SpecLimits, TaskEvent, TaskPatch, TaskStatus};
 use orchestratum_store::conformance::Fixture;
-use orchestratum_store::conformance::lab::{Lab, done, draft};
+use orchestratum_store::conformance::lab::{Lab, done, draft, name};
 use orchestratum_store::{Change, CreateOutcome, IdempotencyKey, TaskFilter};
 use orchestratum_testkit::{FaultProxy, LostCommit};
 use support::Postgres;
@@ -39,7 +39,7 @@ async fn a_change_whose_commit_is_not_answered_is_made_once_and_answered_so() {
             ..TaskPatch::default()
         };
         let patch = patch
-            .check(&SpecLimits::default(), lab.now)
+            .check(&name("echo"), &SpecLimits::default(), lab.now)
             .expect("it meets the rules");
         let changed = done(
             lab.apply(Change {

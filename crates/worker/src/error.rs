@@ -6,6 +6,8 @@ use std::io;
 pub enum Error {
     #[error("the name `{name}` of {handler} must match [A-Za-z0-9._-]{{1,100}}")]
     InvalidName { name: String, handler: &'static str },
+    #[error("the name `{name}` of {handler} belongs to a built-in task: no handler can have it")]
+    ReservedName { name: String, handler: &'static str },
     #[error("two handlers are called `{name}`: {first} and {second}")]
     DuplicateName {
         name: String,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orchestratum_core::TaskName;
-use orchestratum_core::task::Ending;
+use orchestratum_core::task::{BuiltIn, Ending};
 use orchestratum_engine::WorkerSettings;
 use orchestratum_store::{ClaimedTask, Evidence};
 use tokio::time::timeout;
@@ -55,7 +55,14 @@ impl Offers {
         Ok(())
     }
 
+    /// A built-in name is refused also where this machine cannot offer it: its tasks mean the same everywhere.
     pub(crate) fn add_handler<H: Handler>(&mut self, name: &str, handler: H) -> Result<(), Error> {
+        if TaskName::new(name).is_ok_and(|name| BuiltIn::of(&name).is_some()) {
+            return Err(Error::ReservedName {
+                name: name.to_owned(),
+                handler: type_name::<H>(),
+            });
+        }
         let executor = Arc::new(InProcess(Arc::new(handler)));
         self.add(name, Offer::InProcess(executor), type_name::<H>())
     }
@@ -67,7 +74,7 @@ impl Offers {
         programs: &Programs,
         workspace: &Arc<Workspace>,
     ) -> Result<(), Error> {
-        self.add("echo", Offer::Inline(echo), "the worker itself")?;
+        self.add(BuiltIn::Echo.as_str(), Offer::Inline(echo), "the worker itself")?;
         match python(&settings.python).await {
             Ok(interpreter) => {
                 let executor = Arc::new(Python {
@@ -75,7 +82,7 @@ impl Offers {
                     programs: programs.clone(),
                     workspace: Arc::clone(workspace),
                 });
-                self.add("python", Offer::Program(executor), "the worker itself")?;
+                self.add(BuiltIn::Python.as_str(), Offer::Program(executor), "the worker itself")?;
             }
             Err(reason) => {
                 tracing::warn!(interpreter = settings.python, reason, "`python` tasks are not offered");
@@ -87,7 +94,7 @@ impl Offers {
                 programs: programs.clone(),
                 workspace: Arc::clone(workspace),
             });
-            self.add("shell", Offer::Program(executor), "the worker itself")?;
+            self.add(BuiltIn::Shell.as_str(), Offer::Program(executor), "the worker itself")?;
         } else {
             tracing::warn!(
                 shell = settings.shell,

@@ -87,7 +87,7 @@ impl Builder {
     /// Looks what the machine has, and makes the folder for working directories.
     ///
     /// # Errors
-    /// [`Error::DuplicateName`] and [`Error::InvalidName`] of the handlers, [`Error::Workspace`].
+    /// [`Error::DuplicateName`], [`Error::InvalidName`] and [`Error::ReservedName`] of the handlers, [`Error::Workspace`].
     pub async fn build(mut self) -> Result<Worker, Error> {
         if let Some(error) = self.first_error {
             return Err(error);

@@ -5,6 +5,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use orchestratum_core::Objects;
+use orchestratum_core::task::json_pointer;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::changes::Content;
@@ -111,15 +112,14 @@ fn fault(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let mut pointer = String::new();
     for segment in error.path() {
         match segment {
-            Segment::Seq { index } => push_name(&mut pointer, &index.to_string()),
-            Segment::Map { key } => push_name(&mut pointer, key),
+            Segment::Seq { index } => pointer.push_str(&json_pointer(&index.to_string())),
+            Segment::Map { key } => pointer.push_str(&json_pointer(key)),
             Segment::Enum { .. } | Segment::Unknown => {}
         }
     }
     for prefix in ["missing field `", "unknown field `", "duplicate field `"] {
         if let Some(name) = message.strip_prefix(prefix).and_then(|rest| rest.split_once('`')) {
-            let mut last = String::new();
-            push_name(&mut last, name.0);
+            let last = json_pointer(name.0);
             if !pointer.ends_with(&last) {
                 pointer.push_str(&last);
             }
@@ -144,10 +144,4 @@ fn in_words(message: &str) -> String {
         _ => expected,
     };
     format!("{found}, expected {expected}")
-}
-
-/// RFC 6901 escapes, so that the pointer stays one.
-fn push_name(pointer: &mut String, name: &str) {
-    pointer.push('/');
-    pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
 }

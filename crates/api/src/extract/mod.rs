@@ -5,8 +5,10 @@ pub(crate) mod bounded;
 mod headers;
 mod parameters;
 mod path;
+mod whole;
 
 pub(crate) use body::{Json, OptionalJson};
 pub(crate) use headers::{IDEMPOTENT_REPLAY, IdempotencyKey, IfMatch, Origin, REQUEST_ID, TRACEPARENT, Wait};
 pub(crate) use parameters::Parameters;
 pub(crate) use path::{KeyPath, TargetPath, TaskPath};
+pub(crate) use whole::{Priority, Retries, Whole};

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use orchestratum_core::task::Violations;
+use orchestratum_core::task::{Violations, json_pointer};
 
 use crate::problem::{Code, Problem, Result};
 
@@ -90,7 +90,7 @@ impl Parameters {
                 known.join(", ")
             };
             violations.add(
-                pointer(&name),
+                json_pointer(&name),
                 format!("is no parameter of this call; it takes {known}"),
             );
         }
@@ -98,10 +98,6 @@ impl Parameters {
     }
 }
 
-fn pointer(name: &str) -> String {
-    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
-}
-
 pub(crate) fn broken(name: &str, message: impl Into<String>) -> Problem {
-    Problem::broken(Code::InvalidQuery, pointer(name), message)
+    Problem::broken(Code::InvalidQuery, json_pointer(name), message)
 }

@@ -5,6 +5,8 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{Schema, SchemaType};
 use utoipa::openapi::{ObjectBuilder, RefOr};
 
+use crate::extract::Whole;
+
 /// Any JSON value, nested at most 64 levels.
 #[derive(Debug)]
 pub(crate) struct Anything;
@@ -107,18 +109,18 @@ pub(crate) enum Backoff {
 pub(crate) struct Limits {
     /// Mebibytes of address space of each process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 1_048_576)]
-    pub(crate) memory_mb: Option<u32>,
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_048_576)]
+    pub(crate) memory_mb: Option<Whole<1, 1_048_576>>,
     /// Seconds of processor time of each process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 2_592_000)]
-    pub(crate) cpu_seconds: Option<u32>,
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 2_592_000)]
+    pub(crate) cpu_seconds: Option<Whole<1, 2_592_000>>,
     /// Not available in this version: 422 `not_available`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 1_048_576)]
-    pub(crate) disk_mb: Option<u32>,
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_048_576)]
+    pub(crate) disk_mb: Option<Whole<1, 1_048_576>>,
     /// Not available in this version: 422 `not_available`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 100_000)]
-    pub(crate) processes: Option<u32>,
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 100_000)]
+    pub(crate) processes: Option<Whole<1, 100_000>>,
 }

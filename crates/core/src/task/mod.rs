@@ -1,21 +1,24 @@
 //! The task: what was asked for ([`TaskSpec`]), what happens to it ([`TaskEvent`]), and the one function that decides
 //! what that does ([`transition`]).
 
+mod built_in;
 mod event;
 mod life;
 #[cfg(feature = "mutants")]
 pub mod mutant;
+mod patch;
 mod retry;
+mod rules;
 mod spec;
 mod status;
 mod transition;
 
+pub use built_in::{BuiltIn, PythonInput, ShellInput};
 pub use event::{Ending, LifePatch, Report, TaskEvent};
 pub use life::{TaskLife, TaskState};
+pub use patch::{CheckedPatch, TaskPatch};
 pub use retry::{Backoff, RetryPolicy};
-pub use spec::{
-    CheckedPatch, LABELS_MAX_COUNT, Labels, PRIORITY_MAX, SpecLimits, TaskDraft, TaskPatch, TaskSpec, Violation,
-    Violations,
-};
+pub use rules::{LABELS_MAX_COUNT, PRIORITY_MAX, RETRIES_MAX, Violation, Violations, json_pointer};
+pub use spec::{Labels, SpecLimits, TaskDraft, TaskSpec};
 pub use status::{AttemptOutcome, ErrorKind, TaskError, TaskStatus, UnknownWord};
 pub use transition::{EndedAttempt, NOT_FOUND_MIN_WAIT, Refusal, Transition, transition};

@@ -5,21 +5,13 @@ use std::time::Duration;
 
 use crate::identity::{Target, TaskId, TaskName};
 use crate::json::JsonText;
-use crate::task::event::LifePatch;
 use crate::task::life::TaskLife;
 use crate::task::retry::{Backoff, RetryPolicy};
+use crate::task::rules::{PRIORITY_MAX, RETRIES_MAX, Rules, Violations};
 use crate::time::Timestamp;
 
 /// Small key-value pairs to find tasks by.
 pub type Labels = BTreeMap<String, String>;
-
-const DESCRIPTION_MAX_LENGTH: usize = 2_000;
-/// How many labels a task may have.
-pub const LABELS_MAX_COUNT: usize = 32;
-const LABEL_KEY_MAX_LENGTH: usize = 63;
-const LABEL_VALUE_MAX_LENGTH: usize = 255;
-pub const PRIORITY_MAX: u8 = 9;
-const RETRIES_MAX: u16 = 1_000;
 
 /// The part of a task that its life does not change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,40 +55,6 @@ impl Default for SpecLimits {
             max_delay: DAY * 3_653,
             input_max_bytes: 1 << 20,
         }
-    }
-}
-
-/// One broken rule, with a JSON pointer to the field (RFC 6901).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    pub pointer: String,
-    pub message: String,
-}
-
-/// How many broken rules are told: whoever broke more has enough to mend.
-const VIOLATIONS_MAX_COUNT: usize = 100;
-
-/// Every broken rule of a request, so that a caller mends them in one go; of very many, the first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Violations(pub Vec<Violation>);
-
-impl Violations {
-    pub fn add(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
-        if self.0.len() < VIOLATIONS_MAX_COUNT {
-            self.0.push(Violation {
-                pointer: pointer.into(),
-                message: message.into(),
-            });
-        }
-    }
-
-    /// The value, or `None` with the error noted.
-    pub fn take<T, E: std::fmt::Display>(&mut self, pointer: &str, result: Result<T, E>) -> Option<T> {
-        result.map_err(|error| self.add(pointer, error.to_string())).ok()
-    }
-
-    pub fn into_result(self) -> Result<(), Self> {
-        if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
 }
 
@@ -144,6 +102,9 @@ impl TaskDraft {
         );
         rules.description(self.description.as_deref());
         rules.input(self.input.as_ref());
+        if let Some(name) = &name {
+            rules.input_of(name, self.input.as_ref());
+        }
         rules.labels(&self.labels);
         let priority = rules.whole("/priority", self.priority, 0, u16::from(PRIORITY_MAX));
         let ttl = rules.ttl(self.ttl_seconds).unwrap_or(limits.default_ttl);
@@ -186,206 +147,6 @@ impl TaskDraft {
             }
             (_, _, Err(violations)) => Err(violations),
             (_, _, Ok(())) => unreachable!("a missing name or target is a violation"),
-        }
-    }
-}
-
-/// A change by a caller; `None` leaves a field as it is.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct TaskPatch {
-    /// `Some(None)` removes it.
-    pub description: Option<Option<String>>,
-    pub labels: Option<Labels>,
-    pub priority: Option<i64>,
-    pub input: Option<JsonText>,
-    pub target: Option<String>,
-    pub ttl_seconds: Option<f64>,
-    /// `Some(None)` removes the limit.
-    pub timeout_seconds: Option<Option<f64>>,
-    pub max_retries: Option<i64>,
-    pub scheduled_at: Option<Timestamp>,
-}
-
-/// A [`TaskPatch`] that meets the rules.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CheckedPatch {
-    pub description: Option<Option<String>>,
-    pub labels: Option<Labels>,
-    pub priority: Option<u8>,
-    pub input: Option<JsonText>,
-    pub target: Option<Target>,
-    pub timeout: Option<Option<Duration>>,
-    pub life: LifePatch,
-}
-
-impl TaskPatch {
-    /// # Errors
-    /// All [`Violations`].
-    pub fn check(self, limits: &SpecLimits, now: Timestamp) -> Result<CheckedPatch, Violations> {
-        let mut rules = Rules {
-            prefix: "",
-            limits,
-            violations: Violations::default(),
-        };
-        rules.description(self.description.as_ref().and_then(Option::as_deref));
-        rules.input(self.input.as_ref());
-        if let Some(labels) = &self.labels {
-            rules.labels(labels);
-        }
-        let priority = self
-            .priority
-            .map(|value| rules.whole("/priority", Some(value), 0, u16::from(PRIORITY_MAX)));
-        let target = self
-            .target
-            .and_then(|target| rules.take("/target", Target::new(target)));
-        let ttl = rules.ttl(self.ttl_seconds);
-        let timeout = self.timeout_seconds.map(|seconds| rules.timeout(seconds));
-        let max_retries = self
-            .max_retries
-            .map(|value| rules.whole("/max_retries", Some(value), 0, RETRIES_MAX));
-        let scheduled_at = self.scheduled_at.map(|at| rules.scheduled_at(Some(at), None, now));
-        rules.violations.into_result()?;
-        let touches_what_runs = priority.is_some() || self.input.is_some() || target.is_some() || timeout.is_some();
-        Ok(CheckedPatch {
-            description: self.description,
-            labels: self.labels,
-            priority: priority.map(|value| u8::try_from(value).unwrap_or(PRIORITY_MAX)),
-            input: self.input,
-            target,
-            timeout,
-            life: LifePatch {
-                ttl,
-                max_retries,
-                scheduled_at,
-                touches_what_runs,
-            },
-        })
-    }
-}
-
-/// The rules for single fields, shared by creating and patching.
-struct Rules<'a> {
-    prefix: &'a str,
-    limits: &'a SpecLimits,
-    violations: Violations,
-}
-
-impl Rules<'_> {
-    fn add(&mut self, field: &str, message: impl Into<String>) {
-        self.violations.add(format!("{}{field}", self.prefix), message);
-    }
-
-    fn take<T, E: std::fmt::Display>(&mut self, field: &str, result: Result<T, E>) -> Option<T> {
-        self.violations.take(&format!("{}{field}", self.prefix), result)
-    }
-
-    fn whole(&mut self, field: &str, value: Option<i64>, default: u16, max: u16) -> u16 {
-        match value {
-            None => default,
-            Some(value) => match u16::try_from(value) {
-                Ok(value) if value <= max => value,
-                _ => {
-                    self.add(field, format!("must be a whole number from 0 to {max}, not {value}"));
-                    default
-                }
-            },
-        }
-    }
-
-    /// Whole milliseconds, more than zero, at most `max`.
-    fn seconds(&mut self, field: &str, seconds: Option<f64>, max: Duration) -> Option<Duration> {
-        let seconds = seconds?;
-        if seconds >= 0.001 && seconds <= max.as_secs_f64() {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "the range was just checked"
-            )]
-            Some(Duration::from_millis((seconds * 1_000.0).round() as u64))
-        } else {
-            self.add(
-                field,
-                format!("must lie between 0.001 and {} seconds, not {seconds}", max.as_secs()),
-            );
-            None
-        }
-    }
-
-    fn ttl(&mut self, seconds: Option<f64>) -> Option<Duration> {
-        self.seconds("/ttl_seconds", seconds, self.limits.max_ttl)
-    }
-
-    fn timeout(&mut self, seconds: Option<f64>) -> Option<Duration> {
-        self.seconds("/timeout_seconds", seconds, self.limits.max_timeout)
-    }
-
-    fn scheduled_at(&mut self, at: Option<Timestamp>, delay_seconds: Option<f64>, now: Timestamp) -> Timestamp {
-        let latest = now + self.limits.max_delay;
-        match (at, delay_seconds) {
-            (Some(_), Some(_)) => self.add("/delay_seconds", "give either scheduled_at or delay_seconds, not both"),
-            (Some(at), None) if at > latest => {
-                self.add("/scheduled_at", format!("must not be later than {latest}, not {at}"));
-            }
-            // A time in the past means: now. The time-to-live would otherwise have begun before the task existed.
-            (Some(at), None) => return at.max(now),
-            (None, Some(0.0) | None) => {}
-            (None, Some(_)) => {
-                if let Some(delay) = self.seconds("/delay_seconds", delay_seconds, self.limits.max_delay) {
-                    return now + delay;
-                }
-            }
-        }
-        now
-    }
-
-    fn description(&mut self, description: Option<&str>) {
-        let Some(description) = description else { return };
-        if description.len() > DESCRIPTION_MAX_LENGTH {
-            self.add(
-                "/description",
-                format!("must not be longer than {DESCRIPTION_MAX_LENGTH} bytes"),
-            );
-        }
-        self.no_nul("/description", description);
-    }
-
-    fn input(&mut self, input: Option<&JsonText>) {
-        if input.is_some_and(|input| input.len() > self.limits.input_max_bytes) {
-            self.add(
-                "/input",
-                format!("must not be larger than {} bytes", self.limits.input_max_bytes),
-            );
-        }
-    }
-
-    fn labels(&mut self, labels: &Labels) {
-        if labels.len() > LABELS_MAX_COUNT {
-            self.add("/labels", format!("must not have more than {LABELS_MAX_COUNT} entries"));
-            return;
-        }
-        for (key, value) in labels {
-            // RFC 6901 escapes, so that the pointer stays one.
-            let field = format!("/labels/{}", key.replace('~', "~0").replace('/', "~1"));
-            if key.is_empty() || key.len() > LABEL_KEY_MAX_LENGTH {
-                self.add(
-                    &field,
-                    format!("a label's key must have 1 to {LABEL_KEY_MAX_LENGTH} bytes"),
-                );
-            }
-            if value.len() > LABEL_VALUE_MAX_LENGTH {
-                self.add(
-                    &field,
-                    format!("a label's value must not be longer than {LABEL_VALUE_MAX_LENGTH} bytes"),
-                );
-            }
-            self.no_nul(&field, key);
-            self.no_nul(&field, value);
-        }
-    }
-
-    fn no_nul(&mut self, field: &str, text: &str) {
-        if text.contains('\0') {
-            self.add(field, "must not contain the character U+0000, which cannot be stored");
         }
     }
 }
@@ -463,6 +224,54 @@ mod tests {
         .expect("valid");
         assert_eq!(life.scheduled_at, Timestamp::from_micros(11_000_000));
         assert_eq!(life.expires_at, Timestamp::from_micros(12_500_000));
+    }
+
+    #[test]
+    fn a_number_out_of_its_range_is_told_with_the_range() {
+        for (draft, message) in [
+            (
+                TaskDraft {
+                    delay_seconds: Some(-5.0),
+                    ..named()
+                },
+                "must lie between 0 and 315619200 seconds, not -5",
+            ),
+            (
+                TaskDraft {
+                    ttl_seconds: Some(0.0),
+                    ..named()
+                },
+                "must lie between 0.001 and 3155760000 seconds, not 0",
+            ),
+            (
+                TaskDraft {
+                    max_losses: Some(1_001),
+                    ..named()
+                },
+                "must be a whole number from 0 to 1000, not 1001",
+            ),
+        ] {
+            let broken = draft
+                .check("", TaskId(Uuid::nil()), &SpecLimits::default(), Timestamp::EPOCH)
+                .expect_err("out of its range");
+            assert_eq!(broken.0[0].message, message);
+        }
+    }
+
+    #[test]
+    fn the_input_of_a_built_in_task_is_checked_with_the_rest() {
+        let shell = TaskDraft {
+            name: "shell".to_owned(),
+            priority: Some(10),
+            ..TaskDraft::default()
+        };
+        assert_eq!(check(shell).expect_err("no input"), ["/input", "/priority"]);
+        let python = TaskDraft {
+            name: "python".to_owned(),
+            input: Some(JsonText::new(r#"{"code": "", "args": [1]}"#).expect("JSON")),
+            ..TaskDraft::default()
+        };
+        assert_eq!(check(python).expect_err("a number"), ["/input/args/0"]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Invalid`], [`Error::TaskNotFound`], [`Error::Refused`] unless the task is Failed, Expired or Cancelled.
     pub async fn retry(&self, task: TaskId, edit: RetryTask, actor: Option<String>) -> Result<Task, Error> {
-        let now = self.parts.clock.now();
+        let found = self.task(task).await?;
         let patch = TaskPatch {
             input: edit.input,
             target: edit.target,
@@ -28,13 +28,14 @@ impl Engine {
             ..TaskPatch::default()
         };
         let patch = patch
-            .check(&self.parts.settings.tasks.limits(), now)
+            .check(
+                &found.spec.name,
+                &self.parts.settings.tasks.limits(),
+                self.parts.clock.now(),
+            )
             .map_err(Error::Invalid)?;
-        // The time-to-live is renewed as it was asked for at first, which only the stored task knows.
-        let ttl = match patch.life.ttl {
-            Some(ttl) => ttl,
-            None => self.task(task).await?.spec.ttl,
-        };
+        // The time-to-live is renewed as it was asked for at first.
+        let ttl = patch.life.ttl.unwrap_or(found.spec.ttl);
         let change = Change {
             patch: Some(patch),
             audit: Some(Audit {

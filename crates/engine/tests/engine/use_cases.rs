@@ -258,6 +258,8 @@ async fn a_patch_holds_to_the_version_and_to_what_the_status_allows() {
         matches!(outdated, Err(Error::VersionMismatch { current: 2, .. })),
         "{outdated:?}"
     );
+    let same = engine.patch(id, patch.clone(), Some(2), None).await.expect("it is so");
+    assert_eq!(same, patched, "nothing was written");
     let worker = worker(&engine).await;
     claim(&engine, worker).await;
     assert!(matches!(
@@ -269,9 +271,14 @@ async fn a_patch_holds_to_the_version_and_to_what_the_status_allows() {
         ..TaskPatch::default()
     };
     let patched = engine
-        .patch(id, longer, None, None)
+        .patch(id, longer.clone(), None, None)
         .await
         .expect("a running task's deadline may move");
+    assert_eq!(
+        engine.patch(id, longer, None, None).await.expect("it is there"),
+        patched,
+        "nothing was written"
+    );
     assert_eq!(
         patched.life.expires_at,
         patched.life.scheduled_at + Duration::from_secs(5)

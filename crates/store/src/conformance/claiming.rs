@@ -200,7 +200,7 @@ pub async fn nothing_is_claimed_from_another_target(store: Arc<dyn Store>) {
 pub async fn nothing_is_claimed_of_another_name(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     let worker = lab.echo_worker().await;
-    let id = lab.create(draft("python")).await;
+    let id = lab.create(draft("resize")).await;
     let named = ClaimRequest {
         named: vec![id],
         ..lab.request(worker)
@@ -256,14 +256,14 @@ pub async fn priority_holds_across_names_and_behind_a_backlog_of_others(store: A
     let high = lab
         .create(TaskDraft {
             priority: Some(5),
-            ..draft("python")
+            ..draft("resize")
         })
         .await;
     let middle = with_priority(&lab, "default", 3).await;
-    let worker = lab.worker(&["default"], &["echo", "python"]).await;
+    let worker = lab.worker(&["default"], &["echo", "resize"]).await;
     let request = ClaimRequest {
         // One of them twice: it must not be found twice.
-        names: vec![name("echo"), name("python"), name("echo")],
+        names: vec![name("echo"), name("resize"), name("echo")],
         limit: 2,
         ..lab.request(worker)
     };

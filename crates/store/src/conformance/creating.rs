@@ -53,7 +53,7 @@ pub async fn a_task_is_read_as_it_was_created(store: Arc<dyn Store>) {
         delay_seconds: Some(10.0),
         limits: Some(JsonText::new(r#"{"memory_mb": 64}"#).expect("JSON")),
         parent_id: Some(parent),
-        ..draft("python")
+        ..draft("resize")
     });
     let (spec, life) = (new.spec.clone(), new.life.clone());
     let id = lab.create_new(new).await;
@@ -119,7 +119,7 @@ pub async fn a_repeated_key_with_another_body_is_refused(store: Arc<dyn Store>) 
         lab.try_create(vec![first], Some(key("k", 1))).await,
         CreateOutcome::Created
     );
-    let other = lab.task_of(draft("python"));
+    let other = lab.task_of(draft("resize"));
     let id = other.spec.id;
     assert_eq!(
         lab.try_create(vec![other], Some(key("k", 2))).await,

@@ -32,7 +32,7 @@ pub async fn tasks_that_are_too_much_for_one_answer_are_left_out(store: Arc<dyn 
     let text = |bytes: usize| JsonText::trusted(format!("\"{}\"", "x".repeat(bytes - 2)));
     let mut ids = Vec::new();
     for _ in 0..FITTING {
-        let mut task = lab.task_of(draft("python"));
+        let mut task = lab.task_of(draft("resize"));
         task.spec.input = text(BATCH_BYTES / FITTING);
         ids.push(lab.create_new(task).await);
     }
@@ -77,7 +77,7 @@ pub async fn a_list_is_newest_first(store: Arc<dyn Store>) {
 pub async fn pages_follow_each_other_without_gap_or_overlap(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     let tasks: Vec<NewTask> = (0..10)
-        .map(|index| lab.task_of(draft(if index % 3 == 0 { "python" } else { "echo" })))
+        .map(|index| lab.task_of(draft(if index % 3 == 0 { "resize" } else { "echo" })))
         .collect();
     lab.try_create(tasks, None).await;
     for filter in [
@@ -124,7 +124,7 @@ pub async fn a_list_by_status_shows_each_status(store: Arc<dyn Store>) {
     let expired = lab
         .create(TaskDraft {
             ttl_seconds: Some(1.0),
-            ..draft("python")
+            ..draft("resize")
         })
         .await;
     lab.advance(SECOND);
@@ -144,7 +144,7 @@ pub async fn a_list_by_status_shows_each_status(store: Arc<dyn Store>) {
 
 pub async fn a_list_by_name_and_by_target_shows_only_those(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
-    let python = lab.create(draft("python")).await;
+    let resize = lab.create(draft("resize")).await;
     let gpu = lab
         .create(TaskDraft {
             target: Some("gpu".to_owned()),
@@ -152,10 +152,10 @@ pub async fn a_list_by_name_and_by_target_shows_only_those(store: Arc<dyn Store>
         })
         .await;
     let by_name = TaskFilter {
-        name: Some(name("python")),
+        name: Some(name("resize")),
         ..TaskFilter::default()
     };
-    assert_eq!(listed(&lab, &by_name).await, [python]);
+    assert_eq!(listed(&lab, &by_name).await, [resize]);
     let by_target = TaskFilter {
         target: Some(target("gpu")),
         ..TaskFilter::default()
@@ -247,7 +247,7 @@ pub async fn all_conditions_of_a_list_hold_together(store: Arc<dyn Store>) {
         target: Some("gpu".to_owned()),
         labels: labels(&[("a", "b")]),
         parent_id: Some(parent),
-        ..draft("python")
+        ..draft("resize")
     };
     let id = lab.create(whole.clone()).await;
     for other in [
@@ -272,7 +272,7 @@ pub async fn all_conditions_of_a_list_hold_together(store: Arc<dyn Store>) {
     }
     let filter = TaskFilter {
         status: Some(TaskStatus::Pending),
-        name: Some(name("python")),
+        name: Some(name("resize")),
         target: Some(target("gpu")),
         parent_id: Some(parent),
         labels: labels(&[("a", "b")]),
@@ -293,8 +293,8 @@ pub async fn counts_are_by_status(store: Arc<dyn Store>) {
     let none: BTreeMap<TaskStatus, u64> = TaskStatus::ALL.iter().map(|status| (*status, 0)).collect();
     assert_eq!(lab.store.counts(1_000).await.expect("works"), none);
     lab.finished(draft("echo")).await;
-    lab.create(draft("python")).await;
-    lab.create(draft("python")).await;
+    lab.create(draft("resize")).await;
+    lab.create(draft("resize")).await;
     let mut expected = none;
     expected.extend([(TaskStatus::Pending, 2), (TaskStatus::Completed, 1)]);
     assert_eq!(lab.store.counts(1_000).await.expect("works"), expected);
@@ -304,8 +304,8 @@ pub async fn counting_stops_where_it_is_told(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     lab.finished(draft("echo")).await;
     lab.finished(draft("echo")).await;
-    lab.create(draft("python")).await;
-    lab.create(draft("python")).await;
+    lab.create(draft("resize")).await;
+    lab.create(draft("resize")).await;
     let of = |pending, completed| {
         let mut counts: BTreeMap<TaskStatus, u64> = TaskStatus::ALL.iter().map(|status| (*status, 0)).collect();
         counts.extend([(TaskStatus::Pending, pending), (TaskStatus::Completed, completed)]);
@@ -324,7 +324,7 @@ pub async fn a_page_ends_before_its_texts_are_too_large(store: Arc<dyn Store>) {
             "\"{}\"",
             "x".repeat(PAGE_BYTES / FITTING - 2)
         ))),
-        ..draft("python")
+        ..draft("resize")
     };
     let mut whole = Vec::new();
     for _ in 0..2 * FITTING {
@@ -393,9 +393,9 @@ pub async fn a_task_too_large_for_a_page_is_one_by_itself(store: Arc<dyn Store>)
 pub async fn a_list_without_an_index_says_where_it_stopped(store: Arc<dyn Store>) {
     const BATCH: usize = 5_000;
     let lab = Lab::new(store);
-    let oldest = lab.create(draft("python")).await;
+    let oldest = lab.create(draft("resize")).await;
     let filter = TaskFilter {
-        name: Some(name("python")),
+        name: Some(name("resize")),
         ..TaskFilter::default()
     };
     for _ in 0..UNINDEXED_SCAN / BATCH {

@@ -69,7 +69,7 @@ pub async fn the_time_of_the_database_moves_on(store: Arc<dyn Store>) {
 pub async fn purging_takes_tasks_that_finished_long_ago_with_all_they_left(store: Arc<dyn Store>) {
     let mut lab = Lab::new(store);
     let old = with_all_it_left(&lab).await;
-    let old_and_pending = lab.create(draft("python")).await;
+    let old_and_pending = lab.create(draft("resize")).await;
     lab.advance(SECOND);
     let before = lab.now;
     let young = with_all_it_left(&lab).await;
@@ -116,7 +116,7 @@ pub async fn purging_records_takes_old_keys_and_gone_workers(store: Arc<dyn Stor
         key: "k".to_owned(),
         body_hash: [1; 32],
     };
-    lab.try_create(vec![lab.task_of(draft("python"))], Some(key())).await;
+    lab.try_create(vec![lab.task_of(draft("resize"))], Some(key())).await;
     let gone = lab.echo_worker().await;
     let holding = lab.echo_worker().await;
     lab.create(draft("echo")).await;
@@ -133,7 +133,7 @@ pub async fn purging_records_takes_old_keys_and_gone_workers(store: Arc<dyn Stor
     let left: Vec<_> = lab.store.workers(10).await.expect("works");
     let left: Vec<_> = left.into_iter().map(|worker| worker.registration.id).collect();
     assert_eq!(left, [live, holding], "and not {gone}");
-    let outcome = lab.try_create(vec![lab.task_of(draft("python"))], Some(key())).await;
+    let outcome = lab.try_create(vec![lab.task_of(draft("resize"))], Some(key())).await;
     assert_eq!(outcome, CreateOutcome::Created, "the key can be used anew");
 }
 

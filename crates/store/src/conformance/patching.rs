@@ -7,11 +7,13 @@ use std::time::Duration;
 use orchestratum_core::task::{Backoff, Ending, SpecLimits, TaskDraft, TaskEvent, TaskPatch, TaskState, TaskStatus};
 use orchestratum_core::{JsonText, TaskId};
 
-use super::lab::{Lab, SECOND, draft, failure, retries, target};
+use super::lab::{Lab, SECOND, draft, failure, name, retries, target};
 use crate::{Change, ChangeOutcome, Changed, ClaimRequest, Store};
 
 fn patch(lab: &Lab, task: TaskId, patch: TaskPatch) -> Change {
-    let checked = patch.check(&SpecLimits::default(), lab.now).expect("meets the rules");
+    let checked = patch
+        .check(&name("echo"), &SpecLimits::default(), lab.now)
+        .expect("meets the rules");
     Change {
         patch: Some(checked.clone()),
         ..Change::new(task, TaskEvent::Patched(checked.life))
@@ -218,7 +220,11 @@ pub async fn a_retry_with_edits_runs_what_was_edited(store: Arc<dyn Store>) {
         ..TaskPatch::default()
     };
     let change = Change {
-        patch: Some(edits.check(&SpecLimits::default(), lab.now).expect("meets the rules")),
+        patch: Some(
+            edits
+                .check(&name("echo"), &SpecLimits::default(), lab.now)
+                .expect("meets the rules"),
+        ),
         ..Change::new(claimed.id, TaskEvent::RetryRequested { ttl: SECOND * 9 })
     };
     let changed = super::lab::done(lab.apply(change).await);

@@ -2,7 +2,6 @@
 
 mod echo;
 mod in_process;
-mod input;
 mod limits;
 mod program;
 mod python;
@@ -12,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use orchestratum_core::task::Ending;
+use orchestratum_core::task::{BuiltIn, Ending, Violations};
 use orchestratum_store::{ClaimedTask, Evidence};
 use tokio::sync::watch;
 
@@ -71,6 +70,22 @@ impl Ended {
             interrupted: false,
             directory: None,
         }
+    }
+
+    /// An input that is checked before it is stored, but not by every version.
+    pub(crate) fn refused(built_in: BuiltIn, broken: &Violations) -> Self {
+        /// Whoever broke more rules has enough to mend.
+        const TOLD: usize = 5;
+        let told = broken.0.iter().take(TOLD);
+        let rules: Vec<String> = told
+            .map(|violation| {
+                format!("{} {}", violation.pointer, violation.message)
+                    .trim_start()
+                    .to_owned()
+            })
+            .collect();
+        let message = format!("the input of a `{}` task: {}", built_in.as_str(), rules.join("; "));
+        Self::failed(message, false)
     }
 }
 

@@ -1,18 +1,16 @@
 //! `python`: runs code, calls its `main(input)`, and keeps what that returns.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use orchestratum_core::JsonText;
-use orchestratum_core::task::Ending;
-use orchestratum_sandbox::{Command, Finished, Limits};
+use orchestratum_core::task::{BuiltIn, Ending, PythonInput};
+use orchestratum_sandbox::{Command, Finished};
 use orchestratum_store::ClaimedTask;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::input::{self, PythonInput};
 use super::program::Done;
 use super::{Context, Ended, Executor, limits, program};
 use crate::shared::Programs;
@@ -47,24 +45,28 @@ struct Output<'a> {
 #[async_trait]
 impl Executor for Python {
     async fn run(&self, task: &ClaimedTask, context: Context) -> Ended {
-        let (input, args, env, limits) = match parse(task) {
-            Ok(parts) => parts,
+        let input = match PythonInput::read(task.input.as_str()) {
+            Ok(input) => input,
+            Err(broken) => return Ended::refused(BuiltIn::Python, &broken),
+        };
+        let limits = match limits::of(task) {
+            Ok(limits) => limits,
             Err(message) => return Ended::failed(message, false),
         };
         let prepare = |directory: &RunDirectory| {
             let files = [
                 directory.write("runner.py", RUNNER)?,
-                directory.write("code.py", &input.code)?,
-                directory.write("input.json", input.input.as_ref().map_or("null", |input| input.get()))?,
+                directory.write("main.py", &input.code)?,
+                directory.write("input.json", input.input.as_str())?,
                 result_path(directory),
             ];
             let stdin = program::stdin(directory, input.stdin.as_deref())?;
             // Isolated from the user's own packages and from variables; nothing is compiled onto the disk.
             Ok(
-                program::command(task, &self.interpreter, directory, &self.programs, env, limits)
+                program::command(task, &self.interpreter, directory, &self.programs, input.env, limits)
                     .arguments(["-I", "-B", "-X", "utf8"])
                     .arguments(files.iter().map(|file| file.to_string_lossy()))
-                    .arguments(args)
+                    .arguments(input.args)
                     .stdin(stdin),
             )
         };
@@ -153,16 +155,4 @@ impl Python {
 
 fn result_path(directory: &RunDirectory) -> PathBuf {
     directory.path().join("result.json")
-}
-
-type Parts = (PythonInput, Vec<String>, BTreeMap<String, String>, Limits);
-
-fn parse(task: &ClaimedTask) -> Result<Parts, String> {
-    let mut input: PythonInput = task
-        .input
-        .parse()
-        .map_err(|error| format!("the input of a `python` task: {error}"))?;
-    let (args, env) = input::check(input.args.take(), input.env.take())?;
-    input::check_network(input.network)?;
-    Ok((input, args, env, limits::of(task)?))
 }

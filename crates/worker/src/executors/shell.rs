@@ -1,16 +1,14 @@
 //! `shell`: a command or a script, run by the configured shell.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use orchestratum_core::JsonText;
-use orchestratum_core::task::Ending;
-use orchestratum_sandbox::{Command, Finished, Limits};
+use orchestratum_core::task::{BuiltIn, Ending, ShellInput};
+use orchestratum_sandbox::{Command, Finished};
 use orchestratum_store::ClaimedTask;
 use serde::Serialize;
 
-use super::input::{self, ShellInput};
 use super::{Context, Ended, Executor, limits, program};
 use crate::shared::Programs;
 use crate::workspace::{RunDirectory, Workspace};
@@ -32,18 +30,22 @@ struct Output<'a> {
 #[async_trait]
 impl Executor for Shell {
     async fn run(&self, task: &ClaimedTask, context: Context) -> Ended {
-        let (text, args, env, stdin, limits) = match parse(task) {
-            Ok(parts) => parts,
+        let input = match ShellInput::read(task.input.as_str()) {
+            Ok(input) => input,
+            Err(broken) => return Ended::refused(BuiltIn::Shell, &broken),
+        };
+        let limits = match limits::of(task) {
+            Ok(limits) => limits,
             Err(message) => return Ended::failed(message, false),
         };
         let prepare = |directory: &RunDirectory| {
             // A file, not an argument: nothing interprets the text but the shell, and it is not in the process list.
-            let script = directory.write("script.sh", &text)?;
-            let stdin = program::stdin(directory, stdin.as_deref())?;
+            let script = directory.write("script.sh", &input.script)?;
+            let stdin = program::stdin(directory, input.stdin.as_deref())?;
             Ok(
-                program::command(task, &self.interpreter, directory, &self.programs, env, limits)
+                program::command(task, &self.interpreter, directory, &self.programs, input.env, limits)
                     .arguments([script.to_string_lossy()])
-                    .arguments(args)
+                    .arguments(input.args)
                     .stdin(stdin),
             )
         };
@@ -102,17 +104,4 @@ impl Shell {
         }
         output(&program::shortened(stdout), &program::shortened(stderr))
     }
-}
-
-type Parts = (String, Vec<String>, BTreeMap<String, String>, Option<String>, Limits);
-
-fn parse(task: &ClaimedTask) -> Result<Parts, String> {
-    let input: ShellInput = task
-        .input
-        .parse()
-        .map_err(|error| format!("the input of a `shell` task: {error}"))?;
-    let text = input.text()?.to_owned();
-    input::check_network(input.network)?;
-    let (args, env) = input::check(input.args, input.env)?;
-    Ok((text, args, env, input.stdin, limits::of(task)?))
 }

@@ -102,12 +102,20 @@ async fn two_handlers_of_one_name_are_refused() {
         error.contains("`obedient`") && error.contains("Obedient and "),
         "{error}"
     );
-    let error = build("echo").await.expect_err("it is built in").to_string();
-    assert!(
-        error.contains("`echo`") && error.contains("the worker itself"),
-        "{error}"
-    );
     assert!(build("no name").await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_built_in_name_belongs_to_no_handler_even_where_the_machine_cannot_offer_it() {
+    let bench = Bench::with(&[("worker.python", "/no/such/python3"), ("worker.shell", "/no/such/sh")]).await;
+    for name in ["echo", "python", "shell"] {
+        let builder = Worker::builder(bench.engine.clone()).handler(name, Obedient);
+        let error = builder.build().await.expect_err("it is built in").to_string();
+        assert!(
+            error.contains(&format!("`{name}`")) && error.contains("Obedient"),
+            "{error}"
+        );
+    }
 }
 
 /// Counts how many of it run at a time.

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestratum_core::task::{AttemptOutcome, TaskDraft, TaskStatus};
+use orchestratum_core::task::{AttemptOutcome, SpecLimits, TaskDraft, TaskSpec, TaskStatus};
 use orchestratum_core::{JsonText, Origin, TaskId};
 use orchestratum_engine::clock::Clock;
 use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
-use orchestratum_engine::{Engine, Settings};
+use orchestratum_engine::{Engine, Settings, identity};
 use orchestratum_sandbox::Shim;
-use orchestratum_store::{Attempt, Store, Task};
+use orchestratum_store::{Announce, Attempt, CreateRequest, NewTask, Store, Task};
 use orchestratum_worker::{Builder, Worker};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -102,19 +102,8 @@ impl Bench {
     }
 
     pub(crate) async fn create(&self, task: Value) -> TaskId {
-        let field = |name: &str| task.get(name).cloned();
-        let draft = TaskDraft {
-            name: task["name"].as_str().expect("a name").to_owned(),
-            input: field("input").map(|input| JsonText::new(input.to_string()).expect("valid JSON")),
-            ttl_seconds: field("ttl_seconds").and_then(|value| value.as_f64()),
-            timeout_seconds: field("timeout_seconds").and_then(|value| value.as_f64()),
-            max_retries: field("max_retries").and_then(|value| value.as_i64()),
-            backoff: Some(orchestratum_core::task::Backoff::None),
-            limits: field("limits").map(|limits| JsonText::new(limits.to_string()).expect("valid JSON")),
-            ..TaskDraft::default()
-        };
         let request = CreateTasks {
-            drafts: vec![draft],
+            drafts: vec![draft(&task)],
             chosen_id: None,
             idempotency: None,
             indexed: false,
@@ -124,6 +113,34 @@ impl Bench {
             CreatedTasks::Created(tasks) => tasks[0].spec.id,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Stores a task whose input was not checked for its name.
+    pub(crate) async fn store_unchecked(&self, name: &str, task: Value) -> TaskId {
+        let draft = TaskDraft {
+            name: "echo".to_owned(),
+            ..draft(&task)
+        };
+        let (id, now) = (identity::new_task_id(), self.engine.clock().now());
+        let (spec, life) = draft
+            .check("", id, &SpecLimits::default(), now)
+            .expect("an echo takes anything");
+        let task = NewTask {
+            spec: TaskSpec {
+                name: name.parse().expect("a name"),
+                ..spec
+            },
+            life,
+            announce: Announce::ByCaller,
+            request_hash: None,
+            origin: Origin::default(),
+        };
+        let request = CreateRequest {
+            tasks: vec![task],
+            idempotency: None,
+        };
+        self.engine.store().create(&[request], now).await.expect("it is stored");
+        id
     }
 
     /// Creates a task and waits for its end.
@@ -182,6 +199,20 @@ impl Bench {
             .flatten();
         let names = runs.map(|run| run.file_name().to_string_lossy().into_owned());
         names.filter(|name| name != "lock").collect()
+    }
+}
+
+fn draft(task: &Value) -> TaskDraft {
+    let field = |name: &str| task.get(name).cloned();
+    TaskDraft {
+        name: task["name"].as_str().unwrap_or_default().to_owned(),
+        input: field("input").map(|input| JsonText::new(input.to_string()).expect("valid JSON")),
+        ttl_seconds: field("ttl_seconds").and_then(|value| value.as_f64()),
+        timeout_seconds: field("timeout_seconds").and_then(|value| value.as_f64()),
+        max_retries: field("max_retries").and_then(|value| value.as_i64()),
+        backoff: Some(orchestratum_core::task::Backoff::None),
+        limits: field("limits").map(|limits| JsonText::new(limits.to_string()).expect("valid JSON")),
+        ..TaskDraft::default()
     }
 }
 

@@ -9,17 +9,9 @@ use serde::de::IgnoredAny;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::extract::bounded;
+use crate::extract::{Priority, Retries, Whole, bounded};
 use crate::problem::{Code, Problem, Result};
 use crate::routes::schema;
-
-/// The largest value of each limit.
-const LIMITS_MAX: [(&str, u32); 4] = [
-    ("memory_mb", 1 << 20),
-    ("cpu_seconds", 2_592_000),
-    ("disk_mb", 1 << 20),
-    ("processes", 100_000),
-];
 
 /// A task to be created. Unknown fields are refused.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -44,8 +36,8 @@ pub(crate) struct TaskBody {
     target: Option<String>,
     /// Higher goes first.
     #[serde(default)]
-    #[schema(minimum = 0, maximum = 9, default = 0)]
-    priority: Option<i64>,
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 9, default = 0)]
+    priority: Option<Priority>,
     /// The lifetime from `scheduled_at` over all attempts.
     #[serde(default)]
     #[schema(minimum = 0.001, default = 86400)]
@@ -55,12 +47,12 @@ pub(crate) struct TaskBody {
     #[schema(minimum = 0.001)]
     timeout_seconds: Option<f64>,
     #[serde(default)]
-    #[schema(minimum = 0, maximum = 1000, default = 0)]
-    max_retries: Option<i64>,
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 1000, default = 0)]
+    max_retries: Option<Retries>,
     /// How often a lost worker is forgiven in one run; 0 is "at most once".
     #[serde(default)]
-    #[schema(minimum = 0, maximum = 1000, default = 3)]
-    max_losses: Option<i64>,
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 1000, default = 3)]
+    max_losses: Option<Retries>,
     #[serde(default)]
     #[schema(value_type = Option<schema::Backoff>)]
     backoff: Option<Backoff>,
@@ -102,11 +94,11 @@ impl TaskBody {
             description: self.description,
             input: self.input,
             labels: self.labels.unwrap_or_default(),
-            priority: self.priority,
+            priority: self.priority.map(Priority::get),
             ttl_seconds: self.ttl_seconds,
             timeout_seconds: self.timeout_seconds,
-            max_retries: self.max_retries,
-            max_losses: self.max_losses,
+            max_retries: self.max_retries.map(Retries::get),
+            max_losses: self.max_losses.map(Retries::get),
             backoff: self.backoff,
             scheduled_at: self.scheduled_at,
             delay_seconds: self.delay_seconds,
@@ -141,8 +133,11 @@ impl TaskBody {
 /// A limit that no worker can keep would only fail each attempt.
 fn refuse_unkept(limits: &schema::Limits, prefix: &str) -> Result<()> {
     let mut violations = Violations::default();
-    for (name, value) in [("disk_mb", limits.disk_mb), ("processes", limits.processes)] {
-        if value.is_some() {
+    for (name, is_given) in [
+        ("disk_mb", limits.disk_mb.is_some()),
+        ("processes", limits.processes.is_some()),
+    ] {
+        if is_given {
             violations.add(
                 format!("{prefix}/limits/{name}"),
                 "workers cannot keep this limit in this version",
@@ -156,14 +151,13 @@ fn refuse_unkept(limits: &schema::Limits, prefix: &str) -> Result<()> {
 
 fn stored_limits(limits: &schema::Limits, prefix: &str) -> Result<JsonText> {
     refuse_unkept(limits, prefix)?;
-    let values = [limits.memory_mb, limits.cpu_seconds, limits.disk_mb, limits.processes];
     let mut violations = Violations::default();
-    for ((name, max), value) in LIMITS_MAX.into_iter().zip(values) {
-        if let Some(value) = value.filter(|value| !(1..=max).contains(value)) {
-            violations.add(
-                format!("{prefix}/limits/{name}"),
-                format!("must be a whole number from 1 to {max}, not {value}"),
-            );
+    for (name, broken) in [
+        ("memory_mb", limits.memory_mb.and_then(Whole::broken)),
+        ("cpu_seconds", limits.cpu_seconds.and_then(Whole::broken)),
+    ] {
+        if let Some(message) = broken {
+            violations.add(format!("{prefix}/limits/{name}"), message);
         }
     }
     violations

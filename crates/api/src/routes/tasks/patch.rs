@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::document::TaskDocument;
 use crate::auth::Caller;
-use crate::extract::{IfMatch, Json, TaskPath};
+use crate::extract::{IfMatch, Json, Priority, Retries, TaskPath};
 use crate::problem::{Code, Document, Problem, Result};
 use crate::routes::schema;
 
@@ -35,8 +35,8 @@ pub(crate) struct Body {
     #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     labels: Option<Option<BTreeMap<String, Option<String>>>>,
     #[serde(default, deserialize_with = "given")]
-    #[schema(minimum = 0, maximum = 9)]
-    priority: Option<i64>,
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 9)]
+    priority: Option<Priority>,
     /// Replaced as a whole, not merged: it is carried byte for byte.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = schema::Anything)]
@@ -51,8 +51,8 @@ pub(crate) struct Body {
     #[schema(value_type = Option<f64>, minimum = 0.001)]
     timeout_seconds: Option<Option<f64>>,
     #[serde(default, deserialize_with = "given")]
-    #[schema(minimum = 0, maximum = 1000)]
-    max_retries: Option<i64>,
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 1000)]
+    max_retries: Option<Retries>,
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<schema::Time>)]
     scheduled_at: Option<Timestamp>,
@@ -66,7 +66,7 @@ pub(super) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer
 /// Change a task
 ///
 /// While it is `Pending` everything listed can be changed; while it is `InProgress` the description, the labels and
-/// `ttl_seconds`; afterwards nothing. With `If-Match` the change is made only if the task still has that `ETag`.
+/// `ttl_seconds`; afterwards nothing. What is so already is not written, and the `ETag` stays. With `If-Match` the change is made only if the task still has that `ETag`.
 #[utoipa::path(
     patch, path = "/api/tasks/{id}", tag = "tasks", operation_id = "patch_task",
     params(
@@ -159,12 +159,12 @@ impl Body {
         let patch = TaskPatch {
             description,
             labels: None,
-            priority,
+            priority: priority.map(Priority::get),
             input,
             target,
             ttl_seconds,
             timeout_seconds,
-            max_retries,
+            max_retries: max_retries.map(Retries::get),
             scheduled_at,
         };
         (labels, patch)

@@ -1,0 +1,207 @@
+//! An input, field by field. Every field is taken once, and every broken rule is noted on the way.
+//!
+//! Not derived: what serde says of a value of the wrong type repeats the value, and it stops at the first.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::environment;
+use crate::json::JsonText;
+use crate::task::rules::{Violations, json_pointer};
+
+/// How many arguments and variables there may be: the kernel's limit on their size comes on top.
+const COUNT_MAX: usize = 1_000;
+
+/// `null` stands for an absent field.
+pub(super) struct Fields<'a> {
+    /// What is none has no fields, and is not told which of them it lacks.
+    is_object: bool,
+    values: BTreeMap<&'static str, &'a RawValue>,
+    violations: Violations,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn of(input: &'a str, known: &'static [&'static str]) -> Self {
+        let mut violations = Violations::default();
+        let mut deserializer = serde_json::Deserializer::from_str(input);
+        let known = Known {
+            names: known,
+            violations: &mut violations,
+        };
+        let values = deserializer.deserialize_map(known).ok();
+        if values.is_none() {
+            violations.add("", format!("must be an object, not {}", kind(input)));
+        }
+        Self {
+            is_object: values.is_some(),
+            values: values.unwrap_or_default(),
+            violations,
+        }
+    }
+
+    pub(super) fn required_text(&mut self, name: &'static str) -> String {
+        if self.is_absent(name) && self.is_object {
+            self.refuse(name, "is missing");
+        }
+        self.text(name).unwrap_or_default()
+    }
+
+    pub(super) fn is_absent(&self, name: &'static str) -> bool {
+        self.values.get(name).is_none_or(|value| value.get() == "null")
+    }
+
+    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
+        let value = self.take(name)?;
+        self.text_of(&json_pointer(name), value)
+    }
+
+    pub(super) fn json(&mut self, name: &'static str) -> JsonText {
+        self.take(name)
+            .map_or_else(JsonText::null, |value| JsonText::trusted(value.get()))
+    }
+
+    pub(super) fn texts(&mut self, name: &'static str) -> Vec<String> {
+        let Some(value) = self.take(name) else {
+            return Vec::new();
+        };
+        let pointer = json_pointer(name);
+        let Ok(entries) = serde_json::from_str::<Vec<&RawValue>>(value.get()) else {
+            let message = format!("must be an array of texts, not {}", kind(value.get()));
+            self.violations.add(pointer, message);
+            return Vec::new();
+        };
+        if !self.is_few(&pointer, entries.len()) {
+            return Vec::new();
+        }
+        let texts = entries
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, entry)| self.text_of(&format!("{pointer}/{index}"), entry));
+        texts.collect()
+    }
+
+    pub(super) fn variables(&mut self, name: &'static str) -> BTreeMap<String, String> {
+        let Some(value) = self.take(name) else {
+            return BTreeMap::new();
+        };
+        let pointer = json_pointer(name);
+        let Ok(entries) = serde_json::from_str::<BTreeMap<String, &RawValue>>(value.get()) else {
+            let message = format!("must be an object of texts, not {}", kind(value.get()));
+            self.violations.add(pointer, message);
+            return BTreeMap::new();
+        };
+        if !self.is_few(&pointer, entries.len()) {
+            return BTreeMap::new();
+        }
+        let mut variables = BTreeMap::new();
+        for (variable, entry) in entries {
+            let pointer = format!("{pointer}{}", named(&variable));
+            if !environment::is_allowed(&variable) {
+                self.violations.add(pointer, environment::rule());
+            } else if let Some(text) = self.text_of(&pointer, entry) {
+                variables.insert(variable, text);
+            }
+        }
+        variables
+    }
+
+    /// Without isolation the network is there; whoever wants it gone relies on that.
+    pub(super) fn network(&mut self) {
+        const NAME: &str = "network";
+        let Some(value) = self.take(NAME) else { return };
+        let message = match value.get() {
+            "true" => return,
+            "false" => "must be true: no worker can take the network away yet".to_owned(),
+            other => format!("must be true or false, not {}", kind(other)),
+        };
+        self.violations.add(json_pointer(NAME), message);
+    }
+
+    pub(super) fn refuse(&mut self, name: &str, message: &str) {
+        self.violations.add(json_pointer(name), message);
+    }
+
+    /// A rule about the fields together.
+    pub(super) fn lack(&mut self, message: &str) {
+        if self.is_object {
+            self.violations.add("", message);
+        }
+    }
+
+    pub(super) fn finish<T>(self, input: T) -> Result<T, Violations> {
+        self.violations.into_result().map(|()| input)
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<&'a RawValue> {
+        self.values.remove(name).filter(|value| value.get() != "null")
+    }
+
+    fn text_of(&mut self, pointer: &str, value: &RawValue) -> Option<String> {
+        let text = serde_json::from_str(value.get());
+        if text.is_err() {
+            let message = format!("must be a text, not {}", kind(value.get()));
+            self.violations.add(pointer, message);
+        }
+        text.ok()
+    }
+
+    fn is_few(&mut self, pointer: &str, count: usize) -> bool {
+        if count > COUNT_MAX {
+            let message = format!("must have at most {COUNT_MAX} entries, not {count}");
+            self.violations.add(pointer, message);
+        }
+        count <= COUNT_MAX
+    }
+}
+
+/// What a JSON text is, told by how it begins.
+fn kind(json: &str) -> &'static str {
+    match json.trim_start().bytes().next() {
+        Some(b'"') => "a text",
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b't') => "true",
+        Some(b'f') => "false",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+/// A pointer to a field that the caller named, cut where the name is long: it is told to people.
+fn named(name: &str) -> String {
+    const SHOWN: usize = 100;
+    json_pointer(&name[..name.floor_char_boundary(SHOWN)])
+}
+
+/// Keeps the values of known fields, and notes the other ones.
+struct Known<'v> {
+    names: &'static [&'static str],
+    violations: &'v mut Violations,
+}
+
+impl<'de> Visitor<'de> for Known<'_> {
+    type Value = BTreeMap<&'static str, &'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut values = BTreeMap::new();
+        while let Some(name) = entries.next_key::<String>()? {
+            let Some(known) = self.names.iter().find(|known| **known == name) else {
+                let message = format!("is no field of this input, which has {}", self.names.join(", "));
+                self.violations.add(named(&name), message);
+                entries.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if values.insert(*known, entries.next_value()?).is_some() {
+                self.violations.add(json_pointer(known), "is given twice");
+            }
+        }
+        Ok(values)
+    }
+}

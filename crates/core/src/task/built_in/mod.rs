@@ -1,0 +1,178 @@
+//! The tasks that every worker offers by itself, and what they take as their input.
+//!
+//! The names are reserved: such a task means the same to whoever posts it and to whichever worker runs it. So its input is
+//! checked where it enters, and once more by the worker with these same rules, because another version may have stored it.
+//! No message repeats a value of an input: it may be a secret, and messages go into logs and into other people's lists.
+
+mod environment;
+mod fields;
+mod python;
+mod shell;
+
+use crate::identity::TaskName;
+use crate::task::rules::Violations;
+
+pub use python::PythonInput;
+pub use shell::ShellInput;
+
+/// A name that no handler may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuiltIn {
+    Echo,
+    Python,
+    Shell,
+}
+
+impl BuiltIn {
+    pub fn of(name: &TaskName) -> Option<Self> {
+        match name.as_str() {
+            "echo" => Some(Self::Echo),
+            "python" => Some(Self::Python),
+            "shell" => Some(Self::Shell),
+            _ => None,
+        }
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Python => "python",
+            Self::Shell => "shell",
+        }
+    }
+
+    /// Checks an input, which is JSON.
+    ///
+    /// # Errors
+    /// All [`Violations`], their pointers below the input.
+    pub fn check(self, input: &str) -> Result<(), Violations> {
+        match self {
+            Self::Echo => Ok(()),
+            Self::Python => PythonInput::read(input).map(drop),
+            Self::Shell => ShellInput::read(input).map(drop),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broken(built_in: BuiltIn, input: &str) -> Vec<String> {
+        match built_in.check(input) {
+            Ok(()) => Vec::new(),
+            Err(violations) => {
+                let told = violations.0.into_iter();
+                told.map(|violation| format!("{} {}", violation.pointer, violation.message))
+                    .collect()
+            }
+        }
+    }
+
+    #[test]
+    fn every_built_in_name_is_known_by_itself() {
+        for built_in in [BuiltIn::Echo, BuiltIn::Python, BuiltIn::Shell] {
+            let name = TaskName::new(built_in.as_str()).expect("a name");
+            assert_eq!(BuiltIn::of(&name), Some(built_in));
+        }
+        assert_eq!(BuiltIn::of(&TaskName::new("email.send").expect("a name")), None);
+    }
+
+    #[test]
+    fn an_echo_takes_anything() {
+        for input in ["null", "5", r#"{"code": 5}"#] {
+            assert_eq!(broken(BuiltIn::Echo, input), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn every_broken_rule_of_an_input_is_told_with_its_place() {
+        let input =
+            r#"{"code": 5, "cod": "1", "args": ["a", 2], "env": {"A": 3, "PATH": "/"}, "stdin": [], "network": false}"#;
+        let told = broken(BuiltIn::Python, input);
+        let pointers: Vec<&str> = told.iter().filter_map(|told| told.split(' ').next()).collect();
+        assert_eq!(
+            pointers,
+            ["/cod", "/code", "/args/1", "/stdin", "/env/A", "/env/PATH", "/network"],
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_value() {
+        for (input, expected) in [
+            ("5", " must be an object, not a number"),
+            ("null", " must be an object, not null"),
+            ("{}", "/code is missing"),
+            (r#"{"code": null}"#, "/code is missing"),
+            (r#"{"code": 31337}"#, "/code must be a text, not a number"),
+            (
+                r#"{"code": "", "args": "31337"}"#,
+                "/args must be an array of texts, not a text",
+            ),
+            (
+                r#"{"code": "", "args": [{"a": 31337}]}"#,
+                "/args/0 must be a text, not an object",
+            ),
+            (
+                r#"{"code": "", "env": {"TOKEN": 31337}}"#,
+                "/env/TOKEN must be a text, not a number",
+            ),
+            (
+                r#"{"code": "", "env": ["31337"]}"#,
+                "/env must be an object of texts, not an array",
+            ),
+            (
+                r#"{"code": "", "network": "31337"}"#,
+                "/network must be true or false, not a text",
+            ),
+            (r#"{"code": "31337", "code": "31337"}"#, "/code is given twice"),
+        ] {
+            let told = broken(BuiltIn::Python, input);
+            assert_eq!(told, [expected], "{input}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_field_is_named_with_those_that_exist() {
+        let told = broken(BuiltIn::Python, r#"{"code": "", "arg": []}"#);
+        assert_eq!(
+            told,
+            ["/arg is no field of this input, which has code, input, args, stdin, env, network"]
+        );
+        let long = format!(r#"{{"command": "", "{}": 1}}"#, "x".repeat(10_000));
+        assert!(broken(BuiltIn::Shell, &long)[0].len() < 300, "a name may be long");
+    }
+
+    #[test]
+    fn a_shell_task_has_one_program() {
+        assert_eq!(
+            broken(BuiltIn::Shell, r#"{"command": "ls", "script": null}"#),
+            Vec::<String>::new()
+        );
+        assert_eq!(broken(BuiltIn::Shell, "{}"), [" must have a command or a script"]);
+        assert_eq!(
+            broken(BuiltIn::Shell, r#"{"command": "ls", "script": "ls"}"#),
+            ["/script must be left out where there is a command"]
+        );
+        assert_eq!(
+            broken(BuiltIn::Shell, r#"{"command": 5}"#),
+            ["/command must be a text, not a number"]
+        );
+    }
+
+    #[test]
+    fn arguments_and_variables_have_a_number_that_is_told() {
+        let args = format!(r#"{{"code": "", "args": [{}"a"]}}"#, r#""a","#.repeat(1_000));
+        assert_eq!(
+            broken(BuiltIn::Python, &args),
+            ["/args must have at most 1000 entries, not 1001"]
+        );
+        let variables: Vec<String> = (0..=1_000).map(|index| format!(r#""A{index}": """#)).collect();
+        let env = format!(r#"{{"code": "", "env": {{{}}}}}"#, variables.join(","));
+        assert_eq!(
+            broken(BuiltIn::Python, &env),
+            ["/env must have at most 1000 entries, not 1001"]
+        );
+    }
+}
