@@ -111,6 +111,10 @@ fn overloaded(detail: &str) -> Problem {
 /// Counts a large answer to a caller with a key until its client has taken it: a slow one may take its time, but not all
 /// the memory. What anyone may ask for is small, or part of the program.
 ///
+/// It is counted when it is built, as nobody knows its size before. That bounds it, too: from the last row that the
+/// database gives to here, a read waits for nothing, so that there are no more of those not counted yet than connections
+/// to the database and threads.
+///
 /// A change is told of even if that takes as long as clients may leave their answers lying, which is `patience`.
 pub(crate) async fn count_answer(
     State((budget, patience)): State<(Budget, Duration)>,

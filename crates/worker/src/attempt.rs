@@ -28,7 +28,8 @@ use crate::shared::{Life, Shared};
 use crate::slots::Slot;
 use crate::workspace::RunDirectory;
 
-/// Between TERM and KILL at the end of the time-to-live: with it the processes are dead within 2 s.
+/// Between TERM and KILL at the end of the time-to-live: the processes are to be dead within 2 s, whatever the machine is
+/// busy with.
 const EXPIRY_GRACE: Duration = Duration::from_secs(1);
 
 /// How long an attempt may take to end after it was killed, before it is reported without it: a handler that blocks its
