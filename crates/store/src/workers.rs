@@ -56,6 +56,9 @@ pub struct Holding {
 pub enum Renewal {
     Renewed {
         holdings: Vec<Holding>,
+        /// How much of the lease was left when the database answered, by its own clock: less than was asked for where
+        /// the clock of the worker is behind.
+        left: Duration,
     },
     /// The lease had run out, or the worker is marked dead: stop everything and register under a new id.
     Lost,

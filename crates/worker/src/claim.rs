@@ -239,7 +239,7 @@ impl Claimer {
                 if !full {
                     self.lane.set_crowded(&self.shared.lanes, false);
                 }
-                if life.over.is_cancelled() {
+                if life.is_over() {
                     // They may be someone else's by now. If they are still ours, the next renewal lists them.
                     tracing::warn!(tasks = tasks.len(), "a claim came back after its lease was over");
                 } else if self.stop.is_cancelled() {

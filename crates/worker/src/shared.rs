@@ -6,7 +6,9 @@ use std::time::Duration;
 use orchestratum_core::WorkerId;
 use orchestratum_engine::Engine;
 use orchestratum_sandbox::Shim;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,6 +22,28 @@ use crate::slots::Slots;
 pub(crate) struct Life {
     pub(crate) worker: WorkerId,
     pub(crate) over: CancellationToken,
+    /// When it is over unless the lease is renewed before.
+    fence_at: Arc<Mutex<Instant>>,
+}
+
+impl Life {
+    pub(crate) fn until(fence_at: Instant, worker: WorkerId) -> Self {
+        Self {
+            worker,
+            over: CancellationToken::new(),
+            fence_at: Arc::new(Mutex::new(fence_at)),
+        }
+    }
+
+    pub(crate) fn lasts_until(&self, fence_at: Instant) {
+        *self.fence_at.lock() = fence_at;
+    }
+
+    /// By the clock, and not only by whether somebody has said so: in a process that was frozen, whoever wants to begin
+    /// something may run before the thread that ends everything.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.is_cancelled() || *self.fence_at.lock() <= Instant::now()
+    }
 }
 
 #[derive(Debug)]
@@ -48,5 +72,22 @@ pub(crate) struct Programs {
 impl Shared {
     pub(crate) fn kill_grace(&self) -> Duration {
         Duration::from_secs_f64(self.engine.settings().worker.kill_grace_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orchestratum_engine::identity::new_worker_id;
+
+    use super::*;
+
+    #[test]
+    fn a_life_is_over_at_its_fence_also_before_anybody_says_so() {
+        let life = Life::until(Instant::now(), new_worker_id());
+        assert!(life.is_over() && !life.over.is_cancelled());
+        life.lasts_until(Instant::now() + Duration::from_secs(3_600));
+        assert!(!life.is_over());
+        life.over.cancel();
+        assert!(life.is_over());
     }
 }

@@ -239,6 +239,7 @@ macro_rules! conformance_suite {
                 registering_again_changes_nothing,
                 live_workers_come_first_and_newest_first,
                 a_renewal_extends_the_lease,
+                a_renewal_tells_how_much_of_the_lease_is_left_by_the_clock_of_the_database,
                 a_renewal_lists_what_the_worker_holds,
                 a_renewal_tells_of_cancels_and_moved_deadlines,
                 a_lease_that_ran_out_is_lost_for_good,

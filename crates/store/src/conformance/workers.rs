@@ -1,23 +1,24 @@
 //! Workers and their leases.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use orchestratum_core::task::{Ending, LifePatch, TaskEvent};
 
 use super::lab::{LEASE, Lab, SECOND, draft, just_before};
 use crate::{Holding, Renewal, Store, Worker, WorkerState};
 
-async fn renew(lab: &Lab, worker: orchestratum_core::WorkerId) -> Renewal {
+/// What the worker holds, if its lease could be renewed.
+async fn renew(lab: &Lab, worker: orchestratum_core::WorkerId) -> Option<Vec<Holding>> {
     let mut keeper = lab.store.lease_keeper().await.expect("works");
-    keeper.renew(worker, LEASE, lab.now).await.expect("works")
+    match keeper.renew(worker, LEASE, lab.now).await.expect("works") {
+        Renewal::Renewed { holdings, left: _ } => Some(holdings),
+        Renewal::Lost => None,
+    }
 }
 
 async fn workers(lab: &Lab) -> Vec<Worker> {
     lab.store.workers(10).await.expect("works")
-}
-
-fn nothing() -> Renewal {
-    Renewal::Renewed { holdings: Vec::new() }
 }
 
 pub async fn a_worker_is_listed_as_it_registered(store: Arc<dyn Store>) {
@@ -75,12 +76,29 @@ pub async fn a_renewal_extends_the_lease(store: Arc<dyn Store>) {
     let worker = lab.echo_worker().await;
     for _ in 0..3 {
         lab.advance(just_before(LEASE));
-        assert_eq!(renew(&lab, worker).await, nothing());
+        assert_eq!(renew(&lab, worker).await, Some(Vec::new()));
     }
     let listed = workers(&lab).await.remove(0);
     assert_eq!((listed.renewed_at, listed.lease_expires_at), (lab.now, lab.now + LEASE));
     lab.create(draft("echo")).await;
     lab.claim_one(worker).await;
+}
+
+pub async fn a_renewal_tells_how_much_of_the_lease_is_left_by_the_clock_of_the_database(store: Arc<dyn Store>) {
+    const BEHIND: Duration = Duration::from_secs(20);
+    let mut lab = Lab::new(store);
+    let time = lab.store.database_time().await.expect("works");
+    let mut keeper = lab.store.lease_keeper().await.expect("works");
+    for (now, most) in [(time, LEASE), (time - BEHIND, LEASE.saturating_sub(BEHIND))] {
+        lab.now = now;
+        let worker = lab.echo_worker().await;
+        let renewal = keeper.renew(worker, LEASE, now).await.expect("works");
+        let Renewal::Renewed { left, .. } = renewal else {
+            panic!("the lease is live");
+        };
+        let since = lab.store.database_time().await.expect("works").saturating_since(time);
+        assert!(left <= most && left + since >= most, "{left:?} of {most:?}");
+    }
 }
 
 pub async fn a_renewal_lists_what_the_worker_holds(store: Arc<dyn Store>) {
@@ -103,12 +121,10 @@ pub async fn a_renewal_lists_what_the_worker_holds(store: Arc<dyn Store>) {
         })
         .collect();
     expected.sort_by_key(|holding| holding.task);
-    let holdings = async || match renew(&lab, worker).await {
-        Renewal::Renewed { mut holdings } => {
-            holdings.sort_by_key(|holding| holding.task);
-            holdings
-        }
-        Renewal::Lost => panic!("the lease is live"),
+    let holdings = async || {
+        let mut holdings = renew(&lab, worker).await.expect("the lease is live");
+        holdings.sort_by_key(|holding| holding.task);
+        holdings
     };
     assert_eq!(holdings().await, expected);
     lab.end(&claimed[0], Ending::Success).await;
@@ -132,23 +148,23 @@ pub async fn a_renewal_tells_of_cancels_and_moved_deadlines(store: Arc<dyn Store
         cancel_requested: true,
         expires_at: lab.now + SECOND * 5,
     }];
-    assert_eq!(renew(&lab, worker).await, Renewal::Renewed { holdings });
+    assert_eq!(renew(&lab, worker).await, Some(holdings));
 }
 
 pub async fn a_lease_that_ran_out_is_lost_for_good(store: Arc<dyn Store>) {
     let mut lab = Lab::new(store);
     let worker = lab.echo_worker().await;
     lab.advance(LEASE);
-    assert_eq!(renew(&lab, worker).await, Renewal::Lost);
+    assert_eq!(renew(&lab, worker).await, None);
     lab.store.mark_dead(lab.now).await.expect("works");
-    assert_eq!(renew(&lab, worker).await, Renewal::Lost);
+    assert_eq!(renew(&lab, worker).await, None);
     assert_eq!(workers(&lab).await[0].state, WorkerState::Dead);
 }
 
 pub async fn an_unknown_worker_has_no_lease(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     let unknown = lab.registration(&["default"], &["echo"]).id;
-    assert_eq!(renew(&lab, unknown).await, Renewal::Lost);
+    assert_eq!(renew(&lab, unknown).await, None);
 }
 
 pub async fn silent_workers_are_marked_dead_once(store: Arc<dyn Store>) {
@@ -160,14 +176,14 @@ pub async fn silent_workers_are_marked_dead_once(store: Arc<dyn Store>) {
     lab.advance(SECOND);
     assert_eq!(lab.store.mark_dead(lab.now).await.expect("works"), [silent]);
     assert_eq!(lab.store.mark_dead(lab.now).await.expect("works"), []);
-    assert_eq!(renew(&lab, alive).await, nothing());
+    assert_eq!(renew(&lab, alive).await, Some(Vec::new()));
 }
 
 pub async fn a_worker_that_left_is_not_marked_dead(store: Arc<dyn Store>) {
     let mut lab = Lab::new(store);
     let worker = lab.echo_worker().await;
     lab.store.leave(worker, lab.now).await.expect("works");
-    assert_eq!(renew(&lab, worker).await, Renewal::Lost);
+    assert_eq!(renew(&lab, worker).await, None);
     lab.advance(LEASE * 2);
     assert_eq!(lab.store.mark_dead(lab.now).await.expect("works"), []);
     assert_eq!(workers(&lab).await[0].state, WorkerState::Left);

@@ -62,8 +62,8 @@ async fn in_time<T>(limit: Duration, answer: impl Future<Output = Result<T, sqlx
         .unwrap_or_else(|_| Err(failure::deadline_missed()))
 }
 
-/// One row for the lease, then one for each holding: `renewed`, `id`, `attempt`, `cancel_requested`, `expires_at`.
-type RenewalRow = (Option<Uuid>, Option<i32>, Option<bool>, Option<Time>);
+/// The end of the lease and the time; then a holding, if there is one: `id`, `attempt`, `cancel_requested`, `expires_at`.
+type RenewalRow = (Time, Time, Option<Uuid>, Option<i32>, Option<bool>, Option<Time>);
 
 #[async_trait]
 impl LeaseKeeper for PostgresLeaseKeeper {
@@ -78,9 +78,11 @@ impl LeaseKeeper for PostgresLeaseKeeper {
                     lease_ms = $4
                 -- A lease that ran out stays run out: its tasks may have been given to others.
                 WHERE id = $1 AND state = 0 AND lease_expires_at > $2
-                RETURNING id
+                RETURNING id, lease_expires_at
             )
-            SELECT tasks.id, tasks.attempt, tasks.cancel_requested, tasks.expires_at
+            SELECT
+                renewed.lease_expires_at, clock_timestamp(),
+                tasks.id, tasks.attempt, tasks.cancel_requested, tasks.expires_at
             FROM renewed
             LEFT JOIN tasks ON tasks.worker_id = renewed.id AND tasks.status = 1",
         )
@@ -90,12 +92,14 @@ impl LeaseKeeper for PostgresLeaseKeeper {
         .bind(milliseconds(lease));
         let answer: Result<Vec<RenewalRow>, _> = in_time(self.timeout, statement.fetch_all(&mut connection)).await;
         let rows = self.settle(connection, answer)?;
-        if rows.is_empty() {
+        let Some((ends_at, now, ..)) = rows.first() else {
             return Ok(Renewal::Lost);
-        }
+        };
+        let left = timestamp(*ends_at).saturating_since(timestamp(*now));
         let holdings = rows.into_iter().filter_map(|row| holding(row).transpose());
         Ok(Renewal::Renewed {
             holdings: holdings.collect::<Result<_, _>>()?,
+            left,
         })
     }
 
@@ -110,7 +114,7 @@ impl LeaseKeeper for PostgresLeaseKeeper {
 
 /// `None` for the row of a lease that holds nothing.
 fn holding(row: RenewalRow) -> Result<Option<Holding>, Error> {
-    let (Some(id), Some(attempt), Some(cancel_requested), Some(expires_at)) = row else {
+    let (_, _, Some(id), Some(attempt), Some(cancel_requested), Some(expires_at)) = row else {
         return Ok(None);
     };
     let place = Place {

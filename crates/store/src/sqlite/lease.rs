@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use orchestratum_core::{Timestamp, WorkerId};
 use sqlx::SqlitePool;
 
-use super::clock::{SteadyClock, database_time};
+use super::clock::{SteadyClock, database_time, wall_time};
 use super::error::sql;
 use super::rows::{get, milliseconds, number, task_id, timestamp};
 use crate::{Error, Holding, LeaseKeeper, Renewal};
@@ -30,25 +30,26 @@ impl Keeper {
 impl LeaseKeeper for Keeper {
     async fn renew(&mut self, worker: WorkerId, lease: Duration, now: Timestamp) -> Result<Renewal, Error> {
         let mut transaction = self.write.begin_with("BEGIN IMMEDIATE").await.map_err(sql)?;
-        let renewed = sqlx::query(
+        let ends_at: Option<i64> = sqlx::query_scalar(
             "UPDATE workers
              SET renewed_at = ?2,
                  lease_ms = ?3,
                  lease_expires_at = max(lease_expires_at, ?4)
              WHERE id = ?1
                AND state = 0
-               AND lease_expires_at > ?2",
+               AND lease_expires_at > ?2
+             RETURNING lease_expires_at",
         )
         .bind(worker.0)
         .bind(now.as_micros())
         .bind(milliseconds(lease))
         .bind((now + lease).as_micros())
-        .execute(&mut *transaction)
+        .fetch_optional(&mut *transaction)
         .await
         .map_err(sql)?;
-        if renewed.rows_affected() == 0 {
+        let Some(ends_at) = ends_at else {
             return Ok(Renewal::Lost);
-        }
+        };
         let rows = sqlx::query(
             "SELECT id, attempt, cancel_requested, expires_at
              FROM tasks
@@ -73,7 +74,14 @@ impl LeaseKeeper for Keeper {
                 })
             })
             .collect::<Result<_, Error>>()?;
-        Ok(Renewal::Renewed { holdings })
+        let time = match self.clock {
+            Some(clock) => clock.now(),
+            None => wall_time(&self.write).await?,
+        };
+        Ok(Renewal::Renewed {
+            holdings,
+            left: Timestamp::from_micros(ends_at).saturating_since(time),
+        })
     }
 
     async fn database_time(&mut self) -> Result<Timestamp, Error> {

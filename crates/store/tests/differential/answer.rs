@@ -1,6 +1,7 @@
 //! What an operation answers, in a form that can be compared: what has no order is sorted.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use orchestratum_core::task::TaskStatus;
 use orchestratum_core::{TaskId, WorkerId};
@@ -68,12 +69,16 @@ pub(crate) fn orphan(orphan: &Orphan) -> (TaskId, WorkerId, u32) {
     (orphan.task, orphan.worker, orphan.attempt)
 }
 
-/// Holdings by task: the databases list them in no order.
+/// Holdings by task: the databases list them in no order. And without what is left of the lease, which depends on when
+/// the database is asked.
 pub(crate) fn renewal(renewal: Renewal) -> Renewal {
     match renewal {
-        Renewal::Renewed { mut holdings } => {
+        Renewal::Renewed { mut holdings, left: _ } => {
             holdings.sort_by_key(|holding| holding.task);
-            Renewal::Renewed { holdings }
+            Renewal::Renewed {
+                holdings,
+                left: Duration::ZERO,
+            }
         }
         Renewal::Lost => Renewal::Lost,
     }

@@ -332,6 +332,7 @@ impl Model {
             });
         Renewal::Renewed {
             holdings: holdings.collect(),
+            left: Duration::ZERO,
         }
     }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use orchestratum_core::WorkerId;
 use orchestratum_engine::error;
-use orchestratum_store::{LeaseKeeper, Renewal};
+use orchestratum_store::{Holding, LeaseKeeper, Renewal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{Event, Heartbeat, Registered};
+use super::{Event, Heartbeat};
 use crate::Error;
 use crate::shared::{Life, Shared};
 
@@ -26,11 +27,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the clock of the process takes a new sample.
 const RESAMPLE_EVERY: Duration = Duration::from_secs(30);
 
+/// How much of what a lease has left a worker uses.
+const USED: f64 = 0.8;
+
+/// With less than this of a lease left just after a renewal, the clock is behind and takes a new sample.
+const CLOCK_IS_BEHIND: f64 = 0.9;
+
 pub(crate) struct Keeper {
     pub(crate) shared: Arc<Shared>,
     pub(crate) lease: Duration,
     pub(crate) lives: watch::Sender<Option<Life>>,
-    pub(crate) registrations: mpsc::UnboundedReceiver<Registered>,
+    pub(crate) registrations: mpsc::UnboundedReceiver<WorkerId>,
     pub(crate) events: mpsc::UnboundedSender<Event>,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) stop: CancellationToken,
@@ -38,10 +45,10 @@ pub(crate) struct Keeper {
 
 /// The lease as the keeper knows it.
 struct Lease {
-    registered: Registered,
-    /// When the last renewal that succeeded was sent.
-    good: Instant,
-    /// `None` after the fence, until a renewal shows that the lease is still ours.
+    worker: WorkerId,
+    /// When everything is killed unless it is renewed before. It only moves forward: so does the end of the lease.
+    fence_at: Instant,
+    /// `None` before the first renewal, and after the fence until one shows that the lease is still ours.
     life: Option<Life>,
     /// The last renewal failed: it is said once, not four times a second.
     failing: bool,
@@ -87,14 +94,13 @@ impl Keeper {
                 () = self.stop.cancelled() => return,
                 registered = self.registrations.recv() => registered,
             };
-            let Some(registered) = registered else { return };
+            let Some(worker) = registered else { return };
             let mut lease = Lease {
-                registered,
-                good: registered.sent,
+                worker,
+                fence_at: Instant::now(),
                 life: None,
                 failing: false,
             };
-            self.live(&mut lease);
             self.hold(&mut lease, &mut connection).await;
             if self.stop.is_cancelled() {
                 return;
@@ -105,13 +111,12 @@ impl Keeper {
     /// Renews until the lease is lost or the worker stops.
     async fn hold(&self, lease: &mut Lease, connection: &mut Connection) {
         let interval = (self.lease / 3).min(LONGEST_INTERVAL);
-        let mut next = Instant::now() + interval;
+        let mut next = Instant::now();
         loop {
-            let fence_at = lease.good + self.lease.mul_f64(0.8);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                () = sleep_until(fence_at), if lease.life.is_some() => self.fence(lease),
+                () = sleep_until(lease.fence_at), if lease.life.is_some() => self.fence(lease),
                 () = self.shared.renew_now.notified() => {}
                 () = sleep_until(next) => {}
             }
@@ -122,7 +127,7 @@ impl Keeper {
             }
             let sent = Instant::now();
             let deadline = if lease.life.is_some() {
-                fence_at
+                lease.fence_at
             } else {
                 sent + PATIENCE
             };
@@ -131,22 +136,18 @@ impl Keeper {
                 renewal = timeout_at(deadline, self.renew(lease, connection)) => renewal,
             };
             next = match renewal {
-                Ok(Ok(Renewal::Renewed { holdings })) => {
-                    lease.good = sent;
-                    if std::mem::take(&mut lease.failing) {
-                        tracing::info!(worker.id = %lease.registered.worker, "the lease is renewed again");
+                Ok(Ok(Renewal::Renewed { holdings, left })) => {
+                    if left < self.lease.mul_f64(CLOCK_IS_BEHIND) {
+                        connection.resampled = None;
                     }
-                    if lease.life.is_none() {
-                        self.live(lease);
-                    }
-                    let _ = self.events.send(Event::Renewed { sent, holdings });
+                    self.renewed(lease, sent, left, holdings);
                     sent + interval
                 }
                 Ok(Ok(Renewal::Lost)) => {
-                    tracing::error!(worker.id = %lease.registered.worker, "the lease was lost: everything is killed");
+                    tracing::error!(worker.id = %lease.worker, "the lease was lost: everything is killed");
                     metrics::counter!("orchestratum_leases_lost_total").increment(1);
                     self.die(lease);
-                    let worker = lease.registered.worker;
+                    let worker = lease.worker;
                     let _ = self.events.send(Event::Lost { worker });
                     return;
                 }
@@ -184,23 +185,35 @@ impl Keeper {
             engine.clock().sample(keeper.database_time()).await?;
             connection.resampled = Some(Instant::now());
         }
-        keeper
-            .renew(lease.registered.worker, self.lease, engine.clock().now())
-            .await
+        keeper.renew(lease.worker, self.lease, engine.clock().now()).await
+    }
+
+    /// The lease is ours for as long as the database said; after a pause of this process that may be over already.
+    fn renewed(&self, lease: &mut Lease, sent: Instant, left: Duration, holdings: Vec<Holding>) {
+        lease.fence_at = lease.fence_at.max(sent + left.min(self.lease).mul_f64(USED));
+        if lease.fence_at <= Instant::now() {
+            tracing::warn!(worker.id = %lease.worker, "a renewal came too late to begin anything on it");
+            return;
+        }
+        if std::mem::take(&mut lease.failing) {
+            tracing::info!(worker.id = %lease.worker, "the lease is renewed again");
+        }
+        match &lease.life {
+            Some(life) => life.lasts_until(lease.fence_at),
+            None => self.live(lease),
+        }
+        let _ = self.events.send(Event::Renewed { sent, holdings });
     }
 
     /// No renewal was answered for so long that another worker may soon be given the same tasks.
     fn fence(&self, lease: &mut Lease) {
-        tracing::error!(worker.id = %lease.registered.worker, "the lease could not be renewed in time: everything is killed");
+        tracing::error!(worker.id = %lease.worker, "the lease could not be renewed in time: everything is killed");
         metrics::counter!("orchestratum_leases_fenced_total").increment(1);
         self.die(lease);
     }
 
     fn live(&self, lease: &mut Lease) {
-        let life = Life {
-            worker: lease.registered.worker,
-            over: CancellationToken::new(),
-        };
+        let life = Life::until(lease.fence_at, lease.worker);
         lease.life = Some(life.clone());
         self.lives.send_replace(Some(life));
     }

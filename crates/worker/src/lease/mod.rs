@@ -3,11 +3,17 @@
 //! ```text
 //!   keeper (own thread, own runtime)              steward (the worker's runtime)
 //!     renews every min(L/3, 2 s), or at once        hands back what the database lists and nobody here runs
-//!     fences: no renewal for 0.8 L, kills all  ──►  cancels, moves deadlines, kills what is not listed
+//!     fences: none in time, kills all          ──►  cancels, moves deadlines, kills what is not listed
 //!     lost: kills all                          ──►  registers under a new id
 //! ```
 //!
 //! The keeper kills without the worker's runtime: that may be the very thing that is stuck.
+//!
+//! The fence stands at 0.8 of what the lease had left *by the clock of the database* when it answered, counted from when
+//! the renewal was *sent* by the worker's own monotonic clock. Not at 0.8 of a whole lease: its end was written by a
+//! clock that is behind by the way of the last sample and by its drift since, and the lease is shorter by as much. The
+//! other 0.2 are for a monotonic clock that is slow, by up to a fifth, and for the kill. A registration is no answer that
+//! says what is left, so it lets nothing begin: the first renewal does.
 
 mod keeper;
 mod reconcile;
@@ -29,14 +35,6 @@ pub(crate) use steward::Steward;
 pub(crate) enum Event {
     Renewed { sent: Instant, holdings: Vec<Holding> },
     Lost { worker: WorkerId },
-}
-
-/// A registration the keeper takes over.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Registered {
-    pub(crate) worker: WorkerId,
-    /// When it was sent: the lease began no earlier.
-    pub(crate) sent: Instant,
 }
 
 /// Shows the keeper that the worker's runtime still runs things.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::reconcile::{Here, Suspects};
-use super::{Event, Heartbeat, Registered};
+use super::{Event, Heartbeat};
 use crate::report::report;
 use crate::shared::Shared;
 
@@ -25,7 +25,7 @@ pub(crate) struct Steward {
     pub(crate) shared: Arc<Shared>,
     /// What is registered, under a new id each time.
     pub(crate) registration: Registration,
-    pub(crate) registrations: mpsc::UnboundedSender<Registered>,
+    pub(crate) registrations: mpsc::UnboundedSender<WorkerId>,
     pub(crate) events: mpsc::UnboundedReceiver<Event>,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) stop: CancellationToken,
@@ -86,7 +86,6 @@ impl Steward {
         let mut pause = FIRST_PAUSE;
         loop {
             self.registration.id = identity::new_worker_id();
-            let sent = Instant::now();
             let registered = tokio::select! {
                 () = self.stop.cancelled() => return,
                 registered = self.shared.engine.register_worker(&self.registration) => registered,
@@ -95,7 +94,7 @@ impl Steward {
                 Ok(()) => {
                     let worker: WorkerId = self.registration.id;
                     tracing::info!(worker.id = %worker, worker.name = self.registration.name, "the worker is registered");
-                    let _ = self.registrations.send(Registered { worker, sent });
+                    let _ = self.registrations.send(worker);
                     return;
                 }
                 Err(error) => {

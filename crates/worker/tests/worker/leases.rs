@@ -103,3 +103,24 @@ async fn a_worker_that_cannot_renew_kills_before_its_lease_ends() {
     );
     worker.stopped().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_clock_is_behind_kills_before_its_lease_ends_by_the_clock_of_the_database() {
+    // Each renewal asks for a lease that ends where the one before it did.
+    let bench = Bench::with_a_clock_that_stands_still(&[("worker.lease_seconds", "6")]).await;
+    let worker = bench.worker().await;
+    let ids = bench.work_dir.path().join("ids");
+    let script = "trap '' TERM; echo $$ >> $1; while :; do sleep 1; done";
+    bench
+        .create(json!({"name": "shell", "input": {"script": script, "args": [ids]}}))
+        .await;
+    until("it runs", || alive(&ids).len() == 1).await;
+    until("it is dead", || alive(&ids).is_empty()).await;
+    let now = bench.engine.store().database_time().await.expect("it tells");
+    let lease_ends_at = the_live_worker(&bench).await.lease_expires_at;
+    assert!(
+        now < lease_ends_at,
+        "killed at {now}, and the lease ended at {lease_ends_at}"
+    );
+    worker.stopped().await;
+}

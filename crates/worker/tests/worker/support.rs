@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orchestratum_core::task::{AttemptOutcome, SpecLimits, TaskDraft, TaskSpec, TaskStatus};
-use orchestratum_core::{JsonText, Origin, TaskId};
+use orchestratum_core::{JsonText, Origin, TaskId, Timestamp};
 use orchestratum_engine::clock::Clock;
 use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
 use orchestratum_engine::{Engine, Settings, identity};
@@ -44,17 +44,29 @@ impl Bench {
     }
 
     pub(crate) async fn with(overrides: &[(&str, &str)]) -> Self {
-        Self::assemble(overrides, |store| store).await
+        Self::assemble(overrides, Clock::from_sample, |store| store).await
+    }
+
+    /// With a clock that falls behind the database's, like a slow one but sooner.
+    pub(crate) async fn with_a_clock_that_stands_still(overrides: &[(&str, &str)]) -> Self {
+        Self::assemble(overrides, Clock::manual, |store| store).await
     }
 
     /// With a gate in front of the claims of the lane that offers `name`.
     pub(crate) async fn gated(name: &str, overrides: &[(&str, &str)]) -> (Self, Gate) {
         let (arrivals, gate) = Gate::new();
-        let bench = Self::assemble(overrides, |store| Arc::new(GatedStore::new(store, name, arrivals))).await;
+        let bench = Self::assemble(overrides, Clock::from_sample, |store| {
+            Arc::new(GatedStore::new(store, name, arrivals))
+        })
+        .await;
         (bench, gate)
     }
 
-    async fn assemble(overrides: &[(&str, &str)], wrap: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> Self {
+    async fn assemble(
+        overrides: &[(&str, &str)],
+        clock: fn(Timestamp) -> Clock,
+        wrap: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+    ) -> Self {
         let work_dir = tempfile::tempdir().expect("a folder");
         let folder = work_dir.path().to_str().expect("UTF-8").to_owned();
         let mut settings = vec![
@@ -77,7 +89,7 @@ impl Bench {
             orchestratum_broker::connect("database", &orchestratum_broker::Options::default(), Arc::clone(&store))
                 .await
                 .expect("no broker is needed");
-        let clock = Clock::from_sample(store.database_time().await.expect("it tells"));
+        let clock = clock(store.database_time().await.expect("it tells"));
         let engine = Engine::assemble(settings, store, broker, clock);
         let stop_background = CancellationToken::new();
         engine.start_background(true, &TaskTracker::new(), &stop_background);
