@@ -39,8 +39,12 @@ pub enum Invariant {
     DueWorkIsClaimed,
     /// I18: every due row gets its message in bounded time.
     DueRowIsPublished,
+    /// I18: nobody lets go of the message of a row that still waits for it.
+    RowKeepsItsMessage,
     /// I19: a message names a row that was committed.
     MessageNamesCommittedRow,
+    /// I20: what fails on the way changes no outcome.
+    FaultsChangeNoOutcome,
     /// `dispatches` holds exactly one row for each pending task, with its times, and none for any other.
     OneDispatchPerPendingTask,
 }
@@ -65,8 +69,9 @@ impl Invariant {
             Self::DeadWorkerIsNoticed => "I14",
             Self::EverythingEnds => "I15",
             Self::DueWorkIsClaimed => "I16",
-            Self::DueRowIsPublished => "I18",
+            Self::DueRowIsPublished | Self::RowKeepsItsMessage => "I18",
             Self::MessageNamesCommittedRow => "I19",
+            Self::FaultsChangeNoOutcome => "I20",
             Self::OneDispatchPerPendingTask => "dispatches",
         }
     }

@@ -40,8 +40,14 @@
 //!
 //! **Who checks the checker.** [`Mutant`] lists deliberate bugs, in `transition` (feature `mutants` of core) and in the
 //! protocol; a test for each shows that it is found, and by which invariant. [`Coverage`] shows that every legal pair of
-//! status and event happened, and nearly every illegal one was tried. "Acknowledge a message before the claim commits"
-//! is not among the mutants: messages are hints, and losing one costs a top-up, which the seeds with a lossy broker show.
+//! status and event happened, and nearly every illegal one was tried. "Mark a message sent before it is confirmed" is not
+//! among the mutants: the product does just that. `publish_at` is a lease of half a minute and no mark, so a message that
+//! never arrived is sent again, by the feeder when the lease is over or its queue is empty, and a top-up needs none.
+//!
+//! **What a fault may change.** When something happens, and how many attempts it takes; never how a task ends. Seeds run
+//! twice (`Settings::twice`), with every fault and without one, show it where it can be said at all: where no deadline,
+//! no timeout, no call of a client and no limit of losses makes the outcome a matter of time, and the end of an attempt
+//! is a function of the seed, the task and the retries that are left (I20).
 //!
 //! What the simulation has taught, and the model therefore does:
 //! - A registration of unknown outcome is repeated under a *new* worker id: the lease of the first try began then.

@@ -63,6 +63,16 @@ mutants! {
     HandBackWithoutSecondLook,
     /// A renewal that arrives late takes away time that a later one has given.
     LateRenewalShortensLease,
+    /// A message is acknowledged when its claim is sent.
+    ///
+    /// No outcome can tell: a schedule of this bug is one of a broker that lost the message at the moment at which it
+    /// should have delivered it again, and every invariant on rows must hold with such a broker. What is lost is the
+    /// promise that only a top-up or a feeder's second look makes up for, so the check is on the message itself: whoever
+    /// lets go of one must have seen its row gone.
+    AckBeforeClaim,
+    /// What a claim of unknown outcome took is handed back as a failure, and so uses a retry. Each step of it is legal;
+    /// only a world without faults shows that the task should have ended otherwise.
+    HandBackUsesRetry,
 }
 
 impl Mutant {
@@ -94,7 +104,9 @@ impl Mutant {
             | Self::GuardAfterDelete
             | Self::PatchForgetsDispatch
             | Self::HandBackWithoutSecondLook
-            | Self::LateRenewalShortensLease => None,
+            | Self::LateRenewalShortensLease
+            | Self::AckBeforeClaim
+            | Self::HandBackUsesRetry => None,
         }
     }
 }

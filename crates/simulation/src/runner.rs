@@ -6,14 +6,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use crate::coverage::Coverage;
+use crate::invariant::{Invariant, Violation};
 use crate::mutant::{Mutant, Planted};
-use crate::swarm::Size;
-use crate::world::{self, Outcome};
+use crate::swarm::{Course, Size};
+use crate::world::{self, End, Outcome};
 
 /// What to run.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     pub size: Size,
+    /// Each seed twice, with its faults and without: every task must end in the same way.
+    pub twice: bool,
     /// Does nothing without the feature `mutants`.
     pub mutant: Option<Mutant>,
 }
@@ -21,17 +24,50 @@ pub struct Settings {
 impl Settings {
     pub const SMALL: Self = Self {
         size: Size::Small,
+        twice: false,
         mutant: None,
     };
 
     pub const LONG: Self = Self {
         size: Size::Long,
+        twice: false,
         mutant: None,
     };
 
     /// One seed; with `lines`, also its story.
     pub fn run(self, seed: u64, lines: bool) -> Outcome {
-        world::run(seed, self.size, Planted::new(self.mutant), lines)
+        if self.twice {
+            return self.compare(seed, lines);
+        }
+        self.follow(seed, Course::Free, lines)
+    }
+
+    fn follow(self, seed: u64, course: Course, lines: bool) -> Outcome {
+        world::run(seed, self.size, course, Planted::new(self.mutant), lines)
+    }
+
+    /// I20, and for all faults alike.
+    fn compare(self, seed: u64, lines: bool) -> Outcome {
+        let mut disturbed = self.follow(seed, Course::Decided, lines);
+        if disturbed.violation.is_some() {
+            return disturbed;
+        }
+        let undisturbed = self.follow(seed, Course::Undisturbed, lines);
+        if undisturbed.violation.is_some() {
+            return undisturbed;
+        }
+        disturbed.took_another_way = disturbed.ends != undisturbed.ends;
+        let differs = |(one, other): (&End, &End)| {
+            (one.task, one.status, one.retries_left) != (other.task, other.status, other.retries_left)
+        };
+        let count = (disturbed.ends.len(), undisturbed.ends.len());
+        if count.0 != count.1 || disturbed.ends.iter().zip(&undisturbed.ends).any(differs) {
+            disturbed.violation = Some(Violation {
+                invariant: Invariant::FaultsChangeNoOutcome,
+                detail: format!("{:?}; and without faults: {:?}", disturbed.ends, undisturbed.ends),
+            });
+        }
+        disturbed
     }
 }
 
@@ -41,8 +77,24 @@ pub struct Summary {
     pub schedules: u64,
     pub steps: u64,
     pub coverage: Coverage,
+    /// Seeds run twice whose faults changed how often a task was attempted: the comparison says something there.
+    pub took_another_way: u64,
     /// The failure with the lowest seed among those that were found.
     pub failure: Option<Outcome>,
+}
+
+impl Summary {
+    /// Adds what other seeds did.
+    pub fn add(&mut self, other: Self) {
+        self.schedules += other.schedules;
+        self.steps += other.steps;
+        self.coverage.merge(other.coverage);
+        self.took_another_way += other.took_another_way;
+        self.failure = match (self.failure.take(), other.failure) {
+            (Some(one), Some(other)) => Some(if one.seed <= other.seed { one } else { other }),
+            (one, other) => one.or(other),
+        };
+    }
 }
 
 /// Seeds a thread takes at once.
@@ -62,13 +114,7 @@ pub fn swarm(settings: Settings, seeds: &Range<u64>, threads: usize) -> Summary 
     });
     let mut total = Summary::default();
     for part in parts {
-        total.schedules += part.schedules;
-        total.steps += part.steps;
-        total.coverage.merge(part.coverage);
-        total.failure = match (total.failure, part.failure) {
-            (Some(one), Some(other)) => Some(if one.seed <= other.seed { one } else { other }),
-            (one, other) => one.or(other),
-        };
+        total.add(part);
     }
     total
 }
@@ -85,6 +131,7 @@ fn run_chunks(settings: Settings, end: u64, next: &AtomicU64, failed: &AtomicBoo
             summary.schedules += 1;
             summary.steps += u64::from(outcome.steps);
             summary.coverage.merge(outcome.coverage);
+            summary.took_another_way += u64::from(outcome.took_another_way);
             if outcome.violation.is_some() {
                 failed.store(true, Ordering::Relaxed);
                 summary.failure = Some(outcome);
@@ -122,6 +169,9 @@ fn command(settings: Settings, seed: u64) -> String {
     let mut command = format!("cargo run --package orchestratum-simulation {features}--bin simulate -- --seed {seed}");
     if settings.size == Size::Long {
         command.push_str(" --long");
+    }
+    if settings.twice {
+        command.push_str(" --twice");
     }
     if let Some(mutant) = settings.mutant {
         let _ = write!(command, " --mutant {}", mutant.name());

@@ -20,6 +20,9 @@ pub enum Size {
     Long,
 }
 
+/// From this id on, creates are repeats of others under the same key.
+const FIRST_REPEATED: u32 = 1_000;
+
 /// Rates in a thousand.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Faults {
@@ -72,6 +75,29 @@ pub(crate) enum Operation {
     Pause(bool),
 }
 
+impl Size {
+    /// As many as take some seconds.
+    pub const fn seeds_a_round(self) -> u64 {
+        match self {
+            Self::Small => 100_000,
+            Self::Long => 20_000,
+        }
+    }
+}
+
+/// What of its plan a seed carries out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// All of it.
+    Free,
+    /// Every fault, and nothing that makes an outcome a matter of time: no calls but creates, no deadlines, no timeouts,
+    /// no names that only some offer, losses without end. How an attempt ends is drawn from the seed, its task and the
+    /// retries that are left. Then the outcome of each task is a function of the seed.
+    Decided,
+    /// The same without a fault.
+    Undisturbed,
+}
+
 #[derive(Debug)]
 pub(crate) struct Scenario {
     pub(crate) faults: Faults,
@@ -114,6 +140,32 @@ impl Scenario {
         scenario
     }
 
+    pub(crate) fn on(mut self, course: Course) -> Self {
+        if course == Course::Free {
+            return self;
+        }
+        self.operations.retain_mut(|(_, operation)| match operation {
+            // Not the second create under a key, which wins when the first one is late.
+            Operation::Create(new) if new.id < FIRST_REPEATED => {
+                new.ttl = 3_600 * SECOND;
+                new.rare = false;
+                new.policy.max_losses = u16::MAX;
+                true
+            }
+            _ => false,
+        });
+        // A client that gives up on a create has no outcome to compare.
+        self.faults.api_dies = 0;
+        if course == Course::Undisturbed {
+            self.strikes.clear();
+            self.faults = Faults {
+                handler_fails: self.faults.handler_fails,
+                ..Faults::default()
+            };
+        }
+        self
+    }
+
     fn draw_create(&mut self, chance: &mut Chance, id: u32, length: Micros) {
         let new = NewTask {
             id,
@@ -139,7 +191,7 @@ impl Scenario {
         if chance.happens(300) {
             // The same request by another process of the client, or another one under the same key.
             let again = NewTask {
-                id: id + 1_000,
+                id: id + FIRST_REPEATED,
                 body: u8::from(chance.happens(200)),
                 ..new
             };

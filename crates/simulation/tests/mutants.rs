@@ -2,15 +2,17 @@
 //! what it broke. One that survives is a hole in the checker.
 #![cfg(feature = "mutants")]
 
-use orchestratum_simulation::{Invariant, Mutant, Settings, Size, explore, swarm};
+use orchestratum_simulation::{Invariant, Mutant, Settings, explore, swarm};
 
 /// Most die within a hundred seeds; the rare ones need a crash, a stall and a race in one schedule.
 const SEEDS: u64 = 300_000;
 
 fn killer(mutant: Mutant) -> Invariant {
     let settings = Settings {
-        size: Size::Small,
         mutant: Some(mutant),
+        // What is legal at every step shows only beside a world without faults.
+        twice: mutant == Mutant::HandBackUsesRetry,
+        ..Settings::SMALL
     };
     // One thread: the first failing seed, and not the first one to be found.
     let summary = swarm(settings, &(0..SEEDS), 1);
@@ -51,7 +53,7 @@ killed! {
     nothing_is_claimed_before_it_is_due: ClaimBeforeDue by NothingStartsEarly;
     a_worker_that_renewed_meanwhile_is_not_marked_dead: DeathMarkByIdOnly by AttemptsDoNotOverlap;
     a_wall_clock_gives_leases_that_never_end: WorkerClockForLeases by DeadWorkerIsNoticed | EverythingEnds;
-    a_dead_worker_stays_dead: RenewalResurrects by AttemptsDoNotOverlap;
+    a_dead_worker_stays_dead: RenewalResurrects by AttemptsDoNotOverlap | RowKeepsItsMessage;
     a_worker_that_cannot_renew_stops_itself: NoSelfFencing by AttemptsDoNotOverlap;
     a_retry_waits_for_the_kill: RetryReleasedBeforeKill by AttemptsDoNotOverlap;
     a_key_is_checked_and_written_in_one_statement: KeyCheckedThenInserted by OneResourcePerKey;
@@ -64,6 +66,8 @@ killed! {
     a_patch_moves_the_hand_off_row: PatchForgetsDispatch by OneDispatchPerPendingTask;
     nothing_is_handed_back_while_its_answer_is_on_its_way: HandBackWithoutSecondLook by AttemptsDoNotOverlap;
     a_late_renewal_takes_nothing_back: LateRenewalShortensLease by AttemptsDoNotOverlap;
+    a_message_is_acknowledged_after_its_claim: AckBeforeClaim by RowKeepsItsMessage;
+    an_unknown_claim_uses_no_retry: HandBackUsesRetry by FaultsChangeNoOutcome;
 }
 
 #[test]

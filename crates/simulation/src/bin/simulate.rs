@@ -1,12 +1,16 @@
 //! Runs the simulation by hand: one seed with its story, or as many as there is time for.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use orchestratum_simulation::{Mutant, Settings, Size, explain, swarm};
+use orchestratum_simulation::{Mutant, Settings, Size, Summary, explain, swarm};
+
+/// With a time to go on for: how often it says how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Parser)]
 #[command(about = "Runs seeded schedules of the task protocol and checks its invariants")]
@@ -23,6 +27,12 @@ struct Arguments {
     /// Large schedules: more tasks, workers, calls and faults.
     #[arg(long)]
     long: bool,
+    /// Each seed with its faults and without: every task must end in the same way.
+    #[arg(long)]
+    twice: bool,
+    /// Go on for so long, however many seeds that takes.
+    #[arg(long, conflicts_with = "seeds")]
+    seconds: Option<u64>,
     /// Plant a deliberate bug; needs the feature `mutants`.
     #[arg(long)]
     mutant: Option<String>,
@@ -35,6 +45,7 @@ fn main() -> Result<ExitCode> {
     let mutant = arguments.mutant.as_deref().map(find_mutant).transpose()?;
     let settings = Settings {
         size: if arguments.long { Size::Long } else { Size::Small },
+        twice: arguments.twice,
         mutant,
     };
     if let Some(seed) = arguments.seed {
@@ -46,20 +57,54 @@ fn main() -> Result<ExitCode> {
         None => available_parallelism().context("cannot count the processors")?.get(),
     };
     let started = stopwatch();
-    let summary = swarm(settings, &(arguments.from..arguments.from + arguments.seeds), threads);
-    let seconds = stopwatch().duration_since(started).as_secs_f64();
-    println!(
-        "{} schedules, {:.1} steps each, {seconds:.1} s, {:.2} million schedules a minute on {threads} threads",
-        summary.schedules,
-        summary.steps as f64 / summary.schedules.max(1) as f64,
-        summary.schedules as f64 / seconds * 60.0 / 1e6,
-    );
-    println!("not reached: {:?}", summary.coverage.missing_markers());
-    if let Some(failure) = summary.failure {
+    let elapsed = || stopwatch().duration_since(started);
+    let (mut total, mut told) = (Summary::default(), Duration::ZERO);
+    let mut next = arguments.from;
+    loop {
+        let seeds = match arguments.seconds {
+            Some(_) => next..next + settings.size.seeds_a_round(),
+            None => next..next + arguments.seeds,
+        };
+        next = seeds.end;
+        total.add(swarm(settings, &seeds, threads));
+        let is_over = arguments
+            .seconds
+            .is_none_or(|seconds| elapsed() >= Duration::from_secs(seconds));
+        if total.failure.is_some() || is_over {
+            break;
+        }
+        if elapsed() >= told + TELL_EVERY {
+            told = elapsed();
+            println!("{}", figures(&total, told, threads));
+        }
+    }
+    if !settings.twice {
+        println!("not reached: {:?}", total.coverage.missing_markers());
+    }
+    println!("{}", figures(&total, elapsed(), threads));
+    if let Some(failure) = total.failure {
         print!("{}", explain(settings, failure.seed));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn figures(summary: &Summary, elapsed: Duration, threads: usize) -> String {
+    let seconds = elapsed.as_secs_f64();
+    let count = summary.schedules;
+    let mut figures = format!(
+        "{count} schedules, {:.1} steps each, {seconds:.1} s, {:.2} million schedules a minute on {threads} threads",
+        summary.steps as f64 / count.max(1) as f64,
+        count as f64 / seconds * 60.0 / 1e6,
+    );
+    if summary.took_another_way > 0 {
+        let _ = write!(
+            figures,
+            ", {} took another way to the same end",
+            summary.took_another_way
+        );
+    }
+    figures
 }
 
 fn find_mutant(name: &str) -> Result<Mutant> {

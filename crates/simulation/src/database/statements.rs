@@ -208,6 +208,16 @@ impl Database {
         })
     }
 
+    /// Whether a claim by this worker that was bound to `now` and named the task would still have taken it: the row is as
+    /// it was when the claim was sent, and nothing stood in the way.
+    pub(crate) fn still_waits(&self, id: u32, version: u32, worker: WorkerId, offers_rare: bool, now: Micros) -> bool {
+        let alive = |row: &WorkerRow| !row.dead && row.lease_expires_at > now;
+        self.worker(worker).is_some_and(alive)
+            && self
+                .find(id)
+                .is_some_and(|task| self.tasks[task].life.version == version && self.claimable(task, offers_rare, now))
+    }
+
     pub(crate) fn claim(&mut self, claim: &Claim<'_>, now: Micros) -> Vec<Claimed> {
         let alive = |row: &WorkerRow| !row.dead && row.lease_expires_at > now;
         if !self.worker(claim.worker).is_some_and(alive) {

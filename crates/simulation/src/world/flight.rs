@@ -92,7 +92,7 @@ pub(super) struct Flight {
     pub(super) statement: Statement,
     pub(super) origin: Origin,
     /// By the caller's clock.
-    bound_now: Micros,
+    pub(super) bound_now: Micros,
     pub(super) sent_at: Micros,
     deadline: Micros,
     answer_is_lost: bool,

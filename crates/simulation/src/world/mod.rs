@@ -1,6 +1,7 @@
 //! The world around the database: time, chance, the actors, and what goes wrong between them.
 
 mod broker;
+mod claims;
 mod client;
 mod flight;
 mod nemesis;
@@ -20,12 +21,13 @@ use crate::database::Database;
 use crate::invariant::{Invariant, Violation};
 use crate::limits::{LEASE, LIVENESS, Micros, START};
 use crate::mutant::Planted;
-use crate::swarm::{Faults, Operation, Scenario, Size, Strike};
+use crate::swarm::{Course, Faults, Operation, Scenario, Size, Strike};
 use crate::trace::Trace;
 
 use broker::{Broker, Feeder};
 use client::Creates;
 use flight::Flights;
+use process::Fates;
 use sweeper::Sweeper;
 use watch::Watch;
 use worker::Worker;
@@ -74,6 +76,8 @@ struct World {
     /// Whether this seed leaves the database alone: only then do the tight bounds on time hold.
     calm: bool,
     faults: Faults,
+    /// How attempts end: drawn as they begin, as long as anything fails; or decided from the start.
+    fates: Option<Fates>,
     operations: Vec<Operation>,
     operations_open: usize,
     strikes: Vec<Strike>,
@@ -100,13 +104,29 @@ pub struct Outcome {
     pub violation: Option<Violation>,
     /// The events in words; empty unless they were asked for.
     pub lines: Vec<String>,
+    /// How each task ended, where that is decided by the seed.
+    pub(crate) ends: Vec<End>,
+    /// Run twice, it needed other attempts with its faults than without.
+    pub took_another_way: bool,
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct End {
+    pub(crate) task: u32,
+    pub(crate) status: TaskStatus,
+    pub(crate) retries_left: u16,
+    /// How many attempts it took, which faults may well change.
+    pub(crate) attempts: u32,
 }
 
 /// Runs one seed from the first call to the end of every task.
-pub(crate) fn run(seed: u64, size: Size, planted: Planted, with_lines: bool) -> Outcome {
-    let mut world = World::new(seed, size, planted, with_lines);
+pub(crate) fn run(seed: u64, size: Size, course: Course, planted: Planted, with_lines: bool) -> Outcome {
+    let mut world = World::new(seed, size, course, planted, with_lines);
     world.run();
     Outcome {
+        ends: world.ends(),
+        took_another_way: false,
         seed,
         trace_hash: world.trace.hash(),
         steps: world.trace.steps(),
@@ -117,9 +137,9 @@ pub(crate) fn run(seed: u64, size: Size, planted: Planted, with_lines: bool) -> 
 }
 
 impl World {
-    fn new(seed: u64, size: Size, planted: Planted, with_lines: bool) -> Self {
+    fn new(seed: u64, size: Size, course: Course, planted: Planted, with_lines: bool) -> Self {
         let mut chance = Chance::new(seed);
-        let scenario = Scenario::draw(&mut chance, size);
+        let scenario = Scenario::draw(&mut chance, size).on(course);
         let calm = scenario.faults.database_is_calm()
             && !scenario
                 .strikes
@@ -142,6 +162,10 @@ impl World {
             open_since: START,
             calm,
             faults: scenario.faults,
+            fates: (course != Course::Free).then_some(Fates {
+                seed,
+                handler_fails: scenario.faults.handler_fails,
+            }),
             operations_open: scenario.operations.len(),
             operations: Vec::with_capacity(scenario.operations.len()),
             strikes: Vec::with_capacity(scenario.strikes.len()),
@@ -260,6 +284,25 @@ impl World {
             && self.database.tasks.iter().all(|row| row.life.status().is_terminal())
             && self.workers.iter().all(|worker| worker.processes.is_empty())
             && self.sweepers.iter().all(Sweeper::is_idle)
+    }
+
+    fn ends(&self) -> Vec<End> {
+        if self.fates.is_none() {
+            return Vec::new();
+        }
+        let mut ends: Vec<End> = self
+            .database
+            .tasks
+            .iter()
+            .map(|row| End {
+                task: row.id,
+                status: row.life.status(),
+                retries_left: row.life.retries_left,
+                attempts: row.life.attempt,
+            })
+            .collect();
+        ends.sort_unstable();
+        ends
     }
 
     fn nothing_ends(&mut self) {

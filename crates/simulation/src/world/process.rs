@@ -4,6 +4,7 @@ use orchestratum_core::task::Ending;
 
 use super::flight::{Origin, Reply, Statement};
 use super::{Step, World};
+use crate::chance::Chance;
 use crate::coverage::Marker;
 use crate::database::Claimed;
 use crate::invariant::Invariant;
@@ -25,6 +26,14 @@ pub(super) enum Phase {
     Stopping(Stop),
     /// The report is on its way, or waits to be repeated.
     Reporting,
+}
+
+/// What decides how attempts end where that must not depend on time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fates {
+    pub(super) seed: u64,
+    /// In a thousand, also after everything else is mended.
+    pub(super) handler_fails: u16,
 }
 
 /// One attempt in the hands of a worker.
@@ -76,8 +85,8 @@ impl World {
         } else {
             self.chance.time_between(10 * MILLISECOND, 3 * SECOND)
         };
-        let ending = self.draw_ending();
-        let times_out_at = if self.chance.happens(200) && self.faults.handler_long > 0 {
+        let ending = self.ending_of(claimed.task);
+        let times_out_at = if self.chance.happens(200) && self.faults.handler_long > 0 && self.fates.is_none() {
             self.now + self.chance.time_between(SECOND, 20 * SECOND)
         } else {
             Micros::MAX
@@ -116,7 +125,15 @@ impl World {
     pub(super) fn hand_back(&mut self, slot: usize, task: usize, attempt: u32) {
         self.database.sometimes(Marker::UnknownClaimHandedBack);
         self.note(|| format!("worker {slot} hands back task {task} attempt {attempt}"));
-        let ending = Ending::Released { message: String::new() };
+        let message = String::new();
+        let ending = if self.planted.is(Mutant::HandBackUsesRetry) {
+            Ending::Failed {
+                message,
+                retryable: true,
+            }
+        } else {
+            Ending::Released { message }
+        };
         self.report_unstarted(slot, task, attempt, ending);
     }
 
@@ -144,25 +161,13 @@ impl World {
         self.send_report(slot, number);
     }
 
-    fn draw_ending(&mut self) -> Ending {
-        let message = String::new();
-        if !self.chance.happens(self.faults.handler_fails) {
-            return Ending::Success;
-        }
-        match self.chance.below(8) {
-            0 => Ending::OutOfMemory { message },
-            1 => Ending::NotFound { message },
-            2 => Ending::OutputNotStorable { message },
-            3 => Ending::Cancelled { message },
-            4 => Ending::Failed {
-                message,
-                retryable: false,
-            },
-            _ => Ending::Failed {
-                message,
-                retryable: true,
-            },
-        }
+    fn ending_of(&mut self, task: usize) -> Ending {
+        let Some(Fates { seed, handler_fails }) = self.fates else {
+            return draw_ending(&mut self.chance, self.faults.handler_fails);
+        };
+        let row = &self.database.tasks[task];
+        let which = u64::from(row.id) << 32 | u64::from(row.life.retries_left);
+        draw_ending(&mut Chance::new(seed ^ which.rotate_left(17)), handler_fails)
     }
 
     pub(super) fn process(&mut self, slot: usize, number: u32) -> Option<&mut Process> {
@@ -443,5 +448,26 @@ impl World {
                 format!("worker {slot} is declared dead while it runs attempt {attempt} of task {task}")
             });
         }
+    }
+}
+
+fn draw_ending(chance: &mut Chance, fails: u16) -> Ending {
+    let message = String::new();
+    if !chance.happens(fails) {
+        return Ending::Success;
+    }
+    match chance.below(8) {
+        0 => Ending::OutOfMemory { message },
+        1 => Ending::NotFound { message },
+        2 => Ending::OutputNotStorable { message },
+        3 => Ending::Cancelled { message },
+        4 => Ending::Failed {
+            message,
+            retryable: false,
+        },
+        _ => Ending::Failed {
+            message,
+            retryable: true,
+        },
     }
 }

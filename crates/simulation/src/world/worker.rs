@@ -3,6 +3,7 @@
 use orchestratum_core::WorkerId;
 use uuid::Uuid;
 
+use super::claims::Unacked;
 use super::flight::{Flight, Origin, Reply, Statement};
 use super::process::{Phase, Process, Stop};
 use super::{Step, World};
@@ -29,7 +30,7 @@ pub(super) struct Worker {
     pub(super) cut_off: bool,
     pub(super) draining: bool,
     registered: bool,
-    offers_rare: bool,
+    pub(super) offers_rare: bool,
     /// It could not renew in time and has killed everything.
     fenced: bool,
     /// How fast its monotonic clock runs, in millionths.
@@ -43,10 +44,10 @@ pub(super) struct Worker {
     fence_at: Micros,
     renew_at: Micros,
     renewing: bool,
-    claiming: bool,
+    pub(super) claiming: bool,
     /// The messages it has taken and not yet acknowledged.
     pub(super) inbox: Vec<u32>,
-    unacked: Vec<u32>,
+    pub(super) unacked: Vec<Unacked>,
     pub(super) processes: Vec<Process>,
     /// What the last renewal listed and nobody here runs.
     listed_once: Vec<(usize, u32)>,
@@ -105,7 +106,7 @@ impl Worker {
         self.processes.iter().filter(|process| process.alive).count()
     }
 
-    fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         CAPACITY.saturating_sub(self.alive_processes())
     }
 
@@ -220,13 +221,13 @@ impl World {
         );
     }
 
-    fn is_stale(&self, slot: usize, incarnation: u32) -> bool {
+    pub(super) fn is_stale(&self, slot: usize, incarnation: u32) -> bool {
         let worker = &self.workers[slot];
         !worker.running || worker.incarnation != incarnation
     }
 
     /// Whether the step has to wait until the worker goes on.
-    fn waits(&mut self, slot: usize, step: Step) -> bool {
+    pub(super) fn waits(&mut self, slot: usize, step: Step) -> bool {
         let worker = &mut self.workers[slot];
         if worker.stopped {
             worker.deferred.push(step);
@@ -257,51 +258,6 @@ impl World {
             lease_expires_at,
         };
         let clock = worker.clock(self.now);
-        self.send(statement, Origin::Worker { slot, incarnation }, clock);
-    }
-
-    pub(super) fn top_up(&mut self, slot: usize, incarnation: u32) {
-        if self.is_stale(slot, incarnation)
-            || self.waits(
-                slot,
-                Step::TopUp {
-                    worker: slot,
-                    incarnation,
-                },
-            )
-        {
-            return;
-        }
-        self.after(
-            TOP_UP,
-            Step::TopUp {
-                worker: slot,
-                incarnation,
-            },
-        );
-        // With no row there is nothing it could claim; the statement would be a step without a story.
-        if self.database.dispatches.iter().any(Option::is_some) {
-            self.claim(slot);
-        }
-    }
-
-    /// Asks for everything it has room for, the tasks of its messages first.
-    pub(super) fn claim(&mut self, slot: usize) {
-        let worker = &mut self.workers[slot];
-        let room = worker.room();
-        if !worker.takes_work() || worker.claiming || room == 0 {
-            return;
-        }
-        worker.claiming = true;
-        let named = std::mem::take(&mut worker.inbox);
-        worker.unacked.clone_from(&named);
-        let statement = Statement::Claim {
-            id: worker.id,
-            offers_rare: worker.offers_rare,
-            named,
-            free: room,
-        };
-        let (incarnation, clock) = (worker.incarnation, worker.clock(self.now));
         self.send(statement, Origin::Worker { slot, incarnation }, clock);
     }
 
@@ -347,9 +303,9 @@ impl World {
                 }
             }
             Reply::Claimed(claimed) => {
+                self.acknowledge(slot, flight.sent_at, flight.bound_now);
                 let worker = &mut self.workers[slot];
                 worker.claiming = false;
-                worker.unacked.clear();
                 // By its own clock, not by whether the alarm has rung: after a pause this answer may come first.
                 let may_start = !worker.fenced && self.now < worker.fence_at;
                 for claimed in claimed {
@@ -381,8 +337,8 @@ impl World {
                 self.note(|| format!("worker {slot} does not know what it claimed"));
                 let worker = &mut self.workers[slot];
                 worker.claiming = false;
-                for id in std::mem::take(&mut worker.unacked) {
-                    self.redeliver(id);
+                for message in std::mem::take(&mut worker.unacked) {
+                    self.redeliver(message.id);
                 }
                 // It asks at once what the database thinks it holds.
                 self.renew_at(slot, self.now);
@@ -533,15 +489,6 @@ impl World {
     /// SIGKILL, no grace. What had already ended by itself is still reported.
     pub(super) fn kill_everything(&mut self, slot: usize) {
         self.workers[slot].processes.retain(|process| !process.alive);
-    }
-
-    pub(super) fn give_messages_back(&mut self, slot: usize) {
-        let worker = &mut self.workers[slot];
-        let mut messages = std::mem::take(&mut worker.inbox);
-        messages.append(&mut worker.unacked);
-        for id in messages {
-            self.redeliver(id);
-        }
     }
 }
 
