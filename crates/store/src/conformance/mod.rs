@@ -14,6 +14,7 @@ pub mod loops;
 pub mod maintenance;
 pub mod patching;
 pub mod queues;
+pub mod racing;
 pub mod reporting;
 pub mod workers;
 
@@ -206,6 +207,12 @@ macro_rules! conformance_suite {
                 a_target_that_is_only_served_is_listed,
                 a_target_may_be_paused_ahead_and_is_listed_as_long_as_it_is_paused,
                 what_was_claimed_before_a_pause_goes_on
+            ],
+            racing: [
+                a_success_counts_whether_a_cancel_at_the_same_moment_came_before_or_after,
+                of_an_expiry_and_a_success_at_the_same_moment_one_counts,
+                a_cancel_at_the_moment_of_a_retry_ends_the_new_run_or_is_refused,
+                nothing_is_claimed_after_a_pause_and_what_was_claimed_before_it_runs
             ],
             reporting: [
                 a_success_completes_the_task_with_its_output,
