@@ -1,6 +1,12 @@
 //! `cargo xtask soak`: the long forms of the simulation and of the fault tests, for a night rather than a pull request.
+//!
+//! Half of the time goes to schedules from seeds that no run before has seen, half to fault tests that repeat themselves.
+//! Both say how far they are, and figures stand at the end, also when something failed.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -10,15 +16,39 @@ use crate::workspace::Workspace;
 use crate::{process, services};
 
 const DEFAULT_MINUTES: u64 = 30;
-/// A round is long enough that starting it costs nothing and short enough that the time asked for is kept.
-const SEEDS_A_ROUND: u64 = 500_000;
+
+/// The forms of the simulation: a name, the options, and the share of its time, in sixths.
+const FORMS: &[(&str, &[&str], u32)] = &[
+    ("small schedules", &[], 1),
+    ("large schedules", &["--long"], 3),
+    ("small schedules, with faults and without", &["--twice"], 1),
+    ("large schedules, with faults and without", &["--twice", "--long"], 1),
+];
+
+/// The fault tests, by the filter that names them.
+const TESTS: &[&str] = &["test", "--workspace", "--no-fail-fast", "--test", "processes", "--"];
+const FAULTS: &str = "faults::";
+
+/// A line of the summary: what was run, and its figures or why it failed.
+type Line = (String, Result<String>);
 
 pub(crate) fn run(options: &[&str]) -> Result<()> {
     let budget = Duration::from_secs(60 * minutes(options)?);
     let workspace = Workspace::locate()?;
     let servers = services::provide()?;
-    simulate(&workspace, budget / 2)?;
-    fault_tests(&workspace, servers.addresses(), budget / 2)
+    println!("==> build, which is not counted");
+    process::run(&mut workspace.build_everything())?;
+    let total = Stopwatch::start();
+    let mut lines: Vec<Line> = FORMS
+        .iter()
+        .map(|(name, options, sixths)| {
+            let figures = simulate(&workspace, name, options, budget / 2 * *sixths / 6);
+            (format!("simulation, {name}"), figures)
+        })
+        .collect();
+    lines.extend(fault_tests(&workspace, servers.addresses(), budget / 2)?);
+    drop(servers);
+    summarize(&lines, &total)
 }
 
 fn minutes(options: &[&str]) -> Result<u64> {
@@ -31,46 +61,96 @@ fn minutes(options: &[&str]) -> Result<u64> {
     }
 }
 
-/// Long schedules from seeds that no run before has seen; a failing one is printed with the command that replays it.
-fn simulate(workspace: &Workspace, budget: Duration) -> Result<()> {
-    let stopwatch = Stopwatch::start();
-    let mut first_seed = RandomState::new().build_hasher().finish() >> 16;
-    while stopwatch.elapsed() < budget {
-        println!(
-            "==> simulation from seed {first_seed}, {stopwatch} of {} s",
-            budget.as_secs()
-        );
-        let (first, count) = (first_seed.to_string(), SEEDS_A_ROUND.to_string());
-        let program = [
-            "run",
-            "--quiet",
-            "--package",
-            "orchestratum-simulation",
-            "--bin",
-            "simulate",
-            "--",
-        ];
-        let seeds = ["--from", &first, "--seeds", &count, "--long"];
-        process::run(workspace.cargo(&program).args(seeds))?;
-        first_seed += SEEDS_A_ROUND;
+fn summarize(lines: &[Line], total: &Stopwatch) -> Result<()> {
+    println!("==> summary");
+    let mut failed = 0;
+    for (name, figures) in lines {
+        match figures {
+            Ok(figures) => println!("    ok     {name}: {figures}"),
+            Err(error) => {
+                failed += 1;
+                println!("    FAILED {name}: {error:#}");
+            }
+        }
+    }
+    println!("    all of it took {total}");
+    if failed > 0 {
+        bail!("{failed} failed");
     }
     Ok(())
 }
 
-/// All tests with the long form of those that have one, again and again.
-fn fault_tests(workspace: &Workspace, addresses: &services::Addresses, budget: Duration) -> Result<()> {
-    process::run(&mut workspace.build_everything())?;
-    let stopwatch = Stopwatch::start();
-    let mut round = 1;
-    while round == 1 || stopwatch.elapsed() < budget {
-        println!("==> fault tests, round {round}, {stopwatch} of {} s", budget.as_secs());
-        let mut tests = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
-        tests.env("ORCHESTRATUM_SOAK", "1");
-        addresses.apply(&mut tests);
-        process::run(&mut tests)?;
-        round += 1;
+/// A failing seed is printed with its story and the command that replays it.
+fn simulate(workspace: &Workspace, name: &str, options: &[&str], budget: Duration) -> Result<String> {
+    let first_seed = RandomState::new().build_hasher().finish() >> 16;
+    println!("==> simulation, {name}, from seed {first_seed}, {} s", budget.as_secs());
+    let mut command = Command::new(workspace.target().join("debug").join("simulate"));
+    command
+        .args(options)
+        .args(["--from", &first_seed.to_string()])
+        .args(["--seconds", &budget.as_secs().to_string()])
+        .current_dir(workspace.root());
+    last_line(&mut command)
+}
+
+/// Runs to the end, its output passed on; returns the last line of it.
+fn last_line(command: &mut Command) -> Result<String> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{}`", process::describe(command)))?;
+    let output = child.stdout.take().context("the output was not captured")?;
+    let mut last = String::new();
+    for line in BufReader::new(output).lines() {
+        last = line.context("cannot read the output")?;
+        println!("    {last}");
     }
-    Ok(())
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{status}; again by `{last}`");
+    }
+    Ok(last)
+}
+
+/// Each of them repeats itself for its share of the time, and tells in a file how often it did.
+fn fault_tests(workspace: &Workspace, addresses: &services::Addresses, budget: Duration) -> Result<Vec<Line>> {
+    let mut list = workspace.cargo(TESTS);
+    let listed = process::read(list.args(["--list", FAULTS]))?;
+    let count = listed.lines().filter(|line| line.ends_with(": test")).count();
+    let at_once = available_parallelism().context("cannot count the processors")?.get();
+    let share = share(budget, count, at_once);
+    let report = std::env::temp_dir().join(format!("orchestratum-soak-{}", std::process::id()));
+    println!("==> {count} fault tests, {at_once} at once, {} s each", share.as_secs());
+    let stopwatch = Stopwatch::start();
+    let mut tests = workspace.cargo(TESTS);
+    tests
+        .arg(FAULTS)
+        .env("ORCHESTRATUM_SOAK_SECONDS", share.as_secs().to_string())
+        .env("ORCHESTRATUM_SOAK_REPORT", &report);
+    addresses.apply(&mut tests);
+    let passed = process::run(&mut tests);
+    let rounds = std::fs::read_to_string(&report).unwrap_or_default();
+    // It lies in the folder for what may go.
+    let _ = std::fs::remove_file(&report);
+    let mut lines: Vec<Line> = rounds
+        .lines()
+        .map(|line| {
+            let (name, figures) = line.split_once(": ").unwrap_or((line, ""));
+            (name.to_owned(), Ok(figures.to_owned()))
+        })
+        .collect();
+    lines.push((
+        "fault tests".to_owned(),
+        passed.map(|()| format!("{count} of them in {stopwatch}")),
+    ));
+    Ok(lines)
+}
+
+/// For how long each of the tests goes on, so that all together, so many at once, take the time there is.
+fn share(budget: Duration, tests: usize, at_once: usize) -> Duration {
+    let (tests, at_once) = (tests.max(1), at_once.clamp(1, tests.max(1)));
+    budget.mul_f64(at_once as f64 / tests as f64)
 }
 
 #[cfg(test)]
@@ -83,5 +163,18 @@ mod tests {
         assert_eq!(minutes(&["--minutes", "3"]).expect("it is a number"), 3);
         assert!(minutes(&["--minutes", "soon"]).is_err());
         assert!(minutes(&["--hours", "1"]).is_err());
+    }
+
+    #[test]
+    fn the_forms_of_the_simulation_share_all_of_its_time() {
+        assert_eq!(FORMS.iter().map(|(_, _, sixths)| sixths).sum::<u32>(), 6);
+    }
+
+    #[test]
+    fn tests_that_run_one_after_the_other_share_the_time_and_those_that_run_at_once_have_all_of_it() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(share(minute, 12, 2), Duration::from_secs(10));
+        assert_eq!(share(minute, 2, 8), minute);
+        assert_eq!(share(minute, 0, 2), minute);
     }
 }

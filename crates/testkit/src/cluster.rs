@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::ExitStatus;
+use std::time::Duration;
 
 use anyhow::Context;
 use orchestratum_store::Options;
@@ -11,7 +13,7 @@ use tempfile::TempDir;
 use crate::process::{Process, Start, binary};
 use crate::proxy::FaultProxy;
 use crate::servers::Servers;
-use crate::{Api, Corner, Schema, eventually};
+use crate::{Api, Corner, Schema, VirtualHost, eventually};
 
 /// Where the tasks are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +36,7 @@ pub struct Builder {
     broker: Broker,
     workers: usize,
     proxied: bool,
+    in_a_virtual_host: bool,
     start: Start,
     settings: BTreeMap<String, String>,
 }
@@ -54,7 +57,36 @@ pub struct Cluster {
     started_workers: usize,
     /// These are dropped after the processes that use them.
     _schema: Option<Schema>,
-    _corner: Option<Corner>,
+    broker_data: Option<BrokerData>,
+}
+
+/// What the broker keeps for a cluster.
+#[derive(Debug)]
+enum BrokerData {
+    /// Under a prefix, beside others.
+    Corner(Corner),
+    VirtualHost(VirtualHost),
+}
+
+impl BrokerData {
+    /// With the URL of the broker.
+    async fn unique(in_a_virtual_host: bool) -> anyhow::Result<(Self, String)> {
+        let servers = Servers::from_environment();
+        if in_a_virtual_host {
+            let host = VirtualHost::unique(&servers).await?;
+            let url = host.servers().amqp_url.clone();
+            Ok((Self::VirtualHost(host), url))
+        } else {
+            Ok((Self::Corner(Corner::unique(&servers).await?), servers.amqp_url))
+        }
+    }
+
+    fn prefix(&self) -> &str {
+        match self {
+            Self::Corner(corner) => corner.prefix(),
+            Self::VirtualHost(_) => "orchestratum",
+        }
+    }
 }
 
 /// Any text of 16 characters or more is a bootstrap key.
@@ -68,6 +100,7 @@ impl Cluster {
             broker: Broker::Rabbit,
             workers: 1,
             proxied: false,
+            in_a_virtual_host: false,
             start: Process::start,
             settings: BTreeMap::new(),
         }
@@ -88,6 +121,22 @@ impl Cluster {
         self.api_process = start_api(self.start, &self.environment, self.folder.path(), "api-again.log")?;
         self.api.ready().await;
         Ok(())
+    }
+
+    /// The virtual host of its own, if asked for.
+    pub fn virtual_host(&self) -> Option<&VirtualHost> {
+        match &self.broker_data {
+            Some(BrokerData::VirtualHost(host)) => Some(host),
+            Some(BrokerData::Corner(_)) | None => None,
+        }
+    }
+
+    /// Asks the api to stop, and starts it again on the same address; returns how it ended.
+    pub async fn replace_api(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
+        let status = self.api_process.stop(patience).await?;
+        self.api_process = start_api(self.start, &self.environment, self.folder.path(), "api-again.log")?;
+        self.api.ready().await;
+        Ok(status)
     }
 
     /// Waits until the database lists so many live workers.
@@ -153,6 +202,15 @@ impl Builder {
         Self { proxied: true, ..self }
     }
 
+    /// The whole of a broker's data is this cluster's, and can be lost.
+    #[must_use]
+    pub fn in_a_virtual_host(self) -> Self {
+        Self {
+            in_a_virtual_host: true,
+            ..self
+        }
+    }
+
     /// See [`Process::start_as_ordinary_user`].
     #[must_use]
     pub fn as_ordinary_user(self) -> Self {
@@ -174,7 +232,7 @@ impl Builder {
         let mut database_proxy = None;
         let mut broker_proxy = None;
         let mut schema = None;
-        let mut corner = None;
+        let mut broker_data = None;
         let database_url = match self.database {
             Database::Sqlite => format!("sqlite://{}", folder.path().join("orchestratum.db").display()),
             Database::Postgres => {
@@ -186,15 +244,18 @@ impl Builder {
         let broker_url = match self.broker {
             Broker::None => "database".to_owned(),
             Broker::Rabbit => {
-                let servers = Servers::from_environment();
-                corner = Some(Corner::unique(&servers).await?);
-                proxied(&servers.amqp_url, self.proxied, &mut broker_proxy).await?
+                let (data, url) = BrokerData::unique(self.in_a_virtual_host).await?;
+                broker_data = Some(data);
+                proxied(&url, self.proxied, &mut broker_proxy).await?
             }
         };
         let port = free_port()?;
         // SQLite has no schemas: the name is for nobody then, as is the prefix without RabbitMQ.
         let name = schema.as_ref().map_or("orchestratum", Schema::name).to_owned();
-        let prefix = corner.as_ref().map_or("orchestratum", Corner::prefix).to_owned();
+        let prefix = broker_data
+            .as_ref()
+            .map_or("orchestratum", BrokerData::prefix)
+            .to_owned();
         let embedded = if self.database == Database::Sqlite {
             "true"
         } else {
@@ -227,7 +288,7 @@ impl Builder {
             folder,
             started_workers: 0,
             _schema: schema,
-            _corner: corner,
+            broker_data,
         };
         cluster.api.ready().await;
         if self.database == Database::Postgres {

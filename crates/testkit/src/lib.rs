@@ -20,6 +20,7 @@ mod proxy;
 mod rounds;
 mod schema;
 mod servers;
+mod virtual_host;
 mod wait;
 
 pub use api::Api;
@@ -28,7 +29,8 @@ pub use corner::{Corner, declared_under, sweep_corners};
 pub use log_lines::LogLines;
 pub use process::{Process, Start, binary, is_alive, processes_with_environment};
 pub use proxy::{FaultProxy, LostCommit};
-pub use rounds::rounds;
+pub use rounds::{Rounds, rounds};
 pub use schema::{Schema, sweep_schemas};
 pub use servers::Servers;
+pub use virtual_host::VirtualHost;
 pub use wait::{eventually, eventually_within};

@@ -1,15 +1,87 @@
 //! How often a test repeats what it does.
 
+use std::fs::OpenOptions;
 use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
 
-/// The numbers of the rounds: `few` in a test run, `many` in a soak (`ORCHESTRATUM_SOAK`), which says how far it is.
-pub fn rounds(what: &'static str, few: usize, many: usize) -> impl Iterator<Item = usize> {
-    let soak = std::env::var_os("ORCHESTRATUM_SOAK").is_some();
-    let count = if soak { many } else { few };
-    (0..count).inspect(move |round| {
-        if soak {
-            // Past the harness, which keeps what a test prints until it ends.
-            let _ = writeln!(std::io::stderr().lock(), "{what}: round {} of {count}", round + 1);
+use tokio::time::Instant;
+
+/// For how many seconds each test goes on: it makes a test run a soak.
+const SECONDS: &str = "ORCHESTRATUM_SOAK_SECONDS";
+
+/// The file to which each test adds a line about itself at its end.
+const REPORT: &str = "ORCHESTRATUM_SOAK_REPORT";
+
+/// The numbers of the rounds: `few` in a test run; in a soak also as many as its time allows, which says how far it is.
+pub fn rounds(what: &'static str, few: usize) -> Rounds {
+    let seconds = std::env::var(SECONDS).ok();
+    let soak = seconds.map(|seconds| Soak {
+        lasts: Duration::from_secs(seconds.parse().unwrap_or_else(|_| panic!("{SECONDS} is a number"))),
+        report: std::env::var_os(REPORT).map(PathBuf::from),
+    });
+    Rounds {
+        what,
+        few,
+        begun: 0,
+        started: Instant::now(),
+        soak,
+    }
+}
+
+/// See [`rounds`].
+#[derive(Debug)]
+pub struct Rounds {
+    what: &'static str,
+    few: usize,
+    begun: usize,
+    started: Instant,
+    soak: Option<Soak>,
+}
+
+#[derive(Debug)]
+struct Soak {
+    lasts: Duration,
+    report: Option<PathBuf>,
+}
+
+impl Iterator for Rounds {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let elapsed = self.started.elapsed();
+        let goes_on = self.begun < self.few || self.soak.as_ref().is_some_and(|soak| elapsed < soak.lasts);
+        if !goes_on {
+            return None;
         }
-    })
+        self.begun += 1;
+        if self.soak.is_some() {
+            // Past the harness, which keeps what a test prints until it ends.
+            let _ = writeln!(
+                std::io::stderr().lock(),
+                "{}: round {} after {:.0} s",
+                self.what,
+                self.begun,
+                elapsed.as_secs_f64()
+            );
+        }
+        Some(self.begun - 1)
+    }
+}
+
+impl Drop for Rounds {
+    fn drop(&mut self) {
+        let Some(path) = self.soak.as_ref().and_then(|soak| soak.report.as_ref()) else {
+            return;
+        };
+        let verdict = if std::thread::panicking() { ", and FAILED" } else { "" };
+        let seconds = self.started.elapsed().as_secs_f64();
+        let line = format!("{}: {} rounds in {seconds:.0} s{verdict}\n", self.what, self.begun);
+        // In one write: tests run at the same time.
+        let _ = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .and_then(|mut file| file.write_all(line.as_bytes()));
+    }
 }

@@ -49,6 +49,24 @@ fn virtual_host(url: &str) -> &str {
     if path.is_empty() { "%2f" } else { path }
 }
 
+/// The user of an AMQP URL.
+pub(crate) fn login(url: &str) -> anyhow::Result<&str> {
+    let (_, rest) = url.split_once("://").ok_or_else(|| anyhow!("no URL"))?;
+    let (login, _) = rest.split_once('@').context("no login")?;
+    Ok(login.split(':').next().unwrap_or(login))
+}
+
+/// The AMQP URL with another virtual host.
+pub(crate) fn with_virtual_host(url: &str, name: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("amqp", url));
+    let (address, query) = rest
+        .split_once('?')
+        .map_or((rest, None), |(address, query)| (address, Some(query)));
+    let authority = address.split('/').next().unwrap_or_default();
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{scheme}://{authority}/{name}{query}")
+}
+
 /// The URL with another host and port.
 pub(crate) fn with_authority(url: &str, address: &str) -> anyhow::Result<String> {
     Ok(url.replacen(&authority(url)?, address, 1))
@@ -67,6 +85,23 @@ mod tests {
             ("amqp://127.0.0.1", "%2f"),
         ] {
             assert_eq!(virtual_host(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_virtual_host_of_a_url_can_be_replaced() {
+        for (url, expected) in [
+            (
+                "amqp://guest:guest@127.0.0.1:5672/%2f",
+                "amqp://guest:guest@127.0.0.1:5672/mine",
+            ),
+            (
+                "amqp://guest@127.0.0.1?heartbeat=5",
+                "amqp://guest@127.0.0.1/mine?heartbeat=5",
+            ),
+        ] {
+            assert_eq!(with_virtual_host(url, "mine"), expected);
+            assert_eq!(login(url).expect("a login"), "guest");
         }
     }
 
