@@ -429,6 +429,7 @@ impl World {
             self.database.sometimes(Marker::UnlistedProcessKilled);
             self.note(|| format!("worker {slot} kills process {number}: it is not its attempt any more"));
             self.workers[slot].processes.retain(|process| process.number != number);
+            self.workers[slot].idle_since = self.now;
         }
     }
 
