@@ -103,13 +103,17 @@ fn newest_attempt(newest: u32) -> String {
     }
 }
 
-/// An error with everything that caused it, for a log line.
+/// An error with everything that caused it, for a log line. Some errors of others end with their cause already: it is
+/// said once.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let words = error.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
         cause = error.source();
     }
     text
@@ -121,4 +125,22 @@ pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
     literal
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Outer(&'static str, #[source] io::Error);
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = || io::Error::other("it broke");
+        assert_eq!(chain(&Outer("reading", cause())), "reading: it broke");
+        assert_eq!(chain(&Outer("reading: it broke", cause())), "reading: it broke");
+    }
 }

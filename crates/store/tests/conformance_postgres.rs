@@ -8,7 +8,7 @@ use orchestratum_core::task::TaskDraft;
 use orchestratum_store::conformance::Fixture;
 use orchestratum_store::conformance::lab::{Lab, SECOND, draft, target};
 use orchestratum_store::{Options, Store, UnofferedSearch, connect};
-use orchestratum_testkit::{Schema, eventually};
+use orchestratum_testkit::{FaultProxy, Schema, eventually};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use support::Postgres;
 
@@ -64,6 +64,28 @@ async fn a_server_that_is_not_there_is_told_at_once_with_its_place() {
     assert!(error.is_transient(), "{error}");
     let cause = std::error::Error::source(&error).expect("a cause").to_string();
     assert!(cause.contains(&address.to_string()), "{cause}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_falls_silent_is_told_with_its_place_and_the_time_it_had() {
+    let (proxy, url) = FaultProxy::before(&support::database_url()).await.expect("a proxy");
+    let schema = Schema::unique(&support::database_url()).await.expect("a schema");
+    let options = Options {
+        schema: schema.name().to_owned(),
+        max_connections: 1,
+        timeout: SECOND,
+    };
+    let store = connect(&url, &options).await.expect("connects");
+    store.database_time().await.expect("it answers");
+    proxy.blackhole();
+    let place = proxy.address().to_string();
+    // One waits for its answer, or both for the only connection, whose last use does not end either.
+    for _ in 0..2 {
+        let error = store.database_time().await.expect_err("nothing arrives");
+        assert!(error.is_transient(), "{error}");
+        let cause = std::error::Error::source(&error).expect("a cause").to_string();
+        assert!(cause.contains("within 1 s") && cause.contains(&place), "{cause}");
+    }
 }
 
 /// Statistics are taken now and then; what is true of the backlog a moment later they cannot know.

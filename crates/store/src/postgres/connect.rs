@@ -1,6 +1,5 @@
 //! From a URL to connections that know their schema and their limits.
 
-use std::io;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 
 use super::database::Database;
+use super::server::Server;
 use super::{PostgresStore, failure};
 use crate::{Error, Options};
 
@@ -46,16 +46,9 @@ impl PostgresStore {
 
 /// The pool keeps trying and then tells only that it ran out of time; the first try tells why.
 async fn try_once(connect: &PgConnectOptions, patience: Duration) -> Result<(), Error> {
-    let told = |kind, error: &dyn std::fmt::Display| {
-        let place = format!("{}:{}", connect.get_host(), connect.get_port());
-        failure::error(sqlx::Error::Io(io::Error::new(kind, format!("{place}: {error}"))))
-    };
-    let connection = timeout(patience, connect.connect()).await;
-    let connection = connection.map_err(|elapsed| told(io::ErrorKind::TimedOut, &elapsed))?;
-    let connection = connection.map_err(|error| match error {
-        sqlx::Error::Io(error) => told(error.kind(), &error),
-        error => failure::error(error),
-    })?;
+    let server = Server::of(connect, patience);
+    let connecting = async { connect.connect().await.map_err(|error| server.unreached(error)) };
+    let connection = server.in_time(connecting).await.map_err(failure::error)?;
     // It is closed as soon as it is dropped; how that goes is nobody's business.
     let _ = timeout(patience, connection.close()).await;
     Ok(())

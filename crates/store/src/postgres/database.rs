@@ -10,6 +10,7 @@ use sqlx::{FromRow, PgConnection, PgPool, Postgres};
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::{self, Effect};
+use super::server::Server;
 use crate::{Error, Options};
 
 /// What to do when a statement may have been committed although its answer was lost.
@@ -28,12 +29,14 @@ pub(super) struct Database {
     pub(super) connect: PgConnectOptions,
     pub(super) schema: Arc<str>,
     pub(super) timeout: Duration,
+    pub(super) server: Server,
 }
 
 impl Database {
     pub(super) fn new(pool: PgPool, connect: PgConnectOptions, options: &Options) -> Self {
         Self {
             pool,
+            server: Server::of(&connect, options.timeout),
             connect,
             schema: options.schema.as_str().into(),
             timeout: options.timeout,
@@ -120,9 +123,13 @@ impl Database {
     }
 
     pub(super) async fn lease(&self) -> Result<Lease, sqlx::Error> {
-        let connection = self.pool.acquire().await?;
+        let connection = self.pool.acquire().await.map_err(|error| match error {
+            sqlx::Error::PoolTimedOut => self.server.no_connection(self.pool.options().get_max_connections()),
+            error => self.server.unreached(error),
+        })?;
         Ok(Lease {
             connection,
+            server: self.server.clone(),
             clean: false,
         })
     }
@@ -132,6 +139,7 @@ impl Database {
 /// deadline or a caller that went away, leaves a connection in an unknown state: that one is closed.
 pub(super) struct Lease {
     connection: PoolConnection<Postgres>,
+    pub(super) server: Server,
     clean: bool,
 }
 
@@ -149,7 +157,7 @@ impl Lease {
         mut self,
         answer: Result<Result<T, sqlx::Error>, tokio::time::error::Elapsed>,
     ) -> Result<T, sqlx::Error> {
-        let answer = answer.unwrap_or_else(|_| Err(failure::deadline_missed()));
+        let answer = answer.unwrap_or_else(|_| Err(self.server.silent()));
         if answer
             .as_ref()
             .err()

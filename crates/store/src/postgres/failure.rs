@@ -71,14 +71,6 @@ pub(super) fn error(error: sqlx::Error) -> Error {
     }
 }
 
-/// The answer did not come in time.
-pub(super) fn deadline_missed() -> sqlx::Error {
-    sqlx::Error::Io(std::io::Error::new(
-        std::io::ErrorKind::TimedOut,
-        "the database did not answer in time",
-    ))
-}
-
 /// Whether a unique constraint of this name was met.
 pub(super) fn is_conflict_on(error: &sqlx::Error, constraint: &str) -> bool {
     error

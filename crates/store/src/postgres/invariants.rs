@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use orchestratum_core::Timestamp;
 use sqlx::{ConnectOptions, Connection};
-use tokio::time::timeout;
 
 use super::database::Database;
 use super::failure;
@@ -112,10 +111,9 @@ const RULES: &[Rule] = &[
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 pub(super) async fn broken(database: &Database, now: Timestamp, limit: usize) -> Result<Vec<BrokenInvariant>, Error> {
-    timeout(TIMEOUT, ask(database, now, limit))
-        .await
-        .unwrap_or_else(|_| Err(failure::deadline_missed()))
-        .map_err(failure::error)
+    let server = database.server.with_patience(TIMEOUT);
+    let broken = server.in_time(ask(database, now, limit)).await;
+    broken.map_err(failure::error)
 }
 
 async fn ask(database: &Database, now: Timestamp, limit: usize) -> Result<Vec<BrokenInvariant>, sqlx::Error> {

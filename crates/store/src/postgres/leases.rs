@@ -1,24 +1,23 @@
 //! Renewals, on a connection of their own.
 
-use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestratum_core::{TaskId, Timestamp, WorkerId};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::database::Database;
 use super::failure::{self, Effect};
 use super::rows::{Place, Time, milliseconds, time, timestamp};
+use super::server::Server;
 use crate::{Error, Holding, LeaseKeeper, Renewal};
 
 #[derive(Debug)]
 pub(super) struct PostgresLeaseKeeper {
     connect: PgConnectOptions,
-    timeout: Duration,
+    server: Server,
     /// `None` after a failure, and while a statement is under way: one that was cancelled is not used again.
     connection: Option<PgConnection>,
 }
@@ -27,7 +26,7 @@ impl PostgresLeaseKeeper {
     pub(super) async fn open(database: &Database) -> Result<Self, Error> {
         let mut keeper = Self {
             connect: database.connect.clone(),
-            timeout: database.timeout,
+            server: database.server.clone(),
             connection: None,
         };
         keeper.connection = Some(keeper.connected().await?);
@@ -35,12 +34,12 @@ impl PostgresLeaseKeeper {
     }
 
     async fn connected(&mut self) -> Result<PgConnection, Error> {
-        match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => in_time(self.timeout, self.connect.connect())
-                .await
-                .map_err(failure::error),
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
         }
+        let (connect, server) = (&self.connect, &self.server);
+        let connecting = async { connect.connect().await.map_err(|error| server.unreached(error)) };
+        server.in_time(connecting).await.map_err(failure::error)
     }
 
     /// Keeps the connection unless it broke.
@@ -54,12 +53,6 @@ impl PostgresLeaseKeeper {
         }
         answer.map_err(failure::error)
     }
-}
-
-async fn in_time<T>(limit: Duration, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    timeout(limit, answer)
-        .await
-        .unwrap_or_else(|_| Err(failure::deadline_missed()))
 }
 
 /// The end of the lease and the time; then a holding, if there is one: `id`, `attempt`, `cancel_requested`, `expires_at`.
@@ -90,7 +83,7 @@ impl LeaseKeeper for PostgresLeaseKeeper {
         .bind(time(now))
         .bind(time(now + lease))
         .bind(milliseconds(lease));
-        let answer: Result<Vec<RenewalRow>, _> = in_time(self.timeout, statement.fetch_all(&mut connection)).await;
+        let answer: Result<Vec<RenewalRow>, _> = self.server.in_time(statement.fetch_all(&mut connection)).await;
         let rows = self.settle(connection, answer)?;
         let Some((ends_at, now, ..)) = rows.first() else {
             return Ok(Renewal::Lost);
@@ -106,7 +99,7 @@ impl LeaseKeeper for PostgresLeaseKeeper {
     async fn database_time(&mut self) -> Result<Timestamp, Error> {
         let mut connection = self.connected().await?;
         let statement = sqlx::query_as("SELECT clock_timestamp()");
-        let answer: Result<(Time,), _> = in_time(self.timeout, statement.fetch_one(&mut connection)).await;
+        let answer: Result<(Time,), _> = self.server.in_time(statement.fetch_one(&mut connection)).await;
         let (now,) = self.settle(connection, answer)?;
         Ok(timestamp(now))
     }

@@ -31,7 +31,10 @@ const MIGRATION_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60
 impl Maintenance for PostgresStore {
     async fn migrate(&self) -> Result<(), Error> {
         let migrated = timeout(MIGRATION_TIMEOUT, self.migrate_in_any_time()).await;
-        migrated.unwrap_or_else(|_| Err(failure::error(failure::deadline_missed())))
+        migrated.unwrap_or_else(|_| {
+            let server = self.database.server.with_patience(MIGRATION_TIMEOUT);
+            Err(failure::error(server.silent()))
+        })
     }
 
     async fn check_schema(&self) -> Result<(), Error> {
@@ -88,17 +91,14 @@ impl Maintenance for PostgresStore {
         // A pool of its own: in the common one a connection would be missing for as long as someone listens.
         let connect = self.database.connect.clone();
         let channel = self.database.schema.clone();
-        let listening = timeout(self.database.timeout, async move {
+        let listening = self.database.server.in_time(async move {
             let pool = PgPoolOptions::new().max_connections(1).connect_with(connect).await?;
             let mut listener = PgListener::connect_with(&pool).await?;
             listener.eager_reconnect(false);
             listener.listen(&channel).await?;
             Ok::<_, sqlx::Error>(listener)
         });
-        let listener = listening
-            .await
-            .unwrap_or_else(|_| Err(failure::deadline_missed()))
-            .map_err(failure::error)?;
+        let listener = listening.await.map_err(failure::error)?;
         let closed = self.database.pool.close_event();
         Ok(try_unfold(listener, |mut listener| async move {
             // `None` says that the connection broke and signals may be lost: the stream ends, and the caller asks again.

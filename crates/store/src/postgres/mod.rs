@@ -17,6 +17,7 @@ mod leases;
 mod maintenance;
 mod queues;
 mod rows;
+mod server;
 mod tasks;
 mod transaction;
 mod workers;

@@ -100,7 +100,7 @@ impl Database {
                 Some("in progress") if Instant::now() < deadline => {
                     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                 }
-                Some("in progress") => return Err(failure::error(failure::deadline_missed())),
+                Some("in progress") => return Err(failure::error(self.server.silent())),
                 Some(_) | None => return Ok(false),
             }
         }
@@ -108,13 +108,14 @@ impl Database {
 }
 
 async fn attempt<W: Transaction>(mut lease: Lease, work: &W, deadline: Instant) -> End<W::Output> {
+    let server = lease.server.clone();
     let begun = timeout_at(deadline, begin(lease.connection())).await;
-    let xid = match begun.unwrap_or_else(|_| Err(failure::deadline_missed())) {
+    let xid = match begun.unwrap_or_else(|_| Err(server.silent())) {
         Ok(xid) => xid,
         Err(error) => return End::Failed(Abort::Sql(error)),
     };
     let performed = timeout_at(deadline, work.perform(lease.connection())).await;
-    let output = match performed.unwrap_or_else(|_| Err(Abort::Sql(failure::deadline_missed()))) {
+    let output = match performed.unwrap_or_else(|_| Err(Abort::Sql(server.silent()))) {
         Ok(output) => output,
         Err(abort) => {
             roll_back(lease, &abort, deadline).await;
@@ -122,7 +123,7 @@ async fn attempt<W: Transaction>(mut lease: Lease, work: &W, deadline: Instant) 
         }
     };
     let committed = timeout_at(deadline, sqlx::raw_sql("COMMIT").execute(lease.connection())).await;
-    match committed.unwrap_or_else(|_| Err(failure::deadline_missed())) {
+    match committed.unwrap_or_else(|_| Err(server.silent())) {
         Ok(_) => {
             lease.set_clean();
             End::Committed(output)

@@ -15,9 +15,12 @@ pub(super) fn sql(error: sqlx::Error) -> Error {
                 _ => Error::Statement(error),
             }
         }
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
-            Error::Unavailable(error)
-        }
+        // There is no server that could be away: others write or read for longer than `database.timeout_seconds`.
+        sqlx::Error::PoolTimedOut => Error::Unavailable(sqlx::Error::Io(std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            "the file was busy for too long",
+        ))),
+        sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Error::Unavailable(error),
         _ => Error::Statement(error),
     }
 }
