@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use orchestratum_core::task::TaskStatus;
 use orchestratum_store::conformance::lab::{Lab, SECOND, draft};
-use orchestratum_store::{Error, Maintenance, Options, SqliteStore, TaskFilter, TaskStore, WorkerStore, connect};
+use orchestratum_store::{
+    Error, Maintenance, Options, Orphan, SqliteStore, TaskFilter, TaskStore, WorkerStore, connect,
+};
 use sqlx::{Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
 
@@ -74,6 +76,36 @@ async fn what_was_stored_is_there_after_reopening() {
     lab.store.close().await;
     let lab = opened(&folder).await;
     assert_eq!(lab.status(id).await, TaskStatus::Pending);
+}
+
+#[tokio::test]
+async fn what_an_owner_held_that_was_killed_is_lost_at_once_for_the_next_one() {
+    let folder = folder();
+    let opened_now = async || {
+        let mut lab = opened(&folder).await;
+        lab.now = lab.store.database_time().await.expect("works");
+        lab
+    };
+    let lab = opened_now().await;
+    let held = lab.running(draft("echo")).await;
+    let worker = lab.task(held.id).await.worker.expect("claimed");
+    // Nobody left in good order, and the lease has half a minute to go.
+    lab.store.close().await;
+
+    let lab = opened_now().await;
+    assert_eq!(lab.store.mark_dead(lab.now).await.expect("works"), [worker]);
+    let orphan = Orphan {
+        task: held.id,
+        worker,
+        attempt: held.attempt,
+    };
+    assert_eq!(lab.store.orphans(10).await.expect("works"), [orphan]);
+    lab.echo_worker().await;
+    assert_eq!(
+        lab.store.mark_dead(lab.now).await.expect("works"),
+        [],
+        "those of the new owner have their leases"
+    );
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use super::clock::{SteadyClock, wall_time};
 use super::error::sql;
 use super::owner::Owner;
 use super::values::PREPARED_STATEMENTS;
+use super::workers::end_leases_of_earlier_owners;
 use crate::{Error, Options};
 
 /// Readers beside the writer. WAL lets them read while it writes; more than the cores of a small machine is waste.
@@ -36,7 +37,8 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens `sqlite://path` (made if it does not exist) as its one owner, or `sqlite::memory:`, a database of its own.
+    /// Opens `sqlite://path` (made if it does not exist) as its one owner, or `sqlite::memory:`, a database of its own. The
+    /// leases of an earlier owner's workers are over then.
     ///
     /// # Errors
     /// [`Error::Owned`] if another process has the file open.
@@ -62,6 +64,8 @@ impl SqliteStore {
         let write = pool(connect.clone(), 1, options.timeout).await?;
         let read = pool(connect.pragma("query_only", "1"), READERS, options.timeout).await?;
         let clock = SteadyClock::starting_at(wall_time(&read).await?);
+        // Before anyone can register with this one.
+        end_leases_of_earlier_owners(&write, clock.now()).await?;
         Ok(Self::assemble(write, read, Some(clock), Some(owner)))
     }
 

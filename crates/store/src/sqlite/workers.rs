@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestratum_core::{Timestamp, WorkerId};
+use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
@@ -102,6 +103,30 @@ impl WorkerStore for SqliteStore {
     async fn lease_keeper(&self) -> Result<Box<dyn LeaseKeeper>, Error> {
         Ok(Box::new(Keeper::new(self.write.clone(), self.clock)))
     }
+}
+
+/// Ends the leases that are left of earlier owners of the file. Their workers lived in their processes, whose end gave the
+/// lock free: nobody need wait for a lease to run out. All else goes as ever: the workers are marked dead, and what they
+/// held is lost and runs again.
+pub(super) async fn end_leases_of_earlier_owners(write: &SqlitePool, now: Timestamp) -> Result<(), Error> {
+    let migrated: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'workers')")
+        .fetch_one(write)
+        .await
+        .map_err(sql)?;
+    if !migrated {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE workers
+         SET lease_expires_at = ?1
+         WHERE state = 0
+           AND lease_expires_at > ?1",
+    )
+    .bind(now.as_micros())
+    .execute(write)
+    .await
+    .map_err(sql)?;
+    Ok(())
 }
 
 fn worker(row: &SqliteRow) -> Result<Worker, Error> {
