@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use orchestratum_engine::{Engine, telemetry};
 use tower_http::compression::CompressionLayer;
@@ -36,6 +36,7 @@ pub fn router(engine: Engine) -> Router {
     );
     Router::new()
         .merge(calls)
+        .route("/", get(front_page))
         .route("/docs/errors/{code}", get(error_page))
         // The page keeps a key and acts with it: no other page may show it in a frame and guide the clicks.
         .merge(swagger.layer(SetResponseHeaderLayer::overriding(
@@ -56,6 +57,12 @@ pub fn router(engine: Engine) -> Router {
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_FROM_BYTES)))
         .layer(from_fn(observe))
         .with_state(engine)
+}
+
+/// Whoever opens the bare address wants to see what is here. Not a permanent redirect: browsers keep those for ever, and
+/// a page of its own may be here one day.
+async fn front_page() -> Redirect {
+    Redirect::to("/swagger/")
 }
 
 /// The page that the `type` of a problem points to.

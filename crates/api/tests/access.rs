@@ -315,7 +315,11 @@ async fn documents_and_error_pages_are_open() {
     let page = get("/swagger/").await;
     assert_eq!(page.status, StatusCode::OK);
     assert_eq!(page.header("content-security-policy"), "frame-ancestors 'none'");
-    assert_eq!(get("/swagger").await.status, StatusCode::SEE_OTHER);
+    for path in ["/", "/swagger"] {
+        let elsewhere = get(path).await;
+        assert_eq!(elsewhere.status, StatusCode::SEE_OTHER);
+        assert_eq!(elsewhere.header("location"), "/swagger/");
+    }
     for code in orchestratum_api::Code::ALL {
         let page = get(&format!("/docs/errors/{}", code.as_str())).await;
         assert_eq!((page.status, page.text().is_empty()), (StatusCode::OK, false));

@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 async fn what_the_router_refuses_is_a_problem_too() {
     let api = Api::start().await;
     for path in [
-        "/",
         "/api",
         "/api/nothing",
         "/api/tasks/",
@@ -24,6 +23,7 @@ async fn what_the_router_refuses_is_a_problem_too() {
         api.get(path).await.problem(404, "route_not_found");
     }
     for (method, path, allowed) in [
+        (Method::POST, "/", "GET"),
         (Method::PUT, "/api/tasks", "POST"),
         (Method::POST, "/api/tasks/stats", "GET"),
         (Method::DELETE, "/health/live", "GET"),
