@@ -14,6 +14,7 @@ mod auth;
 mod canonical;
 mod changes;
 mod extract;
+mod files;
 mod held;
 mod observe;
 mod openapi;
@@ -24,8 +25,9 @@ mod run;
 mod server;
 mod start;
 
+pub use files::{Shortage, shortage};
 pub use problem::{Code, Problem};
 pub use router::router;
 pub use run::run;
 pub use server::{Addresses, Error as ServerError};
-pub use start::{Error, Started, start, start_with};
+pub use start::{Error, Started, check_bootstrap_key, start, start_with};

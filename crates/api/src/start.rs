@@ -6,13 +6,14 @@ use std::time::Duration;
 use orchestratum_engine::keys::KeyText;
 use orchestratum_engine::telemetry;
 use orchestratum_engine::{Engine, Settings, error::chain};
+use orchestratum_sandbox::host;
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::router;
 use crate::server::{self, Addresses, Server};
+use crate::{files, router};
 
 /// How long a start waits for a database that is not there yet. Then whoever supervises the process should know.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(60);
@@ -68,7 +69,12 @@ impl std::fmt::Debug for Started {
 pub async fn start(settings: Settings, stop: CancellationToken) -> Result<Started, Error> {
     check_bootstrap_key(&settings)?;
     let engine = unless_stopped(&stop, "connect", || Engine::connect(settings.clone())).await?;
-    start_with(engine, stop).await
+    let started = start_with(engine.clone(), stop).await;
+    if started.is_err() {
+        // Nobody else will: what was connected ends in good order, and an SQLite file has no owner any more.
+        engine.close().await;
+    }
+    started
 }
 
 /// The same over an engine that is connected.
@@ -78,8 +84,12 @@ pub async fn start(settings: Settings, stop: CancellationToken) -> Result<Starte
 pub async fn start_with(engine: Engine, stop: CancellationToken) -> Result<Started, Error> {
     check_bootstrap_key(engine.settings())?;
     unless_stopped(&stop, "migrate", || engine.migrate()).await?;
-    let first_key = keys_for(&engine).await?;
+    // Before a first key is made: one that is stored and never shown would be the last.
     let server = Server::bind(&engine.settings().api).await?;
+    let first_key = keys_for(&engine).await?;
+    if let Some(shortage) = host::open_files().and_then(|limit| files::shortage(engine.settings(), limit)) {
+        tracing::warn!("{shortage}");
+    }
     Ok(Started {
         engine,
         server,
@@ -145,7 +155,11 @@ impl Started {
     }
 }
 
-fn check_bootstrap_key(settings: &Settings) -> Result<(), Error> {
+/// Whether the bootstrap key of the settings, if there is one, is as long as it must be.
+///
+/// # Errors
+/// [`Error::BootstrapKeyTooShort`].
+pub fn check_bootstrap_key(settings: &Settings) -> Result<(), Error> {
     let length = settings.auth.bootstrap_key.expose_secret().chars().count();
     if (1..BOOTSTRAP_KEY_MIN_LENGTH).contains(&length) {
         Err(Error::BootstrapKeyTooShort)

@@ -96,6 +96,29 @@ async fn the_first_key_is_made_once_and_works() {
 }
 
 #[tokio::test]
+async fn a_start_that_cannot_listen_makes_no_key_and_gives_the_file_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite://{}", folder.path().join("first.db").display());
+    let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = held.local_addr().expect("an address").to_string();
+    let stop = CancellationToken::new();
+    let overrides = |listen| {
+        [
+            ("database.url", url.as_str()),
+            ("api.listen", listen),
+            ("auth.bootstrap_key", ""),
+            ("auth.create_first_key", "true"),
+        ]
+    };
+    let refused = started(&overrides(&taken), &stop).await;
+    assert!(matches!(refused, Err(Error::Server(_))), "{refused:?}");
+    let next = started(&overrides("127.0.0.1:0"), &stop)
+        .await
+        .expect("the file is free");
+    assert!(next.first_key().is_some(), "it was not made before it could be shown");
+}
+
+#[tokio::test]
 async fn a_short_bootstrap_key_is_refused() {
     let short = started(&[("auth.bootstrap_key", "fifteen letters")], &CancellationToken::new()).await;
     assert!(matches!(short, Err(Error::BootstrapKeyTooShort)));

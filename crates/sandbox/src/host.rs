@@ -24,6 +24,12 @@ pub(crate) fn open_files_at_start() -> Option<u64> {
     OPEN_FILES_AT_START.get().copied()
 }
 
+/// How many files this process may have open now; `None` where the kernel does not say.
+pub fn open_files() -> Option<u64> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    Some(soft)
+}
+
 /// Closes `/proc/<pid>/environ`, `mem` and `fd` of this process, and `ptrace(2)`, to the programs it runs: they have its
 /// user, for whom all of that is open otherwise, and with it the passwords of the database and the broker.
 ///

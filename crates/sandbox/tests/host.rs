@@ -30,6 +30,7 @@ async fn a_prepared_process_may_open_all_files_and_its_programs_as_many_as_it_mi
     host::prepare().expect("nobody forbids it");
     host::prepare().expect("twice is once");
     assert_eq!(getrlimit(Resource::RLIMIT_NOFILE), Ok((hard, hard)));
+    assert_eq!(host::open_files(), Some(hard));
     assert_eq!(nix::sys::prctl::get_dumpable(), Ok(false));
 
     let hard = if hard == RLIM_INFINITY {
