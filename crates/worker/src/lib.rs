@@ -22,6 +22,7 @@ mod health;
 mod held;
 mod lane;
 mod lease;
+pub mod machine;
 mod mailroom;
 mod offers;
 mod report;

@@ -1,0 +1,105 @@
+//! What a machine has for a worker. `doctor` asks the same questions, so that its answers are those of a start.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+/// How long an interpreter may take to say which it is.
+const PROBE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Begins every variable that is a setting, in capitals or not.
+const SETTINGS_PREFIX: &str = "ORCHESTRATUM";
+
+/// The interpreter's own path: a wrapper, such as those of version managers, needs the worker's environment to work, but
+/// not the passwords in it, which every process of this user could read from there.
+///
+/// # Errors
+/// What is wrong, in words: it is not there, it does not answer, or it is older than Python 3.8.
+pub async fn python(interpreter: &str) -> Result<String, String> {
+    let mut command = tokio::process::Command::new(interpreter);
+    command
+        .args([
+            "-I",
+            "-c",
+            "import sys; assert sys.version_info >= (3, 8), sys.version; print(sys.executable)",
+        ])
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().to_ascii_uppercase().starts_with(SETTINGS_PREFIX) {
+            command.env_remove(name);
+        }
+    }
+    let answer = match timeout(PROBE_PATIENCE, command.output()).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => return Err(error.to_string()),
+        Err(_) => return Err(format!("it did not answer within {} s", PROBE_PATIENCE.as_secs())),
+    };
+    let path = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
+    if answer.status.success() && Path::new(&path).is_absolute() {
+        Ok(path)
+    } else {
+        let said = String::from_utf8_lossy(&answer.stderr).trim().to_owned();
+        Err(if said.is_empty() {
+            format!("it does not say where it is: {}", answer.status)
+        } else {
+            said
+        })
+    }
+}
+
+/// A program by its path, or by its name in the worker's search path.
+pub fn program(program: &str) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(PathBuf::from(program)).filter(|path| path.is_file());
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+}
+
+/// Where tasks would get their working directories. Nothing stays there of the try.
+///
+/// # Errors
+/// When a folder cannot be made there.
+pub fn work_dir(configured: Option<&Path>) -> io::Result<PathBuf> {
+    let base = configured.map_or_else(std::env::temp_dir, Path::to_owned);
+    // What is missing is made at the start, in the nearest folder that is there.
+    let there = std::path::absolute(&base)?;
+    let there = there.ancestors().find(|folder| folder.exists()).unwrap_or(&there);
+    let made = tempfile::Builder::new().prefix("orchestratum-try-").tempdir_in(there)?;
+    made.close()?;
+    Ok(base)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_interpreter_that_is_not_there_is_told_with_a_reason() {
+        assert!(
+            python("/no/such/python3")
+                .await
+                .is_err_and(|reason| reason.contains("No such file"))
+        );
+        assert!(python("/bin/false").await.is_err_and(|reason| !reason.is_empty()));
+        assert_eq!(program("no-such-shell"), None);
+        assert!(program("sh").is_some());
+    }
+
+    #[test]
+    fn a_folder_for_working_directories_is_tried_and_left_as_it_was() {
+        let base = tempfile::tempdir().expect("a folder");
+        let missing = base.path().join("a/b");
+        for folder in [base.path(), &missing] {
+            assert_eq!(work_dir(Some(folder)).expect("it can be written"), folder);
+        }
+        assert_eq!(std::fs::read_dir(base.path()).expect("it is there").count(), 0);
+        assert!(work_dir(Some(Path::new("/proc/nothing"))).is_err());
+    }
+}
