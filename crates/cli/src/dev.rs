@@ -1,23 +1,36 @@
 //! `orchestratum dev`: the api and a worker in this process, on an SQLite file, with nothing else installed.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use orchestratum_api::Addresses;
+use anyhow::{Context, anyhow};
+use orchestratum_api::{Addresses, ServerError, Started};
 use orchestratum_engine::telemetry::{self, Role};
-use orchestratum_engine::{Settings, identity};
+use orchestratum_engine::{Settings, error::chain, identity};
 use orchestratum_worker::Worker;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::demo;
+use crate::folder::Folder;
 
 const KEY_LENGTH: usize = 32;
+
+const DATABASE: &str = "orchestratum.db";
+const KEY: &str = "key";
+
+/// What a start makes in its folder before it serves.
+const MADE: [&str; 5] = [
+    KEY,
+    DATABASE,
+    "orchestratum.db-wal",
+    "orchestratum.db-shm",
+    "orchestratum.db.lock",
+];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -33,21 +46,24 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    // The key and every task are in it. A folder that is there is left as it is.
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(&arguments.data);
-    made.with_context(|| format!("{} cannot be made", arguments.data.display()))?;
-    let settings = settings(&arguments)?;
-    let key = settings.auth.bootstrap_key.clone();
-    let _logs = telemetry::init(Role::Dev, &settings.logs)?;
+    let mut settings = settings(&arguments)?;
+    let logs = telemetry::init(Role::Dev, &settings.logs)?;
     let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
     obey_signals(stop.clone(), kill.clone())?;
-
-    let started = orchestratum_api::start(settings, stop.clone()).await?;
-    let engine = started.engine().clone();
-    let worker = Worker::builder(engine.clone()).build().await?;
-    welcome(started.addresses(), &key, &arguments.data);
+    let data = &arguments.data;
+    let folder = Folder::open(data).with_context(|| format!("{} cannot be made", data.display()))?;
+    let (started, worker) = match start(&mut settings, folder.path(), &stop).await {
+        Ok(ready) => ready,
+        Err(error) => {
+            folder.take_back(&MADE);
+            // What it has to say comes first.
+            drop(logs);
+            return Err(error);
+        }
+    };
+    welcome(started.addresses(), &settings.auth.bootstrap_key, data);
     if arguments.demo {
-        let engine = engine.clone();
+        let engine = started.engine().clone();
         tokio::spawn(async move {
             if let Err(error) = demo::run(engine).await {
                 eprintln!("the samples: {error:#}");
@@ -67,9 +83,43 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     worked.context("the worker failed")
 }
 
+/// Everything that can keep `dev` from serving.
+async fn start(settings: &mut Settings, data: &Path, stop: &CancellationToken) -> anyhow::Result<(Started, Worker)> {
+    if settings.auth.bootstrap_key.expose_secret().is_empty() {
+        settings.auth.bootstrap_key = kept_key(&data.join(KEY))?;
+    }
+    let started = orchestratum_api::start(settings.clone(), stop.clone()).await;
+    let started = started.map_err(advised)?;
+    match Worker::builder(started.engine().clone()).build().await {
+        Ok(worker) => Ok((started, worker)),
+        Err(error) => {
+            started.engine().close().await;
+            Err(error.into())
+        }
+    }
+}
+
+/// The error, and what to do about it where that can be said.
+fn advised(error: orchestratum_api::Error) -> anyhow::Error {
+    let advice = match &error {
+        orchestratum_api::Error::Server(ServerError::Bind { cause, .. }) if cause.kind() == ErrorKind::AddrInUse => {
+            "Another process listens there: end it, or give another address; --listen 127.0.0.1:0 takes any free port."
+        }
+        orchestratum_api::Error::Engine(engine) if is_owned(engine) => {
+            "End that process, or give another folder with --data."
+        }
+        _ => return error.into(),
+    };
+    anyhow!("{}\n  {advice}", chain(&error))
+}
+
+fn is_owned(error: &orchestratum_engine::Error) -> bool {
+    matches!(error, orchestratum_engine::Error::Store(cause) if matches!(**cause, orchestratum_store::Error::Owned { .. }))
+}
+
 /// Where `dev` keeps its tasks in a data folder.
 pub(crate) fn database_url(data: &Path) -> String {
-    format!("sqlite://{}", data.join("orchestratum.db").display())
+    format!("sqlite://{}", data.join(DATABASE).display())
 }
 
 /// Those of every other process, but for what makes this one need nothing else.
@@ -82,18 +132,14 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Settings> {
         ("worker.listen", ""),
     ];
     overrides.extend(listen.iter().map(|listen| ("api.listen", listen.as_str())));
-    let mut settings = Settings::load_with(&overrides)?;
-    if settings.auth.bootstrap_key.expose_secret().is_empty() {
-        settings.auth.bootstrap_key = kept_key(&arguments.data.join("key"))?;
-    }
-    Ok(settings)
+    Ok(Settings::load_with(&overrides)?)
 }
 
 /// The key of this folder, made at the first start: it stays the same, so that yesterday's `curl` lines still run.
 fn kept_key(file: &Path) -> anyhow::Result<SecretString> {
     match fs::read_to_string(file) {
         Ok(key) => return Ok(SecretString::from(key.trim().to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("{} cannot be read", file.display())),
     }
     let key = identity::random_text(KEY_LENGTH);

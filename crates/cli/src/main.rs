@@ -11,11 +11,15 @@ mod client;
 mod demo;
 mod dev;
 mod doctor;
+mod folder;
 mod migrate;
+mod output;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+use orchestratum_engine::error::chain;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -24,6 +28,8 @@ use clap::{Parser, Subcommand};
     about = "A task orchestration server: one binary that runs it, and talks to it"
 )]
 struct Arguments {
+    #[command(flatten)]
+    server: client::Server,
     #[command(subcommand)]
     command: Command,
 }
@@ -34,10 +40,27 @@ enum Command {
     Dev(dev::Arguments),
     /// Bring the database of the settings to the schema of this version.
     Migrate,
-    /// Check the settings, the database, the broker and the data.
+    /// Check the settings, the database, the broker, the data and this machine.
     Doctor(doctor::Arguments),
     #[command(flatten)]
     Client(client::Command),
+}
+
+impl Arguments {
+    /// Options that a command would pass over in silence are refused, as it refuses them behind its name.
+    fn checked(self) -> Result<Self, clap::Error> {
+        let refused = match self.command {
+            Command::Client(_) => false,
+            Command::Doctor(_) => self.server.is_given(),
+            Command::Dev(_) | Command::Migrate => self.server.is_given() || self.server.json,
+        };
+        if refused {
+            let message = "--url, --key and --json are for the commands that ask a running api, such as `tasks`";
+            Err(Self::command().error(ErrorKind::ArgumentConflict, message))
+        } else {
+            Ok(self)
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -50,7 +73,7 @@ fn main() -> ExitCode {
     rustls::crypto::ring::default_provider()
         .install_default()
         .expect("no other provider was installed before");
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse().checked().unwrap_or_else(|error| error.exit());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -58,19 +81,65 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let result = runtime.block_on(async {
-        match arguments.command {
-            Command::Dev(arguments) => dev::run(arguments).await,
-            Command::Migrate => migrate::run().await,
-            Command::Doctor(arguments) => doctor::run(arguments).await,
-            Command::Client(command) => client::run(command).await,
+    runtime.block_on(run(arguments)).unwrap_or_else(|error| {
+        eprintln!("orchestratum: {}", chain(error.as_ref()));
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(Arguments { server, command }: Arguments) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Dev(arguments) => dev::run(arguments).await?,
+        Command::Migrate => migrate::run().await?,
+        Command::Doctor(arguments) => return doctor::run(arguments, server.json).await,
+        Command::Client(command) => return client::run(command, server).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &str) -> Result<Arguments, clap::Error> {
+        let words = std::iter::once("orchestratum").chain(words.split_whitespace());
+        Arguments::try_parse_from(words).and_then(Arguments::checked)
+    }
+
+    #[test]
+    fn every_command_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_client_takes_its_options_anywhere_and_others_nowhere() {
+        for words in [
+            "--url http://a tasks list",
+            "tasks --url http://a list",
+            "tasks list --url http://a",
+            "--json --key k queues",
+            "queues list --json",
+            "doctor --json",
+            "--json doctor",
+        ] {
+            assert!(parsed(words).is_ok(), "{words}");
         }
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("orchestratum: {error:#}");
-            ExitCode::FAILURE
+        for words in [
+            "dev --url http://a",
+            "--url http://a dev",
+            "--json migrate",
+            "--key k doctor",
+        ] {
+            assert!(parsed(words).is_err(), "{words}");
         }
+    }
+
+    #[test]
+    fn the_help_of_dev_tells_nothing_of_the_client() {
+        let mut command = Arguments::command();
+        command.build();
+        let dev = command.find_subcommand_mut("dev").expect("it is there");
+        let help = dev.render_long_help().to_string();
+        assert!(help.contains("--listen") && !help.contains("--url"), "{help}");
     }
 }

@@ -3,87 +3,140 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use reqwest::{Client, Method, Response};
+use anyhow::{Context, anyhow, bail};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Client, Method, RequestBuilder, Response, Url};
+use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::Server;
+use crate::output::{bounded, one_line};
 
-/// Longer than the longest `wait_seconds`.
+/// Longer than one request waits for a task.
 const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// What is shown of an answer that is no problem document.
+const ANSWER_SHOWN: usize = 500;
 
 pub(super) struct Http {
     client: Client,
-    url: String,
-    key: Option<String>,
+    url: Url,
+    key: Option<HeaderValue>,
     pub(super) json: bool,
 }
 
 impl Http {
     pub(super) fn new(server: &Server) -> anyhow::Result<Self> {
-        let client = Client::builder().timeout(TIMEOUT).build()?;
-        let url = server.url.trim_end_matches('/').to_owned();
+        let url = server.url();
+        let url: Url = url.parse().with_context(|| format!("{url:?} is no URL"))?;
+        if url.cannot_be_a_base() {
+            bail!("{:?} must begin with http:// or https://", url.as_str());
+        }
+        let key = server.key().map(|key| {
+            let mut value = HeaderValue::try_from(format!("ApiKey {}", key.expose_secret()))
+                .map_err(|_| anyhow!("the key has a character that no key has"))?;
+            value.set_sensitive(true);
+            anyhow::Ok(value)
+        });
         Ok(Self {
-            client,
+            client: Client::builder().timeout(TIMEOUT).build()?,
             url,
-            key: server.key.clone(),
+            key: key.transpose()?,
             json: server.json,
         })
     }
 
-    pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
-        self.send(Method::GET, path, query, None).await
+    pub(super) fn get(&self, path: &[&str]) -> Call<'_> {
+        self.call(Method::GET, path)
     }
 
-    pub(super) async fn post(&self, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        self.send(Method::POST, path, &[], body).await
+    pub(super) fn post(&self, path: &[&str]) -> Call<'_> {
+        self.call(Method::POST, path)
     }
 
-    pub(super) async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.send(Method::PATCH, path, &[], Some(body)).await
+    pub(super) fn patch(&self, path: &[&str]) -> Call<'_> {
+        self.call(Method::PATCH, path)
     }
 
-    pub(super) async fn delete(&self, path: &str) -> anyhow::Result<Value> {
-        self.send(Method::DELETE, path, &[], None).await
+    pub(super) fn delete(&self, path: &[&str]) -> Call<'_> {
+        self.call(Method::DELETE, path)
     }
 
-    pub(super) async fn text(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
-        Ok(self.call(Method::GET, path, query, None).await?.text().await?)
+    /// `path` are the parts below `/api`, each taken as it is: a slash in an id leads nowhere else.
+    fn call(&self, method: Method, path: &[&str]) -> Call<'_> {
+        let mut url = self.url.clone();
+        url.path_segments_mut()
+            .expect("checked when it was given")
+            .pop_if_empty()
+            .push("api")
+            .extend(path);
+        let mut request = self.client.request(method, url);
+        if let Some(key) = &self.key {
+            request = request.header(AUTHORIZATION, key.clone());
+        }
+        Call { http: self, request }
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        query: &[(&str, String)],
-        body: Option<&Value>,
-    ) -> anyhow::Result<Value> {
-        let text = self.call(method, path, query, body).await?.text().await?;
+    /// The address without what a person may have put into it to log in.
+    fn place(&self) -> String {
+        let mut url = self.url.clone();
+        // Both are possible for whatever can be a base.
+        let _ = (url.set_username(""), url.set_password(None));
+        url.as_str().trim_end_matches('/').to_owned()
+    }
+}
+
+/// A request that is not sent yet.
+#[must_use = "nothing is sent until the answer is asked for"]
+pub(super) struct Call<'a> {
+    http: &'a Http,
+    request: RequestBuilder,
+}
+
+impl Call<'_> {
+    pub(super) fn query(mut self, parameters: &[(String, String)]) -> Self {
+        self.request = self.request.query(parameters);
+        self
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: Option<&str>) -> Self {
+        if let Some(value) = value {
+            self.request = self.request.header(name, value);
+        }
+        self
+    }
+
+    pub(super) fn body(mut self, body: &Value) -> Self {
+        self.request = self.request.json(body);
+        self
+    }
+
+    /// The answer as JSON; `null` if it has no body.
+    pub(super) async fn json(self) -> anyhow::Result<Value> {
+        let text = self.text().await?;
         if text.is_empty() {
             return Ok(Value::Null);
         }
         serde_json::from_str(&text).context("the api did not answer JSON")
     }
 
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        query: &[(&str, String)],
-        body: Option<&Value>,
-    ) -> anyhow::Result<Response> {
-        let mut request = self.client.request(method, format!("{}{path}", self.url)).query(query);
-        if let Some(key) = &self.key {
-            request = request.header("authorization", format!("ApiKey {key}"));
-        }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let response = request.send().await.with_context(|| {
-            format!(
-                "there is no api at {}: start one with `orchestratum dev`, or give --url",
-                self.url
-            )
+    pub(super) async fn text(self) -> anyhow::Result<String> {
+        self.answer().await?.text().await.context("the answer broke off")
+    }
+
+    async fn answer(self) -> anyhow::Result<Response> {
+        let Self { http, request } = self;
+        let response = request.send().await.map_err(|error| {
+            let place = http.place();
+            let says = if error.is_connect() {
+                format!("there is no api at {place}: start one with `orchestratum dev`, or give --url")
+            } else if error.is_timeout() {
+                format!("the api at {place} did not answer within {} s", TIMEOUT.as_secs())
+            } else {
+                format!("the api at {place} could not be asked")
+            };
+            // Its own words repeat the address.
+            anyhow::Error::new(error.without_url()).context(says)
         })?;
         if response.status().is_success() {
             return Ok(response);
@@ -97,19 +150,18 @@ impl Http {
 /// A problem document (RFC 9457) as lines of text.
 fn problem(status: u16, text: &str) -> String {
     let Ok(problem) = serde_json::from_str::<Value>(text) else {
-        return format!("the api answered {status}: {text}");
+        return format!("the api answered {status}: {}", bounded(&one_line(text), ANSWER_SHOWN));
     };
-    let field = |name: &str| problem[name].as_str().unwrap_or_default();
-    let mut lines = format!("{} ({status} {}): {}", field("title"), field("code"), field("detail"));
+    let field = |value: &Value, name: &str| one_line(value[name].as_str().unwrap_or_default());
+    let mut lines = format!(
+        "{} ({status} {}): {}",
+        field(&problem, "title"),
+        field(&problem, "code"),
+        field(&problem, "detail")
+    );
     for error in problem["errors"].as_array().into_iter().flatten() {
-        let (pointer, message) = (error["pointer"].as_str(), error["message"].as_str());
         // Writing to a String cannot fail.
-        let _ = write!(
-            lines,
-            "\n  {}: {}",
-            pointer.unwrap_or_default(),
-            message.unwrap_or_default()
-        );
+        let _ = write!(lines, "\n  {}: {}", field(error, "pointer"), field(error, "message"));
     }
     if status == 401 {
         lines.push_str("\n  Give a key with --key or ORCHESTRATUM_KEY.");
@@ -125,6 +177,21 @@ mod tests {
     fn a_problem_names_every_broken_rule() {
         let text = r#"{"title":"Invalid","code":"invalid","detail":"2 rules","errors":[{"pointer":"/name","message":"must"}]}"#;
         assert_eq!(problem(422, text), "Invalid (422 invalid): 2 rules\n  /name: must");
-        assert_eq!(problem(502, "<html>"), "the api answered 502: <html>");
+        assert_eq!(problem(502, "<html>\n"), r"the api answered 502: <html>\n");
+    }
+
+    #[test]
+    fn an_id_is_one_part_of_the_path_and_a_password_is_not_shown() {
+        // Another test of the same process may have installed it before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let server = Server {
+            url: Some("http://user:secret@host:1/under/".to_owned()),
+            ..Server::default()
+        };
+        let http = Http::new(&server).expect("a URL");
+        let call = http.get(&["tasks", "a/../b?c"]);
+        let request = call.request.build().expect("a request");
+        assert_eq!(request.url().path(), "/under/api/tasks/a%2F..%2Fb%3Fc");
+        assert_eq!(http.place(), "http://host:1/under");
     }
 }

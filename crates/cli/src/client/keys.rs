@@ -4,7 +4,9 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::http::Http;
-use super::output;
+use crate::output;
+
+const COLUMNS: [&str; 6] = ["id", "name", "scopes", "created_at", "expires_at", "revoked_at"];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -18,11 +20,10 @@ pub(crate) enum Command {
         #[arg(long)]
         expires_at: Option<String>,
     },
+    /// Every key, never its secret.
     List,
     /// Revoke a key by its public id.
-    Revoke {
-        id: String,
-    },
+    Revoke { id: String },
 }
 
 pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<()> {
@@ -33,22 +34,19 @@ pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<()> {
             expires_at,
         } => {
             let body = json!({ "name": name, "scopes": scopes, "expires_at": expires_at });
-            output::json(&http.post("/api/keys", Some(&body)).await?);
+            output::json(&http.post(&["keys"]).body(&body).json().await?)
         }
         Command::List => {
-            let keys = http.get("/api/keys", &[]).await?;
+            let keys = http.get(&["keys"]).json().await?;
             if http.json {
-                output::json(&keys);
+                output::json(&keys)
             } else {
-                output::table(
-                    &keys,
-                    &["id", "name", "scopes", "created_at", "expires_at", "revoked_at"],
-                );
+                output::table(&keys, "keys", &COLUMNS)
             }
         }
         Command::Revoke { id } => {
-            http.delete(&format!("/api/keys/{id}")).await?;
+            http.delete(&["keys", &id]).text().await?;
+            Ok(())
         }
     }
-    Ok(())
 }

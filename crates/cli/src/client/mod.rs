@@ -3,18 +3,24 @@
 
 mod http;
 mod keys;
-mod output;
 mod queues;
 mod tasks;
 mod workers;
 
+use std::convert::Infallible;
+use std::process::ExitCode;
+
 use clap::{Args, Subcommand};
+use secrecy::{ExposeSecret, SecretString};
 
 use http::Http;
+
+const DEFAULT_URL: &str = "http://127.0.0.1:5000";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Create, read and change tasks.
+    #[command(mut_args(|argument| argument.global(true)))]
     Tasks {
         #[command(flatten)]
         server: Server,
@@ -22,11 +28,13 @@ pub(crate) enum Command {
         command: tasks::Command,
     },
     /// The workers, what they serve and how busy they are.
+    #[command(mut_args(|argument| argument.global(true)))]
     Workers {
         #[command(flatten)]
         server: Server,
     },
     /// The queues: how much waits in them; pause and resume them.
+    #[command(mut_args(|argument| argument.global(true)))]
     Queues {
         #[command(flatten)]
         server: Server,
@@ -34,6 +42,7 @@ pub(crate) enum Command {
         command: Option<queues::Command>,
     },
     /// API keys.
+    #[command(mut_args(|argument| argument.global(true)))]
     Keys {
         #[command(flatten)]
         server: Server,
@@ -42,29 +51,59 @@ pub(crate) enum Command {
     },
 }
 
-/// Where the api is, and who calls.
-#[derive(Debug, Args)]
+/// Where the api is, and who calls: before the name of a command, or anywhere behind it.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Client options")]
 pub(crate) struct Server {
-    #[arg(
-        long,
-        global = true,
-        env = "ORCHESTRATUM_URL",
-        default_value = "http://127.0.0.1:5000"
-    )]
-    url: String,
-    /// The API key. Better given by the environment: the list of processes shows arguments.
-    #[arg(long, global = true, env = "ORCHESTRATUM_KEY", hide_env_values = true)]
-    key: Option<String>,
+    /// Where the api is. If not given, `ORCHESTRATUM_URL` says it; else it is `http://127.0.0.1:5000`.
+    #[arg(long)]
+    url: Option<String>,
+    /// The API key. Better given as `ORCHESTRATUM_KEY`: the list of processes shows arguments.
+    #[arg(long, value_parser = |text: &str| Ok::<_, Infallible>(SecretString::from(text)))]
+    key: Option<SecretString>,
     /// Print JSON instead of tables.
-    #[arg(long, global = true)]
-    json: bool,
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
-pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
-    match command {
-        Command::Tasks { server, command } => tasks::run(&Http::new(&server)?, command).await,
-        Command::Workers { server } => workers::run(&Http::new(&server)?).await,
-        Command::Queues { server, command } => queues::run(&Http::new(&server)?, command).await,
-        Command::Keys { server, command } => keys::run(&Http::new(&server)?, command).await,
+impl Server {
+    /// Whether something was given that only the client uses.
+    pub(crate) fn is_given(&self) -> bool {
+        self.url.is_some() || self.key.is_some()
     }
+
+    /// With what was given before the name of the command.
+    fn or(self, before: Self) -> Self {
+        Self {
+            url: self.url.or(before.url),
+            key: self.key.or(before.key),
+            json: self.json || before.json,
+        }
+    }
+
+    fn url(&self) -> String {
+        let url = self.url.clone().or_else(|| variable("ORCHESTRATUM_URL"));
+        url.unwrap_or_else(|| DEFAULT_URL.to_owned())
+    }
+
+    fn key(&self) -> Option<SecretString> {
+        let key = self.key.clone();
+        key.or_else(|| variable("ORCHESTRATUM_KEY").map(SecretString::from))
+            .filter(|key| !key.expose_secret().is_empty())
+    }
+}
+
+/// An empty one says nothing.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+pub(crate) async fn run(command: Command, before: Server) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Tasks { server, command } => return tasks::run(&Http::new(&server.or(before))?, command).await,
+        Command::Workers { server } => workers::run(&Http::new(&server.or(before))?).await?,
+        Command::Queues { server, command } => queues::run(&Http::new(&server.or(before))?, command).await?,
+        Command::Keys { server, command } => keys::run(&Http::new(&server.or(before))?, command).await?,
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -3,10 +3,14 @@
 use clap::Subcommand;
 
 use super::http::Http;
-use super::output;
+use crate::output;
+
+const COLUMNS: [&str; 6] = ["target", "depth", "ready", "running", "paused", "oldest_due_at"];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Every target that has tasks or workers, or was paused; so does `queues` alone.
+    List,
     /// Claim nothing more from this target.
     Pause { target: String },
     /// Claim from it again.
@@ -15,23 +19,20 @@ pub(crate) enum Command {
 
 pub(super) async fn run(http: &Http, command: Option<Command>) -> anyhow::Result<()> {
     match command {
-        None => {
-            let queues = http.get("/api/queues", &[]).await?;
+        None | Some(Command::List) => {
+            let queues = http.get(&["queues"]).json().await?;
             if http.json {
-                output::json(&queues);
+                output::json(&queues)
             } else {
-                output::table(
-                    &queues,
-                    &["target", "depth", "ready", "running", "paused", "oldest_due_at"],
-                );
+                output::table(&queues, "queues", &COLUMNS)
             }
         }
-        Some(Command::Pause { target }) => {
-            http.post(&format!("/api/queues/{target}/pause"), None).await?;
-        }
-        Some(Command::Resume { target }) => {
-            http.post(&format!("/api/queues/{target}/resume"), None).await?;
-        }
+        Some(Command::Pause { target }) => done(http, &target, "pause").await,
+        Some(Command::Resume { target }) => done(http, &target, "resume").await,
     }
+}
+
+async fn done(http: &Http, target: &str, action: &str) -> anyhow::Result<()> {
+    http.post(&["queues", target, action]).text().await?;
     Ok(())
 }

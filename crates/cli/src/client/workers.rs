@@ -1,24 +1,24 @@
 //! `orchestratum workers`
 
 use super::http::Http;
-use super::output;
+use crate::output;
+
+const COLUMNS: [&str; 8] = [
+    "id",
+    "name",
+    "state",
+    "targets",
+    "names",
+    "capacity",
+    "running",
+    "last_heartbeat_at",
+];
 
 pub(super) async fn run(http: &Http) -> anyhow::Result<()> {
-    let workers = http.get("/api/workers", &[]).await?;
+    let workers = http.get(&["workers"]).json().await?;
     if http.json {
-        output::json(&workers);
+        output::json(&workers)
     } else {
-        let columns = [
-            "id",
-            "name",
-            "state",
-            "targets",
-            "names",
-            "capacity",
-            "running",
-            "last_heartbeat_at",
-        ];
-        output::table(&workers, &columns);
+        output::table(&workers, "workers", &COLUMNS)
     }
-    Ok(())
 }

@@ -2,39 +2,74 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use orchestratum_testkit::{Process, Start, binary, eventually_within};
+use serde_json::Value;
 
 use crate::secrets;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Dev {
-    process: Process,
+/// A running `orchestratum dev`, and how it was started.
+pub(crate) struct Dev {
+    pub(crate) process: Process,
+    pub(crate) url: String,
+    pub(crate) key: String,
     folder: tempfile::TempDir,
-    url: String,
-    key: String,
+    start: Start,
+    arguments: Vec<String>,
+    environment: BTreeMap<String, String>,
 }
 
-async fn start(arguments: &[&str]) -> anyhow::Result<Dev> {
-    start_by(Process::start, arguments).await
+pub(crate) async fn start(arguments: &[&str]) -> anyhow::Result<Dev> {
+    start_by(Process::start, arguments, &[]).await
 }
 
-async fn start_by(start: Start, arguments: &[&str]) -> anyhow::Result<Dev> {
+/// `settings` are pairs of `SECTION__KEY` and value.
+async fn start_by(start: Start, arguments: &[&str], settings: &[(&str, &str)]) -> anyhow::Result<Dev> {
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data").display().to_string();
-    let environment = BTreeMap::from([
-        ("ORCHESTRATUM_CONFIG_DIR".to_owned(), data.clone()),
-        (
-            "ORCHESTRATUM__LOGS__DIR".to_owned(),
-            folder.path().join("logs").display().to_string(),
-        ),
-    ]);
+    let mut environment = environment(folder.path());
+    environment.extend(
+        settings
+            .iter()
+            .map(|(key, value)| (format!("ORCHESTRATUM__{key}"), (*value).to_owned())),
+    );
     let mut all = vec!["dev", "--listen", "127.0.0.1:0", "--data", &data];
     all.extend(arguments);
-    let process = start(&binary("orchestratum")?, &all, &environment, folder.path().join("out"))?;
+    let all: Vec<String> = all.into_iter().map(str::to_owned).collect();
+    let (process, url, key) = serving(start, &all, &environment, folder.path()).await?;
+    Ok(Dev {
+        process,
+        url,
+        key,
+        folder,
+        start,
+        arguments: all,
+        environment,
+    })
+}
+
+fn environment(folder: &Path) -> BTreeMap<String, String> {
+    let entry = |name: &str, path: &str| (name.to_owned(), folder.join(path).display().to_string());
+    BTreeMap::from([
+        entry("ORCHESTRATUM_CONFIG_DIR", "data"),
+        entry("ORCHESTRATUM__LOGS__DIR", "logs"),
+    ])
+}
+
+/// Waits until it says where it is: the process, its address, its key.
+async fn serving(
+    start: Start,
+    arguments: &[String],
+    environment: &BTreeMap<String, String>,
+    folder: &Path,
+) -> anyhow::Result<(Process, String, String)> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let process = start(&binary("orchestratum")?, &arguments, environment, folder.join("out"))?;
     let after = |output: &str, label: &str| {
         let rest = output.split_once(label)?.1;
         rest.split_whitespace().next().map(str::to_owned)
@@ -46,16 +81,11 @@ async fn start_by(start: Start, arguments: &[&str]) -> anyhow::Result<Dev> {
             .ok_or(output)
     })
     .await;
-    Ok(Dev {
-        process,
-        folder,
-        url,
-        key,
-    })
+    Ok((process, url, key))
 }
 
 impl Dev {
-    fn client(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+    pub(crate) fn client(&self, arguments: &[&str]) -> anyhow::Result<Output> {
         let mut command = Command::new(binary("orchestratum")?);
         command
             .args(arguments)
@@ -63,9 +93,24 @@ impl Dev {
             .env("ORCHESTRATUM_KEY", &self.key);
         Ok(command.output()?)
     }
+
+    /// What the client prints as JSON.
+    pub(crate) fn json(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+        let output = self.client(arguments)?;
+        assert!(output.stdout.ends_with(b"\n"), "{arguments:?}: {}", text(&output));
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// Kills the process and starts another one like it.
+    async fn kill_and_start_again(&mut self) -> anyhow::Result<()> {
+        self.process.kill()?;
+        let folder = self.folder.path();
+        (self.process, self.url, self.key) = serving(self.start, &self.arguments, &self.environment, folder).await?;
+        Ok(())
+    }
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
@@ -104,58 +149,6 @@ async fn the_samples_end_as_they_say() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_binary_is_a_client() -> anyhow::Result<()> {
-    let dev = start(&[]).await?;
-    let input = r#"{"code": "print(6 * 7)"}"#;
-    let created = dev.client(&[
-        "tasks",
-        "create",
-        "python",
-        "--input",
-        input,
-        "--label",
-        "team=billing",
-        "--wait",
-        "20",
-    ])?;
-    assert!(created.status.success(), "{}", text(&created));
-    let task: serde_json::Value = serde_json::from_slice(&created.stdout)?;
-    assert_eq!(
-        (&task["status"], &task["output"]["stdout"]),
-        (&"Completed".into(), &"42\n".into())
-    );
-    let id = task["id"].as_str().unwrap_or_default();
-
-    for arguments in [
-        vec!["tasks", "list", "--label", "team=billing"],
-        vec!["tasks", "attempts", id],
-        vec!["tasks", "logs", id],
-        vec!["tasks", "why", id],
-        vec!["tasks", "stats"],
-        vec!["workers"],
-        vec!["queues"],
-        vec!["keys", "create", "ci", "--scope", "tasks:read"],
-        vec!["keys", "list"],
-        vec!["queues", "pause", "default"],
-        vec!["queues", "resume", "default"],
-    ] {
-        let output = dev.client(&arguments)?;
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output));
-    }
-    let listed = text(&dev.client(&["tasks", "list", "--label", "team=billing"])?);
-    assert!(listed.contains(id), "{listed}");
-
-    let refused = dev.client(&["tasks", "create", "no spaces"])?;
-    assert!(!refused.status.success());
-    assert!(
-        text(&refused).contains("/name: must match [A-Za-z0-9._-]{1,100}"),
-        "{}",
-        text(&refused)
-    );
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_on_the_same_file_is_refused_and_told_who_owns_it() -> anyhow::Result<()> {
     let dev = start(&[]).await?;
     let data = dev.folder.path().join("data").display().to_string();
@@ -171,6 +164,8 @@ async fn a_second_process_on_the_same_file_is_refused_and_told_who_owns_it() -> 
         text(&output)
     );
 
+    assert!(text(&output).contains("--data"), "{}", text(&output));
+
     let mut doctor = Command::new(binary("orchestratum")?);
     doctor.args(["doctor", "--data", &data]);
     let output = doctor.output()?;
@@ -178,13 +173,79 @@ async fn a_second_process_on_the_same_file_is_refused_and_told_who_owns_it() -> 
     Ok(())
 }
 
+#[test]
+fn a_start_on_a_taken_port_says_what_to_do_and_leaves_nothing() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let held = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let taken = held.local_addr()?.to_string();
+    let data = folder.path().join("new/data");
+    let output = Command::new(binary("orchestratum")?)
+        .args(["dev", "--listen", &taken, "--data", &data.display().to_string()])
+        .envs(environment(folder.path()))
+        .output()?;
+    assert!(!output.status.success());
+    let said = text(&output);
+    assert!(said.contains(&taken) && said.contains("--listen 127.0.0.1:0"), "{said}");
+    assert!(!folder.path().join("new").exists(), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_process_ran_runs_again_in_the_next_one_without_waiting_for_the_lease() -> anyhow::Result<()> {
+    let mut dev = start_by(Process::start, &[], &[("WORKER__LEASE_SECONDS", "600")]).await?;
+    let input = r#"{"command": "sleep 600"}"#;
+    let created = dev.json(&["tasks", "create", "shell", "--input", input])?;
+    let id = created["id"].as_str().unwrap_or_default().to_owned();
+    let until_running = async |dev: &Dev, attempt: u32| {
+        eventually_within(PATIENCE, &format!("attempt {attempt} runs"), || async {
+            let task = dev.json(&["tasks", "get", &id]).map_err(|error| error.to_string())?;
+            if task["status"] == "InProgress" && task["attempt"] == attempt {
+                Ok(())
+            } else {
+                Err(task.to_string())
+            }
+        })
+        .await;
+    };
+    until_running(&dev, 1).await;
+    dev.kill_and_start_again().await?;
+    until_running(&dev, 2).await;
+    let attempts = dev.json(&["tasks", "attempts", &id, "--json"])?;
+    assert_eq!(attempts["items"][0]["outcome"], "Lost", "{attempts}");
+    Ok(())
+}
+
+/// As on a machine whose administrator is sparing.
+fn start_with_few_files(
+    binary: &Path,
+    arguments: &[&str],
+    environment: &BTreeMap<String, String>,
+    log: PathBuf,
+) -> anyhow::Result<Process> {
+    let binary = binary.display().to_string();
+    let mut all = vec!["-c", r#"ulimit -n 300 && exec "$@""#, "sh", &binary];
+    all.extend(arguments);
+    Process::start(Path::new("/bin/sh"), &all, environment, log)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_files_below_that_of_connections_is_told_at_the_start() -> anyhow::Result<()> {
+    let dev = start_by(start_with_few_files, &[], &[]).await?;
+    let output = dev.process.output();
+    assert!(
+        output.contains("may have 300 files open, and api.max_connections = 4096 needs"),
+        "{output}"
+    );
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn its_tasks_cannot_look_into_it() -> anyhow::Result<()> {
-    let dev = start_by(Process::start_as_ordinary_user, &[]).await?;
+    let dev = start_by(Process::start_as_ordinary_user, &[], &[]).await?;
     let input = serde_json::json!({"script": secrets::LOOK_UP}).to_string();
     let created = dev.client(&["tasks", "create", "shell", "--input", &input, "--wait", "20"])?;
     assert!(created.status.success(), "{}", text(&created));
-    let task: serde_json::Value = serde_json::from_slice(&created.stdout)?;
+    let task: Value = serde_json::from_slice(&created.stdout)?;
     secrets::assert_closed(&task, dev.process.pid());
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! The product as its users run it: real processes on real servers.
 
+mod client;
 mod dev;
+mod doctor;
 mod end_to_end;
 mod faults;
 mod leftovers;

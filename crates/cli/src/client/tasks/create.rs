@@ -1,0 +1,126 @@
+//! `orchestratum tasks create`
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::super::http::Http;
+use super::{backoff, input, wait};
+use crate::output;
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// The handler or executor, such as python, shell or echo.
+    name: String,
+    /// JSON, `@file`, or `-` for standard input.
+    #[arg(long)]
+    input: Option<String>,
+    /// Who is to run it: workers serve targets.
+    #[arg(long)]
+    target: Option<String>,
+    #[arg(long)]
+    description: Option<String>,
+    /// 0 to 9; higher goes first.
+    #[arg(long)]
+    priority: Option<i64>,
+    /// Seconds the task may live, over all attempts.
+    #[arg(long, value_parser = input::seconds)]
+    ttl: Option<f64>,
+    /// Seconds one attempt may take.
+    #[arg(long, value_parser = input::seconds)]
+    timeout: Option<f64>,
+    /// How often it is tried again after a failure.
+    #[arg(long)]
+    max_retries: Option<i64>,
+    /// How often a lost worker is forgiven; 0 is "at most once".
+    #[arg(long)]
+    max_losses: Option<i64>,
+    /// The wait between attempts: none, fixed:SECONDS, exponential[:FIRST[:LONGEST]][:no-jitter] (such as
+    /// exponential:0.5:60), or the JSON of the api.
+    #[arg(long, value_parser = backoff::parse)]
+    backoff: Option<Value>,
+    /// Nothing starts before; RFC 3339, such as 2026-12-01T00:00:00Z.
+    #[arg(long, conflicts_with = "delay")]
+    scheduled_at: Option<String>,
+    /// Seconds to wait before the first attempt.
+    #[arg(long, value_parser = input::seconds)]
+    delay: Option<f64>,
+    /// key=value; may be repeated.
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    labels: Vec<String>,
+    /// Mebibytes of address space that each process of a program may have.
+    #[arg(long)]
+    memory_mb: Option<i64>,
+    /// Seconds of processor time that each process of a program may have.
+    #[arg(long)]
+    cpu_seconds: Option<i64>,
+    /// A UUIDv7 of your own, made in the last or next 24 hours: the same id and task again is the same task.
+    #[arg(long)]
+    id: Option<String>,
+    /// Makes the command safe to repeat for 7 days: the same key and task again is the same task.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// Wait up to so many seconds for its end.
+    #[arg(long, value_name = "SECONDS", value_parser = input::patience)]
+    wait: Option<Duration>,
+}
+
+pub(super) async fn run(http: &Http, create: Create) -> anyhow::Result<ExitCode> {
+    let call = http
+        .post(&["tasks"])
+        .header("idempotency-key", create.idempotency_key.as_deref());
+    let patience = create.wait;
+    let created = call.body(&body(create)?).json().await?;
+    match (patience, created["id"].as_str()) {
+        (Some(patience), Some(id)) => wait::until_over(http, id, patience).await,
+        _ => output::json(&created).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn body(create: Create) -> anyhow::Result<Value> {
+    let Create {
+        name,
+        input,
+        target,
+        description,
+        priority,
+        ttl,
+        timeout,
+        max_retries,
+        max_losses,
+        backoff,
+        scheduled_at,
+        delay,
+        labels,
+        memory_mb,
+        cpu_seconds,
+        id,
+        idempotency_key: _,
+        wait: _,
+    } = create;
+    let labels = input::labels(&labels)?;
+    let limits = input::given([
+        ("memory_mb", memory_mb.map(Value::from)),
+        ("cpu_seconds", cpu_seconds.map(Value::from)),
+    ]);
+    let has_limits = memory_mb.or(cpu_seconds).is_some();
+    Ok(input::given([
+        ("id", id.map(Value::from)),
+        ("name", Some(Value::from(name))),
+        ("input", input.as_deref().map(input::json).transpose()?),
+        ("target", target.map(Value::from)),
+        ("description", description.map(Value::from)),
+        ("priority", priority.map(Value::from)),
+        ("ttl_seconds", ttl.map(Value::from)),
+        ("timeout_seconds", timeout.map(Value::from)),
+        ("max_retries", max_retries.map(Value::from)),
+        ("max_losses", max_losses.map(Value::from)),
+        ("backoff", backoff),
+        ("scheduled_at", scheduled_at.map(Value::from)),
+        ("delay_seconds", delay.map(Value::from)),
+        ("labels", (!labels.is_empty()).then(|| json!(labels))),
+        ("limits", has_limits.then_some(limits)),
+    ]))
+}

@@ -1,0 +1,97 @@
+//! What every process of an installation shares: the database with its data, and the broker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orchestratum_broker::{Broker, RabbitBroker};
+use orchestratum_engine::{Settings, error::chain};
+use orchestratum_store::Store;
+use secrecy::ExposeSecret;
+use tokio::time::{Instant, sleep};
+
+use super::report::Report;
+
+/// How long the broker may take to connect.
+const BROKER_PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn check(settings: &Settings, limit: usize, report: &mut Report) -> anyhow::Result<()> {
+    match database(settings, report).await? {
+        Some(store) => {
+            data(store.as_ref(), limit, report).await?;
+            store.close().await;
+        }
+        None => report.not_looked_at(&["schema", "data"], "the database")?,
+    }
+    broker(settings, report).await
+}
+
+async fn database(settings: &Settings, report: &mut Report) -> anyhow::Result<Option<Arc<dyn Store>>> {
+    let url = settings.database.url.expose_secret();
+    // Read-only: the file of an SQLite database belongs to the process that runs it.
+    let connected = orchestratum_store::connect_read_only(url, &settings.database.options()).await;
+    let asked = match connected {
+        Ok(store) => store.database_time().await.map(|time| (store, time)),
+        Err(error) => Err(error),
+    };
+    match asked {
+        Ok((store, time)) => {
+            report.ok("database", format!("its clock says {time}"))?;
+            Ok(Some(store))
+        }
+        Err(error) => {
+            report.wrong("database", chain(&error))?;
+            Ok(None)
+        }
+    }
+}
+
+/// The schema, and every rule of the data where the schema has it.
+async fn data(store: &dyn Store, limit: usize, report: &mut Report) -> anyhow::Result<()> {
+    if let Err(error) = store.check_schema().await {
+        report.wrong("schema", chain(&error))?;
+        return report.not_looked_at(&["data"], "the schema");
+    }
+    report.ok("schema", "")?;
+    let broken = match store.database_time().await {
+        Ok(now) => store.broken_invariants(now, limit).await,
+        Err(error) => Err(error),
+    };
+    match broken {
+        Ok(broken) if broken.is_empty() => report.ok("data", "every rule holds"),
+        Ok(broken) => broken
+            .into_iter()
+            .try_for_each(|broken| report.wrong("data", format!("{}: {}", broken.rule, broken.row))),
+        Err(error) => report.wrong("data", chain(&error)),
+    }
+}
+
+async fn broker(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
+    const PART: &str = "broker";
+    let url = settings.broker.url.expose_secret();
+    if url == "database" {
+        return report.ok(PART, "none: workers are woken through the database");
+    }
+    let options = orchestratum_broker::Options {
+        prefix: settings.broker.prefix.clone(),
+        ..Default::default()
+    };
+    let broker = match RabbitBroker::start(url, &options) {
+        Ok(broker) => broker,
+        Err(error) => return report.wrong(PART, chain(&error)),
+    };
+    let deadline = Instant::now() + BROKER_PATIENCE;
+    let reason = loop {
+        match broker.health() {
+            Ok(()) => break None,
+            Err(reason) if Instant::now() >= deadline => break Some(reason),
+            Err(_) => sleep(Duration::from_millis(50)).await,
+        }
+    };
+    match reason {
+        None => report.ok(PART, ""),
+        Some(reason) => report.wrong(
+            PART,
+            format!("{reason}: new tasks are accepted, workers find them by asking the database"),
+        ),
+    }
+}

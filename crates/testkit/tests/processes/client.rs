@@ -1,0 +1,171 @@
+//! The command line client, against a running `orchestratum dev`.
+
+use std::process::Command;
+
+use orchestratum_testkit::binary;
+use serde_json::{Value, json};
+
+use crate::dev::{start, text};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_binary_is_a_client() -> anyhow::Result<()> {
+    let dev = start(&[]).await?;
+    let input = r#"{"code": "print(6 * 7)"}"#;
+    let created = dev.client(&[
+        "tasks",
+        "create",
+        "python",
+        "--input",
+        input,
+        "--label",
+        "team=billing",
+        "--wait",
+        "20",
+    ])?;
+    assert!(created.status.success(), "{}", text(&created));
+    let task: Value = serde_json::from_slice(&created.stdout)?;
+    assert_eq!(
+        (&task["status"], &task["output"]["stdout"]),
+        (&"Completed".into(), &"42\n".into())
+    );
+    let id = task["id"].as_str().unwrap_or_default();
+
+    for arguments in [
+        vec!["tasks", "list", "--label", "team=billing"],
+        vec!["tasks", "attempts", id],
+        vec!["tasks", "logs", id],
+        vec!["tasks", "why", id],
+        vec!["tasks", "stats"],
+        vec!["workers"],
+        vec!["queues"],
+        vec!["queues", "list"],
+        vec!["keys", "create", "ci", "--scope", "tasks:read"],
+        vec!["keys", "list"],
+        vec!["queues", "pause", "default"],
+        vec!["queues", "resume", "default"],
+    ] {
+        let output = dev.client(&arguments)?;
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+    }
+    let listed = text(&dev.client(&["tasks", "list", "--label", "team=billing"])?);
+    assert!(listed.contains(id), "{listed}");
+
+    let refused = dev.client(&["tasks", "create", "no spaces"])?;
+    assert!(!refused.status.success());
+    assert!(
+        text(&refused).contains("/name: must match [A-Za-z0-9._-]{1,100}"),
+        "{}",
+        text(&refused)
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_field_of_a_task_can_be_given_and_a_repeated_command_makes_no_second_task() -> anyhow::Result<()> {
+    let dev = start(&[]).await?;
+    // An id that is free, and as young as the rule wants it.
+    let id = dev.json(&["tasks", "create", "echo", "--target", "nobody"])?["id"].clone();
+    let id = id.as_str().unwrap_or_default();
+    let cancelled = dev.client(&["tasks", "cancel", id])?;
+    assert!(cancelled.status.success(), "{}", text(&cancelled));
+    let deleted = dev.client(&["tasks", "delete", id])?;
+    assert!(
+        deleted.status.success() && text(&deleted).is_empty(),
+        "{}",
+        text(&deleted)
+    );
+
+    let all = "--target nobody --description d --priority 3 --ttl 60 --timeout 5.5 --max-retries 2 --max-losses 0 \
+               --backoff exponential:0.5:60:no-jitter --delay 30 --label a=b --memory-mb 64 --cpu-seconds 5 \
+               --idempotency-key once --input 1";
+    let mut arguments = vec!["tasks", "create", "echo", "--id", id];
+    arguments.extend(all.split_whitespace());
+    let task = dev.json(&arguments)?;
+    let expected = json!({
+        "id": id, "target": "nobody", "description": "d", "priority": 3, "ttl_seconds": 60, "timeout_seconds": 5.5,
+        "max_retries": 2, "max_losses": 0, "labels": {"a": "b"}, "input": 1,
+        "backoff": {"kind": "exponential", "delay_seconds": 0.5, "max_delay_seconds": 60.0, "jitter": false},
+        "limits": {"memory_mb": 64, "cpu_seconds": 5}
+    });
+    for (field, value) in expected.as_object().into_iter().flatten() {
+        assert_eq!(&task[field], value, "{field}: {task}");
+    }
+    assert_eq!(dev.json(&arguments)?["id"], id, "it is the same task again");
+
+    let stale = dev.client(&["tasks", "patch", id, r#"{"priority": 4}"#, "--if-match", "99"])?;
+    assert!(
+        !stale.status.success() && text(&stale).contains("412"),
+        "{}",
+        text(&stale)
+    );
+    let version = task["version"].to_string();
+    let patched = dev.json(&["tasks", "patch", id, r#"{"priority": 4}"#, "--if-match", &version])?;
+    assert_eq!(patched["priority"], 4);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exit_status_tells_how_a_task_ended_that_was_waited_for() -> anyhow::Result<()> {
+    let dev = start(&[]).await?;
+    let status = |arguments: &str| {
+        let arguments: Vec<&str> = arguments.split_whitespace().collect();
+        dev.client(&arguments).map(|output| output.status.code())
+    };
+    assert_eq!(status("tasks create echo --wait 20")?, Some(0));
+    assert_eq!(
+        status(r#"tasks create shell --input {"command":"false"} --wait 20"#)?,
+        Some(3)
+    );
+    assert_eq!(status("tasks create echo --target nobody --wait 0.2")?, Some(4));
+    assert_eq!(status("tasks create echo --wait soon")?, Some(2));
+    let failed = dev.json(&["tasks", "list", "--status", "Failed", "--json"])?;
+    let id = failed["items"][0]["id"].as_str().unwrap_or_default();
+    assert_eq!(status(&format!("tasks get {id} --wait 1"))?, Some(3));
+    assert_eq!(status(&format!("tasks get {id}"))?, Some(0), "nobody waited");
+    let retried = format!(r#"tasks retry {id} --input {{"command":"true"}} --wait 20"#);
+    assert_eq!(status(&retried)?, Some(0));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_options_of_the_client_go_before_and_behind_its_commands() -> anyhow::Result<()> {
+    let dev = start(&[]).await?;
+    let (url, key) = (dev.url.as_str(), dev.key.as_str());
+    for arguments in [
+        vec!["--url", url, "--key", key, "--json", "tasks", "list"],
+        vec!["tasks", "--url", url, "list", "--key", key, "--json"],
+    ] {
+        let mut command = Command::new(binary("orchestratum")?);
+        command
+            .args(&arguments)
+            .env("ORCHESTRATUM_URL", "http://127.0.0.1:1")
+            .env("ORCHESTRATUM_KEY", "another");
+        let output = command.output()?;
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+        let page: Value = serde_json::from_slice(&output.stdout)?;
+        assert_eq!(page["items"], json!([]));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_say_when_they_are_empty_and_what_went_wrong_and_logs_come_as_they_are() -> anyhow::Result<()> {
+    let dev = start(&[]).await?;
+    assert_eq!(text(&dev.client(&["tasks", "list"])?), "no tasks\n");
+    let input = r#"{"command": "printf unended; exit 3"}"#;
+    let failed = dev.json(&["tasks", "create", "shell", "--input", input, "--wait", "20"])?;
+    let id = failed["id"].as_str().unwrap_or_default();
+    let listed = text(&dev.client(&["tasks", "list", "--created-after", "2020-01-01T00:00:00Z"])?);
+    let row = listed.lines().find(|line| line.contains(id)).unwrap_or_default();
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(cells[1..5], ["shell", "default", "Failed", "Failed"], "{listed}");
+    let attempts = text(&dev.client(&["tasks", "attempts", id])?);
+    assert!(
+        attempts
+            .lines()
+            .any(|line| line.contains("Failed") && line.contains(" 3 ")),
+        "{attempts}"
+    );
+    assert_eq!(dev.client(&["tasks", "logs", id])?.stdout, b"unended");
+    Ok(())
+}

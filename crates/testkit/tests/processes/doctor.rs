@@ -1,0 +1,86 @@
+//! `orchestratum doctor` on an installation of which nothing works, and on one that does.
+
+use std::process::{Command, Output};
+
+use orchestratum_testkit::{Broker, Cluster, binary};
+use serde_json::Value;
+
+use crate::dev::text;
+
+/// Nobody listens on the first port.
+const BROKEN: [(&str, &str); 6] = [
+    ("ORCHESTRATUM_CONFIG_DIR", "/nothing"),
+    (
+        "ORCHESTRATUM__DATABASE__URL",
+        "postgres://postgres:hidden@127.0.0.1:1/nothing",
+    ),
+    ("ORCHESTRATUM__BROKER__URL", "amqp://guest:hidden@127.0.0.1:1/%2f"),
+    ("ORCHESTRATUM__AUTH__BOOTSTRAP_KEY", "too short"),
+    ("ORCHESTRATUM__WORKER__PYTHON", "/nothing/python3"),
+    ("ORCHESTRATUM__WORKER__WORK_DIR", "/proc/nothing"),
+];
+
+fn doctor<'a>(arguments: &[&str], environment: impl IntoIterator<Item = (&'a str, &'a str)>) -> anyhow::Result<Output> {
+    let mut command = Command::new(binary("orchestratum")?);
+    Ok(command.arg("doctor").args(arguments).envs(environment).output()?)
+}
+
+#[test]
+fn it_goes_on_behind_what_is_wrong_and_shows_every_part() -> anyhow::Result<()> {
+    let output = doctor(&[], BROKEN)?;
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output);
+    for line in [
+        "settings    ok",
+        "auth        wrong: auth.bootstrap_key must have 16 characters or more",
+        "database    wrong: the database is not available",
+        "schema      not looked at: it needs the database",
+        "data        not looked at: it needs the database",
+        "broker      wrong: ",
+        "python      warning: ",
+        "shell       ok, ",
+        "work_dir    wrong: ",
+        "open files  ",
+        "4 thing(s) are wrong.",
+    ] {
+        assert!(
+            said.lines().any(|said| said.starts_with(line)),
+            "{line}\n--- in ---\n{said}"
+        );
+    }
+    assert!(said.contains("127.0.0.1:1: Connection refused"), "{said}");
+    assert!(!said.contains("hidden"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn without_settings_it_says_what_it_cannot_look_at() -> anyhow::Result<()> {
+    let output = doctor(&["--json"], [("ORCHESTRATUM__WORKER__LEASE_SECONDS", "0")])?;
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    let parts = report["parts"].as_array().cloned().unwrap_or_default();
+    assert_eq!(report["ok"], false);
+    assert_eq!(
+        (&parts[0]["part"], &parts[0]["state"]),
+        (&"settings".into(), &"wrong".into())
+    );
+    assert!(
+        parts.len() == 10 && parts[1..].iter().all(|part| part["state"] == "not looked at"),
+        "{report}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_of_a_working_installation_is_sound() -> anyhow::Result<()> {
+    let cluster = Cluster::builder().broker(Broker::Rabbit).start().await?;
+    let environment = cluster.environment();
+    let output = doctor(
+        &["--json"],
+        environment.iter().map(|(name, value)| (name.as_str(), value.as_str())),
+    )?;
+    assert!(output.status.success(), "{}", text(&output));
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(report["ok"], true, "{report}");
+    Ok(())
+}
