@@ -1,6 +1,6 @@
 //! The one clock, and the only module that reads the machine's.
 //!
-//! Every decision takes `now` from here: the database's time at the last sample, plus the *monotonic* time since its
+//! Every decision takes `now` from here: the database's time at the best sample, plus the *monotonic* time since its
 //! answer arrived. So all processes agree to within a network round trip, none runs ahead of the database, and a jump of
 //! a host's wall clock changes nothing.
 
@@ -67,9 +67,16 @@ impl Clock {
 
     fn take_over(&self, database: Timestamp, asked: Instant, answered: Instant) {
         match &*self.0 {
-            Source::Database(sample) => {
-                if answered.saturating_duration_since(asked) <= SAMPLE_MAX_ROUND_TRIP {
-                    *sample.lock() = Sample { database, answered };
+            Source::Database(kept) => {
+                let round_trip = answered.saturating_duration_since(asked);
+                let mut kept = kept.lock();
+                // At the answer it is no earlier than the database said, and no later than that by the round trip. A clock
+                // that is within these bounds is at least as good: after an answer that was long on its way it would fall
+                // behind, and what others see as due would not be due here.
+                let goes_on = kept.database + answered.saturating_duration_since(kept.answered);
+                let is_right = database <= goes_on && goes_on <= database + round_trip;
+                if round_trip <= SAMPLE_MAX_ROUND_TRIP && !is_right {
+                    *kept = Sample { database, answered };
                 }
             }
             Source::Manual(_) => {}
@@ -124,6 +131,35 @@ mod tests {
             asked + SAMPLE_MAX_ROUND_TRIP + Duration::from_millis(1),
         );
         assert!(clock.now() >= Timestamp::from_micros(1_000_000_000));
+    }
+
+    #[test]
+    fn a_worse_sample_does_not_set_a_good_clock_back() {
+        let start = Timestamp::from_micros(1_000_000_000);
+        let clock = Clock::from_sample(start);
+        let Source::Database(kept) = &*clock.0 else {
+            panic!("it is of a database");
+        };
+        let begun = kept.lock().answered;
+        let sample = |said_after: u64, asked_after: u64, answered_after: u64| {
+            let at = |milliseconds| begun + Duration::from_millis(milliseconds);
+            clock.take_over(
+                start + Duration::from_millis(said_after),
+                at(asked_after),
+                at(answered_after),
+            );
+            let kept = *kept.lock();
+            kept.database + at(answered_after).saturating_duration_since(kept.answered)
+        };
+        let after = |milliseconds| start + Duration::from_millis(milliseconds);
+        // Said when the question had just arrived, read 200 ms later.
+        assert_eq!(sample(1_001, 1_000, 1_200), after(1_200), "it is not set back");
+        assert_eq!(sample(2_050, 2_000, 2_001), after(2_050), "it was behind");
+        assert_eq!(
+            sample(2_500, 3_000, 3_001),
+            after(2_500),
+            "the database's own clock was set back"
+        );
     }
 
     #[tokio::test]
