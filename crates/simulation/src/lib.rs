@@ -52,8 +52,8 @@
 //! What the simulation has taught, and the model therefore does:
 //! - A registration of unknown outcome is repeated under a *new* worker id: the lease of the first try began then.
 //! - A renewal sets the *greater* of the old and the new lease: one that was long on its way must not shorten it.
-//! - A worker fences itself at 0.8 of what its lease *had left when it was given* (the lease it wrote minus the
-//!   database's time in the answer), not of a whole lease: with a slow sample and a slow clock the lease was shorter.
+//! - A worker fences itself a fifth of a lease before the end of what it *had left when it was given* (the lease it wrote
+//!   minus the database's time in the answer), not of a whole one: with a slow sample and a slow clock it was shorter.
 //! - An answer that comes after its deadline is no answer, even if it is there when the worker wakes from a pause: as a
 //!   sample it would set the clock back, and the next lease with it; as a claim it would start what is somebody else's.
 //! - A worker compares with its fence time when it starts an attempt, not with whether the alarm has rung; and an

@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) reports: Arc<Slots>,
     /// Attempts and reports: what has to be over before the worker leaves.
     pub(crate) tracker: TaskTracker,
+    /// Under which id this worker is registered. That lets it begin nothing yet: its life does.
+    pub(crate) registered: Mutex<Option<WorkerId>>,
     /// `None` while nothing may be claimed.
     pub(crate) life: watch::Receiver<Option<Life>>,
     /// Asks for a renewal without waiting for its time.

@@ -11,6 +11,7 @@ use orchestratum_broker::Consumer;
 use orchestratum_engine::{Engine, WorkerSettings, error, identity};
 use orchestratum_sandbox::{Isolation, Shim};
 use orchestratum_store::Registration;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -151,6 +152,7 @@ impl Worker {
             lanes: lanes(self.offers, &settings),
             reports: Slots::new(REPORTS, Arc::new(Notify::new())),
             tracker: TaskTracker::new(),
+            registered: Mutex::default(),
             life,
             renew_now: Notify::new(),
         });
@@ -321,10 +323,10 @@ async fn drain(shared: &Shared, settings: &WorkerSettings, kill: &CancellationTo
 }
 
 async fn leave(shared: &Shared) {
-    let Some(life) = shared.life.borrow().clone() else {
+    let Some(worker) = *shared.registered.lock() else {
         return;
     };
-    match timeout(LAST_WORDS, shared.engine.worker_leaves(life.worker)).await {
+    match timeout(LAST_WORDS, shared.engine.worker_leaves(worker)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(error = %error::chain(&error), "the worker could not say that it leaves"),
         Err(_elapsed) => tracing::warn!("the worker could not say that it leaves in time"),

@@ -347,8 +347,8 @@ impl World {
         }
     }
 
-    /// By 0.8 of what the lease had left when it was given, counted from the request by its own clock, it must have
-    /// another or be empty. Not by 0.8 of a whole lease: the request carried a `now` that lags behind the database by
+    /// A fifth of a lease before the end of what it had left when it was given, counted from the request by its own clock,
+    /// it must have another or be empty. Not a fifth before the end of a whole lease: the request carried a `now` that lags behind the database by
     /// the way of the last sample and by the drift since, and the lease is shorter by that.
     fn leased(&mut self, slot: usize, flight: &Flight, sample: Micros) {
         let (Statement::Register { lease_expires_at, .. } | Statement::Renew { lease_expires_at, .. }) =
@@ -359,7 +359,7 @@ impl World {
         let sent_at = flight.sent_at;
         let worker = &mut self.workers[slot];
         let left = (lease_expires_at - sample).clamp(0, LEASE);
-        let allowed = (left * 4 / 5) * 1_000_000 / worker.clock_rate;
+        let allowed = (left - LEASE / 5).max(0) * 1_000_000 / worker.clock_rate;
         let armed = worker.fence_at > self.now;
         worker.fence_at = worker.fence_at.max(sent_at + allowed);
         let (incarnation, fence_at) = (worker.incarnation, worker.fence_at);

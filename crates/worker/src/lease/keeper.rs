@@ -27,8 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the clock of the process takes a new sample.
 const RESAMPLE_EVERY: Duration = Duration::from_secs(30);
 
-/// How much of what a lease has left a worker uses.
-const USED: f64 = 0.8;
+/// How much of a lease is left when a worker stops: for a clock that is slow, and for the kill.
+const RESERVED: f64 = 0.2;
 
 /// With less than this of a lease left just after a renewal, the clock is behind and takes a new sample.
 const CLOCK_IS_BEHIND: f64 = 0.9;
@@ -190,7 +190,9 @@ impl Keeper {
 
     /// The lease is ours for as long as the database said; after a pause of this process that may be over already.
     fn renewed(&self, lease: &mut Lease, sent: Instant, left: Duration, holdings: Vec<Holding>) {
-        lease.fence_at = lease.fence_at.max(sent + left.min(self.lease).mul_f64(USED));
+        lease.fence_at = lease
+            .fence_at
+            .max(sent + left.min(self.lease).saturating_sub(self.lease.mul_f64(RESERVED)));
         if lease.fence_at <= Instant::now() {
             tracing::warn!(worker.id = %lease.worker, "a renewal came too late to begin anything on it");
             return;

@@ -9,11 +9,11 @@
 //!
 //! The keeper kills without the worker's runtime: that may be the very thing that is stuck.
 //!
-//! The fence stands at 0.8 of what the lease had left *by the clock of the database* when it answered, counted from when
-//! the renewal was *sent* by the worker's own monotonic clock. Not at 0.8 of a whole lease: its end was written by a
-//! clock that is behind by the way of the last sample and by its drift since, and the lease is shorter by as much. The
-//! other 0.2 are for a monotonic clock that is slow, by up to a fifth, and for the kill. A registration is no answer that
-//! says what is left, so it lets nothing begin: the first renewal does.
+//! The fence stands a fifth of a lease before the end of what the lease had left *by the clock of the database* when it
+//! answered, counted from when the renewal was *sent* by the worker's own monotonic clock. Not a fifth before the end of a
+//! whole lease: its end was written by a clock that is behind by the way of its sample and by its drift since, and the
+//! lease is shorter by as much. The fifth is for a monotonic clock that is slow, by up to as much, and for the kill. A
+//! registration is no answer that says what is left, so it lets nothing begin: the first renewal does.
 
 mod keeper;
 mod reconcile;

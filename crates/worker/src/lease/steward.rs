@@ -46,6 +46,7 @@ impl Steward {
                     Some(Event::Renewed { sent, holdings }) => self.act(&mut suspects, &holdings, sent),
                     Some(Event::Lost { worker }) => {
                         suspects = Suspects::default();
+                        *self.shared.registered.lock() = None;
                         tracing::warn!(worker.id = %worker, "the worker registers under a new id");
                         self.register().await;
                     }
@@ -94,6 +95,7 @@ impl Steward {
                 Ok(()) => {
                     let worker: WorkerId = self.registration.id;
                     tracing::info!(worker.id = %worker, worker.name = self.registration.name, "the worker is registered");
+                    *self.shared.registered.lock() = Some(worker);
                     let _ = self.registrations.send(worker);
                     return;
                 }
