@@ -8,7 +8,7 @@ use orchestratum_core::{Target, TaskName, Timestamp};
 use orchestratum_store::{Change, UnofferedSearch};
 
 use super::{PASS, Pass};
-use crate::{Engine, Error};
+use crate::{Engine, Error, error};
 
 /// How long a name may be offered by nobody while workers serve the target: long enough for a rolling deploy.
 const GRACE: Duration = Duration::from_secs(30);
@@ -32,14 +32,24 @@ pub(super) async fn tick(
     for target in targets {
         let search = UnofferedSearch {
             target: target.clone(),
-            after: rounds.remove(target),
+            after: rounds.get(target).cloned(),
             since: now - GRACE,
             now,
             names: share(NAMES),
             tasks: share(PASS),
         };
-        let found = engine.parts.store.unoffered(&search).await?;
-        rounds.extend(found.next.map(|next| (target.clone(), next)));
+        let found = match engine.parts.store.unoffered(&search).await {
+            Ok(found) => found,
+            Err(error) => {
+                let error = error::chain(&error);
+                tracing::warn!(target_name = %target, error, "tasks that nobody offers could not be looked for");
+                continue;
+            }
+        };
+        match found.next {
+            Some(next) => rounds.insert(target.clone(), next),
+            None => rounds.remove(target),
+        };
         let found = found.tasks.into_iter();
         changes.extend(found.map(|task| Change::new(task, TaskEvent::NameNotOffered)));
     }

@@ -293,6 +293,7 @@ const UNOFFERED: &str = "
             SELECT name, place
             FROM waiting
             WHERE name IS NOT NULL AND NOT EXISTS (SELECT FROM offered WHERE offered.name = waiting.name)
+            ORDER BY place
         ) AS unoffered
         CROSS JOIN LATERAL (
             SELECT task_id
@@ -306,6 +307,8 @@ const UNOFFERED: &str = "
             ORDER BY priority DESC, due_at
             LIMIT $6
         ) AS ready
+        -- The next pass goes on behind the last name of this one.
+        ORDER BY unoffered.place
         LIMIT $6
     )
     SELECT task_id, name, place FROM found
