@@ -113,7 +113,7 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 pub(super) async fn broken(database: &Database, now: Timestamp, limit: usize) -> Result<Vec<BrokenInvariant>, Error> {
     let server = database.server.with_patience(TIMEOUT);
     let broken = server.in_time(ask(database, now, limit)).await;
-    broken.map_err(failure::error)
+    broken.map_err(|error| failure::error(server.unreached(error)))
 }
 
 async fn ask(database: &Database, now: Timestamp, limit: usize) -> Result<Vec<BrokenInvariant>, sqlx::Error> {

@@ -98,7 +98,9 @@ impl Maintenance for PostgresStore {
             listener.listen(&channel).await?;
             Ok::<_, sqlx::Error>(listener)
         });
-        let listener = listening.await.map_err(failure::error)?;
+        let listener = listening
+            .await
+            .map_err(|error| failure::error(self.database.server.unreached(error)))?;
         let closed = self.database.pool.close_event();
         Ok(try_unfold(listener, |mut listener| async move {
             // `None` says that the connection broke and signals may be lost: the stream ends, and the caller asks again.

@@ -49,6 +49,15 @@ impl Server {
         timed_out(format!("{place} did not answer within {} s", patience.as_secs_f64()))
     }
 
+    /// A transaction whose answer was lost had not ended in time.
+    pub(super) fn undecided(&self) -> sqlx::Error {
+        let Self { place, patience } = self;
+        timed_out(format!(
+            "{place} did not end a transaction within {} s",
+            patience.as_secs_f64()
+        ))
+    }
+
     /// The pool had no connection to give. It tells no more than that: it tries again in silence.
     pub(super) fn no_connection(&self, connections: u32) -> sqlx::Error {
         let Self { place, patience } = self;

@@ -100,7 +100,7 @@ impl Database {
                 Some("in progress") if Instant::now() < deadline => {
                     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                 }
-                Some("in progress") => return Err(failure::error(self.server.silent())),
+                Some("in progress") => return Err(failure::error(self.server.undecided())),
                 Some(_) | None => return Ok(false),
             }
         }
