@@ -22,15 +22,11 @@ const KEY_LENGTH: usize = 32;
 
 const DATABASE: &str = "orchestratum.db";
 const KEY: &str = "key";
+/// Held by the process that uses the database.
+const LOCK: &str = "orchestratum.db.lock";
 
 /// What a start makes in its folder before it serves.
-const MADE: [&str; 5] = [
-    KEY,
-    DATABASE,
-    "orchestratum.db-wal",
-    "orchestratum.db-shm",
-    "orchestratum.db.lock",
-];
+const MADE: [&str; 5] = [KEY, DATABASE, "orchestratum.db-wal", "orchestratum.db-shm", LOCK];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -55,7 +51,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (started, worker) = match start(&mut settings, folder.path(), &stop).await {
         Ok(ready) => ready,
         Err(error) => {
-            folder.take_back(&MADE);
+            folder.take_back(LOCK, &MADE);
             // What it has to say comes first.
             drop(logs);
             return Err(error);

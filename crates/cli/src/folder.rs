@@ -1,6 +1,6 @@
 //! The folder of `dev`, taken away again by a start that fails: who tried it on a port that was taken finds nothing new.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -16,12 +16,17 @@ pub(crate) struct Folder {
 impl Folder {
     /// Makes the folder for its user alone: the key and every task are in it. One that is there is left as it is.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let missing = path.ancestors().filter(|above| !above.as_os_str().is_empty());
-        let made = missing
-            .take_while(|above| !above.exists())
-            .map(Path::to_owned)
-            .collect();
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let above = path.ancestors().filter(|above| !above.as_os_str().is_empty());
+        let missing: Vec<&Path> = above.take_while(|above| !above.exists()).collect();
+        let mut made = Vec::new();
+        for folder in missing.into_iter().rev() {
+            match DirBuilder::new().mode(0o700).create(folder) {
+                Ok(()) => made.insert(0, folder.to_owned()),
+                // Another start was faster, and it is that one's.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(Self {
             path: path.to_owned(),
             made,
@@ -32,10 +37,15 @@ impl Folder {
         &self.path
     }
 
-    /// Takes away what was made, unless somebody else has put something there. Of a folder that was there before,
-    /// nothing: what is in it may be yesterday's.
-    pub(crate) fn take_back(self, files: &[&str]) {
+    /// Takes away what was made, unless somebody else has put something there, or uses what is there: whoever does holds
+    /// the lock. Of a folder that was there before, nothing: what is in it may be yesterday's.
+    pub(crate) fn take_back(self, lock: &str, files: &[&str]) {
         if self.made.is_empty() {
+            return;
+        }
+        // Held until the files are gone, so that nobody begins to use them meanwhile.
+        let lock = File::open(self.path.join(lock));
+        if lock.as_ref().is_ok_and(|lock| lock.try_lock().is_err()) {
             return;
         }
         for file in files {
@@ -59,22 +69,34 @@ mod tests {
         let (outer, inner) = (base.path().join("a"), base.path().join("a/b"));
         let folder = Folder::open(&inner).expect("made");
         fs::write(inner.join("key"), "k").expect("written");
-        folder.take_back(&["key", "nothing"]);
+        folder.take_back("lock", &["key", "nothing"]);
         assert!(!outer.exists());
 
         fs::create_dir(&outer).expect("made");
         let folder = Folder::open(&inner).expect("made");
-        folder.take_back(&[]);
+        folder.take_back("lock", &[]);
         assert!(outer.exists() && !inner.exists());
 
         let folder = Folder::open(&outer).expect("it is there");
         fs::write(outer.join("key"), "k").expect("written");
-        folder.take_back(&["key"]);
+        folder.take_back("lock", &["key"]);
         assert!(outer.join("key").exists(), "it may be yesterday's");
 
         let folder = Folder::open(&inner).expect("made");
         fs::write(inner.join("mine"), "m").expect("written");
-        folder.take_back(&["key"]);
+        folder.take_back("lock", &["key"]);
         assert!(inner.join("mine").exists());
+    }
+
+    #[test]
+    fn what_somebody_else_uses_by_now_stays() {
+        let base = tempfile::tempdir().expect("a folder");
+        let inner = base.path().join("a");
+        let folder = Folder::open(&inner).expect("made");
+        fs::write(inner.join("key"), "k").expect("written");
+        let lock = File::create(inner.join("lock")).expect("made");
+        lock.lock().expect("nobody else has it");
+        folder.take_back("lock", &["key", "lock"]);
+        assert!(inner.join("key").exists() && inner.join("lock").exists());
     }
 }

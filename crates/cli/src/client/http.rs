@@ -28,9 +28,10 @@ pub(super) struct Http {
 impl Http {
     pub(super) fn new(server: &Server) -> anyhow::Result<Self> {
         let url = server.url();
-        let url: Url = url.parse().with_context(|| format!("{url:?} is no URL"))?;
+        // Without the text itself, in which a password may stand.
+        let url: Url = url.parse().context("--url (ORCHESTRATUM_URL) is no URL")?;
         if url.cannot_be_a_base() {
-            bail!("{:?} must begin with http:// or https://", url.as_str());
+            bail!("--url (ORCHESTRATUM_URL) must begin with http:// or https://");
         }
         let key = server.key().map(|key| {
             let mut value = HeaderValue::try_from(format!("ApiKey {}", key.expose_secret()))

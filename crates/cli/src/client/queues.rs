@@ -9,7 +9,7 @@ const COLUMNS: [&str; 6] = ["target", "depth", "ready", "running", "paused", "ol
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Every target that has tasks or workers, or was paused; so does `queues` alone.
+    /// Every target that has tasks or workers, or is paused; so does `queues` alone.
     List,
     /// Claim nothing more from this target.
     Pause { target: String },

@@ -5,6 +5,7 @@ mod installation;
 mod machine;
 mod report;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,6 +14,8 @@ use secrecy::ExposeSecret;
 
 use report::Report;
 
+const LIMIT: NonZeroUsize = NonZeroUsize::new(100).expect("not zero");
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit status: 0 if nothing is wrong, which a warning is not; 1 otherwise.")]
 pub(crate) struct Arguments {
@@ -20,8 +23,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The most broken rows to show.
-    #[arg(long, default_value_t = 100)]
-    limit: usize,
+    #[arg(long, default_value_t = LIMIT)]
+    limit: NonZeroUsize,
     /// Print JSON instead of lines.
     #[arg(long)]
     json: bool,
@@ -33,7 +36,7 @@ pub(crate) async fn run(arguments: Arguments, json: bool) -> anyhow::Result<Exit
         Ok(settings) => {
             report.ok("settings", "")?;
             bootstrap_key(&settings, &mut report)?;
-            installation::check(&settings, arguments.limit, &mut report).await?;
+            installation::check(&settings, arguments.limit.get(), &mut report).await?;
             machine::check(&settings, &mut report).await?;
         }
         Err(error) => {

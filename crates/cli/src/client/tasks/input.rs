@@ -49,7 +49,7 @@ pub(super) fn json(source: &str) -> anyhow::Result<Value> {
     match source.strip_prefix('@') {
         Some(file) => json_of_file(file),
         None if source == "-" => json_of_file(source),
-        None => serde_json::from_str(source).with_context(|| format!("{source:?} is not JSON")),
+        None => serde_json::from_str(source).context("what was given is not JSON (nor @FILE, nor -)"),
     }
 }
 
