@@ -1,7 +1,7 @@
 //! `cargo xtask soak`: the long forms of the simulation and of the fault tests, for a night rather than a pull request.
 //!
-//! Half of the time goes to schedules from seeds that no run before has seen, half to fault tests that repeat themselves.
-//! Both say how far they are, and figures stand at the end, also when something failed.
+//! Half of the time goes to schedules from seeds that no run before has seen, a tenth to random operations on model and
+//! databases, the rest to fault tests that repeat themselves. Figures stand at the end, also when something failed.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{BufRead, BufReader};
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::stopwatch::Stopwatch;
 use crate::workspace::Workspace;
@@ -29,6 +29,9 @@ const FORMS: &[(&str, &[&str], u32)] = &[
 const TESTS: &[&str] = &["test", "--workspace", "--no-fail-fast", "--test", "processes", "--"];
 const FAULTS: &str = "faults::";
 
+/// For how many seconds each test goes on.
+const SECONDS: &str = "ORCHESTRATUM_SOAK_SECONDS";
+
 /// A line of the summary: what was run, and its figures or why it failed.
 type Line = (String, Result<String>);
 
@@ -46,7 +49,9 @@ pub(crate) fn run(options: &[&str]) -> Result<()> {
             (format!("simulation, {name}"), figures)
         })
         .collect();
-    lines.extend(fault_tests(&workspace, servers.addresses(), budget / 2)?);
+    let operations = differential(&workspace, servers.addresses(), budget / 10);
+    lines.push(("random operations".to_owned(), operations));
+    lines.extend(fault_tests(&workspace, servers.addresses(), budget * 4 / 10)?);
     drop(servers);
     summarize(&lines, &total)
 }
@@ -95,22 +100,39 @@ fn simulate(workspace: &Workspace, name: &str, options: &[&str], budget: Duratio
 
 /// Runs to the end, its output passed on; returns the last line of it.
 fn last_line(command: &mut Command) -> Result<String> {
+    Ok(lines(command)?.pop().unwrap_or_default())
+}
+
+/// Runs to the end, its output passed on and returned.
+fn lines(command: &mut Command) -> Result<Vec<String>> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start `{}`", process::describe(command)))?;
     let output = child.stdout.take().context("the output was not captured")?;
-    let mut last = String::new();
+    let mut lines = Vec::new();
     for line in BufReader::new(output).lines() {
-        last = line.context("cannot read the output")?;
-        println!("    {last}");
+        let line = line.context("cannot read the output")?;
+        println!("    {line}");
+        lines.push(line);
     }
     let status = child.wait()?;
     if !status.success() {
-        bail!("{status}; again by `{last}`");
+        bail!("{status}; again by `{}`", lines.pop().unwrap_or_default());
     }
-    Ok(last)
+    Ok(lines)
+}
+
+/// Random operations on the model and on both databases.
+fn differential(workspace: &Workspace, addresses: &services::Addresses, budget: Duration) -> Result<String> {
+    println!("==> random operations, {} s", budget.as_secs());
+    let mut test = workspace.cargo(&["test", "--workspace", "--test", "differential", "--", "--nocapture"]);
+    test.env(SECONDS, budget.as_secs().to_string());
+    addresses.apply(&mut test);
+    let lines = lines(&mut test)?;
+    let figures = lines.into_iter().rev().find(|line| line.contains(" seeds of "));
+    figures.context("the test did not say what it did")
 }
 
 /// Each of them repeats itself for its share of the time, and tells in a file how often it did.
@@ -126,7 +148,7 @@ fn fault_tests(workspace: &Workspace, addresses: &services::Addresses, budget: D
     let mut tests = workspace.cargo(TESTS);
     tests
         .arg(FAULTS)
-        .env("ORCHESTRATUM_SOAK_SECONDS", share.as_secs().to_string())
+        .env(SECONDS, share.as_secs().to_string())
         .env("ORCHESTRATUM_SOAK_REPORT", &report);
     addresses.apply(&mut tests);
     let passed = process::run(&mut tests);
@@ -137,7 +159,12 @@ fn fault_tests(workspace: &Workspace, addresses: &services::Addresses, budget: D
         .lines()
         .map(|line| {
             let (name, figures) = line.split_once(": ").unwrap_or((line, ""));
-            (name.to_owned(), Ok(figures.to_owned()))
+            let figures = figures.to_owned();
+            let failed = figures.ends_with("FAILED");
+            (
+                name.to_owned(),
+                if failed { Err(anyhow!(figures)) } else { Ok(figures) },
+            )
         })
         .collect();
     lines.push((

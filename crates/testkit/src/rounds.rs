@@ -25,6 +25,7 @@ pub fn rounds(what: &'static str, few: usize) -> Rounds {
         few,
         begun: 0,
         started: Instant::now(),
+        over: false,
         soak,
     }
 }
@@ -36,6 +37,8 @@ pub struct Rounds {
     few: usize,
     begun: usize,
     started: Instant,
+    /// The test went on until its time was over, and so did not fail in between.
+    over: bool,
     soak: Option<Soak>,
 }
 
@@ -52,6 +55,7 @@ impl Iterator for Rounds {
         let elapsed = self.started.elapsed();
         let goes_on = self.begun < self.few || self.soak.as_ref().is_some_and(|soak| elapsed < soak.lasts);
         if !goes_on {
+            self.over = true;
             return None;
         }
         self.begun += 1;
@@ -74,7 +78,8 @@ impl Drop for Rounds {
         let Some(path) = self.soak.as_ref().and_then(|soak| soak.report.as_ref()) else {
             return;
         };
-        let verdict = if std::thread::panicking() { ", and FAILED" } else { "" };
+        let passed = self.over && !std::thread::panicking();
+        let verdict = if passed { "" } else { ", and FAILED" };
         let seconds = self.started.elapsed().as_secs_f64();
         let line = format!("{}: {} rounds in {seconds:.0} s{verdict}\n", self.what, self.begun);
         // In one write: tests run at the same time.

@@ -6,7 +6,8 @@
 //!                                └─► PostgreSQL a schema of its own
 //! ```
 //!
-//! A difference prints the seed and the command that repeats it. `ORCHESTRATUM_SOAK=1` runs a hundred times as many.
+//! A difference prints the seed and the command that repeats it. `ORCHESTRATUM_SOAK_SECONDS=N` goes on for so
+//! long.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -18,6 +19,7 @@ mod operation;
 mod script;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chance::Chance;
 use model::Model;
@@ -26,24 +28,27 @@ use orchestratum_store::conformance::lab::START;
 use orchestratum_store::{Options, Store, connect};
 use script::Script;
 use support::Postgres;
+use tokio::time::Instant;
 
 /// Operations on one fresh set of stores: enough for tasks to live several lives, few enough to read when they fail.
 const OPERATIONS_A_SEED: usize = 500;
 
 const SEEDS: u64 = 20;
-const SEEDS_IN_A_SOAK: u64 = 2_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_operations_leave_model_and_databases_equal() {
     let given: Option<u64> = std::env::var("ORCHESTRATUM_SEED")
         .ok()
         .map(|text| text.parse().expect("ORCHESTRATUM_SEED is a number"));
-    let seeds = match given {
-        Some(seed) => seed..seed + 1,
-        None if std::env::var_os("ORCHESTRATUM_SOAK").is_some() => 0..SEEDS_IN_A_SOAK,
-        None => 0..SEEDS,
-    };
-    for seed in seeds {
+    let soak: Option<u64> = std::env::var("ORCHESTRATUM_SOAK_SECONDS")
+        .ok()
+        .map(|text| text.parse().expect("ORCHESTRATUM_SOAK_SECONDS is a number"));
+    let goes_on_until = Instant::now() + Duration::from_secs(soak.unwrap_or_default());
+    let (first, few) = given.map_or((0, SEEDS), |seed| (seed, 1));
+    let mut done = 0;
+    while done < few || Instant::now() < goes_on_until {
+        let seed = first + done;
+        done += 1;
         if let Err(difference) = run(seed).await {
             panic!(
                 "{difference}\nrepeat it with: ORCHESTRATUM_SEED={seed} cargo test --package orchestratum-store --test \
@@ -51,6 +56,7 @@ async fn random_operations_leave_model_and_databases_equal() {
             );
         }
     }
+    println!("{done} seeds of {OPERATIONS_A_SEED} operations from {first} left model and databases equal");
 }
 
 async fn run(seed: u64) -> Result<(), String> {
