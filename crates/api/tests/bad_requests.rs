@@ -166,6 +166,8 @@ async fn an_array_is_no_second_form_of_an_object() {
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{path} {body}: {problem}");
         let message = problem["errors"][0]["message"].as_str().expect("a text");
         assert!(message.ends_with("expected an object"), "{body}: {message}");
+        let whole = if pointer.is_empty() { "the body:" } else { pointer };
+        assert_eq!(problem["detail"], format!("{whole} {message}"));
     }
     assert_eq!(api.count().await, 1, "but for the one that was made as it must be");
 }

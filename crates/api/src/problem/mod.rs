@@ -79,7 +79,10 @@ impl Problem {
         let detail = violations
             .0
             .first()
-            .map_or_else(String::new, |first| format!("{} {}", first.pointer, first.message));
+            .map_or_else(String::new, |first| match first.pointer.as_str() {
+                "" => format!("the body: {}", first.message),
+                pointer => format!("{pointer} {}", first.message),
+            });
         Self {
             violations: violations.0,
             ..Self::new(code, detail)

@@ -87,8 +87,10 @@ impl Report {
         if self.json {
             let parts: Vec<Value> = self.parts.iter().map(Part::json).collect();
             output::json(&json!({"ok": wrong == 0, "parts": parts}))?;
-        } else if wrong == 0 {
+        } else if wrong == 0 && self.parts.iter().all(|part| part.state == State::Ok) {
             output::line("Everything is as it should be.")?;
+        } else if wrong == 0 {
+            output::line("Nothing is wrong.")?;
         } else {
             output::line(&format!("{wrong} thing(s) are wrong."))?;
         }
