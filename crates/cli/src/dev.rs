@@ -25,8 +25,8 @@ const KEY: &str = "key";
 /// Held by the process that uses the database.
 const LOCK: &str = "orchestratum.db.lock";
 
-/// What a start makes in its folder before it serves.
-const MADE: [&str; 5] = [KEY, DATABASE, "orchestratum.db-wal", "orchestratum.db-shm", LOCK];
+/// What a start makes in its folder before it serves, beside the lock.
+const MADE: [&str; 4] = [KEY, DATABASE, "orchestratum.db-wal", "orchestratum.db-shm"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {

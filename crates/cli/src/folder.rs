@@ -43,11 +43,13 @@ impl Folder {
         if self.made.is_empty() {
             return;
         }
-        // Held until the files are gone, so that nobody begins to use them meanwhile.
-        let lock = File::open(self.path.join(lock));
-        if lock.as_ref().is_ok_and(|lock| lock.try_lock().is_err()) {
+        // Made where this start did not come so far, and held until the files are gone: nobody begins to use them meanwhile.
+        let place = self.path.join(lock);
+        let held = File::options().create(true).append(true).open(&place);
+        if !held.as_ref().is_ok_and(|lock| lock.try_lock().is_ok()) {
             return;
         }
+        let _ = fs::remove_file(place);
         for file in files {
             // Some were not made yet.
             let _ = fs::remove_file(self.path.join(file));
@@ -96,7 +98,7 @@ mod tests {
         fs::write(inner.join("key"), "k").expect("written");
         let lock = File::create(inner.join("lock")).expect("made");
         lock.lock().expect("nobody else has it");
-        folder.take_back("lock", &["key", "lock"]);
+        folder.take_back("lock", &["key"]);
         assert!(inner.join("key").exists() && inner.join("lock").exists());
     }
 }

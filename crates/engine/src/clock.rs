@@ -54,7 +54,7 @@ impl Clock {
         }
     }
 
-    /// Asks the database for its time and takes it over.
+    /// Asks the database for its time, and takes it over where the clock is not as good already.
     ///
     /// An answer that was long on its way, or that a frozen process reads late, says little about now: it is not taken
     /// over. The elapsed time is compared explicitly, because a timeout looks at the answer before it looks at the clock.

@@ -80,8 +80,8 @@ impl Problem {
             .0
             .first()
             .map_or_else(String::new, |first| match first.pointer.as_str() {
-                "" => format!("the body: {}", first.message),
-                pointer => format!("{pointer} {}", first.message),
+                "" => format!("the body: {first}"),
+                _ => first.to_string(),
             });
         Self {
             violations: violations.0,

@@ -1,6 +1,6 @@
 //! The rules for what callers may ask, field by field, shared by creating and patching.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::time::Duration;
 
 use crate::identity::TaskName;
@@ -24,6 +24,16 @@ const SHORTEST: Duration = Duration::from_millis(1);
 pub struct Violation {
     pub pointer: String,
     pub message: String,
+}
+
+impl Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The whole has no pointer.
+        if !self.pointer.is_empty() {
+            write!(f, "{} ", self.pointer)?;
+        }
+        f.write_str(&self.message)
+    }
 }
 
 /// How many broken rules are told: whoever broke more has enough to mend.

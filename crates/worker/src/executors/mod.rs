@@ -76,14 +76,7 @@ impl Ended {
     pub(crate) fn refused(built_in: BuiltIn, broken: &Violations) -> Self {
         /// Whoever broke more rules has enough to mend.
         const TOLD: usize = 5;
-        let told = broken.0.iter().take(TOLD);
-        let rules: Vec<String> = told
-            .map(|violation| {
-                format!("{} {}", violation.pointer, violation.message)
-                    .trim_start()
-                    .to_owned()
-            })
-            .collect();
+        let rules: Vec<String> = broken.0.iter().take(TOLD).map(ToString::to_string).collect();
         let message = format!("the input of a `{}` task: {}", built_in.as_str(), rules.join("; "));
         Self::failed(message, false)
     }

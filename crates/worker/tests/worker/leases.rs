@@ -1,5 +1,6 @@
 //! What follows from a lease that is renewed, lost, or cannot be renewed.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use orchestratum_core::task::{AttemptOutcome, TaskStatus};
@@ -18,6 +19,17 @@ async fn the_live_worker(bench: &Bench) -> Worker {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("no worker is registered");
+}
+
+/// A task that runs and obeys nothing but KILL; the file that has the id of its process.
+async fn stubborn(bench: &Bench) -> PathBuf {
+    let ids = bench.work_dir.path().join("ids");
+    let script = "trap '' TERM; echo $$ >> $1; while :; do sleep 1; done";
+    bench
+        .create(json!({"name": "shell", "input": {"script": script, "args": [ids]}}))
+        .await;
+    until("it runs", || alive(&ids).len() == 1).await;
+    ids
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,12 +99,7 @@ async fn a_worker_that_lost_its_lease_kills_registers_anew_and_goes_on() {
 async fn a_worker_that_cannot_renew_kills_before_its_lease_ends() {
     let bench = Bench::new().await;
     let worker = bench.worker().await;
-    let ids = bench.work_dir.path().join("ids");
-    let script = "trap '' TERM; echo $$ >> $1; while :; do sleep 1; done";
-    bench
-        .create(json!({"name": "shell", "input": {"script": script, "args": [ids]}}))
-        .await;
-    until("it runs", || alive(&ids).len() == 1).await;
+    let ids = stubborn(&bench).await;
     bench.engine.store().close().await;
     let begin = tokio::time::Instant::now();
     until("it is dead", || alive(&ids).is_empty()).await;
@@ -109,12 +116,7 @@ async fn a_worker_whose_clock_is_behind_kills_before_its_lease_ends_by_the_clock
     // Each renewal asks for a lease that ends where the one before it did.
     let bench = Bench::with_a_clock_that_stands_still(&[("worker.lease_seconds", "6")]).await;
     let worker = bench.worker().await;
-    let ids = bench.work_dir.path().join("ids");
-    let script = "trap '' TERM; echo $$ >> $1; while :; do sleep 1; done";
-    bench
-        .create(json!({"name": "shell", "input": {"script": script, "args": [ids]}}))
-        .await;
-    until("it runs", || alive(&ids).len() == 1).await;
+    let ids = stubborn(&bench).await;
     until("it is dead", || alive(&ids).is_empty()).await;
     let now = bench.engine.store().database_time().await.expect("it tells");
     let lease_ends_at = the_live_worker(&bench).await.lease_expires_at;
