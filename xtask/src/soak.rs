@@ -127,7 +127,15 @@ fn lines(command: &mut Command) -> Result<Vec<String>> {
 /// Random operations on the model and on both databases.
 fn differential(workspace: &Workspace, addresses: &services::Addresses, budget: Duration) -> Result<String> {
     println!("==> random operations, {} s", budget.as_secs());
-    let mut test = workspace.cargo(&["test", "--workspace", "--test", "differential", "--", "--nocapture"]);
+    let mut test = workspace.cargo(&[
+        "test",
+        "--workspace",
+        "--test",
+        "store",
+        "--",
+        "--nocapture",
+        "differential::",
+    ]);
     test.env(SECONDS, budget.as_secs().to_string());
     addresses.apply(&mut test);
     let lines = lines(&mut test)?;

@@ -1,5 +1,6 @@
 //! The log lines about requests. They need a subscriber for the whole process, so they are a program of their own.
 
+#[path = "api/common.rs"]
 mod common;
 
 use axum::body::Body;

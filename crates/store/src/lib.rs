@@ -5,10 +5,9 @@
 //!                          └─► sqlite     one writer, BEGIN IMMEDIATE, the same semantics
 //! ```
 //!
-//! The traits are cut by aggregate; [`conformance`] is the one suite both databases must pass. Nothing here reads a
-//! clock: `now` is bound, never called. Start at [`TaskStore`].
+//! The traits are cut by aggregate; `tests/store/conformance` is the one suite both databases must pass. Nothing here
+//! reads a clock: `now` is bound, never called. Start at [`TaskStore`].
 
-pub mod conformance;
 mod connect;
 mod decide;
 mod dispatches;

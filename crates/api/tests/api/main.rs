@@ -1,0 +1,12 @@
+//! The interface over HTTP: the real router over a real engine, and where it matters a real server.
+
+mod access;
+mod attempts;
+mod bad_requests;
+mod bad_values;
+mod common;
+mod hang_ups;
+mod held;
+mod idempotency;
+mod server;
+mod tasks;

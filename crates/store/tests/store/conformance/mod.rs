@@ -1,0 +1,283 @@
+//! One suite of behaviour that every store must pass.
+//!
+//! Each function is a sentence about what a store does, and takes a fresh, migrated store. A backend's file names
+//! how it makes one, and [`suite!`] turns each sentence into a test of its own.
+
+pub(crate) mod applying;
+pub(crate) mod claiming;
+pub(crate) mod creating;
+pub(crate) mod data;
+pub(crate) mod keys;
+pub(crate) mod lab;
+pub(crate) mod listing;
+pub(crate) mod loops;
+pub(crate) mod maintenance;
+pub(crate) mod patching;
+pub(crate) mod queues;
+pub(crate) mod racing;
+pub(crate) mod reporting;
+pub(crate) mod workers;
+
+use std::sync::Arc;
+
+use orchestratum_store::Store;
+
+/// A store of a test's own, and what must be cleared away after it.
+#[async_trait::async_trait]
+pub(crate) trait Fixture: Send {
+    fn store(&self) -> Arc<dyn Store>;
+
+    /// After the test, with the store closed.
+    async fn remove(self: Box<Self>);
+}
+
+/// Runs one behaviour and then checks the rules of the data: whatever it did must leave them whole.
+pub(crate) async fn hold<F: Future<Output = ()>>(
+    fixture: Box<dyn Fixture>,
+    behaviour: impl FnOnce(Arc<dyn Store>) -> F,
+) {
+    let store = fixture.store();
+    behaviour(Arc::clone(&store)).await;
+    lab::Lab::new(Arc::clone(&store)).assert_sound().await;
+    store.close().await;
+    drop(store);
+    fixture.remove().await;
+}
+
+/// The tests of one backend. `$fixture` is an async function that makes a fresh [`Fixture`].
+macro_rules! suite {
+    ($fixture:path) => {
+        crate::conformance::tests! { $fixture;
+            applying: [
+                a_change_of_an_unknown_task_is_answered_not_found,
+                a_change_against_another_version_is_refused_and_tells_the_current_one,
+                a_claim_event_is_the_same_as_a_claim,
+                a_pending_task_is_cancelled_at_once,
+                cancelling_a_running_task_leaves_it_to_its_worker,
+                a_second_cancel_changes_nothing,
+                a_pending_task_past_its_deadline_expires,
+                a_running_task_past_its_deadline_expires_and_its_attempt_is_recorded,
+                a_deadline_that_lies_ahead_is_refused,
+                a_lost_worker_uses_a_loss_and_not_a_retry,
+                the_last_loss_fails_the_task,
+                a_loss_of_another_workers_attempt_is_refused,
+                a_name_that_nobody_offers_uses_a_retry_and_waits,
+                a_manual_retry_starts_a_new_run_with_everything_renewed,
+                a_completed_task_cannot_be_retried,
+                every_refusal_names_the_status,
+                several_changes_of_one_task_in_a_batch_see_each_other,
+                each_change_of_a_batch_stands_alone,
+                an_audited_change_is_counted_by_retention
+            ],
+            claiming: [
+                a_claimed_task_is_in_progress_and_has_no_dispatch_row,
+                a_claim_gives_the_worker_everything_it_needs,
+                every_attempt_is_told_where_its_task_comes_from,
+                an_unknown_worker_gets_nothing,
+                a_worker_whose_lease_ran_out_gets_nothing,
+                a_worker_that_left_gets_nothing,
+                a_worker_marked_dead_gets_nothing,
+                nothing_is_claimed_from_a_paused_target,
+                nothing_is_claimed_before_it_is_due,
+                nothing_is_claimed_past_its_deadline,
+                nothing_is_claimed_from_another_target,
+                nothing_is_claimed_of_another_name,
+                higher_priority_goes_first_and_then_the_older_one,
+                priority_holds_across_targets,
+                priority_holds_across_names_and_behind_a_backlog_of_others,
+                a_claim_takes_no_more_than_its_limit,
+                named_tasks_come_first,
+                the_guards_hold_for_named_tasks_too,
+                a_name_that_comes_twice_is_claimed_once,
+                a_claim_with_nothing_to_ask_for_gets_nothing,
+                two_workers_at_once_never_get_the_same_task,
+                an_attempt_is_a_new_fence_each_time
+            ],
+            creating: [
+                a_task_is_read_as_it_was_created,
+                a_task_that_is_due_now_is_ready_and_may_be_announced_by_its_creator,
+                a_task_for_later_is_delayed,
+                a_repeated_key_with_the_same_body_answers_the_first_tasks,
+                a_repeated_key_with_another_body_is_refused,
+                the_same_key_in_another_scope_is_another_key,
+                a_key_twice_in_one_call_counts_once,
+                a_key_whose_answer_was_lost_says_created_again,
+                a_repeated_key_and_a_repeated_id_answer_the_first_task,
+                a_repeated_call_of_ours_changes_nothing,
+                an_id_chosen_by_the_caller_with_the_same_body_exists,
+                an_id_chosen_by_the_caller_with_another_body_is_taken,
+                an_id_of_ours_is_taken_for_a_caller_that_chooses_it,
+                an_id_twice_in_one_request_is_taken,
+                the_tasks_of_a_request_stand_or_fall_together,
+                requests_of_one_call_stand_or_fall_alone,
+                the_key_of_a_refused_request_can_be_used_again,
+                concurrent_calls_with_one_key_make_one_task,
+                an_empty_call_is_fine
+            ],
+            data: [
+                a_hundred_year_timeout_and_time_to_live_are_kept,
+                a_payload_of_ten_thousand_characters_comes_back,
+                a_payload_of_a_mebibyte_comes_back,
+                quotes_newlines_and_backslashes_come_back,
+                unicode_comes_back_everywhere,
+                the_bytes_of_a_payload_are_not_reordered,
+                a_thousand_tasks_are_stored_in_one_call,
+                what_is_absent_stays_absent,
+                times_keep_their_microseconds
+            ],
+            keys: [
+                a_key_is_read_as_it_was_stored,
+                an_unknown_key_is_absent,
+                a_key_cannot_be_stored_twice,
+                only_one_first_key_is_stored,
+                of_two_that_store_the_first_key_at_once_one_wins,
+                keys_are_listed_newest_first,
+                a_key_is_revoked_once_and_for_all,
+                the_last_use_of_a_key_is_kept
+            ],
+            listing: [
+                tasks_are_read_in_the_order_asked_for,
+                tasks_that_are_too_much_for_one_answer_are_left_out,
+                statuses_leave_out_what_does_not_exist,
+                a_list_is_newest_first,
+                pages_follow_each_other_without_gap_or_overlap,
+                a_list_by_status_shows_each_status,
+                a_list_by_name_and_by_target_shows_only_those,
+                a_list_by_parent_shows_its_children,
+                a_list_by_labels_asks_for_all_of_them,
+                a_list_by_time_of_creation_includes_its_start_and_not_its_end,
+                all_conditions_of_a_list_hold_together,
+                counts_are_by_status,
+                counting_stops_where_it_is_told,
+                a_page_ends_before_its_texts_are_too_large,
+                a_task_too_large_for_a_page_is_one_by_itself,
+                a_list_without_an_index_says_where_it_stopped
+            ],
+            loops: [
+                an_idle_store_has_no_pulse,
+                the_pulse_tells_when_the_next_task_is_due,
+                the_pulse_tells_the_next_deadline_of_a_pending_task,
+                the_pulse_tells_of_running_tasks_past_their_deadline_and_grace,
+                the_pulse_tells_of_silent_workers_and_then_of_orphans,
+                the_pulse_tells_which_targets_of_the_workers_have_ready_tasks,
+                delayed_tasks_are_released_when_due_and_only_once,
+                releasing_takes_the_oldest_first_up_to_its_limit,
+                feeding_takes_what_may_be_announced_and_moves_it_on,
+                feeding_looks_at_the_window_only,
+                feeding_takes_no_more_than_is_missing_in_order,
+                feeding_by_force_takes_what_was_announced_just_now,
+                feeding_leaves_other_targets_and_delayed_tasks_alone,
+                feeding_passes_over_names_that_no_worker_of_the_target_offers,
+                expired_pending_tasks_are_found_oldest_deadline_first,
+                overdue_running_tasks_are_found_by_their_deadline,
+                tasks_of_dead_and_unknown_workers_are_orphans,
+                a_name_that_no_worker_of_its_target_offers_is_found,
+                a_name_that_a_worker_offered_until_just_now_is_not_found,
+                a_name_that_is_offered_at_another_target_only_is_found,
+                a_flood_of_names_keeps_no_other_from_being_looked_at
+            ],
+            maintenance: [
+                migrating_again_changes_nothing,
+                two_migrators_at_once_both_succeed,
+                the_schema_is_the_one_this_program_needs,
+                the_time_of_the_database_moves_on,
+                purging_takes_tasks_that_finished_long_ago_with_all_they_left,
+                purging_stops_at_its_limit,
+                purging_leaves_a_chosen_id_that_lies_ahead_until_its_time_comes,
+                purging_records_takes_old_keys_and_gone_workers,
+                clocks_that_differ_a_little_break_no_rule,
+                deleting_a_task_takes_all_it_left,
+                a_task_that_is_not_over_is_not_deleted,
+                an_unknown_task_is_not_deleted,
+                a_signal_reaches_everyone_who_listens,
+                a_signal_without_listeners_is_fine
+            ],
+            patching: [
+                everything_that_may_change_of_a_pending_task_changes,
+                a_field_that_is_not_named_stays,
+                a_description_and_a_timeout_can_be_removed,
+                a_pending_task_that_is_moved_is_claimed_at_its_new_target,
+                a_task_put_off_is_delayed_and_one_put_forward_is_ready,
+                a_running_task_takes_a_new_time_to_live_only,
+                a_finished_task_cannot_be_patched,
+                more_retries_count_for_the_next_run_too,
+                a_retry_with_edits_runs_what_was_edited
+            ],
+            queues: [
+                a_queue_counts_what_waits_and_what_runs,
+                ready_tasks_are_counted_up_to_a_bound,
+                a_target_that_is_only_served_is_listed,
+                a_target_may_be_paused_ahead_and_is_listed_as_long_as_it_is_paused,
+                what_was_claimed_before_a_pause_goes_on
+            ],
+            racing: [
+                a_success_counts_whether_a_cancel_at_the_same_moment_came_before_or_after,
+                of_an_expiry_and_a_success_at_the_same_moment_one_counts,
+                a_cancel_at_the_moment_of_a_retry_ends_the_new_run_or_is_refused,
+                nothing_is_claimed_after_a_pause_and_what_was_claimed_before_it_runs
+            ],
+            reporting: [
+                a_success_completes_the_task_with_its_output,
+                everything_an_attempt_leaves_is_kept,
+                logs_are_read_by_attempt_and_stream,
+                logs_that_are_too_large_together_are_those_of_the_newest_attempts,
+                a_page_of_attempts_ends_before_their_errors_are_too_large,
+                a_page_of_attempts_has_a_bounded_number_of_them,
+                a_failure_without_retries_fails_the_task,
+                a_task_with_two_retries_is_tried_three_times,
+                a_failed_attempt_waits_for_its_back_off,
+                a_failure_for_good_is_not_retried,
+                an_output_that_cannot_be_stored_fails_the_task,
+                out_of_memory_uses_a_retry,
+                an_attempt_that_timed_out_uses_a_retry,
+                an_attempt_without_handler_waits_at_least_a_second,
+                an_expired_attempt_expires_the_task,
+                a_released_attempt_uses_no_retry,
+                a_cancelled_attempt_cancels_the_task_for_the_reason_that_was_given,
+                a_success_before_the_kill_counts_although_a_cancel_was_asked_for,
+                a_failure_after_a_cancel_is_not_retried,
+                a_report_of_an_old_attempt_is_refused_and_leaves_no_trace,
+                the_very_same_report_again_is_already_reported,
+                the_very_same_report_twice_in_one_batch_is_already_reported,
+                another_ending_of_a_reported_attempt_is_refused,
+                of_two_reports_at_once_one_counts,
+                a_worker_that_died_and_reports_late_is_refused
+            ],
+            workers: [
+                a_worker_is_listed_as_it_registered,
+                registering_again_changes_nothing,
+                live_workers_come_first_and_newest_first,
+                a_renewal_extends_the_lease,
+                a_renewal_tells_how_much_of_the_lease_is_left_by_the_clock_of_the_database,
+                a_renewal_lists_what_the_worker_holds,
+                a_renewal_tells_of_cancels_and_moved_deadlines,
+                a_lease_that_ran_out_is_lost_for_good,
+                an_unknown_worker_has_no_lease,
+                silent_workers_are_marked_dead_once,
+                a_worker_that_left_is_not_marked_dead,
+                the_lease_keeper_tells_the_time_of_the_database
+            ],
+        }
+    };
+}
+pub(crate) use suite;
+
+macro_rules! tests {
+    ($fixture:path; $($aggregate:ident: [$($behaviour:ident),+ $(,)?]),+ $(,)?) => {
+        $(
+            mod $aggregate {
+                $(
+                    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                    async fn $behaviour() {
+                        crate::conformance::hold(
+                            $fixture().await,
+                            crate::conformance::$aggregate::$behaviour,
+                        )
+                        .await;
+                    }
+                )+
+            }
+        )+
+    };
+}
+pub(crate) use tests;

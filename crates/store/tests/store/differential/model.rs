@@ -1,0 +1,600 @@
+//! What a store is, in memory: maps, and the transition function of the core.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use orchestratum_core::task::{
+    CheckedPatch, EndedAttempt, Ending, TaskEvent, TaskSpec, TaskState, TaskStatus, transition,
+};
+use orchestratum_core::{Target, TaskId, TaskName, Timestamp, WorkerId};
+use orchestratum_store::{
+    Announce, Attempt, Change, ChangeOutcome, Changed, ClaimRequest, CreateOutcome, CreateRequest, DeleteOutcome,
+    Dispatch, Holding, PUBLISH_LEASE, Pulse, Queue, Registration, Renewal, Task, TaskFilter, WorkerState,
+};
+
+use super::answer::{Answer, Overview, Whole, sorted};
+use super::operation::{Operation, RUNNING_GRACE, UNOFFERED_FOR};
+use crate::conformance::lab::START;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) task: Task,
+    pub(crate) attempts: Vec<Attempt>,
+    request_hash: Option<[u8; 32]>,
+    /// Of the dispatch row.
+    publish_at: Timestamp,
+    delayed: bool,
+}
+
+impl Row {
+    fn due_at(&self) -> Option<Timestamp> {
+        match self.task.life.state {
+            TaskState::Pending { due_at } => Some(due_at),
+            _ => None,
+        }
+    }
+
+    fn dispatch(&self) -> Option<Dispatch> {
+        Some(Dispatch {
+            due_at: self.due_at()?,
+            target: self.task.spec.target.clone(),
+            name: self.task.spec.name.clone(),
+            publish_at: self.publish_at,
+            expires_at: self.task.life.expires_at,
+            delayed: self.delayed,
+        })
+    }
+
+    /// As it is ready, where it goes in its target.
+    fn ready(&self) -> Option<(std::cmp::Reverse<u8>, Timestamp)> {
+        let due_at = self.due_at().filter(|_| !self.delayed)?;
+        Some((std::cmp::Reverse(self.task.spec.priority), due_at))
+    }
+
+    fn wait(&mut self, by_caller: bool, now: Timestamp) {
+        if let Some(due_at) = self.due_at() {
+            self.delayed = due_at > now;
+            self.publish_at = if self.delayed {
+                due_at
+            } else if by_caller {
+                now + PUBLISH_LEASE
+            } else {
+                now
+            };
+        }
+    }
+}
+
+/// When a task goes: named ones first, then by priority and age.
+pub(crate) type Turn = (bool, std::cmp::Reverse<u8>, Timestamp);
+
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerRow {
+    pub(crate) registration: Registration,
+    pub(crate) state: WorkerState,
+    registered_at: Timestamp,
+    lease_expires_at: Timestamp,
+}
+
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) now: Timestamp,
+    pub(crate) tasks: BTreeMap<TaskId, Row>,
+    pub(crate) workers: BTreeMap<WorkerId, WorkerRow>,
+    paused: BTreeSet<Target>,
+    keys: HashMap<(String, String), ([u8; 32], Vec<TaskId>)>,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            now: START,
+            tasks: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            keys: HashMap::new(),
+        }
+    }
+}
+
+impl Model {
+    pub(crate) fn perform(&mut self, operation: &Operation) -> Answer {
+        match operation {
+            Operation::Advance(by) => {
+                self.now = self.now + *by;
+                Answer::Nothing
+            }
+            Operation::Create(requests) => {
+                Answer::Created(requests.iter().map(|request| self.create(request)).collect())
+            }
+            Operation::Claim(request) => self.claim(request),
+            Operation::Apply(changes) => Answer::Applied(changes.iter().map(|change| self.apply(change)).collect()),
+            Operation::Delete(task) => Answer::Deleted(self.delete(*task)),
+            Operation::Register(registration) => {
+                let row = WorkerRow {
+                    state: WorkerState::Live,
+                    registered_at: self.now,
+                    lease_expires_at: self.now + registration.lease,
+                    registration: registration.clone(),
+                };
+                self.workers.entry(registration.id).or_insert(row);
+                Answer::Nothing
+            }
+            Operation::Leave(worker) => {
+                if let Some(row) = self.workers.get_mut(worker)
+                    && row.state == WorkerState::Live
+                {
+                    row.state = WorkerState::Left;
+                    row.lease_expires_at = row.lease_expires_at.min(self.now);
+                }
+                Answer::Nothing
+            }
+            Operation::Renew(worker, lease) => Answer::Renewed(self.renew(*worker, *lease)),
+            Operation::MarkDead => self.mark_dead(),
+            Operation::SetPaused(target, paused) => {
+                if *paused {
+                    self.paused.insert(target.clone());
+                } else {
+                    self.paused.remove(target);
+                }
+                Answer::Nothing
+            }
+            Operation::ReleaseDue => self.release_due(),
+            Operation::Feed { target, force } => self.feed(target, *force),
+            Operation::PurgeFinished(before) => self.purge_finished(*before),
+            Operation::List(filter) => Answer::Tasks(self.list(filter)),
+            Operation::ReadAll(ids) => Answer::Whole(ids.iter().filter_map(|id| self.whole(*id)).collect()),
+            Operation::Overview => Answer::Overview(Box::new(self.overview())),
+        }
+    }
+
+    fn create(&mut self, request: &CreateRequest) -> CreateOutcome {
+        let ids: Vec<TaskId> = request.tasks.iter().map(|task| task.spec.id).collect();
+        let key = request.idempotency.as_ref();
+        if let Some(key) = key
+            && let Some((body_hash, kept)) = self.keys.get(&(key.scope.clone(), key.key.clone()))
+        {
+            return if *body_hash == key.body_hash {
+                CreateOutcome::Replayed { ids: kept.clone() }
+            } else {
+                CreateOutcome::KeyReused
+            };
+        }
+        let met = |same: bool| {
+            request.tasks.iter().find(|task| {
+                self.tasks
+                    .get(&task.spec.id)
+                    .is_some_and(|row| (row.request_hash == task.request_hash) == same)
+            })
+        };
+        if let Some(other) = met(false) {
+            return CreateOutcome::IdTaken { id: other.spec.id };
+        }
+        if let Some(same) = met(true) {
+            return CreateOutcome::Exists { id: same.spec.id };
+        }
+        for new in &request.tasks {
+            let mut row = Row {
+                task: Task {
+                    spec: new.spec.clone(),
+                    life: new.life.clone(),
+                    output: None,
+                    worker: None,
+                    started_at: None,
+                },
+                attempts: Vec::new(),
+                request_hash: new.request_hash,
+                publish_at: self.now,
+                delayed: false,
+            };
+            row.wait(new.announce == Announce::ByCaller, self.now);
+            self.tasks.insert(new.spec.id, row);
+        }
+        if let Some(key) = key {
+            self.keys
+                .insert((key.scope.clone(), key.key.clone()), (key.body_hash, ids));
+        }
+        CreateOutcome::Created
+    }
+
+    fn is_live(&self, worker: WorkerId) -> bool {
+        self.workers
+            .get(&worker)
+            .is_some_and(|row| row.state == WorkerState::Live && row.lease_expires_at > self.now)
+    }
+
+    /// What the claim may take, in the order it goes; equal keys have no order.
+    pub(crate) fn candidates(&self, request: &ClaimRequest) -> Vec<(Turn, TaskId)> {
+        let named: BTreeSet<TaskId> = request.named.iter().copied().collect();
+        let mut candidates: Vec<_> = self
+            .tasks
+            .iter()
+            .filter(|_| self.is_live(request.worker))
+            .filter(|(_, row)| {
+                let Task { spec, life, .. } = &row.task;
+                request.targets.contains(&spec.target)
+                    && request.names.contains(&spec.name)
+                    && !self.paused.contains(&spec.target)
+                    && life.expires_at > self.now
+            })
+            .filter_map(|(id, row)| {
+                let (priority, due_at) = row.ready().filter(|(_, due_at)| *due_at <= self.now)?;
+                Some(((!named.contains(id), priority, due_at), *id))
+            })
+            .collect();
+        candidates.sort_unstable();
+        candidates
+    }
+
+    fn claim(&mut self, request: &ClaimRequest) -> Answer {
+        let worker = request.worker;
+        let taken: Vec<TaskId> = self
+            .candidates(request)
+            .into_iter()
+            .take(request.limit)
+            .map(|(_, id)| id)
+            .collect();
+        let mut claimed = Vec::new();
+        for id in taken {
+            let outcome = self.apply(&Change::new(id, TaskEvent::Claimed { worker }));
+            assert!(
+                matches!(outcome, ChangeOutcome::Done(_)),
+                "the guards are those of the core"
+            );
+            let life = &self.tasks[&id].task.life;
+            claimed.push((id, life.attempt, life.run));
+        }
+        Answer::claimed(claimed)
+    }
+
+    fn apply(&mut self, change: &Change) -> ChangeOutcome {
+        let now = self.now;
+        let Some(row) = self.tasks.get_mut(&change.task) else {
+            return ChangeOutcome::NotFound;
+        };
+        let Task { spec, life, .. } = &mut row.task;
+        if change.expected_version.is_some_and(|expected| expected != life.version) {
+            return ChangeOutcome::VersionMismatch { current: life.version };
+        }
+        let before = life.status();
+        let moved = match transition(life, &spec.policy, &change.event, now) {
+            Ok(moved) => moved,
+            Err(refusal) => {
+                return match &change.event {
+                    TaskEvent::Reported(report)
+                        if row.attempts.iter().any(|attempt| {
+                            (attempt.attempt, attempt.outcome) == (report.attempt, report.ending.outcome())
+                        }) =>
+                    {
+                        ChangeOutcome::AlreadyReported
+                    }
+                    _ => ChangeOutcome::Refused {
+                        refusal,
+                        status: before,
+                    },
+                };
+            }
+        };
+        *life = moved.next;
+        follow(&mut row.task, change, moved.ended.as_ref());
+        row.attempts.extend(moved.ended.map(|ended| attempt(ended, change)));
+        row.wait(true, now);
+        let Task {
+            spec, life, started_at, ..
+        } = &row.task;
+        ChangeOutcome::Done(Changed {
+            task: change.task,
+            name: spec.name.clone(),
+            target: spec.target.clone(),
+            before,
+            life: life.clone(),
+            started_at: *started_at,
+        })
+    }
+
+    fn delete(&mut self, task: TaskId) -> DeleteOutcome {
+        match self.tasks.get(&task).map(|row| row.task.life.status()) {
+            None => DeleteOutcome::NotFound,
+            Some(status) if !status.is_terminal() => DeleteOutcome::NotTerminal { status },
+            Some(_) => {
+                self.tasks.remove(&task);
+                DeleteOutcome::Deleted
+            }
+        }
+    }
+
+    fn running(&self) -> impl Iterator<Item = (&Task, WorkerId, bool)> {
+        self.tasks.values().filter_map(|row| match &row.task.life.state {
+            TaskState::InProgress {
+                worker,
+                cancel_requested,
+                ..
+            } => Some((&row.task, *worker, cancel_requested.is_some())),
+            _ => None,
+        })
+    }
+
+    fn renew(&mut self, worker: WorkerId, lease: Duration) -> Renewal {
+        if !self.is_live(worker) {
+            return Renewal::Lost;
+        }
+        if let Some(row) = self.workers.get_mut(&worker) {
+            row.lease_expires_at = self.now + lease;
+        }
+        let holdings = self
+            .running()
+            .filter(|(_, holder, _)| *holder == worker)
+            .map(|(task, _, cancel_requested)| Holding {
+                task: task.spec.id,
+                attempt: task.life.attempt,
+                cancel_requested,
+                expires_at: task.life.expires_at,
+            });
+        Renewal::Renewed {
+            holdings: holdings.collect(),
+            left: Duration::ZERO,
+        }
+    }
+
+    fn mark_dead(&mut self) -> Answer {
+        let mut dead = Vec::new();
+        for (id, row) in &mut self.workers {
+            if row.state == WorkerState::Live && row.lease_expires_at <= self.now {
+                row.state = WorkerState::Dead;
+                dead.push(*id);
+            }
+        }
+        Answer::Workers(dead)
+    }
+
+    fn release_due(&mut self) -> Answer {
+        let now = self.now;
+        let mut released = Vec::new();
+        for (id, row) in &mut self.tasks {
+            if row.due_at().is_some_and(|due_at| row.delayed && due_at <= now) {
+                row.delayed = false;
+                row.publish_at = now;
+                released.push(*id);
+            }
+        }
+        Answer::Tasks(released)
+    }
+
+    fn feed(&mut self, target: &Target, force: bool) -> Answer {
+        let now = self.now;
+        let offered: BTreeSet<TaskName> = self
+            .workers
+            .values()
+            .filter(|row| row.state == WorkerState::Live && row.registration.targets.contains(target))
+            .flat_map(|row| row.registration.names.iter().cloned())
+            .collect();
+        let mut fed = Vec::new();
+        for (id, row) in &mut self.tasks {
+            let may = force || row.publish_at <= now;
+            let TaskSpec { target: its, name, .. } = &row.task.spec;
+            if row.ready().is_some() && its == target && offered.contains(name) && may {
+                row.publish_at = now + PUBLISH_LEASE;
+                fed.push(*id);
+            }
+        }
+        Answer::Tasks(fed)
+    }
+
+    fn purge_finished(&mut self, before: Timestamp) -> Answer {
+        let all = self.tasks.len();
+        self.tasks
+            .retain(|_, row| finished_at(&row.task).is_none_or(|finished_at| finished_at >= before));
+        Answer::Count((all - self.tasks.len()) as u64)
+    }
+
+    fn list(&self, filter: &TaskFilter) -> Vec<TaskId> {
+        let shown = |row: &Row| {
+            let Task { spec, life, .. } = &row.task;
+            filter.status.is_none_or(|status| status == life.status())
+                && filter.name.as_ref().is_none_or(|name| *name == spec.name)
+                && filter.target.as_ref().is_none_or(|target| *target == spec.target)
+                && filter.parent_id.is_none_or(|parent| spec.parent_id == Some(parent))
+                && filter
+                    .labels
+                    .iter()
+                    .all(|(key, value)| spec.labels.get(key) == Some(value))
+                && filter.created_after.is_none_or(|after| spec.created_at >= after)
+                && filter.created_before.is_none_or(|before| spec.created_at < before)
+        };
+        self.tasks
+            .iter()
+            .rev()
+            .filter(|(_, row)| shown(row))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    fn whole(&self, id: TaskId) -> Option<Whole> {
+        let row = self.tasks.get(&id)?;
+        Some(Whole {
+            task: row.task.clone(),
+            attempts: row.attempts.clone(),
+            dispatch: row.dispatch(),
+        })
+    }
+
+    fn overview(&self) -> Overview {
+        let waiting = || {
+            self.tasks
+                .iter()
+                .filter_map(|(id, row)| Some((*id, row, row.dispatch()?)))
+        };
+        let overdue = |deadline: Timestamp| {
+            self.running()
+                .filter(move |(task, _, _)| task.life.expires_at < deadline)
+                .map(|(task, _, _)| task.spec.id)
+        };
+        let is_marked_live = |worker: &WorkerId| {
+            self.workers
+                .get(worker)
+                .is_some_and(|row| row.state == WorkerState::Live)
+        };
+        let orphans: Vec<_> = self
+            .running()
+            .filter(|(_, worker, _)| !is_marked_live(worker))
+            .map(|(task, worker, _)| (task.spec.id, worker, task.life.attempt))
+            .collect();
+        let live = self.workers.values().filter(|row| row.state == WorkerState::Live);
+        let served_targets: BTreeSet<Target> = live.flat_map(|row| row.registration.targets.iter().cloned()).collect();
+        let ready_targets: BTreeSet<Target> = waiting()
+            .filter(|(_, row, _)| !row.delayed)
+            .map(|(_, _, dispatch)| dispatch.target)
+            .filter(|target| served_targets.contains(target))
+            .collect();
+        let mut counts: BTreeMap<TaskStatus, u64> = TaskStatus::ALL.iter().map(|status| (*status, 0)).collect();
+        for row in self.tasks.values() {
+            *counts.entry(row.task.life.status()).or_default() += 1;
+        }
+        Overview {
+            pulse: Pulse {
+                next_due_at: waiting()
+                    .filter(|(_, row, _)| row.delayed)
+                    .map(|(_, _, dispatch)| dispatch.due_at)
+                    .min(),
+                next_deadline: waiting().map(|(_, _, dispatch)| dispatch.expires_at).min(),
+                overdue_running: overdue(self.now - RUNNING_GRACE).next().is_some(),
+                silent_workers: self
+                    .workers
+                    .values()
+                    .any(|row| row.state == WorkerState::Live && row.lease_expires_at <= self.now),
+                orphans: !orphans.is_empty(),
+                served_targets,
+                ready_targets,
+            },
+            counts,
+            queues: self.queue_list(),
+            expired_pending: waiting()
+                .filter(|(_, _, dispatch)| dispatch.expires_at <= self.now)
+                .map(|(id, _, _)| id)
+                .collect(),
+            overdue_running: sorted(overdue(self.now)),
+            orphans: sorted(orphans),
+            unoffered: self.unoffered(),
+        }
+    }
+
+    fn queue_list(&self) -> Vec<Queue> {
+        let served = self
+            .workers
+            .values()
+            .filter(|row| row.state == WorkerState::Live)
+            .flat_map(|row| row.registration.targets.iter().cloned());
+        let used = self
+            .tasks
+            .values()
+            .filter(|row| !row.task.life.status().is_terminal())
+            .map(|row| row.task.spec.target.clone());
+        let known: BTreeSet<Target> = served.chain(used).chain(self.paused.iter().cloned()).collect();
+        known
+            .into_iter()
+            .map(|target| {
+                let here = || self.tasks.values().filter(|row| row.task.spec.target == target);
+                let ready = || here().filter(|row| row.ready().is_some());
+                Queue {
+                    depth: here().filter(|row| row.due_at().is_some()).count() as u64,
+                    ready: ready().count() as u64,
+                    running: here()
+                        .filter(|row| row.task.life.status() == TaskStatus::InProgress)
+                        .count() as u64,
+                    paused: self.paused.contains(&target),
+                    oldest_due_at: ready().filter_map(Row::due_at).min(),
+                    target,
+                }
+            })
+            .collect()
+    }
+
+    fn unoffered(&self) -> Vec<TaskId> {
+        let since = self.now - UNOFFERED_FOR;
+        let serves = |row: &WorkerRow, target: &Target| row.registration.targets.contains(target);
+        let served = |target: &Target| {
+            self.workers.values().any(|row| {
+                row.state == WorkerState::Live
+                    && row.lease_expires_at > self.now
+                    && row.registered_at <= since
+                    && serves(row, target)
+            })
+        };
+        let offered = |target: &Target, name: &TaskName| {
+            self.workers
+                .values()
+                .any(|row| row.lease_expires_at > since && serves(row, target) && row.registration.names.contains(name))
+        };
+        self.tasks
+            .iter()
+            .filter(|(_, row)| {
+                let TaskSpec { target, name, .. } = &row.task.spec;
+                row.ready().is_some_and(|(_, due_at)| due_at <= since)
+                    && row.task.life.expires_at > self.now
+                    && served(target)
+                    && !offered(target, name)
+            })
+            .map(|(id, _)| *id)
+            .collect()
+    }
+}
+
+fn finished_at(task: &Task) -> Option<Timestamp> {
+    match task.life.state {
+        TaskState::Pending { .. } | TaskState::InProgress { .. } => None,
+        TaskState::Completed { finished_at }
+        | TaskState::Failed { finished_at, .. }
+        | TaskState::Expired { finished_at, .. }
+        | TaskState::Cancelled { finished_at, .. } => Some(finished_at),
+    }
+}
+
+/// What an event does to a task beside its life.
+fn follow(task: &mut Task, change: &Change, ended: Option<&EndedAttempt>) {
+    match &change.event {
+        TaskEvent::Reported(report) if report.ending == Ending::Success => {
+            task.output.clone_from(&change.evidence.output);
+        }
+        TaskEvent::RetryRequested { ttl } => {
+            task.output = None;
+            task.spec.ttl = *ttl;
+        }
+        TaskEvent::Patched(life) => {
+            task.spec.ttl = life.ttl.unwrap_or(task.spec.ttl);
+            task.spec.policy.max_retries = life.max_retries.unwrap_or(task.spec.policy.max_retries);
+        }
+        _ => {}
+    }
+    if let Some(patch) = &change.patch {
+        edit(&mut task.spec, patch.clone());
+    }
+    if let TaskState::InProgress { worker, started_at, .. } = task.life.state {
+        (task.worker, task.started_at) = (Some(worker), Some(started_at));
+    }
+    if let Some(ended) = ended {
+        (task.worker, task.started_at) = (ended.worker, Some(ended.started_at));
+    }
+}
+
+fn edit(spec: &mut TaskSpec, patch: CheckedPatch) {
+    spec.description = patch.description.unwrap_or(spec.description.take());
+    spec.labels = patch.labels.unwrap_or(std::mem::take(&mut spec.labels));
+    spec.priority = patch.priority.unwrap_or(spec.priority);
+    spec.input = patch.input.unwrap_or(spec.input.clone());
+    spec.target = patch.target.unwrap_or(spec.target.clone());
+    spec.timeout = patch.timeout.unwrap_or(spec.timeout);
+}
+
+fn attempt(ended: EndedAttempt, change: &Change) -> Attempt {
+    Attempt {
+        attempt: ended.attempt,
+        run: ended.run,
+        worker: ended.worker,
+        outcome: ended.outcome,
+        error: ended.error,
+        started_at: ended.started_at,
+        ended_at: ended.ended_at,
+        exit_code: change.evidence.exit_code,
+        peak_memory_bytes: change.evidence.peak_memory_bytes,
+    }
+}

@@ -1,0 +1,362 @@
+//! What to do next: operations that mostly make sense, and some that do not.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::conformance::lab::{START, evidence, name, target};
+use orchestratum_core::task::{
+    Backoff, CheckedPatch, Ending, Report, SpecLimits, TaskDraft, TaskEvent, TaskPatch, TaskState, TaskStatus,
+};
+use orchestratum_core::{JsonText, Origin, TaskId, Timestamp, WorkerId};
+use orchestratum_store::{
+    Announce, Audit, Change, ClaimRequest, CreateRequest, Evidence, IdempotencyKey, NewTask, Registration, TaskFilter,
+};
+use uuid::Uuid;
+
+use super::chance::Chance;
+use super::model::Model;
+use super::operation::{Operation, audit};
+
+pub(crate) const TARGETS: [&str; 3] = ["default", "gpu", "mail"];
+const NAMES: [&str; 3] = ["echo", "resize", "email.send"];
+const LABELS: [&str; 2] = ["team", "stage"];
+const LEASE: Duration = Duration::from_secs(8);
+
+#[derive(Debug)]
+pub(crate) struct Script {
+    chance: Chance,
+    identities: u64,
+}
+
+impl Script {
+    pub(crate) fn new(chance: Chance) -> Self {
+        Self { chance, identities: 0 }
+    }
+
+    pub(crate) fn next(&mut self, model: &Model) -> Operation {
+        match self.chance.below(100) {
+            0..10 => Operation::Advance(self.some_time()),
+            10..26 => Operation::Create((0..=self.chance.below(3)).map(|_| self.request(model)).collect()),
+            26..42 => Operation::Claim(self.claim(model)),
+            42..66 => Operation::Apply((0..=self.chance.below(4)).map(|_| self.change(model)).collect()),
+            66..68 => Operation::Delete(self.task(model)),
+            68..73 => Operation::Register(self.registration(model)),
+            73..74 => Operation::Leave(self.worker(model)),
+            74..79 => Operation::Renew(self.worker(model), LEASE),
+            79..81 => Operation::MarkDead,
+            81..83 => Operation::SetPaused(target(self.word(&TARGETS)), self.chance.once_in(3)),
+            83..87 => Operation::ReleaseDue,
+            87..90 => Operation::Feed {
+                target: target(self.word(&TARGETS)),
+                force: self.chance.once_in(4),
+            },
+            90..91 => Operation::PurgeFinished(model.now - self.some_time() * 4),
+            91..94 => Operation::List(Box::new(self.filter(model))),
+            94..97 => Operation::ReadAll(model.tasks.keys().copied().chain([self.task(model)]).collect()),
+            _ => Operation::Overview,
+        }
+    }
+
+    fn identity(&mut self, now: Timestamp) -> Uuid {
+        self.identities += 1;
+        let milliseconds = u64::try_from(now.as_micros() / 1_000).unwrap_or(0);
+        Uuid::from_u64_pair((milliseconds << 16) | 0x7000, (1 << 63) | self.identities)
+    }
+
+    fn word(&mut self, words: &[&'static str]) -> &'static str {
+        self.chance.pick(words).copied().unwrap_or("default")
+    }
+
+    fn some_time(&mut self) -> Duration {
+        let scale = [1_000, 1_000_000, 10_000_000][usize::try_from(self.chance.below(3)).unwrap_or(0)];
+        Duration::from_micros(self.chance.below(scale))
+    }
+
+    fn seconds(&mut self, below: u64) -> f64 {
+        Duration::from_millis(1 + self.chance.below(below * 1_000)).as_secs_f64()
+    }
+
+    fn once<T>(&mut self, times: u64, value: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        self.chance.once_in(times).then(|| value(self))
+    }
+
+    fn json(&mut self) -> JsonText {
+        JsonText::of(&format!("{} 'ü'\n", self.chance.below(100))).expect("JSON")
+    }
+
+    fn labels(&mut self) -> BTreeMap<String, String> {
+        (0..self.chance.below(3))
+            .map(|_| (self.word(&LABELS).to_owned(), self.chance.below(3).to_string()))
+            .collect()
+    }
+
+    /// Mostly one that exists.
+    fn task(&mut self, model: &Model) -> TaskId {
+        let known: Vec<TaskId> = model.tasks.keys().copied().collect();
+        if self.chance.once_in(30) {
+            return TaskId(Uuid::from_u128(u128::from(self.chance.next())));
+        }
+        // The newer half is where most still happens.
+        let from = if self.chance.once_in(3) { 0 } else { known.len() / 2 };
+        self.chance
+            .pick(&known[from..])
+            .copied()
+            .unwrap_or(TaskId(Uuid::from_u128(1)))
+    }
+
+    fn worker(&mut self, model: &Model) -> WorkerId {
+        let known: Vec<WorkerId> = model.workers.keys().rev().take(6).copied().collect();
+        self.chance
+            .pick(&known)
+            .copied()
+            .unwrap_or(WorkerId(Uuid::from_u128(1)))
+    }
+
+    fn request(&mut self, model: &Model) -> CreateRequest {
+        let mut tasks: Vec<NewTask> = (0..=self.chance.below(2)).map(|_| self.new_task(model)).collect();
+        tasks.dedup_by_key(|task| task.spec.id);
+        let idempotency = self.once(4, |script| IdempotencyKey {
+            scope: script.word(&["one", "two"]).to_owned(),
+            key: script.chance.below(8).to_string(),
+            body_hash: [u8::try_from(script.chance.below(2)).unwrap_or(0); 32],
+        });
+        CreateRequest { tasks, idempotency }
+    }
+
+    fn new_task(&mut self, model: &Model) -> NewTask {
+        let parents: Vec<TaskId> = model.tasks.keys().copied().take(3).collect();
+        let draft = TaskDraft {
+            name: self.word(&NAMES).to_owned(),
+            target: Some(self.word(&TARGETS).to_owned()),
+            description: self.once(3, |script| script.json().to_string()),
+            input: Some(self.json()),
+            labels: self.labels(),
+            priority: Some(i64::try_from(self.chance.below(4)).unwrap_or(0)),
+            ttl_seconds: Some(self.seconds(60)),
+            timeout_seconds: self.once(2, |script| script.seconds(9)),
+            max_retries: self.once(2, |script| i64::try_from(script.chance.below(3)).unwrap_or(0)),
+            max_losses: self.once(2, |script| i64::try_from(script.chance.below(2)).unwrap_or(0)),
+            backoff: Some(self.backoff()),
+            scheduled_at: None,
+            delay_seconds: self.once(3, |script| script.seconds(5)),
+            limits: self.once(5, Self::json),
+            parent_id: self.chance.pick(&parents).copied().filter(|_| self.chance.once_in(3)),
+        };
+        // One in a few names a task that exists, as a caller that chose its id and repeats itself does.
+        let chosen = self.once(5, |script| [u8::try_from(script.chance.below(2)).unwrap_or(0); 32]);
+        let known: Vec<TaskId> = model.tasks.keys().copied().collect();
+        let again = self.chance.pick(&known).copied();
+        let id = again
+            .filter(|_| chosen.is_some() && self.chance.once_in(2))
+            .unwrap_or_else(|| TaskId(self.identity(model.now)));
+        let (spec, life) = draft
+            .check("", id, &SpecLimits::default(), model.now)
+            .expect("a draft that meets the rules");
+        NewTask {
+            spec,
+            life,
+            announce: if self.chance.once_in(2) {
+                Announce::ByCaller
+            } else {
+                Announce::ByFeeder
+            },
+            request_hash: chosen,
+            origin: Origin::default(),
+        }
+    }
+
+    fn backoff(&mut self) -> Backoff {
+        match self.chance.below(3) {
+            0 => Backoff::None,
+            1 => Backoff::Fixed {
+                delay: Duration::from_secs(1),
+            },
+            _ => Backoff::Exponential {
+                delay: Duration::from_millis(100),
+                max_delay: Duration::from_secs(2),
+                jitter: true,
+            },
+        }
+    }
+
+    fn registration(&mut self, model: &Model) -> Registration {
+        let words = |script: &mut Self, words: &[&'static str]| -> Vec<&'static str> {
+            words.iter().copied().filter(|_| !script.chance.once_in(3)).collect()
+        };
+        Registration {
+            id: WorkerId(self.identity(model.now)),
+            name: "worker".to_owned(),
+            targets: words(self, &TARGETS).into_iter().map(target).collect(),
+            names: words(self, &NAMES).into_iter().map(name).collect(),
+            capacity: 4,
+            isolation: "off".to_owned(),
+            version: "0.1.0".to_owned(),
+            lease: LEASE,
+        }
+    }
+
+    fn claim(&mut self, model: &Model) -> ClaimRequest {
+        let worker = self.worker(model);
+        let registration = model.workers.get(&worker).map(|row| &row.registration);
+        let mut request = ClaimRequest {
+            worker,
+            named: (0..self.chance.below(3)).map(|_| self.task(model)).collect(),
+            targets: registration.map_or_else(Vec::new, |registration| registration.targets.clone()),
+            names: registration.map_or_else(Vec::new, |registration| registration.names.clone()),
+            limit: usize::try_from(self.chance.below(6)).unwrap_or(0),
+        };
+        // Tasks of equal priority and age have no order: the limit must not fall between them.
+        let candidates = model.candidates(&request);
+        while request.limit > 0
+            && candidates
+                .get(request.limit)
+                .is_some_and(|(next, _)| candidates[request.limit - 1].0 == *next)
+        {
+            request.limit += 1;
+        }
+        request
+    }
+
+    fn change(&mut self, model: &Model) -> Change {
+        let task = self.task(model);
+        let row = model.tasks.get(&task);
+        let running = row.is_some_and(|row| row.task.life.status() == TaskStatus::InProgress);
+        let event = match self.chance.below(if running { 40 } else { 16 }) {
+            0 => TaskEvent::DeadlinePassed,
+            1 => TaskEvent::NameNotOffered,
+            2..4 => TaskEvent::CancelRequested {
+                reason: self.once(2, |script| script.json().to_string()),
+            },
+            4..8 => TaskEvent::RetryRequested {
+                ttl: Duration::from_millis(1 + self.chance.below(10_000)),
+            },
+            8..11 => return self.patch(model, task),
+            11 if !model.workers.is_empty() => TaskEvent::Claimed {
+                worker: self.worker(model),
+            },
+            12 => self.loss(model, task),
+            _ => self.report(model, task),
+        };
+        let success = matches!(&event, TaskEvent::Reported(report) if report.ending == Ending::Success);
+        let edits = match &event {
+            TaskEvent::RetryRequested { .. } => self.once(3, |script| TaskPatch {
+                input: Some(script.json()),
+                target: Some(script.word(&TARGETS).to_owned()),
+                ..TaskPatch::default()
+            }),
+            _ => None,
+        };
+        Change {
+            evidence: if success { evidence("[1]") } else { self.leftovers() },
+            patch: edits.map(|edits| checked(edits, model)),
+            expected_version: self.once(12, |script| u32::try_from(script.chance.below(4)).unwrap_or(0)),
+            audit: self.once(6, |_| audit()),
+            ..Change::new(task, event)
+        }
+    }
+
+    fn leftovers(&mut self) -> Evidence {
+        Evidence {
+            output: None,
+            ..self.once(4, |_| evidence("0")).unwrap_or_default()
+        }
+    }
+
+    fn loss(&mut self, model: &Model, task: TaskId) -> TaskEvent {
+        let (mut worker, mut attempt) = (self.worker(model), 1);
+        if let Some(row) = model.tasks.get(&task)
+            && let TaskState::InProgress { worker: holder, .. } = row.task.life.state
+            && !self.chance.once_in(4)
+        {
+            (worker, attempt) = (holder, row.task.life.attempt);
+        }
+        TaskEvent::WorkerLost { worker, attempt }
+    }
+
+    fn report(&mut self, model: &Model, task: TaskId) -> TaskEvent {
+        let current = model.tasks.get(&task).map_or(1, |row| row.task.life.attempt);
+        let attempt = if self.chance.once_in(6) {
+            current.saturating_sub(1)
+        } else {
+            current
+        };
+        let message = || "it is\n'broken'".to_owned();
+        let ending = match self.chance.below(12) {
+            0..4 => Ending::Success,
+            4 => Ending::Failed {
+                message: message(),
+                retryable: false,
+            },
+            5 => Ending::OutOfMemory { message: message() },
+            6 => Ending::NotFound { message: message() },
+            7 => Ending::TimedOut { message: message() },
+            8 => Ending::Released { message: message() },
+            9 => Ending::Cancelled { message: message() },
+            10 => Ending::Expired { message: message() },
+            _ => Ending::Failed {
+                message: message(),
+                retryable: true,
+            },
+        };
+        let chance = [0.0, 0.25, 0.875][usize::try_from(self.chance.below(3)).unwrap_or(0)];
+        TaskEvent::Reported(Report {
+            attempt,
+            ending,
+            chance,
+        })
+    }
+
+    fn patch(&mut self, model: &Model, task: TaskId) -> Change {
+        let patch = TaskPatch {
+            description: self.once(3, |script| script.once(2, |script| script.json().to_string())),
+            labels: self.once(3, Self::labels),
+            priority: self.once(6, |script| i64::try_from(script.chance.below(4)).unwrap_or(0)),
+            input: self.once(6, Self::json),
+            target: self.once(6, |script| script.word(&TARGETS).to_owned()),
+            ttl_seconds: self.once(3, |script| script.seconds(60)),
+            timeout_seconds: self.once(6, |script| script.once(2, |script| script.seconds(9))),
+            max_retries: self.once(6, |script| i64::try_from(script.chance.below(3)).unwrap_or(0)),
+            scheduled_at: self.once(6, |script| model.now + script.some_time()),
+        };
+        let checked = checked(patch, model);
+        Change {
+            patch: Some(checked.clone()),
+            expected_version: self.once(6, |script| u32::try_from(script.chance.below(4)).unwrap_or(0)),
+            audit: Some(Audit {
+                detail: Some("{}".to_owned()),
+                ..audit()
+            }),
+            ..Change::new(task, TaskEvent::Patched(checked.life))
+        }
+    }
+
+    fn filter(&mut self, model: &Model) -> TaskFilter {
+        let age = model.now.saturating_since(START);
+        let some_age = |script: &mut Self| {
+            let micros = u64::try_from(age.as_micros()).unwrap_or(1).max(1);
+            START + Duration::from_micros(script.chance.below(micros))
+        };
+        TaskFilter {
+            status: self.once(2, |script| {
+                script
+                    .chance
+                    .pick(TaskStatus::ALL)
+                    .copied()
+                    .unwrap_or(TaskStatus::Pending)
+            }),
+            name: self.once(4, |script| name(script.word(&NAMES))),
+            target: self.once(4, |script| target(script.word(&TARGETS))),
+            parent_id: self.once(6, |script| script.task(model)),
+            labels: self.once(3, Self::labels).unwrap_or_default(),
+            created_after: self.once(4, some_age),
+            created_before: self.once(4, some_age),
+        }
+    }
+}
+
+/// The rules ask for the name only because of built-in ones, and none of those used here restricts its input.
+fn checked(patch: TaskPatch, model: &Model) -> CheckedPatch {
+    patch
+        .check(&name("echo"), &SpecLimits::default(), model.now)
+        .expect("meets the rules")
+}

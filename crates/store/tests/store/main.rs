@@ -1,0 +1,16 @@
+//! What every store must do, and what only one of them has.
+//!
+//! ```text
+//!   conformance   the behaviours  ──► in_memory, in_file (SQLite), postgres: each of them on each
+//!   differential  random operations: a model, SQLite and PostgreSQL give equal answers
+//!   lost_commits, sqlite_file     what can only befall the one or the other
+//! ```
+
+mod conformance;
+mod differential;
+mod in_file;
+mod in_memory;
+mod lost_commits;
+mod postgres;
+mod sqlite_file;
+mod support;

@@ -1,0 +1,150 @@
+//! PostgreSQL behaves as every store must.
+
+use std::sync::Arc;
+
+use crate::conformance::Fixture;
+use crate::conformance::lab::{Lab, SECOND, draft, target};
+use crate::support::Postgres;
+use orchestratum_core::task::TaskDraft;
+use orchestratum_store::{Options, Store, UnofferedSearch, connect};
+use orchestratum_testkit::{FaultProxy, Schema, eventually};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+async fn fixture() -> Box<dyn Fixture> {
+    Box::new(Postgres::fresh(&crate::support::database_url()).await)
+}
+
+crate::conformance::suite!(crate::postgres::fixture);
+
+/// A store, and its schema for those who look behind it.
+async fn migrated(url: &str) -> (Schema, Arc<dyn Store>) {
+    let schema = Schema::unique(url).await.expect("a schema");
+    let options = Options {
+        schema: schema.name().to_owned(),
+        ..Options::default()
+    };
+    let store = connect(url, &options).await.expect("connects");
+    store.migrate().await.expect("migrates");
+    (schema, store)
+}
+
+#[tokio::test]
+async fn an_older_program_restarts_on_a_newer_schema() {
+    let url = crate::support::database_url();
+    let (schema, store) = migrated(&url).await;
+    let mut connection = PgConnection::connect(&url).await.expect("connects");
+    let later = format!(
+        "INSERT INTO {}._sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (9999, 'later', true, '', 0)",
+        schema.name()
+    );
+    connection
+        .execute(AssertSqlSafe(later))
+        .await
+        .expect("a newer program was here");
+    store.migrate().await.expect("there is nothing to do");
+    store.check_schema().await.expect("newer is fine");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told_at_once_with_its_place() {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = held.local_addr().expect("an address");
+    drop(held);
+    let url = format!("postgres://postgres@{address}/orchestratum");
+    let options = Options::default();
+    let connecting = connect(&url, &options);
+    let connected = tokio::time::timeout(std::time::Duration::from_secs(5), connecting).await;
+    let Err(error) = connected.expect("sooner than the pool gives up") else {
+        panic!("nobody listens");
+    };
+    assert!(error.is_transient(), "{error}");
+    let cause = std::error::Error::source(&error).expect("a cause").to_string();
+    assert!(cause.contains(&address.to_string()), "{cause}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_falls_silent_is_told_with_its_place_and_the_time_it_had() {
+    let (proxy, url) = FaultProxy::before(&crate::support::database_url())
+        .await
+        .expect("a proxy");
+    let schema = Schema::unique(&crate::support::database_url()).await.expect("a schema");
+    let options = Options {
+        schema: schema.name().to_owned(),
+        max_connections: 1,
+        timeout: SECOND,
+    };
+    let store = connect(&url, &options).await.expect("connects");
+    store.database_time().await.expect("it answers");
+    proxy.blackhole();
+    let place = proxy.address().to_string();
+    // One waits for its answer, or both for the only connection, whose last use does not end either.
+    for _ in 0..2 {
+        let error = store.database_time().await.expect_err("nothing arrives");
+        assert!(error.is_transient(), "{error}");
+        let cause = std::error::Error::source(&error).expect("a cause").to_string();
+        assert!(cause.contains("within 1 s") && cause.contains(&place), "{cause}");
+    }
+}
+
+/// Statistics are taken now and then; what is true of the backlog a moment later they cannot know.
+#[tokio::test]
+async fn a_claim_never_walks_the_index_of_deadlines() {
+    const TASKS: usize = 20_000;
+    let url = crate::support::database_url();
+    let (schema, store) = migrated(&url).await;
+    let mut connection = PgConnection::connect(&url).await.expect("connects");
+    let mut lab = Lab::new(store);
+    let with_ttl = |seconds| TaskDraft {
+        ttl_seconds: Some(seconds),
+        ..draft("echo")
+    };
+    let fill = async |lab: &Lab, seconds: f64| {
+        for _ in 0..TASKS / 1_000 {
+            let tasks = (0..1_000).map(|_| lab.task_of(with_ttl(seconds))).collect();
+            lab.try_create(tasks, None).await;
+        }
+    };
+    fill(&lab, 1.0).await;
+    let analyze = format!(
+        "ALTER TABLE {0}.dispatches SET (autovacuum_enabled = false); ANALYZE {0}.dispatches",
+        schema.name()
+    );
+    connection.execute(AssertSqlSafe(analyze)).await.expect("analyzed");
+    lab.advance(SECOND * 60);
+    fill(&lab, 3_600.0).await;
+
+    let worker = lab.echo_worker().await;
+    assert_eq!(lab.claim(worker).await.len(), 100);
+    let search = UnofferedSearch {
+        target: target("default"),
+        after: None,
+        since: lab.now - SECOND,
+        now: lab.now,
+        names: 100,
+        tasks: 100,
+    };
+    lab.store.unoffered(&search).await.expect("works");
+    lab.store.close().await;
+    // A connection that ends tells how often it used each index.
+    let scans = async |connection: &mut PgConnection, index: &str| {
+        let scans: i64 =
+            sqlx::query_scalar("SELECT idx_scan FROM pg_stat_user_indexes WHERE schemaname = $1 AND indexrelname = $2")
+                .bind(schema.name())
+                .bind(index)
+                .fetch_one(connection)
+                .await
+                .expect("the index is there");
+        scans
+    };
+    eventually("the figures are told", || async {
+        let mut connection = PgConnection::connect(&url).await.map_err(|error| error.to_string())?;
+        match scans(&mut connection, "dispatches_ready").await {
+            0 => Err("not yet".to_owned()),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    assert_eq!(scans(&mut connection, "dispatches_deadline").await, 0);
+}
