@@ -20,6 +20,7 @@ pub(crate) mod workers;
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use orchestratum_store::Store;
 
 /// A store of a test's own, and what must be cleared away after it.
@@ -32,10 +33,13 @@ pub(crate) trait Fixture: Send {
 }
 
 /// Runs one behaviour and then checks the rules of the data: whatever it did must leave them whole.
-pub(crate) async fn hold<F: Future<Output = ()>>(
-    fixture: Box<dyn Fixture>,
-    behaviour: impl FnOnce(Arc<dyn Store>) -> F,
+///
+/// Nothing in it is generic: several hundred tests share what is compiled.
+pub(crate) async fn hold(
+    fixture: BoxFuture<'static, Box<dyn Fixture>>,
+    behaviour: fn(Arc<dyn Store>) -> BoxFuture<'static, ()>,
 ) {
+    let fixture = fixture.await;
     let store = fixture.store();
     behaviour(Arc::clone(&store)).await;
     lab::Lab::new(Arc::clone(&store)).assert_sound().await;
@@ -269,10 +273,9 @@ macro_rules! tests {
                 $(
                     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                     async fn $behaviour() {
-                        crate::conformance::hold(
-                            $fixture().await,
-                            crate::conformance::$aggregate::$behaviour,
-                        )
+                        crate::conformance::hold(Box::pin($fixture()), |store| {
+                            Box::pin(crate::conformance::$aggregate::$behaviour(store))
+                        })
                         .await;
                     }
                 )+
