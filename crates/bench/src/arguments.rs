@@ -136,6 +136,8 @@ pub(crate) struct Sizes {
     pub(crate) python_tasks: u32,
     pub(crate) history_tasks: u32,
     pub(crate) history_requests: u32,
+    /// What the warm-up leaves to be done has gone by then, and PostgreSQL has published its counts.
+    pub(crate) settle: Duration,
     pub(crate) idle: Duration,
 }
 
@@ -157,6 +159,7 @@ impl Sizes {
             python_tasks: scaled(400),
             history_tasks: scaled(1_000_000),
             history_requests: scaled(2_000),
+            settle: Duration::from_secs(12).mul_f64(scale),
             idle: Duration::from_secs(60).mul_f64(scale),
         }
     }

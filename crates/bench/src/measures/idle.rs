@@ -1,7 +1,5 @@
 //! What a system costs that has nothing to do.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use tokio::time::sleep;
 
@@ -12,8 +10,6 @@ use crate::machine::{Usage, monotonic_now};
 use crate::results::{Results, System};
 use crate::systems::orchestratum::{Deployment, Work};
 
-/// What the warm-up leaves to be done has gone by then, and PostgreSQL has published its counts.
-const SETTLE: Duration = Duration::from_secs(12);
 const WARM_UP_TASKS: u32 = 300;
 
 pub(super) async fn measure(bench: &Bench, system: System, results: &mut Results) -> Result<()> {
@@ -21,7 +17,7 @@ pub(super) async fn measure(bench: &Bench, system: System, results: &mut Results
     deployment.start_worker().await?;
     fill(&deployment, Work::Echo, WARM_UP_TASKS).await?;
     wait_until_done(&mut deployment).await?;
-    sleep(SETTLE).await;
+    sleep(bench.sizes.settle).await;
     let processes = deployment.processes();
     let (used, transactions) = (Usage::of(&processes)?, deployment.database()?.transactions().await?);
     let started = monotonic_now();
