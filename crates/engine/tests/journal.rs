@@ -93,6 +93,7 @@ async fn a_task_is_logged_when_it_is_created_and_when_it_changes_with_the_reason
         targets: vec![target],
         names: vec![name],
         limit: 1,
+        fill_up: true,
     };
     let claimed = engine.claim(&request).await.expect("claimed");
     // In seconds, this is no number that a double holds.

@@ -341,6 +341,7 @@ impl Corner {
             offers_rare: true,
             named: &[],
             free: 1,
+            fill_up: true,
         };
         let claimed = self.database.claim(&claim, now);
         let (Some(claimed), true) = (claimed.first(), answered) else {

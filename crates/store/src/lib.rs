@@ -27,7 +27,7 @@ pub use dispatches::{DispatchStore, Orphan, Pulse, Ready, Unoffered, UnofferedSe
 pub use error::Error;
 pub use keys::{ApiKey, KeyStore};
 pub use maintenance::{BrokenInvariant, Maintenance};
-pub use postgres::PostgresStore;
+pub use postgres::{PostgresStore, statements};
 pub use queues::{Queue, QueueStore};
 pub use sqlite::SqliteStore;
 pub use tasks::{

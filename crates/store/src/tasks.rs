@@ -76,6 +76,8 @@ pub struct ClaimRequest {
     pub names: Vec<TaskName>,
     /// The most it takes, named ones included.
     pub limit: usize,
+    /// Whether other ready tasks take the room that the named ones leave. Without them it is a much cheaper statement.
+    pub fill_up: bool,
 }
 
 /// What a worker needs to run an attempt.

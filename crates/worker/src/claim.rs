@@ -38,6 +38,9 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How soon a lane looks again whether reports have gone out.
 const REPORTS_PAUSE: Duration = Duration::from_millis(20);
 
+/// Of so many hints the tasks are claimed alone. With more of them there is a backlog, and a claim should bring all it can.
+const FEW_HINTS: usize = 8;
+
 /// How many claims of a lane may be under way: while one is with the database, the tasks of the other are started.
 const CLAIMS_UNDER_WAY: usize = 2;
 
@@ -48,6 +51,7 @@ pub(crate) struct ClaimLoop {
     more: bool,
     /// When that was learnt last. A claim that began before it knows nothing newer.
     more_since: Option<Instant>,
+    /// When what is ready was asked for last, whether hints named it or not.
     asked_at: Option<Instant>,
     not_before: Instant,
 }
@@ -67,6 +71,8 @@ enum ClaimResult {
     Full,
     /// All that were ready.
     Short,
+    /// What the hints named; what else is ready was not asked for.
+    Named,
     Failed,
 }
 
@@ -96,11 +102,10 @@ impl ClaimLoop {
             let may_claim = life.is_some() && room > 0 && under_way.len() < CLAIMS_UNDER_WAY;
             match life {
                 Some(life) if may_claim && self.has_reason() => {
-                    // Before the claim: what becomes ready while it is under way is a reason for the next one.
-                    claimer.lane.ready.store(false, Ordering::Release);
-                    self.asked_at = Some(Instant::now());
                     promised += room;
-                    under_way.push(claimer.claim(life, room, claimer.lane.take(room)));
+                    let hints = claimer.lane.take(room);
+                    let fill_up = self.fills_up(hints.len());
+                    under_way.push(claimer.claim(life, room, hints, fill_up));
                 }
                 life => {
                     if !may_claim {
@@ -131,6 +136,7 @@ impl ClaimLoop {
                 self.more_since = Some(Instant::now());
             }
             ClaimResult::Short => self.more &= self.more_since.is_some_and(|since| claim.begun_at < since),
+            ClaimResult::Named => {}
             ClaimResult::Failed => self.not_before = Instant::now() + RETRY_AFTER,
         }
     }
@@ -138,6 +144,18 @@ impl ClaimLoop {
     fn has_reason(&self) -> bool {
         let now = Instant::now();
         now >= self.not_before && (self.has_news() || now >= self.next_ask())
+    }
+
+    /// Whether a claim is for more than what its hints name.
+    fn fills_up(&mut self, hints: usize) -> bool {
+        let now = Instant::now();
+        // Taken back before the claim: what becomes ready while it is under way is a reason for the next one.
+        let ready = self.claimer.lane.ready.swap(false, Ordering::AcqRel);
+        let fills_up = self.more || ready || hints > FEW_HINTS || now >= self.next_ask();
+        if fills_up {
+            self.asked_at = Some(now);
+        }
+        fills_up
     }
 
     fn has_news(&self) -> bool {
@@ -220,13 +238,14 @@ impl Claimer {
         }
     }
 
-    async fn claim(&self, life: Life, room: usize, hints: VecDeque<HeldHint>) -> Claim {
+    async fn claim(&self, life: Life, room: usize, hints: VecDeque<HeldHint>, fill_up: bool) -> Claim {
         let request = ClaimRequest {
             worker: life.worker,
             named: hints.iter().map(|hint| hint.delivery.hint.task).collect(),
             targets: self.shared.engine.settings().worker.targets.clone(),
             names: self.lane.offers.keys().cloned().collect(),
             limit: room,
+            fill_up,
         };
         let begun_at = Instant::now();
         let under_way = self.shared.held.begin_claim();
@@ -247,7 +266,11 @@ impl Claimer {
                 } else {
                     self.start(&life, tasks);
                 }
-                if full { ClaimResult::Full } else { ClaimResult::Short }
+                match (fill_up, full) {
+                    (false, _) => ClaimResult::Named,
+                    (true, true) => ClaimResult::Full,
+                    (true, false) => ClaimResult::Short,
+                }
             }
             Err(error) => {
                 tracing::warn!(error = %error::chain(&error), "a claim failed");

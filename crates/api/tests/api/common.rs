@@ -176,6 +176,7 @@ impl Api {
             targets: vec![target],
             names,
             limit: 1,
+            fill_up: true,
         };
         let claimed = self.engine.claim(&request).await.expect("a claim");
         claimed.into_iter().next().expect("a ready task")

@@ -1,8 +1,7 @@
 //! The ceiling: the product's own statements for claiming and finishing, driven by pgbench with nothing around them.
 //!
-//! The texts are taken from the sources of the store, so that they are always the ones in use. Only the end of the claim
-//! differs: its rows are gathered into arrays, which the finish then takes as its parameters, as pgbench has variables
-//! and no loops over rows.
+//! The texts are those of the store. Only the end of the claim differs: its rows are gathered into arrays, which the finish
+//! then takes as its parameters, as pgbench has variables and no loops over rows.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -10,6 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use orchestratum_store::statements;
 use sqlx::postgres::PgConnection;
 
 use super::Stretch;
@@ -18,9 +18,6 @@ use crate::bench::Bench;
 use crate::machine::Program;
 use crate::measures::fill;
 use crate::results::System;
-
-const CLAIM_SOURCE: &str = include_str!("../../../store/src/postgres/tasks/claim.rs");
-const COMPLETE_SOURCE: &str = include_str!("../../../store/src/postgres/tasks/apply/success.rs");
 
 const CONNECTIONS: u32 = 2;
 const BATCH: u32 = 100;
@@ -95,7 +92,7 @@ async fn register_worker(connection: &mut PgConnection) -> Result<()> {
 }
 
 fn script_text() -> Result<String> {
-    let claim = gathered(&statement(CLAIM_SOURCE, "CLAIM")?)?;
+    let claim = gathered(&without_comments(statements::CLAIM_AND_FILL_UP))?;
     let claim = with_values(
         &claim,
         &[
@@ -108,7 +105,7 @@ fn script_text() -> Result<String> {
         ],
     );
     let complete = with_values(
-        &statement(COMPLETE_SOURCE, "COMPLETE")?,
+        &without_comments(statements::COMPLETE),
         &[":ids", ":attempts", ":outputs", ":exit_codes", ":peaks", "now()"],
     );
     let mut script = String::new();
@@ -116,15 +113,10 @@ fn script_text() -> Result<String> {
     Ok(script)
 }
 
-/// The text of a constant of a source, without its comments.
-fn statement(source: &str, name: &str) -> Result<String> {
-    let opening = format!("const {name}: &str = \"");
-    let (_, rest) = source
-        .split_once(&opening)
-        .with_context(|| format!("the store has no statement {name} as one text"))?;
-    let (text, _) = rest.split_once("\";").context("a text has an end")?;
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
-    Ok(lines.collect::<Vec<_>>().join("\n"))
+/// pgbench would put values into them, too.
+fn without_comments(statement: &str) -> String {
+    let lines = statement.lines().filter(|line| !line.trim_start().starts_with("--"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The claim with its rows gathered into one: its last SELECT becomes one more part of the WITH. The first two columns of
@@ -163,8 +155,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_statements_are_found_in_the_sources_of_the_store() {
-        let script = script_text().expect("the sources have both statements");
+    fn the_script_has_both_statements_with_values() {
+        let script = script_text().expect("the claim ends in a SELECT");
         assert!(
             script.contains("DELETE FROM dispatches") && script.contains("INSERT INTO attempts"),
             "{script}"

@@ -88,6 +88,7 @@ pub(crate) async fn claim(engine: &Engine, worker: WorkerId) -> Vec<ClaimedTask>
         targets: vec![Target::new("default").expect("valid")],
         names: vec![TaskName::new("echo").expect("valid")],
         limit: 100,
+        fill_up: true,
     };
     engine.claim(&request).await.expect("claimed")
 }

@@ -42,6 +42,8 @@ pub(crate) struct Claim<'a> {
     pub(crate) offers_rare: bool,
     pub(crate) named: &'a [u32],
     pub(crate) free: usize,
+    /// Whether other tasks take the room that the named ones leave.
+    pub(crate) fill_up: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,7 +247,7 @@ impl Database {
             }
         }
         let named = chosen.len();
-        if !self.planted.is(Mutant::NoTopUp) {
+        if claim.fill_up && !self.planted.is(Mutant::NoTopUp) {
             let mut more: Vec<usize> = (0..self.tasks.len())
                 .filter(|task| !chosen.contains(task) && self.claimable(*task, claim.offers_rare, now))
                 .collect();

@@ -131,7 +131,7 @@ impl World {
             });
         }
         if self.workers[slot].consumes() || self.workers[slot].takes_work() {
-            self.claim(slot);
+            self.claim(slot, false);
         }
     }
 

@@ -36,12 +36,12 @@ impl World {
         );
         // With no row there is nothing it could claim; the statement would be a step without a story.
         if self.database.dispatches.iter().any(Option::is_some) {
-            self.claim(slot);
+            self.claim(slot, true);
         }
     }
 
-    /// Asks for everything it has room for, the tasks of its messages first.
-    pub(super) fn claim(&mut self, slot: usize) {
+    /// Asks for the tasks of its messages, and then, if it fills up, for whatever else it has room for.
+    pub(super) fn claim(&mut self, slot: usize, fill_up: bool) {
         let worker = &mut self.workers[slot];
         let room = worker.room();
         if !worker.takes_work() || worker.claiming || room == 0 {
@@ -63,6 +63,7 @@ impl World {
             offers_rare: worker.offers_rare,
             named,
             free: room,
+            fill_up,
         };
         let (incarnation, clock) = (worker.incarnation, worker.clock(self.now));
         if self.planted.is(Mutant::AckBeforeClaim) {

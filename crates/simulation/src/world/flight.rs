@@ -39,6 +39,7 @@ pub(super) enum Statement {
         offers_rare: bool,
         named: Vec<u32>,
         free: usize,
+        fill_up: bool,
     },
     Report {
         id: WorkerId,
@@ -305,12 +306,14 @@ impl World {
                 offers_rare,
                 named,
                 free,
+                fill_up,
             } => {
                 let claim = Claim {
                     worker: *id,
                     offers_rare: *offers_rare,
                     named,
                     free: *free,
+                    fill_up: *fill_up,
                 };
                 let claimed = self.database.claim(&claim, now);
                 self.note(|| {

@@ -274,7 +274,7 @@ impl World {
         if self.workers[slot].inbox.is_empty() {
             self.hand_out();
         } else {
-            self.claim(slot);
+            self.claim(slot, false);
         }
     }
 
@@ -315,7 +315,7 @@ impl World {
                     }
                 }
                 if !self.workers[slot].inbox.is_empty() {
-                    self.claim(slot);
+                    self.claim(slot, false);
                 }
             }
             _ => {}

@@ -24,6 +24,11 @@ mod workers;
 
 use database::Database;
 
+/// The statements that drain a queue, for the benchmark to drive them with nothing around them.
+pub mod statements {
+    pub use super::tasks::{CLAIM_AND_FILL_UP, COMPLETE};
+}
+
 /// The store on PostgreSQL.
 #[derive(Debug)]
 pub struct PostgresStore {

@@ -63,6 +63,7 @@ async fn a_claim_whose_answer_was_lost_is_handed_back() {
         targets: vec![Target::new("default").expect("valid")],
         names: vec![TaskName::new("other").expect("valid")],
         limit: 1,
+        fill_up: true,
     };
     assert_eq!(bench.engine.claim(&request).await.expect("it is made").len(), 1);
     let task = bench.until(id, |task| task.life.status() == TaskStatus::Pending).await;

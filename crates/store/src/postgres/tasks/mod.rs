@@ -9,6 +9,9 @@ mod list;
 mod read;
 mod row;
 
+pub use self::apply::COMPLETE;
+pub use self::claim::CLAIM_AND_FILL_UP;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;

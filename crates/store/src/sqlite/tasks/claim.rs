@@ -61,7 +61,7 @@ async fn take_dispatches(
          -- what others do.
          more AS MATERIALIZED (
              SELECT d.task_id
-             FROM served s
+             FROM (SELECT target FROM served WHERE ?7) s
              CROSS JOIN (SELECT DISTINCT value AS name FROM json_each(?3)) o
              CROSS JOIN dispatches d ON d.task_id IN (
                  SELECT r.task_id
@@ -88,6 +88,7 @@ async fn take_dispatches(
     .bind(request.worker.0)
     .bind(now.as_micros())
     .bind(signed(request.limit))
+    .bind(request.fill_up)
     .fetch_all(connection)
     .await
     .map_err(sql)?;

@@ -286,6 +286,22 @@ pub(crate) async fn a_claim_takes_no_more_than_its_limit(store: Arc<dyn Store>) 
     }
 }
 
+pub(crate) async fn a_claim_of_named_tasks_alone_leaves_the_others(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    let named = lab.create(draft("echo")).await;
+    let other = lab.create(draft("echo")).await;
+    let worker = lab.echo_worker().await;
+    let alone = ClaimRequest {
+        named: vec![named],
+        fill_up: false,
+        ..lab.request(worker)
+    };
+    assert_eq!(lab.claimed_ids(&alone).await, [named]);
+    assert!(lab.claim_as(&alone).await.is_empty(), "it is running");
+    let filled_up = ClaimRequest { fill_up: true, ..alone };
+    assert_eq!(lab.claimed_ids(&filled_up).await, [other]);
+}
+
 pub(crate) async fn named_tasks_come_first(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     let low = with_priority(&lab, "default", 0).await;

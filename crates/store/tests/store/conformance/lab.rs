@@ -192,6 +192,7 @@ impl Lab {
     }
 
     /// What [`echo_worker`](Self::echo_worker) asks for.
+    #[expect(clippy::unused_self, reason = "it is about the worker of this lab")]
     pub(crate) fn request(&self, worker: WorkerId) -> ClaimRequest {
         ClaimRequest {
             worker,
@@ -199,6 +200,7 @@ impl Lab {
             targets: vec![target("default")],
             names: vec![name("echo")],
             limit: 100,
+            fill_up: true,
         }
     }
 

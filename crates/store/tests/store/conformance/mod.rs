@@ -90,6 +90,7 @@ macro_rules! suite {
                 priority_holds_across_targets,
                 priority_holds_across_names_and_behind_a_backlog_of_others,
                 a_claim_takes_no_more_than_its_limit,
+                a_claim_of_named_tasks_alone_leaves_the_others,
                 named_tasks_come_first,
                 the_guards_hold_for_named_tasks_too,
                 a_name_that_comes_twice_is_claimed_once,

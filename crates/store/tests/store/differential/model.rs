@@ -209,7 +209,7 @@ impl Model {
         let mut candidates: Vec<_> = self
             .tasks
             .iter()
-            .filter(|_| self.is_live(request.worker))
+            .filter(|(id, _)| self.is_live(request.worker) && (request.fill_up || named.contains(id)))
             .filter(|(_, row)| {
                 let Task { spec, life, .. } = &row.task;
                 request.targets.contains(&spec.target)

@@ -204,6 +204,7 @@ impl Script {
             targets: registration.map_or_else(Vec::new, |registration| registration.targets.clone()),
             names: registration.map_or_else(Vec::new, |registration| registration.names.clone()),
             limit: usize::try_from(self.chance.below(6)).unwrap_or(0),
+            fill_up: self.chance.below(4) > 0,
         };
         // Tasks of equal priority and age have no order: the limit must not fall between them.
         let candidates = model.candidates(&request);

@@ -9,6 +9,8 @@ mod lock;
 mod success;
 mod write;
 
+pub use self::success::COMPLETE;
+
 use std::collections::{HashMap, HashSet};
 
 use orchestratum_core::task::AttemptOutcome;

@@ -41,7 +41,7 @@ pub(super) async fn apply(
     rows.into_iter().map(completed).collect()
 }
 
-const COMPLETE: &str = "
+pub const COMPLETE: &str = "
     WITH reported AS MATERIALIZED (
         -- The status they must have is a column here: as a constant below it would let the planner walk every running
         -- task through the index of those (seen: 40 ms instead of 1).
