@@ -43,11 +43,13 @@ impl World {
     /// Asks for the tasks of its messages, and then, if it fills up, for whatever else it has room for.
     pub(super) fn claim(&mut self, slot: usize, fill_up: bool) {
         let worker = &mut self.workers[slot];
+        worker.asks |= fill_up;
         let room = worker.room();
         if !worker.takes_work() || worker.claiming || room == 0 {
             return;
         }
         worker.claiming = true;
+        let fill_up = std::mem::take(&mut worker.asks);
         let count = room.min(worker.inbox.len());
         let named: Vec<u32> = worker.inbox.drain(..count).collect();
         let version = |id| Some(self.database.tasks[self.database.find(id)?].life.version);

@@ -45,6 +45,8 @@ pub(super) struct Worker {
     renew_at: Micros,
     renewing: bool,
     pub(super) claiming: bool,
+    /// It is time to ask for whatever is ready; not done yet, because a claim was on its way or there was no room.
+    pub(super) asks: bool,
     /// The messages it has taken and not yet acknowledged.
     pub(super) inbox: Vec<u32>,
     pub(super) unacked: Vec<Unacked>,
@@ -77,6 +79,7 @@ impl Worker {
             renew_at: 0,
             renewing: false,
             claiming: false,
+            asks: false,
             inbox: Vec::new(),
             unacked: Vec::new(),
             processes: Vec::new(),
@@ -176,6 +179,7 @@ impl World {
         worker.fenced = false;
         worker.renewing = false;
         worker.claiming = false;
+        worker.asks = false;
         worker.processes.clear();
         worker.listed_once.clear();
         self.register(slot);
@@ -271,10 +275,11 @@ impl World {
         if worker.processes.is_empty() {
             self.workers[slot].idle_since = self.now;
         }
-        if self.workers[slot].inbox.is_empty() {
-            self.hand_out();
-        } else {
+        let worker = &self.workers[slot];
+        if worker.asks || !worker.inbox.is_empty() {
             self.claim(slot, false);
+        } else {
+            self.hand_out();
         }
     }
 
@@ -314,7 +319,8 @@ impl World {
                         self.start(slot, claimed);
                     }
                 }
-                if !self.workers[slot].inbox.is_empty() {
+                let worker = &self.workers[slot];
+                if worker.asks || !worker.inbox.is_empty() {
                     self.claim(slot, false);
                 }
             }
