@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use orchestratum_broker::Consumer;
 use orchestratum_engine::{Engine, WorkerSettings, error, identity};
 use orchestratum_sandbox::{Isolation, Shim};
@@ -143,7 +144,13 @@ impl Worker {
     ///
     /// # Errors
     /// [`Error::Broker`], [`Error::LeaseThread`]; and, after draining, [`Error::TakerEnded`].
-    pub async fn run(self, stop: CancellationToken, kill: CancellationToken) -> Result<(), Error> {
+    ///
+    /// Boxed, so that it is compiled here, once, and not again in every program that runs a worker.
+    pub fn run(self, stop: CancellationToken, kill: CancellationToken) -> BoxFuture<'static, Result<(), Error>> {
+        Box::pin(self.work(stop, kill))
+    }
+
+    async fn work(self, stop: CancellationToken, kill: CancellationToken) -> Result<(), Error> {
         let settings = self.engine.settings().worker.clone();
         let (lives, life) = watch::channel(None::<Life>);
         let shared = Arc::new(Shared {

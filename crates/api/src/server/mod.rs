@@ -11,6 +11,7 @@ mod tls;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,7 +89,13 @@ impl Server {
     }
 
     /// Serves until `stop`, then lets open requests end, for as long as the settings say.
-    pub(crate) async fn run(self, router: Router, stop: CancellationToken) {
+    ///
+    /// Boxed, so that it is compiled here, once, and not again in every program that serves.
+    pub(crate) fn run(self, router: Router, stop: CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(self.serve(router, stop))
+    }
+
+    async fn serve(self, router: Router, stop: CancellationToken) {
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
         let accept = Accept {
