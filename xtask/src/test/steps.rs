@@ -87,6 +87,8 @@ fn mutants(session: &Session) -> Result<Counts> {
             "orchestratum-simulation",
             "--features",
             "mutants",
+            "--test",
+            "mutants",
             "--no-fail-fast",
         ],
     )
