@@ -2,35 +2,36 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use crate::protocol::Argument;
 
-/// Where the standard input comes from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Stdin {
-    #[default]
-    Empty,
-    /// A file, so that nobody has to pump bytes into a program that may never read them.
-    File(PathBuf),
-}
-
-/// Limits of each process of the tree; `None` leaves what the caller itself has, or was started with where it raised its
-/// own. Core dumps are always off.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What a program may use. `None` leaves what the caller itself has, or was started with where it raised its own. Core dumps
+/// are always off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
+    /// Of all its processes together where there are control groups, else the address space of each.
+    pub memory_bytes: Option<u64>,
+    /// Processor time of each process.
     pub cpu_seconds: Option<u64>,
-    pub address_space_bytes: Option<u64>,
+    /// Processes and threads at a time; see [`Sandbox::counts_processes`](crate::Sandbox::counts_processes).
+    pub processes: Option<u64>,
+    /// Of all its files; kept at [`Isolation::Full`](crate::Isolation::Full) only.
+    pub disk_megabytes: Option<u32>,
+    /// Of each file.
     pub file_size_bytes: Option<u64>,
+    /// Of each process.
     pub open_files: Option<u64>,
 }
 
-/// A program to be run. Its environment has what is given and nothing else.
+/// A program to be run. Its environment has what is given, its own folders (`HOME`, where it starts, and `TMPDIR`), and
+/// nothing else.
 #[derive(Debug, Clone)]
 pub struct Command {
     pub(crate) program: PathBuf,
-    pub(crate) arguments: Vec<String>,
+    pub(crate) arguments: Vec<Argument>,
     pub(crate) environment: Vec<(String, String)>,
-    pub(crate) directory: PathBuf,
-    pub(crate) stdin: Stdin,
+    pub(crate) files: Vec<(String, String)>,
+    pub(crate) stdin: Option<String>,
+    pub(crate) network: bool,
     pub(crate) limits: Limits,
     pub(crate) capture_max_bytes: usize,
 }
@@ -42,27 +43,33 @@ const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 const CAPTURE_MAX_BYTES: usize = 256 * 1024;
 
 impl Command {
-    /// A program by its path, in a directory that is also its `HOME`.
-    pub fn new(program: impl Into<PathBuf>, directory: impl Into<PathBuf>) -> Self {
-        let directory = directory.into();
-        let home = directory.to_string_lossy().into_owned();
-        let environment = [("PATH", SEARCH_PATH), ("LANG", "C.UTF-8"), ("HOME", &home)];
+    /// A program by its path.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        let environment = [("PATH", SEARCH_PATH), ("LANG", "C.UTF-8")];
         Self {
             program: program.into(),
             arguments: Vec::new(),
             environment: environment
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
-            directory,
-            stdin: Stdin::Empty,
+            files: Vec::new(),
+            stdin: None,
+            network: false,
             limits: Limits::default(),
             capture_max_bytes: CAPTURE_MAX_BYTES,
         }
     }
 
     #[must_use]
+    pub fn argument(mut self, argument: Argument) -> Self {
+        self.arguments.push(argument);
+        self
+    }
+
+    #[must_use]
     pub fn arguments(mut self, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.arguments.extend(arguments.into_iter().map(Into::into));
+        let texts = arguments.into_iter().map(|argument| Argument::Text(argument.into()));
+        self.arguments.extend(texts);
         self
     }
 
@@ -75,9 +82,24 @@ impl Command {
         self
     }
 
+    /// A file beside the program's own folders, for an [`Argument::File`].
     #[must_use]
-    pub fn stdin(mut self, stdin: Stdin) -> Self {
-        self.stdin = stdin;
+    pub fn file(mut self, name: impl Into<String>, content: impl Into<String>) -> Self {
+        self.files.push((name.into(), content.into()));
+        self
+    }
+
+    /// Standard input; empty unless given.
+    #[must_use]
+    pub fn stdin(mut self, text: Option<String>) -> Self {
+        self.stdin = text;
+        self
+    }
+
+    /// Whether it may use the network of the machine. At [`Isolation::Off`](crate::Isolation::Off) it may in any case.
+    #[must_use]
+    pub const fn network(mut self, allowed: bool) -> Self {
+        self.network = allowed;
         self
     }
 

@@ -8,8 +8,17 @@ pub enum Error {
         "this program does not call orchestratum_sandbox::shim::run_if_asked() first in its main, so it cannot run others"
     )]
     ShimNotLinked,
-    #[error("the process that guards the program could not be started")]
+    #[error("the process that keeps programs could not be started")]
     Shim(#[source] io::Error),
+    /// What stood in the way, such as a container that forbids user namespaces.
+    #[error("programs cannot be isolated here: {0}")]
+    NoWalls(String),
+    #[error("{folder} cannot be worked in")]
+    Workspace {
+        folder: String,
+        #[source]
+        source: io::Error,
+    },
     #[error("the program, an argument or a path is not UTF-8")]
     NotUtf8,
     #[error("the program was described in {bytes} bytes; at most {most} are possible")]
@@ -18,6 +27,6 @@ pub enum Error {
     #[error("the program could not be started: {0}")]
     NotStarted(String),
     /// It was killed from outside, or by the program. Its processes were looked for and killed.
-    #[error("the process that guards the program ended without saying how the program ended")]
+    #[error("the process that kept the program ended without saying how the program ended")]
     ShimVanished,
 }

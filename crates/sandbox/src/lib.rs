@@ -1,51 +1,45 @@
 //! Runs untrusted programs with limits; knows nothing of tasks.
 //!
 //! ```text
-//!   caller                         shim (this program, executed again)             program and its children
-//!   Command::spawn ── socket ────► own session, subreaper, limits ── spawn ──────► own process group
-//!     Running::terminate ── 't' ─►   TERM to the whole tree
-//!     Running::kill ─────── 'k' ─►   KILL to the whole tree
-//!     caller dies ── end of file ►   KILL to the whole tree
-//!     Running::wait ◄── status ───   the program ended: KILL what it left, reap until nothing is left
+//!   Sandbox::open       the level of isolation, tried out
+//!   Sandbox::spawn      a program ──► at Full in a cell (`shim::cell`), below in a tree of its own (`shim::supervise`)
+//!   Warm::spawn         a program that a runner forks, such as an interpreter that is there already
+//!   Running, Killer     wait for its end; end it
 //! ```
 //!
-//! The shim is a process of its own so that nothing between `fork` and `execve` runs in a threaded caller, and so that
-//! the tree dies with the caller whatever kills it: the kernel closes the caller's end of the socket. As a *child
-//! subreaper* it becomes the parent of every daemon that detaches itself, so "no children left" means nobody is left.
-//! It is also the place where namespaces, Landlock and seccomp go.
+//! Between this process and the program there is always a shim: this program, executed again, with one thread. So nothing
+//! between `fork` and `execve` runs in a threaded caller, and what it keeps dies with the caller whatever kills that: the
+//! kernel closes the caller's end of a socket.
 //!
-//! Start at [`Command`]; every binary that spawns one calls [`shim::run_if_asked`] first thing in `main`, and then
-//! [`host::prepare`].
+//! Every binary that runs programs calls [`shim::run_if_asked`] first thing in `main`, and then [`host::prepare`].
 
 mod capture;
+mod cell;
+mod cells;
 mod command;
+mod confinement;
 mod error;
+mod groups;
 pub mod host;
+mod killer;
 mod leftovers;
+mod messages;
 mod outcome;
 mod protocol;
-mod regular_file;
 mod running;
+mod sandbox;
 pub mod shim;
+mod single;
+mod streams;
+mod walls;
+mod workspace;
 
-pub use command::{Command, Limits, Stdin};
+pub use command::{Command, Limits};
+pub use confinement::{Confinement, Isolation};
 pub use error::Error;
+pub use killer::Killer;
 pub use outcome::{Captured, Exit, Finished};
-pub use regular_file::read_regular_file;
-pub use running::{Killer, Running};
+pub use protocol::{Argument, Runner};
+pub use running::Running;
+pub use sandbox::{Sandbox, Warm};
 pub use shim::Shim;
-
-/// How well a program is kept apart from the machine it runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Isolation {
-    /// An ordinary process: it ends when it must, but it may see and do what its user may.
-    Off,
-}
-
-impl Isolation {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-        }
-    }
-}

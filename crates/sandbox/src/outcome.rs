@@ -13,6 +13,8 @@ pub enum Exit {
 }
 
 impl Exit {
+    pub(crate) const KILLED: Self = Self::Signal(Signal::SIGKILL as i32);
+
     pub const fn is_success(self) -> bool {
         matches!(self, Self::Code(0))
     }
@@ -52,6 +54,10 @@ pub struct Finished {
     pub exit: Exit,
     pub stdout: Captured,
     pub stderr: Captured,
+    /// What it wrote to the open file of [`Argument::Result`](crate::Argument::Result).
+    pub result: Vec<u8>,
     /// Of the largest single process of the tree.
     pub peak_memory_bytes: Option<u64>,
+    /// The kernel killed one of its processes because all of them together had more memory than they may.
+    pub out_of_memory: bool,
 }

@@ -3,20 +3,22 @@
 use std::time::Duration;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
-use orchestratum_sandbox::{Command, Limits, Shim, host};
+use orchestratum_sandbox::{Command, Isolation, Limits, Sandbox, Shim, host};
 use tokio::time::timeout;
 
 /// Lower than that of any machine.
 const AT_START: u64 = 200;
 
 /// What the program is told of its soft and its hard limit.
-async fn open_files(limits: Limits) -> String {
-    let directory = tempfile::tempdir().expect("a directory");
+async fn open_files(level: Isolation, limits: Limits) -> String {
     let shim = Shim::at(env!("CARGO_BIN_EXE_orchestratum-sandbox-shim"));
-    let command = Command::new("/bin/sh", directory.path())
+    let sandbox = Sandbox::open(shim, level, Vec::new(), None)
+        .await
+        .expect("it can be had");
+    let command = Command::new("/bin/sh")
         .arguments(["-c", "ulimit -S -n; ulimit -H -n"])
         .limits(limits);
-    let mut running = command.spawn(&shim).await.expect("it starts");
+    let mut running = sandbox.spawn(&command).await.expect("it starts");
     let finished = timeout(Duration::from_secs(20), running.wait())
         .await
         .expect("within 20 s");
@@ -38,10 +40,15 @@ async fn a_prepared_process_may_open_all_files_and_its_programs_as_many_as_it_mi
     } else {
         hard.to_string()
     };
-    assert_eq!(open_files(Limits::default()).await, format!("{AT_START}\n{hard}\n"));
     let limits = Limits {
         open_files: Some(64),
         ..Limits::default()
     };
-    assert_eq!(open_files(limits).await, "64\n64\n");
+    for level in [Isolation::Off, Isolation::Landlock, Isolation::Full] {
+        assert_eq!(
+            open_files(level, Limits::default()).await,
+            format!("{AT_START}\n{hard}\n")
+        );
+        assert_eq!(open_files(level, limits).await, "64\n64\n");
+    }
 }

@@ -1,9 +1,13 @@
-//! The shim: this program, executed again as the keeper of one run.
+//! The shim: this program, executed again as the keeper of programs.
 
+mod cell;
+mod children;
+mod launch;
+mod machine_clock;
+mod messages;
 mod processes;
 mod supervise;
 
-use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -11,7 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io};
 
 use crate::Error;
-use crate::protocol::{self, ARGUMENT, REQUEST_MAX_BYTES, Request};
+use crate::protocol::{ARGUMENT, CELL_ARGUMENT, SingleRun};
+
+pub(crate) use launch::make_folders;
 
 /// Whether this program would become the shim if it were asked to. Without that, executing it again with a strange
 /// argument would start a second server.
@@ -20,11 +26,16 @@ static LINKED: AtomicBool = AtomicBool::new(false);
 /// Becomes the shim and never returns, if that is what this process was started for. The first thing in `main`, before
 /// any thread exists.
 pub fn run_if_asked() {
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == ARGUMENT) {
-        let code = i32::from(run().is_err());
-        std::process::exit(code);
-    }
-    LINKED.store(true, Ordering::Release);
+    let run = match std::env::args_os().nth(1) {
+        Some(argument) if argument == ARGUMENT => single,
+        Some(argument) if argument == CELL_ARGUMENT => cell::run,
+        _ => {
+            LINKED.store(true, Ordering::Release);
+            return;
+        }
+    };
+    let code = i32::from(close_inherited().and_then(|()| run()).is_err());
+    std::process::exit(code);
 }
 
 /// The program that acts as the shim.
@@ -52,12 +63,21 @@ impl Shim {
     }
 }
 
-fn run() -> io::Result<()> {
-    close_inherited()?;
+/// If memory runs out, on the machine or in a group, the kernel is to choose a program and not whoever keeps it. What this
+/// process starts inherits it.
+fn be_first_to_go() {
+    // Refused where the walls stand already; then it was said before.
+    let _ = fs::write("/proc/self/oom_score_adj", "1000");
+}
+
+/// Keeps one program.
+fn single() -> io::Result<()> {
     let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let request = read_request(&mut socket)?;
-    let status = supervise::supervise(&request, &socket);
-    socket.write_all(&protocol::frame(&status)?)
+    let Some((run, files)) = messages::receive::<SingleRun>(&mut socket)? else {
+        return Ok(());
+    };
+    let status = supervise::supervise(&run, files, &socket);
+    messages::send(&mut socket, &status)
 }
 
 /// Whoever started the worker may have left files open for it; the program gets none of them.
@@ -72,16 +92,4 @@ fn close_inherited() -> io::Result<()> {
         let _ = nix::unistd::close(number);
     }
     Ok(())
-}
-
-fn read_request(socket: &mut UnixStream) -> io::Result<Request> {
-    let mut length = [0; 4];
-    socket.read_exact(&mut length)?;
-    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-    if length > REQUEST_MAX_BYTES {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut body = vec![0; length];
-    socket.read_exact(&mut body)?;
-    Ok(serde_json::from_slice(&body)?)
 }

@@ -1,27 +1,30 @@
 //! Starting the program, obeying the caller, and leaving nobody behind.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::processes;
-use crate::Exit;
-use crate::protocol::{KILL, Request, Status, TERMINATE};
+use super::{launch, machine_clock, messages, processes};
+use crate::protocol::{Action, SingleRun, Status};
+use crate::walls::{self, root};
+use crate::{Confinement, Exit, Isolation};
 
 /// Runs the program to its end. When it returns, no process of the run is alive.
-pub(super) fn supervise(request: &Request, socket: &UnixStream) -> Status {
-    let started = prepare(request).and_then(|signals| Ok((start(request)?, signals)));
+pub(super) fn supervise(run: &SingleRun, files: Vec<OwnedFd>, socket: &UnixStream) -> Status {
+    let started = prepare().and_then(|signals| {
+        // Only around the program: who looks after it has to see the processes of the machine.
+        let program = launch::start(&run.launch, files, || confine(&run.confinement, &run.launch.folder))?;
+        Ok((program, signals))
+    });
     match started {
         Ok((program, signals)) => {
             let exit = watch(program, socket, &signals);
@@ -38,7 +41,7 @@ pub(super) fn supervise(request: &Request, socket: &UnixStream) -> Status {
 }
 
 /// Makes this process the head of everything that will be started.
-fn prepare(request: &Request) -> io::Result<SignalFd> {
+fn prepare() -> io::Result<SignalFd> {
     // Signals for the worker's group or terminal are not for us: the worker decides when a run ends.
     nix::unistd::setsid()?;
     nix::sys::prctl::set_child_subreaper(true)?;
@@ -46,53 +49,20 @@ fn prepare(request: &Request) -> io::Result<SignalFd> {
     let mut ended_child = SigSet::empty();
     ended_child.add(Signal::SIGCHLD);
     let signals = SignalFd::with_flags(&ended_child, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-    let limits = &request.limits;
-    // Both the soft and the hard limit: the program cannot raise them again.
-    let limit = |resource, value: Option<u64>| match value {
-        Some(value) => setrlimit(resource, value, value),
-        None => Ok(()),
-    };
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    if let Some(seconds) = limits.cpu_seconds {
-        // The soft limit first, so that the program ends by a signal that says why.
-        setrlimit(Resource::RLIMIT_CPU, seconds, seconds.saturating_add(1))?;
-    }
-    limit(Resource::RLIMIT_FSIZE, limits.file_size_bytes)?;
-    if let Some(soft) = request.open_files {
-        // A limit that is not ours: the program may raise it as far as the caller might.
-        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-        setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard)?;
-    }
-    limit(Resource::RLIMIT_NOFILE, limits.open_files)?;
-    limit(Resource::RLIMIT_AS, limits.address_space_bytes)?;
     Ok(signals)
 }
 
-fn start(request: &Request) -> io::Result<Pid> {
-    let about = |what: &std::path::Path, error: io::Error| io::Error::other(format!("{}: {error}", what.display()));
-    let stdin = match &request.stdin {
-        Some(path) => Stdio::from(File::open(path).map_err(|error| about(path, error))?),
-        None => Stdio::null(),
-    };
-    let mut command = Command::new(&request.program);
-    command
-        .args(&request.arguments)
-        .env_clear()
-        .envs(request.environment.iter().map(|(name, value)| (name, value)))
-        .current_dir(&request.directory)
-        .stdin(stdin)
-        .process_group(0);
-    // A program inherits the mask. A signal that comes in between ends this shim, which the caller notices.
-    SigSet::empty().thread_set_mask()?;
-    let child = command.spawn();
-    SigSet::all().thread_block()?;
-    let child = child.map_err(|error| about(&request.program, error))?;
-    let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
-    Ok(Pid::from_raw(pid))
+fn confine(confinement: &Confinement, folder: &Path) -> io::Result<()> {
+    if confinement.isolation == Isolation::Off {
+        return Ok(());
+    }
+    let readable = root::readable(confinement.network, &confinement.readable);
+    walls::confine(confinement, &readable, &[folder])
 }
 
 /// Returns how the program ended, or `None` when the caller wants everyone dead.
 fn watch(program: Pid, socket: &UnixStream, signals: &SignalFd) -> Option<Exit> {
+    let mut dies_at = None;
     loop {
         // Before the first wait too: the program may have ended when nobody listened for it yet.
         while let Ok(Some(_)) = signals.read_signal() {}
@@ -104,35 +74,27 @@ fn watch(program: Pid, socket: &UnixStream, signals: &SignalFd) -> Option<Exit> 
             PollFd::new(socket.as_fd(), PollFlags::POLLIN),
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
         ];
-        match poll(&mut sources, PollTimeout::NONE) {
+        match poll(&mut sources, machine_clock::patience(dies_at)) {
+            Ok(0) | Err(Errno::EINTR) => {
+                if dies_at.is_some_and(|dies_at| dies_at <= machine_clock::now_milliseconds()) {
+                    return None;
+                }
+                continue;
+            }
             Ok(_) => {}
-            Err(Errno::EINTR) => continue,
             Err(_) => return None,
         }
-        let from_caller = sources[0].any().unwrap_or(true);
-        if from_caller && obey(socket) == Order::Kill {
-            return None;
+        if sources[0].any().unwrap_or(true) {
+            // The caller is dead, or speaks another language.
+            let order = messages::order(socket).ok()?;
+            match order.action {
+                Action::Terminate => processes::signal_descendants(Signal::SIGTERM),
+                Action::Live(milliseconds) => {
+                    dies_at = Some(machine_clock::now_milliseconds() + i64::from(milliseconds));
+                }
+                Action::Kill | Action::Clean | Action::Disk(_) => return None,
+            }
         }
-    }
-}
-
-#[derive(PartialEq, Eq)]
-enum Order {
-    GoOn,
-    Kill,
-}
-
-fn obey(mut socket: &UnixStream) -> Order {
-    let mut order = [0];
-    match socket.read(&mut order) {
-        Ok(1) if order[0] == TERMINATE => {
-            processes::signal_descendants(Signal::SIGTERM);
-            Order::GoOn
-        }
-        Ok(1) if order[0] == KILL => Order::Kill,
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Order::GoOn,
-        // The caller is dead, or speaks another language.
-        Ok(_) | Err(_) => Order::Kill,
     }
 }
 

@@ -1,0 +1,237 @@
+//! A cell from the caller's side: walls that stand, behind which one program runs at a time.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+use crate::groups::{Group, Groups, Together};
+use crate::protocol::{Action, CELL_ARGUMENT, DONE, Opened, Opening, Order, Status, frame};
+use crate::streams::{Given, Streams};
+use crate::{Error, Exit, Finished, Killer, Shim, messages};
+
+/// How long the walls may take to stand, with a runner that has to start.
+const OPENING_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long cleaning may take, and dying after a kill was ordered. The keeper itself gives up sooner.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+#[derive(Debug)]
+pub(crate) struct Cell {
+    /// The launcher, or the runner it became. Killed when this is dropped, as then nobody talks to it any more.
+    child: Child,
+    launcher: UnixStream,
+    keeper: UnixStream,
+    /// The same socket as `keeper`, for any thread.
+    orders: Arc<StdUnixStream>,
+    run: u32,
+    /// The last, so that its processes have been told to die when it is removed.
+    group: Option<Group>,
+}
+
+/// What a program left, and what becomes of the cell.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) finished: Result<Finished, Error>,
+    /// `None` if not everything could be cleaned up: then the cell is gone, with all that was in it.
+    pub(crate) cell: Option<Cell>,
+}
+
+impl Cell {
+    pub(crate) async fn open(shim: &Shim, opening: &Opening, groups: Option<&Arc<Groups>>) -> Result<Self, Error> {
+        let mut cell = Self::start(shim, groups).map_err(Error::Shim)?;
+        let message = frame(opening).map_err(|_| Error::NotUtf8)?;
+        let opened = async {
+            messages::send(&mut cell.launcher, &message, &[]).await?;
+            messages::receive(&mut cell.launcher).await
+        };
+        match timeout(OPENING_PATIENCE, opened).await {
+            Ok(Ok(Opened::Ready)) => Ok(cell),
+            Ok(Ok(Opened::Refused { reason })) => Err(Error::NoWalls(reason)),
+            Ok(Err(error)) => Err(Error::NoWalls(cell.last_words(error).await)),
+            Err(_) => Err(Error::NoWalls(format!("not ready within {OPENING_PATIENCE:?}"))),
+        }
+    }
+
+    fn start(shim: &Shim, groups: Option<&Arc<Groups>>) -> Result<Self, io::Error> {
+        let group = groups.map(Groups::make).transpose()?;
+        let (launcher, its_launcher) = StdUnixStream::pair()?;
+        let (keeper, its_keeper) = StdUnixStream::pair()?;
+        for socket in [&launcher, &keeper] {
+            socket.set_nonblocking(true)?;
+        }
+        let child = Command::new(shim.path().map_err(io::Error::other)?)
+            .arg0("orchestratum-sandbox")
+            .arg(CELL_ARGUMENT)
+            .env_clear()
+            .stdin(Stdio::from(OwnedFd::from(its_launcher)))
+            .stdout(Stdio::from(OwnedFd::from(its_keeper)))
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        // It starts nobody before it is told what to be.
+        if let (Some(group), Some(process)) = (&group, child.id()) {
+            group.admit(process)?;
+        }
+        Ok(Self {
+            child,
+            launcher: UnixStream::from_std(launcher)?,
+            orders: Arc::new(keeper.try_clone()?),
+            keeper: UnixStream::from_std(keeper)?,
+            run: 0,
+            group,
+        })
+    }
+
+    /// Why a cell ended before it was ready: what it wrote to standard error, such as a runner's own trouble.
+    async fn last_words(&mut self, error: io::Error) -> String {
+        let mut words = String::new();
+        if let Some(stderr) = self.child.stderr.take() {
+            let _ = timeout(Duration::from_secs(1), stderr.take(4096).read_to_string(&mut words)).await;
+        }
+        let words = words.trim();
+        if words.is_empty() {
+            error.to_string()
+        } else {
+            words.to_owned()
+        }
+    }
+
+    /// Whether its processes are there, as far as is known without asking them.
+    pub(crate) fn lives(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// How many programs it has run.
+    pub(crate) fn served(&self) -> u32 {
+        self.run
+    }
+
+    pub(crate) fn killer(&self) -> Killer {
+        Killer::new(Arc::clone(&self.orders), self.run)
+    }
+
+    /// Gives the next program a disk of another size than the usual.
+    pub(crate) async fn resize_disk(&mut self, megabytes: u32) -> Result<(), Error> {
+        self.order(Action::Disk(megabytes)).await.map_err(Error::Shim)
+    }
+
+    /// Sets what the processes of the next program may use together.
+    pub(crate) fn limit(&mut self, together: Together) -> Result<(), Error> {
+        let limited = self.group.as_mut().map(|group| group.begin(together)).transpose();
+        limited.map(drop).map_err(Error::Shim)
+    }
+
+    /// Runs one program to its end. The message is what the launcher or the runner takes.
+    pub(crate) async fn run(
+        mut self,
+        message: &[u8],
+        given: Given,
+        mut streams: Streams,
+        killer: &Killer,
+        result_max_bytes: u64,
+    ) -> Ran {
+        let status = {
+            let ending = async {
+                messages::send(&mut self.launcher, message, &given.files()).await?;
+                drop(given);
+                messages::receive::<Status>(&mut self.launcher).await
+            };
+            read_until(&mut streams, async {
+                tokio::select! {
+                    status = ending => status,
+                    () = overdue(killer) => Err(io::ErrorKind::TimedOut.into()),
+                }
+            })
+            .await
+        };
+        // Before its group may be gone.
+        let out_of_memory = self.group.as_ref().is_some_and(Group::was_out_of_memory);
+        let cleaned = match &status {
+            Ok(_) => self.order(Action::Clean).await,
+            Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        self.run = self.run.wrapping_add(1);
+        let cell = match cleaned {
+            Ok(()) => Some(self),
+            Err(error) => {
+                tracing::warn!(%error, "a cell could not be cleaned and is given up");
+                self.destroy().await;
+                None
+            }
+        };
+        let (stdout, stderr, result) = streams.finish(result_max_bytes).await;
+        let finished = match status {
+            Ok(Status::Ended {
+                exit,
+                peak_memory_bytes,
+            }) => Ok(Finished {
+                exit,
+                stdout,
+                stderr,
+                result,
+                peak_memory_bytes,
+                out_of_memory,
+            }),
+            // The kernel may choose whoever keeps the program.
+            _ if out_of_memory => Ok(Finished {
+                exit: Exit::KILLED,
+                stdout,
+                stderr,
+                result,
+                peak_memory_bytes: None,
+                out_of_memory,
+            }),
+            Ok(Status::NotStarted { reason }) => Err(Error::NotStarted(reason)),
+            Err(_) => Err(Error::ShimVanished),
+        };
+        Ran { finished, cell }
+    }
+
+    async fn order(&mut self, action: Action) -> io::Result<()> {
+        let order = Order { run: self.run, action };
+        let answered = async {
+            self.keeper.write_all(&order.to_bytes()).await?;
+            self.keeper.read_u8().await
+        };
+        match timeout(PATIENCE, answered).await {
+            Ok(Ok(DONE)) => Ok(()),
+            Ok(Ok(_)) => Err(io::Error::other("the keeper could not do it")),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// Ends every process of the cell. The kernel kills a namespace with its first process, the keeper, which ends when
+    /// its socket does.
+    async fn destroy(mut self) {
+        let _ = self.orders.shutdown(std::net::Shutdown::Both);
+        let _ = self.child.start_kill();
+        let _ = timeout(PATIENCE, self.child.wait()).await;
+        // Waits for those that are dying.
+        let _ = tokio::task::spawn_blocking(move || drop(self)).await;
+    }
+}
+
+async fn overdue(killer: &Killer) {
+    killer.killed().await;
+    sleep(PATIENCE).await;
+}
+
+/// Reads what the program writes until it has ended.
+pub(crate) async fn read_until<T>(streams: &mut Streams, ending: impl Future<Output = T>) -> T {
+    tokio::pin!(ending);
+    tokio::select! {
+        ended = &mut ending => return ended,
+        () = streams.read() => {}
+    }
+    // It may have closed its streams long before its end.
+    ending.await
+}

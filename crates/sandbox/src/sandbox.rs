@@ -1,0 +1,230 @@
+//! Where programs are run: the best walls that this machine allows, or those that were asked for.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::cells::Cells;
+use crate::groups::{Group, Groups, Together};
+use crate::protocol::{EachProcess, Launch, MARKER, MESSAGE_MAX_BYTES, Opening, Runner, SingleRun, frame};
+use crate::workspace::Workspace;
+use crate::{Command, Confinement, Error, Isolation, Limits, Running, Shim, host, single, streams};
+
+/// What a program may hand back beside its streams.
+const RESULT_MAX_BYTES: u64 = 16 << 20;
+
+/// Where a program's folder is within a cell.
+const CELL_FOLDER: &str = "/run/task";
+
+/// How programs are kept apart, and where they are when they are not.
+#[derive(Debug)]
+pub struct Sandbox {
+    shim: Shim,
+    isolation: Isolation,
+    readable: Vec<PathBuf>,
+    workspace: Workspace,
+    /// `Err` with the reason where there are none.
+    groups: Result<Arc<Groups>, String>,
+    /// Without the network, and with it.
+    cells: [Cells; 2],
+}
+
+impl Sandbox {
+    /// Programs at this level, which is tried out.
+    pub async fn open(
+        shim: Shim,
+        isolation: Isolation,
+        readable: Vec<PathBuf>,
+        work_folder: Option<PathBuf>,
+    ) -> Result<Self, Error> {
+        let workspace = Workspace::create(work_folder.as_deref())?;
+        let groups = Groups::find();
+        let cells = [false, true].map(|network| {
+            let confinement = Confinement {
+                isolation,
+                readable: readable.clone(),
+                network,
+            };
+            let runner = None;
+            Cells::new(shim.clone(), Opening { confinement, runner }, groups.clone().ok())
+        });
+        let sandbox = Self {
+            shim,
+            isolation,
+            readable,
+            workspace,
+            groups,
+            cells,
+        };
+        sandbox.try_out().await?;
+        Ok(sandbox)
+    }
+
+    async fn try_out(&self) -> Result<(), Error> {
+        let mut running = self.spawn(&Command::new("/bin/true")).await?;
+        let finished = running.wait().await?;
+        if finished.exit.is_success() {
+            Ok(())
+        } else {
+            Err(Error::NoWalls(format!("/bin/true ended with {}", finished.exit)))
+        }
+    }
+
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    /// Whether [`Limits::memory_bytes`] is of all processes of a program together.
+    ///
+    /// # Errors
+    /// Why it is of each of them.
+    pub fn counts_memory_together(&self) -> Result<(), &str> {
+        self.groups.as_ref().map(drop).map_err(String::as_str)
+    }
+
+    /// Whether [`Limits::processes`] can be kept.
+    pub fn counts_processes(&self) -> bool {
+        self.isolation == Isolation::Full || self.groups.is_ok()
+    }
+
+    fn each_process(&self, limits: &Limits) -> EachProcess {
+        let mut each = EachProcess::in_a_cell(limits, self.groups.is_ok());
+        if self.isolation < Isolation::Full {
+            each.processes = None;
+        }
+        each
+    }
+
+    /// Removes what workers left that were killed, where programs have folders on the disk.
+    pub fn remove_what_the_dead_left(&self) {
+        self.workspace.remove_those_of_the_dead();
+    }
+
+    /// Starts the program.
+    pub async fn spawn(&self, command: &Command) -> Result<Running, Error> {
+        let streams = streams::make(command.stdin.as_deref(), command.capture_max_bytes)?;
+        match self.isolation {
+            Isolation::Full => {
+                let message = bounded(frame(&self.launch(command, PathBuf::from(CELL_FOLDER), None)))?;
+                self.cells[usize::from(command.network)]
+                    .spawn(message, &command.limits, streams, RESULT_MAX_BYTES)
+                    .await
+            }
+            Isolation::Landlock | Isolation::Off => {
+                let folder = self.workspace.prepare()?;
+                let mark = folder.name();
+                let mut group = self.group()?;
+                if let Some(group) = &mut group {
+                    group.begin(Together::of(&command.limits)).map_err(Error::Shim)?;
+                }
+                let run = SingleRun {
+                    launch: self.launch(command, folder.path().to_owned(), Some(&mark)),
+                    confinement: self.confinement(command.network),
+                };
+                bounded(frame(&run.launch))?;
+                single::spawn(&self.shim, &run, mark, folder, group, streams, RESULT_MAX_BYTES).await
+            }
+        }
+    }
+
+    fn group(&self) -> Result<Option<Group>, Error> {
+        self.groups
+            .as_ref()
+            .ok()
+            .map(Groups::make)
+            .transpose()
+            .map_err(Error::Shim)
+    }
+
+    fn launch(&self, command: &Command, folder: PathBuf, mark: Option<&str>) -> Launch {
+        let mut environment = command.environment.clone();
+        environment.extend(mark.map(|mark| (MARKER.to_owned(), mark.to_owned())));
+        Launch {
+            program: command.program.clone(),
+            arguments: command.arguments.clone(),
+            environment,
+            folder,
+            files: command.files.clone(),
+            limits: self.each_process(&command.limits),
+            open_files: host::open_files_at_start(),
+        }
+    }
+
+    fn confinement(&self, network: bool) -> Confinement {
+        Confinement {
+            isolation: self.isolation,
+            readable: self.readable.clone(),
+            network,
+        }
+    }
+
+    /// Programs that a runner starts, which is there before them; only at [`Isolation::Full`].
+    pub fn warm(&self, runner: Runner, network: bool) -> Option<Warm> {
+        (self.isolation == Isolation::Full).then(|| {
+            let opening = Opening {
+                confinement: self.confinement(network),
+                runner: Some(runner),
+            };
+            Warm {
+                cells: Cells::new(self.shim.clone(), opening, self.groups.clone().ok()),
+                memory_together: self.groups.is_ok(),
+            }
+        })
+    }
+}
+
+/// What a runner gets for each program, as JSON.
+#[derive(Debug, Serialize)]
+struct WarmLaunch<'a, T> {
+    environment: BTreeMap<&'a str, &'a str>,
+    limits: EachProcess,
+    request: &'a T,
+}
+
+/// Cells with a runner in them.
+#[derive(Debug)]
+pub struct Warm {
+    cells: Cells,
+    memory_together: bool,
+}
+
+impl Warm {
+    /// Starts one runner ahead of its first program.
+    pub async fn warm_up(&self) -> Result<(), Error> {
+        self.cells.warm_up().await
+    }
+
+    /// Has the runner start a program: it gets a [`WarmLaunch`], and the open files of the program with it. Of the command
+    /// all counts but the program with its arguments and files, for which the request stands.
+    pub async fn spawn<T: Serialize + Sync>(&self, request: &T, command: &Command) -> Result<Running, Error> {
+        let streams = streams::make(command.stdin.as_deref(), command.capture_max_bytes)?;
+        let folder = |name: &str| format!("{CELL_FOLDER}/{name}");
+        let (home, temporary) = (folder("home"), folder("tmp"));
+        let own = [("HOME", home.as_str()), ("TMPDIR", temporary.as_str())];
+        let given = command
+            .environment
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let message = bounded(frame(&WarmLaunch {
+            environment: given.chain(own).collect(),
+            limits: EachProcess::in_a_cell(&command.limits, self.memory_together),
+            request,
+        }))?;
+        self.cells
+            .spawn(message, &command.limits, streams, RESULT_MAX_BYTES)
+            .await
+    }
+}
+
+fn bounded(message: Result<Vec<u8>, serde_json::Error>) -> Result<Vec<u8>, Error> {
+    let message = message.map_err(|_| Error::NotUtf8)?;
+    if message.len() > MESSAGE_MAX_BYTES {
+        return Err(Error::TooLarge {
+            bytes: message.len(),
+            most: MESSAGE_MAX_BYTES,
+        });
+    }
+    Ok(message)
+}

@@ -1,0 +1,126 @@
+//! One program in a process tree of its own, kept by a shim that ends with it. What is there where cells are not.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::process::Child;
+use tokio::time::sleep;
+
+use crate::cell::read_until;
+use crate::groups::Group;
+use crate::protocol::{ARGUMENT, SingleRun, Status, frame};
+use crate::streams::{Given, Streams};
+use crate::workspace::RunFolder;
+use crate::{Error, Finished, Killer, Running, Shim, leftovers, messages};
+
+/// How long a shim that was told to kill may take, before it is killed itself and its processes are looked for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Starts the program in its folder, which goes when everything is over.
+pub(crate) async fn spawn(
+    shim: &Shim,
+    run: &SingleRun,
+    mark: String,
+    folder: RunFolder,
+    group: Option<Group>,
+    (given, streams): (Given, Streams),
+    result_max_bytes: u64,
+) -> Result<Running, Error> {
+    let message = frame(run).map_err(|_| Error::NotUtf8)?;
+    let (ours, theirs) = StdUnixStream::pair().map_err(Error::Shim)?;
+    ours.set_nonblocking(true).map_err(Error::Shim)?;
+    let killer = Killer::new(Arc::new(ours.try_clone().map_err(Error::Shim)?), 0);
+    let child = tokio::process::Command::new(shim.path()?)
+        .arg0("orchestratum-sandbox")
+        .arg(ARGUMENT)
+        .env_clear()
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(Error::Shim)?;
+    // It starts nobody before it is told whom.
+    if let (Some(group), Some(process)) = (&group, child.id()) {
+        group.admit(process).map_err(Error::Shim)?;
+    }
+    let mut socket = UnixStream::from_std(ours).map_err(Error::Shim)?;
+    messages::send(&mut socket, &message, &given.files())
+        .await
+        .map_err(Error::Shim)?;
+    drop(given);
+    let watcher = Watcher {
+        child,
+        socket,
+        mark,
+        killer: killer.clone(),
+    };
+    Ok(Running::new(killer, async move {
+        let mut finished = watcher.watch(streams, result_max_bytes).await;
+        if let (Ok(finished), Some(group)) = (&mut finished, &group) {
+            finished.out_of_memory = group.was_out_of_memory();
+        }
+        // Before the end is told: what programs leave must not pile up faster than it goes.
+        folder.remove().await;
+        drop(tokio::task::spawn_blocking(move || drop(group)).await);
+        finished
+    }))
+}
+
+struct Watcher {
+    child: Child,
+    socket: UnixStream,
+    mark: String,
+    killer: Killer,
+}
+
+impl Watcher {
+    async fn watch(mut self, mut streams: Streams, result_max_bytes: u64) -> Result<Finished, Error> {
+        let status = read_until(&mut streams, self.end()).await;
+        let (stdout, stderr, result) = streams.finish(result_max_bytes).await;
+        match status {
+            Ok(Status::Ended {
+                exit,
+                peak_memory_bytes,
+            }) => Ok(Finished {
+                exit,
+                stdout,
+                stderr,
+                result,
+                peak_memory_bytes,
+                out_of_memory: false,
+            }),
+            Ok(Status::NotStarted { reason }) => Err(Error::NotStarted(reason)),
+            Err(error) => {
+                tracing::warn!(run = self.mark, %error, "a shim ended by itself; its processes are looked for");
+                Err(Error::ShimVanished)
+            }
+        }
+    }
+
+    /// The word of the shim; without one, its processes are dead when this returns.
+    async fn end(&mut self) -> io::Result<Status> {
+        let status = tokio::select! {
+            status = messages::receive(&mut self.socket) => status,
+            () = overdue(&self.killer) => Err(io::ErrorKind::TimedOut.into()),
+        };
+        if status.is_err() {
+            let _ = self.child.start_kill();
+        }
+        let _ = self.child.wait().await;
+        if status.is_err() {
+            let mark = self.mark.clone();
+            let _ = tokio::task::spawn_blocking(move || leftovers::kill_marked(&mark)).await;
+        }
+        status
+    }
+}
+
+async fn overdue(killer: &Killer) {
+    killer.killed().await;
+    sleep(PATIENCE).await;
+}

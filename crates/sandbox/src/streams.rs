@@ -1,0 +1,104 @@
+//! The open files of a program: what it reads, what it writes, and what of that is kept.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use tokio::net::unix::pipe;
+use tokio::time::timeout;
+
+use crate::capture::{Capture, capture};
+use crate::{Captured, Error};
+
+/// How long the streams may stay open after everyone who could write to them is dead.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The program's ends. They are closed here once they were handed over, so that the end of the streams is seen.
+#[derive(Debug)]
+pub(crate) struct Given {
+    files: [OwnedFd; 4],
+}
+
+/// The caller's ends.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    stdout: pipe::Receiver,
+    stderr: pipe::Receiver,
+    result: File,
+    captured: [Capture; 2],
+}
+
+pub(crate) fn make(stdin: Option<&str>, capture_max_bytes: usize) -> Result<(Given, Streams), Error> {
+    make_files(stdin, capture_max_bytes).map_err(Error::Shim)
+}
+
+fn make_files(stdin: Option<&str>, capture_max_bytes: usize) -> io::Result<(Given, Streams)> {
+    let (out_writer, stdout) = pipe::pipe()?;
+    let (err_writer, stderr) = pipe::pipe()?;
+    let result = memory("result")?;
+    let given = Given {
+        files: [
+            match stdin {
+                Some(text) => with_content(text)?.into(),
+                None => File::open("/dev/null")?.into(),
+            },
+            out_writer.into_blocking_fd()?,
+            err_writer.into_blocking_fd()?,
+            result.try_clone()?.into(),
+        ],
+    };
+    let captured = [Capture::new(capture_max_bytes), Capture::new(capture_max_bytes)];
+    Ok((
+        given,
+        Streams {
+            stdout,
+            stderr,
+            result,
+            captured,
+        },
+    ))
+}
+
+/// A file without a name. Unlike a pipe it needs nobody to pump bytes into a program that may never read them.
+fn memory(name: &str) -> io::Result<File> {
+    Ok(memfd_create(name, MemfdFlags::CLOEXEC)?.into())
+}
+
+fn with_content(text: &str) -> io::Result<File> {
+    let mut file = memory("stdin")?;
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file)
+}
+
+impl Given {
+    pub(crate) fn files(&self) -> [BorrowedFd<'_>; 4] {
+        self.files.each_ref().map(AsFd::as_fd)
+    }
+}
+
+impl Streams {
+    /// Reads until nobody holds the other ends any more. May be dropped half-way and called again.
+    pub(crate) async fn read(&mut self) {
+        let [out, err] = &mut self.captured;
+        tokio::join!(capture(&mut self.stdout, out), capture(&mut self.stderr, err));
+    }
+
+    /// What was written, once everyone who could write is dead.
+    pub(crate) async fn finish(mut self, result_max_bytes: u64) -> (Captured, Captured, Vec<u8>) {
+        let _ = timeout(PATIENCE, self.read()).await;
+        let [out, err] = self.captured;
+        let mut result = Vec::new();
+        // Memory: it is read at once, and there is no error to expect.
+        let read = self
+            .result
+            .rewind()
+            .and_then(|()| self.result.take(result_max_bytes).read_to_end(&mut result));
+        if read.is_err() {
+            result.clear();
+        }
+        (out.finish(), err.finish(), result)
+    }
+}

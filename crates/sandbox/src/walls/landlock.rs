@@ -1,0 +1,55 @@
+//! Landlock (`landlock(7)`): the files a program may read and write, by the kernel's own walk from the file to the root; no
+//! signals and no abstract sockets to processes outside.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
+};
+
+use crate::Confinement;
+
+/// What this code knows. An older kernel enforces what it can; the least is the first version (Linux 5.13), for files.
+const KNOWN: ABI = ABI::V6;
+
+/// What programs may write to that is no file.
+pub(super) const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+
+/// Applies to this process and all it starts, for good.
+pub(crate) fn restrict(confinement: &Confinement, readable: &[PathBuf], writable: &[&Path]) -> io::Result<()> {
+    let status = enforce(confinement, readable, writable).map_err(io::Error::other)?;
+    if status == RulesetStatus::NotEnforced {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this kernel has no Landlock, or it is turned off",
+        ));
+    }
+    Ok(())
+}
+
+fn enforce(confinement: &Confinement, readable: &[PathBuf], writable: &[&Path]) -> Result<RulesetStatus, RulesetError> {
+    let read = AccessFs::from_read(KNOWN);
+    // Nobody needs to make devices, and who has no right to may still try.
+    let write = AccessFs::from_all(KNOWN) & !(AccessFs::MakeBlock | AccessFs::MakeChar);
+    let device = AccessFs::ReadFile | AccessFs::WriteFile;
+    let mut ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(KNOWN))?
+        .scope(Scope::from_all(KNOWN))?;
+    if !confinement.network {
+        ruleset = ruleset.handle_access(AccessNet::from_all(KNOWN))?;
+    }
+    // Paths that are not there are passed over.
+    let status = ruleset
+        .create()?
+        .add_rules(path_beneath_rules(readable, read))?
+        .add_rules(path_beneath_rules(writable, write))?
+        .add_rules(path_beneath_rules(DEVICES, device))?
+        .restrict_self()?;
+    Ok(match status.landlock {
+        LandlockStatus::NotEnabled | LandlockStatus::NotImplemented => RulesetStatus::NotEnforced,
+        LandlockStatus::Available { .. } => status.ruleset,
+    })
+}

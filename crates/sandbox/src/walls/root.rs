@@ -1,0 +1,206 @@
+//! A root of its own: the machine's system, read-only.
+//!
+//! ```text
+//!   /usr /bin /lib … /etc (a few files)   of the machine, read-only, without set-user-id and devices
+//!   what was asked for                    likewise
+//!   /proc                                 of its own processes
+//!   /dev                                  null, zero, full, random, urandom
+//!   /run/task                             the disk of one program: home, tmp, shm; /tmp and /dev/shm lead there
+//! ```
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::unistd::{chdir, pivot_root};
+
+use super::landlock::DEVICES;
+
+/// The folder in which the disk is mounted. The right to write is given to this one: the disk itself is a new one for
+/// each program, which a rule made earlier could not name.
+pub(crate) const RUN: &str = "/run";
+
+/// The folders of the system, where there are such.
+const SYSTEM: [&str; 9] = [
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/ssl", "/etc/pki",
+];
+
+/// What programs need of the machine's settings. The whole of `/etc` would be too much: it is where secrets are, too.
+const SETTINGS: [&str; 9] = [
+    "/etc/ld.so.cache",
+    "/etc/alternatives",
+    "/etc/localtime",
+    "/etc/timezone",
+    "/etc/mime.types",
+    "/etc/nsswitch.conf",
+    "/etc/services",
+    "/etc/protocols",
+    "/etc/ca-certificates",
+];
+
+/// The same for those that use the network.
+const NETWORK_SETTINGS: [&str; 3] = ["/etc/resolv.conf", "/etc/hosts", "/etc/gai.conf"];
+
+/// Who is who: nobody of the machine.
+const USERS: [(&str, &str); 2] = [
+    (
+        "etc/passwd",
+        "root:x:0:0:root:/:/usr/sbin/nologin\ntask:x:1000:1000:task:/run/task/home:/bin/sh\n",
+    ),
+    ("etc/group", "root:x:0:\ntask:x:1000:\n"),
+];
+
+/// Where a machine's folders are while the new root is built. It only has to be there.
+const STAGE: &str = "/tmp";
+
+/// What programs may read of the machine, where there is such a thing.
+pub(crate) fn readable(network: bool, own: &[PathBuf]) -> Vec<PathBuf> {
+    let network: &[&str] = if network { &NETWORK_SETTINGS } else { &[] };
+    let given = SYSTEM.iter().chain(&SETTINGS).chain(network).map(PathBuf::from);
+    given.chain(own.iter().cloned()).filter(|path| path.exists()).collect()
+}
+
+/// Builds the root and enters it, with all processes of this namespace of mounts.
+pub(crate) fn build(readable: &[PathBuf]) -> io::Result<()> {
+    // Nothing that is mounted here shows outside.
+    remark(Path::new("/"), MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
+    small_disk(Path::new(STAGE), "size=1m,mode=755")?;
+    chdir(STAGE)?;
+    fs::create_dir("old")?;
+    fs::create_dir("new")?;
+    pivot_root(".", "old")?;
+    chdir("/")?;
+    small_disk(Path::new("/new"), "size=4m,mode=755")?;
+    let root = Root {
+        old: PathBuf::from("/old"),
+        new: PathBuf::from("/new"),
+    };
+    for path in readable {
+        root.show(path)?;
+    }
+    root.devices()?;
+    root.disk()?;
+    // Still the machine's: the kernel allows a new one only where one is seen already.
+    fs::create_dir(root.new.join("proc"))?;
+    bind(Path::new("/old/proc"), &root.new.join("proc"))?;
+    root.users()?;
+    // Gone, with everything of the machine that was not shown.
+    umount2("/old", MntFlags::MNT_DETACH)?;
+    chdir("/new")?;
+    pivot_root(".", ".")?;
+    umount2(".", MntFlags::MNT_DETACH)?;
+    chdir("/")?;
+    read_only(Path::new("/"))
+}
+
+struct Root {
+    old: PathBuf,
+    new: PathBuf,
+}
+
+impl Root {
+    /// Shows a file or a folder of the machine at its place, read-only.
+    fn show(&self, path: &Path) -> io::Result<()> {
+        let below = path.strip_prefix("/").map_err(io::Error::other)?;
+        let (from, to) = (self.old.join(below), self.new.join(below));
+        if to.symlink_metadata().is_ok() {
+            // It is in a folder that is shown already.
+            return Ok(());
+        }
+        if let Some(parent) = to.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let kind = fs::symlink_metadata(&from)?.file_type();
+        if kind.is_symlink() {
+            return symlink(fs::read_link(&from)?, to);
+        }
+        if kind.is_dir() {
+            fs::create_dir(&to)?;
+        } else {
+            File::create(&to)?;
+        }
+        bind(&from, &to)?;
+        read_only(&to)
+    }
+
+    fn devices(&self) -> io::Result<()> {
+        fs::create_dir(self.new.join("dev"))?;
+        for device in DEVICES {
+            let below = device.trim_start_matches('/');
+            let to = self.new.join(below);
+            File::create(&to)?;
+            bind(&self.old.join(below), &to)?;
+        }
+        for (name, leads_to) in [
+            ("fd", "/proc/self/fd"),
+            ("stdin", "/proc/self/fd/0"),
+            ("stdout", "/proc/self/fd/1"),
+            ("stderr", "/proc/self/fd/2"),
+            ("shm", "/run/task/shm"),
+        ] {
+            symlink(leads_to, self.new.join("dev").join(name))?;
+        }
+        Ok(())
+    }
+
+    /// The place of the disk, and what leads to it.
+    fn disk(&self) -> io::Result<()> {
+        fs::create_dir_all(self.new.join("run/task"))?;
+        fs::create_dir_all(self.new.join("var"))?;
+        symlink("/run/task/tmp", self.new.join("tmp"))?;
+        symlink("/run/task/tmp", self.new.join("var/tmp"))
+    }
+
+    fn users(&self) -> io::Result<()> {
+        fs::create_dir_all(self.new.join("etc"))?;
+        for (path, text) in USERS {
+            fs::write(self.new.join(path), text)?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts the processes of this namespace over those of the machine.
+pub(crate) fn own_processes() -> io::Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    Ok(mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)?)
+}
+
+/// A disk in memory, of a bounded size.
+pub(crate) fn small_disk(at: &Path, options: &str) -> io::Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    Ok(mount(Some("tmpfs"), at, Some("tmpfs"), flags, Some(options))?)
+}
+
+fn bind(from: &Path, to: &Path) -> io::Result<()> {
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
+    Ok(mount(Some(from), to, None::<&str>, flags, None::<&str>)?)
+}
+
+fn remark(at: &Path, flags: MsFlags) -> io::Result<()> {
+    Ok(mount(None::<&str>, at, None::<&str>, flags, None::<&str>)?)
+}
+
+fn read_only(at: &Path) -> io::Result<()> {
+    let mut flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
+    if at.is_dir() {
+        flags |= MsFlags::MS_NODEV;
+    }
+    // What the machine's own mount forbids may not be allowed again, which a user namespace insists on.
+    let kept = statvfs(at)?.flags();
+    for (has, flag) in [
+        (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
+        (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
+        (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
+        (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
+        (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
+    ] {
+        if kept.contains(has) {
+            flags |= flag;
+        }
+    }
+    remark(at, flags)
+}

@@ -1,0 +1,230 @@
+//! What a program gets, and what comes back from it.
+
+use std::fs;
+
+use orchestratum_sandbox::{Argument, Command, Error, Exit, Isolation, Limits, Sandbox, Shim};
+
+use super::{bounded, everywhere, run, sandbox, shell, until};
+
+#[tokio::test]
+async fn output_exit_code_and_memory_are_reported() {
+    for sandbox in everywhere().await {
+        let finished = run(&sandbox, &shell("echo out; echo err >&2; exit 3")).await;
+        assert_eq!(finished.exit, Exit::Code(3));
+        assert_eq!(
+            (finished.stdout.text.as_str(), finished.stderr.text.as_str()),
+            ("out\n", "err\n")
+        );
+        assert!(finished.peak_memory_bytes.is_some_and(|bytes| bytes > 100_000));
+    }
+}
+
+#[tokio::test]
+async fn death_by_a_signal_is_told_apart_from_an_exit_code() {
+    for sandbox in everywhere().await {
+        let finished = run(&sandbox, &shell("kill -SEGV $$")).await;
+        assert_eq!(finished.exit, Exit::Signal(11));
+        assert_eq!(finished.exit.to_string(), "killed by signal 11 (SIGSEGV)");
+    }
+}
+
+#[tokio::test]
+async fn the_environment_has_only_what_was_given_and_its_own_folders() {
+    for sandbox in everywhere().await {
+        let command = Command::new("/usr/bin/env").environment("GIVEN", "a 'b' $(c)");
+        let text = run(&sandbox, &command).await.stdout.text;
+        let mut names: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        names.sort_unstable();
+        let mark: &[&str] = match sandbox.isolation() {
+            Isolation::Full => &[],
+            Isolation::Landlock | Isolation::Off => &["ORCHESTRATUM_SANDBOX_RUN"],
+        };
+        assert_eq!(names, [&["GIVEN", "HOME", "LANG"], mark, &["PATH", "TMPDIR"]].concat());
+        assert!(text.contains("GIVEN=a 'b' $(c)\n"));
+    }
+}
+
+#[tokio::test]
+async fn it_starts_in_a_folder_it_may_write_to_with_its_files_beside_it() {
+    for sandbox in everywhere().await {
+        let command = Command::new("/bin/sh")
+            .argument(Argument::File("script".to_owned()))
+            .arguments(["one", "two words"])
+            .file(
+                "script",
+                "echo $1-$2; echo x > here && cat here; [ \"$PWD\" = \"$HOME\" ] && mktemp > /dev/null",
+            );
+        let finished = run(&sandbox, &command).await;
+        assert_eq!(finished.stdout.text, "one-two words\nx\n", "{finished:?}");
+        assert!(finished.exit.is_success());
+    }
+}
+
+#[tokio::test]
+async fn standard_input_is_what_was_given_or_empty() {
+    for sandbox in everywhere().await {
+        assert_eq!(run(&sandbox, &shell("cat; echo end")).await.stdout.text, "end\n");
+        let text = "0123456789".repeat(50_000);
+        let command = shell("cat | wc -c").stdin(Some(text));
+        assert_eq!(run(&sandbox, &command).await.stdout.text.trim(), "500000");
+    }
+}
+
+#[tokio::test]
+async fn the_result_has_a_file_of_its_own() {
+    for sandbox in everywhere().await {
+        let command = Command::new("/bin/sh")
+            .arguments(["-c", "echo output; eval \"echo result >&$1\"", "sh"])
+            .argument(Argument::Result);
+        let finished = run(&sandbox, &command).await;
+        assert_eq!(
+            (finished.stdout.text.as_str(), finished.result.as_slice()),
+            ("output\n", &b"result\n"[..])
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_program_has_no_other_open_files() {
+    for sandbox in everywhere().await {
+        // The fifth is that of the listing itself.
+        let finished = run(&sandbox, &Command::new("/bin/ls").arguments(["/proc/self/fd"])).await;
+        if sandbox.isolation() == Isolation::Landlock {
+            assert!(!finished.exit.is_success(), "nobody sees /proc there");
+        } else {
+            assert_eq!(finished.stdout.text.lines().count(), 5, "{}", finished.stdout.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_exist_is_an_error_that_names_it() {
+    for sandbox in everywhere().await {
+        let mut running = sandbox
+            .spawn(&Command::new("/no/such/program"))
+            .await
+            .expect("the shim starts");
+        let error = bounded(running.wait()).await.expect_err("there is no such program");
+        assert!(
+            matches!(&error, Error::NotStarted(reason) if reason.contains("/no/such/program")),
+            "{error}"
+        );
+        assert!(
+            run(&sandbox, &shell("true")).await.exit.is_success(),
+            "the next one runs"
+        );
+    }
+}
+
+#[tokio::test]
+async fn limits_hold() {
+    for sandbox in everywhere().await {
+        let limits = Limits {
+            file_size_bytes: Some(1_000_000),
+            ..Limits::default()
+        };
+        let command = shell("trap '' XFSZ; head -c 5000000 /dev/zero > big; wc -c < big").limits(limits);
+        assert_eq!(run(&sandbox, &command).await.stdout.text.trim(), "1000000");
+        let limits = Limits {
+            cpu_seconds: Some(1),
+            ..Limits::default()
+        };
+        let finished = run(&sandbox, &shell("while :; do :; done").limits(limits)).await;
+        assert_eq!(finished.exit.to_string(), "killed by signal 24 (SIGXCPU)");
+        let finished = run(&sandbox, &shell("ulimit -t")).await;
+        assert_eq!(finished.stdout.text, "unlimited\n", "limits are of one program");
+    }
+}
+
+/// Starts processes that each take memory, and stays.
+const HUNGRY: &str =
+    "for number in 1 2 3 4; do head -c 40000000 /dev/zero | tail -c 40000000 & done; wait; echo survived";
+
+#[tokio::test]
+async fn all_processes_of_a_program_have_their_memory_together_where_groups_can_be_made() {
+    for sandbox in everywhere().await {
+        let with = |megabytes: u64| Limits {
+            memory_bytes: Some(megabytes << 20),
+            ..Limits::default()
+        };
+        if sandbox.counts_memory_together().is_err() {
+            let large = "head -c 300000000 /dev/zero | tail -c 300000000 | wc -c";
+            let finished = run(&sandbox, &shell(large).limits(with(100))).await;
+            assert_eq!(finished.stdout.text.trim(), "0", "each process has its own");
+            continue;
+        }
+        let finished = run(&sandbox, &shell(HUNGRY).limits(with(100))).await;
+        assert!(finished.out_of_memory, "{finished:?}");
+        let finished = run(&sandbox, &shell(HUNGRY).limits(with(400))).await;
+        assert!(
+            !finished.out_of_memory && finished.exit.is_success() && finished.stdout.text.ends_with("survived\n"),
+            "the next one has its own limit"
+        );
+        let finished = run(&sandbox, &shell("kill -9 $$").limits(with(100))).await;
+        assert!(
+            !finished.out_of_memory && !finished.exit.is_success(),
+            "killed, but not for its memory"
+        );
+    }
+}
+
+#[tokio::test]
+async fn processes_are_counted_at_every_level_that_says_so() {
+    for sandbox in everywhere().await.into_iter().filter(Sandbox::counts_processes) {
+        let limits = Limits {
+            processes: Some(20),
+            ..Limits::default()
+        };
+        let many = "for number in $(seq 50); do sleep 5 & done; kill $(jobs -p)";
+        let finished = run(&sandbox, &shell(many).limits(limits)).await;
+        assert!(finished.stderr.text.contains("fork"), "{finished:?}");
+        assert!(
+            run(&sandbox, &shell("for number in $(seq 50); do true & done; wait"))
+                .await
+                .exit
+                .is_success()
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_control_group_is_left() {
+    let ours = || {
+        let begin = format!("orchestratum-{}-", std::process::id());
+        let folders = fs::read_dir("/sys/fs/cgroup/pids").into_iter().flatten().flatten();
+        folders
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&begin))
+            .count()
+    };
+    let before = ours();
+    for sandbox in everywhere().await {
+        run(&sandbox, &shell("sleep 60 & true")).await;
+    }
+    // Those of the other tests come and go.
+    until("the groups are gone", || ours() <= before).await;
+}
+
+#[tokio::test]
+async fn a_flood_is_cut_in_the_middle() {
+    for sandbox in everywhere().await {
+        let script = "echo first; head -c 200000000 /dev/zero | tr '\\0' x; echo; echo last";
+        let finished = run(&sandbox, &shell(script)).await;
+        let text = &finished.stdout.text;
+        assert!(text.len() < 300_000);
+        assert!(text.starts_with("first\nxxx") && text.ends_with("xxx\nlast\n") && text.contains("bytes cut ...]"));
+        assert_eq!(finished.stdout.total_bytes, 200_000_012);
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_large_to_be_started_is_refused() {
+    let sandbox = sandbox(Isolation::Full).await;
+    let command = shell("true").file("big", "x".repeat(20 << 20));
+    assert!(matches!(sandbox.spawn(&command).await, Err(Error::TooLarge { .. })));
+}
+
+#[tokio::test]
+async fn a_program_without_the_call_in_main_is_told_so() {
+    let opened = Sandbox::open(Shim::this_program(), Isolation::Off, Vec::new(), None).await;
+    assert!(matches!(opened, Err(Error::ShimNotLinked)), "{opened:?}");
+}
