@@ -34,6 +34,6 @@ pub use health::Health;
 pub use loops::RUNNING_GRACE;
 pub use queues::Queues;
 pub use settings::{
-    ApiSettings, AuthSettings, BrokerSettings, DEFAULTS, DatabaseSettings, Error as SettingsError, LogFormat,
-    LogSettings, MetricsSettings, Settings, TaskSettings, TlsSettings, WorkerSettings,
+    ApiSettings, AuthSettings, BrokerSettings, DEFAULTS, DatabaseSettings, Error as SettingsError, IsolationWanted,
+    LogFormat, LogSettings, MetricsSettings, Settings, TaskSettings, TlsSettings, WorkerLimits, WorkerSettings,
 };

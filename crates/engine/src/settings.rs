@@ -109,11 +109,35 @@ pub struct WorkerSettings {
     pub embedded: bool,
     #[serde(deserialize_with = "empty_is_none")]
     pub work_dir: Option<PathBuf>,
+    pub isolation: IsolationWanted,
+    pub network: bool,
+    pub limits: WorkerLimits,
     pub python: String,
     pub shell: String,
     pub log_max_bytes: usize,
     #[serde(deserialize_with = "empty_is_none")]
     pub listen: Option<SocketAddr>,
+}
+
+/// What the program of a task may use at most; 0 is no limit. A task that asks for nothing has these, but for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerLimits {
+    pub memory_mb: u64,
+    pub cpu_seconds: u64,
+    pub disk_mb: u64,
+    pub processes: u64,
+}
+
+/// How well the programs of tasks are to be kept apart from the worker's machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IsolationWanted {
+    /// The best that the machine allows, but no less than Landlock.
+    Auto,
+    Full,
+    Landlock,
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -115,11 +115,11 @@ pub(crate) struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 2_592_000)]
     pub(crate) cpu_seconds: Option<Whole<1, 2_592_000>>,
-    /// Not available in this version: 422 `not_available`.
+    /// Mebibytes that the files of the program may take, at the level `full` of isolation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_048_576)]
     pub(crate) disk_mb: Option<Whole<1, 1_048_576>>,
-    /// Not available in this version: 422 `not_available`.
+    /// Processes and threads of the program at a time, at the level `full` of isolation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 100_000)]
     pub(crate) processes: Option<Whole<1, 100_000>>,

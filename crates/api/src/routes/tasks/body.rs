@@ -130,31 +130,13 @@ impl TaskBody {
     }
 }
 
-/// A limit that no worker can keep would only fail each attempt.
-fn refuse_unkept(limits: &schema::Limits, prefix: &str) -> Result<()> {
-    let mut violations = Violations::default();
-    for (name, is_given) in [
-        ("disk_mb", limits.disk_mb.is_some()),
-        ("processes", limits.processes.is_some()),
-    ] {
-        if is_given {
-            violations.add(
-                format!("{prefix}/limits/{name}"),
-                "workers cannot keep this limit in this version",
-            );
-        }
-    }
-    violations
-        .into_result()
-        .map_err(|violations| Problem::invalid(Code::NotAvailable, violations))
-}
-
 fn stored_limits(limits: &schema::Limits, prefix: &str) -> Result<JsonText> {
-    refuse_unkept(limits, prefix)?;
     let mut violations = Violations::default();
     for (name, broken) in [
         ("memory_mb", limits.memory_mb.and_then(Whole::broken)),
         ("cpu_seconds", limits.cpu_seconds.and_then(Whole::broken)),
+        ("disk_mb", limits.disk_mb.and_then(Whole::broken)),
+        ("processes", limits.processes.and_then(Whole::broken)),
     ] {
         if let Some(message) = broken {
             violations.add(format!("{prefix}/limits/{name}"), message);

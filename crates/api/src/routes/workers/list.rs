@@ -28,7 +28,7 @@ pub(crate) struct WorkerDocument {
     names: Vec<String>,
     capacity: u32,
     running: u64,
-    /// How code tasks are isolated there: `full`, `landlock` or `off`.
+    /// How code tasks are isolated there: `full`, `landlock` or `off`; `none` where none are run.
     isolation: String,
     version: String,
     #[schema(value_type = schema::Time)]

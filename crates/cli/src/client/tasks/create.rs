@@ -56,6 +56,12 @@ pub(crate) struct Create {
     /// Seconds of processor time that each process of a program may have.
     #[arg(long)]
     cpu_seconds: Option<i64>,
+    /// Mebibytes that the files of a program may take.
+    #[arg(long)]
+    disk_mb: Option<i64>,
+    /// Processes and threads that a program may have at a time.
+    #[arg(long)]
+    processes: Option<i64>,
     /// A UUIDv7 of your own, made in the last or next 24 hours: the same id and task again is the same task.
     #[arg(long)]
     id: Option<String>,
@@ -96,6 +102,8 @@ fn body(create: Create) -> anyhow::Result<Value> {
         labels,
         memory_mb,
         cpu_seconds,
+        disk_mb,
+        processes,
         id,
         idempotency_key: _,
         wait: _,
@@ -104,8 +112,10 @@ fn body(create: Create) -> anyhow::Result<Value> {
     let limits = input::given([
         ("memory_mb", memory_mb.map(Value::from)),
         ("cpu_seconds", cpu_seconds.map(Value::from)),
+        ("disk_mb", disk_mb.map(Value::from)),
+        ("processes", processes.map(Value::from)),
     ]);
-    let has_limits = memory_mb.or(cpu_seconds).is_some();
+    let has_limits = memory_mb.or(cpu_seconds).or(disk_mb).or(processes).is_some();
     Ok(input::given([
         ("id", id.map(Value::from)),
         ("name", Some(Value::from(name))),

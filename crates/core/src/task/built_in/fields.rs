@@ -108,16 +108,18 @@ impl<'a> Fields<'a> {
         variables
     }
 
-    /// Without isolation the network is there; whoever wants it gone relies on that.
-    pub(super) fn network(&mut self) {
-        const NAME: &str = "network";
-        let Some(value) = self.take(NAME) else { return };
-        let message = match value.get() {
-            "true" => return,
-            "false" => "must be true: no worker can take the network away yet".to_owned(),
-            other => format!("must be true or false, not {}", kind(other)),
-        };
-        self.violations.add(json_pointer(NAME), message);
+    /// A choice that is `false` unless it is made.
+    pub(super) fn flag(&mut self, name: &'static str) -> bool {
+        let Some(value) = self.take(name) else { return false };
+        match value.get() {
+            "true" => return true,
+            "false" => {}
+            other => {
+                let message = format!("must be true or false, not {}", kind(other));
+                self.violations.add(json_pointer(name), message);
+            }
+        }
+        false
     }
 
     pub(super) fn refuse(&mut self, name: &str, message: &str) {

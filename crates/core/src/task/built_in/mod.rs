@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn every_broken_rule_of_an_input_is_told_with_its_place() {
         let input =
-            r#"{"code": 5, "cod": "1", "args": ["a", 2], "env": {"A": 3, "PATH": "/"}, "stdin": [], "network": false}"#;
+            r#"{"code": 5, "cod": "1", "args": ["a", 2], "env": {"A": 3, "PATH": "/"}, "stdin": [], "network": 0}"#;
         let told = broken(BuiltIn::Python, input);
         let pointers: Vec<&str> = told.iter().filter_map(|told| told.split(' ').next()).collect();
         assert_eq!(

@@ -14,6 +14,8 @@ pub struct PythonInput {
     pub args: Vec<String>,
     pub stdin: Option<String>,
     pub env: BTreeMap<String, String>,
+    /// Whether it asks for the network of the worker's machine.
+    pub network: bool,
 }
 
 impl PythonInput {
@@ -27,8 +29,8 @@ impl PythonInput {
             args: fields.texts("args"),
             stdin: fields.text("stdin"),
             env: fields.variables("env"),
+            network: fields.flag("network"),
         };
-        fields.network();
         fields.finish(read)
     }
 }

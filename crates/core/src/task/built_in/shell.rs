@@ -12,6 +12,8 @@ pub struct ShellInput {
     pub args: Vec<String>,
     pub stdin: Option<String>,
     pub env: BTreeMap<String, String>,
+    /// Whether it asks for the network of the worker's machine.
+    pub network: bool,
 }
 
 impl ShellInput {
@@ -24,8 +26,8 @@ impl ShellInput {
             args: fields.texts("args"),
             stdin: fields.text("stdin"),
             env: fields.variables("env"),
+            network: fields.flag("network"),
         };
-        fields.network();
         fields.finish(read)
     }
 }
