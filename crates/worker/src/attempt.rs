@@ -26,7 +26,6 @@ use crate::held::{Attended, HandBack, Orders};
 use crate::report::{places, report};
 use crate::shared::{Life, Shared};
 use crate::slots::Slot;
-use crate::workspace::RunDirectory;
 
 /// Between TERM and KILL at the end of the time-to-live: the processes are to be dead within 2 s, whatever the machine is
 /// busy with.
@@ -109,7 +108,7 @@ async fn attend(
         timeout_at,
         stop: None,
     };
-    let (mut ended, slot) = loop {
+    let (ended, slot) = loop {
         let next = clocks.next();
         tokio::select! {
             biased;
@@ -131,22 +130,11 @@ async fn attend(
             break (left_behind(), None);
         }
     };
-    let directory = ended.directory.take();
     let (ending, evidence) = clocks.conclude(&task, ended);
-    let on_its_way = shared.reports.take_many(places(&evidence));
-    let reporting = async {
-        report(&shared, &life, key, ending, evidence).await;
-        drop(on_its_way);
-    };
-    tokio::join!(clean_up(directory, slot), reporting);
-}
-
-/// The slot is free after that only: what tasks leave must not pile up faster than it goes.
-async fn clean_up(directory: Option<RunDirectory>, slot: Option<Slot>) {
-    if let Some(directory) = directory {
-        directory.remove().await;
-    }
+    let _on_its_way = shared.reports.take_many(places(&evidence));
+    // The next attempt need not wait until this one is recorded.
     drop(slot);
+    report(&shared, &life, key, ending, evidence).await;
 }
 
 /// Ends an attempt that is not ours any more.
@@ -163,7 +151,7 @@ async fn abandon(
     let joined = timeout(KILL_PATIENCE, &mut execution).await;
     shared.held.remove((task.id, task.attempt));
     match joined {
-        Ok(joined) => clean_up(joined.ok().and_then(|ended| ended.directory), Some(slot)).await,
+        Ok(_ended) => drop(slot),
         Err(_elapsed) => {
             execution.abort();
             tokio::spawn(keep_until_over(execution, slot));
@@ -173,8 +161,8 @@ async fn abandon(
 
 /// What cannot be stopped goes on using its slot.
 async fn keep_until_over(execution: JoinHandle<Ended>, slot: Slot) {
-    let joined = execution.await;
-    clean_up(joined.ok().and_then(|ended| ended.directory), Some(slot)).await;
+    let _ = execution.await;
+    drop(slot);
 }
 
 struct Clocks<'a> {
@@ -264,7 +252,6 @@ impl Clocks<'_> {
             ending: own,
             evidence,
             interrupted,
-            directory: _,
         } = ended;
         let decides = |stop: &&Stop| match stop.cause {
             Cause::Expired | Cause::TimedOut => interrupted,

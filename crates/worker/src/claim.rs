@@ -302,7 +302,7 @@ impl Claimer {
     }
 
     fn attend(&self, life: &Life, task: ClaimedTask, executor: &Arc<dyn Executor>) {
-        let attended = Arc::new(Attended::new(task.expires_at, life.over.child_token()));
+        let attended = Arc::new(Attended::new(task.expires_at, life.clone()));
         self.shared
             .held
             .put((task.id, task.attempt), Some(Arc::clone(&attended)));

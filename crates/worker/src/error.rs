@@ -14,8 +14,8 @@ pub enum Error {
         first: &'static str,
         second: &'static str,
     },
-    #[error("the folder for the working directories of tasks cannot be made in {folder}")]
-    Workspace { folder: String, source: io::Error },
+    #[error("programs cannot be run here")]
+    Sandbox(#[source] orchestratum_sandbox::Error),
     #[error("the thread that renews the lease cannot be started")]
     LeaseThread(#[source] io::Error),
     #[error("a part of the worker that takes tasks ended by itself")]

@@ -77,7 +77,7 @@ fn route(head: &[u8], shared: &Shared, render: Option<&RenderMetrics>) -> (&'sta
     match line.split(' ').collect::<Vec<_>>()[..] {
         ["GET", "/health/live", _] => ("200 OK", "live\n".to_owned()),
         ["GET", "/health/ready", _] => match ready(shared) {
-            Ok(()) => ("200 OK", "ready\n".to_owned()),
+            Ok(()) => ("200 OK", format!("ready\nisolation: {}\n", shared.isolation)),
             Err(reason) => ("503 Service Unavailable", format!("{reason}\n")),
         },
         ["GET", "/metrics", _] => match render {

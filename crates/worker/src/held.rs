@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use orchestratum_core::{TaskId, Timestamp};
 use orchestratum_sandbox::Killer;
@@ -9,6 +10,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::shared::Life;
 
 /// A task and the number of its attempt: another attempt of the same task may be claimed while the report of this one
 /// is on its way.
@@ -36,24 +39,27 @@ pub(crate) struct Attended {
     pub(crate) orders: watch::Sender<Orders>,
     /// It is not ours any more: kill, and report nothing.
     pub(crate) abandoned: CancellationToken,
+    life: Life,
     killer: OnceLock<Killer>,
 }
 
 impl Attended {
-    pub(crate) fn new(expires_at: Timestamp, abandoned: CancellationToken) -> Self {
+    pub(crate) fn new(expires_at: Timestamp, life: Life) -> Self {
         Self {
             orders: watch::Sender::new(Orders {
                 expires_at,
                 cancel: false,
                 hand_back: HandBack::No,
             }),
-            abandoned,
+            abandoned: life.over.child_token(),
+            life,
             killer: OnceLock::new(),
         }
     }
 
-    /// From now on a stuck runtime does not keep the processes alive.
+    /// From now on neither a stuck runtime nor a frozen worker keeps the processes alive.
     pub(crate) fn set_killer(&self, killer: Killer) {
+        killer.live(self.life.left());
         if self.abandoned.is_cancelled() {
             killer.kill();
         }
@@ -183,6 +189,15 @@ impl Held {
     pub(crate) fn order_all(&self, change: impl Fn(&mut Orders)) {
         for attended in self.all_attended() {
             attended.order(&change);
+        }
+    }
+
+    /// Tells those who keep the processes how long this worker lives: they end them then if it cannot.
+    pub(crate) fn live(&self, left: Duration) {
+        for attended in self.all_attended() {
+            if let Some(killer) = attended.killer.get() {
+                killer.live(left);
+            }
         }
     }
 

@@ -20,6 +20,7 @@ mod executors;
 mod handler;
 mod health;
 mod held;
+pub mod isolation;
 mod lane;
 mod lease;
 pub mod machine;
@@ -29,7 +30,6 @@ mod report;
 mod shared;
 mod slots;
 mod worker;
-mod workspace;
 
 pub use error::Error;
 pub use handler::{Handler, HandlerContext, HandlerError};

@@ -13,19 +13,34 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(10);
 /// Begins every variable that is a setting, in capitals or not.
 const SETTINGS_PREFIX: &str = "ORCHESTRATUM";
 
-/// The interpreter's own path: a wrapper, such as those of version managers, needs the worker's environment to work, but
-/// not the passwords in it, which every process of this user could read from there.
+/// An interpreter of Python.
+#[derive(Debug)]
+pub struct Interpreter {
+    /// Its own: a wrapper, such as those of version managers, needs the worker's environment to work, but not the passwords
+    /// in it, which every process of this user could read from there.
+    pub path: String,
+    /// What it needs beside the system: itself and its libraries.
+    pub folders: Vec<PathBuf>,
+}
+
+const QUESTION: &str = "
+import os, sys
+assert sys.version_info >= (3, 8), sys.version
+print(sys.executable)
+program = os.path.realpath(sys.executable)
+for folder in {sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.path.dirname(program))}:
+    print(folder)
+    print(os.path.realpath(folder))
+";
+
+/// Which interpreter it is that is called so.
 ///
 /// # Errors
 /// What is wrong, in words: it is not there, it does not answer, or it is older than Python 3.8.
-pub async fn python(interpreter: &str) -> Result<String, String> {
+pub async fn python(interpreter: &str) -> Result<Interpreter, String> {
     let mut command = tokio::process::Command::new(interpreter);
     command
-        .args([
-            "-I",
-            "-c",
-            "import sys; assert sys.version_info >= (3, 8), sys.version; print(sys.executable)",
-        ])
+        .args(["-I", "-c", QUESTION])
         .stdin(Stdio::null())
         .kill_on_drop(true);
     for (name, _) in std::env::vars_os() {
@@ -38,17 +53,27 @@ pub async fn python(interpreter: &str) -> Result<String, String> {
         Ok(Err(error)) => return Err(error.to_string()),
         Err(_) => return Err(format!("it did not answer within {} s", PROBE_PATIENCE.as_secs())),
     };
-    let path = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
-    if answer.status.success() && Path::new(&path).is_absolute() {
-        Ok(path)
-    } else {
-        let said = String::from_utf8_lossy(&answer.stderr).trim().to_owned();
-        Err(if said.is_empty() {
-            format!("it does not say where it is: {}", answer.status)
-        } else {
-            said
-        })
+    let text = String::from_utf8_lossy(&answer.stdout);
+    let mut lines = text.lines();
+    if let Some(path) = lines.next()
+        && answer.status.success()
+        && Path::new(path).is_absolute()
+    {
+        return Ok(Interpreter {
+            path: path.to_owned(),
+            // Nobody is shown a whole machine because an interpreter says that it is installed at its root.
+            folders: lines
+                .map(PathBuf::from)
+                .filter(|folder| folder.components().count() > 1)
+                .collect(),
+        });
     }
+    let said = String::from_utf8_lossy(&answer.stderr).trim().to_owned();
+    Err(if said.is_empty() {
+        format!("it does not say where it is: {}", answer.status)
+    } else {
+        said
+    })
 }
 
 /// A program by its path, or by its name in the worker's search path.

@@ -14,7 +14,6 @@ use crate::executors::{Executor, InProcess, Python, Shell, echo};
 use crate::handler::Handler;
 use crate::machine;
 use crate::shared::Programs;
-use crate::workspace::Workspace;
 
 /// How a task of a name is run.
 #[derive(Debug, Clone)]
@@ -58,21 +57,20 @@ impl Offers {
         self.add(name, Offer::InProcess(executor), type_name::<H>())
     }
 
-    /// What every worker brings along, as far as the machine has it.
-    pub(crate) async fn add_built_in(
+    pub(crate) fn add_echo(&mut self) -> Result<(), Error> {
+        self.add(BuiltIn::Echo.as_str(), Offer::Inline(echo), "the worker itself")
+    }
+
+    /// What every worker brings along that runs programs, as far as the machine has it.
+    pub(crate) fn add_programs(
         &mut self,
         settings: &WorkerSettings,
+        interpreter: Result<machine::Interpreter, String>,
         programs: &Programs,
-        workspace: &Arc<Workspace>,
     ) -> Result<(), Error> {
-        self.add(BuiltIn::Echo.as_str(), Offer::Inline(echo), "the worker itself")?;
-        match machine::python(&settings.python).await {
+        match interpreter {
             Ok(interpreter) => {
-                let executor = Arc::new(Python {
-                    interpreter,
-                    programs: programs.clone(),
-                    workspace: Arc::clone(workspace),
-                });
+                let executor = Arc::new(Python::new(interpreter.path, programs.clone()));
                 self.add(BuiltIn::Python.as_str(), Offer::Program(executor), "the worker itself")?;
             }
             Err(reason) => {
@@ -83,7 +81,6 @@ impl Offers {
             let executor = Arc::new(Shell {
                 interpreter: path.display().to_string(),
                 programs: programs.clone(),
-                workspace: Arc::clone(workspace),
             });
             self.add(BuiltIn::Shell.as_str(), Offer::Program(executor), "the worker itself")?;
         } else {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orchestratum_core::WorkerId;
-use orchestratum_engine::Engine;
-use orchestratum_sandbox::Shim;
+use orchestratum_engine::{Engine, WorkerLimits};
+use orchestratum_sandbox::Sandbox;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -39,6 +39,11 @@ impl Life {
         *self.fence_at.lock() = fence_at;
     }
 
+    /// How long work may go on if nothing more is heard.
+    pub(crate) fn left(&self) -> Duration {
+        self.fence_at.lock().saturating_duration_since(Instant::now())
+    }
+
     /// By the clock, and not only by whether somebody has said so: in a process that was frozen, whoever wants to begin
     /// something may run before the thread that ends everything.
     pub(crate) fn is_over(&self) -> bool {
@@ -51,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) held: Held,
     pub(crate) lanes: Lanes,
+    /// How well programs are kept apart here: a level, or `none` where none are run.
+    pub(crate) isolation: &'static str,
     /// Reports that are on their way.
     pub(crate) reports: Arc<Slots>,
     /// Attempts and reports: what has to be over before the worker leaves.
@@ -66,7 +73,11 @@ pub(crate) struct Shared {
 /// Where programs run, and what they are limited to.
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
-    pub(crate) shim: Shim,
+    pub(crate) sandbox: Arc<Sandbox>,
+    /// Whether those that ask for the network get it.
+    pub(crate) network: bool,
+    /// What each of them may use at most.
+    pub(crate) most: WorkerLimits,
     pub(crate) log_max_bytes: usize,
     pub(crate) output_max_bytes: usize,
 }

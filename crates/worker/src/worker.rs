@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use orchestratum_broker::Consumer;
 use orchestratum_engine::{Engine, WorkerSettings, error, identity};
-use orchestratum_sandbox::{Isolation, Shim};
+use orchestratum_sandbox::{Sandbox, Shim};
 use orchestratum_store::Registration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
@@ -27,8 +27,7 @@ use crate::lease::{Heartbeat, Keeper, Steward};
 use crate::offers::{Offer, Offers};
 use crate::shared::{Life, Programs, Shared};
 use crate::slots::Slots;
-use crate::workspace::Workspace;
-use crate::{Error, health, mailroom};
+use crate::{Error, health, isolation, machine, mailroom};
 
 /// How many reports may be on their way, large ones counting for several (`report.rs`); claims stop beyond it.
 const REPORTS: usize = 4_096;
@@ -89,25 +88,32 @@ impl Builder {
     /// Looks what the machine has, and makes the folder for working directories.
     ///
     /// # Errors
-    /// [`Error::DuplicateName`], [`Error::InvalidName`] and [`Error::ReservedName`] of the handlers, [`Error::Workspace`].
+    /// [`Error::DuplicateName`], [`Error::InvalidName`] and [`Error::ReservedName`] of the handlers, [`Error::Sandbox`].
     pub async fn build(mut self) -> Result<Worker, Error> {
         if let Some(error) = self.first_error {
             return Err(error);
         }
         let settings = self.engine.settings();
-        let workspace = Arc::new(Workspace::create(settings.worker.work_dir.as_deref())?);
-        let programs = Programs {
-            shim: self.shim,
-            log_max_bytes: settings.worker.log_max_bytes,
-            output_max_bytes: settings.tasks.output_max_bytes,
-        };
-        self.handlers
-            .add_built_in(&settings.worker, &programs, &workspace)
-            .await?;
+        self.handlers.add_echo()?;
+        let interpreter = machine::python(&settings.worker.python).await;
+        let readable = interpreter.as_ref().map_or(&[][..], |interpreter| &interpreter.folders);
+        let found = isolation::find(&settings.worker, &self.shim, readable).await?;
+        found.log(&settings.worker);
+        let sandbox = found.sandbox.map(Arc::new);
+        if let Some(sandbox) = &sandbox {
+            let programs = Programs {
+                sandbox: Arc::clone(sandbox),
+                network: settings.worker.network,
+                most: settings.worker.limits,
+                log_max_bytes: settings.worker.log_max_bytes,
+                output_max_bytes: settings.tasks.output_max_bytes,
+            };
+            self.handlers.add_programs(&settings.worker, interpreter, &programs)?;
+        }
         Ok(Worker {
             engine: self.engine,
             offers: self.handlers,
-            workspace,
+            sandbox,
             render_metrics: self.render_metrics,
         })
     }
@@ -116,7 +122,7 @@ impl Builder {
 pub struct Worker {
     engine: Engine,
     offers: Offers,
-    workspace: Arc<Workspace>,
+    sandbox: Option<Arc<Sandbox>>,
     render_metrics: Option<health::RenderMetrics>,
 }
 
@@ -157,6 +163,7 @@ impl Worker {
             engine: self.engine,
             held: Held::default(),
             lanes: lanes(self.offers, &settings),
+            isolation: level(self.sandbox.as_deref()),
             reports: Slots::new(REPORTS, Arc::new(Notify::new())),
             tracker: TaskTracker::new(),
             registered: Mutex::default(),
@@ -178,7 +185,7 @@ impl Worker {
         };
         let steward = Steward {
             shared: Arc::clone(&shared),
-            registration: registration(&settings, &shared.lanes),
+            registration: registration(&settings, &shared),
             registrations,
             events: happened,
             heartbeat,
@@ -193,7 +200,7 @@ impl Worker {
         let keeper = keeper.start()?;
         let mut parts = JoinSet::new();
         parts.spawn(steward.run());
-        parts.spawn(clean_up(self.workspace, leaving.clone()));
+        parts.spawn(clean_up(self.sandbox, leaving.clone()));
         if let Some(address) = settings.listen {
             parts.spawn(health::serve(
                 address,
@@ -223,14 +230,15 @@ impl Worker {
 }
 
 /// Removes what workers leave that are killed while this one lives, which is code and inputs of tasks.
-async fn clean_up(workspace: Arc<Workspace>, stop: CancellationToken) {
+async fn clean_up(sandbox: Option<Arc<Sandbox>>, stop: CancellationToken) {
+    let Some(sandbox) = sandbox else { return };
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(CLEAN_UP_EVERY) => {}
         }
-        let workspace = Arc::clone(&workspace);
-        let _ = tokio::task::spawn_blocking(move || workspace.remove_those_of_the_dead()).await;
+        let sandbox = Arc::clone(&sandbox);
+        let _ = tokio::task::spawn_blocking(move || sandbox.remove_what_the_dead_left()).await;
     }
 }
 
@@ -284,7 +292,11 @@ fn lanes(offers: Offers, settings: &WorkerSettings) -> Lanes {
     Lanes::new(lanes)
 }
 
-fn registration(settings: &WorkerSettings, lanes: &Lanes) -> Registration {
+fn level(sandbox: Option<&Sandbox>) -> &'static str {
+    sandbox.map_or("none", |sandbox| sandbox.isolation().as_str())
+}
+
+fn registration(settings: &WorkerSettings, shared: &Shared) -> Registration {
     let name = if settings.name.is_empty() {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         format!("{}-{}", host.trim(), std::process::id())
@@ -295,9 +307,9 @@ fn registration(settings: &WorkerSettings, lanes: &Lanes) -> Registration {
         id: identity::new_worker_id(),
         name,
         targets: settings.targets.clone(),
-        names: lanes.names(),
-        capacity: u32::try_from(lanes.capacity()).unwrap_or(u32::MAX),
-        isolation: Isolation::Off.as_str().to_owned(),
+        names: shared.lanes.names(),
+        capacity: u32::try_from(shared.lanes.capacity()).unwrap_or(u32::MAX),
+        isolation: shared.isolation.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         lease: settings.lease(),
     }

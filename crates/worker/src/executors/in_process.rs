@@ -81,6 +81,5 @@ fn ended(result: Result<orchestratum_core::JsonText, HandlerError>, asked_to_sto
             output,
             ..Evidence::default()
         },
-        directory: None,
     }
 }

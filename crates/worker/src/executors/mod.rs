@@ -21,7 +21,6 @@ pub(crate) use python::Python;
 pub(crate) use shell::Shell;
 
 use crate::held::Attended;
-use crate::workspace::RunDirectory;
 
 /// What an execution is asked to do. It only goes forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,8 +54,6 @@ pub(crate) struct Ended {
     pub(crate) evidence: Evidence,
     /// It was stopped before it had come to an end of its own: whoever stopped it says why.
     pub(crate) interrupted: bool,
-    /// Where it ran, to be removed once this is on its way: that may take long, and is no part of the attempt.
-    pub(crate) directory: Option<RunDirectory>,
 }
 
 impl Ended {
@@ -68,7 +65,6 @@ impl Ended {
             },
             evidence: Evidence::default(),
             interrupted: false,
-            directory: None,
         }
     }
 

@@ -1,37 +1,30 @@
 //! What `python` and `shell` tasks have in common: a program in a directory of its own, and what it leaves.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use orchestratum_core::task::Ending;
-use orchestratum_sandbox::{self as sandbox, Command, Finished, Limits, Stdin};
+use orchestratum_sandbox::{self as sandbox, Command, Finished, Limits, Running};
 use orchestratum_store::{ClaimedTask, Evidence, LogChunk, LogStream};
 
+use super::limits;
 use super::{Context, Ended, Phase};
 use crate::handler::idempotency_key;
 use crate::shared::Programs;
-use crate::workspace::RunDirectory;
 
 /// How much of a traceback or of standard error goes into the message of an error.
 const MESSAGE_MAX_BYTES: usize = 8 * 1024;
 
 /// The variables a task gets from the worker, before its own.
-pub(super) fn command(
-    task: &ClaimedTask,
-    program: &str,
-    directory: &RunDirectory,
-    programs: &Programs,
-    env: BTreeMap<String, String>,
-    limits: Limits,
-) -> Command {
-    let mut command = Command::new(program, directory.home())
-        .environment("TMPDIR", directory.temporary().to_string_lossy())
+pub(super) fn command(task: &ClaimedTask, program: &str, programs: &Programs, asked: Asked) -> Command {
+    let mut command = Command::new(program)
         .environment("ORCHESTRATUM_TASK_ID", task.id.to_string())
         .environment("ORCHESTRATUM_ATTEMPT", task.attempt.to_string())
         .environment("ORCHESTRATUM_RUN", task.run.to_string())
         .environment("ORCHESTRATUM_IDEMPOTENCY_KEY", idempotency_key(task.id, task.run))
         .capture_max_bytes(programs.log_max_bytes)
-        .limits(limits);
+        .limits(asked.limits)
+        .network(asked.network)
+        .stdin(asked.stdin);
     // The name under which programs expect what arrives as a `traceparent` header elsewhere.
     if let Some(trace) = &task.origin.trace_parent {
         command = command.environment("TRACEPARENT", trace.as_str());
@@ -39,15 +32,41 @@ pub(super) fn command(
     if let Some(request) = &task.origin.request_id {
         command = command.environment("ORCHESTRATUM_REQUEST_ID", request.as_str());
     }
-    for (name, value) in env {
+    for (name, value) in asked.env {
         command = command.environment(name, value);
     }
     command
 }
 
-/// Standard input as a file of the directory.
-pub(super) fn stdin(directory: &RunDirectory, text: Option<&str>) -> io::Result<Stdin> {
-    text.map_or(Ok(Stdin::Empty), |text| directory.write("stdin", text).map(Stdin::File))
+/// What every program may be asked to have.
+pub(super) struct Asked {
+    pub(super) env: BTreeMap<String, String>,
+    pub(super) stdin: Option<String>,
+    pub(super) network: bool,
+    pub(super) limits: Limits,
+}
+
+impl Asked {
+    /// What the task asks for, as far as this worker grants it.
+    pub(super) fn of(
+        task: &ClaimedTask,
+        programs: &Programs,
+        env: BTreeMap<String, String>,
+        stdin: Option<String>,
+        network: bool,
+    ) -> Result<Self, String> {
+        if network && !programs.network {
+            return Err(
+                "the task asks for the network, which this worker does not permit (`worker.network`)".to_owned(),
+            );
+        }
+        Ok(Self {
+            env,
+            stdin,
+            network,
+            limits: limits::of(task, &programs.most, &programs.sandbox)?,
+        })
+    }
 }
 
 /// A program that has ended.
@@ -57,9 +76,8 @@ pub(super) struct Done {
     pub(super) interrupted: bool,
 }
 
-/// Runs the program, and ends it when the context says so.
-pub(super) async fn run(command: &Command, programs: &Programs, mut context: Context) -> Result<Done, sandbox::Error> {
-    let mut running = command.spawn(&programs.shim).await?;
+/// Sees the program to its end, and ends it when the context says so.
+pub(super) async fn attend(mut running: Running, mut context: Context) -> Result<Done, sandbox::Error> {
     context.attended.set_killer(running.killer().clone());
     let mut told = Phase::Run;
     loop {
@@ -123,6 +141,10 @@ pub(super) fn failure(finished: &Finished) -> Ending {
     } else {
         format!("{}: {}", finished.exit, tail(stderr))
     };
+    if finished.out_of_memory {
+        let message = format!("its processes had more memory than they may have together: {message}");
+        return Ending::OutOfMemory { message };
+    }
     Ending::Failed {
         message,
         retryable: true,

@@ -1,23 +1,20 @@
 //! `shell`: a command or a script, run by the configured shell.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use orchestratum_core::JsonText;
 use orchestratum_core::task::{BuiltIn, Ending, ShellInput};
-use orchestratum_sandbox::{Command, Finished};
+use orchestratum_sandbox::{self as sandbox, Argument, Command, Finished};
 use orchestratum_store::ClaimedTask;
 use serde::Serialize;
 
-use super::{Context, Ended, Executor, limits, program};
+use super::program::{Asked, Done};
+use super::{Context, Ended, Executor, program};
 use crate::shared::Programs;
-use crate::workspace::{RunDirectory, Workspace};
 
 #[derive(Debug)]
 pub(crate) struct Shell {
     pub(crate) interpreter: String,
     pub(crate) programs: Programs,
-    pub(crate) workspace: Arc<Workspace>,
 }
 
 #[derive(Serialize)]
@@ -34,39 +31,29 @@ impl Executor for Shell {
             Ok(input) => input,
             Err(broken) => return Ended::refused(BuiltIn::Shell, &broken),
         };
-        let limits = match limits::of(task) {
-            Ok(limits) => limits,
+        let asked = Asked::of(task, &self.programs, input.env, input.stdin, input.network);
+        let asked = match asked {
+            Ok(asked) => asked,
             Err(message) => return Ended::failed(message, false),
         };
-        let prepare = |directory: &RunDirectory| {
-            // A file, not an argument: nothing interprets the text but the shell, and it is not in the process list.
-            let script = directory.write("script.sh", &input.script)?;
-            let stdin = program::stdin(directory, input.stdin.as_deref())?;
-            Ok(
-                program::command(task, &self.interpreter, directory, &self.programs, input.env, limits)
-                    .arguments([script.to_string_lossy()])
-                    .arguments(input.args)
-                    .stdin(stdin),
-            )
-        };
-        let (directory, command) = match self.workspace.prepare(task, prepare) {
-            Ok(prepared) => prepared,
-            Err(error) => return program::trouble(&error),
-        };
-        let ended = self.execute(&command, context).await;
-        Ended {
-            directory: Some(directory),
-            ..ended
+        // A file, not an argument: nothing interprets the text but the shell, and it is not in the process list.
+        let command = program::command(task, &self.interpreter, &self.programs, asked)
+            .file("script.sh", input.script)
+            .argument(Argument::File("script.sh".to_owned()))
+            .arguments(input.args);
+        match self.execute(&command, context).await {
+            Ok(done) => self.conclude(&done),
+            Err(error) => program::trouble(&error),
         }
     }
 }
 
 impl Shell {
-    async fn execute(&self, command: &Command, context: Context) -> Ended {
-        let done = match program::run(command, &self.programs, context).await {
-            Ok(done) => done,
-            Err(error) => return program::trouble(&error),
-        };
+    async fn execute(&self, command: &Command, context: Context) -> Result<Done, sandbox::Error> {
+        program::attend(self.programs.sandbox.spawn(command).await?, context).await
+    }
+
+    fn conclude(&self, done: &Done) -> Ended {
         let mut evidence = program::evidence(&done.finished);
         let ending = if done.finished.exit.is_success() {
             match self.output(&done.finished) {
@@ -83,7 +70,6 @@ impl Shell {
             ending,
             evidence,
             interrupted: done.interrupted,
-            directory: None,
         }
     }
 

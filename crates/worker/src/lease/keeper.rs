@@ -201,7 +201,10 @@ impl Keeper {
             tracing::info!(worker.id = %lease.worker, "the lease is renewed again");
         }
         match &lease.life {
-            Some(life) => life.lasts_until(lease.fence_at),
+            Some(life) => {
+                life.lasts_until(lease.fence_at);
+                self.shared.held.live(life.left());
+            }
             None => self.live(lease),
         }
         let _ = self.events.send(Event::Renewed { sent, holdings });

@@ -46,7 +46,7 @@ async fn all_three_run(ids: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_end_of_its_time_to_live_a_whole_tree_is_dead_and_the_task_expired() {
-    let bench = Bench::new().await;
+    let bench = Bench::open(&[]).await;
     let worker = bench.worker().await;
     let ids = bench.work_dir.path().join("ids");
     let begin = Instant::now();
@@ -99,7 +99,7 @@ async fn a_timeout_uses_a_retry() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_task_is_killed_soon_and_with_all_it_started() {
-    let bench = Bench::new().await;
+    let bench = Bench::open(&[]).await;
     let worker = bench.worker().await;
     let ids = bench.work_dir.path().join("ids");
     let id = bench

@@ -8,7 +8,7 @@ use orchestratum_core::{Target, TaskName};
 use orchestratum_store::{ClaimRequest, Worker, WorkerState};
 use serde_json::json;
 
-use crate::support::{Bench, alive, until};
+use crate::support::{Bench, OPEN, alive, until};
 
 async fn the_live_worker(bench: &Bench) -> Worker {
     for _ in 0..3_000 {
@@ -39,7 +39,7 @@ async fn a_worker_says_what_it_serves() {
     let registration = the_live_worker(&bench).await.registration;
     let names: Vec<&str> = registration.names.iter().map(TaskName::as_str).collect();
     assert_eq!(names, ["echo", "python", "shell"]);
-    assert_eq!((registration.capacity, registration.isolation.as_str()), (260, "off"));
+    assert_eq!((registration.capacity, registration.isolation.as_str()), (260, "full"));
     assert!(
         registration.name.ends_with(&format!("-{}", std::process::id())),
         "{}",
@@ -74,7 +74,7 @@ async fn a_claim_whose_answer_was_lost_is_handed_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_lost_its_lease_kills_registers_anew_and_goes_on() {
-    let bench = Bench::new().await;
+    let bench = Bench::open(&[]).await;
     let worker = bench.worker().await;
     let first = the_live_worker(&bench).await.registration.id;
     let ids = bench.work_dir.path().join("ids");
@@ -98,7 +98,7 @@ async fn a_worker_that_lost_its_lease_kills_registers_anew_and_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_cannot_renew_kills_before_its_lease_ends() {
-    let bench = Bench::new().await;
+    let bench = Bench::open(&[]).await;
     let worker = bench.worker().await;
     let ids = stubborn(&bench).await;
     bench.engine.store().close().await;
@@ -115,7 +115,7 @@ async fn a_worker_that_cannot_renew_kills_before_its_lease_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_whose_clock_is_behind_kills_before_its_lease_ends_by_the_clock_of_the_database() {
     // Each renewal asks for a lease that ends where the one before it did.
-    let bench = Bench::with_a_clock_that_stands_still(&[("worker.lease_seconds", "6")]).await;
+    let bench = Bench::with_a_clock_that_stands_still(&[OPEN, ("worker.lease_seconds", "6")]).await;
     let worker = bench.worker().await;
     let ids = stubborn(&bench).await;
     until("it is dead", || alive(&ids).is_empty()).await;

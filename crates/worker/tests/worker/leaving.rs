@@ -13,7 +13,7 @@ fn shell(script: &str, bench: &Bench) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_ends_in_time_is_completed() {
-    let bench = Bench::new().await;
+    let bench = Bench::open(&[]).await;
     let worker = bench.worker().await;
     let ids = bench.work_dir.path().join("ids");
     let id = bench.create(shell("echo $$ >> $1; sleep 1", &bench)).await;
@@ -24,7 +24,7 @@ async fn what_ends_in_time_is_completed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_is_handed_back_without_using_a_retry_and_another_worker_runs_it() {
-    let bench = Bench::with(&[("worker.drain_seconds", "0.2")]).await;
+    let bench = Bench::open(&[("worker.drain_seconds", "0.2")]).await;
     let first = bench.worker().await;
     let ids = bench.work_dir.path().join("ids");
     let script = "echo $$ >> $1; test $ORCHESTRATUM_ATTEMPT != 1 || sleep 100";
@@ -45,7 +45,7 @@ async fn what_does_not_is_handed_back_without_using_a_retry_and_another_worker_r
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_word_ends_the_waiting_at_once() {
-    let bench = Bench::with(&[("worker.drain_seconds", "60"), ("worker.kill_grace_seconds", "60")]).await;
+    let bench = Bench::open(&[("worker.drain_seconds", "60"), ("worker.kill_grace_seconds", "60")]).await;
     let worker = bench.worker().await;
     let ids = bench.work_dir.path().join("ids");
     let id = bench

@@ -2,9 +2,11 @@
 
 mod claims;
 mod clocks;
+mod escapes;
 mod executors;
 mod gate;
 mod handlers;
+mod isolation;
 mod leases;
 mod leaving;
 mod limits;

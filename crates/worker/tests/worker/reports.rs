@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use orchestratum_core::task::{AttemptOutcome, TaskStatus};
+use orchestratum_core::task::AttemptOutcome;
 use serde_json::json;
 
 use crate::support::{Bench, error, until};
@@ -36,31 +36,6 @@ async fn what_the_database_refuses_for_good_ends_the_attempt_for_good() {
     worker.stopped().await;
 }
 
-#[test]
-fn a_report_does_not_wait_until_the_working_directory_is_removed() {
-    // Directories are removed by the one thread for what blocks, and that is busy.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .max_blocking_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let (release, released) = std::sync::mpsc::channel::<()>();
-    runtime.spawn_blocking(move || {
-        let _ = released.recv();
-    });
-    runtime.block_on(async {
-        let bench = Bench::new().await;
-        let worker = bench.worker().await;
-        for ended in [bench.run_shell("true").await, bench.run_python("").await] {
-            assert_eq!(ended.life.status(), TaskStatus::Completed, "{ended:?}");
-        }
-        assert_eq!(bench.run_directories().len(), 2);
-        drop(release);
-        until("the directories are removed", || bench.run_directories().is_empty()).await;
-        worker.stopped().await;
-    });
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_larger_than_an_output_is_a_failure_and_keeps_its_end() {
     let bench = Bench::new().await;
@@ -80,7 +55,7 @@ async fn an_error_larger_than_an_output_is_a_failure_and_keeps_its_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn success_counts_when_a_cancel_comes_in_between() {
-    let bench = Bench::with(&[("worker.kill_grace_seconds", "20")]).await;
+    let bench = Bench::open(&[("worker.kill_grace_seconds", "20")]).await;
     let worker = bench.worker().await;
     let begun = bench.work_dir.path().join("begun");
     let shell = "trap 'echo saved; exit 0' TERM; touch \"$1\"; while :; do sleep 0.05; done";

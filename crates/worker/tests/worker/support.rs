@@ -24,6 +24,9 @@ use crate::gate::{Gate, GatedStore};
 
 pub(crate) const BOUND: Duration = Duration::from_secs(30);
 
+/// Programs are ordinary processes.
+pub(crate) const OPEN: (&str, &str) = ("worker.isolation", "off");
+
 pub(crate) struct Bench {
     pub(crate) engine: Engine,
     pub(crate) work_dir: TempDir,
@@ -45,6 +48,11 @@ impl Bench {
 
     pub(crate) async fn with(overrides: &[(&str, &str)]) -> Self {
         Self::assemble(overrides, Clock::from_sample, |store| store).await
+    }
+
+    /// With programs that are ordinary processes, so that they can tell a test of themselves by files.
+    pub(crate) async fn open(overrides: &[(&str, &str)]) -> Self {
+        Self::with(&[&[OPEN], overrides].concat()).await
     }
 
     /// With a clock that falls behind the database's, like a slow one but sooner.

@@ -1,0 +1,247 @@
+# Runs the code of `python` tasks: one (`runner.py REQUEST RESULT`), or many, each in a fork of this process (`serve`).
+#
+# A request is an object: `code`, `input`, `args`, and `mark`, which begins the answer. The answer goes to a file of its own
+# whose number the code could guess; the mark it cannot, so standard output and lucky writes are no answers. The code runs in
+# this process, so it decides what its result is; what it starts has neither the file nor the mark.
+import json
+import linecache
+import os
+import sys
+import types
+
+
+def execute(request):
+    source = request["code"]
+    sys.argv = ["main.py", *request["args"]]
+    # So that a traceback shows the lines of the code, which is in no file.
+    linecache.cache["main.py"] = (len(source), None, source.splitlines(True), "main.py")
+    code = compile(source, "main.py", "exec", dont_inherit=True)
+    # `main` is called with the input. A script that has none runs as scripts do, its `if __name__ == "__main__"` too.
+    name = "task" if defines_main(code) else "__main__"
+    module = types.ModuleType(name)
+    module.__file__ = "main.py"
+    sys.modules[name] = module
+    exec(code, module.__dict__)
+    main = module.__dict__.get("main")
+    if not callable(main):
+        return None
+    takes = getattr(main, "__code__", None)
+    # A `main` without parameters does not want the input.
+    wants_input = takes is None or takes.co_argcount or takes.co_posonlyargcount or takes.co_flags & 0x04
+    result = main(request["input"]) if wants_input else main()
+    if hasattr(result, "__await__"):
+        import asyncio
+
+        async def awaited():
+            return await result
+
+        result = asyncio.run(awaited())
+    return result
+
+
+def defines_main(code):
+    return any(getattr(constant, "co_name", None) == "main" for constant in code.co_consts)
+
+
+# How much of a traceback the worker is told: its end says what went wrong.
+TRACEBACK_MAX_BYTES = 64 * 1024
+
+
+def last_part(text):
+    data = text.encode("utf-8", "backslashreplace")
+    return data[-TRACEBACK_MAX_BYTES:].decode("utf-8", "ignore")
+
+
+def describe(error):
+    import traceback
+
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == execute.__code__.co_filename:
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(error), error, frames))
+
+
+def write(descriptor, mark, answer):
+    data = (mark + answer).encode("utf-8", "backslashreplace")
+    os.ftruncate(descriptor, 0)
+    offset = 0
+    while offset < len(data):
+        offset += os.pwrite(descriptor, data[offset:], offset)
+
+
+def run(request, descriptor):
+    mark = request.pop("mark")
+    try:
+        result = execute(request)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        text = describe(error)
+        sys.stderr.write(text)
+        answer = {"traceback": last_part(text), "out_of_memory": isinstance(error, MemoryError)}
+        write(descriptor, mark, json.dumps({"failed": answer}, ensure_ascii=False))
+        sys.exit(1)
+    try:
+        answer = json.dumps(result, ensure_ascii=False, allow_nan=False)
+        answer.encode("utf-8")
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"
+        write(descriptor, mark, json.dumps({"not_json": message}))
+    else:
+        write(descriptor, mark, '{"result":' + answer + "}")
+
+
+def run_one(path, descriptor):
+    with open(path, encoding="utf-8") as file:
+        request = json.load(file)
+    # It has the mark.
+    os.unlink(path)
+    os.set_inheritable(descriptor, False)
+    run(request, descriptor)
+
+
+# One after the other, each in a fork: this process is a warm interpreter that no task has touched.
+
+
+def serve():
+    import gc
+    import socket
+
+    control = socket.socket(fileno=os.dup(0))
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    # What is there now is never collected, and its pages stay shared with the forks.
+    gc.freeze()
+    send(control, "Ready")
+    while True:
+        length, files = receive_first(control)
+        message = receive(control, length)
+        child = os.fork()
+        if child == 0:
+            become_task(control, message, files)
+        for file in files:
+            os.close(file)
+        _, status, usage = os.wait4(child, 0)
+        code = os.waitstatus_to_exitcode(status) if sys.version_info >= (3, 9) else exit_code(status)
+        ended = {"Signal": -code} if code < 0 else {"Code": code}
+        send(control, {"Ended": {"exit": ended, "peak_memory_bytes": usage.ru_maxrss * 1024}})
+
+
+def exit_code(status):
+    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def send(control, message):
+    data = json.dumps(message).encode()
+    control.sendall(len(data).to_bytes(4, "big") + data)
+
+
+# The open files come with the first byte of a message.
+def receive_first(control):
+    import array
+    import socket
+
+    files = array.array("i")
+    data, ancillary, _, _ = control.recvmsg(4, socket.CMSG_SPACE(8 * files.itemsize))
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            files.frombytes(content[: len(content) - len(content) % files.itemsize])
+    if not data:
+        # The worker is gone.
+        os._exit(0)
+    return int.from_bytes(data + receive(control, 4 - len(data)), "big"), list(files)
+
+
+def receive(control, length):
+    data = bytearray()
+    while len(data) < length:
+        part = control.recv(length - len(data))
+        if not part:
+            os._exit(0)
+        data += part
+    return bytes(data)
+
+
+def become_task(control, message, files):
+    status = 1
+    try:
+        control.close()
+        os.setsid()
+        message = json.loads(message)
+        descriptor = take_files(files)
+        take_limits(message["limits"])
+        os.environ.clear()
+        os.environ.update(message["environment"])
+        os.chdir(os.environ["HOME"])
+        request = message["request"]
+        del message
+        status = finish(lambda: run(request, descriptor))
+    finally:
+        # Without taking the interpreter down in order: the kernel does it faster, and everything was written.
+        os._exit(status)
+
+
+def take_files(files):
+    for number, file in enumerate(files[:3]):
+        os.dup2(file, number)
+        os.close(file)
+    descriptor = files[3]
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, 256)
+    return descriptor
+
+
+def take_limits(limits):
+    import resource
+
+    def limit(kind, soft, hard=None):
+        if soft is not None:
+            resource.setrlimit(kind, (soft, soft if hard is None else hard))
+
+    seconds = limits["cpu_seconds"]
+    limit(resource.RLIMIT_CORE, 0)
+    # The soft limit first, so that the program ends by a signal that says why.
+    limit(resource.RLIMIT_CPU, seconds, None if seconds is None else seconds + 1)
+    limit(resource.RLIMIT_FSIZE, limits["file_size_bytes"])
+    limit(resource.RLIMIT_NOFILE, limits["open_files"])
+    limit(resource.RLIMIT_NPROC, limits["processes"])
+    limit(resource.RLIMIT_AS, limits["address_space_bytes"])
+
+
+# What an interpreter does at its end, as far as programs notice.
+def finish(body):
+    import atexit
+
+    status = 0
+    try:
+        body()
+    except SystemExit as exit:
+        status = status_of(exit.code)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        status = 1
+    if "threading" in sys.modules:
+        sys.modules["threading"]._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            status = status or 120
+    return status
+
+
+def status_of(code):
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    print(code, file=sys.stderr)
+    return 1
+
+
+if sys.argv[1] == "serve":
+    serve()
+else:
+    run_one(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,120 @@
+//! Nothing of one task is visible to the next, and nothing of the machine to any.
+
+use serde_json::{Value, json};
+
+use crate::support::{Bench, error, output};
+
+async fn python(bench: &Bench, code: &str) -> Value {
+    output(&bench.run_python(code).await)["result"].clone()
+}
+
+/// One program at a time, so that all run in one cell.
+async fn one_cell(overrides: &[(&str, &str)]) -> Bench {
+    Bench::with(&[&[("worker.concurrency", "1"), ("worker.isolation", "full")], overrides].concat()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_finds_nothing_of_the_one_before_it() {
+    let bench = one_cell(&[]).await;
+    let worker = bench.worker().await;
+    let leave = "
+import builtins, json, os, pathlib, subprocess, sys
+def main():
+    builtins.secret = json.secret = sys.secret = os.environ['SECRET'] = 'secret'
+    json.dumps_before, json.dumps = json.dumps, None
+    sys.path.insert(0, '/run/task/home')
+    for folder in ('/tmp', '/dev/shm', '/run/task', os.getcwd()):
+        pathlib.Path(folder, 'secret.py').write_text('secret = 1')
+    os.chmod('/run/task', 0o000)
+    subprocess.Popen(['sleep', '1000'], start_new_session=True)
+    json.dumps = json.dumps_before
+    return os.getpid()
+";
+    let first = python(&bench, leave).await;
+    assert!(first.is_u64(), "{first}");
+    let look = "
+import builtins, json, os, sys
+def main():
+    found = [thing for thing in (builtins, json, sys) if hasattr(thing, 'secret')]
+    files = [name for folder in ('/tmp', '/dev/shm', os.getcwd()) for name in os.listdir(folder)]
+    processes = [name for name in os.listdir('/proc') if name.isdigit()]
+    return [len(found), 'SECRET' in os.environ, files, sorted(os.listdir('/run/task')), len(processes)]
+";
+    assert_eq!(
+        python(&bench, look).await,
+        json!([0, false, [], ["home", "shm", "tmp"], 2])
+    );
+    worker.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_printed_or_written_to_a_guessed_file_is_no_result() {
+    let bench = one_cell(&[]).await;
+    let worker = bench.worker().await;
+    let forge = r#"
+import os
+def main():
+    print('{"result": "forged"}')
+    for number in range(3, 64):
+        try:
+            os.write(number, b'{"result": "forged"}' * 100)
+        except OSError:
+            pass
+    return "true"
+"#;
+    assert_eq!(python(&bench, forge).await, "true");
+    let task = bench.run_python(&forge.replace("return \"true\"", "os._exit(0)")).await;
+    assert_eq!(output(&task)["result"], Value::Null);
+    worker.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_network_is_there_for_those_who_ask_where_it_is_permitted() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let code = format!("import socket\nsocket.create_connection(('127.0.0.1', {port}), 2)");
+    let asking = json!({"name": "python", "input": {"code": code, "network": true}});
+    let bench = one_cell(&[]).await;
+    let worker = bench.worker().await;
+    let refused = error(&bench.run(asking.clone()).await);
+    assert!(refused.contains("`worker.network`"), "{refused}");
+    let unreachable = error(&bench.run_python(&code).await);
+    assert!(unreachable.contains("PermissionError"), "{unreachable}");
+    worker.stopped().await;
+    let bench = one_cell(&[("worker.network", "true")]).await;
+    let worker = bench.worker().await;
+    output(&bench.run(asking).await);
+    worker.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_ends_as_an_interpreter_does_also_when_it_was_there_before() {
+    for isolation in ["off", "full"] {
+        let bench = Bench::with(&[("worker.isolation", isolation)]).await;
+        let worker = bench.worker().await;
+        let code = "
+import atexit, threading, time
+atexit.register(print, 'at exit')
+threading.Thread(target=lambda: (time.sleep(0.2), print('thread'))).start()
+print('main')
+";
+        assert_eq!(
+            output(&bench.run_python(code).await)["stdout"],
+            "main\nthread\nat exit\n",
+            "{isolation}"
+        );
+        for (code, expected) in [
+            ("import sys; sys.exit('words')", "Failed: exit code 1: words"),
+            ("import sys; sys.exit(3)", "Failed: exit code 3"),
+            ("import os; os._exit(4)", "Failed: exit code 4"),
+            (
+                "import os; os.kill(os.getpid(), 9)",
+                "Failed: killed by signal 9 (SIGKILL)",
+            ),
+            ("import os; os.abort()", "Failed: killed by signal 6 (SIGABRT)"),
+        ] {
+            assert_eq!(error(&bench.run_python(code).await), expected, "{isolation}");
+        }
+        worker.stopped().await;
+    }
+}
