@@ -1,0 +1,47 @@
+# S3: other processes, by /proc.
+mine = {str(os.getpid()), "1"}
+for name in os.listdir("/proc"):
+    if name.isdigit() and name not in mine:
+        hole(f"process {name} is seen")
+for file in ("environ", "mem", "maps", "root/etc", "cwd", "fd", "stack", "syscall"):
+    path = f"/proc/1/{file}"
+    possible(f"open {path}", lambda: os.listdir(path) if os.path.isdir(path) else read(path))
+for path in ("/proc/kcore", "/proc/kmsg", "/sys/kernel", "/proc/sysrq-trigger", "/dev/mem", "/dev/kmsg", "/dev/sda", "/dev/vda"):
+    possible(f"open {path}", lambda: os.listdir(path) if os.path.isdir(path) else read(path))
+for path in ("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/1/oom_score_adj"):
+    possible(f"write {path}", lambda: write(path))
+# S4: the environment.
+for name in os.environ:
+    if any(word in name + os.environ[name] for word in ("DATABASE", "BROKER", "AUTH", "SECRET", "PASSWORD", "canary")):
+        hole(f"variable {name}")
+# S13: signals to others. To all that it may is to nobody but itself, which would end here.
+for pid in (1, 2, os.getppid()):
+    if pid not in (0, os.getpid()):
+        possible(f"signal {pid}", lambda: os.kill(pid, signal.SIGSTOP) or "sent")
+# S14: looking into others.
+PTRACE_ATTACH, PTRACE_SEIZE = 16, 0x4206
+for pid in (1, os.getppid()):
+    call(f"ptrace {pid}", 101, PTRACE_ATTACH, pid, 0, 0)
+    call(f"ptrace {pid}", 101, PTRACE_SEIZE, pid, 0, 0)
+buffer = ctypes.create_string_buffer(64)
+vector = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 64)
+for number in (310, 311):
+    call("process_vm", number, os.getpid(), vector, 1, vector, 1, 0)
+call("pidfd_getfd", 438, 0, 0, 0)
+call("kcmp", 312, 1, 1, 0, 0, 0)
+# S19: open files and the working directory of others.
+for number in range(0, 256):
+    try:
+        target = os.readlink(f"/proc/self/fd/{number}")
+    except OSError:
+        continue
+    if target.startswith(("/", "socket:")) and not target.startswith(("/dev/null", "/memfd", "/proc", "/run/task", "/dev/urandom")):
+        hole(f"file {number} is {target}")
+if not os.getcwd().startswith("/run/task/"):
+    hole(os.getcwd())
+# S28: priority, limits, the clock.
+possible("nicer", lambda: os.nice(-5))
+hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+possible("core dumps", lambda: resource.setrlimit(resource.RLIMIT_CORE, (1 << 20, 1 << 20)))
+possible("the clock", lambda: time.clock_settime(time.CLOCK_REALTIME, 0))
+possible("real time", lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10)))
