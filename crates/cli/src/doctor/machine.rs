@@ -1,16 +1,23 @@
 //! What an api or a worker would find on this machine.
 
+use std::path::PathBuf;
+
 use orchestratum_api::shortage;
-use orchestratum_engine::Settings;
-use orchestratum_sandbox::host;
-use orchestratum_worker::machine;
+use orchestratum_engine::error::chain;
+use orchestratum_engine::{Settings, WorkerSettings};
+use orchestratum_sandbox::{Shim, host};
+use orchestratum_worker::{isolation, machine};
 
 use super::report::Report;
 
 pub(super) async fn check(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     let worker = &settings.worker;
+    let mut readable = Vec::new();
     match machine::python(&worker.python).await {
-        Ok(path) => report.ok("python", path)?,
+        Ok(interpreter) => {
+            report.ok("python", interpreter.path)?;
+            readable = interpreter.folders;
+        }
         Err(reason) => {
             let reason = reason.lines().last().unwrap_or_default();
             let says = format!(
@@ -30,8 +37,14 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) -> anyhow::R
         report.warning("shell", says)?;
     }
     match machine::work_dir(worker.work_dir.as_deref()) {
-        Ok(folder) => report.ok("work_dir", folder.display().to_string())?,
-        Err(error) => report.wrong("work_dir", format!("tasks cannot get working directories: {error}"))?,
+        Ok(folder) => {
+            report.ok("work_dir", folder.display().to_string())?;
+            isolation(worker, &readable, report).await?;
+        }
+        Err(error) => {
+            report.wrong("work_dir", format!("tasks cannot get working directories: {error}"))?;
+            report.not_looked_at(&["isolation"], "work_dir")?;
+        }
     }
     match host::open_files() {
         None => report.warning("open files", "the kernel does not say how many there may be"),
@@ -39,5 +52,26 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) -> anyhow::R
             None => report.ok("open files", format!("there may be {limit}")),
             Some(shortage) => report.warning("open files", shortage.to_string()),
         },
+    }
+}
+
+async fn isolation(worker: &WorkerSettings, readable: &[PathBuf], report: &mut Report) -> anyhow::Result<()> {
+    let found = match isolation::find(worker, &Shim::this_program(), readable).await {
+        Ok(found) => found,
+        Err(error) => return report.wrong("isolation", chain(&error)),
+    };
+    let refused: Vec<String> = found
+        .refused
+        .iter()
+        .map(|(level, reason)| format!("`{}` cannot be had here: {reason}", level.as_str()))
+        .collect();
+    let refused = refused.join("; ");
+    match found.sandbox {
+        None => report.warning(
+            "isolation",
+            format!("a worker here offers no `python` and no `shell`: {refused}"),
+        ),
+        Some(sandbox) if refused.is_empty() => report.ok("isolation", sandbox.isolation().as_str()),
+        Some(sandbox) => report.warning("isolation", format!("{}: {refused}", sandbox.isolation().as_str())),
     }
 }

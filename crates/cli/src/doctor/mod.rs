@@ -50,6 +50,7 @@ pub(crate) async fn run(arguments: Arguments, json: bool) -> anyhow::Result<Exit
                 "python",
                 "shell",
                 "work_dir",
+                "isolation",
                 "open files",
             ];
             report.not_looked_at(&all, "the settings")?;

@@ -76,7 +76,7 @@ async fn every_field_of_a_task_can_be_given_and_a_repeated_command_makes_no_seco
     );
 
     let all = "--target nobody --description d --priority 3 --ttl 60 --timeout 5.5 --max-retries 2 --max-losses 0 \
-               --backoff exponential:0.5:60:no-jitter --delay 30 --label a=b --memory-mb 64 --cpu-seconds 5 \
+               --backoff exponential:0.5:60:no-jitter --delay 30 --label a=b --memory-mb 64 --cpu-seconds 5 --disk-mb 7 --processes 8 \
                --idempotency-key once --input 1";
     let mut arguments = vec!["tasks", "create", "echo", "--id", id];
     arguments.extend(all.split_whitespace());
@@ -85,7 +85,7 @@ async fn every_field_of_a_task_can_be_given_and_a_repeated_command_makes_no_seco
         "id": id, "target": "nobody", "description": "d", "priority": 3, "ttl_seconds": 60, "timeout_seconds": 5.5,
         "max_retries": 2, "max_losses": 0, "labels": {"a": "b"}, "input": 1,
         "backoff": {"kind": "exponential", "delay_seconds": 0.5, "max_delay_seconds": 60.0, "jitter": false},
-        "limits": {"memory_mb": 64, "cpu_seconds": 5}
+        "limits": {"memory_mb": 64, "cpu_seconds": 5, "disk_mb": 7, "processes": 8}
     });
     for (field, value) in expected.as_object().into_iter().flatten() {
         assert_eq!(&task[field], value, "{field}: {task}");

@@ -40,6 +40,7 @@ fn it_goes_on_behind_what_is_wrong_and_shows_every_part() -> anyhow::Result<()> 
         "python      warning: ",
         "shell       ok, ",
         "work_dir    wrong: ",
+        "isolation   not looked at: it needs work_dir",
         "open files  ",
         "4 thing(s) are wrong.",
     ] {
@@ -65,7 +66,7 @@ fn without_settings_it_says_what_it_cannot_look_at() -> anyhow::Result<()> {
         (&"settings".into(), &"wrong".into())
     );
     assert!(
-        parts.len() == 10 && parts[1..].iter().all(|part| part["state"] == "not looked at"),
+        parts.len() == 11 && parts[1..].iter().all(|part| part["state"] == "not looked at"),
         "{report}"
     );
     Ok(())

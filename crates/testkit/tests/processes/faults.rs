@@ -4,6 +4,7 @@ mod broker_data;
 mod deliveries;
 mod deployments;
 mod hang_ups;
+mod leaks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,8 +33,10 @@ fn echo(number: usize) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_workers_task_runs_again_elsewhere_and_nothing_of_it_is_left() -> anyhow::Result<()> {
     let mut cluster = Cluster::builder().start().await?;
+    // A program of its own, which shows its environment, and not the fork of an interpreter.
+    let nap = json!({"name": "shell", "input": {"command": "sleep 4"}, "ttl_seconds": 120});
     for _ in rounds("a killed worker", 1) {
-        let id = cluster.api.create(&slow(4.0)).await?;
+        let id = cluster.api.create(&nap).await?;
         cluster.api.until(&id, "InProgress", PATIENCE).await;
         let marker = format!("ORCHESTRATUM_TASK_ID={id}");
         eventually("the task's process runs", || async {
