@@ -92,7 +92,7 @@ async fn the_input_of_a_built_in_task_is_checked_where_it_enters_and_never_repea
             json!({"code": "", "env": {"PATH": SECRET}}),
             "/input/env/PATH",
         ),
-        ("python", json!({"code": "", "network": false}), "/input/network"),
+        ("python", json!({"code": "", "network": "on"}), "/input/network"),
         ("shell", json!({"command": SECRET, "script": SECRET}), "/input/script"),
         ("shell", json!({"command": "ls", "args": {"a": SECRET}}), "/input/args"),
     ] {
