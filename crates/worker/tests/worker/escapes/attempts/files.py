@@ -1,7 +1,7 @@
 # S1: files of the machine.
 for path in ("/etc/shadow", "/etc/hostname", "/etc/machine-id", "/var/log/dpkg.log", CANARY_FILE):
     possible(f"read {path}", lambda: read(path))
-for folder in ("/root", "/home", "/var/lib", "/var/log", "/mnt", "/boot", "/opt", "/srv", CANARY_FOLDER):
+for folder in (os.path.join("/root", ".ssh"), "/home", "/var/lib", "/var/log", "/mnt", "/boot", "/opt", "/srv", CANARY_FOLDER):
     possible(f"list {folder}", lambda: os.listdir(folder))
 # S2: what others use, changed.
 for path in ("/etc/hosts", "/etc/resolv.conf", "/etc/passwd", sys.executable, os.__file__, "/usr/bin/env", "/etc/ssl/certs/x"):
