@@ -154,8 +154,10 @@ impl Cell {
         };
         // Before its group may be gone.
         let out_of_memory = self.group.as_ref().is_some_and(Group::was_out_of_memory);
+        // Also of a cell that is given up: what the program started is dead when its end is told.
+        let cleaned = self.order(Action::Clean).await;
         let cleaned = match &status {
-            Ok(_) => self.order(Action::Clean).await,
+            Ok(_) => cleaned,
             Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
         };
         self.run = self.run.wrapping_add(1);
@@ -211,12 +213,25 @@ impl Cell {
 
     /// Ends every process of the cell. The kernel kills a namespace with its first process, the keeper, which ends when
     /// its socket does.
-    async fn destroy(mut self) {
-        let _ = self.orders.shutdown(std::net::Shutdown::Both);
+    pub(crate) async fn destroy(mut self) {
+        self.dismiss();
         let _ = self.child.start_kill();
         let _ = timeout(PATIENCE, self.child.wait()).await;
         // Waits for those that are dying.
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
+    }
+}
+
+impl Cell {
+    /// The keeper ends. Closing would not do: whoever may kill a program holds the socket, too.
+    fn dismiss(&self) {
+        let _ = self.orders.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        self.dismiss();
     }
 }
 

@@ -57,6 +57,8 @@ impl Cells {
     fn give_back(&self, cell: Cell) {
         if cell.served() < SERVES_MOST {
             self.0.idle.lock().push(cell);
+        } else {
+            tokio::spawn(cell.destroy());
         }
     }
 

@@ -94,7 +94,11 @@ fn limit(launch: &Launch) -> io::Result<()> {
     let limits = &launch.limits;
     // Both the soft and the hard limit: the program cannot raise them again.
     let limit = |resource, value: Option<u64>| match value {
-        Some(value) => setrlimit(resource, value, value),
+        Some(value) => {
+            // The caller itself may have less.
+            let value = value.min(getrlimit(resource)?.1);
+            setrlimit(resource, value, value)
+        }
         None => Ok(()),
     };
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;

@@ -24,12 +24,23 @@ use super::landlock::DEVICES;
 pub(crate) const RUN: &str = "/run";
 
 /// The folders of the system, where there are such.
-const SYSTEM: [&str; 9] = [
-    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/ssl", "/etc/pki",
+const SYSTEM: [&str; 10] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    // Not what is beside them: private keys.
+    "/etc/ssl/certs",
+    "/etc/pki/tls/certs",
+    "/etc/pki/ca-trust",
 ];
 
 /// What programs need of the machine's settings. The whole of `/etc` would be too much: it is where secrets are, too.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 10] = [
+    "/etc/ssl/openssl.cnf",
     "/etc/ld.so.cache",
     "/etc/alternatives",
     "/etc/localtime",

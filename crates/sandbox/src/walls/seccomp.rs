@@ -34,15 +34,16 @@ fn allowed() -> io::Result<BpfProgram> {
         .collect();
     // In a user namespace of its own a program would have all capabilities, and most ways out of a sandbox began there.
     // `clone3` hides its flags behind a pointer and so does not exist; the C library falls back to this one.
-    let no_new_namespace = Check::wide(0, SeccompCmpOp::MaskedEq(NEW_NAMESPACES), 0);
+    let no_new_namespace = Check::wide(0, SeccompCmpOp::MaskedEq(FORBIDDEN_FLAGS), 0);
     rules.insert(libc::SYS_clone, vec![rule(&[no_new_namespace])?]);
     compile(rules, SeccompAction::Allow, SeccompAction::Errno(errno(libc::ENOSYS)))
 }
 
-/// The flags of `clone(2)` that make a namespace.
-const NEW_NAMESPACES: u64 = {
+/// The flags of `clone(2)` that make a namespace, and the one that would give a child to whoever keeps the program.
+const FORBIDDEN_FLAGS: u64 = {
     const TIME: i32 = 0x80;
     let flags = TIME
+        | libc::CLONE_PARENT
         | libc::CLONE_NEWCGROUP
         | libc::CLONE_NEWIPC
         | libc::CLONE_NEWNET
@@ -65,6 +66,25 @@ fn refused(confinement: &Confinement) -> io::Result<BpfProgram> {
         vec![rule(&other_families)?]
     };
     rules.insert(libc::SYS_socket, sockets);
+    // A pair of another family would load the module of that family into the kernel.
+    let family = Check::narrow(0, SeccompCmpOp::Ne, u64::from(libc::AF_UNIX.cast_unsigned()));
+    let mut pairs = vec![rule(&[family])?];
+    if confinement.isolation < Isolation::Full {
+        // One end of such a pair can send to a path of the machine.
+        for kind in [libc::SOCK_DGRAM, libc::SOCK_RAW] {
+            let kind = u64::from(kind.cast_unsigned());
+            pairs.push(rule(&[Check::wide(1, SeccompCmpOp::MaskedEq(0xf), kind)])?);
+        }
+        // It has the user of the worker, whose processes it could cripple. It may set its own, which are number 0.
+        for (call, argument) in [
+            (libc::SYS_prlimit64, 0),
+            (libc::SYS_sched_setaffinity, 0),
+            (libc::SYS_setpriority, 1),
+        ] {
+            rules.insert(call, vec![rule(&[Check::narrow(argument, SeccompCmpOp::Ne, 0)])?]);
+        }
+    }
+    rules.insert(libc::SYS_socketpair, pairs);
     // Typing into the terminal of whoever started the worker.
     let typing = [libc::TIOCSTI, libc::TIOCLINUX]
         .into_iter()
@@ -77,10 +97,11 @@ fn refused(confinement: &Confinement) -> io::Result<BpfProgram> {
 /// The sockets a program may make. Pairs within one program (`socketpair(2)`) are always possible.
 fn families(confinement: &Confinement) -> &'static [i32] {
     match (confinement.isolation, confinement.network) {
-        (_, true) => &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK],
+        (Isolation::Full, true) => &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK],
         // They lead nowhere but to itself.
         (Isolation::Full, false) => &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6],
         // Landlock does not guard the paths of Unix sockets, such as that of a container engine.
+        (Isolation::Landlock | Isolation::Off, true) => &[libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK],
         (Isolation::Landlock | Isolation::Off, false) => &[],
     }
 }

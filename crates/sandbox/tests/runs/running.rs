@@ -205,6 +205,23 @@ async fn no_control_group_is_left() {
 }
 
 #[tokio::test]
+async fn a_cell_that_has_served_long_is_replaced() {
+    let sandbox = sandbox(Isolation::Full).await;
+    for _ in 0..1_005 {
+        assert!(run(&sandbox, &Command::new("/bin/true")).await.exit.is_success());
+    }
+}
+
+#[tokio::test]
+async fn programs_go_first_when_memory_runs_out() {
+    for level in [Isolation::Off, Isolation::Full] {
+        let sandbox = sandbox(level).await;
+        let finished = run(&sandbox, &shell("cat /proc/self/oom_score_adj")).await;
+        assert_eq!(finished.stdout.text, "1000\n", "{}", level.as_str());
+    }
+}
+
+#[tokio::test]
 async fn a_flood_is_cut_in_the_middle() {
     for sandbox in everywhere().await {
         let script = "echo first; head -c 200000000 /dev/zero | tr '\\0' x; echo; echo last";

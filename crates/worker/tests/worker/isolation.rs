@@ -118,3 +118,43 @@ print('main')
         worker.stopped().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_does_not_find_the_one_before_it_in_its_memory() {
+    let bench = one_cell(&[]).await;
+    let worker = bench.worker().await;
+    // The secret is not in this text in one piece, which the task has in its memory, too.
+    let scan = "
+def main():
+    found, begin, rest = 0, b'first-half', bytes(reversed(b'dnoces-'))
+    with open('/proc/self/maps') as maps, open('/proc/self/mem', 'rb', 0) as memory:
+        for line in maps:
+            place, rights = line.split()[:2]
+            if not rights.startswith('rw'):
+                continue
+            first, last = (int(address, 16) for address in place.split('-'))
+            try:
+                memory.seek(first)
+                data = memory.read(last - first)
+            except (OSError, OverflowError):
+                continue
+            at = data.find(begin)
+            while at >= 0:
+                found += data[at + len(begin) : at + len(begin) + len(rest)] == rest
+                at = data.find(begin, at + 1)
+    return found
+";
+    for length in [0, 10, 100, 3_000] {
+        let secret = format!("first-half-second-half{}", "x".repeat(length));
+        let with_secret =
+            json!({"name": "python", "input": {"code": "pass", "env": {"TOKEN": secret}, "input": secret}});
+        output(&bench.run(with_secret).await);
+        assert_eq!(
+            python(&bench, scan).await,
+            0,
+            "after a secret of {} bytes",
+            secret.len()
+        );
+    }
+    worker.stopped().await;
+}

@@ -51,6 +51,8 @@ fn launcher_socket() -> io::Result<UnixStream> {
 fn open(opening: &Opening) -> io::Result<Infallible> {
     let confinement = &opening.confinement;
     nix::unistd::setsid()?;
+    // While /proc is the machine's; everyone here inherits it, and the program is the largest of them.
+    super::be_first_to_go();
     // Paths are looked up while the machine's are there.
     let readable = root::readable(confinement.network, &confinement.readable);
     let build_root = || root::build(&readable).map_err(|error| about("a root of its own", &error));
@@ -65,7 +67,6 @@ fn open(opening: &Opening) -> io::Result<Infallible> {
         build_root()?;
     }
     start_keeper()?;
-    super::be_first_to_go();
     rustix::stdio::dup2_stdout(std::fs::File::open("/dev/null")?)?;
     nix::unistd::chdir("/")?;
     walls::confine(confinement, &["/".into()], &[Path::new(root::RUN)])?;

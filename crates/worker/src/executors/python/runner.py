@@ -118,6 +118,8 @@ def serve():
         child = os.fork()
         if child == 0:
             become_task(control, message, files)
+        # The next fork has a copy of this memory, and must not find the task in it.
+        message[:] = bytes(length)
         for file in files:
             os.close(file)
         _, status, usage = os.wait4(child, 0)
@@ -151,14 +153,18 @@ def receive_first(control):
     return int.from_bytes(data + receive(control, 4 - len(data)), "big"), list(files)
 
 
+# Into one place, so that it can be wiped.
 def receive(control, length):
-    data = bytearray()
-    while len(data) < length:
-        part = control.recv(length - len(data))
-        if not part:
-            os._exit(0)
-        data += part
-    return bytes(data)
+    data = bytearray(length)
+    received = 0
+    with memoryview(data) as whole:
+        while received < length:
+            with whole[received:] as rest:
+                count = control.recv_into(rest)
+            if not count:
+                os._exit(0)
+            received += count
+    return data
 
 
 def become_task(control, message, files):
@@ -185,6 +191,7 @@ def take_files(files):
         os.dup2(file, number)
         os.close(file)
     descriptor = files[3]
+    os.set_inheritable(descriptor, False)
     os.closerange(3, descriptor)
     os.closerange(descriptor + 1, 256)
     return descriptor
@@ -195,7 +202,9 @@ def take_limits(limits):
 
     def limit(kind, soft, hard=None):
         if soft is not None:
-            resource.setrlimit(kind, (soft, soft if hard is None else hard))
+            most = resource.getrlimit(kind)[1]
+            below = lambda value: value if most == resource.RLIM_INFINITY else min(value, most)
+            resource.setrlimit(kind, (below(soft), below(soft if hard is None else hard)))
 
     seconds = limits["cpu_seconds"]
     limit(resource.RLIMIT_CORE, 0)

@@ -15,6 +15,9 @@ for program in ("/usr/bin/su", "/usr/bin/mount", "/usr/bin/passwd", "/usr/bin/su
 for name, flag in (("user", 0x10000000), ("mount", 0x20000), ("net", 0x40000000), ("pid", 0x20000000)):
     call(f"unshare {name}", 272, flag)
     call(f"clone {name}", 56, flag | 17, 0, 0, 0, 0)
+call("clone as a child of somebody else", 56, 0x8000 | 17, 0, 0, 0, 0)
+for family in (30, 40):
+    possible(f"a pair of family {family}", lambda: socket.socketpair(family))
 call("clone3", 435, ctypes.create_string_buffer(88), 88)
 call("setns", 308, 0, 0)
 call("mount", 165, b"tmpfs", b"/run/task/tmp", b"tmpfs", 0, 0)
