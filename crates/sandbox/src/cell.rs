@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use crate::groups::{Group, Groups, Together};
 use crate::protocol::{Action, CELL_ARGUMENT, DONE, Opened, Opening, Order, Status, frame};
 use crate::streams::{Given, Streams};
-use crate::{Error, Exit, Finished, Killer, Shim, messages};
+use crate::{Error, Finished, Killer, Shim, messages};
 
 /// How long the walls may take to stand, with a runner that has to start.
 const OPENING_PATIENCE: Duration = Duration::from_secs(20);
@@ -169,31 +169,8 @@ impl Cell {
                 None
             }
         };
-        let (stdout, stderr, result) = streams.finish(result_max_bytes).await;
-        let finished = match status {
-            Ok(Status::Ended {
-                exit,
-                peak_memory_bytes,
-            }) => Ok(Finished {
-                exit,
-                stdout,
-                stderr,
-                result,
-                peak_memory_bytes,
-                out_of_memory,
-            }),
-            // The kernel may choose whoever keeps the program.
-            _ if out_of_memory => Ok(Finished {
-                exit: Exit::KILLED,
-                stdout,
-                stderr,
-                result,
-                peak_memory_bytes: None,
-                out_of_memory,
-            }),
-            Ok(Status::NotStarted { reason }) => Err(Error::NotStarted(reason)),
-            Err(_) => Err(Error::ShimVanished),
-        };
+        let written = streams.finish(result_max_bytes).await;
+        let finished = Finished::of(status, written, out_of_memory);
         Ran { finished, cell }
     }
 

@@ -1,9 +1,12 @@
 //! How a program ended and what it wrote.
 
-use std::fmt;
+use std::{fmt, io};
 
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::protocol::Status;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
@@ -60,4 +63,32 @@ pub struct Finished {
     pub peak_memory_bytes: Option<u64>,
     /// The kernel killed one of its processes because all of them together had more memory than they may.
     pub out_of_memory: bool,
+}
+
+impl Finished {
+    /// By the word of whoever kept the program, if there was one, and what was written to its three files.
+    pub(crate) fn of(
+        status: io::Result<Status>,
+        (stdout, stderr, result): (Captured, Captured, Vec<u8>),
+        out_of_memory: bool,
+    ) -> Result<Self, Error> {
+        let (exit, peak_memory_bytes) = match status {
+            Ok(Status::Ended {
+                exit,
+                peak_memory_bytes,
+            }) => (exit, peak_memory_bytes),
+            // The kernel may choose whoever keeps the program.
+            _ if out_of_memory => (Exit::KILLED, None),
+            Ok(Status::NotStarted { reason }) => return Err(Error::NotStarted(reason)),
+            Err(_) => return Err(Error::ShimVanished),
+        };
+        Ok(Self {
+            exit,
+            stdout,
+            stderr,
+            result,
+            peak_memory_bytes,
+            out_of_memory,
+        })
+    }
 }

@@ -60,10 +60,7 @@ pub(crate) async fn spawn(
         killer: killer.clone(),
     };
     Ok(Running::new(killer, async move {
-        let mut finished = watcher.watch(streams, result_max_bytes).await;
-        if let (Ok(finished), Some(group)) = (&mut finished, &group) {
-            finished.out_of_memory = group.was_out_of_memory();
-        }
+        let finished = watcher.watch(streams, group.as_ref(), result_max_bytes).await;
         // Before the end is told: what programs leave must not pile up faster than it goes.
         folder.remove().await;
         drop(tokio::task::spawn_blocking(move || drop(group)).await);
@@ -79,27 +76,18 @@ struct Watcher {
 }
 
 impl Watcher {
-    async fn watch(mut self, mut streams: Streams, result_max_bytes: u64) -> Result<Finished, Error> {
+    async fn watch(
+        mut self,
+        mut streams: Streams,
+        group: Option<&Group>,
+        result_max_bytes: u64,
+    ) -> Result<Finished, Error> {
         let status = read_until(&mut streams, self.end()).await;
-        let (stdout, stderr, result) = streams.finish(result_max_bytes).await;
-        match status {
-            Ok(Status::Ended {
-                exit,
-                peak_memory_bytes,
-            }) => Ok(Finished {
-                exit,
-                stdout,
-                stderr,
-                result,
-                peak_memory_bytes,
-                out_of_memory: false,
-            }),
-            Ok(Status::NotStarted { reason }) => Err(Error::NotStarted(reason)),
-            Err(error) => {
-                tracing::warn!(run = self.mark, %error, "a shim ended by itself; its processes are looked for");
-                Err(Error::ShimVanished)
-            }
+        if let Err(error) = &status {
+            tracing::warn!(run = self.mark, %error, "a shim ended by itself; its processes were looked for");
         }
+        let written = streams.finish(result_max_bytes).await;
+        Finished::of(status, written, group.is_some_and(Group::was_out_of_memory))
     }
 
     /// The word of the shim; without one, its processes are dead when this returns.

@@ -89,6 +89,7 @@ impl Groups {
         let group = Group {
             folders: self.parents.iter().map(|parent| parent.join(&name)).collect(),
             version: self.version,
+            together: None,
             kills_before: 0,
         };
         group.folders.iter().try_for_each(fs::create_dir)?;
@@ -116,6 +117,8 @@ impl Groups {
 pub(crate) struct Group {
     folders: Vec<PathBuf>,
     version: Version,
+    /// What the kernel was told last.
+    together: Option<Together>,
     /// How many processes had been killed for want of memory when the program began.
     kills_before: u64,
 }
@@ -129,20 +132,33 @@ impl Group {
 
     /// Sets the limits of the next program.
     pub(crate) fn begin(&mut self, together: Together) -> io::Result<()> {
+        // Most programs have those of the one before them.
+        if self.together.take() != Some(together) {
+            self.limit(together)?;
+        }
+        self.together = Some(together);
+        self.kills_before = if self.limits_memory() { self.kills() } else { 0 };
+        Ok(())
+    }
+
+    fn limit(&self, together: Together) -> io::Result<()> {
         let processes = together.processes.map(|most| most.saturating_add(OWN_PROCESSES));
         match self.version {
             Version::One => v1::limit_memory(self.memory(), together.memory_bytes)?,
             Version::Two => v2::limit_memory(self.memory(), together.memory_bytes)?,
         }
         let most = processes.map_or("max".to_owned(), |most| most.to_string());
-        fs::write(self.processes().join("pids.max"), most)?;
-        self.kills_before = self.kills();
-        Ok(())
+        fs::write(self.processes().join("pids.max"), most)
+    }
+
+    fn limits_memory(&self) -> bool {
+        self.together.is_some_and(|together| together.memory_bytes.is_some())
     }
 
     /// Whether a process of the program was killed because all of them together had too much memory.
     pub(crate) fn was_out_of_memory(&self) -> bool {
-        self.kills() > self.kills_before
+        // Without a limit of its own it was the machine that had none left.
+        self.limits_memory() && self.kills() > self.kills_before
     }
 
     fn kills(&self) -> u64 {

@@ -152,7 +152,7 @@ impl Python {
             } => {
                 // A database may not store U+0000.
                 let message = program::tail(traceback.trim_end()).replace('\0', "\u{fffd}");
-                Err(if out_of_memory {
+                Err(if out_of_memory || finished.out_of_memory {
                     Ending::OutOfMemory { message }
                 } else {
                     Ending::Failed {
