@@ -13,7 +13,9 @@ mod spec;
 mod status;
 mod transition;
 
-pub use built_in::{BuiltIn, PythonInput, ShellInput};
+pub use built_in::{
+    BuiltIn, ExpectedStatuses, HttpBody, HttpInput, HttpMethod, InvalidUrl, PythonInput, ShellInput, check_url,
+};
 pub use event::{Ending, LifePatch, Report, TaskEvent};
 pub use life::{TaskLife, TaskState};
 pub use patch::{CheckedPatch, TaskPatch};

@@ -15,6 +15,13 @@ use crate::task::rules::{Violations, json_pointer};
 /// How many arguments and variables there may be: the kernel's limit on their size comes on top.
 const COUNT_MAX: usize = 1_000;
 
+/// Which names the entries of an object may have.
+pub(super) struct Names {
+    pub(super) count_max: usize,
+    pub(super) is_allowed: fn(&str) -> bool,
+    pub(super) rule: fn() -> String,
+}
+
 /// `null` stands for an absent field.
 pub(super) struct Fields<'a> {
     /// What is none has no fields, and is not told which of them it lacks.
@@ -63,17 +70,27 @@ impl<'a> Fields<'a> {
             .map_or_else(JsonText::null, |value| JsonText::trusted(value.get()))
     }
 
+    /// As it was written.
+    pub(super) fn value(&mut self, name: &'static str) -> Option<&'a RawValue> {
+        self.take(name)
+    }
+
+    pub(super) fn array(&mut self, name: &'static str, what: &str) -> Option<Vec<&'a RawValue>> {
+        let value = self.take(name)?;
+        let entries = serde_json::from_str(value.get());
+        if entries.is_err() {
+            let message = format!("must be {what}, not {}", kind(value.get()));
+            self.violations.add(json_pointer(name), message);
+        }
+        entries.ok()
+    }
+
     pub(super) fn texts(&mut self, name: &'static str) -> Vec<String> {
-        let Some(value) = self.take(name) else {
+        let Some(entries) = self.array(name, "an array of texts") else {
             return Vec::new();
         };
         let pointer = json_pointer(name);
-        let Ok(entries) = serde_json::from_str::<Vec<&RawValue>>(value.get()) else {
-            let message = format!("must be an array of texts, not {}", kind(value.get()));
-            self.violations.add(pointer, message);
-            return Vec::new();
-        };
-        if !self.is_few(&pointer, entries.len()) {
+        if !self.is_few(&pointer, entries.len(), COUNT_MAX) {
             return Vec::new();
         }
         let texts = entries
@@ -84,6 +101,15 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn variables(&mut self, name: &'static str) -> BTreeMap<String, String> {
+        let names = Names {
+            count_max: COUNT_MAX,
+            is_allowed: environment::is_allowed,
+            rule: environment::rule,
+        };
+        self.texts_by_name(name, &names)
+    }
+
+    pub(super) fn texts_by_name(&mut self, name: &'static str, names: &Names) -> BTreeMap<String, String> {
         let Some(value) = self.take(name) else {
             return BTreeMap::new();
         };
@@ -93,37 +119,47 @@ impl<'a> Fields<'a> {
             self.violations.add(pointer, message);
             return BTreeMap::new();
         };
-        if !self.is_few(&pointer, entries.len()) {
+        if !self.is_few(&pointer, entries.len(), names.count_max) {
             return BTreeMap::new();
         }
-        let mut variables = BTreeMap::new();
-        for (variable, entry) in entries {
-            let pointer = format!("{pointer}{}", named(&variable));
-            if !environment::is_allowed(&variable) {
-                self.violations.add(pointer, environment::rule());
+        let mut texts = BTreeMap::new();
+        for (name, entry) in entries {
+            let pointer = format!("{pointer}{}", named(&name));
+            if !(names.is_allowed)(&name) {
+                self.violations.add(pointer, (names.rule)());
             } else if let Some(text) = self.text_of(&pointer, entry) {
-                variables.insert(variable, text);
+                texts.insert(name, text);
             }
         }
-        variables
+        texts
     }
 
     /// A choice that is `false` unless it is made.
     pub(super) fn flag(&mut self, name: &'static str) -> bool {
-        let Some(value) = self.take(name) else { return false };
+        self.flag_or(name, false)
+    }
+
+    pub(super) fn flag_or(&mut self, name: &'static str, default: bool) -> bool {
+        let Some(value) = self.take(name) else { return default };
         match value.get() {
-            "true" => return true,
-            "false" => {}
+            "true" => true,
+            "false" => false,
             other => {
                 let message = format!("must be true or false, not {}", kind(other));
                 self.violations.add(json_pointer(name), message);
+                default
             }
         }
-        false
     }
 
     pub(super) fn refuse(&mut self, name: &str, message: &str) {
         self.violations.add(json_pointer(name), message);
+    }
+
+    /// Refuses what is in a field, by its name or its place there.
+    pub(super) fn refuse_entry(&mut self, name: &str, entry: &str, message: &str) {
+        let pointer = format!("{}{}", json_pointer(name), named(entry));
+        self.violations.add(pointer, message);
     }
 
     /// A rule about the fields together.
@@ -135,6 +171,11 @@ impl<'a> Fields<'a> {
 
     pub(super) fn finish<T>(self, input: T) -> Result<T, Violations> {
         self.violations.into_result().map(|()| input)
+    }
+
+    /// For an input that cannot be made of what was read.
+    pub(super) fn broken(self) -> Violations {
+        self.violations
     }
 
     fn take(&mut self, name: &'static str) -> Option<&'a RawValue> {
@@ -150,12 +191,12 @@ impl<'a> Fields<'a> {
         text.ok()
     }
 
-    fn is_few(&mut self, pointer: &str, count: usize) -> bool {
-        if count > COUNT_MAX {
-            let message = format!("must have at most {COUNT_MAX} entries, not {count}");
+    fn is_few(&mut self, pointer: &str, count: usize, most: usize) -> bool {
+        if count > most {
+            let message = format!("must have at most {most} entries, not {count}");
             self.violations.add(pointer, message);
         }
-        count <= COUNT_MAX
+        count <= most
     }
 }
 

@@ -6,12 +6,14 @@
 
 mod environment;
 mod fields;
+mod http;
 mod python;
 mod shell;
 
 use crate::identity::TaskName;
 use crate::task::rules::Violations;
 
+pub use http::{ExpectedStatuses, HttpBody, HttpInput, HttpMethod, InvalidUrl, check_url};
 pub use python::PythonInput;
 pub use shell::ShellInput;
 
@@ -19,6 +21,7 @@ pub use shell::ShellInput;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BuiltIn {
     Echo,
+    Http,
     Python,
     Shell,
 }
@@ -27,6 +30,7 @@ impl BuiltIn {
     pub fn of(name: &TaskName) -> Option<Self> {
         match name.as_str() {
             "echo" => Some(Self::Echo),
+            "http" => Some(Self::Http),
             "python" => Some(Self::Python),
             "shell" => Some(Self::Shell),
             _ => None,
@@ -36,6 +40,7 @@ impl BuiltIn {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Echo => "echo",
+            Self::Http => "http",
             Self::Python => "python",
             Self::Shell => "shell",
         }
@@ -48,6 +53,7 @@ impl BuiltIn {
     pub fn check(self, input: &str) -> Result<(), Violations> {
         match self {
             Self::Echo => Ok(()),
+            Self::Http => HttpInput::read(input).map(drop),
             Self::Python => PythonInput::read(input).map(drop),
             Self::Shell => ShellInput::read(input).map(drop),
         }
@@ -71,7 +77,7 @@ mod tests {
 
     #[test]
     fn every_built_in_name_is_known_by_itself() {
-        for built_in in [BuiltIn::Echo, BuiltIn::Python, BuiltIn::Shell] {
+        for built_in in [BuiltIn::Echo, BuiltIn::Http, BuiltIn::Python, BuiltIn::Shell] {
             let name = TaskName::new(built_in.as_str()).expect("a name");
             assert_eq!(BuiltIn::of(&name), Some(built_in));
         }
