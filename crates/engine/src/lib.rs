@@ -21,6 +21,7 @@ mod kept;
 pub mod keys;
 mod loops;
 mod queues;
+mod reachable;
 mod settings;
 mod signals;
 pub mod tasks;
@@ -33,7 +34,9 @@ pub use error::Error;
 pub use health::Health;
 pub use loops::RUNNING_GRACE;
 pub use queues::Queues;
+pub use reachable::{InvalidReachable, Reachable};
 pub use settings::{
-    ApiSettings, AuthSettings, BrokerSettings, DEFAULTS, DatabaseSettings, Error as SettingsError, IsolationWanted,
-    LogFormat, LogSettings, MetricsSettings, Settings, TaskSettings, TlsSettings, WorkerLimits, WorkerSettings,
+    ApiSettings, AuthSettings, BrokerSettings, DEFAULTS, DatabaseSettings, Error as SettingsError, HttpSettings,
+    IsolationWanted, LogFormat, LogSettings, MetricsSettings, Settings, TaskSettings, TlsSettings, WorkerLimits,
+    WorkerSettings,
 };

@@ -12,6 +12,8 @@ use orchestratum_store::BATCH_BYTES;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
+use crate::reachable::Reachable;
+
 /// What is in `config/default.toml`.
 pub const DEFAULTS: &str = include_str!("../../../config/default.toml");
 
@@ -117,6 +119,18 @@ pub struct WorkerSettings {
     pub log_max_bytes: usize,
     #[serde(deserialize_with = "empty_is_none")]
     pub listen: Option<SocketAddr>,
+    pub http: HttpSettings,
+}
+
+/// Where `http` tasks may go.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSettings {
+    pub enabled: bool,
+    #[serde(deserialize_with = "list_or_commas")]
+    pub allow: Vec<Reachable>,
+    #[serde(deserialize_with = "list_or_commas")]
+    pub ports: Vec<u16>,
 }
 
 /// What the program of a task may use at most; 0 is no limit. A task that asks for nothing has these, but for the disk.
@@ -255,6 +269,11 @@ impl Settings {
             "must lie between 1 and 86400",
         )?;
         rule(
+            !self.worker.http.ports.contains(&0),
+            "worker.http.ports",
+            "must lie in 1..=65535",
+        )?;
+        rule(
             is_filter(&self.logs.level),
             "logs.level",
             "must be error, warn, info, debug or trace, or a filter such as `info,sqlx=warn`",
@@ -373,22 +392,41 @@ where
     }
 }
 
-/// A list in a file, `a,b` in the environment.
-fn list_or_commas<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Target>, D::Error> {
+/// A list in a file, `a,b` in the environment, where an empty text is an empty list.
+fn list_or_commas<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Form {
-        List(Vec<String>),
+        List(Vec<Entry>),
         Commas(String),
     }
-    let texts = match Form::deserialize(deserializer)? {
-        Form::List(list) => list,
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Entry {
+        Text(String),
+        Number(u64),
+    }
+    let texts: Vec<String> = match Form::deserialize(deserializer)? {
+        Form::List(list) => {
+            let text = |entry| match entry {
+                Entry::Text(text) => text,
+                Entry::Number(number) => number.to_string(),
+            };
+            list.into_iter().map(text).collect()
+        }
+        Form::Commas(text) if text.is_empty() => Vec::new(),
         Form::Commas(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
     };
-    texts
-        .into_iter()
-        .map(|text| Target::new(text).map_err(serde::de::Error::custom))
-        .collect()
+    let parse = |text: String| {
+        text.parse::<T>()
+            .map_err(|error| <D::Error as serde::de::Error>::custom(format!("{text:?} {error}")))
+    };
+    texts.into_iter().map(parse).collect()
 }
 
 #[cfg(test)]
@@ -467,6 +505,37 @@ mod tests {
             settings.worker.targets.iter().map(Target::as_str).collect::<Vec<_>>(),
             ["a", "b"]
         );
+    }
+
+    #[test]
+    fn http_tasks_reach_what_is_public_at_the_ports_of_the_web_unless_more_is_allowed() {
+        let http = defaults().worker.http;
+        assert!(http.enabled && http.allow.is_empty());
+        assert_eq!(http.ports, [80, 443]);
+        let load = |overrides: &[(&str, &str)]| Settings::load_from(Path::new("none"), None, overrides);
+        let chosen = [
+            ("worker.http.allow", "10.1.0.0/16, [::1]:9000"),
+            ("worker.http.ports", "443"),
+        ];
+        let http = load(&chosen).expect("valid").worker.http;
+        let allowed: Vec<String> = http.allow.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            (allowed, http.ports),
+            (vec!["[10.1.0.0/16]".to_owned(), "[::1/128]:9000".to_owned()], vec![443])
+        );
+        let none = load(&[("worker.http.allow", ""), ("worker.http.ports", "")])
+            .expect("valid")
+            .worker
+            .http;
+        assert!(none.allow.is_empty() && none.ports.is_empty());
+        for (key, value) in [
+            ("worker.http.allow", "10.1.2.3/16"),
+            ("worker.http.allow", "10.1.0.0/16,,"),
+            ("worker.http.ports", "0"),
+            ("worker.http.ports", "80,70000"),
+        ] {
+            assert!(load(&[(key, value)]).is_err(), "{key} = {value}");
+        }
     }
 
     #[test]
