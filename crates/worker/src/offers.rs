@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use orchestratum_core::TaskName;
 use orchestratum_core::task::{BuiltIn, Ending};
-use orchestratum_engine::WorkerSettings;
+use orchestratum_engine::{HttpSettings, WorkerSettings};
 use orchestratum_store::{ClaimedTask, Evidence};
 
 use crate::Error;
-use crate::executors::{Executor, InProcess, Python, Shell, echo};
+use crate::executors::{Executor, Http, InProcess, Python, Shell, echo};
 use crate::handler::Handler;
 use crate::machine;
 use crate::shared::Programs;
@@ -59,6 +59,16 @@ impl Offers {
 
     pub(crate) fn add_echo(&mut self) -> Result<(), Error> {
         self.add(BuiltIn::Echo.as_str(), Offer::Inline(echo), "the worker itself")
+    }
+
+    /// Requests to servers outside, unless the settings forbid them.
+    pub(crate) fn add_http(&mut self, settings: &HttpSettings, output_max_bytes: usize) -> Result<(), Error> {
+        if !settings.enabled {
+            tracing::info!("`http` tasks are not offered: `worker.http.enabled` is false");
+            return Ok(());
+        }
+        let executor = Arc::new(Http::new(settings, output_max_bytes));
+        self.add(BuiltIn::Http.as_str(), Offer::InProcess(executor), "the worker itself")
     }
 
     /// What every worker brings along that runs programs, as far as the machine has it.

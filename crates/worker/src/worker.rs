@@ -95,6 +95,8 @@ impl Builder {
         }
         let settings = self.engine.settings();
         self.handlers.add_echo()?;
+        self.handlers
+            .add_http(&settings.worker.http, settings.tasks.output_max_bytes)?;
         let interpreter = machine::python(&settings.worker.python).await;
         let readable = interpreter.as_ref().map_or(&[][..], |interpreter| &interpreter.folders);
         let found = isolation::find(&settings.worker, &self.shim, readable).await?;

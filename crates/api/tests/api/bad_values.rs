@@ -93,6 +93,16 @@ async fn the_input_of_a_built_in_task_is_checked_where_it_enters_and_never_repea
             "/input/env/PATH",
         ),
         ("python", json!({"code": "", "network": "on"}), "/input/network"),
+        (
+            "http",
+            json!({"url": format!("http://{SECRET}@a.example")}),
+            "/input/url",
+        ),
+        (
+            "http",
+            json!({"url": "http://a.example", "headers": {"host": SECRET}}),
+            "/input/headers/host",
+        ),
         ("shell", json!({"command": SECRET, "script": SECRET}), "/input/script"),
         ("shell", json!({"command": "ls", "args": {"a": SECRET}}), "/input/args"),
     ] {

@@ -1,6 +1,7 @@
 //! What runs a task: one file a kind.
 
 mod echo;
+mod http;
 mod in_process;
 mod limits;
 mod program;
@@ -16,6 +17,7 @@ use orchestratum_store::{ClaimedTask, Evidence};
 use tokio::sync::watch;
 
 pub(crate) use echo::echo;
+pub(crate) use http::Http;
 pub(crate) use in_process::InProcess;
 pub(crate) use python::Python;
 pub(crate) use shell::Shell;

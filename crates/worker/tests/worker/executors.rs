@@ -184,6 +184,12 @@ async fn an_input_that_another_version_let_in_is_refused_for_good_and_names_the_
             "the input of a `python` task: /args must be an array of texts, not a number; /env/PATH is not allowed",
         ),
         (
+            "http",
+            json!({"url": "http://31337@a.example", "body": 31337}),
+            "the input of a `http` task: /url must not hold a user or a password: the header `authorization` is for them; \
+             /body must be left out",
+        ),
+        (
             "shell",
             json!({}),
             "the input of a `shell` task: must have a command or a script",

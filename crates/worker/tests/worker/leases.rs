@@ -38,7 +38,7 @@ async fn a_worker_says_what_it_serves() {
     let worker = bench.worker().await;
     let registration = the_live_worker(&bench).await.registration;
     let names: Vec<&str> = registration.names.iter().map(TaskName::as_str).collect();
-    assert_eq!(names, ["echo", "python", "shell"]);
+    assert_eq!(names, ["echo", "http", "python", "shell"]);
     assert_eq!((registration.capacity, registration.isolation.as_str()), (260, "full"));
     assert!(
         registration.name.ends_with(&format!("-{}", std::process::id())),

@@ -6,6 +6,7 @@ mod escapes;
 mod executors;
 mod gate;
 mod handlers;
+mod http;
 mod isolation;
 mod leases;
 mod leaving;

@@ -1,0 +1,135 @@
+//! Sends requests and follows redirects, each under the guard.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use orchestratum_core::task::HttpInput;
+use orchestratum_engine::error::chain;
+use rustls::{ClientConfig, RootCertStore};
+
+use super::answer::Answer;
+use super::connect::{ConnectError, Connector};
+use super::error::Error;
+use super::request::Outgoing;
+use super::{REDIRECTS_MAX, body};
+
+/// How long a connection may wait for the next request, and how many do for one host.
+const IDLE_PATIENCE: Duration = Duration::from_secs(30);
+const IDLE_CONNECTIONS: usize = 8;
+
+/// How large the headers of an answer may be.
+const HEAD_MAX_BYTES: usize = 64 * 1024;
+
+type Pool = legacy::Client<HttpsConnector<Connector>, Full<Bytes>>;
+
+pub(super) struct Client {
+    pool: Pool,
+    /// Of a body, decompressed.
+    body_max_bytes: usize,
+}
+
+impl Client {
+    pub(super) fn new(connector: Connector, roots: RootCertStore, body_max_bytes: usize) -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider has the ciphers of TLS 1.2 and 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let pool = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_PATIENCE)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .http1_max_buf_size(HEAD_MAX_BYTES)
+            .build(connector);
+        Self { pool, body_max_bytes }
+    }
+
+    /// Sends the request, and again wherever it is redirected, until there is an answer that the task expects.
+    pub(super) async fn exchange(&self, mut outgoing: Outgoing, input: &HttpInput) -> Result<Answer, Error> {
+        let mut redirects = 0;
+        loop {
+            let response = self.send(&outgoing).await?;
+            let status = response.status();
+            if input.expected_statuses.contains(status.as_u16()) {
+                let headers = response.headers().clone();
+                let body = body::whole(response, &outgoing.method, self.body_max_bytes).await?;
+                return Ok(Answer {
+                    status,
+                    headers,
+                    body,
+                    url: outgoing.url,
+                    redirects,
+                });
+            }
+            let next = if input.follow_redirects {
+                outgoing.redirected(status, response.headers())?
+            } else {
+                None
+            };
+            match next {
+                Some(_) if redirects == REDIRECTS_MAX => return Err(Error::TooManyRedirects),
+                Some(next) => outgoing = next,
+                None => {
+                    let beginning = body::beginning(response).await;
+                    return Err(Error::UnexpectedStatus { status, beginning });
+                }
+            }
+            redirects += 1;
+        }
+    }
+
+    async fn send(&self, outgoing: &Outgoing) -> Result<Response<Incoming>, Error> {
+        let request = outgoing.request()?;
+        let no_answer = |reason: String| Error::NoAnswer {
+            host: outgoing.url.host_str().unwrap_or_default().to_owned(),
+            reason,
+        };
+        let response = self.pool.request(request).await.map_err(|error| {
+            let connecting = connecting(&error);
+            if let Some(ConnectError::Refused(refused)) = connecting {
+                return Error::Refused(refused.clone());
+            }
+            no_answer(connecting.map_or_else(|| chain(&error), |error| chain(error)))
+        })?;
+        // The connection reads somewhat more than it is told to.
+        if size(response.headers()) > HEAD_MAX_BYTES {
+            return Err(no_answer(format!(
+                "the headers of the answer have more than {HEAD_MAX_BYTES} bytes"
+            )));
+        }
+        Ok(response)
+    }
+}
+
+fn size(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
+}
+
+/// The trouble with the connection, below what the layers above it say.
+fn connecting(error: &legacy::Error) -> Option<&ConnectError> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<ConnectError>() {
+            return Some(error);
+        }
+        cause = error.source();
+    }
+    None
+}

@@ -1,0 +1,131 @@
+//! `http`: a request to a server outside, sent by the worker itself.
+//!
+//! ```text
+//!   input ──► Outgoing ──► Client ──► pool ──► Connector: resolve ─► Guard ─► connect to that address
+//!                 ▲           │
+//!                 └─ redirect ┤                         (each hop, and each new connection of the pool)
+//!                             └──► body, capped ──► Answer ──► output
+//! ```
+//!
+//! Whoever may create tasks decides where requests go, so the guard stands where connections are opened and nowhere else.
+//! No value of a request goes into a log or the message of an error.
+
+mod answer;
+mod body;
+mod client;
+mod connect;
+mod error;
+mod guard;
+mod public;
+mod request;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use orchestratum_core::JsonText;
+use orchestratum_core::task::{BuiltIn, Ending, HttpInput};
+use orchestratum_engine::HttpSettings;
+use orchestratum_store::{ClaimedTask, Evidence};
+use rustls::RootCertStore;
+use tokio::time::timeout;
+
+use self::client::Client;
+use self::connect::{Connector, System};
+use self::error::Error;
+use self::guard::Guard;
+use self::request::Outgoing;
+use super::{Context, Ended, Executor, Phase};
+
+const REDIRECTS_MAX: usize = 5;
+
+/// Of a body, decompressed. What a task may output is mostly less.
+const BODY_MAX_BYTES: usize = 10 << 20;
+
+/// For the whole exchange, redirects included.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Http {
+    client: Client,
+    patience: Duration,
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Http")
+    }
+}
+
+impl Http {
+    pub(crate) fn new(settings: &HttpSettings, output_max_bytes: usize) -> Self {
+        let connector = Connector::new(Guard::new(settings), Arc::new(System));
+        Self {
+            client: Client::new(connector, roots(), output_max_bytes.min(BODY_MAX_BYTES)),
+            patience: PATIENCE,
+        }
+    }
+
+    async fn exchange(&self, task: &ClaimedTask, input: &HttpInput) -> Result<JsonText, Error> {
+        let exchange = self.client.exchange(Outgoing::of(task, input), input);
+        let answer = timeout(self.patience, exchange).await.map_err(|_| Error::TooSlow {
+            seconds: self.patience.as_secs_f64(),
+        })?;
+        answer?.output()
+    }
+}
+
+/// Those this machine trusts.
+fn roots() -> RootCertStore {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, _ignored) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        tracing::warn!(
+            errors = ?found.errors,
+            "this machine has no root certificates, so no `http` task can use https: install `ca-certificates`"
+        );
+    }
+    roots
+}
+
+#[async_trait]
+impl Executor for Http {
+    async fn run(&self, task: &ClaimedTask, mut context: Context) -> Ended {
+        let input = match HttpInput::read(task.input.as_str()) {
+            Ok(input) => input,
+            Err(broken) => return Ended::refused(BuiltIn::Http, &broken),
+        };
+        tokio::select! {
+            biased;
+            result = self.exchange(task, &input) => ended(result),
+            // A server cannot be asked to hurry up. The connection ends with the future.
+            () = context.reached(Phase::Terminate) => {
+                Ended { interrupted: true, ..Ended::failed("the request was given up", true) }
+            }
+        }
+    }
+}
+
+fn ended(result: Result<JsonText, Error>) -> Ended {
+    let (ending, output) = match result {
+        Ok(output) => (Ending::Success, Some(output)),
+        Err(error) => {
+            if let Error::Refused(refused) = &error {
+                tracing::warn!(host = refused.host, reason = %refused.rule, "an `http` task may not go there");
+            }
+            (error.ending(), None)
+        }
+    };
+    Ended {
+        ending,
+        evidence: Evidence {
+            output,
+            ..Evidence::default()
+        },
+        interrupted: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! Requests as they are sent, to real servers.
+
+mod answers;
+mod lab;
+mod refusals;
+mod secrets;
+mod sent;
+mod tls;
