@@ -12,7 +12,7 @@ use crate::output;
 
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// The handler or executor, such as python, shell or echo.
+    /// The handler or executor, such as python, shell, http or echo.
     name: String,
     /// JSON, `@file`, or `-` for standard input.
     #[arg(long)]
