@@ -94,14 +94,16 @@ CREATE TABLE attempts (
     PRIMARY KEY (task_id, attempt)
 );
 
+-- Appended to while an attempt runs, and by the report that ends it.
 CREATE TABLE task_logs (
     task_id uuid NOT NULL,
     attempt integer NOT NULL,
+    -- The order of both streams together.
+    sequence integer NOT NULL,
     -- 0 stdout, 1 stderr.
     stream smallint NOT NULL,
-    sequence integer NOT NULL,
     content text NOT NULL,
-    PRIMARY KEY (task_id, attempt, stream, sequence)
+    PRIMARY KEY (task_id, attempt, sequence)
 );
 
 -- The audit: one row for each change a caller made.

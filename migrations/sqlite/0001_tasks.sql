@@ -88,14 +88,16 @@ CREATE TABLE attempts (
     PRIMARY KEY (task_id, attempt)
 ) STRICT, WITHOUT ROWID;
 
+-- Appended to while an attempt runs, and by the report that ends it.
 CREATE TABLE task_logs (
     task_id BLOB NOT NULL,
     attempt INTEGER NOT NULL,
+    -- The order of both streams together.
+    sequence INTEGER NOT NULL,
     -- 0 stdout, 1 stderr.
     stream INTEGER NOT NULL,
-    sequence INTEGER NOT NULL,
     content TEXT NOT NULL,
-    PRIMARY KEY (task_id, attempt, stream, sequence)
+    PRIMARY KEY (task_id, attempt, sequence)
 ) STRICT;
 
 -- The audit: one row for each change a caller made.

@@ -13,6 +13,7 @@ mod decide;
 mod dispatches;
 mod error;
 mod keys;
+mod logs;
 mod maintenance;
 mod postgres;
 mod queues;
@@ -26,14 +27,14 @@ pub use connect::{Options, connect, connect_read_only};
 pub use dispatches::{DispatchStore, Orphan, Pulse, Ready, Unoffered, UnofferedSearch};
 pub use error::Error;
 pub use keys::{ApiKey, KeyStore};
+pub use logs::{LogAppend, LogChunk, LogPosition, LogStore, LogStream, LogsFrom, NewLogs, StoredLogChunk, TaskLogs};
 pub use maintenance::{BrokenInvariant, Maintenance};
 pub use postgres::{PostgresStore, statements};
 pub use queues::{Queue, QueueStore};
 pub use sqlite::SqliteStore;
 pub use tasks::{
     Announce, Attempt, AttemptPage, Audit, Change, ChangeOutcome, Changed, ClaimRequest, ClaimedTask, CreateOutcome,
-    CreateRequest, DeleteOutcome, Dispatch, Evidence, IdempotencyKey, LogChunk, LogStream, NewTask, StoredLogChunk,
-    Task, TaskFilter, TaskLogs, TaskPage, TaskStore,
+    CreateRequest, DeleteOutcome, Dispatch, Evidence, IdempotencyKey, NewTask, Task, TaskFilter, TaskPage, TaskStore,
 };
 pub use workers::{Holding, LeaseKeeper, Registration, Renewal, Worker, WorkerState, WorkerStore};
 
@@ -51,13 +52,25 @@ pub const PAGE_BYTES: usize = 8 << 20;
 /// after the task that is too much are left out; the first is always there.
 pub const BATCH_BYTES: usize = 16 << 20;
 
+/// How large a chunk of a log may be: whoever writes more cuts it. So one chunk is never much for a reader.
+pub const LOG_CHUNK_BYTES: usize = 32 << 10;
+
+/// How large the new chunks of one answer may be together.
+pub const NEW_LOGS_BYTES: usize = 64 << 10;
+
+/// The most new chunks of one answer.
+pub const NEW_LOGS_CHUNKS: usize = 1_000;
+
 /// The most attempts of one page.
 pub const ATTEMPTS_PAGE: usize = 1_000;
 
 /// Everything the engine needs of a database.
 pub trait Store:
-    TaskStore + DispatchStore + WorkerStore + QueueStore + KeyStore + Maintenance + std::fmt::Debug
+    TaskStore + LogStore + DispatchStore + WorkerStore + QueueStore + KeyStore + Maintenance + std::fmt::Debug
 {
 }
 
-impl<T: TaskStore + DispatchStore + WorkerStore + QueueStore + KeyStore + Maintenance + std::fmt::Debug> Store for T {}
+impl<T: TaskStore + LogStore + DispatchStore + WorkerStore + QueueStore + KeyStore + Maintenance + std::fmt::Debug>
+    Store for T
+{
+}

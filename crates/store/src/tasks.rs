@@ -12,7 +12,7 @@ use orchestratum_core::task::{
 };
 use orchestratum_core::{JsonText, Origin, Target, TaskId, TaskName, Timestamp, WorkerId};
 
-use crate::Error;
+use crate::{Error, LogChunk};
 
 /// Who sends the message for a task that is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,43 +97,13 @@ pub struct ClaimedTask {
     pub origin: Origin,
 }
 
-/// Standard output or standard error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogStream {
-    Stdout = 0,
-    Stderr = 1,
-}
-
-impl LogStream {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stdout => "stdout",
-            Self::Stderr => "stderr",
-        }
-    }
-}
-
-/// What a process wrote, in the order of `sequence`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogChunk {
-    pub stream: LogStream,
-    pub sequence: u32,
-    pub text: String,
-}
-
-/// A log chunk with the attempt it belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredLogChunk {
-    pub attempt: u32,
-    pub chunk: LogChunk,
-}
-
 /// What an attempt leaves beside its outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Evidence {
     pub output: Option<JsonText>,
     pub exit_code: Option<i32>,
     pub peak_memory_bytes: Option<u64>,
+    /// All that was not appended before. A chunk that was, with the same number, may be among them: it stays as it is.
     pub logs: Vec<LogChunk>,
 }
 
@@ -143,14 +113,6 @@ impl Evidence {
         let logs: usize = self.logs.iter().map(|chunk| chunk.text.len()).sum();
         self.output.as_ref().map_or(0, JsonText::len) + logs
     }
-}
-
-/// What the attempts of a task wrote, in the order of the attempts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TaskLogs {
-    pub chunks: Vec<StoredLogChunk>,
-    /// Earlier attempts wrote as well, more than fits [`PAGE_BYTES`](crate::PAGE_BYTES): ask for each.
-    pub earlier_left_out: bool,
 }
 
 /// Who changed something, for the audit (`task_changes`).
@@ -322,8 +284,6 @@ pub trait TaskStore: Send + Sync {
     /// [`ATTEMPTS_PAGE`](crate::ATTEMPTS_PAGE), and may end earlier: see [`PAGE_BYTES`](crate::PAGE_BYTES). The open one
     /// is read from the task.
     async fn attempts(&self, task: TaskId, after: u32) -> Result<AttemptPage, Error>;
-
-    async fn logs(&self, task: TaskId, attempt: Option<u32>, stream: Option<LogStream>) -> Result<TaskLogs, Error>;
 
     async fn dispatch(&self, task: TaskId) -> Result<Option<Dispatch>, Error>;
 

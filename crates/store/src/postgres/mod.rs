@@ -14,6 +14,7 @@ mod failure;
 mod invariants;
 mod keys;
 mod leases;
+mod logs;
 mod maintenance;
 mod queues;
 mod rows;

@@ -14,6 +14,7 @@ mod error;
 mod invariants;
 mod keys;
 mod lease;
+mod logs;
 mod maintenance;
 mod owner;
 mod queues;

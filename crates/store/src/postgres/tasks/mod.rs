@@ -21,7 +21,7 @@ use orchestratum_core::{TaskId, Timestamp};
 use super::PostgresStore;
 use crate::{
     AttemptPage, Audit, Change, ChangeOutcome, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest, DeleteOutcome,
-    Dispatch, Error, LogStream, Task, TaskFilter, TaskLogs, TaskPage, TaskStore,
+    Dispatch, Error, Task, TaskFilter, TaskPage, TaskStore,
 };
 
 #[async_trait]
@@ -60,10 +60,6 @@ impl TaskStore for PostgresStore {
 
     async fn attempts(&self, task: TaskId, after: u32) -> Result<AttemptPage, Error> {
         read::attempts(&self.database, task, after).await
-    }
-
-    async fn logs(&self, task: TaskId, attempt: Option<u32>, stream: Option<LogStream>) -> Result<TaskLogs, Error> {
-        read::logs(&self.database, task, attempt, stream).await
     }
 
     async fn dispatch(&self, task: TaskId) -> Result<Option<Dispatch>, Error> {

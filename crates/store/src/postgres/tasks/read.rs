@@ -7,13 +7,10 @@ use orchestratum_core::{Target, TaskId, TaskName, WorkerId};
 use uuid::Uuid;
 
 use super::super::database::{AfterUnknown, Database};
-use super::super::rows::{DELAYED, Place, READY, Time, int4, int8, timestamp};
+use super::super::rows::{DELAYED, Place, READY, Time, int8, timestamp};
 use super::row::{TaskRow, task_columns};
 use crate::decide;
-use crate::{
-    ATTEMPTS_PAGE, Attempt, AttemptPage, BATCH_BYTES, Dispatch, Error, LogChunk, LogStream, PAGE_BYTES, StoredLogChunk,
-    Task, TaskLogs,
-};
+use crate::{ATTEMPTS_PAGE, Attempt, AttemptPage, BATCH_BYTES, Dispatch, Error, PAGE_BYTES, Task};
 
 pub(super) async fn task(database: &Database, task: TaskId) -> Result<Option<Task>, Error> {
     let row: Option<TaskRow> = database
@@ -138,70 +135,6 @@ fn attempt(task: TaskId, row: AttemptRow) -> Result<Attempt, Error> {
         peak_memory_bytes: peak_memory_bytes
             .map(|bytes| place.number("peak_memory_bytes", bytes))
             .transpose()?,
-    })
-}
-
-pub(super) async fn logs(
-    database: &Database,
-    task: TaskId,
-    attempt: Option<u32>,
-    stream: Option<LogStream>,
-) -> Result<TaskLogs, Error> {
-    let rows: Vec<(i32, i16, i32, String, i32)> = database
-        .all(AfterUnknown::Repeat, || {
-            sqlx::query_as(
-                "WITH written AS (
-                    SELECT attempt, sum(octet_length(content)) AS size
-                    FROM task_logs
-                    WHERE task_id = $1 AND ($2::integer IS NULL OR attempt = $2) AND ($3::smallint IS NULL OR stream = $3)
-                    GROUP BY attempt
-                ),
-                summed AS (
-                    SELECT
-                        attempt,
-                        sum(size) OVER (ORDER BY attempt DESC) AS bytes,
-                        min(attempt) OVER () AS oldest,
-                        max(attempt) OVER () AS newest
-                    FROM written
-                )
-                SELECT task_logs.attempt, stream, sequence, content, oldest
-                FROM summed
-                JOIN task_logs ON task_logs.task_id = $1 AND task_logs.attempt = summed.attempt
-                WHERE (bytes <= $4 OR summed.attempt = newest) AND ($3::smallint IS NULL OR stream = $3)
-                ORDER BY task_logs.attempt, sequence, stream",
-            )
-            .bind(task.0)
-            .bind(attempt.map(int4))
-            .bind(stream.map(|stream| stream as i16))
-            .bind(int8(PAGE_BYTES))
-        })
-        .await?;
-    let earlier_left_out = rows.first().is_some_and(|(attempt, .., oldest)| attempt > oldest);
-    let chunks = rows
-        .into_iter()
-        .map(|(attempt, stream, sequence, text, _)| {
-            let row = format!("{task}/{attempt}/{stream}/{sequence}");
-            let place = Place {
-                table: "task_logs",
-                row: &row,
-            };
-            Ok(StoredLogChunk {
-                attempt: place.number("attempt", attempt)?,
-                chunk: LogChunk {
-                    stream: match stream {
-                        0 => LogStream::Stdout,
-                        1 => LogStream::Stderr,
-                        _ => return Err(place.corrupt("stream", stream)),
-                    },
-                    sequence: place.number("sequence", sequence)?,
-                    text,
-                },
-            })
-        })
-        .collect::<Result<_, Error>>()?;
-    Ok(TaskLogs {
-        chunks,
-        earlier_left_out,
     })
 }
 

@@ -19,7 +19,7 @@ pub(super) use delete::delete_rows;
 use super::SqliteStore;
 use crate::{
     AttemptPage, Audit, Change, ChangeOutcome, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest, DeleteOutcome,
-    Dispatch, Error, LogStream, Task, TaskFilter, TaskLogs, TaskPage, TaskStore,
+    Dispatch, Error, Task, TaskFilter, TaskPage, TaskStore,
 };
 
 #[async_trait]
@@ -58,10 +58,6 @@ impl TaskStore for SqliteStore {
 
     async fn attempts(&self, task: TaskId, after: u32) -> Result<AttemptPage, Error> {
         read::attempts(self, task, after).await
-    }
-
-    async fn logs(&self, task: TaskId, attempt: Option<u32>, stream: Option<LogStream>) -> Result<TaskLogs, Error> {
-        read::logs(self, task, attempt, stream).await
     }
 
     async fn dispatch(&self, task: TaskId) -> Result<Option<Dispatch>, Error> {

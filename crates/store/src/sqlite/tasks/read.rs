@@ -11,10 +11,7 @@ use super::super::rows::{
     damaged, get, id_list, maybe_worker_id, number, parsed, select_task, signed, task, task_id, timestamp, word,
 };
 use crate::decide;
-use crate::{
-    ATTEMPTS_PAGE, Attempt, AttemptPage, BATCH_BYTES, Dispatch, Error, LogChunk, LogStream, PAGE_BYTES, StoredLogChunk,
-    Task, TaskLogs,
-};
+use crate::{ATTEMPTS_PAGE, Attempt, AttemptPage, BATCH_BYTES, Dispatch, Error, PAGE_BYTES, Task};
 
 pub(super) async fn tasks(store: &SqliteStore, ids: &[TaskId]) -> Result<Vec<Task>, Error> {
     let rows = sqlx::query(select_task!(
@@ -127,68 +124,6 @@ pub(super) async fn attempts(store: &SqliteStore, task: TaskId, after: u32) -> R
         items,
         usize::try_from(found).unwrap_or(usize::MAX),
     ))
-}
-
-pub(super) async fn logs(
-    store: &SqliteStore,
-    task: TaskId,
-    attempt: Option<u32>,
-    stream: Option<LogStream>,
-) -> Result<TaskLogs, Error> {
-    let rows = sqlx::query(
-        "WITH written AS (
-             SELECT attempt, sum(octet_length(content)) AS size
-             FROM task_logs
-             WHERE task_id = ?1 AND (?2 IS NULL OR attempt = ?2) AND (?3 IS NULL OR stream = ?3)
-             GROUP BY attempt
-         ),
-         summed AS (
-             SELECT
-                 attempt,
-                 sum(size) OVER (ORDER BY attempt DESC) AS bytes,
-                 min(attempt) OVER () AS oldest,
-                 max(attempt) OVER () AS newest
-             FROM written
-         )
-         SELECT task_logs.attempt, stream, sequence, content, oldest
-         FROM summed
-         JOIN task_logs ON task_logs.task_id = ?1 AND task_logs.attempt = summed.attempt
-         WHERE (bytes <= ?4 OR summed.attempt = newest) AND (?3 IS NULL OR stream = ?3)
-         ORDER BY task_logs.attempt, sequence, stream",
-    )
-    .bind(task.0)
-    .bind(attempt)
-    .bind(stream.map(|stream| stream as i64))
-    .bind(signed(PAGE_BYTES))
-    .fetch_all(&store.read)
-    .await
-    .map_err(sql)?;
-    let earlier_left_out = match rows.first() {
-        Some(row) => get::<i64>(row, "attempt")? > get::<i64>(row, "oldest")?,
-        None => false,
-    };
-    let chunks = rows
-        .iter()
-        .map(|row| {
-            let stream = match get::<i64>(row, "stream")? {
-                0 => LogStream::Stdout,
-                1 => LogStream::Stderr,
-                other => return Err(damaged("task_logs", "stream", task, format!("{other} is no stream"))),
-            };
-            Ok(StoredLogChunk {
-                attempt: number(row, "task_logs", "attempt", task)?,
-                chunk: LogChunk {
-                    stream,
-                    sequence: number(row, "task_logs", "sequence", task)?,
-                    text: get(row, "content")?,
-                },
-            })
-        })
-        .collect::<Result<_, Error>>()?;
-    Ok(TaskLogs {
-        chunks,
-        earlier_left_out,
-    })
 }
 
 pub(super) async fn dispatch(store: &SqliteStore, task: TaskId) -> Result<Option<Dispatch>, Error> {

@@ -10,6 +10,7 @@ pub(crate) mod data;
 pub(crate) mod keys;
 pub(crate) mod lab;
 pub(crate) mod listing;
+pub(crate) mod logs;
 pub(crate) mod loops;
 pub(crate) mod maintenance;
 pub(crate) mod patching;
@@ -157,6 +158,17 @@ macro_rules! suite {
                 a_page_ends_before_its_texts_are_too_large,
                 a_task_too_large_for_a_page_is_one_by_itself,
                 a_list_without_an_index_says_where_it_stopped
+            ],
+            logs: [
+                what_a_running_attempt_appends_is_there_before_it_ends,
+                the_same_chunks_again_are_no_others,
+                a_report_brings_what_was_not_appended_and_repeats_nothing,
+                only_the_attempt_that_runs_appends,
+                what_was_appended_before_a_worker_died_is_kept,
+                nothing_is_appended_after_the_attempt_has_ended_at_the_same_moment,
+                new_logs_begin_where_they_are_asked_for,
+                new_logs_tell_how_the_task_and_the_attempt_stand,
+                new_logs_come_in_parts
             ],
             loops: [
                 an_idle_store_has_no_pulse,

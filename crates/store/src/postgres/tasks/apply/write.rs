@@ -214,7 +214,9 @@ async fn write_logs(connection: &mut PgConnection, decision: &Decision<'_>) -> R
     let logs = &decision.logs;
     sqlx::query(
         "INSERT INTO task_logs (task_id, attempt, stream, sequence, content)
-        SELECT * FROM UNNEST($1::uuid[], $2::integer[], $3::smallint[], $4::integer[], $5::text[])",
+        SELECT * FROM UNNEST($1::uuid[], $2::integer[], $3::smallint[], $4::integer[], $5::text[])
+        -- Chunks that were appended before, whose answer the worker did not get.
+        ON CONFLICT DO NOTHING",
     )
     .bind(column(logs, |log| log.task.0))
     .bind(column(logs, |log| int4(log.attempt)))

@@ -207,7 +207,10 @@ async fn insert_logs(connection: &mut SqliteConnection, logs: &[LogWrite<'_>]) -
     sqlx::query(
         "INSERT INTO task_logs (task_id, attempt, stream, sequence, content)
          SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4
-         FROM json_each(?1)",
+         FROM json_each(?1)
+         WHERE TRUE
+         -- Chunks that were appended before, whose answer the worker did not get.
+         ON CONFLICT DO NOTHING",
     )
     .bind(json(&elements))
     .execute(connection)
