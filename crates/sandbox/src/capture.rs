@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::Captured;
@@ -16,6 +17,9 @@ pub(crate) struct Capture {
     tail: VecDeque<u8>,
     half: usize,
     total: u64,
+    /// How much of the first half was taken already, and how long a text that made.
+    taken: usize,
+    taken_text: usize,
 }
 
 impl Capture {
@@ -25,6 +29,8 @@ impl Capture {
             tail: VecDeque::new(),
             half: most / 2,
             total: 0,
+            taken: 0,
+            taken_text: 0,
         }
     }
 
@@ -39,41 +45,62 @@ impl Capture {
         self.tail.extend(rest);
     }
 
+    /// What came to the first half since this was asked last, at most so many bytes of it. A character that is not whole
+    /// yet waits for its rest: what is taken piece by piece makes the same text as what is taken at once.
+    pub(crate) fn take(&mut self, most: usize) -> Option<String> {
+        let new = &self.head[self.taken..];
+        let new = &new[..new.len().min(most)];
+        let new = &new[..without_broken_end(new)];
+        if new.is_empty() {
+            return None;
+        }
+        let text = storable(new);
+        self.taken += new.len();
+        self.taken_text += text.len();
+        Some(text)
+    }
+
     pub(crate) fn finish(mut self) -> Captured {
         let kept = (self.head.len() + self.tail.len()) as u64;
         let cut = self.total - kept;
         let tail: &[u8] = self.tail.make_contiguous();
         let text = if cut == 0 {
-            let whole = [&self.head[..], tail].concat();
-            String::from_utf8_lossy(&whole).into_owned()
+            storable(&[&self.head[..], tail].concat())
         } else {
             // A character that the cut went through is no invalid output of the program.
-            let head = without_broken_end(&self.head);
+            let head = &self.head[..without_broken_end(&self.head)];
             let tail = without_broken_start(tail);
             let cut = self.total - (head.len() + tail.len()) as u64;
-            format!(
-                "{}\n[... {cut} bytes cut ...]\n{}",
-                String::from_utf8_lossy(head),
-                String::from_utf8_lossy(tail)
-            )
+            format!("{}\n[... {cut} bytes cut ...]\n{}", storable(head), storable(tail))
         };
         Captured {
-            // PostgreSQL cannot store U+0000.
-            text: if text.contains('\0') {
-                text.replace('\0', "\u{fffd}")
-            } else {
-                text
-            },
+            text,
             total_bytes: self.total,
+            taken_bytes: self.taken_text,
         }
     }
 }
 
-fn without_broken_end(bytes: &[u8]) -> &[u8] {
-    match std::str::from_utf8(bytes) {
-        Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
-        Ok(_) | Err(_) => bytes,
+/// What is not UTF-8 is replaced; so is U+0000, which PostgreSQL cannot store.
+fn storable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    if text.contains('\0') {
+        text.replace('\0', "\u{fffd}")
+    } else {
+        text.into_owned()
     }
+}
+
+/// The length without a character at the end of which only the beginning is there.
+fn without_broken_end(bytes: &[u8]) -> usize {
+    /// A character has at most four bytes.
+    const LONGEST_BEGINNING: usize = 3;
+    let begins_one = |start: &usize| {
+        std::str::from_utf8(&bytes[*start..])
+            .is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+    };
+    let beginnings = bytes.len().saturating_sub(LONGEST_BEGINNING)..bytes.len();
+    beginnings.into_iter().find(begins_one).unwrap_or(bytes.len())
 }
 
 fn without_broken_start(bytes: &[u8]) -> &[u8] {
@@ -82,10 +109,10 @@ fn without_broken_start(bytes: &[u8]) -> &[u8] {
 }
 
 /// Reads to the end of the stream, or to an error, which is an end too.
-pub(crate) async fn capture(mut stream: impl AsyncRead + Unpin, into: &mut Capture) {
+pub(crate) async fn capture(mut stream: impl AsyncRead + Unpin, into: &Mutex<Capture>) {
     let mut buffer = vec![0; 1024];
     while let Ok(read @ 1..) = stream.read(&mut buffer).await {
-        into.add(&buffer[..read]);
+        into.lock().add(&buffer[..read]);
         if read == buffer.len() && buffer.len() < READ_BYTES {
             // Most programs write a line; a buffer for a flood is made when there is one.
             buffer.resize(READ_BYTES, 0);
@@ -144,5 +171,41 @@ mod tests {
         let text = "é".repeat(100);
         let captured = captured(11, &[text.as_bytes()]);
         assert_eq!(captured.text, "éé\n[... 192 bytes cut ...]\néé");
+    }
+
+    #[test]
+    fn what_is_taken_piece_by_piece_and_the_rest_are_the_whole() {
+        let text = "aé✓\u{1f600}\0".repeat(20);
+        let mut bytes = text.into_bytes();
+        bytes.extend(b"\xff\xe2\x82(\xf0\x80 end\xe2\x82");
+        for (most, at_once) in [(1_000, 1), (1_000, 7), (64, 3), (64, 500), (33, 1)] {
+            let mut capture = Capture::new(most);
+            let mut taken = String::new();
+            for byte in &bytes {
+                capture.add(&[*byte]);
+                taken.extend(capture.take(at_once.max(4)));
+            }
+            let whole = captured(most, &[&bytes]);
+            let finished = capture.finish();
+            assert_eq!(finished.text, whole.text);
+            assert_eq!(finished.text.get(..finished.taken_bytes), Some(taken.as_str()));
+            assert!(!taken.is_empty() && taken.len() < finished.text.len());
+        }
+    }
+
+    #[test]
+    fn only_the_first_half_is_taken_before_the_end() {
+        let mut capture = Capture::new(10);
+        capture.add(b"beg");
+        assert_eq!(capture.take(100).as_deref(), Some("beg"));
+        assert_eq!(capture.take(100), None);
+        capture.add(b"inning and the very end");
+        assert_eq!(capture.take(100).as_deref(), Some("in"));
+        assert_eq!(capture.take(100), None);
+        let finished = capture.finish();
+        assert_eq!(
+            &finished.text[finished.taken_bytes..],
+            "\n[... 16 bytes cut ...]\ny end"
+        );
     }
 }

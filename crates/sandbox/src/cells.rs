@@ -77,7 +77,7 @@ impl Cells {
         cell.limit(Together::of(limits))?;
         let killer = cell.killer();
         let cells = self.clone();
-        Ok(Running::new(killer.clone(), async move {
+        Ok(Running::new(killer.clone(), streams.written(), async move {
             let Ran { finished, cell } = cell.run(&message, given, streams, &killer, result_max_bytes).await;
             if let Some(cell) = cell {
                 cells.give_back(cell);

@@ -43,3 +43,4 @@ pub use protocol::{Argument, Runner};
 pub use running::Running;
 pub use sandbox::{Sandbox, Warm};
 pub use shim::Shim;
+pub use streams::Written;

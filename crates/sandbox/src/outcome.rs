@@ -50,6 +50,8 @@ pub struct Captured {
     pub text: String,
     /// How much was written, kept or not.
     pub total_bytes: u64,
+    /// How much of the text was taken while the program ran: see [`Written::take`](crate::Written::take).
+    pub taken_bytes: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::{Error, Finished, Killer};
+use crate::{Error, Finished, Killer, Written};
 
 /// A running program with everything it starts. Dropping it kills them all.
 #[derive(Debug)]
@@ -13,12 +13,21 @@ pub struct Running {
     /// Sees the run through to its end, also when nobody waits for it.
     watcher: JoinHandle<Result<Finished, Error>>,
     killer: Killer,
+    written: Written,
 }
 
 impl Running {
-    pub(crate) fn new(killer: Killer, watch: impl Future<Output = Result<Finished, Error>> + Send + 'static) -> Self {
+    pub(crate) fn new(
+        killer: Killer,
+        written: Written,
+        watch: impl Future<Output = Result<Finished, Error>> + Send + 'static,
+    ) -> Self {
         let watcher = tokio::spawn(watch);
-        Self { watcher, killer }
+        Self {
+            watcher,
+            killer,
+            written,
+        }
     }
 
     /// Waits until the program has ended and every process it started is dead. May be called again when it was
@@ -43,6 +52,10 @@ impl Running {
 
     pub fn killer(&self) -> &Killer {
         &self.killer
+    }
+
+    pub fn written(&self) -> &Written {
+        &self.written
     }
 }
 

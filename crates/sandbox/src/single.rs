@@ -59,7 +59,7 @@ pub(crate) async fn spawn(
         mark,
         killer: killer.clone(),
     };
-    Ok(Running::new(killer, async move {
+    Ok(Running::new(killer, streams.written(), async move {
         let finished = watcher.watch(streams, group.as_ref(), result_max_bytes).await;
         // Before the end is told: what programs leave must not pile up faster than it goes.
         folder.remove().await;

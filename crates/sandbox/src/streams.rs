@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::fs::{MemfdFlags, memfd_create};
 use tokio::net::unix::pipe;
 use tokio::time::timeout;
@@ -27,7 +29,20 @@ pub(crate) struct Streams {
     stdout: pipe::Receiver,
     stderr: pipe::Receiver,
     result: File,
-    captured: [Capture; 2],
+    captured: [Arc<Mutex<Capture>>; 2],
+}
+
+/// What a program writes, for whoever looks while it runs.
+#[derive(Debug, Clone)]
+pub struct Written([Arc<Mutex<Capture>>; 2]);
+
+impl Written {
+    /// What came to standard output and to standard error since this was asked last, at most so many bytes of each. Once
+    /// the first half of what is kept of a stream was taken, its rest comes with the end of the program, as does all that
+    /// was not taken until then.
+    pub fn take(&self, most: usize) -> [Option<String>; 2] {
+        self.0.each_ref().map(|captured| captured.lock().take(most))
+    }
 }
 
 pub(crate) fn make(stdin: Option<&str>, capture_max_bytes: usize) -> Result<(Given, Streams), Error> {
@@ -49,7 +64,7 @@ fn make_files(stdin: Option<&str>, capture_max_bytes: usize) -> io::Result<(Give
             result.try_clone()?.into(),
         ],
     };
-    let captured = [Capture::new(capture_max_bytes), Capture::new(capture_max_bytes)];
+    let captured = [(); 2].map(|()| Arc::new(Mutex::new(Capture::new(capture_max_bytes))));
     Ok((
         given,
         Streams {
@@ -80,16 +95,23 @@ impl Given {
 }
 
 impl Streams {
+    pub(crate) fn written(&self) -> Written {
+        Written(self.captured.clone())
+    }
+
     /// Reads until nobody holds the other ends any more. May be dropped half-way and called again.
     pub(crate) async fn read(&mut self) {
-        let [out, err] = &mut self.captured;
+        let [out, err] = &self.captured;
         tokio::join!(capture(&mut self.stdout, out), capture(&mut self.stderr, err));
     }
 
     /// What was written, once everyone who could write is dead.
     pub(crate) async fn finish(mut self, result_max_bytes: u64) -> (Captured, Captured, Vec<u8>) {
         let _ = timeout(PATIENCE, self.read()).await;
-        let [out, err] = self.captured;
+        // From here on nothing is taken any more: all that is left is in what is returned.
+        let [out, err] = self
+            .captured
+            .map(|captured| std::mem::replace(&mut *captured.lock(), Capture::new(0)).finish());
         let mut result = Vec::new();
         // Memory: it is read at once, and there is no error to expect.
         let read = self
@@ -99,6 +121,6 @@ impl Streams {
         if read.is_err() {
             result.clear();
         }
-        (out.finish(), err.finish(), result)
+        (out, err, result)
     }
 }
