@@ -96,6 +96,8 @@ async fn attend(
     let context = Context {
         phase: phase.subscribe(),
         attended: Arc::clone(&attended),
+        key,
+        live_logs: Arc::clone(&shared.live_logs),
     };
     let timeout_at = task.timeout.map(|timeout| Instant::now() + timeout);
     let mut execution = tokio::spawn({

@@ -23,6 +23,7 @@ mod held;
 pub mod isolation;
 mod lane;
 mod lease;
+mod live_logs;
 pub mod machine;
 mod mailroom;
 mod offers;

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::held::Held;
 use crate::lane::Lanes;
+use crate::live_logs::LiveLogs;
 use crate::slots::Slots;
 
 /// A time in which this worker may run tasks, under one id. It is over when the lease is lost, or when the worker can no
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) lanes: Lanes,
     /// How well programs are kept apart here: a level, or `none` where none are run.
     pub(crate) isolation: &'static str,
+    pub(crate) live_logs: Arc<LiveLogs>,
     /// Reports that are on their way.
     pub(crate) reports: Arc<Slots>,
     /// Attempts and reports: what has to be over before the worker leaves.

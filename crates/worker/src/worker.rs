@@ -27,7 +27,7 @@ use crate::lease::{Heartbeat, Keeper, Steward};
 use crate::offers::{Offer, Offers};
 use crate::shared::{Life, Programs, Shared};
 use crate::slots::Slots;
-use crate::{Error, health, isolation, machine, mailroom};
+use crate::{Error, health, isolation, live_logs, machine, mailroom};
 
 /// How many reports may be on their way, large ones counting for several (`report.rs`); claims stop beyond it.
 const REPORTS: usize = 4_096;
@@ -166,6 +166,7 @@ impl Worker {
             held: Held::default(),
             lanes: lanes(self.offers, &settings),
             isolation: level(self.sandbox.as_deref()),
+            live_logs: Arc::default(),
             reports: Slots::new(REPORTS, Arc::new(Notify::new())),
             tracker: TaskTracker::new(),
             registered: Mutex::default(),
@@ -203,14 +204,7 @@ impl Worker {
         let mut parts = JoinSet::new();
         parts.spawn(steward.run());
         parts.spawn(clean_up(self.sandbox, leaving.clone()));
-        if let Some(address) = settings.listen {
-            parts.spawn(health::serve(
-                address,
-                Arc::clone(&shared),
-                self.render_metrics,
-                leaving.clone(),
-            ));
-        }
+        start_tellers(&mut parts, &shared, self.render_metrics, &leaving);
         let stop_taking = stop.child_token();
         let mut takers = start_takers(&shared, consumer, &stop_taking);
 
@@ -228,6 +222,24 @@ impl Worker {
         keeper.join().await;
         tracing::info!("the worker has left");
         ended
+    }
+}
+
+/// Those who tell others how things stand: what programs write, and how the worker is.
+fn start_tellers(
+    parts: &mut JoinSet<()>,
+    shared: &Arc<Shared>,
+    render_metrics: Option<health::RenderMetrics>,
+    leaving: &CancellationToken,
+) {
+    parts.spawn(live_logs::run(Arc::clone(shared), leaving.clone()));
+    if let Some(address) = shared.engine.settings().worker.listen {
+        parts.spawn(health::serve(
+            address,
+            Arc::clone(shared),
+            render_metrics,
+            leaving.clone(),
+        ));
     }
 }
 

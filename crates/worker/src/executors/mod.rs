@@ -22,7 +22,8 @@ pub(crate) use in_process::InProcess;
 pub(crate) use python::Python;
 pub(crate) use shell::Shell;
 
-use crate::held::Attended;
+use crate::held::{Attended, Key};
+use crate::live_logs::LiveLogs;
 
 /// What an execution is asked to do. It only goes forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +40,8 @@ pub(crate) enum Phase {
 pub(crate) struct Context {
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) attended: Arc<Attended>,
+    pub(crate) key: Key,
+    pub(crate) live_logs: Arc<LiveLogs>,
 }
 
 impl Context {

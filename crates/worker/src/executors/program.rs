@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use orchestratum_core::task::Ending;
 use orchestratum_sandbox::{self as sandbox, Command, Finished, Limits, Running};
-use orchestratum_store::{ClaimedTask, Evidence, LogChunk, LogStream};
+use orchestratum_store::{ClaimedTask, Evidence, LogChunk};
 
 use super::limits;
 use super::{Context, Ended, Phase};
@@ -72,6 +72,8 @@ impl Asked {
 /// A program that has ended.
 pub(super) struct Done {
     pub(super) finished: Finished,
+    /// What it wrote and was not stored while it ran.
+    pub(super) logs: Vec<LogChunk>,
     /// It was told to stop before it ended.
     pub(super) interrupted: bool,
 }
@@ -79,6 +81,7 @@ pub(super) struct Done {
 /// Sees the program to its end, and ends it when the context says so.
 pub(super) async fn attend(mut running: Running, mut context: Context) -> Result<Done, sandbox::Error> {
     context.attended.set_killer(running.killer().clone());
+    let watched = context.live_logs.watch(context.key, running.written().clone());
     let mut told = Phase::Run;
     loop {
         let next = if told == Phase::Run {
@@ -90,7 +93,10 @@ pub(super) async fn attend(mut running: Running, mut context: Context) -> Result
             biased;
             finished = running.wait() => {
                 let interrupted = told > Phase::Run;
-                return finished.map(|finished| Done { finished, interrupted });
+                return finished.map(|finished| {
+                    let logs = watched.rest(&finished);
+                    Done { finished, logs, interrupted }
+                });
             }
             () = context.reached(next), if told < Phase::Kill => {
                 told = *context.phase.borrow();
@@ -110,26 +116,12 @@ pub(super) fn trouble(error: &(dyn std::error::Error + 'static)) -> Ended {
 }
 
 /// What the program leaves, whatever its outcome is.
-pub(super) fn evidence(finished: &Finished) -> Evidence {
-    let streams = [
-        (LogStream::Stdout, &finished.stdout),
-        (LogStream::Stderr, &finished.stderr),
-    ];
-    let logs = streams
-        .into_iter()
-        .filter(|(_, captured)| !captured.text.is_empty())
-        .zip(0..)
-        .map(|((stream, captured), sequence)| LogChunk {
-            stream,
-            sequence,
-            text: captured.text.clone(),
-        })
-        .collect();
+pub(super) fn evidence(done: &mut Done) -> Evidence {
     Evidence {
         output: None,
-        exit_code: Some(finished.exit.code()),
-        peak_memory_bytes: finished.peak_memory_bytes,
-        logs,
+        exit_code: Some(done.finished.exit.code()),
+        peak_memory_bytes: done.finished.peak_memory_bytes,
+        logs: std::mem::take(&mut done.logs),
     }
 }
 

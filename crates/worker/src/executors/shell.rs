@@ -42,7 +42,7 @@ impl Executor for Shell {
             .argument(Argument::File("script.sh".to_owned()))
             .arguments(input.args);
         match self.execute(&command, context).await {
-            Ok(done) => self.conclude(&done),
+            Ok(done) => self.conclude(done),
             Err(error) => program::trouble(&error),
         }
     }
@@ -53,8 +53,8 @@ impl Shell {
         program::attend(self.programs.sandbox.spawn(command).await?, context).await
     }
 
-    fn conclude(&self, done: &Done) -> Ended {
-        let mut evidence = program::evidence(&done.finished);
+    fn conclude(&self, mut done: Done) -> Ended {
+        let mut evidence = program::evidence(&mut done);
         let ending = if done.finished.exit.is_success() {
             match self.output(&done.finished) {
                 Ok(output) => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,9 +11,9 @@ use orchestratum_core::task::TaskStatus;
 use orchestratum_core::{Target, TaskId, Timestamp, WorkerId};
 use orchestratum_store::{
     ApiKey, AttemptPage, Audit, BrokenInvariant, Change, ChangeOutcome, ClaimRequest, ClaimedTask, CreateOutcome,
-    CreateRequest, DeleteOutcome, Dispatch, DispatchStore, Error, KeyStore, LeaseKeeper, LogStream, Maintenance,
-    Orphan, Pulse, Queue, QueueStore, Ready, Registration, Store, Task, TaskFilter, TaskLogs, TaskPage, TaskStore,
-    Unoffered, UnofferedSearch, Worker, WorkerStore,
+    CreateRequest, DeleteOutcome, Dispatch, DispatchStore, Error, KeyStore, LeaseKeeper, LogAppend, LogStore,
+    LogStream, LogsFrom, Maintenance, NewLogs, Orphan, Pulse, Queue, QueueStore, Ready, Registration, Store, Task,
+    TaskFilter, TaskLogs, TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker, WorkerStore,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -63,6 +64,8 @@ impl Arrival {
 #[derive(Debug)]
 pub(crate) struct GatedStore {
     inner: Arc<dyn Store>,
+    /// How often logs were appended.
+    appends: Arc<AtomicUsize>,
     /// Only claims that ask for this name are held up.
     name: String,
     arrivals: mpsc::UnboundedSender<Arrival>,
@@ -72,8 +75,18 @@ impl GatedStore {
     pub(crate) fn new(inner: Arc<dyn Store>, name: &str, arrivals: mpsc::UnboundedSender<Arrival>) -> Self {
         Self {
             inner,
+            appends: Arc::default(),
             name: name.to_owned(),
             arrivals,
+        }
+    }
+
+    /// With a counter of statements that append logs, and no gate.
+    pub(crate) fn counting_appends(inner: Arc<dyn Store>, appends: Arc<AtomicUsize>) -> Self {
+        let (arrivals, _) = Gate::new();
+        Self {
+            appends,
+            ..Self::new(inner, "", arrivals)
         }
     }
 
@@ -129,7 +142,6 @@ through! {
     statuses(ids: &[TaskId]) -> Result<Vec<(TaskId, TaskStatus)>, Error>;
     list(filter: &TaskFilter, before: Option<TaskId>, limit: usize) -> Result<TaskPage, Error>;
     attempts(task: TaskId, after: u32) -> Result<AttemptPage, Error>;
-    logs(task: TaskId, attempt: Option<u32>, stream: Option<LogStream>) -> Result<TaskLogs, Error>;
     dispatch(task: TaskId) -> Result<Option<Dispatch>, Error>;
     counts(most: usize) -> Result<BTreeMap<TaskStatus, u64>, Error>;
     {
@@ -138,6 +150,18 @@ through! {
         }
     };
     for TaskStore
+}
+
+through! {
+    logs(task: TaskId, attempt: Option<u32>, stream: Option<LogStream>) -> Result<TaskLogs, Error>;
+    new_logs(asked: &[LogsFrom]) -> Result<Vec<Option<NewLogs>>, Error>;
+    {
+        async fn append_logs(&self, appends: &[LogAppend]) -> Result<Vec<(TaskId, u32)>, Error> {
+            self.appends.fetch_add(1, Ordering::Relaxed);
+            self.inner.append_logs(appends).await
+        }
+    };
+    for LogStore
 }
 
 through! {

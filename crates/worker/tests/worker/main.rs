@@ -11,6 +11,7 @@ mod isolation;
 mod leases;
 mod leaving;
 mod limits;
+mod live_logs;
 mod reports;
 mod spans;
 mod support;

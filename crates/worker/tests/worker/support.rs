@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use orchestratum_core::task::{AttemptOutcome, SpecLimits, TaskDraft, TaskSpec, TaskStatus};
@@ -68,6 +69,17 @@ impl Bench {
         })
         .await;
         (bench, gate)
+    }
+
+    /// With a count of the statements that append logs.
+    pub(crate) async fn counting_appends(overrides: &[(&str, &str)]) -> (Self, impl Fn() -> usize) {
+        let appends = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&appends);
+        let bench = Self::assemble(overrides, Clock::from_sample, |store| {
+            Arc::new(GatedStore::counting_appends(store, counter))
+        })
+        .await;
+        (bench, move || appends.load(Ordering::Relaxed))
     }
 
     async fn assemble(

@@ -83,7 +83,7 @@ impl Executor for Python {
             Err(error) => Err(error),
         };
         match done {
-            Ok(done) => self.ended(&done, &mark),
+            Ok(done) => self.ended(done, &mark),
             Err(error) => program::trouble(&error),
         }
     }
@@ -115,9 +115,9 @@ impl Python {
         self.programs.sandbox.spawn(&command).await
     }
 
-    fn ended(&self, done: &Done, mark: &str) -> Ended {
-        let mut evidence = program::evidence(&done.finished);
-        let ending = match self.conclude(done, mark) {
+    fn ended(&self, mut done: Done, mark: &str) -> Ended {
+        let mut evidence = program::evidence(&mut done);
+        let ending = match self.conclude(&done, mark) {
             Ok(output) => {
                 evidence.output = Some(output);
                 Ending::Success

@@ -1,0 +1,256 @@
+//! What programs write, on its way to the database while they run.
+//!
+//! ```text
+//!   a program ends soon     nothing happens here: its report brings all it wrote
+//!   it goes on              every 250 ms one statement for all that have something new
+//!   it ends                 its report brings the rest, and what was sent and not confirmed
+//! ```
+//!
+//! Chunks of an attempt are numbered as they are taken, and a number always stands for the same text: sent twice it is
+//! stored once. The next ones are taken when those before are confirmed, so a database that is away costs no memory.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use orchestratum_engine::{Engine, error};
+use orchestratum_sandbox::{Finished, Written};
+use orchestratum_store::{LOG_CHUNK_BYTES, LogAppend, LogChunk, LogStream};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::held::Key;
+use crate::shared::Shared;
+
+/// How often it is looked what is new.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// A program that ends sooner costs no statement more than its report.
+const SHORT: Duration = Duration::from_millis(500);
+
+/// How much is taken of each stream at a time.
+const TAKEN_AT_ONCE: usize = 64 << 10;
+
+/// What one statement brings at most: this, and the last program's share.
+const STATEMENT_BYTES: usize = 1 << 20;
+
+const STREAMS: [LogStream; 2] = [LogStream::Stdout, LogStream::Stderr];
+
+/// The programs that run in this worker.
+#[derive(Debug, Default)]
+pub(crate) struct LiveLogs {
+    programs: Mutex<HashMap<Key, Arc<Program>>>,
+    begun: Notify,
+}
+
+#[derive(Debug)]
+struct Program {
+    since: Instant,
+    written: Written,
+    sending: Mutex<Sending>,
+}
+
+#[derive(Debug, Default)]
+struct Sending {
+    /// The number of the next chunk.
+    next: u32,
+    /// Taken, and not known to be stored.
+    unconfirmed: Vec<LogChunk>,
+    /// Nothing more is sent ahead of the report.
+    over: bool,
+}
+
+/// A program whose output is sent while it runs: until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    logs: Arc<LiveLogs>,
+    key: Key,
+    program: Arc<Program>,
+}
+
+/// Sends what is new until `stop`. Sleeps while no program runs.
+pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+    loop {
+        let tick = async {
+            shared.live_logs.any().await;
+            sleep(LOOK_EVERY).await;
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tick => shared.live_logs.send(&shared.engine).await,
+        }
+    }
+}
+
+impl LiveLogs {
+    pub(crate) fn watch(self: &Arc<Self>, key: Key, written: Written) -> Watched {
+        let program = Arc::new(Program {
+            since: Instant::now(),
+            written,
+            sending: Mutex::default(),
+        });
+        self.programs.lock().insert(key, Arc::clone(&program));
+        self.begun.notify_one();
+        Watched {
+            logs: Arc::clone(self),
+            key,
+            program,
+        }
+    }
+
+    async fn any(&self) {
+        while self.programs.lock().is_empty() {
+            // One that begins in between has left its notice.
+            self.begun.notified().await;
+        }
+    }
+
+    async fn send(&self, engine: &Engine) {
+        let programs: Vec<(Key, Arc<Program>)> = {
+            let programs = self.programs.lock();
+            let long = programs.iter().filter(|(_, program)| program.since.elapsed() >= SHORT);
+            long.map(|(key, program)| (*key, Arc::clone(program))).collect()
+        };
+        let mut batch = Batch::default();
+        for (key, program) in programs {
+            batch.add(key, program);
+            if batch.bytes >= STATEMENT_BYTES {
+                std::mem::take(&mut batch).send(engine).await;
+            }
+        }
+        batch.send(engine).await;
+    }
+}
+
+impl Program {
+    /// What is to be sent: that of the last time again, until it is confirmed.
+    fn to_send(&self) -> Vec<LogChunk> {
+        let mut sending = self.sending.lock();
+        if sending.over {
+            return Vec::new();
+        }
+        if sending.unconfirmed.is_empty() {
+            let texts = self.written.take(TAKEN_AT_ONCE);
+            for (stream, text) in STREAMS.into_iter().zip(texts) {
+                sending.number(stream, text.as_deref().unwrap_or_default());
+            }
+        }
+        sending.unconfirmed.clone()
+    }
+
+    fn confirmed(&self) {
+        self.sending.lock().unconfirmed.clear();
+    }
+
+    fn leave_to_the_report(&self) {
+        self.sending.lock().over = true;
+    }
+}
+
+impl Sending {
+    fn number(&mut self, stream: LogStream, text: &str) {
+        for piece in pieces(text) {
+            self.unconfirmed.push(LogChunk {
+                stream,
+                sequence: self.next,
+                text: piece.to_owned(),
+            });
+            self.next += 1;
+        }
+    }
+}
+
+impl Watched {
+    /// What the report has to bring, now that the program has ended.
+    pub(crate) fn rest(self, finished: &Finished) -> Vec<LogChunk> {
+        let mut sending = self.program.sending.lock();
+        sending.over = true;
+        for (stream, captured) in STREAMS.into_iter().zip([&finished.stdout, &finished.stderr]) {
+            let rest = captured.text.get(captured.taken_bytes..);
+            sending.number(stream, rest.expect("what was taken is the beginning of the text"));
+        }
+        std::mem::take(&mut sending.unconfirmed)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.logs.programs.lock().remove(&self.key);
+    }
+}
+
+/// What one statement stores.
+#[derive(Debug, Default)]
+struct Batch {
+    appends: Vec<LogAppend>,
+    programs: Vec<Arc<Program>>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn add(&mut self, (task, attempt): Key, program: Arc<Program>) {
+        let chunks = program.to_send();
+        if chunks.is_empty() {
+            return;
+        }
+        self.bytes += chunks.iter().map(|chunk| chunk.text.len()).sum::<usize>();
+        self.appends.push(LogAppend { task, attempt, chunks });
+        self.programs.push(program);
+    }
+
+    async fn send(self, engine: &Engine) {
+        if self.appends.is_empty() {
+            return;
+        }
+        let programs = || self.appends.iter().zip(&self.programs);
+        match engine.append_logs(&self.appends).await {
+            Ok(running) => {
+                let running: HashSet<Key> = running.into_iter().collect();
+                for (append, program) in programs() {
+                    if running.contains(&(append.task, append.attempt)) {
+                        program.confirmed();
+                    } else {
+                        // Somebody has ended the attempt: nothing of this worker is stored any more.
+                        program.leave_to_the_report();
+                    }
+                }
+            }
+            Err(error) if error.is_transient() => {
+                tracing::debug!(error = %error::chain(&error), "logs of running tasks are sent again");
+            }
+            Err(error) => {
+                tracing::error!(error = %error::chain(&error), "logs of running tasks cannot be stored ahead of their reports");
+                for (_, program) in programs() {
+                    program.leave_to_the_report();
+                }
+            }
+        }
+    }
+}
+
+/// The text in parts as large as a chunk may be, between characters.
+fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let (piece, rest) = text.split_at(text.floor_char_boundary(LOG_CHUNK_BYTES));
+        text = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let text = "é".repeat(LOG_CHUNK_BYTES);
+        let text = format!("a{text}");
+        let parts: Vec<&str> = pieces(&text).collect();
+        assert_eq!(parts.len(), 3);
+        assert!(parts.iter().all(|part| part.len() <= LOG_CHUNK_BYTES));
+        assert_eq!(parts.concat(), text);
+        assert_eq!(pieces("").count(), 0);
+    }
+}
