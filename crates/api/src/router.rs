@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use orchestratum_engine::{Engine, telemetry};
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::SizeAbove;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -54,7 +54,8 @@ pub fn router(engine: Engine) -> Router {
             ),
             held::count_answer,
         ))
-        .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_FROM_BYTES)))
+        // An event must not wait until there is enough to be compressed.
+        .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_FROM_BYTES).and(NotForContentType::SSE)))
         .layer(from_fn(observe))
         .with_state(engine)
 }

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use orchestratum_broker::{self as broker, Broker, Hint, Signal};
-use orchestratum_core::JsonText;
 use orchestratum_core::task::{Ending, TaskEvent, TaskSpec, TaskState};
+use orchestratum_core::{JsonText, TaskId};
 use orchestratum_store::{self as store, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Store};
 use secrecy::ExposeSecret;
 
 use crate::announce::Announcer;
 use crate::batcher::{Batcher, Bounds, Weight};
 use crate::clock::Clock;
+use crate::follows::Follows;
 use crate::health::{self, Health};
 use crate::journal::{self, Reason};
 use crate::kept::{Keeping, Kept};
@@ -41,6 +42,7 @@ pub(crate) struct Parts {
     pub(crate) announcer: Announcer,
     pub(crate) signals: Signals,
     pub(crate) waiters: Arc<Waiters>,
+    pub(crate) follows: Follows,
     /// A release of due tasks is planned already.
     pub(crate) release_planned: AtomicBool,
     pub(crate) keys: KeyCache,
@@ -86,6 +88,7 @@ impl Engine {
             announcer: Announcer::start(Arc::clone(&broker), settings.broker.window),
             signals: Signals::start(Arc::clone(&broker)),
             keys: KeyCache::new(&settings.auth),
+            follows: Follows::new(settings.api.max_followers),
             settings,
             store,
             broker,
@@ -168,13 +171,19 @@ impl Engine {
             }
         }
         self.parts.announcer.announce_with_places(ready);
-        self.parts.waiters.ended(&finished);
+        self.ended(&finished);
         if !finished.is_empty() {
             self.parts.signals.send(Signal::Finished { tasks: finished });
         }
         if !interrupted.is_empty() {
             self.parts.signals.send(Signal::Changed { tasks: interrupted });
         }
+    }
+
+    /// Wakes whoever waits here for the end of these tasks.
+    pub(crate) fn ended(&self, tasks: &[TaskId]) {
+        self.parts.waiters.ended(tasks);
+        self.parts.follows.ended(tasks);
     }
 }
 

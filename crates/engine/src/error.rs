@@ -42,6 +42,9 @@ pub enum Error {
     /// More is waiting than can be served soon.
     #[error("too many requests are waiting")]
     Overloaded,
+    /// Following takes a connection and memory for long.
+    #[error("more callers follow logs than this process serves at a time (`api.max_followers`)")]
+    TooManyFollowers,
     #[error("the process is stopping")]
     Stopping,
     /// A fault of ours. Whether the work was done is not known.
@@ -80,7 +83,7 @@ impl Error {
     /// Whether the same call may succeed a little later.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Overloaded | Self::Stopping | Self::Broker(_) => true,
+            Self::Overloaded | Self::TooManyFollowers | Self::Stopping | Self::Broker(_) => true,
             Self::Store(error) => error.is_transient(),
             Self::Invalid(_)
             | Self::TaskNotFound(_)

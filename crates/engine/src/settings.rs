@@ -56,6 +56,8 @@ pub struct ApiSettings {
     pub body_timeout_seconds: f64,
     pub write_timeout_seconds: f64,
     pub max_wait_seconds: f64,
+    pub max_followers: usize,
+    pub max_follow_seconds: f64,
     pub max_connections: usize,
     pub bodies_max_bytes: usize,
     pub answers_max_bytes: usize,
@@ -278,6 +280,11 @@ impl Settings {
             "logs.level",
             "must be error, warn, info, debug or trace, or a filter such as `info,sqlx=warn`",
         )?;
+        rule(
+            self.api.max_followers <= 100_000,
+            "api.max_followers",
+            "must be at most 100000",
+        )?;
         let held = [
             ("api.bodies_max_bytes", self.api.bodies_max_bytes),
             ("api.answers_max_bytes", self.api.answers_max_bytes),
@@ -301,6 +308,7 @@ impl Settings {
             ("api.body_timeout_seconds", self.api.body_timeout_seconds),
             ("api.write_timeout_seconds", self.api.write_timeout_seconds),
             ("api.max_wait_seconds", self.api.max_wait_seconds),
+            ("api.max_follow_seconds", self.api.max_follow_seconds),
             ("api.shutdown_seconds", self.api.shutdown_seconds),
             ("tasks.default_ttl_seconds", self.tasks.default_ttl_seconds),
             ("tasks.max_ttl_seconds", self.tasks.max_ttl_seconds),

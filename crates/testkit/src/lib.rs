@@ -13,6 +13,7 @@
 mod api;
 mod cluster;
 mod corner;
+mod events;
 mod http_server;
 mod log_lines;
 mod name;
@@ -27,6 +28,7 @@ mod wait;
 pub use api::Api;
 pub use cluster::{Broker, Builder, Cluster, Database};
 pub use corner::{Corner, declared_under, sweep_corners};
+pub use events::{Event, Events};
 pub use http_server::{HttpServer, Seen};
 pub use log_lines::LogLines;
 pub use process::{Process, Start, binary, is_alive, processes_with_environment};

@@ -3,12 +3,14 @@
 mod body;
 pub(crate) mod bounded;
 mod headers;
+mod last_event_id;
 mod parameters;
 mod path;
 mod whole;
 
 pub(crate) use body::{Json, OptionalJson};
 pub(crate) use headers::{IDEMPOTENT_REPLAY, IdempotencyKey, IfMatch, Origin, REQUEST_ID, TRACEPARENT, Wait};
+pub(crate) use last_event_id::{LastEventId, event_id};
 pub(crate) use parameters::Parameters;
 pub(crate) use path::{KeyPath, TargetPath, TaskPath};
 pub(crate) use whole::{Priority, Retries, Whole};

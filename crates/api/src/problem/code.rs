@@ -55,7 +55,6 @@ registry! {
     AttemptNotFound = "attempt_not_found", NOT_FOUND, "The task has no such attempt";
     KeyNotFound = "key_not_found", NOT_FOUND, "There is no such API key";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "This path does not take this method";
-    NotAcceptable = "not_acceptable", NOT_ACCEPTABLE, "The answer cannot have the form that was asked for";
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "The body did not arrive in time";
     IllegalTransition = "illegal_transition", CONFLICT, "The status of the task does not allow this";
     TaskExists = "task_exists", CONFLICT, "Another task has this id";
@@ -83,7 +82,6 @@ impl Code {
             StatusCode::FORBIDDEN => Self::MissingScope,
             StatusCode::NOT_FOUND => Self::RouteNotFound,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
-            StatusCode::NOT_ACCEPTABLE => Self::NotAcceptable,
             StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,
             StatusCode::PAYLOAD_TOO_LARGE => Self::BodyTooLarge,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,

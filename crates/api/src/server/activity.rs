@@ -1,8 +1,8 @@
 //! What goes on in a connection of HTTP/2, whose many exchanges its socket does not show.
 //!
 //! An exchange lasts from its request to the last piece of its answer. A connection without one is idle. An answer of
-//! which nothing is taken is stalled: a client can bring that about with a socket that is never full, by granting no
-//! window, and hold the memory of as many answers as it may have streams.
+//! which nothing is taken although there is something is stalled: a client can bring that about with a socket that is
+//! never full, by granting no window, and hold the memory of as many answers as it may have streams.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -38,7 +38,7 @@ struct State {
     sending: Mutex<Sending>,
 }
 
-/// The answers that are being sent, and when a piece of each was taken last.
+/// The answers that wait for their clients, and when a piece of each was taken last.
 #[derive(Debug, Default)]
 struct Sending {
     next: u64,
@@ -155,6 +155,11 @@ impl Answer {
         sending.taken_at.insert(self.id, Instant::now());
     }
 
+    /// The client waits, for what comes next.
+    fn all_taken(&self) {
+        self.exchange.0.0.sending.lock().taken_at.remove(&self.id);
+    }
+
     fn piece(&mut self) -> Frame<Bytes> {
         let length = self.rest.len().min(PIECE_BYTES);
         Frame::data(self.rest.split_to(length))
@@ -176,6 +181,9 @@ impl HttpBody for Answer {
             return Poll::Ready(Some(Ok(answer.piece())));
         }
         let next = Pin::new(&mut answer.body).poll_frame(context);
+        if next.is_pending() {
+            answer.all_taken();
+        }
         next.map_ok(|frame| match frame.into_data() {
             Ok(data) => {
                 answer.rest = data;

@@ -243,11 +243,6 @@ async fn what_comes_later_is_refused_now() {
             .problem(422, "not_available");
         assert_eq!(refused["errors"][0]["pointer"], format!("/{list}"));
     }
-    let id = api.create(json!({"name": "echo"})).await;
-    let following = request(Method::GET, &format!("/api/tasks/{id}/logs")).header("accept", "text/event-stream");
-    api.send(following.body(Body::empty()).expect("a request"))
-        .await
-        .problem(406, "not_acceptable");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod attempts;
 mod bad_requests;
 mod bad_values;
 mod common;
+mod follow_logs;
 mod hang_ups;
 mod held;
 mod idempotency;

@@ -19,7 +19,7 @@ pub(super) async fn listen(engine: Engine, stop: CancellationToken) {
             () = stop.cancelled() => return,
         };
         match signal {
-            Ok(Signal::Finished { tasks }) => engine.parts.waiters.ended(&tasks),
+            Ok(Signal::Finished { tasks }) => engine.ended(&tasks),
             // Missed signals are made up for by asking.
             Ok(Signal::Changed { .. } | Signal::Ready { .. }) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,

@@ -12,6 +12,7 @@
 //!     └─► unoffered tasks whose name nobody offers
 //!   feed      1 s or when a window runs low: messages for ready tasks
 //!   answers   250 ms while someone waits: are the tasks over?
+//!   follow    250 ms while someone follows logs: what is new?
 //!   retention 1 min: old tasks and records go
 //! ```
 //!
@@ -21,6 +22,7 @@ mod answers;
 mod due;
 mod expire;
 mod feed;
+mod follow;
 mod pulse;
 mod rescue;
 mod retention;
@@ -68,6 +70,7 @@ impl Engine {
     pub fn start_background(&self, loops: bool, tracker: &TaskTracker, stop: &CancellationToken) {
         self.start_loop("signals", tracker, stop, answers::listen);
         self.start_loop("answers", tracker, stop, answers::ask);
+        self.start_loop("follow", tracker, stop, follow::run);
         let (pulses, latest_pulse) = watch::channel(Pulse::default());
         // Without a pulse it feeds nothing, but still measures the windows for those who create tasks here.
         self.start_loop("feed", tracker, stop, move |engine, stop| {

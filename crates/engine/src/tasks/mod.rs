@@ -1,10 +1,12 @@
 //! The use cases on tasks, one file each.
 
+mod append_logs;
 mod cancel;
 mod claim;
 mod create;
 mod delete;
 mod finish;
+mod follow_logs;
 mod list;
 mod patch;
 mod read;
@@ -15,6 +17,7 @@ mod why;
 pub use cancel::CancelledTask;
 pub use create::{CreateTasks, CreatedTasks, Replay};
 pub use finish::FinishOutcome;
+pub use follow_logs::{FollowLogs, Followed, LogFollower, LogsEnd};
 pub use retry::RetryTask;
 pub use stats::{COUNTED_TASKS, Counts, Stats};
 pub use why::{AHEAD_MAX, Why};

@@ -29,9 +29,11 @@ impl Engine {
         self.task(task).await
     }
 
-    /// Ends all waiting, that of calls to come included: a process that stops answers at once with what is known.
+    /// Ends all waiting and following, that of calls to come included: a process that stops answers at once with what is
+    /// known.
     pub fn stop_waiting(&self) {
         self.parts.waiters.give_up();
+        self.parts.follows.give_up();
     }
 
     /// The task, and a page of its ended attempts, oldest first: those after the `next` of the page before, or after 0.

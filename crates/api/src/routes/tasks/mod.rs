@@ -7,6 +7,7 @@ mod create;
 mod create_batch;
 mod delete;
 mod document;
+mod follow_logs;
 mod list;
 mod logs;
 mod patch;

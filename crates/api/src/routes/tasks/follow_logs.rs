@@ -1,0 +1,91 @@
+//! The answer of `GET /api/tasks/{id}/logs` that goes on while the task writes: server-sent events.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::stream::{self, Stream, StreamExt};
+use orchestratum_core::task::{AttemptOutcome, TaskStatus};
+use orchestratum_engine::tasks::{Followed, LogFollower, LogsEnd};
+use orchestratum_store::StoredLogChunk;
+use serde::Serialize;
+
+use crate::extract::event_id;
+
+pub(super) const EVENT_STREAM: &str = "text/event-stream";
+
+/// A comment goes out when nothing else did for so long: proxies close what is silent, and a client that is gone without
+/// a word is noticed.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+
+/// How long a client should wait before it comes again.
+const COME_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// JSON, because the lines of an event cannot tell how a text ends.
+#[derive(Debug, Serialize)]
+struct Log<'a> {
+    attempt: u32,
+    stream: &'static str,
+    text: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct End {
+    status: Option<&'static str>,
+    attempt: Option<u32>,
+    outcome: Option<&'static str>,
+}
+
+enum Told {
+    Log(StoredLogChunk),
+    End(LogsEnd),
+}
+
+pub(super) fn follow(follower: LogFollower) -> Response {
+    let retry = Event::default().retry(COME_AGAIN_AFTER);
+    let events = stream::iter([retry]).chain(told(follower).map(|told| match told {
+        Told::Log(chunk) => log(&chunk),
+        Told::End(how) => end(how),
+    }));
+    let heartbeat = KeepAlive::new().interval(HEARTBEAT_EVERY);
+    Sse::new(events.map(Ok::<_, Infallible>))
+        .keep_alive(heartbeat)
+        .into_response()
+}
+
+/// What comes next is read when the client has taken what was read before.
+fn told(follower: LogFollower) -> impl Stream<Item = Told> {
+    let batches = stream::unfold(follower, async |mut follower| {
+        let batch: Vec<Told> = match follower.next().await? {
+            Followed::Wrote(chunks) => chunks.into_iter().map(Told::Log).collect(),
+            Followed::Over(how) => vec![Told::End(how)],
+        };
+        Some((batch, follower))
+    });
+    batches.flat_map(stream::iter)
+}
+
+fn log(stored: &StoredLogChunk) -> Event {
+    let StoredLogChunk { attempt, chunk } = stored;
+    let data = Log {
+        attempt: *attempt,
+        stream: chunk.stream.as_str(),
+        text: &chunk.text,
+    };
+    event("log", &data).id(event_id(*attempt, chunk.sequence))
+}
+
+fn end(end: LogsEnd) -> Event {
+    let data = End {
+        status: end.status.map(TaskStatus::as_str),
+        attempt: end.attempt,
+        outcome: end.outcome.map(AttemptOutcome::as_str),
+    };
+    event("end", &data)
+}
+
+fn event(name: &str, data: &impl Serialize) -> Event {
+    let event = Event::default().event(name).json_data(data);
+    event.expect("texts and numbers are always JSON")
+}
