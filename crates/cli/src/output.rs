@@ -23,32 +23,41 @@ pub(crate) fn json(value: &Value) -> anyhow::Result<()> {
 }
 
 pub(crate) fn line(text: &str) -> anyhow::Result<()> {
-    write(text, "\n")
+    write(text, "\n").map(|_read| ())
 }
 
 /// The text byte for byte. On a terminal the prompt that follows gets a line of its own.
 pub(crate) fn text(text: &str) -> anyhow::Result<()> {
-    let ends_a_line = text.is_empty() || text.ends_with('\n');
-    write(
-        text,
-        if ends_a_line || !io::stdout().is_terminal() {
-            ""
-        } else {
-            "\n"
-        },
-    )
+    if part(text)? {
+        end(!text.is_empty() && !text.ends_with('\n'))?;
+    }
+    Ok(())
 }
 
-fn write(text: &str, end: &str) -> anyhow::Result<()> {
+/// A part of a text that goes on; `false` if nobody reads any more.
+pub(crate) fn part(text: &str) -> anyhow::Result<bool> {
+    write(text, "")
+}
+
+/// Ends a text that was shown part by part.
+pub(crate) fn end(within_a_line: bool) -> anyhow::Result<()> {
+    if within_a_line && io::stdout().is_terminal() {
+        write("", "\n")?;
+    }
+    Ok(())
+}
+
+/// Whether anybody reads: whoever does not any more has seen enough, such as `head`.
+fn write(text: &str, end: &str) -> anyhow::Result<bool> {
     let mut output = io::stdout().lock();
     let written = [text, end]
         .into_iter()
         .try_for_each(|part| output.write_all(part.as_bytes()))
         .and_then(|()| output.flush());
     match written {
-        // Whoever reads has seen enough, such as `head`.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("standard output cannot be written"),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("standard output cannot be written"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Requests to the api, and its errors as a person wants to read them.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -8,12 +8,18 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use secrecy::ExposeSecret;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::Server;
 use crate::output::{bounded, one_line};
 
 /// Longer than one request waits for a task.
 const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// How long an answer that goes on may be silent, and how long such an answer may be: the api says something every 15 s, and
+/// ends it sooner than this.
+const SILENCE: Duration = Duration::from_secs(60);
+const LONGEST_STREAM: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is shown of an answer that is no problem document.
 const ANSWER_SHOWN: usize = 500;
@@ -125,6 +131,14 @@ impl Call<'_> {
         self.answer().await?.text().await.context("the answer broke off")
     }
 
+    /// An answer that goes on.
+    pub(super) async fn stream(mut self) -> anyhow::Result<Incoming> {
+        self.request = self.request.timeout(LONGEST_STREAM);
+        let answer = timeout(TIMEOUT, self.answer()).await;
+        let answer = answer.map_err(|_elapsed| anyhow!("the api did not answer within {} s", TIMEOUT.as_secs()))?;
+        answer.map(Incoming)
+    }
+
     async fn answer(self) -> anyhow::Result<Response> {
         let Self { http, request } = self;
         let response = request.send().await.map_err(|error| {
@@ -144,7 +158,47 @@ impl Call<'_> {
         }
         let status = response.status();
         let text = response.text().await.unwrap_or_default();
-        bail!("{}", problem(status.as_u16(), &text))
+        Err(Refused {
+            status: status.as_u16(),
+            says: problem(status.as_u16(), &text),
+        }
+        .into())
+    }
+}
+
+/// The api answered, and not with what was asked for.
+#[derive(Debug)]
+pub(super) struct Refused {
+    status: u16,
+    says: String,
+}
+
+impl Refused {
+    /// Whether the same may be answered a little later.
+    pub(super) fn may_pass(&self) -> bool {
+        self.status >= 500
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.says)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// The pieces of an answer, as they come.
+pub(super) struct Incoming(Response);
+
+impl Incoming {
+    /// `None` at the end.
+    pub(super) async fn next(&mut self) -> anyhow::Result<Option<impl AsRef<[u8]> + use<>>> {
+        match timeout(SILENCE, self.0.chunk()).await {
+            Ok(Ok(piece)) => Ok(piece),
+            Ok(Err(error)) => Err(anyhow::Error::new(error.without_url()).context("the answer broke off")),
+            Err(_elapsed) => bail!("the api said nothing for {} s", SILENCE.as_secs()),
+        }
     }
 }
 

@@ -5,5 +5,6 @@ mod dev;
 mod doctor;
 mod end_to_end;
 mod faults;
+mod follow;
 mod leftovers;
 mod secrets;

@@ -2,6 +2,8 @@
 
 mod backoff;
 mod create;
+mod events;
+mod follow;
 mod input;
 mod list;
 mod wait;
@@ -71,6 +73,7 @@ pub(crate) enum Command {
     /// The attempts of a task.
     Attempts { id: String },
     /// What a task wrote, byte for byte. On a terminal a last line that has no end is given one.
+    #[command(after_help = follow::EXIT_STATUS)]
     Logs {
         id: String,
         #[arg(long)]
@@ -78,6 +81,9 @@ pub(crate) enum Command {
         /// stdout or stderr; both if not given.
         #[arg(long)]
         stream: Option<String>,
+        /// Go on with what it writes until it is over.
+        #[arg(long, short)]
+        follow: bool,
     },
     /// Why a task is not running.
     Why { id: String },
@@ -129,10 +135,18 @@ pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<ExitCod
             http.delete(&["tasks", &id]).text().await?;
         }
         Command::Attempts { id } => attempts(http, &id).await?,
-        Command::Logs { id, attempt, stream } => {
+        Command::Logs {
+            id,
+            attempt,
+            stream,
+            follow,
+        } => {
             let attempt = attempt.map(|attempt| ("attempt".to_owned(), attempt.to_string()));
             let stream = stream.map(|stream| ("stream".to_owned(), stream));
             let query: Vec<_> = attempt.into_iter().chain(stream).collect();
+            if follow {
+                return follow::to_the_end(http, &id, &query).await;
+            }
             output::text(&http.get(&["tasks", &id, "logs"]).query(&query).text().await?)?;
         }
         Command::Why { id } => output::json(&http.get(&["tasks", &id, "why"]).json().await?)?,

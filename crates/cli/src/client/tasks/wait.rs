@@ -10,7 +10,7 @@ use super::super::http::Http;
 use crate::output;
 
 /// The exit status when the task ended, and not as `Completed`.
-const UNSUCCESSFUL: u8 = 3;
+pub(super) const UNSUCCESSFUL: u8 = 3;
 /// The exit status when the wait was over before the task.
 const NOT_OVER: u8 = 4;
 

@@ -1,0 +1,100 @@
+//! Following what a task writes to its end, over as many connections as that takes.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::super::http::{Http, Refused};
+use super::events::{Event, Events};
+use super::wait::UNSUCCESSFUL;
+use crate::output;
+
+pub(super) const EXIT_STATUS: &str = "Exit status with --follow: 0 if the attempt that came last, or that of --attempt, \
+    was a Success; 3 if it ended in another way. Always: 1 for any other failure, 2 for a wrong command line.";
+
+/// How long the api may be away.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const COME_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+pub(super) async fn to_the_end(http: &Http, id: &str, query: &[(String, String)]) -> anyhow::Result<ExitCode> {
+    // Nobody was there yet: what is wrong then is wrong with the command.
+    let mut events = connect(http, id, query, None).await?;
+    let mut reader = Reader::default();
+    loop {
+        match events.next().await {
+            Ok(Some(event)) => {
+                if let Some(status) = reader.take(event)? {
+                    return Ok(status);
+                }
+            }
+            // The api ends every stream one day, and when it stops; or the connection broke.
+            Ok(None) | Err(_) => events = connect_again(http, id, query, reader.last_id.as_deref()).await?,
+        }
+    }
+}
+
+async fn connect(http: &Http, id: &str, query: &[(String, String)], last_id: Option<&str>) -> anyhow::Result<Events> {
+    let call = http.get(&["tasks", id, "logs"]).query(query);
+    let call = call.header("accept", Some("text/event-stream"));
+    let incoming = call.header("last-event-id", last_id).stream().await?;
+    Ok(Events::new(incoming))
+}
+
+async fn connect_again(
+    http: &Http,
+    id: &str,
+    query: &[(String, String)],
+    last_id: Option<&str>,
+) -> anyhow::Result<Events> {
+    let since = Instant::now();
+    loop {
+        sleep(COME_AGAIN_AFTER).await;
+        match connect(http, id, query, last_id).await {
+            Ok(events) => return Ok(events),
+            Err(error) => {
+                let for_good = error
+                    .downcast_ref::<Refused>()
+                    .is_some_and(|refused| !refused.may_pass());
+                if for_good || since.elapsed() >= PATIENCE {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Reader {
+    /// Of the last event that was shown.
+    last_id: Option<String>,
+    within_a_line: bool,
+}
+
+impl Reader {
+    /// Shows an event. The exit status, if it was the last.
+    fn take(&mut self, event: Event) -> anyhow::Result<Option<ExitCode>> {
+        let data: Value = serde_json::from_str(&event.data).context("the api sent an event that is not JSON")?;
+        match event.name.as_str() {
+            "log" => {
+                let text = data["text"].as_str().unwrap_or_default();
+                if !output::part(text)? {
+                    return Ok(Some(ExitCode::SUCCESS));
+                }
+                self.within_a_line = !text.ends_with('\n');
+                self.last_id = event.id.or(self.last_id.take());
+                Ok(None)
+            }
+            "end" => {
+                output::end(self.within_a_line)?;
+                let went_well = data["outcome"] == "Success";
+                Ok(Some(ExitCode::from(if went_well { 0 } else { UNSUCCESSFUL })))
+            }
+            // Of a newer api.
+            _ => Ok(None),
+        }
+    }
+}
