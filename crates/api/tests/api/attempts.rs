@@ -28,7 +28,7 @@ async fn attempts_and_logs_show_what_happened() {
         peak_memory_bytes: Some(1_000),
         logs: vec![
             chunk(LogStream::Stdout, 0, "out\n"),
-            chunk(LogStream::Stderr, 0, "err\n"),
+            chunk(LogStream::Stderr, 1, "err\n"),
         ],
         ..Evidence::default()
     };
