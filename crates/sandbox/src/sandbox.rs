@@ -1,14 +1,17 @@
 //! Where programs are run: the best walls that this machine allows, or those that were asked for.
 
 use std::collections::BTreeMap;
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::net::UnixStream;
 
 use crate::cells::Cells;
 use crate::groups::{Group, Groups, Together};
 use crate::protocol::{EachProcess, Launch, MARKER, MESSAGE_MAX_BYTES, Opening, Runner, SingleRun, frame};
+use crate::streams::{Given, Streams};
 use crate::workspace::Workspace;
 use crate::{Command, Confinement, Error, Isolation, Limits, Running, Shim, host, single, streams};
 
@@ -105,6 +108,20 @@ impl Sandbox {
     /// Starts the program.
     pub async fn spawn(&self, command: &Command) -> Result<Running, Error> {
         let streams = streams::make(command.stdin.as_deref(), command.capture_max_bytes)?;
+        self.spawn_with(command, streams).await
+    }
+
+    /// Starts the program with a socket as its standard input, and returns the other end: for one that is told later what
+    /// to do.
+    pub async fn converse(&self, command: &Command) -> Result<(Running, UnixStream), Error> {
+        let (ours, theirs) = StdUnixStream::pair().map_err(Error::Shim)?;
+        ours.set_nonblocking(true).map_err(Error::Shim)?;
+        let ours = UnixStream::from_std(ours).map_err(Error::Shim)?;
+        let streams = streams::make_around(theirs.into(), command.capture_max_bytes)?;
+        Ok((self.spawn_with(command, streams).await?, ours))
+    }
+
+    async fn spawn_with(&self, command: &Command, streams: (Given, Streams)) -> Result<Running, Error> {
         match self.isolation {
             Isolation::Full => {
                 let message = bounded(frame(&self.launch(command, PathBuf::from(CELL_FOLDER), None)))?;

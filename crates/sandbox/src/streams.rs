@@ -46,19 +46,27 @@ impl Written {
 }
 
 pub(crate) fn make(stdin: Option<&str>, capture_max_bytes: usize) -> Result<(Given, Streams), Error> {
+    let input = match stdin {
+        Some(text) => with_content(text),
+        None => File::open("/dev/null"),
+    };
+    input
+        .and_then(|input| make_files(input.into(), capture_max_bytes))
+        .map_err(Error::Shim)
+}
+
+/// With standard input that somebody else feeds.
+pub(crate) fn make_around(stdin: OwnedFd, capture_max_bytes: usize) -> Result<(Given, Streams), Error> {
     make_files(stdin, capture_max_bytes).map_err(Error::Shim)
 }
 
-fn make_files(stdin: Option<&str>, capture_max_bytes: usize) -> io::Result<(Given, Streams)> {
+fn make_files(stdin: OwnedFd, capture_max_bytes: usize) -> io::Result<(Given, Streams)> {
     let (out_writer, stdout) = pipe::pipe()?;
     let (err_writer, stderr) = pipe::pipe()?;
     let result = memory("result")?;
     let given = Given {
         files: [
-            match stdin {
-                Some(text) => with_content(text)?.into(),
-                None => File::open("/dev/null")?.into(),
-            },
+            stdin,
             out_writer.into_blocking_fd()?,
             err_writer.into_blocking_fd()?,
             result.try_clone()?.into(),

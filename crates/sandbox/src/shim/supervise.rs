@@ -56,7 +56,9 @@ fn confine(confinement: &Confinement, folder: &Path) -> io::Result<()> {
     if confinement.isolation == Isolation::Off {
         return Ok(());
     }
-    let readable = root::readable(confinement.network, &confinement.readable);
+    let mut readable = root::readable(confinement.network, &confinement.readable);
+    // What the kernel says of the program itself, and of no other: without it some runtimes do not find their own stack.
+    readable.push("/proc/self".into());
     walls::confine(confinement, &readable, &[folder])
 }
 
