@@ -22,6 +22,7 @@ fn ending() -> impl Strategy<Value = Ending> {
             retryable
         }),
         Just(Ending::OutputNotStorable { message: message() }),
+        Just(Ending::CompileError { message: message() }),
         Just(Ending::OutOfMemory { message: message() }),
         Just(Ending::NotFound { message: message() }),
         Just(Ending::TimedOut { message: message() }),

@@ -69,6 +69,7 @@ pub(crate) enum ErrorKind {
     Lost,
     OutOfMemory,
     OutputNotStorable,
+    CompileError,
 }
 
 /// Why a task, or an attempt of it, did not succeed.

@@ -103,6 +103,12 @@ async fn the_input_of_a_built_in_task_is_checked_where_it_enters_and_never_repea
             json!({"url": "http://a.example", "headers": {"host": SECRET}}),
             "/input/headers/host",
         ),
+        ("csharp", json!({"cod": SECRET}), "/input/cod"),
+        (
+            "csharp",
+            json!({"code": "", "env": {"DOTNET_STARTUP_HOOKS": SECRET}}),
+            "/input/env/DOTNET_STARTUP_HOOKS",
+        ),
         ("shell", json!({"command": SECRET, "script": SECRET}), "/input/script"),
         ("shell", json!({"command": "ls", "args": {"a": SECRET}}), "/input/args"),
     ] {

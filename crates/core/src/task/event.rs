@@ -49,6 +49,10 @@ pub enum Ending {
     OutputNotStorable {
         message: String,
     },
+    /// The code is none that its compiler takes. Never retried: it would be the same again.
+    CompileError {
+        message: String,
+    },
     OutOfMemory {
         message: String,
     },
@@ -78,7 +82,7 @@ impl Ending {
     pub const fn outcome(&self) -> AttemptOutcome {
         match self {
             Self::Success => AttemptOutcome::Success,
-            Self::Failed { .. } | Self::OutputNotStorable { .. } => AttemptOutcome::Failed,
+            Self::Failed { .. } | Self::OutputNotStorable { .. } | Self::CompileError { .. } => AttemptOutcome::Failed,
             Self::OutOfMemory { .. } => AttemptOutcome::OutOfMemory,
             Self::NotFound { .. } => AttemptOutcome::NotFound,
             Self::TimedOut { .. } | Self::Expired { .. } => AttemptOutcome::TimedOut,
@@ -92,6 +96,7 @@ impl Ending {
             Self::Success => "",
             Self::Failed { message, .. }
             | Self::OutputNotStorable { message }
+            | Self::CompileError { message }
             | Self::OutOfMemory { message }
             | Self::NotFound { message }
             | Self::TimedOut { message }

@@ -118,6 +118,8 @@ coded! {
         OutOfMemory = 6,
         /// The handler succeeded, but what it returned is too large or cannot be stored.
         OutputNotStorable = 7,
+        /// The code is none that its compiler takes: the message has the places.
+        CompileError = 8,
     }
 }
 

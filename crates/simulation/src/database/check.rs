@@ -51,7 +51,12 @@ fn may_lead_to(before: &TaskLife, event: &TaskEvent, to: TaskStatus) -> bool {
                 (Ending::Success, _) => to == Completed,
                 (Ending::Expired { .. }, _) => to == Expired,
                 (Ending::Cancelled { .. }, _) | (_, true) => to == Cancelled,
-                (Ending::Failed { retryable: false, .. } | Ending::OutputNotStorable { .. }, false) => to == Failed,
+                (
+                    Ending::Failed { retryable: false, .. }
+                    | Ending::OutputNotStorable { .. }
+                    | Ending::CompileError { .. },
+                    false,
+                ) => to == Failed,
                 (Ending::Released { .. }, false) => matches!(to, Pending | Expired),
                 (
                     Ending::Failed { retryable: true, .. }

@@ -4,6 +4,7 @@
 //! checked where it enters, and once more by the worker with these same rules, because another version may have stored it.
 //! No message repeats a value of an input: it may be a secret, and messages go into logs and into other people's lists.
 
+mod csharp;
 mod environment;
 mod fields;
 mod http;
@@ -13,6 +14,7 @@ mod shell;
 use crate::identity::TaskName;
 use crate::task::rules::Violations;
 
+pub use csharp::CSharpInput;
 pub use http::{ExpectedStatuses, HttpBody, HttpInput, HttpMethod, InvalidUrl, check_url};
 pub use python::PythonInput;
 pub use shell::ShellInput;
@@ -20,6 +22,7 @@ pub use shell::ShellInput;
 /// A name that no handler may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BuiltIn {
+    CSharp,
     Echo,
     Http,
     Python,
@@ -29,6 +32,7 @@ pub enum BuiltIn {
 impl BuiltIn {
     pub fn of(name: &TaskName) -> Option<Self> {
         match name.as_str() {
+            "csharp" => Some(Self::CSharp),
             "echo" => Some(Self::Echo),
             "http" => Some(Self::Http),
             "python" => Some(Self::Python),
@@ -39,6 +43,7 @@ impl BuiltIn {
 
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::CSharp => "csharp",
             Self::Echo => "echo",
             Self::Http => "http",
             Self::Python => "python",
@@ -53,6 +58,7 @@ impl BuiltIn {
     pub fn check(self, input: &str) -> Result<(), Violations> {
         match self {
             Self::Echo => Ok(()),
+            Self::CSharp => CSharpInput::read(input).map(drop),
             Self::Http => HttpInput::read(input).map(drop),
             Self::Python => PythonInput::read(input).map(drop),
             Self::Shell => ShellInput::read(input).map(drop),
@@ -77,7 +83,13 @@ mod tests {
 
     #[test]
     fn every_built_in_name_is_known_by_itself() {
-        for built_in in [BuiltIn::Echo, BuiltIn::Http, BuiltIn::Python, BuiltIn::Shell] {
+        for built_in in [
+            BuiltIn::CSharp,
+            BuiltIn::Echo,
+            BuiltIn::Http,
+            BuiltIn::Python,
+            BuiltIn::Shell,
+        ] {
             let name = TaskName::new(built_in.as_str()).expect("a name");
             assert_eq!(BuiltIn::of(&name), Some(built_in));
         }
@@ -95,13 +107,15 @@ mod tests {
     fn every_broken_rule_of_an_input_is_told_with_its_place() {
         let input =
             r#"{"code": 5, "cod": "1", "args": ["a", 2], "env": {"A": 3, "PATH": "/"}, "stdin": [], "network": 0}"#;
-        let told = broken(BuiltIn::Python, input);
-        let pointers: Vec<&str> = told.iter().filter_map(|told| told.split(' ').next()).collect();
-        assert_eq!(
-            pointers,
-            ["/cod", "/code", "/args/1", "/stdin", "/env/A", "/env/PATH", "/network"],
-            "{told:?}"
-        );
+        for built_in in [BuiltIn::Python, BuiltIn::CSharp] {
+            let told = broken(built_in, input);
+            let pointers: Vec<&str> = told.iter().filter_map(|told| told.split(' ').next()).collect();
+            assert_eq!(
+                pointers,
+                ["/cod", "/code", "/args/1", "/stdin", "/env/A", "/env/PATH", "/network"],
+                "{told:?}"
+            );
+        }
     }
 
     #[test]
