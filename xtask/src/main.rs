@@ -1,6 +1,7 @@
 //! The commands of the workspace. `cargo xtask` without a command lists them.
 
 mod bench;
+mod csharp;
 mod docker;
 mod guard;
 mod http;
@@ -23,7 +24,8 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test                   everything that must hold before a change lands: format, lints, tidy checks, all tests;
-                         brings its own PostgreSQL and RabbitMQ unless DATABASE_URL and AMQP_URL are set
+                         brings its own PostgreSQL and RabbitMQ unless DATABASE_URL and AMQP_URL are set, and
+                         its own runtime of C# unless CSHARP_RUNTIME is
   tidy                   the tidy checks alone
   soak [--minutes N]     the long forms of the simulation and of the fault tests (30 minutes unless told)
   services up|down       PostgreSQL and RabbitMQ to develop against; `up` prints the exports to evaluate
@@ -47,7 +49,12 @@ fn dispatch(arguments: &[&str]) -> Result<()> {
         ["test"] => test::run(),
         ["tidy"] => tidy::run(),
         ["soak", options @ ..] => soak::run(options),
-        ["services", "up"] => services::up(),
+        ["services", "up"] => {
+            services::up()?;
+            let runtime = csharp::provide(&workspace::Workspace::locate()?)?;
+            println!("export {}='{}'", csharp::VARIABLE, runtime.display());
+            Ok(())
+        }
         ["services", "down"] => services::down(),
         ["services", "guard", directory] => services::guard_until_abandoned(directory.as_ref()),
         ["docker"] => docker::run(),

@@ -6,20 +6,22 @@ mod counts;
 mod prerequisites;
 mod steps;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 use self::counts::Counts;
-use crate::services;
 use crate::stopwatch::Stopwatch;
 use crate::workspace::Workspace;
+use crate::{csharp, services};
 
 /// What a step finds when it begins.
 #[derive(Debug)]
 struct Session {
     workspace: Workspace,
     addresses: services::Addresses,
+    csharp_runtime: PathBuf,
 }
 
 /// How one step ended.
@@ -36,11 +38,13 @@ pub(crate) fn run() -> Result<()> {
     prerequisites::check(&workspace)?;
     println!("==> servers");
     let servers = services::provide()?;
+    let csharp_runtime = csharp::provide(&workspace)?;
     println!("    ready after {total}");
 
     let session = Session {
         workspace,
         addresses: servers.addresses().clone(),
+        csharp_runtime,
     };
     let outcomes: Vec<Outcome> = steps::ALL
         .iter()

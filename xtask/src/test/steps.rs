@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::Session;
 use super::counts::{Counts, TestsFailed};
-use crate::{process, tidy};
+use crate::{csharp, process, tidy};
 
 /// One thing that must hold. To add one, write its function and name it in [`ALL`].
 #[derive(Debug)]
@@ -110,6 +110,7 @@ fn benchmark(session: &Session) -> Result<Counts> {
 fn cargo_test(session: &Session, arguments: &[&str]) -> Result<Counts> {
     let mut command = session.workspace.cargo(arguments);
     session.addresses.apply(&mut command);
+    command.env(csharp::VARIABLE, &session.csharp_runtime);
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
