@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use config::{Config, Environment, File, FileFormat};
@@ -117,6 +118,10 @@ pub struct WorkerSettings {
     pub network: bool,
     pub limits: WorkerLimits,
     pub python: String,
+    #[serde(deserialize_with = "empty_is_none")]
+    pub csharp: Option<PathBuf>,
+    #[serde(deserialize_with = "empty_is_none")]
+    pub csharp_cache: Option<PathBuf>,
     pub shell: String,
     pub log_max_bytes: usize,
     #[serde(deserialize_with = "empty_is_none")]
@@ -382,6 +387,14 @@ impl TaskSettings {
 impl WorkerSettings {
     pub fn lease(&self) -> Duration {
         Duration::from_secs_f64(self.lease_seconds)
+    }
+
+    /// How many programs run at a time.
+    pub fn processes(&self) -> usize {
+        match self.concurrency {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 
 mod attempt;
 mod claim;
+pub mod dotnet;
 mod error;
 mod executors;
 mod handler;

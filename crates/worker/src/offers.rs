@@ -2,6 +2,7 @@
 
 use std::any::type_name;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use orchestratum_core::TaskName;
@@ -10,7 +11,8 @@ use orchestratum_engine::{HttpSettings, WorkerSettings};
 use orchestratum_store::{ClaimedTask, Evidence};
 
 use crate::Error;
-use crate::executors::{Executor, Http, InProcess, Python, Shell, echo};
+use crate::dotnet::{self, Tools};
+use crate::executors::{CSharp, Executor, Http, InProcess, Python, Shell, echo};
 use crate::handler::Handler;
 use crate::machine;
 use crate::shared::Programs;
@@ -22,6 +24,26 @@ pub(crate) enum Offer {
     Inline(fn(&ClaimedTask) -> (Ending, Evidence)),
     InProcess(Arc<dyn Executor>),
     Program(Arc<dyn Executor>),
+}
+
+/// What the machine has for programs, or why it has not.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) python: Result<machine::Interpreter, String>,
+    pub(crate) csharp: Result<Tools, String>,
+}
+
+impl Found {
+    pub(crate) async fn on_this_machine(settings: &WorkerSettings) -> Self {
+        let (python, csharp) = tokio::join!(machine::python(&settings.python), dotnet::find(settings));
+        Self { python, csharp }
+    }
+
+    /// What the programs read beside the system.
+    pub(crate) fn folders(&self) -> Vec<PathBuf> {
+        let python = self.python.iter().flat_map(|interpreter| interpreter.folders.clone());
+        python.chain(self.csharp.iter().flat_map(Tools::folders)).collect()
+    }
 }
 
 /// Offers by name, each with the type that makes it, for the message when two are the same.
@@ -75,10 +97,18 @@ impl Offers {
     pub(crate) fn add_programs(
         &mut self,
         settings: &WorkerSettings,
-        interpreter: Result<machine::Interpreter, String>,
+        found: Found,
         programs: &Programs,
     ) -> Result<(), Error> {
-        match interpreter {
+        match found.csharp {
+            Ok(tools) => {
+                tracing::info!(dotnet = tools.describe(), "`csharp` tasks are offered");
+                let executor = Arc::new(CSharp::new(tools, programs.clone(), settings.processes()));
+                self.add(BuiltIn::CSharp.as_str(), Offer::Program(executor), "the worker itself")?;
+            }
+            Err(reason) => tracing::warn!(reason, "`csharp` tasks are not offered"),
+        }
+        match found.python {
             Ok(interpreter) => {
                 let executor = Arc::new(Python::new(interpreter.path, programs.clone()));
                 self.add(BuiltIn::Python.as_str(), Offer::Program(executor), "the worker itself")?;

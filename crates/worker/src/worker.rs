@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -24,10 +23,10 @@ use crate::handler::Handler;
 use crate::held::{HandBack, Held};
 use crate::lane::{Lane, Lanes};
 use crate::lease::{Heartbeat, Keeper, Steward};
-use crate::offers::{Offer, Offers};
+use crate::offers::{Found, Offer, Offers};
 use crate::shared::{Life, Programs, Shared};
 use crate::slots::Slots;
-use crate::{Error, health, isolation, live_logs, machine, mailroom};
+use crate::{Error, health, isolation, live_logs, mailroom};
 
 /// How many reports may be on their way, large ones counting for several (`report.rs`); claims stop beyond it.
 const REPORTS: usize = 4_096;
@@ -97,9 +96,8 @@ impl Builder {
         self.handlers.add_echo()?;
         self.handlers
             .add_http(&settings.worker.http, settings.tasks.output_max_bytes)?;
-        let interpreter = machine::python(&settings.worker.python).await;
-        let readable = interpreter.as_ref().map_or(&[][..], |interpreter| &interpreter.folders);
-        let found = isolation::find(&settings.worker, &self.shim, readable).await?;
+        let machine = Found::on_this_machine(&settings.worker).await;
+        let found = isolation::find(&settings.worker, &self.shim, &machine.folders()).await?;
         found.log(&settings.worker);
         let sandbox = found.sandbox.map(Arc::new);
         if let Some(sandbox) = &sandbox {
@@ -110,7 +108,7 @@ impl Builder {
                 log_max_bytes: settings.worker.log_max_bytes,
                 output_max_bytes: settings.tasks.output_max_bytes,
             };
-            self.handlers.add_programs(&settings.worker, interpreter, &programs)?;
+            self.handlers.add_programs(&settings.worker, machine, &programs)?;
         }
         Ok(Worker {
             engine: self.engine,
@@ -295,13 +293,9 @@ fn lanes(offers: Offers, settings: &WorkerSettings) -> Lanes {
         .into_map()
         .into_iter()
         .partition(|(_, offer)| matches!(offer, Offer::Program(_)));
-    let processes = match settings.concurrency {
-        0 => thread::available_parallelism().map_or(1, usize::from),
-        count => count,
-    };
     let mut lanes = vec![Lane::new(in_process, settings.in_process_concurrency)];
     if !programs.is_empty() {
-        lanes.push(Lane::new(programs, processes));
+        lanes.push(Lane::new(programs, settings.processes()));
     }
     Lanes::new(lanes)
 }

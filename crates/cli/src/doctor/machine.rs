@@ -6,7 +6,7 @@ use orchestratum_api::shortage;
 use orchestratum_engine::error::chain;
 use orchestratum_engine::{Settings, WorkerSettings};
 use orchestratum_sandbox::{Shim, host};
-use orchestratum_worker::{isolation, machine};
+use orchestratum_worker::{dotnet, isolation, machine};
 
 use super::report::Report;
 
@@ -26,6 +26,13 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) -> anyhow::R
             );
             report.warning("python", says)?;
         }
+    }
+    match dotnet::find(worker).await {
+        Ok(tools) => {
+            report.ok("csharp", tools.describe())?;
+            readable.extend(tools.folders());
+        }
+        Err(reason) => report.warning("csharp", format!("a worker here offers no `csharp`: {reason}"))?,
     }
     if let Some(path) = machine::program(&worker.shell) {
         report.ok("shell", path.display().to_string())?;

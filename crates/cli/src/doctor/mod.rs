@@ -48,6 +48,7 @@ pub(crate) async fn run(arguments: Arguments, json: bool) -> anyhow::Result<Exit
                 "data",
                 "broker",
                 "python",
+                "csharp",
                 "shell",
                 "work_dir",
                 "isolation",

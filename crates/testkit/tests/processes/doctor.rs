@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::dev::text;
 
 /// Nobody listens on the first port.
-const BROKEN: [(&str, &str); 6] = [
+const BROKEN: [(&str, &str); 7] = [
     ("ORCHESTRATUM_CONFIG_DIR", "/nothing"),
     (
         "ORCHESTRATUM__DATABASE__URL",
@@ -17,6 +17,7 @@ const BROKEN: [(&str, &str); 6] = [
     ("ORCHESTRATUM__BROKER__URL", "amqp://guest:hidden@127.0.0.1:1/%2f"),
     ("ORCHESTRATUM__AUTH__BOOTSTRAP_KEY", "too short"),
     ("ORCHESTRATUM__WORKER__PYTHON", "/nothing/python3"),
+    ("ORCHESTRATUM__WORKER__CSHARP", "/nothing"),
     ("ORCHESTRATUM__WORKER__WORK_DIR", "/proc/nothing"),
 ];
 
@@ -38,6 +39,7 @@ fn it_goes_on_behind_what_is_wrong_and_shows_every_part() -> anyhow::Result<()> 
         "data        not looked at: it needs the database",
         "broker      wrong: ",
         "python      warning: ",
+        "csharp      warning: a worker here offers no `csharp`: /nothing: ",
         "shell       ok, ",
         "work_dir    wrong: ",
         "isolation   not looked at: it needs work_dir",
@@ -66,7 +68,7 @@ fn without_settings_it_says_what_it_cannot_look_at() -> anyhow::Result<()> {
         (&"settings".into(), &"wrong".into())
     );
     assert!(
-        parts.len() == 11 && parts[1..].iter().all(|part| part["state"] == "not looked at"),
+        parts.len() == 12 && parts[1..].iter().all(|part| part["state"] == "not looked at"),
         "{report}"
     );
     Ok(())

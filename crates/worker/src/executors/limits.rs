@@ -34,12 +34,23 @@ pub(super) fn of(task: &ClaimedTask, most: &WorkerLimits, sandbox: &Sandbox) -> 
             .parse()
             .map_err(|error| format!("the limits of the task are not available on this worker yet: {error}"))?,
     };
-    let keeps = Keeps {
-        disk: sandbox.isolation() == Isolation::Full,
-        processes: sandbox.counts_processes(),
-        isolation: sandbox.isolation(),
-    };
-    asked.unwrap_or_default().granted(most, keeps)
+    asked.unwrap_or_default().granted(most, Keeps::by(sandbox))
+}
+
+/// The limits of a task that asks for none.
+pub(super) fn usual(most: &WorkerLimits, sandbox: &Sandbox) -> Limits {
+    // Nothing that is not asked for is refused.
+    Asked::default().granted(most, Keeps::by(sandbox)).unwrap_or_default()
+}
+
+impl Keeps {
+    fn by(sandbox: &Sandbox) -> Self {
+        Self {
+            disk: sandbox.isolation() == Isolation::Full,
+            processes: sandbox.counts_processes(),
+            isolation: sandbox.isolation(),
+        }
+    }
 }
 
 impl Asked {

@@ -1,5 +1,7 @@
 //! What runs a task: one file a kind.
 
+mod answer;
+mod csharp;
 mod echo;
 mod http;
 mod in_process;
@@ -16,6 +18,7 @@ use orchestratum_core::task::{BuiltIn, Ending, Violations};
 use orchestratum_store::{ClaimedTask, Evidence};
 use tokio::sync::watch;
 
+pub(crate) use csharp::CSharp;
 pub(crate) use echo::echo;
 pub(crate) use http::Http;
 pub(crate) use in_process::InProcess;

@@ -14,28 +14,41 @@ use crate::shared::Programs;
 /// How much of a traceback or of standard error goes into the message of an error.
 const MESSAGE_MAX_BYTES: usize = 8 * 1024;
 
-/// The variables a task gets from the worker, before its own.
+/// What runs the program of a task, with all that the task asks for.
 pub(super) fn command(task: &ClaimedTask, program: &str, programs: &Programs, asked: Asked) -> Command {
-    let mut command = Command::new(program)
-        .environment("ORCHESTRATUM_TASK_ID", task.id.to_string())
-        .environment("ORCHESTRATUM_ATTEMPT", task.attempt.to_string())
-        .environment("ORCHESTRATUM_RUN", task.run.to_string())
-        .environment("ORCHESTRATUM_IDEMPOTENCY_KEY", idempotency_key(task.id, task.run))
+    let command = Command::new(program)
         .capture_max_bytes(programs.log_max_bytes)
         .limits(asked.limits)
         .network(asked.network)
         .stdin(asked.stdin);
-    // The name under which programs expect what arrives as a `traceparent` header elsewhere.
-    if let Some(trace) = &task.origin.trace_parent {
-        command = command.environment("TRACEPARENT", trace.as_str());
-    }
-    if let Some(request) = &task.origin.request_id {
-        command = command.environment("ORCHESTRATUM_REQUEST_ID", request.as_str());
-    }
-    for (name, value) in asked.env {
-        command = command.environment(name, value);
-    }
-    command
+    let variables = variables(task, asked.env).into_iter();
+    variables.fold(command, |command, (name, value)| command.environment(name, value))
+}
+
+/// The variables a task gets from the worker, and its own, which come later.
+pub(super) fn variables(task: &ClaimedTask, own: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let from_worker = [
+        ("ORCHESTRATUM_TASK_ID", Some(task.id.to_string())),
+        ("ORCHESTRATUM_ATTEMPT", Some(task.attempt.to_string())),
+        ("ORCHESTRATUM_RUN", Some(task.run.to_string())),
+        ("ORCHESTRATUM_IDEMPOTENCY_KEY", Some(idempotency_key(task.id, task.run))),
+        // The name under which programs expect what arrives as a `traceparent` header elsewhere.
+        (
+            "TRACEPARENT",
+            task.origin.trace_parent.as_ref().map(|trace| trace.as_str().to_owned()),
+        ),
+        (
+            "ORCHESTRATUM_REQUEST_ID",
+            task.origin
+                .request_id
+                .as_ref()
+                .map(|request| request.as_str().to_owned()),
+        ),
+    ];
+    let given = from_worker
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    given.chain(own).collect()
 }
 
 /// What every program may be asked to have.

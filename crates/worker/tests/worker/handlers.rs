@@ -108,7 +108,7 @@ async fn two_handlers_of_one_name_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_built_in_name_belongs_to_no_handler_even_where_the_machine_cannot_offer_it() {
     let bench = Bench::with(&[("worker.python", "/no/such/python3"), ("worker.shell", "/no/such/sh")]).await;
-    for name in ["echo", "http", "python", "shell"] {
+    for name in ["csharp", "echo", "http", "python", "shell"] {
         let builder = Worker::builder(bench.engine.clone()).handler(name, Obedient);
         let error = builder.build().await.expect_err("it is built in").to_string();
         assert!(

@@ -2,6 +2,7 @@
 
 mod claims;
 mod clocks;
+mod csharp;
 mod escapes;
 mod executors;
 mod gate;

@@ -56,6 +56,15 @@ impl Bench {
         Self::with(&[&[OPEN], overrides].concat()).await
     }
 
+    /// With a worker that compiles and runs C#, by the runtime of the tests.
+    pub(crate) async fn csharp(overrides: &[(&str, &str)]) -> Self {
+        let runtime = std::env::var("CSHARP_RUNTIME")
+            .expect("these tests need a runtime of C#: run `cargo xtask test`, which brings one");
+        let cache = format!("{runtime}-tools");
+        let csharp = [("worker.csharp", runtime.as_str()), ("worker.csharp_cache", &cache)];
+        Self::with(&[&csharp, overrides].concat()).await
+    }
+
     /// With a clock that falls behind the database's, like a slow one but sooner.
     pub(crate) async fn with_a_clock_that_stands_still(overrides: &[(&str, &str)]) -> Self {
         Self::assemble(overrides, Clock::manual, |store| store).await
@@ -97,6 +106,8 @@ impl Bench {
             ("worker.lease_seconds", "3"),
             ("worker.kill_grace_seconds", "0.3"),
             ("worker.concurrency", "4"),
+            // Those tests that want one bring one along, and this machine may have another.
+            ("worker.csharp", "/no/such/folder"),
         ];
         settings.extend_from_slice(overrides);
         let settings = Settings::load_with(&settings).expect("valid settings");
@@ -183,6 +194,10 @@ impl Bench {
 
     pub(crate) async fn run_python(&self, code: &str) -> Task {
         self.run(json!({"name": "python", "input": {"code": code}})).await
+    }
+
+    pub(crate) async fn run_csharp(&self, code: &str) -> Task {
+        self.run(json!({"name": "csharp", "input": {"code": code}})).await
     }
 
     pub(crate) async fn run_shell(&self, script: &str) -> Task {

@@ -4,15 +4,13 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use orchestratum_core::JsonText;
-use orchestratum_core::task::{BuiltIn, Ending, PythonInput};
-use orchestratum_engine::identity;
-use orchestratum_sandbox::{self as sandbox, Argument, Command, Finished, Running, Warm};
+use orchestratum_core::task::{BuiltIn, PythonInput};
+use orchestratum_sandbox::{self as sandbox, Argument, Command, Running, Warm};
 use orchestratum_store::ClaimedTask;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 
-use super::program::{Asked, Done};
-use super::{Context, Ended, Executor, program};
+use super::program::Asked;
+use super::{Context, Ended, Executor, answer, program};
 use crate::shared::Programs;
 
 const RUNNER: &str = include_str!("runner.py");
@@ -20,7 +18,7 @@ const RUNNER: &str = include_str!("runner.py");
 /// Isolated from the user's own packages and from variables; nothing is compiled onto the disk.
 const OPTIONS: [&str; 4] = ["-I", "-B", "-X", "utf8"];
 
-const MARK_LENGTH: usize = 32;
+const RETURNED: &str = "what main returned";
 
 #[derive(Debug)]
 pub(crate) struct Python {
@@ -40,23 +38,6 @@ struct Request<'a> {
     args: &'a [String],
 }
 
-/// What the runner says about the code.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Answer {
-    Result(Option<Box<RawValue>>),
-    Failed { traceback: String, out_of_memory: bool },
-    NotJson(String),
-}
-
-#[derive(Serialize)]
-struct Output<'a> {
-    result: Option<&'a RawValue>,
-    stdout: &'a str,
-    stderr: &'a str,
-    exit_code: i32,
-}
-
 #[async_trait]
 impl Executor for Python {
     async fn run(&self, task: &ClaimedTask, context: Context) -> Ended {
@@ -71,7 +52,7 @@ impl Executor for Python {
         };
         let network = asked.network;
         let command = program::command(task, &self.interpreter, &self.programs, asked);
-        let mark = identity::random_text(MARK_LENGTH);
+        let mark = answer::new_mark();
         let request = Request {
             mark: &mark,
             code: &input.code,
@@ -83,7 +64,7 @@ impl Executor for Python {
             Err(error) => Err(error),
         };
         match done {
-            Ok(done) => self.ended(done, &mark),
+            Ok(done) => answer::conclude(done, &mark, &self.programs, RETURNED),
             Err(error) => program::trouble(&error),
         }
     }
@@ -114,79 +95,6 @@ impl Python {
             .argument(Argument::Result);
         self.programs.sandbox.spawn(&command).await
     }
-
-    fn ended(&self, mut done: Done, mark: &str) -> Ended {
-        let mut evidence = program::evidence(&mut done);
-        let ending = match self.conclude(&done, mark) {
-            Ok(output) => {
-                evidence.output = Some(output);
-                Ending::Success
-            }
-            Err(ending) => ending,
-        };
-        Ended {
-            ending,
-            evidence,
-            interrupted: done.interrupted,
-        }
-    }
-
-    fn conclude(&self, done: &Done, mark: &str) -> Result<JsonText, Ending> {
-        let finished = &done.finished;
-        let not_storable = |message: String| Ending::OutputNotStorable { message };
-        let answer = answer(&finished.result, mark, self.programs.output_max_bytes).map_err(not_storable)?;
-        let answer = if answer.is_empty() {
-            if done.interrupted {
-                // An exit in good order, not the end of its work.
-                return Err(program::failure(finished));
-            }
-            // It ended before `main` returned, by `sys.exit` or by a signal.
-            Answer::Result(None)
-        } else {
-            serde_json::from_str(answer).map_err(|error| not_storable(format!("the result is not JSON: {error}")))?
-        };
-        match answer {
-            Answer::Failed {
-                traceback,
-                out_of_memory,
-            } => {
-                // A database may not store U+0000.
-                let message = program::tail(traceback.trim_end()).replace('\0', "\u{fffd}");
-                Err(if out_of_memory || finished.out_of_memory {
-                    Ending::OutOfMemory { message }
-                } else {
-                    Ending::Failed {
-                        message,
-                        retryable: true,
-                    }
-                })
-            }
-            Answer::Result(_) | Answer::NotJson(_) if !finished.exit.is_success() => Err(program::failure(finished)),
-            Answer::NotJson(message) => Err(not_storable(format!(
-                "what main returned cannot be written as JSON: {message}"
-            ))),
-            Answer::Result(result) => self.output(result.as_deref(), finished).map_err(not_storable),
-        }
-    }
-
-    fn output(&self, result: Option<&RawValue>, finished: &Finished) -> Result<JsonText, String> {
-        let (stdout, stderr) = (&finished.stdout.text, &finished.stderr.text);
-        let output = |stdout: &str, stderr: &str| {
-            let exit_code = finished.exit.code();
-            let output = Output {
-                result,
-                stdout,
-                stderr,
-                exit_code,
-            };
-            JsonText::of(&output).map_err(|error| format!("what main returned {error}"))
-        };
-        let whole = output(stdout, stderr)?;
-        if whole.len() <= self.programs.output_max_bytes {
-            return Ok(whole);
-        }
-        output(&program::shortened(stdout), &program::shortened(stderr))
-    }
 }
 
 /// The interpreter that waits for tasks and forks for each.
@@ -197,15 +105,4 @@ fn runner(interpreter: &str) -> sandbox::Runner {
         arguments: arguments.map(str::to_owned).collect(),
         environment: vec![("LANG".to_owned(), "C.UTF-8".to_owned())],
     }
-}
-
-/// What the runner wrote; empty if it is not from the runner.
-fn answer<'a>(result: &'a [u8], mark: &str, most: usize) -> Result<&'a str, String> {
-    let Some(answer) = result.strip_prefix(mark.as_bytes()) else {
-        return Ok("");
-    };
-    if answer.len() > most {
-        return Err(format!("the result has more than {most} bytes"));
-    }
-    std::str::from_utf8(answer).map_err(|_| "the result is not UTF-8".to_owned())
 }

@@ -1,0 +1,384 @@
+//! A runtime and a compiler of C#, as this machine has them, and the two programs that are compiled with it once: the server
+//! that compiles the code of tasks, and the runner of one task. `doctor` asks the same questions as a start.
+
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use orchestratum_engine::WorkerSettings;
+use sha2::{Digest, Sha256};
+use tokio::time::timeout;
+
+use crate::machine;
+
+const COMPILE_SERVER: &str = include_str!("../csharp/CompileServer.cs");
+const RUNNER: &str = include_str!("../csharp/Runner.cs");
+
+/// The first whose language and library the two programs are written in.
+const OLDEST_MAJOR: u32 = 8;
+
+/// How long compiling one of the two may take, on a machine that has other things to do.
+const COMPILE_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Where packages and people put it.
+const USUAL_FOLDERS: [&str; 3] = ["/usr/share/dotnet", "/usr/lib/dotnet", "/usr/local/share/dotnet"];
+
+/// For every program of this runtime: nobody can attach to it, it takes its language from no file of the machine, and it
+/// starts fast.
+pub(crate) const ENVIRONMENT: [(&str, &str); 3] = [
+    ("DOTNET_EnableDiagnostics", "0"),
+    ("DOTNET_EnableWriteXorExecute", "0"),
+    ("DOTNET_TieredPGO", "0"),
+];
+
+/// What runs `csharp` tasks.
+#[derive(Debug)]
+pub struct Tools {
+    installation: Installation,
+    /// What was compiled.
+    folder: PathBuf,
+}
+
+/// The folder of a `dotnet` with an SDK.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Installation {
+    root: PathBuf,
+    /// Of the compiler, within the SDK.
+    compiler: PathBuf,
+    sdk: Version,
+    runtime: Version,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Version {
+    major: u32,
+    minor: u32,
+    patch: u32,
+}
+
+/// # Errors
+/// What is missing, in words.
+pub async fn find(settings: &WorkerSettings) -> Result<Tools, String> {
+    let installation = installation(settings.csharp.as_deref())?;
+    let cache = settings.csharp_cache.clone().map_or_else(usual_cache, Ok)?;
+    let folder = cache.join(format!("csharp-{}", installation.hash()));
+    if !folder.is_dir() {
+        let told = |error: io::Error| format!("{}: {error}", cache.display());
+        prepare(&cache).map_err(told)?;
+        let made = tempfile::Builder::new()
+            .prefix("csharp-new-")
+            .tempdir_in(&cache)
+            .map_err(told)?;
+        installation.compile_tools(made.path()).await?;
+        fs::set_permissions(made.path(), Permissions::from_mode(0o755)).map_err(told)?;
+        match fs::rename(made.path(), &folder) {
+            Ok(()) => {}
+            // Another worker was faster.
+            Err(_) if folder.is_dir() => {}
+            Err(error) => return Err(told(error)),
+        }
+    }
+    check(&cache)?;
+    Ok(Tools { installation, folder })
+}
+
+impl Tools {
+    /// The runtime and the compiler, for people.
+    pub fn describe(&self) -> String {
+        let Installation { root, sdk, runtime, .. } = &self.installation;
+        format!("{}: runtime {}, SDK {}", root.display(), runtime.text(), sdk.text())
+    }
+
+    /// What its programs read beside the system.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        vec![self.installation.root.clone(), self.folder.clone()]
+    }
+
+    pub(crate) fn program(&self) -> PathBuf {
+        self.installation.program()
+    }
+
+    pub(crate) fn compiler(&self) -> &Path {
+        &self.installation.compiler
+    }
+
+    pub(crate) fn compile_server(&self) -> PathBuf {
+        self.folder.join("CompileServer.dll")
+    }
+
+    pub(crate) fn runner(&self) -> PathBuf {
+        self.folder.join("Runner.dll")
+    }
+}
+
+fn installation(configured: Option<&Path>) -> Result<Installation, String> {
+    if let Some(folder) = configured {
+        return Installation::in_folder(folder).map_err(|reason| format!("{}: {reason}", folder.display()));
+    }
+    let variable = std::env::var_os("DOTNET_ROOT").map(PathBuf::from);
+    let program =
+        machine::program("dotnet").and_then(|program| Some(program.canonicalize().ok()?.parent()?.to_owned()));
+    let folders = variable
+        .into_iter()
+        .chain(program)
+        .chain(USUAL_FOLDERS.map(PathBuf::from));
+    let mut reason = "there is no `dotnet`".to_owned();
+    for folder in folders {
+        match Installation::in_folder(&folder) {
+            Ok(installation) => return Ok(installation),
+            Err(lacks) if folder.exists() => reason = format!("{}: {lacks}", folder.display()),
+            Err(_) => {}
+        }
+    }
+    Err(reason)
+}
+
+impl Installation {
+    fn in_folder(folder: &Path) -> Result<Self, String> {
+        let root = folder.canonicalize().map_err(|error| error.to_string())?;
+        // Nobody is shown a whole machine because somebody put a runtime at its root.
+        if root.parent().is_none() || !root.join("dotnet").is_file() {
+            return Err("there is no `dotnet`".to_owned());
+        }
+        let compiler_of = |sdk: &str| root.join("sdk").join(sdk).join("Roslyn/bincore");
+        let (sdk, name) = versions(&root.join("sdk"))
+            .into_iter()
+            .rfind(|(_, name)| compiler_of(name).join("csc.dll").is_file())
+            .ok_or("it has no SDK, so there is no compiler")?;
+        let runtime = versions(&root.join("shared/Microsoft.NETCore.App"))
+            .into_iter()
+            .map(|(version, _)| version)
+            .rfind(|version| version.major == sdk.major)
+            .ok_or_else(|| format!("it has no runtime for its SDK {}", sdk.text()))?;
+        if runtime.major < OLDEST_MAJOR {
+            return Err(format!("version {} is older than {OLDEST_MAJOR}", runtime.text()));
+        }
+        Ok(Self {
+            compiler: compiler_of(&name),
+            root,
+            sdk,
+            runtime,
+        })
+    }
+
+    fn program(&self) -> PathBuf {
+        self.root.join("dotnet")
+    }
+
+    fn framework(&self) -> PathBuf {
+        self.root.join("shared/Microsoft.NETCore.App").join(self.runtime.text())
+    }
+
+    /// Of all that the compiled programs depend on.
+    fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        let installation = format!("{self:?}");
+        for part in [COMPILE_SERVER, RUNNER, &self.runtime_config(), &installation] {
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
+        }
+        hash.finalize()[..16].iter().fold(String::new(), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
+    fn runtime_config(&self) -> String {
+        let framework = serde_json::json!({"name": "Microsoft.NETCore.App", "version": self.runtime.text()});
+        let properties = serde_json::json!({
+            "System.GC.Concurrent": false,
+            "System.GC.Server": false,
+            "System.Globalization.Invariant": true,
+            "System.Runtime.TieredPGO": false,
+        });
+        serde_json::json!({"runtimeOptions": {"framework": framework, "configProperties": properties}}).to_string()
+    }
+
+    async fn compile_tools(&self, folder: &Path) -> Result<(), String> {
+        for (name, source) in [("CompileServer", COMPILE_SERVER), ("Runner", RUNNER)] {
+            let path = folder.join(format!("{name}.cs"));
+            let config = folder.join(format!("{name}.runtimeconfig.json"));
+            fs::write(&path, source)
+                .and_then(|()| fs::write(config, self.runtime_config()))
+                .map_err(|error| format!("{}: {error}", folder.display()))?;
+            self.compile(&path, &folder.join(format!("{name}.dll"))).await?;
+        }
+        Ok(())
+    }
+
+    async fn compile(&self, source: &Path, into: &Path) -> Result<(), String> {
+        let mut command = tokio::process::Command::new(self.program());
+        command.arg(self.compiler.join("csc.dll"));
+        command.args([
+            "-nologo",
+            "-noconfig",
+            "-nostdlib+",
+            "-langversion:latest",
+            "-nullable:enable",
+        ]);
+        command.args(["-optimize+", "-deterministic+", "-target:exe", "-nowarn:CS8632"]);
+        command.arg(format!("-out:{}", into.display()));
+        let libraries = ["Microsoft.CodeAnalysis.dll", "Microsoft.CodeAnalysis.CSharp.dll"];
+        let libraries = libraries.map(|name| self.compiler.join(name));
+        for reference in assemblies(&self.framework()).into_iter().chain(libraries) {
+            command.arg(format!("-r:{}", reference.display()));
+        }
+        command
+            .arg(source)
+            .env_clear()
+            .envs(ENVIRONMENT)
+            .env("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT", "1")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = match timeout(COMPILE_PATIENCE, command.output()).await {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) => return Err(format!("{}: {error}", self.program().display())),
+            Err(_) => {
+                return Err(format!(
+                    "its compiler did not end within {} s",
+                    COMPILE_PATIENCE.as_secs()
+                ));
+            }
+        };
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        let first = said.lines().next().unwrap_or_default();
+        Err(format!("its compiler ended with {}: {first}", output.status))
+    }
+}
+
+impl Version {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.').map(|part| part.parse().ok());
+        let version = Self {
+            major: parts.next()??,
+            minor: parts.next()??,
+            patch: parts.next()??,
+        };
+        parts.next().is_none().then_some(version)
+    }
+
+    fn text(self) -> String {
+        format!("{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+/// Folders that are called like a version, the oldest first. Those of previews are not.
+fn versions(folder: &Path) -> Vec<(Version, String)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut versions: Vec<_> = names.filter_map(|name| Some((Version::parse(&name)?, name))).collect();
+    versions.sort();
+    versions
+}
+
+fn assemblies(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    let mut assemblies: Vec<_> = entries
+        .filter(|path| path.extension().is_some_and(|end| end == "dll"))
+        .collect();
+    assemblies.sort();
+    assemblies
+}
+
+fn usual_cache() -> Result<PathBuf, String> {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let of_user = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(absolute);
+    let of_user = of_user.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")).filter(absolute));
+    of_user
+        .map(|folder| folder.join("orchestratum"))
+        .ok_or_else(|| "this user has no folder for caches: set `worker.csharp_cache`".to_owned())
+}
+
+/// Readable for all: programs may have another user.
+fn prepare(cache: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(cache)
+}
+
+/// What lies there is run by the tasks of everybody.
+fn check(cache: &Path) -> Result<(), String> {
+    const WRITABLE_FOR_OTHERS: u32 = 0o002;
+    let told = |error: io::Error| format!("{}: {error}", cache.display());
+    let mode = fs::metadata(cache).map_err(told)?.permissions().mode();
+    if mode & WRITABLE_FOR_OTHERS != 0 {
+        return Err(format!("anybody may write into {}", cache.display()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_folders(folders: &[&str]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a folder");
+        for folder in folders {
+            fs::create_dir_all(root.path().join(folder)).expect("made");
+        }
+        root
+    }
+
+    #[test]
+    fn the_newest_sdk_with_a_compiler_is_taken_with_the_newest_runtime_it_can_use() {
+        let root = with_folders(&[
+            "sdk/9.0.100/Roslyn/bincore",
+            "sdk/9.0.20/Roslyn/bincore",
+            "sdk/10.0.100-preview.1/Roslyn/bincore",
+            "sdk/11.0.100",
+            "shared/Microsoft.NETCore.App/9.0.2",
+            "shared/Microsoft.NETCore.App/9.0.10",
+            "shared/Microsoft.NETCore.App/10.0.0",
+        ]);
+        fs::write(root.path().join("dotnet"), "").expect("written");
+        for sdk in ["9.0.100", "9.0.20"] {
+            fs::write(root.path().join(format!("sdk/{sdk}/Roslyn/bincore/csc.dll")), "").expect("written");
+        }
+        let found = Installation::in_folder(root.path()).expect("it has all");
+        assert_eq!(
+            (found.sdk.text(), found.runtime.text()),
+            ("9.0.100".into(), "9.0.10".into())
+        );
+        assert_ne!(
+            found.hash(),
+            Installation {
+                runtime: found.sdk,
+                ..found
+            }
+            .hash()
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        let root = with_folders(&["sdk/6.0.1/Roslyn/bincore"]);
+        let missing = || Installation::in_folder(root.path()).expect_err("something is missing");
+        assert_eq!(missing(), "there is no `dotnet`");
+        fs::write(root.path().join("dotnet"), "").expect("written");
+        assert_eq!(missing(), "it has no SDK, so there is no compiler");
+        fs::write(root.path().join("sdk/6.0.1/Roslyn/bincore/csc.dll"), "").expect("written");
+        assert_eq!(missing(), "it has no runtime for its SDK 6.0.1");
+        fs::create_dir_all(root.path().join("shared/Microsoft.NETCore.App/6.0.9")).expect("made");
+        assert_eq!(missing(), "version 6.0.9 is older than 8");
+        assert!(Installation::in_folder(Path::new("/no/such/folder")).is_err());
+    }
+
+    #[test]
+    fn a_cache_that_anybody_may_write_to_is_refused() {
+        let cache = tempfile::tempdir().expect("a folder");
+        assert_eq!(check(cache.path()), Ok(()));
+        fs::set_permissions(cache.path(), Permissions::from_mode(0o777)).expect("it is ours");
+        assert!(check(cache.path()).is_err_and(|reason| reason.starts_with("anybody may write")));
+    }
+}

@@ -1,0 +1,6 @@
+//! `csharp` tasks, compiled by a real compiler and run by a real runtime.
+
+mod bounds;
+mod isolation;
+mod pace;
+mod programs;
