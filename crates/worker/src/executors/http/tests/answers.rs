@@ -176,11 +176,13 @@ async fn a_request_that_is_to_stop_stops_at_once() {
     for target in ["/never", "/endless"] {
         let (phase, heard) = watch::channel(Phase::Run);
         let life = Life::until(Instant::now() + BOUND, identity::new_worker_id());
+        let task = task(&json!({"url": server.url(target)}));
         let context = Context {
             phase: heard,
             attended: Arc::new(Attended::new(Timestamp::from_micros(0), life)),
+            key: (task.id, task.attempt),
+            live_logs: Arc::default(),
         };
-        let task = task(&json!({"url": server.url(target)}));
         let before = server.seen().len();
         let (ended, ()) = tokio::join!(http.run(&task, context), async {
             while server.seen().len() == before {
