@@ -275,6 +275,6 @@ async fn a_worker_with_a_runtime_offers_it() {
     bench.run_csharp("1").await;
     let workers = bench.engine.workers().await.expect("they are listed");
     let names = workers[0].registration.names.iter().map(TaskName::as_str);
-    assert_eq!(names.collect::<Vec<_>>(), ["csharp", "echo", "python", "shell"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["csharp", "echo", "http", "python", "shell"]);
     worker.stopped().await;
 }
