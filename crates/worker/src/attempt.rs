@@ -1,6 +1,8 @@
 //! One attempt under its clocks.
 //!
 //! ```text
+//!   Waiting ──┬── the turn does not come in time ────────────► Released
+//!             ▼
 //!   Running ──┬── ends by itself ────────────────────────────► its own ending
 //!             ├── deadline of the task ── TERM, 1 s, KILL ───► Expired
 //!             ├── timeout of the attempt ─ TERM, grace, KILL ► TimedOut
@@ -26,6 +28,7 @@ use crate::held::{Attended, HandBack, Orders};
 use crate::report::{places, report};
 use crate::shared::{Life, Shared};
 use crate::slots::Slot;
+use crate::turns::Turns;
 
 /// Between TERM and KILL at the end of the time-to-live: the processes are to be dead within 2 s, whatever the machine is
 /// busy with.
@@ -62,9 +65,10 @@ pub(crate) async fn run(
     executor: Arc<dyn Executor>,
     attended: Arc<Attended>,
     slot: Slot,
+    turns: Arc<Turns>,
 ) {
     let span = span(&task);
-    attend(shared, life, task, executor, attended, slot)
+    attend(shared, life, task, executor, attended, slot, turns)
         .instrument(span)
         .await;
 }
@@ -90,6 +94,7 @@ async fn attend(
     executor: Arc<dyn Executor>,
     attended: Arc<Attended>,
     slot: Slot,
+    turns: Arc<Turns>,
 ) {
     let key = (task.id, task.attempt);
     let phase = watch::Sender::new(Phase::Run);
@@ -102,7 +107,7 @@ async fn attend(
     let timeout_at = task.timeout.map(|timeout| Instant::now() + timeout);
     let mut execution = tokio::spawn({
         let task = Arc::clone(&task);
-        async move { executor.run(&task, context).await }.in_current_span()
+        async move { in_turn(&turns, &task, executor.as_ref(), context).await }.in_current_span()
     });
     let mut clocks = Clocks {
         shared: &shared,
@@ -137,6 +142,21 @@ async fn attend(
     // The next attempt need not wait until this one is recorded.
     drop(slot);
     report(&shared, &life, key, ending, evidence).await;
+}
+
+/// Runs the task when it is its turn.
+async fn in_turn(turns: &Arc<Turns>, task: &ClaimedTask, executor: &dyn Executor, mut context: Context) -> Ended {
+    let turn = tokio::select! {
+        biased;
+        turn = turns.next() => turn,
+        () = context.reached(Phase::Terminate) => {
+            return Ended { interrupted: true, ..Ended::failed("it was stopped before it was started", true) };
+        }
+    };
+    match turn {
+        Some(_turn) => executor.run(task, context).await,
+        None => Ended::handed_back("the tasks before it took longer than was to be expected"),
+    }
 }
 
 /// Ends an attempt that is not ours any more.

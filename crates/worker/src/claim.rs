@@ -225,7 +225,8 @@ struct Claimer {
 impl Claimer {
     fn room(&self, promised: usize) -> usize {
         let most = self.shared.engine.settings().worker.max_claim;
-        let free = self.lane.slots.free().min(self.shared.reports.free());
+        let ahead = self.lane.turns.ahead();
+        let free = self.lane.slots.free_beside(ahead).min(self.shared.reports.free());
         free.saturating_sub(promised).min(most)
     }
 
@@ -313,6 +314,7 @@ impl Claimer {
             Arc::clone(executor),
             attended,
             self.lane.slots.take(),
+            Arc::clone(&self.lane.turns),
         ));
     }
 

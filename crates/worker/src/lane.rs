@@ -14,11 +14,14 @@ use tokio::time::Instant;
 
 use crate::offers::Offer;
 use crate::slots::Slots;
+use crate::turns::Turns;
 
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) offers: BTreeMap<TaskName, Offer>,
+    /// One for each task from its claim to the end of its work.
     pub(crate) slots: Arc<Slots>,
+    pub(crate) turns: Arc<Turns>,
     hints: Mutex<VecDeque<HeldHint>>,
     /// The targets were said to have ready tasks.
     pub(crate) ready: AtomicBool,
@@ -84,6 +87,7 @@ impl Lane {
         Arc::new(Self {
             offers,
             slots: Slots::new(slots, Arc::clone(&wake)),
+            turns: Turns::new(slots),
             hints: Mutex::default(),
             ready: AtomicBool::new(false),
             crowded: AtomicBool::new(false),

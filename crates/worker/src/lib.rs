@@ -31,6 +31,7 @@ mod offers;
 mod report;
 mod shared;
 mod slots;
+mod turns;
 mod worker;
 
 pub use error::Error;

@@ -35,7 +35,12 @@ impl Slots {
     }
 
     pub(crate) fn free(&self) -> usize {
-        self.total.saturating_sub(self.taken.load(Ordering::Acquire))
+        self.free_beside(0)
+    }
+
+    /// The same if there were so many more.
+    pub(crate) fn free_beside(&self, more: usize) -> usize {
+        (self.total + more).saturating_sub(self.taken.load(Ordering::Acquire))
     }
 
     /// Takes a place even if none is free: what is claimed has to go somewhere. Claims stop when none is free.

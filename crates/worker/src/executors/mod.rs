@@ -76,6 +76,16 @@ impl Ended {
         }
     }
 
+    /// For other workers: nothing of it has run.
+    pub(crate) fn handed_back(message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self {
+            ending: Ending::Released { message },
+            evidence: Evidence::default(),
+            interrupted: false,
+        }
+    }
+
     /// An input that is checked before it is stored, but not by every version.
     pub(crate) fn refused(built_in: BuiltIn, broken: &Violations) -> Self {
         /// Whoever broke more rules has enough to mend.

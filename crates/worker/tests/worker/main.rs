@@ -1,5 +1,6 @@
 //! Workers as they run, with real interpreters, real processes and a real database.
 
+mod ahead;
 mod claims;
 mod clocks;
 mod csharp;

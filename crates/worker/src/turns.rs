@@ -1,0 +1,140 @@
+//! How many tasks of a lane run at a time, and how many more are claimed while those run.
+//!
+//! A claim and a report cost the database about as much for one task as for twenty. Where each task takes hours that is
+//! nothing; where each takes two milliseconds it is most of what there is to do. So a lane whose tasks were short lately
+//! claims a few more than it can run, and they wait here for their turn. That is a guess about tasks that nobody has run
+//! yet: one that has waited too long is handed back for other workers, and nothing is claimed ahead until tasks are short
+//! again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+
+/// How much work may wait for each turn, as far as the tasks before it tell.
+const AHEAD: Duration = Duration::from_millis(40);
+const AHEAD_MOST: usize = 32;
+
+/// How long a task may wait for its turn.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// What a turn is taken to last before any has: nothing is claimed ahead.
+const UNKNOWN: Duration = Duration::from_secs(1);
+
+/// The weight of the last turn in the average is one in so many.
+const WEIGHT: u64 = 8;
+
+#[derive(Debug)]
+pub(crate) struct Turns {
+    total: usize,
+    running: Arc<Semaphore>,
+    /// The moving average of how long turns lasted.
+    usual_microseconds: AtomicU64,
+}
+
+/// The right to run, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    turns: Arc<Turns>,
+    since: Instant,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Turns {
+    pub(crate) fn new(total: usize) -> Arc<Self> {
+        Arc::new(Self {
+            total,
+            running: Arc::new(Semaphore::new(total)),
+            usual_microseconds: AtomicU64::new(microseconds(UNKNOWN)),
+        })
+    }
+
+    /// How many tasks may be claimed beside those that run.
+    pub(crate) fn ahead(&self) -> usize {
+        let usual = self.usual_microseconds.load(Ordering::Relaxed).max(1);
+        let each = usize::try_from(microseconds(AHEAD) / usual).unwrap_or(AHEAD_MOST);
+        each.saturating_mul(self.total).min(AHEAD_MOST)
+    }
+
+    /// Waits for a turn, which go round in the order of asking. `None`: it did not come, and the task is to be handed back.
+    pub(crate) async fn next(self: &Arc<Self>) -> Option<Turn> {
+        let Ok(permit) = timeout(PATIENCE, Arc::clone(&self.running).acquire_owned()).await else {
+            // The guess was wrong. Otherwise the same tasks would be claimed and handed back over and over.
+            self.usual_microseconds.store(microseconds(UNKNOWN), Ordering::Relaxed);
+            return None;
+        };
+        Some(Turn {
+            turns: Arc::clone(self),
+            since: Instant::now(),
+            _permit: permit.expect("it is never closed"),
+        })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let last = microseconds(self.since.elapsed());
+        let average = |usual: u64| Some(usual - usual / WEIGHT + last / WEIGHT);
+        // Always `Ok`, as there always is a new value.
+        let _ = self
+            .turns
+            .usual_microseconds
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, average);
+    }
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    async fn run(turns: &Arc<Turns>, count: u32, each: Duration) {
+        for _ in 0..count {
+            let turn = turns.next().await.expect("a turn is free");
+            advance(each).await;
+            drop(turn);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_claimed_ahead_before_tasks_were_short() {
+        let turns = Turns::new(2);
+        assert_eq!(turns.ahead(), 0);
+        run(&turns, 100, Duration::from_millis(5)).await;
+        assert!((12..=16).contains(&turns.ahead()), "40 ms for each of two");
+        run(&turns, 100, Duration::from_micros(100)).await;
+        assert_eq!(turns.ahead(), AHEAD_MOST);
+        run(&turns, 20, Duration::from_millis(200)).await;
+        assert_eq!(turns.ahead(), 0, "they are long now");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_too_long_has_no_turn_and_nobody_is_claimed_ahead_behind_it() {
+        let turns = Turns::new(1);
+        run(&turns, 100, Duration::from_millis(1)).await;
+        let long = turns.next().await.expect("a turn is free");
+        assert!(turns.ahead() > 0);
+        assert!(turns.next().await.is_none());
+        assert_eq!(turns.ahead(), 0);
+        drop(long);
+        assert!(turns.next().await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_ends_is_the_next_ones() {
+        let turns = Turns::new(1);
+        let first = turns.next().await.expect("a turn is free");
+        let (second, ()) = tokio::join!(turns.next(), async {
+            advance(PATIENCE / 2).await;
+            drop(first);
+        });
+        assert!(second.is_some());
+    }
+}
