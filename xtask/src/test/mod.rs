@@ -39,6 +39,7 @@ pub(crate) fn run() -> Result<()> {
     println!("==> servers");
     let servers = services::provide()?;
     let csharp_runtime = csharp::provide(&workspace)?;
+    println!("    C# by {}", csharp_runtime.display());
     println!("    ready after {total}");
 
     let session = Session {

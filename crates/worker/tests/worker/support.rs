@@ -60,8 +60,9 @@ impl Bench {
     pub(crate) async fn csharp(overrides: &[(&str, &str)]) -> Self {
         let runtime = std::env::var("CSHARP_RUNTIME")
             .expect("these tests need a runtime of C#: run `cargo xtask test`, which brings one");
-        let cache = format!("{runtime}-tools");
-        let csharp = [("worker.csharp", runtime.as_str()), ("worker.csharp_cache", &cache)];
+        // The folder of a machine's own runtime may be nobody's to write into.
+        let cache = concat!(env!("CARGO_TARGET_TMPDIR"), "/csharp-tools");
+        let csharp = [("worker.csharp", runtime.as_str()), ("worker.csharp_cache", cache)];
         Self::with(&[&csharp, overrides].concat()).await
     }
 
