@@ -26,7 +26,7 @@ pub(crate) fn run() -> Result<()> {
     let total = Stopwatch::start();
     let workspace = Workspace::locate()?;
     let engine = Engine::find_or_start()?;
-    engine.client().provide_images(engine.is_private())?;
+    engine.client().provide_images(&workspace, engine.is_private())?;
     let stack = Stack::new(engine.client(), &workspace);
     stack.build()?;
     // Ends before the engine does: what is declared last is dropped first.

@@ -15,33 +15,85 @@ const TASK_LIMIT: Duration = Duration::from_secs(60);
 /// Enough, at half a second each, that one worker alone could not be given all of them at once.
 const SPREAD_TASKS: usize = 24;
 
+/// The names that a container with everything in it offers.
+const OFFERED: [&str; 5] = ["csharp", "echo", "http", "python", "shell"];
+
 pub(super) fn run(stack: &RunningStack<'_>) -> Result<()> {
     let api = Api {
         authorization: format!("ApiKey {}", stack.first_key()?),
     };
+    println!("==> what the worker offers");
+    offers(&api, 1)?;
+    what_completes(&api)?;
+    what_is_ended(&api)?;
+    println!("==> {SPREAD_TASKS} tasks over two workers");
+    stack.scale_workers(2)?;
+    offers(&api, 2)?;
+    spread(&api)
+}
 
+/// Without a privilege, code is kept apart as well as an engine permits.
+fn offers(api: &Api, workers: usize) -> Result<()> {
+    let mut live = Vec::new();
+    wait_until(&format!("{workers} live workers"), TASK_LIMIT, || {
+        live = items(&api.call("GET", "/api/workers", None, 200)?)?;
+        live.retain(|worker| worker["state"] == "Live");
+        Ok(live.len() == workers)
+    })?;
+    for worker in &live {
+        equal("what the worker offers", &worker["names"], &json!(OFFERED))?;
+        let level = text(worker, "isolation")?;
+        if !["full", "landlock"].contains(&level) {
+            bail!("the worker's isolation is `{level}`: code is not kept apart");
+        }
+        println!("    isolation: {level}");
+    }
+    Ok(())
+}
+
+fn what_completes(api: &Api) -> Result<()> {
     println!("==> an echo task");
     let task = api.finished(&json!({"name": "echo", "input": {"hello": "containers"}}), "Completed")?;
     equal("the output", &task["output"], &json!({"hello": "containers"}))?;
 
     println!("==> a Python task");
     let code = "def main(input):\n    return sum(input)";
-    let task = api.finished(
-        &json!({"name": "python", "input": {"code": code, "input": [1, 2, 3]}}),
-        "Completed",
-    )?;
+    let input = json!({"code": code, "input": [1, 2, 3]});
+    let task = api.finished(&json!({"name": "python", "input": input}), "Completed")?;
     equal("the result", &task["output"]["result"], &json!(6))?;
 
-    println!("==> a task that outlives its ttl");
-    let code = "import time\ntime.sleep(60)";
-    api.finished(
-        &json!({"name": "python", "input": {"code": code}, "ttl_seconds": 1}),
-        "Expired",
-    )?;
+    println!("==> a C# task");
+    let code = "var numbers = Input.As<int[]>()!;\nreturn numbers.Sum();";
+    let input = json!({"code": code, "input": [1, 2, 3]});
+    let task = api.finished(&json!({"name": "csharp", "input": input}), "Completed")?;
+    equal("the result", &task["output"]["result"], &json!(6))?;
 
-    println!("==> {SPREAD_TASKS} tasks over two workers");
-    stack.scale_workers(2)?;
-    spread(&api)
+    println!("==> a shell task");
+    let input = json!({"script": "cat /etc/hostname 2>/dev/null || echo hidden"});
+    let task = api.finished(&json!({"name": "shell", "input": input}), "Completed")?;
+    equal("what it printed", &task["output"]["stdout"], &json!("hidden\n"))
+}
+
+fn what_is_ended(api: &Api) -> Result<()> {
+    for (name, code) in [("python", "while True: pass"), ("csharp", "while (true) { }")] {
+        println!("==> an endless loop in `{name}`");
+        let task = json!({"name": name, "input": {"code": code}, "ttl_seconds": 2});
+        let task = api.finished(&task, "Expired")?;
+        equal("its attempts", &task["attempt"], &json!(1))?;
+    }
+    println!("==> a task that wants more memory than it has");
+    let input = json!({"code": "print(len('x' * (1 << 30)))"});
+    let task = json!({"name": "python", "input": input, "limits": {"memory_mb": 256}});
+    let task = api.finished(&task, "Failed")?;
+    equal("the kind of error", &task["error"]["kind"], &json!("OutOfMemory"))?;
+
+    println!("==> a request to a neighbour of the worker");
+    let task = api.finished(&json!({"name": "http", "input": {"url": "http://rabbitmq/"}}), "Failed")?;
+    let message = text(&task["error"], "message")?;
+    if !message.contains("is refused") {
+        bail!("the request was not refused: {message}");
+    }
+    Ok(())
 }
 
 fn spread(api: &Api) -> Result<()> {
@@ -54,9 +106,8 @@ fn spread(api: &Api) -> Result<()> {
     for task in tasks {
         api.wait_for(text(task, "id")?, "Completed")?;
     }
-    let page = api.call("GET", &format!("/api/tasks?limit={SPREAD_TASKS}"), None, 200)?;
-    let items = page["items"].as_array().context("a list has no items")?;
-    let workers: BTreeSet<&str> = items.iter().filter_map(|task| task["worker_id"].as_str()).collect();
+    let listed = items(&api.call("GET", &format!("/api/tasks?limit={SPREAD_TASKS}"), None, 200)?)?;
+    let workers: BTreeSet<&str> = listed.iter().filter_map(|task| task["worker_id"].as_str()).collect();
     if workers.len() != 2 {
         bail!("{SPREAD_TASKS} tasks were run by {} workers, not by 2", workers.len());
     }
@@ -107,6 +158,10 @@ impl Api {
         }
         serde_json::from_str(&answer.body).with_context(|| format!("{method} {path} answered no JSON: {}", answer.body))
     }
+}
+
+fn items(page: &Value) -> Result<Vec<Value>> {
+    page["items"].as_array().cloned().context("a list has no items")
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str> {

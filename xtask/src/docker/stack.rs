@@ -116,6 +116,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_container_is_given_a_right_that_an_engine_keeps_back() {
+        let compose = include_str!("../../../docker-compose.yml");
+        for right in [
+            "privileged",
+            "cap_add",
+            "unconfined",
+            "devices:",
+            "network_mode:",
+            "userns_mode:",
+            "pid:",
+            "ipc:",
+            "docker.sock",
+        ] {
+            assert!(!compose.contains(right), "{right}");
+        }
+    }
+
+    #[test]
     fn the_key_is_found_wherever_it_stands_in_the_log() {
         let log = "starting\n{\"message\":\"first key\",\"key\":\"orch_ab12_Cd-9\"}\nready\n";
         assert_eq!(key_in(log).as_deref(), Some("orch_ab12_Cd-9"));

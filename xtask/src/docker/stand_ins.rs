@@ -8,21 +8,24 @@ use anyhow::{Context, Result, bail};
 
 use super::engine::Client;
 use super::private;
-use crate::process;
+use crate::workspace::Workspace;
+use crate::{csharp, process};
 
 const DEBIAN: &str = "debian:bookworm-slim";
 const RUST: &str = "rust:1-bookworm";
+const DOTNET: &str = "mcr.microsoft.com/dotnet/sdk:10.0";
 const POSTGRES: &str = "postgres:16";
 const RABBITMQ: &str = "rabbitmq:3-management";
-const IMAGES: [&str; 4] = [DEBIAN, RUST, POSTGRES, RABBITMQ];
+/// Debian first: the stand-ins of the others are made from it.
+const IMAGES: [&str; 5] = [DEBIAN, RUST, DOTNET, POSTGRES, RABBITMQ];
 
 const LABEL: &str = "orchestratum.stand-in";
 /// Where there is no way to a registry, the engine itself would try for minutes.
-const PULL_LIMIT_SECONDS: &str = "300";
+const PULL_LIMIT_SECONDS: u32 = 300;
 
 impl Client {
     /// A stand-in is only ever put into an engine of our own.
-    pub(super) fn provide_images(&self, stand_ins_allowed: bool) -> Result<()> {
+    pub(super) fn provide_images(&self, workspace: &Workspace, stand_ins_allowed: bool) -> Result<()> {
         for image in IMAGES {
             if process::succeeds(&mut self.docker(&["image", "inspect", image])) {
                 continue;
@@ -32,7 +35,7 @@ impl Client {
                 if !stand_ins_allowed {
                     bail!("the image {image} cannot be pulled");
                 }
-                self.build_stand_in(image)
+                self.build_stand_in(image, workspace)
                     .with_context(|| format!("cannot build a stand-in for {image}"))?;
             }
         }
@@ -63,25 +66,17 @@ impl Client {
     }
 
     fn pull(&self, image: &str) -> bool {
-        let pull = self.docker(&["pull", image]);
-        let mut bounded = Command::new("timeout");
-        bounded
-            .arg(PULL_LIMIT_SECONDS)
-            .arg(pull.get_program())
-            .args(pull.get_args());
-        bounded.envs(pull.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        bounded
-            .stdin(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
+        let mut pull = process::within(PULL_LIMIT_SECONDS, &self.docker(&["pull", image]));
+        pull.stdin(Stdio::null()).status().is_ok_and(|status| status.success())
     }
 
-    fn build_stand_in(&self, image: &str) -> Result<()> {
+    fn build_stand_in(&self, image: &str, workspace: &Workspace) -> Result<()> {
         println!("    no registry is reachable: building a STAND-IN for {image}");
         let directory = private::directory();
         match image {
             DEBIAN => self.import_debian(&directory),
             RUST => self.build_in(image, &rust_context(&directory)?),
+            DOTNET => self.build_in(image, &dotnet_context(&directory, &csharp::provide(workspace)?)?),
             POSTGRES => self.build_in(image, &context(&directory, "postgres", POSTGRES_FILES)?),
             RABBITMQ => self.build_in(image, &context(&directory, "rabbitmq", RABBITMQ_FILES)?),
             other => bail!("there is no stand-in for {other}"),
@@ -172,4 +167,49 @@ fn rust_context(directory: &Path) -> Result<PathBuf> {
     )?;
     fs::write(context.join("Dockerfile"), include_str!("stand-ins/rust/Dockerfile"))?;
     Ok(context)
+}
+
+/// What a worker needs of a `dotnet` with an SDK.
+fn dotnet_context(directory: &Path, dotnet: &Path) -> Result<PathBuf> {
+    let context = directory.join("contexts/dotnet");
+    fs::create_dir_all(&context)?;
+    let copy = r#"
+rm -rf "$2"
+mkdir "$2"
+cd "$1"
+tar -c dotnet host shared/Microsoft.NETCore.App sdk/*/Roslyn/bincore | tar -C "$2" -x
+"#;
+    process::run(
+        Command::new("sh")
+            .args(["-euc", copy, "copy"])
+            .arg(dotnet)
+            .arg(context.join("dotnet")),
+    )?;
+    fs::write(context.join("Dockerfile"), include_str!("stand-ins/dotnet/Dockerfile"))?;
+    Ok(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_image_that_is_built_from_or_started_is_provided() {
+        let files = [
+            include_str!("../../../Dockerfile.api"),
+            include_str!("../../../Dockerfile.worker"),
+            include_str!("../../../docker-compose.yml"),
+        ];
+        let named = files.iter().flat_map(|file| file.lines()).filter_map(|line| {
+            let line = line.trim();
+            let image = line.strip_prefix("FROM ").or_else(|| line.strip_prefix("image: "))?;
+            image.split_whitespace().next()
+        });
+        let mut named: Vec<&str> = named.filter(|image| !image.starts_with("orchestratum-")).collect();
+        named.sort_unstable();
+        named.dedup();
+        let mut provided = IMAGES;
+        provided.sort_unstable();
+        assert_eq!(named, provided);
+    }
 }
