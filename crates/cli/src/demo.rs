@@ -1,67 +1,109 @@
 //! `orchestratum dev --demo`: samples that show what a task can do, each watched to its end.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use orchestratum_core::task::{TaskDraft, TaskStatus};
-use orchestratum_core::{JsonText, Origin, TaskId};
-use orchestratum_engine::Engine;
+use orchestratum_core::task::{BuiltIn, TaskDraft, TaskState, TaskStatus};
+use orchestratum_core::{JsonText, Origin, TaskId, TaskName};
 use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
-use serde_json::json;
+use orchestratum_engine::{Engine, WorkerSettings};
+use orchestratum_store::Task;
+use orchestratum_worker::dotnet;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::output::{bounded, one_line};
 
 /// Longer than any sample takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The most characters of what a sample left.
+const RESULT_MAX: usize = 100;
+
 struct Sample {
+    name: BuiltIn,
     shows: &'static str,
     draft: TaskDraft,
 }
 
-fn sample(shows: &'static str, name: &str, input: &serde_json::Value) -> Sample {
-    let input = JsonText::of(input).expect("the samples are plain JSON");
+fn sample(name: BuiltIn, shows: &'static str, input: &Value) -> Sample {
     let draft = TaskDraft {
-        name: name.to_owned(),
-        input: Some(input),
+        name: name.as_str().to_owned(),
+        input: Some(plain(input)),
         description: Some(shows.to_owned()),
         ..TaskDraft::default()
     };
-    Sample { shows, draft }
+    Sample { name, shows, draft }
 }
 
+fn plain(json: &Value) -> JsonText {
+    JsonText::of(json).expect("the samples are plain JSON")
+}
+
+/// The one that takes longest comes first: the others run beside it.
 fn samples() -> Vec<Sample> {
-    let mut samples = vec![
-        sample("echo answers its input", "echo", &json!({"hello": "world"})),
-        sample(
-            "python runs main(input)",
-            "python",
-            &json!({"code": "def main(input):\n    print('adding', input)\n    return sum(input)", "input": [1, 2, 3]}),
-        ),
-        sample(
-            "shell runs a script",
-            "shell",
-            &json!({"script": "echo \"hello from $(uname -s)\""}),
-        ),
-    ];
-    let mut retried = sample(
-        "a failing attempt is retried",
-        "python",
-        &json!({"code": "def main(input):\n    raise ValueError('always wrong')"}),
-    );
-    retried.draft.max_retries = Some(1);
-    samples.push(retried);
     let mut expired = sample(
+        BuiltIn::Python,
         "an endless loop ends with its time-to-live",
-        "python",
         &json!({"code": "def main(input):\n    while True:\n        pass"}),
     );
     expired.draft.ttl_seconds = Some(2.0);
-    samples.push(expired);
-    samples
+    let mut retried = sample(
+        BuiltIn::Python,
+        "a failing attempt is retried",
+        &json!({"code": "def main(input):\n    raise ValueError('always wrong')"}),
+    );
+    retried.draft.max_retries = Some(1);
+    let mut greedy = sample(
+        BuiltIn::Python,
+        "a task that takes too much memory is ended",
+        &json!({"code": "def main(input):\n    return len('x' * (1 << 30))"}),
+    );
+    greedy.draft.limits = Some(plain(&json!({"memory_mb": 256})));
+    vec![
+        expired,
+        retried,
+        sample(BuiltIn::Echo, "answers its input", &json!({"hello": "world"})),
+        sample(
+            BuiltIn::Python,
+            "runs main(input)",
+            &json!({"code": "def main(input):\n    print('adding', input)\n    return sum(input)", "input": [1, 2, 3]}),
+        ),
+        sample(
+            BuiltIn::Shell,
+            "runs a script",
+            &json!({"script": "echo \"hello from $(uname -s)\""}),
+        ),
+        greedy,
+        sample(
+            BuiltIn::Http,
+            "may not call this machine",
+            &json!({"url": "http://127.0.0.1/"}),
+        ),
+        sample(
+            BuiltIn::CSharp,
+            "compiles and runs statements",
+            &json!({
+                "code": "var words = Input.As<string[]>()!;\nreturn words.ToDictionary(word => word, word => word.Length);",
+                "input": ["real", "Roslyn"],
+            }),
+        ),
+        sample(
+            BuiltIn::CSharp,
+            "says where code is wrong",
+            &json!({"code": "var words = Input.As<string[]>()!;\nreturn word.Length;"}),
+        ),
+    ]
 }
 
-/// Submits the samples and prints how each one ends.
-pub(crate) async fn run(engine: Engine) -> anyhow::Result<()> {
+/// Submits those samples whose names are offered, and prints how each one ends.
+pub(crate) async fn run(engine: Engine, offered: Vec<TaskName>) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let is_offered = |sample: &Sample| offered.iter().any(|name| name.as_str() == sample.name.as_str());
+    let (offered, missing): (Vec<Sample>, Vec<Sample>) = samples().into_iter().partition(is_offered);
+    println!("  The samples, and how long each was under way:\n");
     let mut watched = Vec::new();
-    for sample in samples() {
+    for sample in offered {
         let request = CreateTasks {
             drafts: vec![sample.draft],
             chosen_id: None,
@@ -70,22 +112,106 @@ pub(crate) async fn run(engine: Engine) -> anyhow::Result<()> {
             origin: Origin::default(),
         };
         if let CreatedTasks::Created(tasks) = engine.create(request).await? {
-            watched.extend(tasks.into_iter().map(|task| (sample.shows, task.spec.id)));
+            watched.extend(tasks.into_iter().map(|task| (sample.name, sample.shows, task.spec.id)));
         }
     }
-    let endings = watched.into_iter().map(|(shows, id)| show(&engine, shows, id));
+    let missing: BTreeSet<&str> = missing.iter().map(|sample| sample.name.as_str()).collect();
+    for name in missing {
+        let why = why_not(name, &engine.settings().worker).await;
+        println!("{}", line("not run", name, None, &why));
+    }
+    let endings = watched
+        .into_iter()
+        .map(|(name, shows, id)| show(&engine, name, shows, id));
     futures::future::try_join_all(endings).await?;
-    println!("\nThe samples are done; the server goes on. Stop it with Ctrl-C.\n");
+    println!(
+        "\n  The samples are done after {:.1} s; the server goes on. Stop it with Ctrl-C.\n",
+        began.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
-async fn show(engine: &Engine, shows: &str, id: TaskId) -> anyhow::Result<()> {
-    let task = engine.wait(id, PATIENCE).await?;
-    let status = task.life.status();
-    let result = match (status, &task.output) {
-        (TaskStatus::Completed, Some(output)) => output.to_string(),
-        _ => format!("after {} attempt(s)", task.life.attempt),
+/// Why a worker here offers no tasks of this name.
+async fn why_not(name: &str, settings: &WorkerSettings) -> String {
+    let reason = if name == BuiltIn::CSharp.as_str() {
+        dotnet::find(settings).await.err()
+    } else {
+        None
     };
-    println!("  {status:<10}  {shows}: {result}");
+    let reason = reason.unwrap_or_else(|| "`orchestratum doctor` says why".to_owned());
+    format!("a worker here offers none: {reason}")
+}
+
+async fn show(engine: &Engine, name: BuiltIn, shows: &str, id: TaskId) -> anyhow::Result<()> {
+    let task = engine.wait(id, PATIENCE).await?;
+    let (took, left) = ending(&task);
+    let left = one_line(&left);
+    let says = format!("{shows}: {}", bounded(&left, RESULT_MAX));
+    println!("{}", line(task.life.status().as_str(), name.as_str(), took, &says));
     Ok(())
+}
+
+/// How long the task was under way, and what is left of it.
+fn ending(task: &Task) -> (Option<Duration>, String) {
+    match &task.life.state {
+        TaskState::Pending { .. } | TaskState::InProgress { .. } => (None, "it is not over yet".to_owned()),
+        TaskState::Completed { finished_at } => {
+            let output = task.output.as_ref().map(ToString::to_string).unwrap_or_default();
+            (Some(finished_at.saturating_since(task.spec.created_at)), output)
+        }
+        TaskState::Failed { finished_at, error }
+        | TaskState::Expired { finished_at, error }
+        | TaskState::Cancelled { finished_at, error } => {
+            let attempts = match task.life.attempt {
+                1 => "1 attempt".to_owned(),
+                several => format!("{several} attempts"),
+            };
+            // Of a traceback it is the last line that says what went wrong.
+            let message = error.message.trim_end().lines().next_back().unwrap_or_default();
+            (
+                Some(finished_at.saturating_since(task.spec.created_at)),
+                format!("{} after {attempts}: {message}", error.kind),
+            )
+        }
+    }
+}
+
+fn line(status: &str, name: &str, took: Option<Duration>, says: &str) -> String {
+    const STATUS_WIDTH: usize = TaskStatus::Completed.as_str().len();
+    const NAME_WIDTH: usize = BuiltIn::CSharp.as_str().len();
+    let took = took.map_or_else(String::new, |took| format!("{:.1} s", took.as_secs_f64()));
+    format!("  {status:<STATUS_WIDTH$}  {name:<NAME_WIDTH$}  {took:>6}  {says}")
+}
+
+#[cfg(test)]
+mod tests {
+    use orchestratum_core::Timestamp;
+    use orchestratum_core::task::SpecLimits;
+    use orchestratum_engine::identity;
+
+    use super::*;
+
+    #[test]
+    fn every_built_in_name_has_a_sample_that_is_accepted() {
+        let mut names = BTreeSet::new();
+        for sample in samples() {
+            let (id, now) = (identity::new_task_id(), Timestamp::from_micros(1));
+            let checked = sample.draft.check("", id, &SpecLimits::default(), now);
+            assert!(checked.is_ok(), "{}: {checked:?}", sample.shows);
+            names.insert(sample.name.as_str());
+        }
+        assert_eq!(names, BTreeSet::from(["csharp", "echo", "http", "python", "shell"]));
+    }
+
+    #[test]
+    fn the_lines_of_all_samples_begin_in_the_same_columns() {
+        assert_eq!(
+            line("Failed", "python", Some(Duration::from_millis(1_234)), "is retried"),
+            "  Failed     python   1.2 s  is retried"
+        );
+        assert_eq!(
+            line("not run", "csharp", None, "no runtime"),
+            "  not run    csharp          no runtime"
+        );
+    }
 }

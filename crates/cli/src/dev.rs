@@ -60,8 +60,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     welcome(started.addresses(), &settings.auth.bootstrap_key, data);
     if arguments.demo {
         let engine = started.engine().clone();
+        let offered = worker.names().cloned().collect();
         tokio::spawn(async move {
-            if let Err(error) = demo::run(engine).await {
+            if let Err(error) = demo::run(engine, offered).await {
                 eprintln!("the samples: {error:#}");
             }
         });

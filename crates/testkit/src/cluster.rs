@@ -307,6 +307,8 @@ fn environment(settings: &[(&str, &str)]) -> BTreeMap<String, String> {
         ("AUTH__BOOTSTRAP_KEY", KEY),
         ("WORKER__LEASE_SECONDS", "3"),
         ("WORKER__LISTEN", ""),
+        // Those tests that want one bring one along, and this machine may have another.
+        ("WORKER__CSHARP", "/no/such/folder"),
         ("LOGS__DIR", ""),
     ];
     same.iter()

@@ -132,6 +132,10 @@ impl Offers {
         Ok(())
     }
 
+    pub(crate) fn names(&self) -> impl Iterator<Item = &TaskName> {
+        self.0.keys()
+    }
+
     pub(crate) fn into_map(self) -> BTreeMap<TaskName, Offer> {
         self.0.into_iter().map(|(name, (offer, _))| (name, offer)).collect()
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use orchestratum_broker::Consumer;
+use orchestratum_core::TaskName;
 use orchestratum_engine::{Engine, WorkerSettings, error, identity};
 use orchestratum_sandbox::{Sandbox, Shim};
 use orchestratum_store::Registration;
@@ -143,6 +144,11 @@ impl Worker {
             shim: Shim::this_program(),
             render_metrics: None,
         }
+    }
+
+    /// The names whose tasks it runs.
+    pub fn names(&self) -> impl Iterator<Item = &TaskName> {
+        self.offers.names()
     }
 
     /// Works until `stop`; then claims nothing more, gives running tasks the configured time, and hands back the rest.

@@ -13,6 +13,14 @@ use crate::secrets;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Where a worker keeps what it compiles of its own: the same for all tests, which need it compiled once.
+pub(crate) const CSHARP_CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/csharp-tools");
+
+/// The folder of a `dotnet` with an SDK.
+pub(crate) fn csharp_runtime() -> String {
+    std::env::var("CSHARP_RUNTIME").expect("these tests need a runtime of C#: run `cargo xtask test`, which brings one")
+}
+
 /// A running `orchestratum dev`, and how it was started.
 pub(crate) struct Dev {
     pub(crate) process: Process,
@@ -58,6 +66,8 @@ fn environment(folder: &Path) -> BTreeMap<String, String> {
     BTreeMap::from([
         entry("ORCHESTRATUM_CONFIG_DIR", "data"),
         entry("ORCHESTRATUM__LOGS__DIR", "logs"),
+        // Those tests that want one bring one along, and this machine may have another.
+        entry("ORCHESTRATUM__WORKER__CSHARP", "no-dotnet"),
     ])
 }
 
@@ -118,10 +128,9 @@ pub(crate) fn text(output: &Output) -> String {
     )
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_samples_end_as_they_say() -> anyhow::Result<()> {
-    let mut dev = start(&["--demo"]).await?;
-    let output = eventually_within(PATIENCE, "the samples are done", || async {
+/// What it prints until the samples are done.
+async fn samples(dev: &Dev) -> String {
+    eventually_within(PATIENCE, "the samples are done", || async {
         let output = dev.process.output();
         if output.contains("The samples are done") {
             Ok(output)
@@ -129,15 +138,66 @@ async fn the_samples_end_as_they_say() -> anyhow::Result<()> {
             Err(output)
         }
     })
-    .await;
-    for line in [
-        "Completed   echo answers its input: {\"hello\":\"world\"}",
-        "Completed   python runs main(input): {\"result\":6,",
-        "Completed   shell runs a script: ",
-        "Failed      a failing attempt is retried: after 2 attempt(s)",
-        "Expired     an endless loop ends with its time-to-live: after 1 attempt(s)",
+    .await
+}
+
+#[track_caller]
+fn assert_sample(output: &str, status: &str, name: &str, says: &str) {
+    let is_it = |line: &str| {
+        let mut words = line.split_whitespace();
+        words.next() == Some(status) && words.next() == Some(name) && line.contains(says)
+    };
+    assert!(
+        output.lines().any(is_it),
+        "{status} {name} {says}\n--- in ---\n{output}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_samples_end_as_they_say() -> anyhow::Result<()> {
+    let runtime = csharp_runtime();
+    let csharp = [
+        ("WORKER__CSHARP", runtime.as_str()),
+        ("WORKER__CSHARP_CACHE", CSHARP_CACHE),
+    ];
+    let mut dev = start_by(Process::start, &["--demo"], &csharp).await?;
+    let output = samples(&dev).await;
+    for (status, name, says) in [
+        ("Completed", "echo", "answers its input: {\"hello\":\"world\"}"),
+        ("Completed", "python", "runs main(input): {\"result\":6,"),
+        (
+            "Completed",
+            "csharp",
+            "compiles and runs statements: {\"result\":{\"real\":4,\"Roslyn\":6},",
+        ),
+        (
+            "Failed",
+            "csharp",
+            "says where code is wrong: CompileError after 1 attempt: main.cs(2,8): error CS0103: ",
+        ),
+        ("Completed", "shell", "runs a script: {\"stdout\":\"hello from "),
+        (
+            "Failed",
+            "python",
+            "a failing attempt is retried: Failed after 2 attempts: ValueError: always wrong",
+        ),
+        (
+            "Failed",
+            "python",
+            "a task that takes too much memory is ended: OutOfMemory after 1 attempt: ",
+        ),
+        (
+            "Failed",
+            "http",
+            "may not call this machine: Failed after 1 attempt: the host `127.0.0.1` is refused: ",
+        ),
+        (
+            "Expired",
+            "python",
+            "an endless loop ends with its time-to-live: Expired after 1 attempt: ",
+        ),
     ] {
-        assert!(output.contains(line), "{line}\n--- in ---\n{output}");
+        assert_sample(&output, status, name, says);
     }
     let data = std::fs::metadata(dev.folder.path().join("data"))?;
     assert_eq!(data.permissions().mode() & 0o777, 0o700, "the data is its user's alone");
@@ -145,6 +205,19 @@ async fn the_samples_end_as_they_say() -> anyhow::Result<()> {
     assert_eq!(logs, 1, "a log file for today");
     let status = dev.process.stop(PATIENCE).await?;
     assert!(status.success(), "{status}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_that_this_machine_cannot_run_says_what_is_missing() -> anyhow::Result<()> {
+    let dev = start(&["--demo"]).await?;
+    let output = samples(&dev).await;
+    let missing: Vec<&str> = output.lines().filter(|line| line.starts_with("  not run ")).collect();
+    assert!(
+        matches!(missing[..], [line] if line.contains("csharp") && line.contains("no-dotnet: No such file")),
+        "{output}"
+    );
+    assert_sample(&output, "Completed", "shell", "hello from ");
     Ok(())
 }
 
