@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustls::RootCertStore;
 use tokio::time::timeout;
 
 /// How long an interpreter may take to say which it is.
@@ -99,6 +100,27 @@ pub fn work_dir(configured: Option<&Path>) -> io::Result<PathBuf> {
     let made = tempfile::Builder::new().prefix("orchestratum-try-").tempdir_in(there)?;
     made.close()?;
     Ok(base)
+}
+
+/// Those this machine trusts, for requests over TLS.
+///
+/// # Errors
+/// When there are none.
+pub fn root_certificates() -> Result<RootCertStore, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, _ignored) = roots.add_parsable_certificates(found.certs);
+    if added > 0 {
+        return Ok(roots);
+    }
+    let why = found
+        .errors
+        .first()
+        .map(|error| format!(": {error}"))
+        .unwrap_or_default();
+    Err(format!(
+        "this machine has no root certificates, install `ca-certificates`{why}"
+    ))
 }
 
 #[cfg(test)]

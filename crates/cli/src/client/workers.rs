@@ -3,12 +3,13 @@
 use super::http::Http;
 use crate::output;
 
-const COLUMNS: [&str; 8] = [
+const COLUMNS: [&str; 9] = [
     "id",
     "name",
     "state",
     "targets",
     "names",
+    "isolation",
     "capacity",
     "running",
     "last_heartbeat_at",

@@ -1,6 +1,7 @@
 //! `orchestratum doctor`: what an operator checks first, and what the tests check last. It goes on behind what is wrong,
 //! so that one look shows all of it.
 
+mod http;
 mod installation;
 mod machine;
 mod report;
@@ -37,6 +38,7 @@ pub(crate) async fn run(arguments: Arguments, json: bool) -> anyhow::Result<Exit
             report.ok("settings", "")?;
             bootstrap_key(&settings, &mut report)?;
             installation::check(&settings, arguments.limit.get(), &mut report).await?;
+            http::check(&settings.worker.http, &mut report)?;
             machine::check(&settings, &mut report).await?;
         }
         Err(error) => {
@@ -47,6 +49,7 @@ pub(crate) async fn run(arguments: Arguments, json: bool) -> anyhow::Result<Exit
                 "schema",
                 "data",
                 "broker",
+                "http",
                 "python",
                 "csharp",
                 "shell",

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use orchestratum_testkit::{Broker, Cluster, binary};
 use serde_json::Value;
 
-use crate::dev::text;
+use crate::dev::{CSHARP_CACHE, csharp_runtime, text};
 
 /// Nobody listens on the first port.
 const BROKEN: [(&str, &str); 7] = [
@@ -38,6 +38,7 @@ fn it_goes_on_behind_what_is_wrong_and_shows_every_part() -> anyhow::Result<()> 
         "schema      not looked at: it needs the database",
         "data        not looked at: it needs the database",
         "broker      wrong: ",
+        "http        ok, to public addresses, ports 80, 443",
         "python      warning: ",
         "csharp      warning: a worker here offers no `csharp`: /nothing: ",
         "shell       ok, ",
@@ -68,7 +69,7 @@ fn without_settings_it_says_what_it_cannot_look_at() -> anyhow::Result<()> {
         (&"settings".into(), &"wrong".into())
     );
     assert!(
-        parts.len() == 12 && parts[1..].iter().all(|part| part["state"] == "not looked at"),
+        parts.len() == 13 && parts[1..].iter().all(|part| part["state"] == "not looked at"),
         "{report}"
     );
     Ok(())
@@ -76,7 +77,12 @@ fn without_settings_it_says_what_it_cannot_look_at() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_of_a_working_installation_is_sound() -> anyhow::Result<()> {
-    let cluster = Cluster::builder().broker(Broker::Rabbit).start().await?;
+    let cluster = Cluster::builder()
+        .broker(Broker::Rabbit)
+        .setting("WORKER__CSHARP", &csharp_runtime())
+        .setting("WORKER__CSHARP_CACHE", CSHARP_CACHE)
+        .start()
+        .await?;
     let environment = cluster.environment();
     let output = doctor(
         &["--json"],
@@ -85,5 +91,20 @@ async fn all_of_a_working_installation_is_sound() -> anyhow::Result<()> {
     assert!(output.status.success(), "{}", text(&output));
     let report: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!(report["ok"], true, "{report}");
+    for (part, says) in [
+        ("python", "/"),
+        ("csharp", ": runtime "),
+        ("shell", "/"),
+        ("http", "to public addresses"),
+        ("isolation", ""),
+    ] {
+        let found = report["parts"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|found| found["part"] == part);
+        let said = found.and_then(|found| found["says"].as_str());
+        assert!(said.is_some_and(|said| said.contains(says)), "{part}: {report}");
+    }
     Ok(())
 }

@@ -37,6 +37,7 @@ use self::error::Error;
 use self::guard::Guard;
 use self::request::Outgoing;
 use super::{Context, Ended, Executor, Phase};
+use crate::machine;
 
 const REDIRECTS_MAX: usize = 5;
 
@@ -60,8 +61,12 @@ impl fmt::Debug for Http {
 impl Http {
     pub(crate) fn new(settings: &HttpSettings, output_max_bytes: usize) -> Self {
         let connector = Connector::new(Guard::new(settings), Arc::new(System));
+        let roots = machine::root_certificates().unwrap_or_else(|reason| {
+            tracing::warn!(reason, "no `http` task can use https");
+            RootCertStore::empty()
+        });
         Self {
-            client: Client::new(connector, roots(), output_max_bytes.min(BODY_MAX_BYTES)),
+            client: Client::new(connector, roots, output_max_bytes.min(BODY_MAX_BYTES)),
             patience: PATIENCE,
         }
     }
@@ -73,20 +78,6 @@ impl Http {
         })?;
         answer?.output()
     }
-}
-
-/// Those this machine trusts.
-fn roots() -> RootCertStore {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _ignored) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        tracing::warn!(
-            errors = ?found.errors,
-            "this machine has no root certificates, so no `http` task can use https: install `ca-certificates`"
-        );
-    }
-    roots
 }
 
 #[async_trait]
