@@ -29,6 +29,9 @@ pub(crate) fn run() -> Result<()> {
     engine.client().provide_images(&workspace, engine.is_private())?;
     let stack = Stack::new(engine.client(), &workspace);
     stack.build()?;
+    if engine.is_private() {
+        engine.client().remove_replaced_images()?;
+    }
     // Ends before the engine does: what is declared last is dropped first.
     let running = stack.up()?;
     scenario::run(&running)?;

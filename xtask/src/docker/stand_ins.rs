@@ -55,6 +55,11 @@ impl Client {
         Ok(found)
     }
 
+    /// Those of the runs before: a private engine stays, and each run would leave two more. What builds are made of is kept.
+    pub(super) fn remove_replaced_images(&self) -> Result<()> {
+        process::run(self.docker(&["image", "prune", "--force"]).stdout(Stdio::null()))
+    }
+
     /// One image that had to be stood in for tells about the others: no need to wait for each.
     fn registry_was_given_up(&self) -> Result<bool> {
         let filter = format!("label={LABEL}");
