@@ -22,6 +22,7 @@ mod proxy;
 mod rounds;
 mod schema;
 mod servers;
+mod traces;
 mod virtual_host;
 mod wait;
 
@@ -36,5 +37,6 @@ pub use proxy::{FaultProxy, LostCommit};
 pub use rounds::{Rounds, rounds};
 pub use schema::{Schema, sweep_schemas};
 pub use servers::Servers;
+pub use traces::{Traces, resident_bytes, task_that_leaves_something};
 pub use virtual_host::VirtualHost;
 pub use wait::{eventually, eventually_within};
