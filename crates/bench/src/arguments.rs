@@ -46,6 +46,9 @@ pub(crate) struct Arguments {
     /// Its management interface, with a user who may create virtual hosts.
     #[arg(long, env = "RABBITMQ_API", hide_env_values = true)]
     pub(crate) rabbitmq_api: Url,
+    /// The folder of a `dotnet` with an SDK; without it C# is left out.
+    #[arg(long, env = "CSHARP_RUNTIME")]
+    pub(crate) csharp_runtime: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
@@ -55,6 +58,11 @@ pub(crate) enum Measure {
     Create,
     Latency,
     Python,
+    CodeLatency,
+    Csharp,
+    Sandbox,
+    Neighbour,
+    Soak,
     Backlog,
     History,
     Memory,
@@ -134,6 +142,15 @@ pub(crate) struct Sizes {
     pub(crate) celery_create_calls: u32,
     pub(crate) latency_tasks: u32,
     pub(crate) python_tasks: u32,
+    /// Of those that start an interpreter for each.
+    pub(crate) python_peer_tasks: u32,
+    pub(crate) code_latency_tasks: u32,
+    pub(crate) csharp_tasks: u32,
+    pub(crate) csharp_cold_runs: u32,
+    pub(crate) sandbox_runs: u32,
+    pub(crate) sandbox_kills: u32,
+    pub(crate) neighbour_tasks: u32,
+    pub(crate) soak_tasks: u32,
     pub(crate) history_tasks: u32,
     pub(crate) history_requests: u32,
     /// What the warm-up leaves to be done has gone by then, and PostgreSQL has published its counts.
@@ -156,7 +173,15 @@ impl Sizes {
             create_batches: scaled(100),
             celery_create_calls: scaled(6_400),
             latency_tasks: scaled(3_000),
-            python_tasks: scaled(400),
+            python_tasks: scaled(4_000),
+            python_peer_tasks: scaled(1_000),
+            code_latency_tasks: scaled(400),
+            csharp_tasks: scaled(40).max(1),
+            csharp_cold_runs: scaled(5).max(1),
+            sandbox_runs: scaled(60).max(1),
+            sandbox_kills: scaled(5).max(1),
+            neighbour_tasks: scaled(300),
+            soak_tasks: scaled(10_000),
             history_tasks: scaled(1_000_000),
             history_requests: scaled(2_000),
             settle: Duration::from_secs(12).mul_f64(scale),

@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::arguments::{Arguments, Sizes};
+use crate::arguments::{Arguments, Measure, Sizes};
 use crate::machine::{Facts, Usage};
+use crate::results::System;
 use crate::servers::{Postgres, Rabbitmq};
+use crate::systems::bubblewrap::Bubblewrap;
 use crate::systems::celery::Environment;
+use crate::systems::dotnet::Dotnet;
+use crate::systems::interpreter::Interpreter;
 use crate::systems::pgbench;
 
 #[derive(Debug)]
@@ -17,10 +21,16 @@ pub(crate) struct Bench {
     pub(crate) sizes: Sizes,
     pub(crate) repeats: u32,
     pub(crate) programs: PathBuf,
+    /// What stays from one run to the next.
+    pub(crate) cache: PathBuf,
     pub(crate) postgres: Postgres,
     pub(crate) rabbitmq: Rabbitmq,
     pub(crate) celery: Environment,
     pub(crate) pgbench: PathBuf,
+    pub(crate) interpreter: Interpreter,
+    /// `Err` with the reason where it is left out, as is the next.
+    pub(crate) bubblewrap: Result<Bubblewrap, String>,
+    pub(crate) dotnet: Result<Dotnet, String>,
     folder: TempDir,
 }
 
@@ -32,6 +42,7 @@ impl Bench {
         tokio::fs::create_dir_all(&cache)
             .await
             .with_context(|| format!("cannot create {}", cache.display()))?;
+        let interpreter = Interpreter::find().await?;
         Ok(Self {
             facts,
             sizes: arguments.sizes(),
@@ -41,8 +52,22 @@ impl Bench {
             rabbitmq: Rabbitmq::find(&arguments.amqp_url, &arguments.rabbitmq_api).await?,
             celery: Environment::install(&cache).await?,
             pgbench: pgbench::locate()?,
+            bubblewrap: Bubblewrap::find(&interpreter).await,
+            interpreter,
+            dotnet: Dotnet::find(arguments.csharp_runtime.as_deref()),
+            cache,
             folder: tempfile::tempdir().context("cannot create a folder for the logs")?,
         })
+    }
+
+    /// Why this cannot be measured here.
+    pub(crate) fn lacks(&self, measure: Measure, system: System) -> Option<&str> {
+        let reason = match (measure, system) {
+            (Measure::Csharp, _) => self.dotnet.as_ref().err(),
+            (_, System::Bubblewrap) => self.bubblewrap.as_ref().err(),
+            _ => None,
+        };
+        reason.map(String::as_str)
     }
 
     /// A new empty folder, gone with the benchmark.

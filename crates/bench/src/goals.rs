@@ -44,8 +44,13 @@ enum Goal {
 
 use Goal::{Absolute, Grown, Ratio};
 use Limit::{AtLeast, AtMost};
-use Measure::{Backlog, Create, Drain, History, Idle, Latency, Memory};
-use System::{Celery, CeleryResults, Pgbench, PostgresAlone, PostgresRabbitmq, Sqlite};
+use Measure::{
+    Backlog, CodeLatency, Create, Csharp, Drain, History, Idle, Latency, Memory, Neighbour, Python, Sandbox, Soak,
+};
+use System::{
+    Bubblewrap, Celery, CeleryInterpreter, CeleryResults, DotnetCold, Pgbench, PostgresAlone, PostgresRabbitmq, Sqlite,
+    WarmFork,
+};
 
 const RATE: &str = "tasks/s";
 const SINGLE: &str = "single tasks/s";
@@ -64,6 +69,19 @@ const GOALS: &[Goal] = &[
     Absolute("Start p99 at 100/s, ms", (Latency, PostgresRabbitmq, "start p99 ms"), AtMost(10.0)),
     Ratio("Recorded p50 at 100/s : Celery with results", (Latency, PostgresRabbitmq, "recorded p50 ms"), (Latency, CeleryResults, "recorded p50 ms"), AtMost(1.0)),
     Absolute("Recorded p99 at 100/s, ms", (Latency, PostgresRabbitmq, "recorded p99 ms"), AtMost(10.0)),
+    Ratio("Python, full isolation : bubblewrap a task", (Python, PostgresRabbitmq, RATE), (Python, Bubblewrap, RATE), AtLeast(3.0)),
+    Ratio("Python, full isolation : bare fork of a warm interpreter", (Python, PostgresRabbitmq, RATE), (Python, WarmFork, RATE), AtLeast(0.5)),
+    Ratio("Python, full isolation : Celery, new interpreter a task", (Python, PostgresRabbitmq, RATE), (Python, CeleryInterpreter, RATE), AtLeast(3.0)),
+    Absolute("Python at 20/s, recorded p50, ms", (CodeLatency, PostgresRabbitmq, "recorded p50 ms"), AtMost(10.0)),
+    Absolute("C#, compiled before, p50, ms", (Csharp, PostgresRabbitmq, "compiled before p50 ms"), AtMost(40.0)),
+    Absolute("C#, new source, p50, ms", (Csharp, PostgresRabbitmq, "new p50 ms"), AtMost(150.0)),
+    Ratio("C#, new source p50 : new compiler and runtime", (Csharp, PostgresRabbitmq, "new p50 ms"), (Csharp, DotnetCold, "new p50 ms"), AtMost(0.2)),
+    Absolute("/bin/true in a new cell, more than plain, ms", (Sandbox, System::Sandbox, "new cell, more ms"), AtMost(4.0)),
+    Absolute("Slowest kill of 200 processes, ms", (Sandbox, System::Sandbox, "slowest kill of 200 ms"), AtMost(200.0)),
+    Ratio("p99 beside a fork bomb : alone", (Neighbour, PostgresRabbitmq, "fork bomb p99 ms"), (Neighbour, PostgresRabbitmq, "alone p99 ms"), AtMost(2.0)),
+    Ratio("p99 beside a flood of output : alone", (Neighbour, PostgresRabbitmq, "output flood p99 ms"), (Neighbour, PostgresRabbitmq, "alone p99 ms"), AtMost(2.0)),
+    Absolute("Growth of the worker in the soak, MiB", (Soak, PostgresRabbitmq, "grown MiB"), AtMost(5.0)),
+    Absolute("Left by the soak: files, mounts, groups, zombies", (Soak, PostgresRabbitmq, "left"), AtMost(0.0)),
     Absolute("First of ten times the backlog : alone", (Backlog, PostgresRabbitmq, "part"), AtLeast(0.9)),
     Grown("List p99, full table : empty", (History, PostgresRabbitmq, "list, full p99 ms"), (History, PostgresRabbitmq, "list, empty p99 ms"), 1.5, 2.0),
     Grown("Create p99, full table : empty", (History, PostgresRabbitmq, "create, full p99 ms"), (History, PostgresRabbitmq, "create, empty p99 ms"), 1.5, 2.0),

@@ -114,7 +114,8 @@ async fn post_share(mut lane: Lane, path: &str, body: &Bytes, share: u32) -> Res
     Ok(taken)
 }
 
-fn shares(count: u32, parts: u32) -> impl Iterator<Item = u32> {
+/// So many parts of a count that differ by one at most.
+pub(crate) fn shares(count: u32, parts: u32) -> impl Iterator<Item = u32> {
     (0..parts).map(move |part| count / parts + u32::from(part < count % parts))
 }
 

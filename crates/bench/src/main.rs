@@ -5,6 +5,7 @@
 //!              │    └──► results ──► goals ──► report      medians, ratios, a table and a JSON file
 //!              ▼
 //!            systems/{orchestratum, celery, pgbench}       one fresh deployment of a system
+//!            systems/{bubblewrap, warm_fork, dotnet}       what runs code without one
 //!              │    └──► load        the native keep-alive client
 //!              ▼
 //!            servers/{postgres, rabbitmq}                  a database and a virtual host of its own

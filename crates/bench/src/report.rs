@@ -11,11 +11,30 @@ use crate::arguments::{Arguments, Measure, Sizes};
 use crate::bench::Bench;
 use crate::goals::{Limit, Verdict};
 use crate::machine::Facts;
-use crate::results::{Results, System, median};
+use crate::results::{LeftOut, Results, System, median};
+use crate::systems::bubblewrap::Bubblewrap;
+use crate::systems::dotnet::Dotnet;
 
 /// Markdown, so that the tables can be pasted into a page as they are.
 pub(crate) fn tables(results: &Results, verdicts: &[Verdict]) -> String {
-    format!("\n{}\n\n{}\n", figures(results), goals(verdicts))
+    let left_out = match results.left_out() {
+        [] => String::new(),
+        some => format!("\n{}\n", left_out(some)),
+    };
+    format!("\n{}\n\n{}\n{left_out}", figures(results), goals(verdicts))
+}
+
+fn left_out(left_out: &[LeftOut]) -> Table {
+    let mut table = table(&["left out", "system", "because"], 3);
+    for LeftOut {
+        measure,
+        system,
+        reason,
+    } in left_out
+    {
+        table.add_row([format!("{measure:?}"), system.label().to_owned(), reason.clone()]);
+    }
+    table
 }
 
 fn figures(results: &Results) -> Table {
@@ -83,6 +102,7 @@ struct Saved<'a> {
     repeats: u32,
     goals: &'a [Verdict],
     figures: Vec<SavedFigure<'a>>,
+    left_out: &'a [LeftOut],
 }
 
 #[derive(Serialize)]
@@ -91,6 +111,8 @@ struct Versions<'a> {
     rabbitmq: &'a str,
     celery: &'a str,
     python: &'a str,
+    bubblewrap: Option<&'a str>,
+    csharp: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -117,6 +139,8 @@ pub(crate) async fn save(
             rabbitmq: bench.rabbitmq.version(),
             celery: &celery.celery,
             python: &celery.python,
+            bubblewrap: bench.bubblewrap.as_ref().ok().map(Bubblewrap::version),
+            csharp: bench.dotnet.as_ref().ok().map(Dotnet::versions),
         },
         postgres: serde_json::to_value(bench.postgres.facts())?,
         scale: arguments.scale,
@@ -133,6 +157,7 @@ pub(crate) async fn save(
                 samples,
             })
             .collect(),
+        left_out: results.left_out(),
     };
     let text = serde_json::to_string_pretty(&saved)? + "\n";
     tokio::fs::write(path, text)
@@ -156,8 +181,9 @@ mod tests {
     fn the_tables_are_markdown() {
         let mut results = Results::default();
         results.add(Measure::Drain, System::Celery, "tasks/s", 2_000.0);
+        results.leave_out(Measure::Csharp, System::DotnetCold, "there is none");
         let text = tables(&results, &[]);
-        assert!(text.contains("| Drain"), "{text}");
+        assert!(text.contains("| Drain") && text.contains("| there is none"), "{text}");
         assert!(
             text.lines()
                 .filter(|line| !line.is_empty())

@@ -16,6 +16,10 @@ pub(crate) enum System {
     Celery,
     CeleryResults,
     CeleryInterpreter,
+    Bubblewrap,
+    WarmFork,
+    DotnetCold,
+    Sandbox,
     Pgbench,
 }
 
@@ -28,6 +32,10 @@ impl System {
             Self::Celery => "Celery, no results",
             Self::CeleryResults => "Celery, PostgreSQL results",
             Self::CeleryInterpreter => "Celery, new interpreter a task",
+            Self::Bubblewrap => "bubblewrap and a new interpreter a task",
+            Self::WarmFork => "fork of a warm interpreter a task",
+            Self::DotnetCold => "dotnet, a new compiler and runtime a task",
+            Self::Sandbox => "the sandbox alone",
             Self::Pgbench => "the statements alone (pgbench)",
         }
     }
@@ -47,10 +55,19 @@ pub(crate) struct Key {
     pub(crate) figure: &'static str,
 }
 
+/// What could not be measured, and why: whoever looks for a figure is to find that.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct LeftOut {
+    pub(crate) measure: Measure,
+    pub(crate) system: System,
+    pub(crate) reason: String,
+}
+
 /// Every figure of every repeat.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     samples: BTreeMap<Key, Vec<f64>>,
+    left_out: Vec<LeftOut>,
 }
 
 impl Results {
@@ -61,6 +78,22 @@ impl Results {
             figure,
         };
         self.samples.entry(key).or_default().push(value);
+    }
+
+    /// Told once, however often it is repeated.
+    pub(crate) fn leave_out(&mut self, measure: Measure, system: System, reason: &str) {
+        let left_out = LeftOut {
+            measure,
+            system,
+            reason: reason.to_owned(),
+        };
+        if !self.left_out.contains(&left_out) {
+            self.left_out.push(left_out);
+        }
+    }
+
+    pub(crate) fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
     }
 
     pub(crate) fn median(&self, measure: Measure, system: System, figure: &'static str) -> Option<f64> {

@@ -27,6 +27,11 @@ impl Facts {
             load_average: first_word(&text("/proc/loadavg")),
         }
     }
+
+    /// How many programs run at a time where each has a processor.
+    pub(crate) fn lanes(&self) -> u32 {
+        u32::try_from(self.cores).unwrap_or(u32::MAX)
+    }
 }
 
 fn text(path: &str) -> String {

@@ -17,29 +17,39 @@ pub(crate) struct Usage {
 impl Usage {
     pub(crate) fn of(roots: &[u32]) -> Result<Self> {
         let processes = Process::all()?;
-        let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
-        for (id, process) in &processes {
-            children.entry(process.parent).or_default().push(*id);
-        }
-        let mut seen = HashSet::new();
-        let mut waiting = roots.to_vec();
-        let mut ticks = 0;
-        while let Some(id) = waiting.pop() {
-            if !seen.insert(id) {
-                continue;
-            }
-            // One that has ended meanwhile is in the figure of the parent that waited for it.
-            if let Some(process) = processes.get(&id) {
-                ticks += process.ticks;
-            }
-            waiting.extend(children.get(&id).into_iter().flatten());
-        }
+        // One that has ended meanwhile is in the figure of the parent that waited for it.
+        let ticks = family(roots, &processes)
+            .iter()
+            .filter_map(|id| processes.get(id))
+            .map(|process| process.ticks)
+            .sum();
         Ok(Self { ticks })
     }
 
     pub(crate) fn seconds_since(self, before: Self) -> f64 {
         self.ticks.saturating_sub(before.ticks) as f64 / TICKS_PER_SECOND
     }
+}
+
+/// How many processes there are below this one, the dead that nobody has waited for included.
+pub(crate) fn descendants_of(process: u32) -> Result<usize> {
+    Ok(family(&[process], &Process::all()?).len() - 1)
+}
+
+/// The processes and all their descendants.
+fn family(roots: &[u32], processes: &HashMap<u32, Process>) -> HashSet<u32> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    for (id, process) in processes {
+        children.entry(process.parent).or_default().push(*id);
+    }
+    let mut seen = HashSet::new();
+    let mut waiting = roots.to_vec();
+    while let Some(id) = waiting.pop() {
+        if seen.insert(id) {
+            waiting.extend(children.get(&id).into_iter().flatten());
+        }
+    }
+    seen
 }
 
 pub(crate) fn parent_of(process: u32) -> Result<u32> {
@@ -123,5 +133,15 @@ mod tests {
         assert!(after.seconds_since(before) >= 0.0);
         assert!(parent_of(own).expect("this process is there") > 0);
         assert!(peak_memory_bytes(own).expect("this process is there") > 0);
+    }
+
+    #[test]
+    fn children_are_counted_until_they_are_waited_for() {
+        let own = std::process::id();
+        let before = descendants_of(own).expect("this process is there");
+        let mut child = std::process::Command::new("true").spawn().expect("it starts");
+        assert_eq!(descendants_of(child.id()).expect("it is there"), 0);
+        assert!(descendants_of(own).expect("this process is there") > before);
+        child.wait().expect("it ends");
     }
 }

@@ -1,7 +1,6 @@
 //! How fast tasks are taken in, with no worker that would compete: single requests, batches, and Celery's calls.
 
 use anyhow::Result;
-use bytes::Bytes;
 
 use super::BATCH;
 use crate::arguments::Measure;
@@ -29,7 +28,7 @@ pub(super) async fn measure(bench: &Bench, system: System, results: &mut Results
     }
     let deployment = Deployment::start(bench, system).await?;
     let server = deployment.server()?;
-    let single = Bytes::from(serde_json::to_vec(&Work::Echo.body())?);
+    let single = Work::Echo.request()?;
     server
         .post_all("/api/tasks", &single, WARM_UP_REQUESTS, IN_FLIGHT)
         .await?;
@@ -40,7 +39,7 @@ pub(super) async fn measure(bench: &Bench, system: System, results: &mut Results
     add("single p99 ms", quantile(&load.milliseconds, 0.99));
 
     let batches = bench.sizes.create_batches;
-    let body = batch(Work::Echo, BATCH as usize)?;
+    let body = batch(&vec![Work::Echo.body(); BATCH as usize])?;
     let load = server
         .post_all("/api/tasks/batch", &body, batches, BATCHES_IN_FLIGHT)
         .await?;

@@ -46,7 +46,7 @@ async fn p99s(bench: &Bench, server: &Server, requests: u32) -> Result<P99s> {
         create: p99(
             server,
             Method::POST,
-            serde_json::to_vec(&Work::Echo.body())?.into(),
+            Work::Echo.request()?,
             StatusCode::CREATED,
             requests,
         )

@@ -11,33 +11,22 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
-use futures::future::try_join_all;
-use hyper::{Method, StatusCode};
-use serde::Deserialize;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::observer::{Seen, Sent, observe};
-use super::{DRAIN_LIMIT, fill, wait_until_done};
+use super::observer::{Sent, observe};
+use super::pacing::{GRACE, Pace, milliseconds, recorded};
+use super::{DRAIN_LIMIT, wait_until_done, warm};
 use crate::arguments::Measure;
 use crate::bench::Bench;
-use crate::load::Server;
-use crate::machine::wall_clock_micros;
 use crate::results::{Results, System, quantile};
 use crate::systems::celery::Fleet;
-use crate::systems::orchestratum::{Deployment, Timed, Work};
+use crate::systems::orchestratum::{Timed, Work};
 use crate::systems::wait_for;
 
 const PER_SECOND: u32 = 100;
-/// A request that hangs delays only every eighth of the others, and those count their delay.
-const LANES: u32 = 8;
 const WARM_UP_TASKS: u32 = 300;
-/// Connections are open by then.
-const LEAD: Duration = Duration::from_millis(100);
-/// How much longer than planned a run may take.
-const GRACE: Duration = Duration::from_secs(60);
 
 /// Milliseconds from the call of the client, task by task.
 #[derive(Debug, Default)]
@@ -73,14 +62,14 @@ pub(super) async fn measure(bench: &Bench, system: System, results: &mut Results
 }
 
 async fn product(bench: &Bench, system: System, tasks: u32) -> Result<Latencies> {
-    let mut deployment = Deployment::start(bench, system).await?;
-    deployment.start_worker().await?;
-    fill(&deployment, Work::Echo, WARM_UP_TASKS).await?;
-    wait_until_done(&mut deployment).await?;
-    bench.postgres.checkpoint().await?;
-
-    let server = deployment.server()?;
-    let unwatched = post_all(&server, tasks / 2).await?;
+    let mut deployment = warm(bench, system, Vec::new(), Work::Echo, WARM_UP_TASKS).await?;
+    let requests = vec![Work::Echo.request()?; tasks as usize];
+    let (unwatched, watched) = requests.split_at(requests.len() / 2);
+    let pace = |requests| Pace {
+        per_second: PER_SECOND,
+        requests,
+    };
+    let unwatched = pace(unwatched).post(&deployment.server()?).await?;
     wait_until_done(&mut deployment).await?;
     let times = deployment.records().await?.times().await?;
     let times: HashMap<Uuid, Timed> = times.into_iter().map(|task| (task.id, task)).collect();
@@ -96,73 +85,9 @@ async fn product(bench: &Bench, system: System, tasks: u32) -> Result<Latencies>
             .push(milliseconds(task.finished_micros - posted.sent.micros));
     }
 
-    let mut records = deployment.records().await?;
-    let (sender, receiver) = unbounded_channel();
-    let posting = post_watched(&server, tasks - tasks / 2, sender);
-    let watching = observe(receiver, async |ids| records.visible(ids).await);
-    let ((), seen) = futures::try_join!(posting, watching)?;
-    latencies.recorded = recorded(&seen);
+    latencies.recorded = pace(watched).post_and_observe(&deployment).await?;
     deployment.remove().await?;
     Ok(latencies)
-}
-
-struct Posted {
-    sent: Sent,
-    /// How long the answer took, in milliseconds.
-    answered: f64,
-}
-
-async fn post_all(server: &Server, tasks: u32) -> Result<Vec<Posted>> {
-    let start = Instant::now() + LEAD;
-    let lanes = (0..LANES).map(|lane| async move {
-        let mut posted = Vec::new();
-        post_paced(server, lane, tasks, start, |one| posted.push(one)).await?;
-        Ok::<_, anyhow::Error>(posted)
-    });
-    Ok(try_join_all(lanes).await?.into_iter().flatten().collect())
-}
-
-/// Tells of each task as soon as its id is known. The observer ends when the sender is gone.
-async fn post_watched(server: &Server, tasks: u32, sender: UnboundedSender<Sent>) -> Result<()> {
-    let start = Instant::now() + LEAD;
-    let lanes = (0..LANES).map(|lane| {
-        let sender = sender.clone();
-        post_paced(server, lane, tasks, start, move |posted| {
-            // Nobody receives it only after the observer has failed, which ends this, too.
-            let _ = sender.send(posted.sent);
-        })
-    });
-    try_join_all(lanes).await?;
-    Ok(())
-}
-
-/// Every `LANES`th of the tasks.
-async fn post_paced(
-    server: &Server,
-    lane: u32,
-    tasks: u32,
-    start: Instant,
-    mut tell: impl FnMut(Posted),
-) -> Result<()> {
-    #[derive(Deserialize)]
-    struct Created {
-        id: Uuid,
-    }
-    let mut connection = server.lane().await?;
-    let body = Bytes::from(serde_json::to_vec(&Work::Echo.body())?);
-    for index in (lane..tasks).step_by(LANES as usize) {
-        let intended = start + Duration::from_secs(1) * index / PER_SECOND;
-        let late = Instant::now().saturating_duration_since(intended);
-        sleep_until(intended).await;
-        // One that is late because the request before it took too long has been waiting since it was due.
-        let micros = wall_clock_micros() - i64::try_from(late.as_micros()).unwrap_or(i64::MAX);
-        let answer = connection.send(Method::POST, "/api/tasks", body.clone()).await?;
-        let answered = milliseconds(wall_clock_micros() - micros);
-        let created: Created = serde_json::from_slice(&answer.expect(StatusCode::CREATED)?)?;
-        let sent = Sent { id: created.id, micros };
-        tell(Posted { sent, answered });
-    }
-    Ok(())
 }
 
 async fn celery(bench: &Bench, system: System, tasks: u32) -> Result<Latencies> {
@@ -227,13 +152,4 @@ async fn celery(bench: &Bench, system: System, tasks: u32) -> Result<Latencies> 
         recorded: recorded(&seen),
         ..Latencies::default()
     })
-}
-
-fn recorded(seen: &[Seen]) -> Vec<f64> {
-    let waits = seen.iter().map(|seen| milliseconds(seen.micros - seen.sent.micros));
-    waits.collect()
-}
-
-fn milliseconds(micros: i64) -> f64 {
-    micros as f64 / 1_000.0
 }

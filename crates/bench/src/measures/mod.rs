@@ -1,23 +1,31 @@
 //! What is measured, one file each.
 
 mod backlog;
+mod code_latency;
 mod create;
+mod csharp;
 mod drain;
 mod history;
 mod idle;
 mod latency;
 mod memory;
+mod neighbour;
 mod observer;
+mod pacing;
 mod python;
+mod sandbox;
+mod soak;
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::arguments::{Arguments, Measure};
 use crate::bench::Bench;
+use crate::machine::monotonic_now;
 use crate::results::{Results, System};
-use crate::systems::orchestratum::{Deployment, Work, batch};
+use crate::systems::orchestratum::{Deployment, Setting, Work, batch};
 use crate::systems::wait_for;
 
 /// Long enough for the slowest peer on a slow machine.
@@ -27,27 +35,45 @@ const BATCH: u32 = 1_000;
 pub(crate) async fn run(bench: &Bench, arguments: &Arguments) -> Result<Results> {
     let mut results = Results::default();
     for measure in arguments.measures() {
-        for repeat in 0..bench.repeats {
+        let repeats = repeats(measure, bench.repeats);
+        for repeat in 0..repeats {
             for system in rotated(systems(measure), repeat).filter(|system| arguments.has(*system)) {
-                println!("{measure:?} {}/{}: {}", repeat + 1, bench.repeats, system.label());
+                println!("{measure:?} {}/{repeats}: {}", repeat + 1, system.label());
+                if let Some(reason) = bench.lacks(measure, system) {
+                    println!("    left out: {reason}");
+                    results.leave_out(measure, system, reason);
+                    continue;
+                }
+                let started = monotonic_now();
                 one(bench, measure, system, &mut results)
                     .await
                     .with_context(|| format!("{measure:?} of {}", system.label()))?;
+                println!("    took {:.1} s", started.elapsed().as_secs_f64());
             }
         }
     }
     Ok(results)
 }
 
+/// A soak is long by itself, and what leaks adds up in it.
+fn repeats(measure: Measure, wanted: u32) -> u32 {
+    if measure == Measure::Soak { 1 } else { wanted }
+}
+
 fn systems(measure: Measure) -> &'static [System] {
-    use System::{Celery, CeleryInterpreter, CeleryResults, Pgbench, PostgresAlone, PostgresRabbitmq, Sqlite};
+    use System::{
+        Bubblewrap, Celery, CeleryInterpreter, CeleryResults, DotnetCold, Pgbench, PostgresAlone, PostgresRabbitmq,
+        Sandbox, Sqlite, WarmFork,
+    };
     match measure {
         Measure::Drain => &[PostgresRabbitmq, PostgresAlone, Sqlite, Celery, CeleryResults, Pgbench],
         Measure::Create => &[PostgresRabbitmq, Sqlite, Celery],
         Measure::Latency => &[PostgresRabbitmq, PostgresAlone, Sqlite, Celery, CeleryResults],
-        Measure::Python => &[PostgresRabbitmq, Sqlite, CeleryInterpreter],
+        Measure::Python => &[PostgresRabbitmq, Sqlite, CeleryInterpreter, Bubblewrap, WarmFork],
+        Measure::Csharp => &[PostgresRabbitmq, DotnetCold],
+        Measure::Sandbox => &[Sandbox],
         Measure::Backlog => &[PostgresRabbitmq, PostgresAlone, Sqlite],
-        Measure::History => &[PostgresRabbitmq],
+        Measure::CodeLatency | Measure::Neighbour | Measure::Soak | Measure::History => &[PostgresRabbitmq],
         Measure::Memory | Measure::Idle => &[PostgresRabbitmq, PostgresAlone],
     }
 }
@@ -65,6 +91,11 @@ async fn one(bench: &Bench, measure: Measure, system: System, results: &mut Resu
         Measure::Create => create::measure(bench, system, results).await,
         Measure::Latency => latency::measure(bench, system, results).await,
         Measure::Python => python::measure(bench, system, results).await,
+        Measure::CodeLatency => code_latency::measure(bench, system, results).await,
+        Measure::Csharp => csharp::measure(bench, system, results).await,
+        Measure::Sandbox => sandbox::measure(bench, system, results).await,
+        Measure::Neighbour => neighbour::measure(bench, system, results).await,
+        Measure::Soak => soak::measure(bench, system, results).await,
         Measure::Backlog => backlog::measure(bench, system, results).await,
         Measure::History => history::measure(bench, system, results).await,
         Measure::Memory => memory::measure(bench, system, results).await,
@@ -74,15 +105,22 @@ async fn one(bench: &Bench, measure: Measure, system: System, results: &mut Resu
 
 /// Creates so many tasks, over HTTP, in batches.
 pub(crate) async fn fill(deployment: &Deployment, work: Work, tasks: u32) -> Result<()> {
+    fill_with(deployment, tasks, |_| work.body()).await
+}
+
+/// The same with tasks by their number in a batch.
+async fn fill_with(deployment: &Deployment, tasks: u32, task: impl Fn(usize) -> Value) -> Result<()> {
     const IN_FLIGHT: u32 = 2;
     let server = deployment.server()?;
     let path = "/api/tasks/batch";
-    server
-        .post_all(path, &batch(work, BATCH as usize)?, tasks / BATCH, IN_FLIGHT)
-        .await?;
+    let batch_of = |count: u32| batch(&(0..count as usize).map(&task).collect::<Vec<_>>());
+    if tasks >= BATCH {
+        server
+            .post_all(path, &batch_of(BATCH)?, tasks / BATCH, IN_FLIGHT)
+            .await?;
+    }
     if !tasks.is_multiple_of(BATCH) {
-        let rest = batch(work, (tasks % BATCH) as usize)?;
-        server.post_all(path, &rest, 1, 1).await?;
+        server.post_all(path, &batch_of(tasks % BATCH)?, 1, 1).await?;
     }
     Ok(())
 }
@@ -100,6 +138,16 @@ async fn wait_until_done(deployment: &mut Deployment) -> Result<()> {
         },
     )
     .await
+}
+
+/// An installation that runs and has just done some work: whatever is slow for the first tasks is over.
+async fn warm(bench: &Bench, system: System, settings: Vec<Setting>, work: Work, tasks: u32) -> Result<Deployment> {
+    let mut deployment = Deployment::start_with(bench, system, settings).await?;
+    deployment.start_worker().await?;
+    fill(&deployment, work, tasks).await?;
+    wait_until_done(&mut deployment).await?;
+    bench.postgres.checkpoint().await?;
+    Ok(deployment)
 }
 
 /// Runs some tasks and forgets them: queues and tables are there then, and caches are warm.

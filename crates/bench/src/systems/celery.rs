@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use sqlx::postgres::PgConnection;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::ChildStdout;
-use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::together::run_together;
 use super::{Stretch, wait_for};
 use crate::bench::Bench;
 use crate::machine::Program;
@@ -187,33 +187,12 @@ impl<'a> Fleet<'a> {
     /// What the clients of Celery create in a second, with confirms, so many in flight.
     pub(crate) async fn create(&self, calls: u32, processes: u32, threads: u32) -> Result<f64> {
         let share = calls / (processes * threads) * threads;
-        let mut clients = Vec::new();
-        for number in 0..processes {
+        let commands = (0..processes).map(|_| {
             let mut command = self.client();
             command.args(["create", &share.to_string(), &threads.to_string()]);
-            let (program, input, output) = Program::start_talking(&format!("create-{number}"), command, &self.folder)?;
-            clients.push((program, input, BufReader::new(output).lines()));
-        }
-        for (program, _, lines) in &mut clients {
-            if next_line(lines).await?.as_deref() != Some("ready") {
-                bail!("a client of Celery did not start: {}", program.last_words());
-            }
-        }
-        for (_, input, _) in &mut clients {
-            input.write_all(b"go\n").await?;
-        }
-        let (mut first, mut last) = (i64::MAX, 0);
-        for (program, _, lines) in &mut clients {
-            let line = next_line(lines).await?.with_context(|| program.last_words())?;
-            let (start, end) = line.split_once(' ').context("a client tells two times")?;
-            first = first.min(start.parse()?);
-            last = last.max(end.parse()?);
-        }
-        let stretch = Stretch {
-            tasks: share * processes,
-            first_started_micros: first,
-            last_finished_micros: last,
-        };
+            command
+        });
+        let stretch = run_together("create", commands.collect(), share * processes, &self.folder).await?;
         Ok(stretch.tasks_per_second())
     }
 
@@ -324,11 +303,6 @@ impl<'a> Fleet<'a> {
             .env("BENCH_CLOCKS", &self.clocks);
         command
     }
-}
-
-async fn next_line(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<Option<String>> {
-    let line = timeout(CLIENT_LIMIT, lines.next_line()).await;
-    Ok(line.context("a client of Celery took too long")??)
 }
 
 async fn stored(connection: &mut PgConnection) -> Result<(i64, i64)> {

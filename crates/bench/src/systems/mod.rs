@@ -1,8 +1,13 @@
 //! The systems that are measured.
 
+pub(crate) mod bubblewrap;
 pub(crate) mod celery;
+pub(crate) mod dotnet;
+pub(crate) mod interpreter;
 pub(crate) mod orchestratum;
 pub(crate) mod pgbench;
+mod together;
+pub(crate) mod warm_fork;
 
 use std::time::Duration;
 

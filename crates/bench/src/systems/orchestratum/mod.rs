@@ -3,6 +3,7 @@
 mod records;
 mod work;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,10 +35,14 @@ pub(crate) struct Deployment {
     storage: Storage,
     folder: PathBuf,
     programs: Programs,
+    settings: Vec<Setting>,
     address: SocketAddr,
     api: Option<Program>,
     worker: Option<Program>,
 }
+
+/// A name, such as `WORKER__CONCURRENCY`, and the value that a measure needs in place of the default.
+pub(crate) type Setting = (&'static str, OsString);
 
 #[derive(Debug)]
 enum Storage {
@@ -59,6 +64,10 @@ struct Programs {
 impl Deployment {
     /// With the api running and no worker.
     pub(crate) async fn start(bench: &Bench, system: System) -> Result<Self> {
+        Self::start_with(bench, system, Vec::new()).await
+    }
+
+    pub(crate) async fn start_with(bench: &Bench, system: System, settings: Vec<Setting>) -> Result<Self> {
         let folder = bench.new_folder()?;
         let storage = match system {
             System::PostgresRabbitmq => Storage::Postgres {
@@ -81,6 +90,7 @@ impl Deployment {
             storage,
             folder,
             programs,
+            settings,
             address: free_port()?,
             api: None,
             worker: None,
@@ -223,6 +233,9 @@ impl Deployment {
             .env("ORCHESTRATUM__LOGS__LEVEL", "warn")
             .env("ORCHESTRATUM__LOGS__DIR", "")
             .env("ORCHESTRATUM__WORKER__LISTEN", "");
+        for (name, value) in &self.settings {
+            command.env(format!("ORCHESTRATUM__{name}"), value);
+        }
         command
     }
 }

@@ -13,6 +13,10 @@ pub(crate) enum Work {
     EchoKibibyte,
     /// The smallest program.
     Python,
+    /// Processes that start processes until they are stopped; where no more are granted, they go on trying.
+    ForkBomb,
+    /// Writes to standard output as fast as it can until it is stopped.
+    OutputFlood,
 }
 
 impl Work {
@@ -21,12 +25,20 @@ impl Work {
             Self::Echo => json!({"name": "echo", "input": {"number": 1}}),
             Self::EchoKibibyte => json!({"name": "echo", "input": {"text": "x".repeat(1024)}}),
             Self::Python => json!({"name": "python", "input": {"code": "def main(input): return 1"}}),
+            Self::ForkBomb => json!({"name": "python", "input": {"code": FORK_BOMB}}),
+            Self::OutputFlood => json!({"name": "shell", "input": {"command": "yes"}}),
         }
+    }
+
+    /// The body of `POST /api/tasks`.
+    pub(crate) fn request(self) -> Result<Bytes> {
+        Ok(serde_json::to_vec(&self.body())?.into())
     }
 }
 
+const FORK_BOMB: &str = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass";
+
 /// The body of `POST /api/tasks/batch`.
-pub(crate) fn batch(work: Work, count: usize) -> Result<Bytes> {
-    let tasks = vec![work.body(); count];
+pub(crate) fn batch(tasks: &[Value]) -> Result<Bytes> {
     Ok(serde_json::to_vec(&json!({ "tasks": tasks }))?.into())
 }
