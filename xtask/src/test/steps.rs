@@ -1,13 +1,13 @@
 //! The steps, in the order in which they tell most soonest.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result};
 
 use super::Session;
 use super::counts::{Counts, TestsFailed};
-use crate::{csharp, process, tidy};
+use crate::{bench, csharp, process, tidy};
 
 /// One thing that must hold. To add one, write its function and name it in [`ALL`].
 #[derive(Debug)]
@@ -96,11 +96,9 @@ fn mutants(session: &Session) -> Result<Counts> {
 
 /// Shows that every system can be measured and that every task of every drain completes; the figures mean nothing here.
 fn benchmark(session: &Session) -> Result<Counts> {
-    let programs = session.workspace.target().join("debug");
-    let mut command = Command::new(programs.join("orchestratum-bench"));
-    command
-        .args(["--scale", "0.1", "--repeats", "1", "--bin-dir"])
-        .arg(&programs);
+    let mut command = bench::command(&session.workspace, "debug");
+    command.args(["--scale", "0.1", "--repeats", "1"]);
+    command.env(csharp::VARIABLE, &session.csharp_runtime);
     session.addresses.apply(&mut command);
     process::run(&mut command)?;
     Ok(Counts::default())
