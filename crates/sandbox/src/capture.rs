@@ -109,10 +109,15 @@ fn without_broken_start(bytes: &[u8]) -> &[u8] {
 }
 
 /// Reads to the end of the stream, or to an error, which is an end too.
-pub(crate) async fn capture(mut stream: impl AsyncRead + Unpin, into: &Mutex<Capture>) {
+pub(crate) async fn capture(stream: impl AsyncRead + Unpin, into: &Mutex<Capture>) {
+    read(stream, |bytes| into.lock().add(bytes)).await;
+}
+
+/// Reads to the end, likewise. Dropped half-way it has lost nothing: what was read was taken.
+pub(crate) async fn read(mut stream: impl AsyncRead + Unpin, mut take: impl FnMut(&[u8])) {
     let mut buffer = vec![0; 1024];
     while let Ok(read @ 1..) = stream.read(&mut buffer).await {
-        into.lock().add(&buffer[..read]);
+        take(&buffer[..read]);
         if read == buffer.len() && buffer.len() < READ_BYTES {
             // Most programs write a line; a buffer for a flood is made when there is one.
             buffer.resize(READ_BYTES, 0);

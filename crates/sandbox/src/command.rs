@@ -34,6 +34,17 @@ pub struct Command {
     pub(crate) network: bool,
     pub(crate) limits: Limits,
     pub(crate) capture_max_bytes: usize,
+    pub(crate) result: ResultPlace,
+    pub(crate) tells_progress: bool,
+}
+
+/// Where a program writes its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResultPlace {
+    /// An open file of its own.
+    File,
+    /// Standard output, of which so many bytes are kept.
+    Stdout { most: usize },
 }
 
 /// What is found on every machine, and on none a folder of one user.
@@ -57,6 +68,8 @@ impl Command {
             network: false,
             limits: Limits::default(),
             capture_max_bytes: CAPTURE_MAX_BYTES,
+            result: ResultPlace::File,
+            tells_progress: false,
         }
     }
 
@@ -113,6 +126,22 @@ impl Command {
     #[must_use]
     pub const fn capture_max_bytes(mut self, most: usize) -> Self {
         self.capture_max_bytes = most;
+        self
+    }
+
+    /// Standard output is the result, byte for byte, and not a text for people. One byte more than `most` tells that there
+    /// was more.
+    #[must_use]
+    pub const fn stdout_is_result(mut self, most: usize) -> Self {
+        self.result = ResultPlace::Stdout { most };
+        self
+    }
+
+    /// It may tell how far it is, in the open file [`PROGRESS_DESCRIPTOR`](crate::PROGRESS_DESCRIPTOR): numbers from 0 to 1,
+    /// each on a line.
+    #[must_use]
+    pub const fn tells_progress(mut self) -> Self {
+        self.tells_progress = true;
         self
     }
 }

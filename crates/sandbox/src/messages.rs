@@ -9,6 +9,9 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 
+/// As many open files as any message has.
+const FILES_MAX: usize = 5;
+
 /// An answer is short, also one of a runner that speaks nonsense.
 const ANSWER_MAX_BYTES: u32 = 64 * 1024;
 
@@ -16,7 +19,7 @@ const ANSWER_MAX_BYTES: u32 = 64 * 1024;
 pub(crate) async fn send(socket: &mut UnixStream, message: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<()> {
     let sent = socket
         .async_io(Interest::WRITABLE, || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES_MAX))];
             let mut control = SendAncillaryBuffer::new(&mut space);
             if !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(files)) {
                 return Err(io::ErrorKind::InvalidInput.into());

@@ -59,7 +59,8 @@ pub struct Finished {
     pub exit: Exit,
     pub stdout: Captured,
     pub stderr: Captured,
-    /// What it wrote to the open file of [`Argument::Result`](crate::Argument::Result).
+    /// What it wrote to the open file of [`Argument::Result`](crate::Argument::Result), or to standard output where that is
+    /// [the result](crate::Command::stdout_is_result).
     pub result: Vec<u8>,
     /// Of the largest single process of the tree.
     pub peak_memory_bytes: Option<u64>,

@@ -20,7 +20,7 @@ pub(crate) const MARKER: &str = "ORCHESTRATUM_SANDBOX_RUN";
 pub(crate) const MESSAGE_MAX_BYTES: usize = 16 << 20;
 
 /// A program to be started by whoever receives this. Standard input, output, error and the place for a result come with
-/// it as open files.
+/// it as open files, and a fifth where it tells how far it is, if it does.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Launch {
     pub(crate) program: PathBuf,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -12,6 +12,7 @@ use crate::cells::Cells;
 use crate::groups::{Group, Groups, Together};
 use crate::protocol::{EachProcess, Launch, MARKER, MESSAGE_MAX_BYTES, Opening, Runner, SingleRun, frame};
 use crate::streams::{Given, Streams};
+use crate::walls::root;
 use crate::workspace::Workspace;
 use crate::{Command, Confinement, Error, Isolation, Limits, Running, Shim, host, single, streams};
 
@@ -27,7 +28,7 @@ pub struct Sandbox {
     shim: Shim,
     isolation: Isolation,
     readable: Vec<PathBuf>,
-    workspace: Workspace,
+    workspace: Arc<Workspace>,
     /// `Err` with the reason where there are none.
     groups: Result<Arc<Groups>, String>,
     /// Without the network, and with it.
@@ -42,8 +43,21 @@ impl Sandbox {
         readable: Vec<PathBuf>,
         work_folder: Option<PathBuf>,
     ) -> Result<Self, Error> {
-        let workspace = Workspace::create(work_folder.as_deref())?;
-        let groups = Groups::find();
+        let workspace = Arc::new(Workspace::create(work_folder.as_deref())?);
+        let sandbox = Self::new(shim, isolation, readable, workspace, Groups::find());
+        sandbox.try_out().await?;
+        Ok(sandbox)
+    }
+
+    fn new(
+        shim: Shim,
+        isolation: Isolation,
+        mut readable: Vec<PathBuf>,
+        workspace: Arc<Workspace>,
+        groups: Result<Arc<Groups>, String>,
+    ) -> Self {
+        // A folder comes before what is in it: it could not be shown in its place afterwards.
+        readable.sort();
         let cells = [false, true].map(|network| {
             let confinement = Confinement {
                 isolation,
@@ -53,14 +67,28 @@ impl Sandbox {
             let runner = None;
             Cells::new(shim.clone(), Opening { confinement, runner }, groups.clone().ok())
         });
-        let sandbox = Self {
+        Self {
             shim,
             isolation,
             readable,
             workspace,
             groups,
             cells,
-        };
+        }
+    }
+
+    /// Whether programs may read what is there, as a part of the system or because they were given it.
+    pub fn reads(&self, path: &Path) -> bool {
+        let readable = root::readable(false, &self.readable);
+        readable.iter().any(|readable| path.starts_with(readable))
+    }
+
+    /// The same for programs that read more of the machine than others may: files and folders by their absolute paths.
+    /// Tried out, too.
+    pub async fn reading_also(&self, more: Vec<PathBuf>) -> Result<Self, Error> {
+        let readable = self.readable.iter().cloned().chain(more).collect();
+        let (workspace, groups) = (Arc::clone(&self.workspace), self.groups.clone());
+        let sandbox = Self::new(self.shim.clone(), self.isolation, readable, workspace, groups);
         sandbox.try_out().await?;
         Ok(sandbox)
     }
@@ -107,7 +135,7 @@ impl Sandbox {
 
     /// Starts the program.
     pub async fn spawn(&self, command: &Command) -> Result<Running, Error> {
-        let streams = streams::make(command.stdin.as_deref(), command.capture_max_bytes)?;
+        let streams = streams::make(command)?;
         self.spawn_with(command, streams).await
     }
 
@@ -117,7 +145,7 @@ impl Sandbox {
         let (ours, theirs) = StdUnixStream::pair().map_err(Error::Shim)?;
         ours.set_nonblocking(true).map_err(Error::Shim)?;
         let ours = UnixStream::from_std(ours).map_err(Error::Shim)?;
-        let streams = streams::make_around(theirs.into(), command.capture_max_bytes)?;
+        let streams = streams::make_around(theirs.into(), command)?;
         Ok((self.spawn_with(command, streams).await?, ours))
     }
 
@@ -216,7 +244,7 @@ impl Warm {
     /// Has the runner start a program: it gets a [`WarmLaunch`], and the open files of the program with it. Of the command
     /// all counts but the program with its arguments and files, for which the request stands.
     pub async fn spawn<T: Serialize + Sync>(&self, request: &T, command: &Command) -> Result<Running, Error> {
-        let streams = streams::make(command.stdin.as_deref(), command.capture_max_bytes)?;
+        let streams = streams::make(command)?;
         let folder = |name: &str| format!("{CELL_FOLDER}/{name}");
         let (home, temporary) = (folder("home"), folder("tmp"));
         let own = [("HOME", home.as_str()), ("TMPDIR", temporary.as_str())];

@@ -11,16 +11,19 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use tokio::net::unix::pipe;
 use tokio::time::timeout;
 
-use crate::capture::{Capture, capture};
-use crate::{Captured, Error};
+use crate::capture::{Capture, capture, read};
+use crate::command::ResultPlace;
+use crate::progress::{Progress, Told};
+use crate::{Captured, Command, Error};
 
 /// How long the streams may stay open after everyone who could write to them is dead.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The program's ends. They are closed here once they were handed over, so that the end of the streams is seen.
+/// The program's ends: standard input, output and error, the place for a result, and maybe where it tells its progress.
+/// They are closed here once they were handed over, so that the end of the streams is seen.
 #[derive(Debug)]
 pub(crate) struct Given {
-    files: [OwnedFd; 4],
+    files: Vec<OwnedFd>,
 }
 
 /// The caller's ends.
@@ -28,58 +31,94 @@ pub(crate) struct Given {
 pub(crate) struct Streams {
     stdout: pipe::Receiver,
     stderr: pipe::Receiver,
-    result: File,
+    result: Kept,
+    progress: Option<Progress>,
     captured: [Arc<Mutex<Capture>>; 2],
+    told: Told,
+}
+
+/// Where the result is.
+#[derive(Debug)]
+enum Kept {
+    File(File),
+    /// What came to standard output, and how much of it is kept.
+    Stdout {
+        written: Vec<u8>,
+        most: usize,
+    },
 }
 
 /// What a program writes, for whoever looks while it runs.
 #[derive(Debug, Clone)]
-pub struct Written([Arc<Mutex<Capture>>; 2]);
+pub struct Written {
+    captured: [Arc<Mutex<Capture>>; 2],
+    told: Told,
+}
 
 impl Written {
     /// What came to standard output and to standard error since this was asked last, at most so many bytes of each. Once
     /// the first half of what is kept of a stream was taken, its rest comes with the end of the program, as does all that
     /// was not taken until then.
     pub fn take(&self, most: usize) -> [Option<String>; 2] {
-        self.0.each_ref().map(|captured| captured.lock().take(most))
+        self.captured.each_ref().map(|captured| captured.lock().take(most))
+    }
+
+    /// How far it is by its own word, from 0 to 1; also after its end.
+    pub fn progress(&self) -> Option<f64> {
+        self.told.last()
     }
 }
 
-pub(crate) fn make(stdin: Option<&str>, capture_max_bytes: usize) -> Result<(Given, Streams), Error> {
-    let input = match stdin {
+pub(crate) fn make(command: &Command) -> Result<(Given, Streams), Error> {
+    let input = match &command.stdin {
         Some(text) => with_content(text),
         None => File::open("/dev/null"),
     };
     input
-        .and_then(|input| make_files(input.into(), capture_max_bytes))
+        .and_then(|input| make_files(input.into(), command))
         .map_err(Error::Shim)
 }
 
 /// With standard input that somebody else feeds.
-pub(crate) fn make_around(stdin: OwnedFd, capture_max_bytes: usize) -> Result<(Given, Streams), Error> {
-    make_files(stdin, capture_max_bytes).map_err(Error::Shim)
+pub(crate) fn make_around(stdin: OwnedFd, command: &Command) -> Result<(Given, Streams), Error> {
+    make_files(stdin, command).map_err(Error::Shim)
 }
 
-fn make_files(stdin: OwnedFd, capture_max_bytes: usize) -> io::Result<(Given, Streams)> {
+fn make_files(stdin: OwnedFd, command: &Command) -> io::Result<(Given, Streams)> {
     let (out_writer, stdout) = pipe::pipe()?;
     let (err_writer, stderr) = pipe::pipe()?;
     let result = memory("result")?;
-    let given = Given {
-        files: [
-            stdin,
-            out_writer.into_blocking_fd()?,
-            err_writer.into_blocking_fd()?,
-            result.try_clone()?.into(),
-        ],
+    let mut files = vec![
+        stdin,
+        out_writer.into_blocking_fd()?,
+        err_writer.into_blocking_fd()?,
+        result.try_clone()?.into(),
+    ];
+    let told = Told::default();
+    let progress = if command.tells_progress {
+        let (writer, reader) = pipe::pipe()?;
+        files.push(writer.into_blocking_fd()?);
+        Some(Progress::new(reader, told.clone()))
+    } else {
+        None
     };
-    let captured = [(); 2].map(|()| Arc::new(Mutex::new(Capture::new(capture_max_bytes))));
+    let result = match command.result {
+        ResultPlace::File => Kept::File(result),
+        ResultPlace::Stdout { most } => Kept::Stdout {
+            written: Vec::new(),
+            most,
+        },
+    };
+    let captured = [(); 2].map(|()| Arc::new(Mutex::new(Capture::new(command.capture_max_bytes))));
     Ok((
-        given,
+        Given { files },
         Streams {
             stdout,
             stderr,
             result,
+            progress,
             captured,
+            told,
         },
     ))
 }
@@ -97,20 +136,41 @@ fn with_content(text: &str) -> io::Result<File> {
 }
 
 impl Given {
-    pub(crate) fn files(&self) -> [BorrowedFd<'_>; 4] {
-        self.files.each_ref().map(AsFd::as_fd)
+    pub(crate) fn files(&self) -> Vec<BorrowedFd<'_>> {
+        self.files.iter().map(AsFd::as_fd).collect()
     }
 }
 
 impl Streams {
     pub(crate) fn written(&self) -> Written {
-        Written(self.captured.clone())
+        Written {
+            captured: self.captured.clone(),
+            told: self.told.clone(),
+        }
     }
 
     /// Reads until nobody holds the other ends any more. May be dropped half-way and called again.
     pub(crate) async fn read(&mut self) {
-        let [out, err] = &self.captured;
-        tokio::join!(capture(&mut self.stdout, out), capture(&mut self.stderr, err));
+        let Self {
+            stdout,
+            stderr,
+            result,
+            progress,
+            captured: [out, err],
+            told: _,
+        } = self;
+        let stdout = async {
+            match result {
+                Kept::File(_) => capture(stdout, out).await,
+                Kept::Stdout { written, most } => read(stdout, |bytes| keep_beginning(written, *most, bytes)).await,
+            }
+        };
+        let progress = async {
+            if let Some(progress) = progress {
+                progress.read().await;
+            }
+        };
+        tokio::join!(stdout, capture(stderr, err), progress);
     }
 
     /// What was written, once everyone who could write is dead.
@@ -120,15 +180,26 @@ impl Streams {
         let [out, err] = self
             .captured
             .map(|captured| std::mem::replace(&mut *captured.lock(), Capture::new(0)).finish());
-        let mut result = Vec::new();
-        // Memory: it is read at once, and there is no error to expect.
-        let read = self
-            .result
-            .rewind()
-            .and_then(|()| self.result.take(result_max_bytes).read_to_end(&mut result));
-        if read.is_err() {
-            result.clear();
-        }
+        let result = match self.result {
+            Kept::File(file) => content(file, result_max_bytes),
+            Kept::Stdout { written, .. } => written,
+        };
         (out, err, result)
     }
+}
+
+/// One byte more than may be kept tells that there was more.
+fn keep_beginning(written: &mut Vec<u8>, most: usize, bytes: &[u8]) {
+    let room = most.saturating_add(1).saturating_sub(written.len());
+    written.extend_from_slice(&bytes[..bytes.len().min(room)]);
+}
+
+/// Memory: it is read at once, and there is no error to expect.
+fn content(mut file: File, most: u64) -> Vec<u8> {
+    let mut content = Vec::new();
+    let read = file.rewind().and_then(|()| file.take(most).read_to_end(&mut content));
+    if read.is_err() {
+        content.clear();
+    }
+    content
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -12,8 +12,10 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::unistd::Pid;
+use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::children;
+use crate::progress::PROGRESS_DESCRIPTOR;
 use crate::protocol::{Argument, Launch};
 
 /// The folders every program has within its own.
@@ -26,10 +28,15 @@ pub(crate) fn make_folders(folder: &Path) -> io::Result<()> {
     FOLDERS.iter().try_for_each(|name| private.create(folder.join(name)))
 }
 
-/// Starts the program, which has the four files and no others, behind walls that are built around it alone.
-pub(super) fn start(launch: &Launch, files: Vec<OwnedFd>, confine: impl FnOnce() -> io::Result<()>) -> io::Result<Pid> {
+/// Starts the program, which has its files and no others, behind walls that are built around it alone.
+pub(super) fn start(
+    launch: &Launch,
+    mut files: Vec<OwnedFd>,
+    confine: impl FnOnce() -> io::Result<()>,
+) -> io::Result<Pid> {
+    let progress = if files.len() > 4 { files.pop() } else { None };
     let [stdin, stdout, stderr, result] =
-        <[OwnedFd; 4]>::try_from(files).map_err(|_| io::Error::other("four open files belong to a program"))?;
+        <[OwnedFd; 4]>::try_from(files).map_err(|_| io::Error::other("four or five open files belong to a program"))?;
     for (name, content) in &launch.files {
         let path = launch.folder.join(name);
         let mut file = OpenOptions::new()
@@ -54,7 +61,9 @@ pub(super) fn start(launch: &Launch, files: Vec<OwnedFd>, confine: impl FnOnce()
     // The program's own error of `execve` has to come back: standard error is the program's.
     let (reader, writer) = io::pipe()?;
     let pid = children::start(|| {
-        let prepared = prepare(launch, &result).and_then(|()| confine());
+        let prepared = prepare(launch, &result)
+            .and_then(|()| progress.as_ref().map_or(Ok(()), hand_over_progress))
+            .and_then(|()| confine());
         let error = match prepared {
             Ok(()) => become_program(command, [stdin, stdout, stderr]),
             Err(error) => error,
@@ -80,6 +89,29 @@ fn prepare(launch: &Launch, result: &OwnedFd) -> io::Result<()> {
     SigSet::empty().thread_set_mask()?;
     fcntl(result, FcntlArg::F_SETFD(FdFlag::empty()))?;
     Ok(())
+}
+
+/// Gives the file the number under which the program expects it.
+fn hand_over_progress(file: &OwnedFd) -> io::Result<()> {
+    // Until now nothing else could have it.
+    nix::unistd::close(PROGRESS_DESCRIPTOR)?;
+    // The lowest that is free, from there on.
+    if fcntl(file, FcntlArg::F_DUPFD(PROGRESS_DESCRIPTOR))? == PROGRESS_DESCRIPTOR {
+        Ok(())
+    } else {
+        Err(io::Error::other("the number of the progress is taken"))
+    }
+}
+
+/// Keeps the number of the progress from every other file that is opened in this process.
+pub(super) fn reserve_progress() -> io::Result<()> {
+    // Nothing of the machine, which it would keep in sight of whoever has it.
+    let reserved = memfd_create("reserved", MemfdFlags::CLOEXEC)?.into_raw_fd();
+    if reserved == PROGRESS_DESCRIPTOR {
+        Ok(())
+    } else {
+        Err(io::Error::other("files are open that should not be"))
+    }
 }
 
 fn become_program(mut command: Command, [stdin, stdout, stderr]: [OwnedFd; 3]) -> io::Error {

@@ -34,7 +34,10 @@ pub fn run_if_asked() {
             return;
         }
     };
-    let code = i32::from(close_inherited().and_then(|()| run()).is_err());
+    let ended = close_inherited()
+        .and_then(|()| launch::reserve_progress())
+        .and_then(|()| run());
+    let code = i32::from(ended.is_err());
     std::process::exit(code);
 }
 

@@ -2,6 +2,7 @@
 
 mod ending;
 mod running;
+mod telling;
 mod walls;
 
 use std::fs;
