@@ -38,10 +38,13 @@ CREATE TABLE tasks (
     finished_at INTEGER,
     output TEXT,
     error TEXT,
+    -- What the newest attempt told last. Written alone while it runs; like all that changes, not indexed.
+    progress REAL,
     CONSTRAINT status_is_known CHECK (status BETWEEN 0 AND 5),
     CONSTRAINT running_has_a_worker CHECK (status <> 1 OR (worker_id IS NOT NULL AND started_at IS NOT NULL)),
     CONSTRAINT ended_has_a_time CHECK ((status >= 2) = (finished_at IS NOT NULL)),
-    CONSTRAINT budgets_are_not_negative CHECK (retries_left >= 0 AND losses_left >= 0)
+    CONSTRAINT budgets_are_not_negative CHECK (retries_left >= 0 AND losses_left >= 0),
+    CONSTRAINT progress_is_a_share CHECK (progress BETWEEN 0 AND 1)
 ) STRICT;
 
 -- Rescue, the lists of the leases, and the sweep of running deadlines; as long as the workers have slots.

@@ -1,4 +1,4 @@
-//! What attempts write to standard output and standard error.
+//! What attempts write to standard output and standard error, and how far they say they are.
 //!
 //! The worker of a running attempt appends chunks; the report that ends the attempt brings what is left, in the same
 //! transaction. So the chunks of an attempt appear in the order of their numbers, none appears after the attempt is over,
@@ -6,7 +6,7 @@
 
 use async_trait::async_trait;
 use orchestratum_core::TaskId;
-use orchestratum_core::task::{AttemptOutcome, TaskStatus};
+use orchestratum_core::task::{AttemptOutcome, Progress, TaskStatus};
 
 use crate::Error;
 
@@ -58,13 +58,15 @@ pub struct TaskLogs {
     pub earlier_left_out: bool,
 }
 
-/// Chunks of one attempt that still runs.
+/// What one attempt tells that still runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogAppend {
     pub task: TaskId,
     /// The fence: it must be the attempt that runs.
     pub attempt: u32,
     pub chunks: Vec<LogChunk>,
+    /// In place of what it told before.
+    pub progress: Option<Progress>,
 }
 
 /// The first chunk that was not read yet: this one, or the next after it that there is.
@@ -98,9 +100,9 @@ pub struct NewLogs {
 
 #[async_trait]
 pub trait LogStore: Send + Sync {
-    /// Appends what running attempts wrote: the answer names those that still run, of which all was stored. Of the others
+    /// Appends what running attempts wrote, and keeps how far they are: the answer names those that still run, of which all was stored. Of the others
     /// nothing was, as somebody else has ended them. A crash before the answer leaves some, or none; the same chunks again
-    /// are no others.
+    /// are no others. The version of a task stays as it is.
     async fn append_logs(&self, appends: &[LogAppend]) -> Result<Vec<(TaskId, u32)>, Error>;
 
     async fn logs(&self, task: TaskId, attempt: Option<u32>, stream: Option<LogStream>) -> Result<TaskLogs, Error>;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use orchestratum_core::task::{
-    AttemptOutcome, CheckedPatch, Refusal, TaskError, TaskEvent, TaskLife, TaskSpec, TaskStatus,
+    AttemptOutcome, CheckedPatch, Progress, Refusal, TaskError, TaskEvent, TaskLife, TaskSpec, TaskStatus,
 };
 use orchestratum_core::{JsonText, Origin, Target, TaskId, TaskName, Timestamp, WorkerId};
 
@@ -103,6 +103,8 @@ pub struct Evidence {
     pub output: Option<JsonText>,
     pub exit_code: Option<i32>,
     pub peak_memory_bytes: Option<u64>,
+    /// What it told last; without it, what was appended before stays.
+    pub progress: Option<Progress>,
     /// All that was not appended before. A chunk that was, with the same number, may be among them: it stays as it is.
     pub logs: Vec<LogChunk>,
 }
@@ -189,6 +191,8 @@ pub struct Task {
     pub worker: Option<WorkerId>,
     /// When the newest attempt began.
     pub started_at: Option<Timestamp>,
+    /// What the newest attempt told last.
+    pub progress: Option<Progress>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -1,4 +1,4 @@
-//! What programs write, on its way to the database while they run.
+//! What programs write, and how far they say they are, on its way to the database while they run.
 //!
 //! ```text
 //!   a program ends soon     nothing happens here: its report brings all it wrote
@@ -7,12 +7,14 @@
 //! ```
 //!
 //! Chunks of an attempt are numbered as they are taken, and a number always stands for the same text: sent twice it is
-//! stored once. The next ones are taken when those before are confirmed, so a database that is away costs no memory.
+//! stored once. The next ones are taken when those before are confirmed, so a database that is away costs no memory. Of the
+//! progress of an attempt only the last counts, and it goes out once a second at most.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use orchestratum_core::task::Progress;
 use orchestratum_engine::{Engine, error};
 use orchestratum_sandbox::{Finished, Written};
 use orchestratum_store::{LOG_CHUNK_BYTES, LogAppend, LogChunk, LogStream};
@@ -29,6 +31,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// A program that ends sooner costs no statement more than its report.
 const SHORT: Duration = Duration::from_millis(500);
+
+/// How often the progress of a program goes out at most: nobody looks at it more often, and each is a write of the task.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// How much is taken of each stream at a time.
 const TAKEN_AT_ONCE: usize = 64 << 10;
@@ -58,6 +63,10 @@ struct Sending {
     next: u32,
     /// Taken, and not known to be stored.
     unconfirmed: Vec<LogChunk>,
+    /// When progress went out last.
+    progress_sent_at: Option<Instant>,
+    /// The progress that is known to be stored.
+    progress_stored: Option<Progress>,
     /// Nothing more is sent ahead of the report.
     over: bool,
 }
@@ -125,11 +134,11 @@ impl LiveLogs {
 }
 
 impl Program {
-    /// What is to be sent: that of the last time again, until it is confirmed.
-    fn to_send(&self) -> Vec<LogChunk> {
+    /// What is to be sent, if there is anything: the chunks of the last time again, until they are confirmed.
+    fn to_send(&self, (task, attempt): Key) -> Option<LogAppend> {
         let mut sending = self.sending.lock();
         if sending.over {
-            return Vec::new();
+            return None;
         }
         if sending.unconfirmed.is_empty() {
             let texts = self.written.take(TAKEN_AT_ONCE);
@@ -137,11 +146,24 @@ impl Program {
                 sending.number(stream, text.as_deref().unwrap_or_default());
             }
         }
-        sending.unconfirmed.clone()
+        let append = LogAppend {
+            task,
+            attempt,
+            chunks: sending.unconfirmed.clone(),
+            progress: sending.progress(self.progress()),
+        };
+        (append.progress.is_some() || !append.chunks.is_empty()).then_some(append)
     }
 
-    fn confirmed(&self) {
-        self.sending.lock().unconfirmed.clear();
+    /// What it told last.
+    fn progress(&self) -> Option<Progress> {
+        self.written.progress().and_then(|share| Progress::new(share).ok())
+    }
+
+    fn confirmed(&self, append: &LogAppend) {
+        let mut sending = self.sending.lock();
+        sending.unconfirmed.clear();
+        sending.progress_stored = append.progress.or(sending.progress_stored);
     }
 
     fn leave_to_the_report(&self) {
@@ -150,6 +172,16 @@ impl Program {
 }
 
 impl Sending {
+    /// What goes out now of what was told: it is new, and its time has come.
+    fn progress(&mut self, told: Option<Progress>) -> Option<Progress> {
+        let new = told.filter(|told| self.progress_stored != Some(*told))?;
+        if self.progress_sent_at.is_some_and(|at| at.elapsed() < PROGRESS_EVERY) {
+            return None;
+        }
+        self.progress_sent_at = Some(Instant::now());
+        Some(new)
+    }
+
     fn number(&mut self, stream: LogStream, text: &str) {
         for piece in pieces(text) {
             self.unconfirmed.push(LogChunk {
@@ -163,6 +195,11 @@ impl Sending {
 }
 
 impl Watched {
+    /// What the program told last of how far it is.
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        self.program.progress()
+    }
+
     /// What the report has to bring, now that the program has ended.
     pub(crate) fn rest(self, finished: &Finished) -> Vec<LogChunk> {
         let mut sending = self.program.sending.lock();
@@ -190,13 +227,12 @@ struct Batch {
 }
 
 impl Batch {
-    fn add(&mut self, (task, attempt): Key, program: Arc<Program>) {
-        let chunks = program.to_send();
-        if chunks.is_empty() {
+    fn add(&mut self, key: Key, program: Arc<Program>) {
+        let Some(append) = program.to_send(key) else {
             return;
-        }
-        self.bytes += chunks.iter().map(|chunk| chunk.text.len()).sum::<usize>();
-        self.appends.push(LogAppend { task, attempt, chunks });
+        };
+        self.bytes += append.chunks.iter().map(|chunk| chunk.text.len()).sum::<usize>();
+        self.appends.push(append);
         self.programs.push(program);
     }
 
@@ -210,7 +246,7 @@ impl Batch {
                 let running: HashSet<Key> = running.into_iter().collect();
                 for (append, program) in programs() {
                     if running.contains(&(append.task, append.attempt)) {
-                        program.confirmed();
+                        program.confirmed(append);
                     } else {
                         // Somebody has ended the attempt: nothing of this worker is stored any more.
                         program.leave_to_the_report();

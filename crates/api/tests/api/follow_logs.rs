@@ -120,6 +120,7 @@ impl Served {
             task: task.id,
             attempt: task.attempt,
             chunks: chunks.to_vec(),
+            progress: None,
         };
         let running = self.engine.append_logs(&[append]).await.expect("it is stored");
         assert_eq!(running, [(task.id, task.attempt)]);

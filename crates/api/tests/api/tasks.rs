@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::common::{Api, shared};
 use axum::http::StatusCode;
-use orchestratum_core::task::Ending;
-use orchestratum_store::Evidence;
+use orchestratum_core::task::{Ending, Progress};
+use orchestratum_store::{Evidence, LogAppend};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -95,6 +95,35 @@ async fn a_read_can_wait_for_the_end() {
     let pending = api.create(json!({"name": "echo"})).await;
     let still = api.get(&format!("/api/tasks/{pending}?wait_seconds=0.05")).await;
     assert_eq!(still.json()["status"], "Pending");
+}
+
+#[tokio::test]
+async fn a_task_says_how_far_its_newest_attempt_is() {
+    let api = Api::start().await;
+    let id = api.create(json!({"name": "echo"})).await;
+    let read = async || api.get(&format!("/api/tasks/{id}")).await;
+    let claimed = api.claim().await;
+    let before = read().await;
+    assert_eq!(before.json()["progress"], Value::Null);
+    let told = LogAppend {
+        task: claimed.id,
+        attempt: claimed.attempt,
+        chunks: Vec::new(),
+        progress: Some(Progress::new(0.25).expect("a share")),
+    };
+    api.engine.append_logs(&[told]).await.expect("it is stored");
+    let running = read().await;
+    assert_eq!(running.json()["progress"], 0.25);
+    assert_eq!(running.header("etag"), before.header("etag"), "a patch may go on");
+    let listed = api.get("/api/tasks").await.json();
+    assert_eq!(listed["items"][0]["progress"], 0.25);
+    api.finish(claimed.id, claimed.attempt, Ending::Success, Evidence::default())
+        .await;
+    let over = read().await.json();
+    assert_eq!(
+        (&over["status"], &over["progress"]),
+        (&json!("Completed"), &json!(0.25))
+    );
 }
 
 #[tokio::test]

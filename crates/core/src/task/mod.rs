@@ -7,6 +7,7 @@ mod life;
 #[cfg(feature = "mutants")]
 pub mod mutant;
 mod patch;
+mod progress;
 mod retry;
 mod rules;
 mod spec;
@@ -20,6 +21,7 @@ pub use built_in::{
 pub use event::{Ending, LifePatch, Report, TaskEvent};
 pub use life::{TaskLife, TaskState};
 pub use patch::{CheckedPatch, TaskPatch};
+pub use progress::{InvalidProgress, Progress};
 pub use retry::{Backoff, RetryPolicy};
 pub use rules::{LABELS_MAX_COUNT, PRIORITY_MAX, RETRIES_MAX, Violation, Violations, json_pointer};
 pub use spec::{Labels, SpecLimits, TaskDraft, TaskSpec};

@@ -127,6 +127,7 @@ fn as_created(task: &NewTask) -> Task {
         output: None,
         worker: None,
         started_at: None,
+        progress: None,
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use orchestratum_core::task::{
-    AttemptOutcome, CheckedPatch, EndedAttempt, Ending, Labels, RetryPolicy, TaskEvent, TaskLife, TaskState, transition,
+    AttemptOutcome, CheckedPatch, EndedAttempt, Ending, Labels, Progress, RetryPolicy, TaskEvent, TaskLife, TaskState,
+    transition,
 };
 use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp, WorkerId};
 
@@ -63,6 +64,8 @@ pub(crate) struct TaskWrite {
     pub(crate) was_pending: bool,
     /// `Some(None)` clears it.
     pub(crate) output: Option<Option<JsonText>>,
+    /// `Some(None)` clears it.
+    pub(crate) progress: Option<Option<Progress>>,
     pub(crate) edits: Option<Edits>,
 }
 
@@ -182,6 +185,7 @@ pub(crate) fn apply(
 struct Touched {
     was_pending: bool,
     output: Option<Option<JsonText>>,
+    progress: Option<Option<Progress>>,
     edits: Option<Edits>,
 }
 
@@ -226,6 +230,7 @@ impl<'a> Batch<'a> {
             Touched {
                 was_pending: matches!(before.state, TaskState::Pending { .. }),
                 output: None,
+                progress: None,
                 edits: None,
             }
         });
@@ -260,6 +265,7 @@ impl<'a> Batch<'a> {
                     after,
                     was_pending: touched.was_pending,
                     output: touched.output,
+                    progress: touched.progress,
                     edits: touched.edits,
                 });
             }
@@ -271,17 +277,20 @@ impl<'a> Batch<'a> {
 /// Carries the part of the event that is not the life of the task into its columns.
 fn edit(task: &mut Stored, touched: &mut Touched, change: &Change) {
     match &change.event {
-        TaskEvent::Reported(report) if report.ending == Ending::Success => {
-            touched.output = Some(change.evidence.output.clone());
+        TaskEvent::Reported(report) => {
+            if report.ending == Ending::Success {
+                touched.output = Some(change.evidence.output.clone());
+            }
+            if change.evidence.progress.is_some() {
+                touched.progress = Some(change.evidence.progress);
+            }
         }
-        TaskEvent::Claimed { .. }
-        | TaskEvent::Reported(_)
-        | TaskEvent::WorkerLost { .. }
-        | TaskEvent::DeadlinePassed
-        | TaskEvent::NameNotOffered
-        | TaskEvent::CancelRequested { .. } => {}
+        // Another attempt, which has told nothing yet.
+        TaskEvent::Claimed { .. } | TaskEvent::NameNotOffered => touched.progress = Some(None),
+        TaskEvent::WorkerLost { .. } | TaskEvent::DeadlinePassed | TaskEvent::CancelRequested { .. } => {}
         TaskEvent::RetryRequested { ttl } => {
             touched.output = Some(None);
+            touched.progress = Some(None);
             task.ttl = *ttl;
             edit_columns(task, touched, change.patch.as_ref());
         }
@@ -330,6 +339,7 @@ fn record<'a>(decision: &mut Decision<'a>, change: &'a Change, ended: EndedAttem
         output: _,
         exit_code,
         peak_memory_bytes,
+        progress: _,
         logs,
     } = &change.evidence;
     decision.logs.extend(logs.iter().map(|chunk| LogWrite {

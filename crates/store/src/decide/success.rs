@@ -51,6 +51,7 @@ fn success(change: &Change) -> Option<Success<'_>> {
     };
     let plain = report.ending == Ending::Success
         && change.evidence.logs.is_empty()
+        && change.evidence.progress.is_none()
         && change.patch.is_none()
         && change.expected_version.is_none()
         && change.audit.is_none();

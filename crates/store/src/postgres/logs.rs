@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use orchestratum_core::TaskId;
-use orchestratum_core::task::{AttemptOutcome, TaskStatus};
+use orchestratum_core::task::{AttemptOutcome, Progress, TaskStatus};
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -22,6 +22,10 @@ impl LogStore for PostgresStore {
         }
         let tasks: Vec<Uuid> = appends.iter().map(|append| append.task.0).collect();
         let attempts: Vec<i32> = appends.iter().map(|append| int4(append.attempt)).collect();
+        let progress: Vec<Option<f64>> = appends
+            .iter()
+            .map(|append| append.progress.map(Progress::share))
+            .collect();
         let chunks: Vec<(&LogAppend, &LogChunk)> = appends
             .iter()
             .flat_map(|append| append.chunks.iter().map(move |chunk| (append, chunk)))
@@ -37,6 +41,7 @@ impl LogStore for PostgresStore {
                 sqlx::query_as(APPEND)
                     .bind(&tasks)
                     .bind(&attempts)
+                    .bind(&progress)
                     .bind(&of_tasks)
                     .bind(&of_attempts)
                     .bind(&sequences)
@@ -120,24 +125,31 @@ const APPEND: &str = "
     WITH appended AS MATERIALIZED (
         -- A column, for the reason that the statement of reported successes has.
         SELECT *, 1::smallint AS status
-        FROM UNNEST($1::uuid[], $2::integer[]) AS appended (task_id, attempt)
+        FROM UNNEST($1::uuid[], $2::integer[], $3::double precision[]) AS appended (task_id, attempt, progress)
     ),
     running AS MATERIALIZED (
-        SELECT tasks.id, tasks.attempt
+        SELECT tasks.id, tasks.attempt, appended.progress
         FROM appended
         JOIN tasks
             ON tasks.id = appended.task_id AND tasks.status = appended.status AND tasks.attempt = appended.attempt
         ORDER BY tasks.id
         -- Whoever ends the attempt waits, or has ended it: then it is not found here. So nothing comes after its end.
-        FOR SHARE OF tasks
+        -- As strong as the update of the progress, which need not wait for another lock then.
+        FOR NO KEY UPDATE OF tasks
     ),
     stored AS (
         INSERT INTO task_logs (task_id, attempt, sequence, stream, content)
         SELECT chunk.*
-        FROM UNNEST($3::uuid[], $4::integer[], $5::integer[], $6::smallint[], $7::text[])
+        FROM UNNEST($4::uuid[], $5::integer[], $6::integer[], $7::smallint[], $8::text[])
             AS chunk (task_id, attempt, sequence, stream, content)
         JOIN running ON running.id = chunk.task_id AND running.attempt = chunk.attempt
         ON CONFLICT DO NOTHING
+    ),
+    told AS (
+        UPDATE tasks
+        SET progress = running.progress
+        FROM running
+        WHERE tasks.id = running.id AND running.progress IS NOT NULL
     )
     SELECT id, attempt FROM running";
 

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use orchestratum_core::TaskId;
-use orchestratum_core::task::{AttemptOutcome, TaskStatus};
+use orchestratum_core::task::{AttemptOutcome, Progress, TaskStatus};
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
@@ -57,6 +58,10 @@ impl LogStore for SqliteStore {
         .execute(&mut *transaction)
         .await
         .map_err(sql)?;
+        let told = appends
+            .iter()
+            .filter(|append| running.contains(&(append.task, append.attempt)));
+        keep_progress(&mut transaction, told).await?;
         transaction.commit().await.map_err(sql)?;
         Ok(running)
     }
@@ -100,6 +105,30 @@ impl LogStore for SqliteStore {
         }
         Ok(answers)
     }
+}
+
+/// The tasks run, under the lock of this transaction.
+async fn keep_progress(
+    connection: &mut SqliteConnection,
+    appends: impl Iterator<Item = &LogAppend>,
+) -> Result<(), Error> {
+    let told: Vec<(Hex, f64)> = appends
+        .filter_map(|append| Some((Hex(append.task.0), append.progress.map(Progress::share)?)))
+        .collect();
+    if told.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE tasks
+         SET progress = w.value ->> 1
+         FROM json_each(?1) w
+         WHERE tasks.id = unhex(w.value ->> 0)",
+    )
+    .bind(json(&told))
+    .execute(connection)
+    .await
+    .map_err(sql)?;
+    Ok(())
 }
 
 const RUNNING: &str = "

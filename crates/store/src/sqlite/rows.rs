@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use orchestratum_core::task::{Backoff, Labels, RetryPolicy, TaskSpec};
+use orchestratum_core::task::{Backoff, Labels, Progress, RetryPolicy, TaskSpec};
 use orchestratum_core::{JsonText, TaskId, Timestamp, WorkerId};
 use serde::{Serialize, Serializer};
 use sqlx::sqlite::SqliteRow;
@@ -20,7 +20,7 @@ macro_rules! select_task {
             "SELECT t.id, t.name, t.target, t.description, t.input, t.labels, t.limits, t.backoff, t.ttl_ms, ",
             "t.timeout_ms, t.max_retries, t.max_losses, t.priority, t.parent_id, t.created_at, t.scheduled_at, ",
             "t.expires_at, t.status, t.run, t.attempt, t.version, t.retries_left, t.losses_left, t.cancel_requested, ",
-            "t.worker_id, t.started_at, t.finished_at, t.output, t.error, d.due_at ",
+            "t.worker_id, t.started_at, t.finished_at, t.output, t.error, t.progress, d.due_at ",
             $($from),+
         )
     };
@@ -215,7 +215,14 @@ pub(super) fn task(row: &SqliteRow) -> Result<Task, Error> {
         output: get::<Option<String>>(row, "output")?.map(JsonText::trusted),
         worker,
         started_at,
+        progress: progress(row, id)?,
     })
+}
+
+fn progress(row: &SqliteRow, id: TaskId) -> Result<Option<Progress>, Error> {
+    let share: Option<f64> = get(row, "progress")?;
+    let progress = share.map(Progress::new).transpose();
+    progress.map_err(|error| damaged("tasks", "progress", id, error))
 }
 
 /// A row of what a change needs to know.

@@ -1,9 +1,9 @@
-//! What `python` and `shell` tasks have in common: a program in a directory of its own, and what it leaves.
+//! What tasks have in common that run a program: it has a directory of its own, and leaves something.
 
 use std::collections::BTreeMap;
 
-use orchestratum_core::task::Ending;
-use orchestratum_sandbox::{self as sandbox, Command, Finished, Limits, Running};
+use orchestratum_core::task::{Ending, Progress};
+use orchestratum_sandbox::{self as sandbox, Command, Finished, Limits, PROGRESS_DESCRIPTOR, Running};
 use orchestratum_store::{ClaimedTask, Evidence, LogChunk};
 
 use super::limits;
@@ -20,7 +20,8 @@ pub(super) fn command(task: &ClaimedTask, program: &str, programs: &Programs, as
         .capture_max_bytes(programs.log_max_bytes)
         .limits(asked.limits)
         .network(asked.network)
-        .stdin(asked.stdin);
+        .stdin(asked.stdin)
+        .tells_progress();
     let variables = variables(task, asked.env).into_iter();
     variables.fold(command, |command, (name, value)| command.environment(name, value))
 }
@@ -32,6 +33,7 @@ pub(super) fn variables(task: &ClaimedTask, own: BTreeMap<String, String>) -> BT
         ("ORCHESTRATUM_ATTEMPT", Some(task.attempt.to_string())),
         ("ORCHESTRATUM_RUN", Some(task.run.to_string())),
         ("ORCHESTRATUM_IDEMPOTENCY_KEY", Some(idempotency_key(task.id, task.run))),
+        ("ORCHESTRATUM_PROGRESS_FD", Some(PROGRESS_DESCRIPTOR.to_string())),
         // The name under which programs expect what arrives as a `traceparent` header elsewhere.
         (
             "TRACEPARENT",
@@ -87,6 +89,8 @@ pub(super) struct Done {
     pub(super) finished: Finished,
     /// What it wrote and was not stored while it ran.
     pub(super) logs: Vec<LogChunk>,
+    /// How far it said it was.
+    pub(super) progress: Option<Progress>,
     /// It was told to stop before it ended.
     pub(super) interrupted: bool,
 }
@@ -107,8 +111,9 @@ pub(super) async fn attend(mut running: Running, mut context: Context) -> Result
             finished = running.wait() => {
                 let interrupted = told > Phase::Run;
                 return finished.map(|finished| {
+                    let progress = watched.progress();
                     let logs = watched.rest(&finished);
-                    Done { finished, logs, interrupted }
+                    Done { finished, logs, progress, interrupted }
                 });
             }
             () = context.reached(next), if told < Phase::Kill => {
@@ -134,6 +139,7 @@ pub(super) fn evidence(done: &mut Done) -> Evidence {
         output: None,
         exit_code: Some(done.finished.exit.code()),
         peak_memory_bytes: done.finished.peak_memory_bytes,
+        progress: done.progress,
         logs: std::mem::take(&mut done.logs),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use orchestratum_core::task::{Backoff, TaskError, TaskState, TaskStatus};
+use orchestratum_core::task::{Backoff, Progress, TaskError, TaskState, TaskStatus};
 use orchestratum_core::{JsonText, TaskId, Timestamp};
 use orchestratum_store::Task;
 use serde::{Serialize, Serializer};
@@ -48,8 +48,9 @@ pub(crate) struct TaskDocument {
     attempt: u32,
     retries_left: u16,
     losses_left: u16,
-    /// From 0 to 1, where the handler tells it.
-    progress: Option<f64>,
+    /// How far the newest attempt is, from 0 to 1, by its own word; `null` if it has told nothing.
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 1, example = 0.4)]
+    progress: Option<Progress>,
     #[schema(value_type = Option<schema::Anything>)]
     output: Option<JsonText>,
     #[schema(value_type = Option<schema::Error>)]
@@ -74,7 +75,7 @@ pub(crate) struct TaskDocument {
     parent_id: Option<TaskId>,
     saga_id: Option<Uuid>,
     cancel_requested: bool,
-    /// Changed with every write; the `ETag`.
+    /// Changed with every write but those of `progress`; the `ETag`.
     version: u32,
 }
 
@@ -86,6 +87,7 @@ impl From<Task> for TaskDocument {
             output,
             worker,
             started_at,
+            progress,
         } = task;
         let status = life.status();
         let (finished_at, error) = match &life.state {
@@ -125,7 +127,7 @@ impl From<Task> for TaskDocument {
             attempt: life.attempt,
             retries_left: life.retries_left,
             losses_left: life.losses_left,
-            progress: None,
+            progress,
             output,
             error,
             created_at: spec.created_at,

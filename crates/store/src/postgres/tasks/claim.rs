@@ -82,7 +82,8 @@ macro_rules! claim {
             version = version + 1,
             worker_id = $1,
             started_at = $2,
-            cancel_requested = false
+            cancel_requested = false,
+            progress = NULL
         -- An array and not a join: it is an index scan whatever the statistics say.
         WHERE id = ANY(ARRAY(SELECT task_id FROM picked)) AND status = 0
         RETURNING id, attempt, run, name, target, input, limits, timeout_ms, expires_at, trace_parent, request_id

@@ -1,6 +1,6 @@
 //! The row of a task and the task it stands for.
 
-use orchestratum_core::task::{Labels, RetryPolicy, TaskSpec};
+use orchestratum_core::task::{Labels, Progress, RetryPolicy, TaskSpec};
 use orchestratum_core::{JsonText, Target, TaskId, TaskName, WorkerId};
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -27,7 +27,7 @@ macro_rules! task_columns {
         concat!(
             $crate::postgres::tasks::row::stored_columns!(),
             ", tasks.description, tasks.input, tasks.labels::text AS labels, tasks.limits, tasks.timeout_ms,
-            tasks.parent_id, tasks.created_at, tasks.output,
+            tasks.parent_id, tasks.created_at, tasks.output, tasks.progress,
             (SELECT due_at FROM dispatches WHERE task_id = tasks.id) AS due_at"
         )
     };
@@ -74,6 +74,7 @@ pub(super) struct TaskRow {
     parent_id: Option<Uuid>,
     created_at: Time,
     output: Option<String>,
+    progress: Option<f64>,
 }
 
 impl StoredRow {
@@ -155,6 +156,7 @@ impl TaskRow {
             parent_id,
             created_at,
             output,
+            progress,
         } = self;
         let Stored {
             id,
@@ -197,6 +199,9 @@ impl TaskRow {
             output: output.map(JsonText::trusted),
             worker,
             started_at,
+            progress: progress
+                .map(|progress| place.take("progress", Progress::new(progress)))
+                .transpose()?,
         })
     }
 }

@@ -120,7 +120,8 @@ async fn start(
              version = version + 1,
              worker_id = ?,
              started_at = ?,
-             cancel_requested = 0
+             cancel_requested = 0,
+             progress = NULL
          WHERE status = 0
            AND id IN (VALUES ",
         "(?)",

@@ -126,6 +126,7 @@ pub(crate) async fn what_is_absent_stays_absent(store: Arc<dyn Store>) {
     let id = lab.create_new(task).await;
     let task = lab.task(id).await;
     assert_eq!((task.worker, task.started_at, task.output), (None, None, None));
+    assert_eq!(task.progress, None);
     assert_eq!(
         (
             task.spec.description,

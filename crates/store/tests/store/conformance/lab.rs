@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use orchestratum_core::task::{Backoff, Ending, RetryPolicy, SpecLimits, TaskDraft, TaskEvent, TaskState, TaskStatus};
+use orchestratum_core::task::{
+    Backoff, Ending, Progress, RetryPolicy, SpecLimits, TaskDraft, TaskEvent, TaskState, TaskStatus,
+};
 use orchestratum_core::{Origin, Target, TaskId, TaskName, Timestamp, WorkerId};
 use uuid::Uuid;
 
@@ -318,6 +320,11 @@ impl Lab {
     }
 }
 
+/// So many quarters of the work.
+pub(crate) fn progress(quarters: u32) -> Progress {
+    Progress::new(f64::from(quarters) / 4.0).expect("a share")
+}
+
 /// Everything an attempt can leave.
 pub(crate) fn evidence(output: &str) -> Evidence {
     use orchestratum_store::{LogChunk, LogStream};
@@ -330,6 +337,7 @@ pub(crate) fn evidence(output: &str) -> Evidence {
         output: Some(orchestratum_core::JsonText::new(output.to_owned()).expect("JSON")),
         exit_code: Some(0),
         peak_memory_bytes: Some(5_000_000_000),
+        progress: Some(progress(3)),
         logs: vec![
             chunk(LogStream::Stdout, 0, "first\n"),
             chunk(LogStream::Stderr, 1, "a warning: ü ✓\n"),

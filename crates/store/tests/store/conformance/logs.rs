@@ -27,6 +27,7 @@ fn append(task: &ClaimedTask, chunks: &[LogChunk]) -> LogAppend {
         task: task.id,
         attempt: task.attempt,
         chunks: chunks.to_vec(),
+        progress: None,
     }
 }
 
@@ -129,6 +130,7 @@ pub(crate) async fn only_the_attempt_that_runs_appends(store: Arc<dyn Store>) {
         task,
         attempt,
         chunks: vec![chunk(0, "x\n")],
+        progress: None,
     };
     let appends = [
         of(pending, 0),

@@ -14,6 +14,7 @@ pub(crate) mod logs;
 pub(crate) mod loops;
 pub(crate) mod maintenance;
 pub(crate) mod patching;
+pub(crate) mod progress;
 pub(crate) mod queues;
 pub(crate) mod racing;
 pub(crate) mod reporting;
@@ -219,6 +220,14 @@ macro_rules! suite {
                 a_finished_task_cannot_be_patched,
                 more_retries_count_for_the_next_run_too,
                 a_retry_with_edits_runs_what_was_edited
+            ],
+            progress: [
+                what_a_running_attempt_tells_is_read_and_is_no_other_version,
+                logs_without_progress_leave_it_as_it_is,
+                a_report_leaves_what_was_told_unless_it_brings_more,
+                an_attempt_that_is_over_tells_nothing_any_more,
+                another_attempt_and_another_run_have_told_nothing,
+                an_attempt_that_nobody_made_has_told_nothing
             ],
             queues: [
                 a_queue_counts_what_waits_and_what_runs,

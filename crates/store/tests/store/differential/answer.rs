@@ -35,6 +35,8 @@ pub(crate) enum Answer {
     /// `id`, `attempt`, `run` of what was claimed.
     Claimed(Vec<(TaskId, u32, u32)>),
     Applied(Vec<ChangeOutcome>),
+    /// The attempts that run.
+    Appended(Vec<(TaskId, u32)>),
     Deleted(DeleteOutcome),
     Tasks(Vec<TaskId>),
     Workers(Vec<WorkerId>),
@@ -48,6 +50,10 @@ pub(crate) enum Answer {
 impl Answer {
     pub(crate) fn tasks(ids: impl IntoIterator<Item = TaskId>) -> Self {
         Self::Tasks(sorted(ids))
+    }
+
+    pub(crate) fn appended(running: impl IntoIterator<Item = (TaskId, u32)>) -> Self {
+        Self::Appended(sorted(running))
     }
 
     pub(crate) fn claimed(claimed: impl IntoIterator<Item = (TaskId, u32, u32)>) -> Self {

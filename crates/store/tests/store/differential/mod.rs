@@ -11,6 +11,7 @@
 
 mod answer;
 mod chance;
+mod follow;
 mod model;
 mod operation;
 mod script;

@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use orchestratum_core::task::{
-    CheckedPatch, EndedAttempt, Ending, TaskEvent, TaskSpec, TaskState, TaskStatus, transition,
-};
+use orchestratum_core::task::{TaskEvent, TaskSpec, TaskState, TaskStatus, transition};
 use orchestratum_core::{Target, TaskId, TaskName, Timestamp, WorkerId};
 use orchestratum_store::{
     Announce, Attempt, Change, ChangeOutcome, Changed, ClaimRequest, CreateOutcome, CreateRequest, DeleteOutcome,
-    Dispatch, Holding, PUBLISH_LEASE, Pulse, Queue, Registration, Renewal, Task, TaskFilter, WorkerState,
+    Dispatch, Holding, LogAppend, PUBLISH_LEASE, Pulse, Queue, Registration, Renewal, Task, TaskFilter, WorkerState,
 };
 
 use super::answer::{Answer, Overview, Whole, sorted};
+use super::follow::{attempt, follow};
 use super::operation::{Operation, RUNNING_GRACE, UNOFFERED_FOR};
 use crate::conformance::lab::START;
 
@@ -109,6 +108,7 @@ impl Model {
             }
             Operation::Claim(request) => self.claim(request),
             Operation::Apply(changes) => Answer::Applied(changes.iter().map(|change| self.apply(change)).collect()),
+            Operation::Append(appends) => Answer::appended(appends.iter().filter_map(|append| self.append(append))),
             Operation::Delete(task) => Answer::Deleted(self.delete(*task)),
             Operation::Register(registration) => {
                 let row = WorkerRow {
@@ -181,6 +181,7 @@ impl Model {
                     output: None,
                     worker: None,
                     started_at: None,
+                    progress: None,
                 },
                 attempts: Vec::new(),
                 request_hash: new.request_hash,
@@ -289,6 +290,16 @@ impl Model {
             before,
             life: life.clone(),
             started_at: *started_at,
+        })
+    }
+
+    /// The attempt, if it runs.
+    fn append(&mut self, append: &LogAppend) -> Option<(TaskId, u32)> {
+        let Task { life, progress, .. } = &mut self.tasks.get_mut(&append.task)?.task;
+        let runs = life.status() == TaskStatus::InProgress && life.attempt == append.attempt;
+        runs.then(|| {
+            *progress = append.progress.or(*progress);
+            (append.task, append.attempt)
         })
     }
 
@@ -546,55 +557,5 @@ fn finished_at(task: &Task) -> Option<Timestamp> {
         | TaskState::Failed { finished_at, .. }
         | TaskState::Expired { finished_at, .. }
         | TaskState::Cancelled { finished_at, .. } => Some(finished_at),
-    }
-}
-
-/// What an event does to a task beside its life.
-fn follow(task: &mut Task, change: &Change, ended: Option<&EndedAttempt>) {
-    match &change.event {
-        TaskEvent::Reported(report) if report.ending == Ending::Success => {
-            task.output.clone_from(&change.evidence.output);
-        }
-        TaskEvent::RetryRequested { ttl } => {
-            task.output = None;
-            task.spec.ttl = *ttl;
-        }
-        TaskEvent::Patched(life) => {
-            task.spec.ttl = life.ttl.unwrap_or(task.spec.ttl);
-            task.spec.policy.max_retries = life.max_retries.unwrap_or(task.spec.policy.max_retries);
-        }
-        _ => {}
-    }
-    if let Some(patch) = &change.patch {
-        edit(&mut task.spec, patch.clone());
-    }
-    if let TaskState::InProgress { worker, started_at, .. } = task.life.state {
-        (task.worker, task.started_at) = (Some(worker), Some(started_at));
-    }
-    if let Some(ended) = ended {
-        (task.worker, task.started_at) = (ended.worker, Some(ended.started_at));
-    }
-}
-
-fn edit(spec: &mut TaskSpec, patch: CheckedPatch) {
-    spec.description = patch.description.unwrap_or(spec.description.take());
-    spec.labels = patch.labels.unwrap_or(std::mem::take(&mut spec.labels));
-    spec.priority = patch.priority.unwrap_or(spec.priority);
-    spec.input = patch.input.unwrap_or(spec.input.clone());
-    spec.target = patch.target.unwrap_or(spec.target.clone());
-    spec.timeout = patch.timeout.unwrap_or(spec.timeout);
-}
-
-fn attempt(ended: EndedAttempt, change: &Change) -> Attempt {
-    Attempt {
-        attempt: ended.attempt,
-        run: ended.run,
-        worker: ended.worker,
-        outcome: ended.outcome,
-        error: ended.error,
-        started_at: ended.started_at,
-        ended_at: ended.ended_at,
-        exit_code: change.evidence.exit_code,
-        peak_memory_bytes: change.evidence.peak_memory_bytes,
     }
 }

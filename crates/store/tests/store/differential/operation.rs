@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::conformance::lab::target;
 use orchestratum_core::{Target, TaskId, Timestamp, WorkerId};
 use orchestratum_store::{
-    Audit, Change, ClaimRequest, CreateRequest, Registration, Store, TaskFilter, UnofferedSearch,
+    Audit, Change, ClaimRequest, CreateRequest, LogAppend, Registration, Store, TaskFilter, UnofferedSearch,
 };
 
 use super::answer::{self, Answer, Overview, Whole, sorted};
@@ -24,6 +24,7 @@ pub(crate) enum Operation {
     Create(Vec<CreateRequest>),
     Claim(ClaimRequest),
     Apply(Vec<Change>),
+    Append(Vec<LogAppend>),
     Delete(TaskId),
     Register(Registration),
     Leave(WorkerId),
@@ -58,6 +59,7 @@ impl Operation {
             Self::Create(requests) => Answer::Created(store.create(requests, now).await?),
             Self::Claim(request) => Answer::claimed(store.claim(request, now).await?.iter().map(answer::claim)),
             Self::Apply(changes) => Answer::Applied(store.apply(changes, now).await?),
+            Self::Append(appends) => Answer::appended(store.append_logs(appends).await?),
             Self::Delete(task) => Answer::Deleted(store.delete(*task, &audit(), now).await?),
             Self::Register(registration) => {
                 store.register(registration, now).await?;

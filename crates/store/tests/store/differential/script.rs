@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::conformance::lab::{START, evidence, name, target};
+use crate::conformance::lab::{START, evidence, name, progress, target};
 use orchestratum_core::task::{
     Backoff, CheckedPatch, Ending, Report, SpecLimits, TaskDraft, TaskEvent, TaskPatch, TaskState, TaskStatus,
 };
 use orchestratum_core::{JsonText, Origin, TaskId, Timestamp, WorkerId};
 use orchestratum_store::{
-    Announce, Audit, Change, ClaimRequest, CreateRequest, Evidence, IdempotencyKey, NewTask, Registration, TaskFilter,
+    Announce, Audit, Change, ClaimRequest, CreateRequest, Evidence, IdempotencyKey, LogAppend, NewTask, Registration,
+    TaskFilter,
 };
 use uuid::Uuid;
 
@@ -36,9 +37,10 @@ impl Script {
     pub(crate) fn next(&mut self, model: &Model) -> Operation {
         match self.chance.below(100) {
             0..10 => Operation::Advance(self.some_time()),
-            10..26 => Operation::Create((0..=self.chance.below(3)).map(|_| self.request(model)).collect()),
-            26..42 => Operation::Claim(self.claim(model)),
-            42..66 => Operation::Apply((0..=self.chance.below(4)).map(|_| self.change(model)).collect()),
+            10..24 => Operation::Create((0..=self.chance.below(3)).map(|_| self.request(model)).collect()),
+            24..40 => Operation::Claim(self.claim(model)),
+            40..44 => Operation::Append(self.appends(model)),
+            44..66 => Operation::Apply((0..=self.chance.below(4)).map(|_| self.change(model)).collect()),
             66..68 => Operation::Delete(self.task(model)),
             68..73 => Operation::Register(self.registration(model)),
             73..74 => Operation::Leave(self.worker(model)),
@@ -256,6 +258,32 @@ impl Script {
         }
     }
 
+    /// What a worker tells of the tasks it thinks it runs, each at most once.
+    fn appends(&mut self, model: &Model) -> Vec<LogAppend> {
+        let mut appends: BTreeMap<TaskId, LogAppend> = BTreeMap::new();
+        for _ in 0..=self.chance.below(3) {
+            let task = self.task(model);
+            let append = LogAppend {
+                task,
+                attempt: self.attempt_of(model, task),
+                chunks: self.once(2, |_| evidence("0").logs).unwrap_or_default(),
+                progress: self.once(2, |script| progress(u32::try_from(script.chance.below(4)).unwrap_or(0))),
+            };
+            appends.insert(task, append);
+        }
+        appends.into_values().collect()
+    }
+
+    /// Mostly the newest one.
+    fn attempt_of(&mut self, model: &Model, task: TaskId) -> u32 {
+        let current = model.tasks.get(&task).map_or(1, |row| row.task.life.attempt);
+        if self.chance.once_in(6) {
+            current.saturating_sub(1)
+        } else {
+            current
+        }
+    }
+
     fn leftovers(&mut self) -> Evidence {
         Evidence {
             output: None,
@@ -275,12 +303,7 @@ impl Script {
     }
 
     fn report(&mut self, model: &Model, task: TaskId) -> TaskEvent {
-        let current = model.tasks.get(&task).map_or(1, |row| row.task.life.attempt);
-        let attempt = if self.chance.once_in(6) {
-            current.saturating_sub(1)
-        } else {
-            current
-        };
+        let attempt = self.attempt_of(model, task);
         let message = || "it is\n'broken'".to_owned();
         let ending = match self.chance.below(12) {
             0..4 => Ending::Success,

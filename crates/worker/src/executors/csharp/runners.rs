@@ -144,6 +144,7 @@ impl Runners {
             .argument(Argument::Text(path.to_owned()))
             .argument(Argument::Result)
             .capture_max_bytes(self.programs.log_max_bytes)
+            .tells_progress()
             .network(profile.network)
             .limits(Limits {
                 // Never one of address space, of which the runtime reserves far more than it uses.

@@ -186,13 +186,15 @@ def become_task(control, message, files):
         os._exit(status)
 
 
+# Each of them has a larger number than it is to have: until here 3 was that of the socket.
 def take_files(files):
-    for number, file in enumerate(files[:3]):
+    descriptor = files.pop(3)
+    # Standard input, output and error, and where the code tells how far it is.
+    for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
-    descriptor = files[3]
     os.set_inheritable(descriptor, False)
-    os.closerange(3, descriptor)
+    os.closerange(len(files), descriptor)
     os.closerange(descriptor + 1, 256)
     return descriptor
 

@@ -1,5 +1,6 @@
 //! Writing what was decided: one statement for tasks, attempts and dispatch rows, others only where they have rows.
 
+use orchestratum_core::task::Progress;
 use orchestratum_core::{JsonText, Timestamp};
 use sqlx::PgConnection;
 
@@ -79,6 +80,8 @@ async fn write_states(connection: &mut PgConnection, decision: &Decision<'_>, no
         .bind(column(tasks, |task| i16::from(task.after.priority)))
         .bind(column(tasks, |task| int2(task.after.policy.max_retries)))
         .bind(column(tasks, |task| milliseconds(task.after.ttl)))
+        .bind(column(tasks, |task| task.progress.is_some()))
+        .bind(column(tasks, |task| task.progress.flatten().map(Progress::share)))
         .bind(&no_longer_pending)
         .bind(column(&pending, |row| row.task.0))
         .bind(column(&pending, |row| row.target.as_str()))
@@ -132,30 +135,31 @@ const WRITE_STATES: &str = "
             target = next.target,
             priority = next.priority,
             max_retries = next.max_retries,
-            ttl_ms = next.ttl_ms
+            ttl_ms = next.ttl_ms,
+            progress = CASE WHEN next.sets_progress THEN next.progress ELSE tasks.progress END
         FROM UNNEST(
             $1::uuid[], $2::smallint[], $3::integer[], $4::integer[], $5::integer[], $6::smallint[], $7::smallint[],
             $8::boolean[], $9::uuid[], $10::timestamptz[], $11::timestamptz[], $12::boolean[], $13::text[],
             $14::text[], $15::timestamptz[], $16::timestamptz[], $17::text[], $18::smallint[], $19::smallint[],
-            $20::bigint[]
+            $20::bigint[], $21::boolean[], $22::double precision[]
         ) AS next (
             id, status, run, attempt, version, retries_left, losses_left,
             cancel_requested, worker_id, started_at, finished_at, sets_output, output,
             error, scheduled_at, expires_at, target, priority, max_retries,
-            ttl_ms
+            ttl_ms, sets_progress, progress
         )
         WHERE tasks.id = next.id
         RETURNING tasks.id
     ),
     no_longer_pending AS (
-        DELETE FROM dispatches WHERE task_id = ANY($21::uuid[])
+        DELETE FROM dispatches WHERE task_id = ANY($23::uuid[])
     ),
     pending AS (
         INSERT INTO dispatches (task_id, target, name, priority, due_at, expires_at, state, publish_at)
         SELECT *
         FROM UNNEST(
-            $22::uuid[], $23::text[], $24::text[], $25::smallint[], $26::timestamptz[], $27::timestamptz[],
-            $28::smallint[], $29::timestamptz[]
+            $24::uuid[], $25::text[], $26::text[], $27::smallint[], $28::timestamptz[], $29::timestamptz[],
+            $30::smallint[], $31::timestamptz[]
         )
         -- It was pending before and is still, with another time, target or priority.
         ON CONFLICT (task_id) DO UPDATE
@@ -172,8 +176,8 @@ const WRITE_STATES: &str = "
         )
         SELECT *
         FROM UNNEST(
-            $30::uuid[], $31::integer[], $32::integer[], $33::uuid[], $34::smallint[], $35::text[],
-            $36::timestamptz[], $37::timestamptz[], $38::integer[], $39::bigint[]
+            $32::uuid[], $33::integer[], $34::integer[], $35::uuid[], $36::smallint[], $37::text[],
+            $38::timestamptz[], $39::timestamptz[], $40::integer[], $41::bigint[]
         )
     )
     SELECT count(*) FROM task";

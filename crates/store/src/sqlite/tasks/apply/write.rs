@@ -1,5 +1,6 @@
 //! What was decided, in few statements over the whole batch.
 
+use orchestratum_core::task::Progress;
 use orchestratum_core::{JsonText, TaskId, Timestamp};
 use serde::Serialize;
 use sqlx::SqliteConnection;
@@ -39,14 +40,14 @@ pub(super) async fn write(
     insert_audits(connection, &decision.audits, now).await
 }
 
-/// The columns of the life of a task, and its output.
+/// The columns of the life of a task, its output and its progress.
 async fn update_tasks(connection: &mut SqliteConnection, tasks: &[TaskWrite]) -> Result<(), Error> {
     static UPDATE: OverValues = over_values!(
         "WITH next (
              id, status, run, attempt, version, retries_left, losses_left, cancel_requested, scheduled_at, expires_at,
-             worker_id, started_at, finished_at, error, output_changed, output
+             worker_id, started_at, finished_at, error, output_changed, output, progress_changed, progress
          ) AS (VALUES ",
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ")
          UPDATE tasks
          SET status = n.status,
@@ -62,7 +63,8 @@ async fn update_tasks(connection: &mut SqliteConnection, tasks: &[TaskWrite]) ->
              started_at = n.started_at,
              finished_at = n.finished_at,
              error = n.error,
-             output = iif(n.output_changed, n.output, tasks.output)
+             output = iif(n.output_changed, n.output, tasks.output),
+             progress = iif(n.progress_changed, n.progress, tasks.progress)
          FROM next n
          WHERE tasks.id = n.id"
     );
@@ -87,6 +89,8 @@ async fn update_tasks(connection: &mut SqliteConnection, tasks: &[TaskWrite]) ->
                 .bind(columns.error)
                 .bind(task.output.is_some())
                 .bind(output.map(|output| output.as_str().to_owned()))
+                .bind(task.progress.is_some())
+                .bind(task.progress.flatten().map(Progress::share))
         })
         .await
 }

@@ -1,0 +1,58 @@
+//! What a change of its life does to the rest of a task, and the attempt that ends with it.
+
+use orchestratum_core::task::{CheckedPatch, EndedAttempt, Ending, TaskEvent, TaskSpec, TaskState};
+use orchestratum_store::{Attempt, Change, Task};
+
+/// What an event does to a task beside its life.
+pub(super) fn follow(task: &mut Task, change: &Change, ended: Option<&EndedAttempt>) {
+    match &change.event {
+        TaskEvent::Reported(report) => {
+            if report.ending == Ending::Success {
+                task.output.clone_from(&change.evidence.output);
+            }
+            task.progress = change.evidence.progress.or(task.progress);
+        }
+        TaskEvent::Claimed { .. } | TaskEvent::NameNotOffered => task.progress = None,
+        TaskEvent::RetryRequested { ttl } => {
+            (task.output, task.progress) = (None, None);
+            task.spec.ttl = *ttl;
+        }
+        TaskEvent::Patched(life) => {
+            task.spec.ttl = life.ttl.unwrap_or(task.spec.ttl);
+            task.spec.policy.max_retries = life.max_retries.unwrap_or(task.spec.policy.max_retries);
+        }
+        _ => {}
+    }
+    if let Some(patch) = &change.patch {
+        edit(&mut task.spec, patch.clone());
+    }
+    if let TaskState::InProgress { worker, started_at, .. } = task.life.state {
+        (task.worker, task.started_at) = (Some(worker), Some(started_at));
+    }
+    if let Some(ended) = ended {
+        (task.worker, task.started_at) = (ended.worker, Some(ended.started_at));
+    }
+}
+
+fn edit(spec: &mut TaskSpec, patch: CheckedPatch) {
+    spec.description = patch.description.unwrap_or(spec.description.take());
+    spec.labels = patch.labels.unwrap_or(std::mem::take(&mut spec.labels));
+    spec.priority = patch.priority.unwrap_or(spec.priority);
+    spec.input = patch.input.unwrap_or(spec.input.clone());
+    spec.target = patch.target.unwrap_or(spec.target.clone());
+    spec.timeout = patch.timeout.unwrap_or(spec.timeout);
+}
+
+pub(super) fn attempt(ended: EndedAttempt, change: &Change) -> Attempt {
+    Attempt {
+        attempt: ended.attempt,
+        run: ended.run,
+        worker: ended.worker,
+        outcome: ended.outcome,
+        error: ended.error,
+        started_at: ended.started_at,
+        ended_at: ended.ended_at,
+        exit_code: change.evidence.exit_code,
+        peak_memory_bytes: change.evidence.peak_memory_bytes,
+    }
+}
