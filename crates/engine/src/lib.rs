@@ -12,6 +12,7 @@
 mod announce;
 pub mod batcher;
 pub mod clock;
+mod command_settings;
 mod engine;
 pub mod error;
 mod follows;
@@ -30,6 +31,7 @@ pub mod telemetry;
 mod waiters;
 mod workers;
 
+pub use command_settings::{CommandLimits, CommandSettings, Commands};
 pub use engine::Engine;
 pub use error::Error;
 pub use health::Health;

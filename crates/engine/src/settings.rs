@@ -1,5 +1,6 @@
 //! The settings: `config/default.toml` documents each.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use orchestratum_store::BATCH_BYTES;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
+use crate::command_settings::{self, Commands};
 use crate::reachable::Reachable;
 
 /// What is in `config/default.toml`.
@@ -127,6 +129,8 @@ pub struct WorkerSettings {
     #[serde(deserialize_with = "empty_is_none")]
     pub listen: Option<SocketAddr>,
     pub http: HttpSettings,
+    #[serde(deserialize_with = "command_settings::deserialize")]
+    pub commands: Commands,
 }
 
 /// Where `http` tasks may go.
@@ -190,7 +194,7 @@ pub enum Error {
     #[error("the settings cannot be read")]
     Unreadable(#[from] config::ConfigError),
     #[error("{key} {rule}")]
-    Invalid { key: &'static str, rule: String },
+    Invalid { key: Cow<'static, str>, rule: String },
 }
 
 impl Settings {
@@ -206,7 +210,11 @@ impl Settings {
         Self::load_from(&folder, std::env::var("ORCHESTRATUM_ENV").ok().as_deref(), overrides)
     }
 
-    fn load_from(folder: &Path, environment: Option<&str>, overrides: &[(&str, &str)]) -> Result<Self, Error> {
+    pub(crate) fn load_from(
+        folder: &Path,
+        environment: Option<&str>,
+        overrides: &[(&str, &str)],
+    ) -> Result<Self, Error> {
         let builder = Config::builder()
             .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
             .add_source(
@@ -303,7 +311,18 @@ impl Settings {
             "tasks.default_ttl_seconds",
             "must not be above tasks.max_ttl_seconds",
         )?;
+        self.check_commands()?;
         self.check_seconds()
+    }
+
+    fn check_commands(&self) -> Result<(), Error> {
+        for (name, command) in &self.worker.commands {
+            if let Some((setting, rule)) = command.broken(name, &self.worker.limits) {
+                let key = Cow::Owned(format!("worker.commands.\"{name}\"{setting}"));
+                return Err(Error::Invalid { key, rule });
+            }
+        }
+        Ok(())
     }
 
     fn check_seconds(&self) -> Result<(), Error> {
@@ -336,7 +355,7 @@ fn rule(holds: bool, key: &'static str, rule: &str) -> Result<(), Error> {
         Ok(())
     } else {
         Err(Error::Invalid {
-            key,
+            key: Cow::Borrowed(key),
             rule: rule.to_owned(),
         })
     }
