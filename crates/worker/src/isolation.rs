@@ -27,7 +27,8 @@ impl Found {
         }
         let Some(sandbox) = &self.sandbox else {
             tracing::error!(
-                "no programs are run, so `python`, `csharp` and `shell` tasks are not offered: see `worker.isolation` in the settings"
+                "no programs are run, so `python`, `csharp` and `shell` tasks and those of commands are not offered: see \
+                 `worker.isolation` in the settings"
             );
             return;
         };

@@ -1,6 +1,7 @@
 //! What a machine has for a worker. `doctor` asks the same questions, so that its answers are those of a start.
 
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -80,12 +81,19 @@ pub async fn python(interpreter: &str) -> Result<Interpreter, String> {
 /// A program by its path, or by its name in the worker's search path.
 pub fn program(program: &str) -> Option<PathBuf> {
     if program.contains('/') {
-        return Some(PathBuf::from(program)).filter(|path| path.is_file());
+        // A program starts in a folder of its own.
+        return std::path::absolute(program).ok().filter(|path| is_program(path));
     }
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .map(|folder| folder.join(program))
-        .find(|path| path.is_file())
+        .find(|path| is_program(path))
+}
+
+/// Whether anybody may execute it.
+fn is_program(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
 /// Where tasks would get their working directories. Nothing stays there of the try.
@@ -137,6 +145,7 @@ mod tests {
         assert!(python("/bin/false").await.is_err_and(|reason| !reason.is_empty()));
         assert_eq!(program("no-such-shell"), None);
         assert!(program("sh").is_some());
+        assert_eq!(program("/etc/passwd"), None, "nobody may execute it");
     }
 
     #[test]

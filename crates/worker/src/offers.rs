@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use orchestratum_core::TaskName;
 use orchestratum_core::task::{BuiltIn, Ending};
+use orchestratum_engine::error::chain;
 use orchestratum_engine::{HttpSettings, WorkerSettings};
 use orchestratum_store::{ClaimedTask, Evidence};
 
 use crate::Error;
 use crate::dotnet::{self, Tools};
-use crate::executors::{CSharp, Executor, Http, InProcess, Python, Shell, echo};
+use crate::executors::{CSharp, Configured, Executor, Http, InProcess, Python, Shell, echo};
 use crate::handler::Handler;
 use crate::machine;
 use crate::shared::Programs;
@@ -94,7 +95,7 @@ impl Offers {
     }
 
     /// What every worker brings along that runs programs, as far as the machine has it.
-    pub(crate) fn add_programs(
+    pub(crate) async fn add_programs(
         &mut self,
         settings: &WorkerSettings,
         found: Found,
@@ -128,6 +129,32 @@ impl Offers {
                 shell = settings.shell,
                 "`shell` tasks are not offered: there is no such program"
             );
+        }
+        self.add_commands(settings, programs).await
+    }
+
+    /// The programs of the settings, as far as they are there.
+    async fn add_commands(&mut self, settings: &WorkerSettings, programs: &Programs) -> Result<(), Error> {
+        for (name, command) in &settings.commands {
+            let Some(path) = machine::program(&command.program) else {
+                tracing::warn!(
+                    task.name = %name,
+                    program = command.program,
+                    "the tasks of a command are not offered: there is no such program"
+                );
+                continue;
+            };
+            match Configured::new(&path, command.clone(), programs).await {
+                Ok(command) => {
+                    tracing::info!(task.name = %name, program = %path.display(), "the tasks of a command are offered");
+                    let offer = Offer::Program(Arc::new(command));
+                    self.add(name.as_str(), offer, "`worker.commands` of the settings")?;
+                }
+                Err(error) => {
+                    let reason = chain(&error);
+                    tracing::warn!(task.name = %name, reason, "the tasks of a command are not offered");
+                }
+            }
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orchestratum_core::WorkerId;
-use orchestratum_engine::{Engine, WorkerLimits};
+use orchestratum_engine::{CommandLimits, Engine, WorkerLimits};
 use orchestratum_sandbox::Sandbox;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -80,6 +80,8 @@ pub(crate) struct Programs {
     pub(crate) network: bool,
     /// What each of them may use at most.
     pub(crate) most: WorkerLimits,
+    /// What each of them may use whose task asks for nothing, where that is less.
+    pub(crate) usual: CommandLimits,
     pub(crate) log_max_bytes: usize,
     pub(crate) output_max_bytes: usize,
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use orchestratum_broker::Consumer;
 use orchestratum_core::TaskName;
-use orchestratum_engine::{Engine, WorkerSettings, error, identity};
+use orchestratum_engine::{CommandLimits, Engine, WorkerSettings, error, identity};
 use orchestratum_sandbox::{Sandbox, Shim};
 use orchestratum_store::Registration;
 use parking_lot::Mutex;
@@ -106,10 +106,11 @@ impl Builder {
                 sandbox: Arc::clone(sandbox),
                 network: settings.worker.network,
                 most: settings.worker.limits,
+                usual: CommandLimits::default(),
                 log_max_bytes: settings.worker.log_max_bytes,
                 output_max_bytes: settings.tasks.output_max_bytes,
             };
-            self.handlers.add_programs(&settings.worker, machine, &programs)?;
+            self.handlers.add_programs(&settings.worker, machine, &programs).await?;
         }
         Ok(Worker {
             engine: self.engine,

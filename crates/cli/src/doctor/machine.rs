@@ -43,6 +43,17 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) -> anyhow::R
         );
         report.warning("shell", says)?;
     }
+    for (name, command) in &worker.commands {
+        if let Some(path) = machine::program(&command.program) {
+            report.ok("command", format!("`{name}` is {}", path.display()))?;
+        } else {
+            let says = format!(
+                "a worker here offers no `{name}`: there is no program {:?}",
+                command.program
+            );
+            report.warning("command", says)?;
+        }
+    }
     match machine::work_dir(worker.work_dir.as_deref()) {
         Ok(folder) => {
             report.ok("work_dir", folder.display().to_string())?;

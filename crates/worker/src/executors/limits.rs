@@ -1,9 +1,13 @@
 //! What a task may use: what it asks for, within what this worker grants.
 
-use orchestratum_engine::WorkerLimits;
+use std::num::NonZeroU64;
+
+use orchestratum_engine::{CommandLimits, WorkerLimits};
 use orchestratum_sandbox::{Isolation, Limits, Sandbox};
 use orchestratum_store::ClaimedTask;
 use serde::Deserialize;
+
+use crate::shared::Programs;
 
 const BYTES_PER_MEGABYTE: u64 = 1 << 20;
 
@@ -27,20 +31,20 @@ struct Keeps {
 
 /// The limits of the task. One that cannot be kept here, or is above what this worker grants, is refused: whoever asks for it
 /// relies on it.
-pub(super) fn of(task: &ClaimedTask, most: &WorkerLimits, sandbox: &Sandbox) -> Result<Limits, String> {
+pub(super) fn of(task: &ClaimedTask, programs: &Programs) -> Result<Limits, String> {
     let asked: Option<Asked> = match &task.limits {
         None => None,
         Some(limits) => limits
             .parse()
             .map_err(|error| format!("the limits of the task are not available on this worker yet: {error}"))?,
     };
-    asked.unwrap_or_default().granted(most, Keeps::by(sandbox))
+    asked.unwrap_or_default().granted(programs)
 }
 
 /// The limits of a task that asks for none.
-pub(super) fn usual(most: &WorkerLimits, sandbox: &Sandbox) -> Limits {
+pub(super) fn usual(programs: &Programs) -> Limits {
     // Nothing that is not asked for is refused.
-    Asked::default().granted(most, Keeps::by(sandbox)).unwrap_or_default()
+    Asked::default().granted(programs).unwrap_or_default()
 }
 
 impl Keeps {
@@ -54,7 +58,12 @@ impl Keeps {
 }
 
 impl Asked {
-    fn granted(self, most: &WorkerLimits, keeps: Keeps) -> Result<Limits, String> {
+    fn granted(self, programs: &Programs) -> Result<Limits, String> {
+        let Programs { most, usual, .. } = programs;
+        self.within(most, usual, Keeps::by(&programs.sandbox))
+    }
+
+    fn within(self, most: &WorkerLimits, usual: &CommandLimits, keeps: Keeps) -> Result<Limits, String> {
         let kept = |name: &str, asked: Option<u64>, keeps_it: bool| match asked {
             Some(_) if !keeps_it => Err(format!(
                 "the limit `{name}` cannot be kept by this worker: its isolation is `{}`, not `full`",
@@ -64,17 +73,21 @@ impl Asked {
         };
         kept("disk_mb", self.disk_mb, keeps.disk)?;
         kept("processes", self.processes, keeps.processes)?;
-        let disk = within("disk_mb", self.disk_mb, most.disk_mb)?;
+        let asked_or = |asked: Option<u64>, usual: Option<NonZeroU64>| asked.or(usual.map(NonZeroU64::get));
+        let memory = asked_or(self.memory_mb, usual.memory_mb);
+        let cpu = asked_or(self.cpu_seconds, usual.cpu_seconds);
+        let disk = asked_or(self.disk_mb, usual.disk_mb);
+        let processes = asked_or(self.processes, usual.processes);
         Ok(Limits {
-            memory_bytes: within("memory_mb", self.memory_mb, most.memory_mb)?
+            memory_bytes: within("memory_mb", memory, most.memory_mb)?
                 .map(|size| size.saturating_mul(BYTES_PER_MEGABYTE)),
-            cpu_seconds: within("cpu_seconds", self.cpu_seconds, most.cpu_seconds)?,
-            // A task that asks for no disk has the usual one, which is small.
-            disk_megabytes: self
-                .disk_mb
-                .and(disk)
+            cpu_seconds: within("cpu_seconds", cpu, most.cpu_seconds)?,
+            // Who asks for no disk has the sandbox's own, which is small.
+            disk_megabytes: disk
+                .and(within("disk_mb", disk, most.disk_mb)?)
+                .filter(|_| keeps.disk)
                 .map(|size| u32::try_from(size).unwrap_or(u32::MAX)),
-            processes: within("processes", self.processes, most.processes)?.filter(|_| keeps.processes),
+            processes: within("processes", processes, most.processes)?.filter(|_| keeps.processes),
             ..Limits::default()
         })
     }
@@ -115,7 +128,7 @@ mod tests {
     fn granted(json: &str, keeps: Keeps) -> Result<Limits, String> {
         serde_json::from_str::<Asked>(json)
             .map_err(|error| error.to_string())
-            .and_then(|asked| asked.granted(&MOST, keeps))
+            .and_then(|asked| asked.within(&MOST, &CommandLimits::default(), keeps))
     }
 
     #[test]
@@ -126,6 +139,27 @@ mod tests {
         assert_eq!((limits.disk_megabytes, limits.processes), (Some(7), Some(50)));
         let limits = granted("{}", LESS).expect("nothing is asked for");
         assert_eq!((limits.memory_bytes, limits.cpu_seconds), (Some(104_857_600), None));
+        assert_eq!((limits.disk_megabytes, limits.processes), (None, None));
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_the_usual_as_far_as_it_can_be_kept() {
+        let usual: CommandLimits =
+            serde_json::from_str(r#"{"memory_mb": 10, "disk_mb": 20, "processes": 5}"#).expect("limits");
+        let granted = |json: &str, keeps| {
+            let asked: Asked = serde_json::from_str(json).expect("limits");
+            asked.within(&MOST, &usual, keeps).expect("granted")
+        };
+        let limits = granted("{}", FULL);
+        assert_eq!((limits.memory_bytes, limits.cpu_seconds), (Some(10 << 20), None));
+        assert_eq!((limits.disk_megabytes, limits.processes), (Some(20), Some(5)));
+        let limits = granted(r#"{"memory_mb": 100, "disk_mb": 30}"#, FULL);
+        assert_eq!(
+            (limits.memory_bytes, limits.disk_megabytes),
+            (Some(100 << 20), Some(30)),
+            "a task may ask for more, within the most"
+        );
+        let limits = granted("{}", LESS);
         assert_eq!((limits.disk_megabytes, limits.processes), (None, None));
     }
 

@@ -1,6 +1,7 @@
 //! What runs a task: one file a kind.
 
 mod answer;
+mod command;
 mod csharp;
 mod echo;
 mod http;
@@ -18,6 +19,7 @@ use orchestratum_core::task::{BuiltIn, Ending, Violations};
 use orchestratum_store::{ClaimedTask, Evidence};
 use tokio::sync::watch;
 
+pub(crate) use command::Configured;
 pub(crate) use csharp::CSharp;
 pub(crate) use echo::echo;
 pub(crate) use http::Http;

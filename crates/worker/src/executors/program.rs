@@ -79,7 +79,7 @@ impl Asked {
             env,
             stdin,
             network,
-            limits: limits::of(task, &programs.most, &programs.sandbox)?,
+            limits: limits::of(task, programs)?,
         })
     }
 }

@@ -3,6 +3,7 @@
 mod ahead;
 mod claims;
 mod clocks;
+mod commands;
 mod csharp;
 mod escapes;
 mod executors;
@@ -14,6 +15,7 @@ mod leases;
 mod leaving;
 mod limits;
 mod live_logs;
+mod progress;
 mod reports;
 mod spans;
 mod support;

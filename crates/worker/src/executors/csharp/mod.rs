@@ -108,7 +108,7 @@ impl CSharp {
         let tools = Arc::new(tools);
         let compiler = Compiler::new(Arc::clone(&tools), programs.clone());
         compiler.warm_up();
-        let usual = Profile::of(false, limits::usual(&programs.most, &programs.sandbox));
+        let usual = Profile::of(false, limits::usual(&programs));
         let runners = Runners::new(tools, programs.clone(), usual, concurrency.min(WAITING_MOST));
         runners.fill();
         Self {
