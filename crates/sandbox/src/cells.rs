@@ -1,6 +1,8 @@
 //! Cells of one kind that are kept for the next program.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -13,6 +15,55 @@ use crate::{Error, Limits, Running, Shim};
 /// After so many programs a cell is replaced: whatever a kernel or a runner gathers over time goes with it.
 const SERVES_MOST: u32 = 1_000;
 
+/// Cells that nobody uses at the moment. Several kinds may share one, which bounds what they hold together.
+#[derive(Debug, Clone)]
+pub struct Pool(Arc<Idle>);
+
+#[derive(Debug)]
+struct Idle {
+    most: usize,
+    kinds: AtomicU64,
+    /// Each with its kind; the one that was used last is the last.
+    cells: Mutex<VecDeque<(u64, Cell)>>,
+}
+
+impl Pool {
+    /// Holds so many at most; the one that nobody used for longest goes first.
+    pub fn holding(most: usize) -> Self {
+        Self(Arc::new(Idle {
+            most,
+            kinds: AtomicU64::new(0),
+            cells: Mutex::default(),
+        }))
+    }
+
+    /// Of one kind there are never more than programs that ran at the same time.
+    pub(crate) fn unbounded() -> Self {
+        Self::holding(usize::MAX)
+    }
+
+    fn new_kind(&self) -> u64 {
+        self.0.kinds.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The one that was used last: the others may be given up by the kernel's memory first.
+    fn take(&self, kind: u64) -> Option<Cell> {
+        let mut cells = self.0.cells.lock();
+        let place = cells.iter().rposition(|(of, _)| *of == kind)?;
+        cells.remove(place).map(|(_, cell)| cell)
+    }
+
+    /// Returns the one that has to go for it.
+    fn put(&self, kind: u64, cell: Cell) -> Option<Cell> {
+        let mut cells = self.0.cells.lock();
+        cells.push_back((kind, cell));
+        if cells.len() <= self.0.most {
+            return None;
+        }
+        cells.pop_front().map(|(_, cell)| cell)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Cells(Arc<Kept>);
 
@@ -21,16 +72,19 @@ struct Kept {
     shim: Shim,
     opening: Opening,
     groups: Option<Arc<Groups>>,
-    idle: Mutex<Vec<Cell>>,
+    pool: Pool,
+    kind: u64,
 }
 
 impl Cells {
-    pub(crate) fn new(shim: Shim, opening: Opening, groups: Option<Arc<Groups>>) -> Self {
+    pub(crate) fn new(shim: Shim, opening: Opening, groups: Option<Arc<Groups>>, pool: Pool) -> Self {
+        let kind = pool.new_kind();
         Self(Arc::new(Kept {
             shim,
             opening,
             groups,
-            idle: Mutex::default(),
+            pool,
+            kind,
         }))
     }
 
@@ -43,9 +97,7 @@ impl Cells {
 
     async fn take(&self) -> Result<Cell, Error> {
         loop {
-            // The one that was used last: the others may be given up by the kernel's memory first.
-            let idle = self.0.idle.lock().pop();
-            let Some(mut cell) = idle else {
+            let Some(mut cell) = self.0.pool.take(self.0.kind) else {
                 return Cell::open(&self.0.shim, &self.0.opening, self.0.groups.as_ref()).await;
             };
             if cell.lives() {
@@ -55,9 +107,12 @@ impl Cells {
     }
 
     fn give_back(&self, cell: Cell) {
-        if cell.served() < SERVES_MOST {
-            self.0.idle.lock().push(cell);
+        let goes = if cell.served() < SERVES_MOST {
+            self.0.pool.put(self.0.kind, cell)
         } else {
+            Some(cell)
+        };
+        if let Some(cell) = goes {
             tokio::spawn(cell.destroy());
         }
     }

@@ -35,6 +35,7 @@ mod streams;
 mod walls;
 mod workspace;
 
+pub use cells::Pool;
 pub use command::{Command, Limits};
 pub use confinement::{Confinement, Isolation};
 pub use error::Error;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::net::UnixStream;
 
-use crate::cells::Cells;
+use crate::cells::{Cells, Pool};
 use crate::groups::{Group, Groups, Together};
 use crate::protocol::{EachProcess, Launch, MARKER, MESSAGE_MAX_BYTES, Opening, Runner, SingleRun, frame};
 use crate::streams::{Given, Streams};
@@ -31,6 +31,7 @@ pub struct Sandbox {
     workspace: Arc<Workspace>,
     /// `Err` with the reason where there are none.
     groups: Result<Arc<Groups>, String>,
+    pool: Pool,
     /// Without the network, and with it.
     cells: [Cells; 2],
 }
@@ -44,28 +45,46 @@ impl Sandbox {
         work_folder: Option<PathBuf>,
     ) -> Result<Self, Error> {
         let workspace = Arc::new(Workspace::create(work_folder.as_deref())?);
-        let sandbox = Self::new(shim, isolation, readable, workspace, Groups::find());
+        let sandbox = Self::of(shim, isolation, readable, workspace, Groups::find(), Pool::unbounded());
         sandbox.try_out().await?;
         Ok(sandbox)
     }
 
-    fn new(
+    /// The same for programs that may read these folders, too. What they keep ready is in the pool.
+    #[must_use]
+    pub fn showing(&self, folders: &[PathBuf], pool: &Pool) -> Self {
+        Self::of(
+            self.shim.clone(),
+            self.isolation,
+            [self.readable.as_slice(), folders].concat(),
+            Arc::clone(&self.workspace),
+            self.groups.clone(),
+            pool.clone(),
+        )
+    }
+
+    fn of(
         shim: Shim,
         isolation: Isolation,
         mut readable: Vec<PathBuf>,
         workspace: Arc<Workspace>,
         groups: Result<Arc<Groups>, String>,
+        pool: Pool,
     ) -> Self {
-        // A folder comes before what is in it: it could not be shown in its place afterwards.
+        // A folder before those in it, which are shown with it.
         readable.sort();
+        readable.dedup();
         let cells = [false, true].map(|network| {
             let confinement = Confinement {
                 isolation,
                 readable: readable.clone(),
                 network,
             };
-            let runner = None;
-            Cells::new(shim.clone(), Opening { confinement, runner }, groups.clone().ok())
+            let opening = Opening {
+                confinement,
+                runner: None,
+            };
+            Cells::new(shim.clone(), opening, groups.clone().ok(), pool.clone())
         });
         Self {
             shim,
@@ -73,6 +92,7 @@ impl Sandbox {
             readable,
             workspace,
             groups,
+            pool,
             cells,
         }
     }
@@ -85,10 +105,8 @@ impl Sandbox {
 
     /// The same for programs that read more of the machine than others may: files and folders by their absolute paths.
     /// Tried out, too.
-    pub async fn reading_also(&self, more: Vec<PathBuf>) -> Result<Self, Error> {
-        let readable = self.readable.iter().cloned().chain(more).collect();
-        let (workspace, groups) = (Arc::clone(&self.workspace), self.groups.clone());
-        let sandbox = Self::new(self.shim.clone(), self.isolation, readable, workspace, groups);
+    pub async fn reading_also(&self, more: &[PathBuf]) -> Result<Self, Error> {
+        let sandbox = self.showing(more, &Pool::unbounded());
         sandbox.try_out().await?;
         Ok(sandbox)
     }
@@ -213,7 +231,7 @@ impl Sandbox {
                 runner: Some(runner),
             };
             Warm {
-                cells: Cells::new(self.shim.clone(), opening, self.groups.clone().ok()),
+                cells: Cells::new(self.shim.clone(), opening, self.groups.clone().ok(), self.pool.clone()),
                 memory_together: self.groups.is_ok(),
             }
         })

@@ -2,6 +2,7 @@
 
 mod ending;
 mod running;
+mod showing;
 mod telling;
 mod walls;
 
