@@ -47,7 +47,7 @@ identifier! {
     WorkerId
 }
 
-/// The longest task name and target, in bytes.
+/// The longest name of a task or an environment, and the longest target, in bytes.
 pub const NAME_MAX_LENGTH: usize = 100;
 
 /// The text is empty, too long, or has a character outside `[A-Za-z0-9._-]`.
@@ -74,6 +74,13 @@ checked_text! {
     #[derive(PartialOrd, Ord, Hash, Serialize, Deserialize)]
     #[serde(try_from = "String")]
     Target, is_name, InvalidName: InvalidName
+}
+
+checked_text! {
+    /// Packages for code that workers have ready, such as `reports`.
+    #[derive(PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(try_from = "String")]
+    EnvironmentName, is_name, InvalidName: InvalidName
 }
 
 #[cfg(test)]

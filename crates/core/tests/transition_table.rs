@@ -202,6 +202,11 @@ fn every_report_meets_a_running_task() {
                 Is(Failed),
             ),
             (reported(3, Ending::CompileError { message: why() }), NOW, Is(Failed)),
+            (
+                reported(3, Ending::UnknownEnvironment { message: why() }),
+                NOW,
+                Is(Failed),
+            ),
             (reported(3, Ending::OutOfMemory { message: why() }), NOW, Is(Pending)),
             (reported(3, Ending::NotFound { message: why() }), NOW, Is(Pending)),
             (reported(3, Ending::TimedOut { message: why() }), NOW, Is(Pending)),
@@ -294,6 +299,11 @@ fn nothing_but_success_and_expiry_survives_a_cancel_request() {
                     Is(Cancelled),
                 ),
                 (reported(3, Ending::CompileError { message: why() }), NOW, Is(Cancelled)),
+                (
+                    reported(3, Ending::UnknownEnvironment { message: why() }),
+                    NOW,
+                    Is(Cancelled),
+                ),
                 (reported(3, Ending::OutOfMemory { message: why() }), NOW, Is(Cancelled)),
                 (reported(3, Ending::NotFound { message: why() }), NOW, Is(Cancelled)),
                 (reported(3, Ending::TimedOut { message: why() }), NOW, Is(Cancelled)),

@@ -70,6 +70,7 @@ pub(crate) enum ErrorKind {
     OutOfMemory,
     OutputNotStorable,
     CompileError,
+    UnknownEnvironment,
 }
 
 /// Why a task, or an attempt of it, did not succeed.

@@ -94,6 +94,11 @@ async fn the_input_of_a_built_in_task_is_checked_where_it_enters_and_never_repea
         ),
         ("python", json!({"code": "", "network": "on"}), "/input/network"),
         (
+            "python",
+            json!({"code": "", "environment": format!("../{SECRET}")}),
+            "/input/environment",
+        ),
+        (
             "http",
             json!({"url": format!("http://{SECRET}@a.example")}),
             "/input/url",

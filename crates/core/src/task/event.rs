@@ -53,6 +53,10 @@ pub enum Ending {
     CompileError {
         message: String,
     },
+    /// The worker has no such environment as the task asks for. Never retried: workers of a target are meant to be alike.
+    UnknownEnvironment {
+        message: String,
+    },
     OutOfMemory {
         message: String,
     },
@@ -82,7 +86,10 @@ impl Ending {
     pub const fn outcome(&self) -> AttemptOutcome {
         match self {
             Self::Success => AttemptOutcome::Success,
-            Self::Failed { .. } | Self::OutputNotStorable { .. } | Self::CompileError { .. } => AttemptOutcome::Failed,
+            Self::Failed { .. }
+            | Self::OutputNotStorable { .. }
+            | Self::CompileError { .. }
+            | Self::UnknownEnvironment { .. } => AttemptOutcome::Failed,
             Self::OutOfMemory { .. } => AttemptOutcome::OutOfMemory,
             Self::NotFound { .. } => AttemptOutcome::NotFound,
             Self::TimedOut { .. } | Self::Expired { .. } => AttemptOutcome::TimedOut,
@@ -97,6 +104,7 @@ impl Ending {
             Self::Failed { message, .. }
             | Self::OutputNotStorable { message }
             | Self::CompileError { message }
+            | Self::UnknownEnvironment { message }
             | Self::OutOfMemory { message }
             | Self::NotFound { message }
             | Self::TimedOut { message }

@@ -120,6 +120,8 @@ coded! {
         OutputNotStorable = 7,
         /// The code is none that its compiler takes: the message has the places.
         CompileError = 8,
+        /// The worker has no such environment as the task asks for: the message has those that it has.
+        UnknownEnvironment = 9,
     }
 }
 

@@ -9,6 +9,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::environment;
+use crate::identity::EnvironmentName;
 use crate::json::JsonText;
 use crate::task::rules::{Violations, json_pointer};
 
@@ -63,6 +64,14 @@ impl<'a> Fields<'a> {
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
         let value = self.take(name)?;
         self.text_of(&json_pointer(name), value)
+    }
+
+    pub(super) fn environment(&mut self, name: &'static str) -> Option<EnvironmentName> {
+        let named = EnvironmentName::new(self.text(name)?);
+        if let Err(rule) = &named {
+            self.refuse(name, &rule.to_string());
+        }
+        named.ok()
     }
 
     pub(super) fn json(&mut self, name: &'static str) -> JsonText {

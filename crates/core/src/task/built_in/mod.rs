@@ -69,6 +69,7 @@ impl BuiltIn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::EnvironmentName;
 
     fn broken(built_in: BuiltIn, input: &str) -> Vec<String> {
         match built_in.check(input) {
@@ -146,6 +147,14 @@ mod tests {
                 r#"{"code": "", "network": "31337"}"#,
                 "/network must be true or false, not a text",
             ),
+            (
+                r#"{"code": "", "environment": ["31337"]}"#,
+                "/environment must be a text, not an array",
+            ),
+            (
+                r#"{"code": "", "environment": "../31337"}"#,
+                "/environment must match [A-Za-z0-9._-]{1,100}",
+            ),
             (r#"{"code": "31337", "code": "31337"}"#, "/code is given twice"),
         ] {
             let told = broken(BuiltIn::Python, input);
@@ -158,10 +167,22 @@ mod tests {
         let told = broken(BuiltIn::Python, r#"{"code": "", "arg": []}"#);
         assert_eq!(
             told,
-            ["/arg is no field of this input, which has code, input, args, stdin, env, network"]
+            ["/arg is no field of this input, which has code, input, args, stdin, env, network, environment"]
         );
         let long = format!(r#"{{"command": "", "{}": 1}}"#, "x".repeat(10_000));
         assert!(broken(BuiltIn::Shell, &long)[0].len() < 300, "a name may be long");
+    }
+
+    #[test]
+    fn only_python_has_environments() {
+        let read = |input: &str| PythonInput::read(input).map(|input| input.environment);
+        let named = read(r#"{"code": "", "environment": "reports-2.1"}"#).expect("a name");
+        assert_eq!(named.as_ref().map(EnvironmentName::as_str), Some("reports-2.1"));
+        for none in [r#"{"code": ""}"#, r#"{"code": "", "environment": null}"#] {
+            assert_eq!(read(none), Ok(None));
+        }
+        let csharp = broken(BuiltIn::CSharp, r#"{"code": "", "environment": "reports"}"#);
+        assert!(csharp[0].starts_with("/environment is no field"), "{csharp:?}");
     }
 
     #[test]

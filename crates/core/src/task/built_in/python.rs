@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::fields::Fields;
+use crate::identity::EnvironmentName;
 use crate::json::JsonText;
 use crate::task::rules::Violations;
 
@@ -16,13 +17,16 @@ pub struct PythonInput {
     pub env: BTreeMap<String, String>,
     /// Whether it asks for the network of the worker's machine.
     pub network: bool,
+    /// Whose packages the code imports beside the standard library; that of the worker's interpreter if absent.
+    pub environment: Option<EnvironmentName>,
 }
 
 impl PythonInput {
     /// # Errors
     /// All [`Violations`], their pointers below the input.
     pub fn read(input: &str) -> Result<Self, Violations> {
-        let mut fields = Fields::of(input, &["code", "input", "args", "stdin", "env", "network"]);
+        const FIELDS: &[&str] = &["code", "input", "args", "stdin", "env", "network", "environment"];
+        let mut fields = Fields::of(input, FIELDS);
         let read = Self {
             code: fields.required_text("code"),
             input: fields.json("input"),
@@ -30,6 +34,7 @@ impl PythonInput {
             stdin: fields.text("stdin"),
             env: fields.variables("env"),
             network: fields.flag("network"),
+            environment: fields.environment("environment"),
         };
         fields.finish(read)
     }
