@@ -129,6 +129,7 @@ CREATE TABLE workers (
     names text[] NOT NULL,
     capacity integer NOT NULL,
     isolation text NOT NULL,
+    environments text[] NOT NULL,
     version text NOT NULL,
     lease_ms bigint NOT NULL,
     registered_at timestamptz NOT NULL,

@@ -123,6 +123,7 @@ CREATE TABLE workers (
     names TEXT NOT NULL,
     capacity INTEGER NOT NULL,
     isolation TEXT NOT NULL,
+    environments TEXT NOT NULL,
     version TEXT NOT NULL,
     lease_ms INTEGER NOT NULL,
     registered_at INTEGER NOT NULL,

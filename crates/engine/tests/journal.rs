@@ -83,6 +83,7 @@ async fn a_task_is_logged_when_it_is_created_and_when_it_changes_with_the_reason
         names: vec![name.clone()],
         capacity: 10,
         isolation: "off".to_owned(),
+        environments: Vec::new(),
         version: "0".to_owned(),
         lease: Duration::from_secs(60),
     };

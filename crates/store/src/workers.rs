@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orchestratum_core::{Target, TaskId, TaskName, Timestamp, WorkerId};
+use orchestratum_core::{EnvironmentName, Target, TaskId, TaskName, Timestamp, WorkerId};
 
 use crate::Error;
 
@@ -18,6 +18,8 @@ pub struct Registration {
     pub capacity: u32,
     /// How code tasks are isolated there: `full`, `landlock` or `off`.
     pub isolation: String,
+    /// Which environments code may ask for there.
+    pub environments: Vec<EnvironmentName>,
     /// The version of its program.
     pub version: String,
     pub lease: Duration,

@@ -325,6 +325,7 @@ fn registration(settings: &WorkerSettings, shared: &Shared) -> Registration {
         names: shared.lanes.names(),
         capacity: u32::try_from(shared.lanes.capacity()).unwrap_or(u32::MAX),
         isolation: shared.isolation.to_owned(),
+        environments: Vec::new(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         lease: settings.lease(),
     }

@@ -166,6 +166,7 @@ impl Api {
             names: names.clone(),
             capacity: 1,
             isolation: "off".to_owned(),
+            environments: vec!["reports".parse().expect("a name")],
             version: "0".to_owned(),
             lease: Duration::from_secs(60),
         };

@@ -94,6 +94,7 @@ impl Served {
             names: names.clone(),
             capacity: 1,
             isolation: "off".to_owned(),
+            environments: Vec::new(),
             version: "0".to_owned(),
             lease: Duration::from_secs(60),
         };

@@ -454,6 +454,7 @@ async fn stats_workers_and_queues_count_what_is_there() {
         (&workers["items"][0]["state"], &workers["items"][0]["running"]),
         (&json!("Live"), &json!(1))
     );
+    assert_eq!(workers["items"][0]["environments"], json!(["reports"]));
 
     assert_eq!(
         api.post_empty("/api/queues/default/pause").await.status,

@@ -76,11 +76,11 @@ pub(crate) async fn drain(bench: &Bench, tasks: u32) -> Result<Stretch> {
 async fn register_worker(connection: &mut PgConnection) -> Result<()> {
     sqlx::query(
         "INSERT INTO workers (
-            id, name, targets, names, capacity, isolation, version, lease_ms, registered_at, state, renewed_at,
-            lease_expires_at
+            id, name, targets, names, capacity, isolation, environments, version, lease_ms, registered_at, state,
+            renewed_at, lease_expires_at
         )
         VALUES (
-            $1::text::uuid, 'pgbench', '{default}', '{echo}', 256, '', '', 3600000, now(), 0, now(),
+            $1::text::uuid, 'pgbench', '{default}', '{echo}', 256, '', '{}', '', 3600000, now(), 0, now(),
             now() + interval '1 hour'
         )",
     )

@@ -74,6 +74,7 @@ pub(crate) async fn worker(engine: &Engine) -> WorkerId {
         names: vec![TaskName::new("echo").expect("valid")],
         capacity: 10,
         isolation: "off".to_owned(),
+        environments: Vec::new(),
         version: "0".to_owned(),
         lease: LEASE,
     };

@@ -1,7 +1,7 @@
 //! Worker processes.
 
 use async_trait::async_trait;
-use orchestratum_core::{Target, TaskName, Timestamp, WorkerId};
+use orchestratum_core::{EnvironmentName, Target, TaskName, Timestamp, WorkerId};
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -21,19 +21,21 @@ impl WorkerStore for PostgresStore {
             names,
             capacity,
             isolation,
+            environments,
             version,
             lease,
         } = registration;
         let targets: Vec<&str> = targets.iter().map(Target::as_str).collect();
         let names: Vec<&str> = names.iter().map(TaskName::as_str).collect();
+        let environments: Vec<&str> = environments.iter().map(EnvironmentName::as_str).collect();
         self.database
             .execute(|| {
                 sqlx::query(
                     "INSERT INTO workers (
-                        id, name, targets, names, capacity, isolation, version, lease_ms,
+                        id, name, targets, names, capacity, isolation, environments, version, lease_ms,
                         registered_at, state, renewed_at, lease_expires_at
                     )
-                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $9, $10)
+                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $10, $11)
                     -- Ids are new for each process start: it is our own first try.
                     ON CONFLICT (id) DO NOTHING",
                 )
@@ -43,6 +45,7 @@ impl WorkerStore for PostgresStore {
                 .bind(&names)
                 .bind(int4(*capacity))
                 .bind(isolation)
+                .bind(&environments)
                 .bind(version)
                 .bind(milliseconds(*lease))
                 .bind(time(now))
@@ -80,7 +83,7 @@ impl WorkerStore for PostgresStore {
             .all(AfterUnknown::Repeat, || {
                 sqlx::query_as(
                     "SELECT
-                        id, name, targets, names, capacity, isolation, version, lease_ms,
+                        id, name, targets, names, capacity, isolation, environments, version, lease_ms,
                         registered_at, state, renewed_at, lease_expires_at,
                         (SELECT count(*) FROM tasks WHERE status = 1 AND worker_id = workers.id) AS running
                     FROM workers
@@ -106,6 +109,7 @@ struct WorkerRow {
     names: Vec<String>,
     capacity: i32,
     isolation: String,
+    environments: Vec<String>,
     version: String,
     lease_ms: i64,
     registered_at: Time,
@@ -124,6 +128,7 @@ impl WorkerRow {
             names,
             capacity,
             isolation,
+            environments,
             version,
             lease_ms,
             registered_at,
@@ -150,6 +155,10 @@ impl WorkerRow {
                     .collect::<Result<_, _>>()?,
                 capacity: place.number("capacity", capacity)?,
                 isolation,
+                environments: environments
+                    .into_iter()
+                    .map(|name| place.take("environments", EnvironmentName::new(name)))
+                    .collect::<Result<_, _>>()?,
                 version,
                 lease: place.milliseconds("lease_ms", lease_ms)?,
             },

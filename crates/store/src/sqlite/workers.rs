@@ -24,16 +24,17 @@ impl WorkerStore for SqliteStore {
             names,
             capacity,
             isolation,
+            environments,
             version,
             lease,
         } = registration;
         // Repeating a registration whose answer was lost changes nothing: an id is that of one process start.
         sqlx::query(
             "INSERT INTO workers (
-                 id, name, targets, names, capacity, isolation, version, lease_ms, registered_at, state, renewed_at,
-                 lease_expires_at
+                 id, name, targets, names, capacity, isolation, environments, version, lease_ms, registered_at, state,
+                 renewed_at, lease_expires_at
              )
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?9, ?10)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?10, ?11)
              ON CONFLICT (id) DO NOTHING",
         )
         .bind(id.0)
@@ -42,6 +43,7 @@ impl WorkerStore for SqliteStore {
         .bind(json(names))
         .bind(capacity)
         .bind(isolation)
+        .bind(json(environments))
         .bind(version)
         .bind(milliseconds(*lease))
         .bind(now.as_micros())
@@ -86,8 +88,8 @@ impl WorkerStore for SqliteStore {
     async fn workers(&self, limit: usize) -> Result<Vec<Worker>, Error> {
         let rows = sqlx::query(
             "SELECT
-                 w.id, w.name, w.targets, w.names, w.capacity, w.isolation, w.version, w.lease_ms, w.registered_at,
-                 w.state, w.renewed_at, w.lease_expires_at,
+                 w.id, w.name, w.targets, w.names, w.capacity, w.isolation, w.environments, w.version, w.lease_ms,
+                 w.registered_at, w.state, w.renewed_at, w.lease_expires_at,
                  (SELECT count(*) FROM tasks t WHERE t.status = 1 AND t.worker_id = w.id) AS running
              FROM workers w
              ORDER BY w.state <> 0, w.id DESC
@@ -145,6 +147,7 @@ fn worker(row: &SqliteRow) -> Result<Worker, Error> {
             names: parsed(get(row, "names")?, "workers", "names", id)?,
             capacity: number(row, "workers", "capacity", id)?,
             isolation: get(row, "isolation")?,
+            environments: parsed(get(row, "environments")?, "workers", "environments", id)?,
             version: get(row, "version")?,
             lease: Duration::from_millis(number(row, "workers", "lease_ms", id)?),
         },

@@ -30,6 +30,8 @@ pub(crate) struct WorkerDocument {
     running: u64,
     /// How code tasks are isolated there: `full`, `landlock` or `off`; `none` where none are run.
     isolation: String,
+    /// The environments that `python` tasks may ask for there.
+    environments: Vec<String>,
     version: String,
     #[schema(value_type = schema::Time)]
     registered_at: Timestamp,
@@ -77,6 +79,7 @@ impl From<Worker> for WorkerDocument {
             capacity: registration.capacity,
             running: worker.running,
             isolation: registration.isolation,
+            environments: registration.environments.iter().map(ToString::to_string).collect(),
             version: registration.version,
             registered_at: worker.registered_at,
             last_heartbeat_at: worker.renewed_at,

@@ -173,6 +173,7 @@ impl Lab {
             names: names.iter().map(|text| name(text)).collect(),
             capacity: 4,
             isolation: "off".to_owned(),
+            environments: Vec::new(),
             version: "0.1.0".to_owned(),
             lease: LEASE,
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use orchestratum_core::EnvironmentName;
 use orchestratum_core::task::{Ending, LifePatch, TaskEvent};
 
 use super::lab::{LEASE, Lab, SECOND, draft, just_before};
@@ -25,6 +26,9 @@ pub(crate) async fn a_worker_is_listed_as_it_registered(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     let registration = orchestratum_store::Registration {
         name: "host-1 'ü'".to_owned(),
+        environments: ["reports", "etl-2"]
+            .map(|name| EnvironmentName::new(name).expect("a name"))
+            .into(),
         ..lab.registration(&["default", "gpu"], &["echo", "email.send"])
     };
     lab.store.register(&registration, lab.now).await.expect("works");

@@ -192,6 +192,7 @@ impl Script {
             names: words(self, &NAMES).into_iter().map(name).collect(),
             capacity: 4,
             isolation: "off".to_owned(),
+            environments: Vec::new(),
             version: "0.1.0".to_owned(),
             lease: LEASE,
         }
