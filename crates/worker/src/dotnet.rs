@@ -1,18 +1,17 @@
 //! A runtime and a compiler of C#, as this machine has them, and the two programs that are compiled with it once: the server
 //! that compiles the code of tasks, and the runner of one task. `doctor` asks the same questions as a start.
 
-use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use orchestratum_engine::WorkerSettings;
-use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
+use crate::cache::{Cache, Key};
 use crate::machine;
 
 const COMPILE_SERVER: &str = include_str!("../csharp/CompileServer.cs");
@@ -64,14 +63,13 @@ struct Version {
 /// What is missing, in words.
 pub async fn find(settings: &WorkerSettings) -> Result<Tools, String> {
     let installation = installation(settings.csharp.as_deref())?;
-    let cache = settings.csharp_cache.clone().map_or_else(usual_cache, Ok)?;
-    let folder = cache.join(format!("csharp-{}", installation.hash()));
+    let cache = Cache::open(settings.csharp_cache.as_deref(), "worker.csharp_cache")?;
+    let folder = cache.folder().join(format!("csharp-{}", installation.hash()));
     if !folder.is_dir() {
-        let told = |error: io::Error| format!("{}: {error}", cache.display());
-        prepare(&cache).map_err(told)?;
+        let told = |error: io::Error| cache.told(&error);
         let made = tempfile::Builder::new()
             .prefix("csharp-new-")
-            .tempdir_in(&cache)
+            .tempdir_in(cache.folder())
             .map_err(told)?;
         installation.compile_tools(made.path()).await?;
         fs::set_permissions(made.path(), Permissions::from_mode(0o755)).map_err(told)?;
@@ -82,7 +80,6 @@ pub async fn find(settings: &WorkerSettings) -> Result<Tools, String> {
             Err(error) => return Err(told(error)),
         }
     }
-    check(&cache)?;
     Ok(Tools { installation, folder })
 }
 
@@ -175,17 +172,12 @@ impl Installation {
 
     /// Of all that the compiled programs depend on.
     fn hash(&self) -> String {
-        let mut hash = Sha256::new();
+        let mut key = Key::default();
         let installation = format!("{self:?}");
         for part in [COMPILE_SERVER, RUNNER, &self.runtime_config(), &installation] {
-            hash.update(part.len().to_be_bytes());
-            hash.update(part);
+            key.part(part);
         }
-        hash.finalize()[..16].iter().fold(String::new(), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        key.text()
     }
 
     fn runtime_config(&self) -> String {
@@ -293,31 +285,6 @@ fn assemblies(folder: &Path) -> Vec<PathBuf> {
     assemblies
 }
 
-fn usual_cache() -> Result<PathBuf, String> {
-    let absolute = |path: &PathBuf| path.is_absolute();
-    let of_user = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(absolute);
-    let of_user = of_user.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")).filter(absolute));
-    of_user
-        .map(|folder| folder.join("orchestratum"))
-        .ok_or_else(|| "this user has no folder for caches: set `worker.csharp_cache`".to_owned())
-}
-
-/// Readable for all: programs may have another user.
-fn prepare(cache: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o755).create(cache)
-}
-
-/// What lies there is run by the tasks of everybody.
-fn check(cache: &Path) -> Result<(), String> {
-    const WRITABLE_FOR_OTHERS: u32 = 0o002;
-    let told = |error: io::Error| format!("{}: {error}", cache.display());
-    let mode = fs::metadata(cache).map_err(told)?.permissions().mode();
-    if mode & WRITABLE_FOR_OTHERS != 0 {
-        return Err(format!("anybody may write into {}", cache.display()));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,13 +339,5 @@ mod tests {
         fs::create_dir_all(root.path().join("shared/Microsoft.NETCore.App/6.0.9")).expect("made");
         assert_eq!(missing(), "version 6.0.9 is older than 8");
         assert!(Installation::in_folder(Path::new("/no/such/folder")).is_err());
-    }
-
-    #[test]
-    fn a_cache_that_anybody_may_write_to_is_refused() {
-        let cache = tempfile::tempdir().expect("a folder");
-        assert_eq!(check(cache.path()), Ok(()));
-        fs::set_permissions(cache.path(), Permissions::from_mode(0o777)).expect("it is ours");
-        assert!(check(cache.path()).is_err_and(|reason| reason.starts_with("anybody may write")));
     }
 }

@@ -14,6 +14,7 @@
 //! sets right. Start at [`Worker`], then `claim`, `attempt` for the clocks, `lease` for who may run at all.
 
 mod attempt;
+mod cache;
 mod claim;
 pub mod dotnet;
 mod error;
