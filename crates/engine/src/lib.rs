@@ -14,6 +14,7 @@ pub mod batcher;
 pub mod clock;
 mod command_settings;
 mod engine;
+mod environments;
 pub mod error;
 mod follows;
 mod health;
@@ -33,6 +34,7 @@ mod workers;
 
 pub use command_settings::{CommandLimits, CommandSettings, Commands};
 pub use engine::Engine;
+pub use environments::{EnvironmentSettings, Requirements};
 pub use error::Error;
 pub use health::Health;
 pub use loops::RUNNING_GRACE;

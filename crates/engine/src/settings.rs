@@ -1,6 +1,7 @@
 //! The settings: `config/default.toml` documents each.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -8,13 +9,14 @@ use std::thread;
 use std::time::Duration;
 
 use config::{Config, Environment, File, FileFormat};
-use orchestratum_core::Target;
 use orchestratum_core::task::SpecLimits;
+use orchestratum_core::{EnvironmentName, Target};
 use orchestratum_store::BATCH_BYTES;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
 use crate::command_settings::{self, Commands};
+use crate::environments::{self, EnvironmentSettings};
 use crate::reachable::Reachable;
 
 /// What is in `config/default.toml`.
@@ -120,6 +122,10 @@ pub struct WorkerSettings {
     pub network: bool,
     pub limits: WorkerLimits,
     pub python: String,
+    #[serde(default, deserialize_with = "environments::read")]
+    pub environments: BTreeMap<EnvironmentName, EnvironmentSettings>,
+    #[serde(deserialize_with = "empty_is_none")]
+    pub environments_cache: Option<PathBuf>,
     #[serde(deserialize_with = "empty_is_none")]
     pub csharp: Option<PathBuf>,
     #[serde(deserialize_with = "empty_is_none")]
@@ -576,6 +582,28 @@ mod tests {
         ] {
             assert!(load(&[(key, value)]).is_err(), "{key} = {value}");
         }
+    }
+
+    #[test]
+    fn environments_are_tables_of_their_own_in_files() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = "[worker.environments.Reports-2]\nvirtual_environment = \"/opt/venvs/reports\"\n\
+                    [worker.environments.etl]\nwheels = \"/opt/wheels\"\nrequirements = [\"one==1\", \"two\"]\n";
+        std::fs::write(folder.path().join("production.toml"), file).expect("written");
+        let chosen = [("worker.environments.etl.wheels", "/opt/others")];
+        let settings = Settings::load_from(folder.path(), Some("production"), &chosen).expect("valid");
+        let environments = settings.worker.environments;
+        let names: Vec<&str> = environments.keys().map(EnvironmentName::as_str).collect();
+        assert_eq!(names, ["Reports-2", "etl"]);
+        let etl = format!("{:?}", environments.values().next_back());
+        assert!(etl.contains("/opt/others") && etl.contains("one==1"), "{etl}");
+        assert!(defaults().worker.environments.is_empty());
+        std::fs::write(folder.path().join("production.toml"), "[worker.environments.etl]\n").expect("written");
+        let error = Settings::load_from(folder.path(), Some("production"), &[]).expect_err("there is nothing");
+        assert!(
+            crate::error::chain(&error).contains("worker.environments.\"etl\""),
+            "{error:?}"
+        );
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod attempt;
 mod cache;
 mod claim;
 pub mod dotnet;
+pub mod environments;
 mod error;
 mod executors;
 mod handler;

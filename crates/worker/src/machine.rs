@@ -21,6 +21,7 @@ pub struct Interpreter {
     /// Its own: a wrapper, such as those of version managers, needs the worker's environment to work, but not the passwords
     /// in it, which every process of this user could read from there.
     pub path: String,
+    pub version: String,
     /// What it needs beside the system: itself and its libraries.
     pub folders: Vec<PathBuf>,
 }
@@ -29,6 +30,7 @@ const QUESTION: &str = "
 import os, sys
 assert sys.version_info >= (3, 8), sys.version
 print(sys.executable)
+print('.'.join(map(str, sys.version_info[:3])))
 program = os.path.realpath(sys.executable)
 for folder in {sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.path.dirname(program))}:
     print(folder)
@@ -57,12 +59,13 @@ pub async fn python(interpreter: &str) -> Result<Interpreter, String> {
     };
     let text = String::from_utf8_lossy(&answer.stdout);
     let mut lines = text.lines();
-    if let Some(path) = lines.next()
+    if let (Some(path), Some(version)) = (lines.next(), lines.next())
         && answer.status.success()
         && Path::new(path).is_absolute()
     {
         return Ok(Interpreter {
             path: path.to_owned(),
+            version: version.to_owned(),
             // Nobody is shown a whole machine because an interpreter says that it is installed at its root.
             folders: lines
                 .map(PathBuf::from)

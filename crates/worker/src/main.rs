@@ -80,11 +80,12 @@ async fn work(settings: Settings) -> anyhow::Result<()> {
             tokio::time::sleep(SAY_AGAIN).await;
         }
     });
-    let worker = Worker::builder(engine.clone())
-        .metrics(|| metrics.render())
-        .build()
-        .await?;
-    let ended = worker.run(stop, kill).await;
+    let building = Worker::builder(engine.clone()).metrics(|| metrics.render()).build();
+    let ended = tokio::select! {
+        // It may have environments to make first.
+        () = stop.cancelled() => Ok(()),
+        worker = building => worker?.run(stop.clone(), kill).await,
+    };
     engine.close().await;
     Ok(ended?)
 }

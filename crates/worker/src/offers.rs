@@ -9,10 +9,12 @@ use orchestratum_core::TaskName;
 use orchestratum_core::task::{BuiltIn, Ending};
 use orchestratum_engine::error::chain;
 use orchestratum_engine::{HttpSettings, WorkerSettings};
+use orchestratum_sandbox::Sandbox;
 use orchestratum_store::{ClaimedTask, Evidence};
 
 use crate::Error;
 use crate::dotnet::{self, Tools};
+use crate::environments::{self, Environments};
 use crate::executors::{CSharp, Configured, Executor, Http, InProcess, Python, Shell, echo};
 use crate::handler::Handler;
 use crate::machine;
@@ -44,6 +46,14 @@ impl Found {
     pub(crate) fn folders(&self) -> Vec<PathBuf> {
         let python = self.python.iter().flat_map(|interpreter| interpreter.folders.clone());
         python.chain(self.csharp.iter().flat_map(Tools::folders)).collect()
+    }
+
+    /// Without an interpreter there are none.
+    pub(crate) async fn environments(&self, settings: &WorkerSettings, sandbox: &Sandbox) -> Environments {
+        match &self.python {
+            Ok(interpreter) => environments::find(settings, interpreter, sandbox).await,
+            Err(_) => Environments::default(),
+        }
     }
 }
 
@@ -99,6 +109,7 @@ impl Offers {
         &mut self,
         settings: &WorkerSettings,
         found: Found,
+        environments: Environments,
         programs: &Programs,
     ) -> Result<(), Error> {
         match found.csharp {
@@ -111,7 +122,7 @@ impl Offers {
         }
         match found.python {
             Ok(interpreter) => {
-                let executor = Arc::new(Python::new(interpreter.path, programs.clone()));
+                let executor = Arc::new(Python::new(interpreter.path, environments, programs));
                 self.add(BuiltIn::Python.as_str(), Offer::Program(executor), "the worker itself")?;
             }
             Err(reason) => {

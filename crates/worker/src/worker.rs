@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use orchestratum_broker::Consumer;
-use orchestratum_core::TaskName;
+use orchestratum_core::{EnvironmentName, TaskName};
 use orchestratum_engine::{CommandLimits, Engine, WorkerSettings, error, identity};
 use orchestratum_sandbox::{Sandbox, Shim};
 use orchestratum_store::Registration;
@@ -41,7 +41,12 @@ const CLEAN_UP_EVERY: Duration = Duration::from_secs(30);
 /// Runs a worker with the built-in names until `stop`, then drains it.
 pub async fn run(engine: Engine, stop: CancellationToken) -> Result<(), Error> {
     let kill = CancellationToken::new();
-    Worker::builder(engine).build().await?.run(stop, kill).await
+    let worker = tokio::select! {
+        // It may have environments to make first.
+        () = stop.cancelled() => return Ok(()),
+        worker = Worker::builder(engine).build() => worker?,
+    };
+    worker.run(stop, kill).await
 }
 
 /// A worker that has not started yet.
@@ -85,7 +90,8 @@ impl Builder {
         self
     }
 
-    /// Looks what the machine has, and makes the folder for working directories.
+    /// Looks what the machine has, and makes the folder for working directories, and environments where they are missing.
+    /// It may be dropped half-way.
     ///
     /// # Errors
     /// [`Error::DuplicateName`], [`Error::InvalidName`] and [`Error::ReservedName`] of the handlers, [`Error::Sandbox`].
@@ -101,7 +107,11 @@ impl Builder {
         let found = isolation::find(&settings.worker, &self.shim, &machine.folders()).await?;
         found.log(&settings.worker);
         let sandbox = found.sandbox.map(Arc::new);
+        let mut environments = Vec::new();
         if let Some(sandbox) = &sandbox {
+            let found = machine.environments(&settings.worker, sandbox).await;
+            found.log();
+            environments = found.ready();
             let programs = Programs {
                 sandbox: Arc::clone(sandbox),
                 network: settings.worker.network,
@@ -110,11 +120,14 @@ impl Builder {
                 log_max_bytes: settings.worker.log_max_bytes,
                 output_max_bytes: settings.tasks.output_max_bytes,
             };
-            self.handlers.add_programs(&settings.worker, machine, &programs).await?;
+            self.handlers
+                .add_programs(&settings.worker, machine, found, &programs)
+                .await?;
         }
         Ok(Worker {
             engine: self.engine,
             offers: self.handlers,
+            environments,
             sandbox,
             render_metrics: self.render_metrics,
         })
@@ -124,6 +137,7 @@ impl Builder {
 pub struct Worker {
     engine: Engine,
     offers: Offers,
+    environments: Vec<EnvironmentName>,
     sandbox: Option<Arc<Sandbox>>,
     render_metrics: Option<health::RenderMetrics>,
 }
@@ -193,7 +207,7 @@ impl Worker {
         };
         let steward = Steward {
             shared: Arc::clone(&shared),
-            registration: registration(&settings, &shared),
+            registration: registration(&settings, self.environments, &shared),
             registrations,
             events: happened,
             heartbeat,
@@ -311,7 +325,7 @@ fn level(sandbox: Option<&Sandbox>) -> &'static str {
     sandbox.map_or("none", |sandbox| sandbox.isolation().as_str())
 }
 
-fn registration(settings: &WorkerSettings, shared: &Shared) -> Registration {
+fn registration(settings: &WorkerSettings, environments: Vec<EnvironmentName>, shared: &Shared) -> Registration {
     let name = if settings.name.is_empty() {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         format!("{}-{}", host.trim(), std::process::id())
@@ -325,7 +339,7 @@ fn registration(settings: &WorkerSettings, shared: &Shared) -> Registration {
         names: shared.lanes.names(),
         capacity: u32::try_from(shared.lanes.capacity()).unwrap_or(u32::MAX),
         isolation: shared.isolation.to_owned(),
-        environments: Vec::new(),
+        environments,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         lease: settings.lease(),
     }

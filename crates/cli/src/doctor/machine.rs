@@ -5,28 +5,16 @@ use std::path::PathBuf;
 use orchestratum_api::shortage;
 use orchestratum_engine::error::chain;
 use orchestratum_engine::{Settings, WorkerSettings};
-use orchestratum_sandbox::{Shim, host};
-use orchestratum_worker::{dotnet, isolation, machine};
+use orchestratum_sandbox::{Sandbox, Shim, host};
+use orchestratum_worker::machine::Interpreter;
+use orchestratum_worker::{dotnet, environments, isolation, machine};
 
 use super::report::Report;
 
 pub(super) async fn check(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     let worker = &settings.worker;
-    let mut readable = Vec::new();
-    match machine::python(&worker.python).await {
-        Ok(interpreter) => {
-            report.ok("python", interpreter.path)?;
-            readable = interpreter.folders;
-        }
-        Err(reason) => {
-            let reason = reason.lines().last().unwrap_or_default();
-            let says = format!(
-                "a worker here offers no `python`: worker.python = {:?}: {reason}",
-                worker.python
-            );
-            report.warning("python", says)?;
-        }
-    }
+    let python = python(worker, report).await?;
+    let mut readable: Vec<PathBuf> = python.iter().flat_map(|python| python.folders.clone()).collect();
     match dotnet::find(worker).await {
         Ok(tools) => {
             report.ok("csharp", tools.describe())?;
@@ -57,11 +45,13 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) -> anyhow::R
     match machine::work_dir(worker.work_dir.as_deref()) {
         Ok(folder) => {
             report.ok("work_dir", folder.display().to_string())?;
-            isolation(worker, &readable, report).await?;
+            let sandbox = isolation(worker, &readable, report).await?;
+            environments(worker, python.as_ref(), sandbox.as_ref(), report).await?;
         }
         Err(error) => {
             report.wrong("work_dir", format!("tasks cannot get working directories: {error}"))?;
             report.not_looked_at(&["isolation"], "work_dir")?;
+            environments(worker, python.as_ref(), None, report).await?;
         }
     }
     match host::open_files() {
@@ -73,10 +63,59 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) -> anyhow::R
     }
 }
 
-async fn isolation(worker: &WorkerSettings, readable: &[PathBuf], report: &mut Report) -> anyhow::Result<()> {
+async fn python(worker: &WorkerSettings, report: &mut Report) -> anyhow::Result<Option<Interpreter>> {
+    match machine::python(&worker.python).await {
+        Ok(interpreter) => {
+            report.ok("python", &interpreter.path)?;
+            Ok(Some(interpreter))
+        }
+        Err(reason) => {
+            let reason = reason.lines().last().unwrap_or_default();
+            let says = format!(
+                "a worker here offers no `python`: worker.python = {:?}: {reason}",
+                worker.python
+            );
+            report.warning("python", says)?;
+            Ok(None)
+        }
+    }
+}
+
+/// One part for each, as there may be none.
+async fn environments(
+    worker: &WorkerSettings,
+    python: Option<&Interpreter>,
+    sandbox: Option<&Sandbox>,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    const NAME: &str = "environment";
+    if worker.environments.is_empty() {
+        return Ok(());
+    }
+    let (Some(python), Some(sandbox)) = (python, sandbox) else {
+        let what = if python.is_none() { "python" } else { "isolation" };
+        return report.not_looked_at(&[NAME], what);
+    };
+    for (name, found) in environments::find(worker, python, sandbox).await.told() {
+        match found {
+            Ok(interpreter) => report.ok(NAME, format!("`{name}`: {interpreter}"))?,
+            Err(reason) => report.warning(NAME, format!("a worker here does not have `{name}`: {reason}"))?,
+        }
+    }
+    Ok(())
+}
+
+async fn isolation(
+    worker: &WorkerSettings,
+    readable: &[PathBuf],
+    report: &mut Report,
+) -> anyhow::Result<Option<Sandbox>> {
     let found = match isolation::find(worker, &Shim::this_program(), readable).await {
         Ok(found) => found,
-        Err(error) => return report.wrong("isolation", chain(&error)),
+        Err(error) => {
+            report.wrong("isolation", chain(&error))?;
+            return Ok(None);
+        }
     };
     let refused: Vec<String> = found
         .refused
@@ -84,12 +123,14 @@ async fn isolation(worker: &WorkerSettings, readable: &[PathBuf], report: &mut R
         .map(|(level, reason)| format!("`{}` cannot be had here: {reason}", level.as_str()))
         .collect();
     let refused = refused.join("; ");
-    match found.sandbox {
+    let told = match &found.sandbox {
         None => report.warning(
             "isolation",
             format!("a worker here offers no `python` and no `shell`: {refused}"),
         ),
         Some(sandbox) if refused.is_empty() => report.ok("isolation", sandbox.isolation().as_str()),
         Some(sandbox) => report.warning("isolation", format!("{}: {refused}", sandbox.isolation().as_str())),
-    }
+    };
+    told?;
+    Ok(found.sandbox)
 }

@@ -116,7 +116,7 @@ async fn a_view_of_the_sandbox_reads_more_and_leaves_the_others_as_they_were() {
         assert!(!sandbox.reads(&file) && sandbox.reads("/usr/bin/env".as_ref()));
         // The file first, whose folder would hide it.
         let more = vec![file.clone(), folder.path().to_owned()];
-        let view = bounded(sandbox.reading_also(more)).await.expect("it can be shown");
+        let view = bounded(sandbox.reading_also(&more)).await.expect("it can be shown");
         assert!(view.reads(&file));
         assert_eq!(run(&view, &read).await.stdout.text, "content\n");
         if sandbox.isolation() > orchestratum_sandbox::Isolation::Off {

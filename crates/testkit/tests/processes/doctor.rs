@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::dev::{CSHARP_CACHE, csharp_runtime, text};
 
 /// Nobody listens on the first port.
-const BROKEN: [(&str, &str); 7] = [
+const BROKEN: [(&str, &str); 8] = [
     ("ORCHESTRATUM_CONFIG_DIR", "/nothing"),
     (
         "ORCHESTRATUM__DATABASE__URL",
@@ -19,6 +19,10 @@ const BROKEN: [(&str, &str); 7] = [
     ("ORCHESTRATUM__WORKER__PYTHON", "/nothing/python3"),
     ("ORCHESTRATUM__WORKER__CSHARP", "/nothing"),
     ("ORCHESTRATUM__WORKER__WORK_DIR", "/proc/nothing"),
+    (
+        "ORCHESTRATUM__WORKER__ENVIRONMENTS__REPORTS__VIRTUAL_ENVIRONMENT",
+        "/nothing",
+    ),
 ];
 
 fn doctor<'a>(arguments: &[&str], environment: impl IntoIterator<Item = (&'a str, &'a str)>) -> anyhow::Result<Output> {
@@ -44,6 +48,7 @@ fn it_goes_on_behind_what_is_wrong_and_shows_every_part() -> anyhow::Result<()> 
         "shell       ok, ",
         "work_dir    wrong: ",
         "isolation   not looked at: it needs work_dir",
+        "environment not looked at: it needs python",
         "open files  ",
         "4 thing(s) are wrong.",
     ] {
@@ -84,10 +89,12 @@ async fn all_of_a_working_installation_is_sound() -> anyhow::Result<()> {
         .start()
         .await?;
     let environment = cluster.environment();
-    let output = doctor(
-        &["--json"],
-        environment.iter().map(|(name, value)| (name.as_str(), value.as_str())),
-    )?;
+    let environment = environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let missing = [(
+        "ORCHESTRATUM__WORKER__ENVIRONMENTS__REPORTS__VIRTUAL_ENVIRONMENT",
+        "/nothing",
+    )];
+    let output = doctor(&["--json"], environment.chain(missing))?;
     assert!(output.status.success(), "{}", text(&output));
     let report: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!(report["ok"], true, "{report}");
@@ -106,5 +113,12 @@ async fn all_of_a_working_installation_is_sound() -> anyhow::Result<()> {
         let said = found.and_then(|found| found["says"].as_str());
         assert!(said.is_some_and(|said| said.contains(says)), "{part}: {report}");
     }
+    let parts = report["parts"].as_array().cloned().unwrap_or_default();
+    let environment = parts.iter().find(|part| part["part"] == "environment");
+    let says = environment.and_then(|part| part["says"].as_str()).unwrap_or_default();
+    assert!(
+        says.starts_with("a worker here does not have `reports`: /nothing/bin/python: "),
+        "{report}"
+    );
     Ok(())
 }

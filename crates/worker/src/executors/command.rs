@@ -122,7 +122,7 @@ async fn reading(sandbox: &Arc<Sandbox>, program: &Path, readable: &[PathBuf]) -
     if more.is_empty() {
         return Ok(Arc::clone(sandbox));
     }
-    Ok(Arc::new(sandbox.reading_also(more).await?))
+    Ok(Arc::new(sandbox.reading_also(&more).await?))
 }
 
 /// The path and, where it is a link, all that it leads to.

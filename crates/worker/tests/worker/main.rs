@@ -5,6 +5,7 @@ mod claims;
 mod clocks;
 mod commands;
 mod csharp;
+mod environments;
 mod escapes;
 mod executors;
 mod gate;

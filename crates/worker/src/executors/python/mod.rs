@@ -1,31 +1,29 @@
 //! `python`: runs code, calls its `main(input)`, and keeps what that returns.
 
-use std::path::PathBuf;
+mod interpreter;
+
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use orchestratum_core::JsonText;
-use orchestratum_core::task::{BuiltIn, PythonInput};
-use orchestratum_sandbox::{self as sandbox, Argument, Command, Running, Warm};
-use orchestratum_store::ClaimedTask;
+use orchestratum_core::task::{BuiltIn, Ending, PythonInput};
+use orchestratum_core::{EnvironmentName, JsonText};
+use orchestratum_store::{ClaimedTask, Evidence};
 use serde::Serialize;
 
+use self::interpreter::Interpreter;
 use super::program::Asked;
 use super::{Context, Ended, Executor, answer, program};
+use crate::environments::{Environment, Environments};
 use crate::shared::Programs;
-
-const RUNNER: &str = include_str!("runner.py");
-
-/// Isolated from the user's own packages and from variables; nothing is compiled onto the disk.
-const OPTIONS: [&str; 4] = ["-I", "-B", "-X", "utf8"];
 
 const RETURNED: &str = "what main returned";
 
 #[derive(Debug)]
 pub(crate) struct Python {
-    interpreter: String,
-    programs: Programs,
-    /// Interpreters that run and fork for each task: without the network, and with it.
-    warm: Option<[Warm; 2]>,
+    /// Of tasks that ask for no environment.
+    usual: Interpreter,
+    /// Those of the settings; `None` where it could not be prepared.
+    environments: BTreeMap<EnvironmentName, Option<Interpreter>>,
 }
 
 /// What the runner is asked to do.
@@ -45,13 +43,17 @@ impl Executor for Python {
             Ok(input) => input,
             Err(broken) => return Ended::refused(BuiltIn::Python, &broken),
         };
-        let asked = Asked::of(task, &self.programs, input.env, input.stdin, input.network);
-        let asked = match asked {
+        let interpreter = match self.interpreter(input.environment.as_ref()) {
+            Ok(interpreter) => interpreter,
+            Err(message) => return unknown(message),
+        };
+        let programs = &interpreter.programs;
+        let asked = match Asked::of(task, programs, input.env, input.stdin, input.network) {
             Ok(asked) => asked,
             Err(message) => return Ended::failed(message, false),
         };
         let network = asked.network;
-        let command = program::command(task, &self.interpreter, &self.programs, asked);
+        let command = program::command(task, &interpreter.path, programs, asked);
         let mark = answer::new_mark();
         let request = Request {
             mark: &mark,
@@ -59,50 +61,60 @@ impl Executor for Python {
             input: &input.input,
             args: &input.args,
         };
-        let done = match self.start(command, &request, network).await {
+        let done = match interpreter.start(command, &request, network).await {
             Ok(running) => program::attend(running, context).await,
             Err(error) => Err(error),
         };
         match done {
-            Ok(done) => answer::conclude(done, &mark, &self.programs, RETURNED),
+            Ok(done) => answer::conclude(done, &mark, programs, RETURNED),
             Err(error) => program::trouble(&error),
         }
     }
 }
 
 impl Python {
-    pub(crate) fn new(interpreter: String, programs: Programs) -> Self {
-        let warm = |network| programs.sandbox.warm(runner(&interpreter), network);
-        let warm = warm(false).zip(warm(true)).map(|(without, with)| [without, with]);
+    pub(crate) fn new(path: String, environments: Environments, programs: &Programs) -> Self {
+        let of_environment = |environment: Environment| {
+            let programs = Programs {
+                sandbox: environment.sandbox,
+                ..programs.clone()
+            };
+            Interpreter::new(environment.interpreter.path, programs)
+        };
+        let environments = environments.into_map().into_iter();
+        let environments = environments.map(|(name, found)| (name, found.ok().map(of_environment)));
         Self {
-            interpreter,
-            programs,
-            warm,
+            environments: environments.collect(),
+            usual: Interpreter::new(path, programs.clone()),
         }
     }
 
-    async fn start(&self, command: Command, request: &Request<'_>, network: bool) -> Result<Running, sandbox::Error> {
-        if let Some(warm) = &self.warm {
-            return warm[usize::from(network)].spawn(request, &command).await;
-        }
-        let request = serde_json::to_string(request).map_err(|_| sandbox::Error::NotUtf8)?;
-        let command = command
-            .arguments(OPTIONS)
-            .file("runner.py", RUNNER)
-            .argument(Argument::File("runner.py".to_owned()))
-            .file("request.json", request)
-            .argument(Argument::File("request.json".to_owned()))
-            .argument(Argument::Result);
-        self.programs.sandbox.spawn(&command).await
+    /// # Errors
+    /// Why this worker has none of that name, and which it has.
+    fn interpreter(&self, asked: Option<&EnvironmentName>) -> Result<&Interpreter, String> {
+        let Some(name) = asked else {
+            return Ok(&self.usual);
+        };
+        let lacks = match self.environments.get(name) {
+            Some(Some(interpreter)) => return Ok(interpreter),
+            Some(None) => format!("the environment `{name}` could not be prepared on this worker, whose log says why"),
+            None => format!("this worker has no environment `{name}`"),
+        };
+        let ready = self.environments.iter().filter(|(_, found)| found.is_some());
+        let ready: Vec<String> = ready.map(|(name, _)| format!("`{name}`")).collect();
+        let has = if ready.is_empty() {
+            "none".to_owned()
+        } else {
+            ready.join(", ")
+        };
+        Err(format!("{lacks}: it has {has}; see \"Environments\" in docs/tasks.md"))
     }
 }
 
-/// The interpreter that waits for tasks and forks for each.
-fn runner(interpreter: &str) -> sandbox::Runner {
-    let arguments = OPTIONS.into_iter().chain(["-c", RUNNER, "serve"]);
-    sandbox::Runner {
-        program: PathBuf::from(interpreter),
-        arguments: arguments.map(str::to_owned).collect(),
-        environment: vec![("LANG".to_owned(), "C.UTF-8".to_owned())],
+fn unknown(message: String) -> Ended {
+    Ended {
+        ending: Ending::UnknownEnvironment { message },
+        evidence: Evidence::default(),
+        interrupted: false,
     }
 }
