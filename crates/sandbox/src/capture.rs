@@ -1,14 +1,21 @@
 //! Keeping what a program writes, within a bound: the beginning says what it did, the end says why it stopped.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::sleep;
 
 use crate::Captured;
 
 /// As much as a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
+
+/// What comes beyond so much is read with pauses, so that the program waits: to read as fast as it can write would take a
+/// processor from its neighbours, for bytes of which the least are kept.
+const AT_ONCE_BYTES: usize = 8 << 20;
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// The first and the last half of what fits.
 #[derive(Debug)]
@@ -116,11 +123,16 @@ pub(crate) async fn capture(stream: impl AsyncRead + Unpin, into: &Mutex<Capture
 /// Reads to the end, likewise. Dropped half-way it has lost nothing: what was read was taken.
 pub(crate) async fn read(mut stream: impl AsyncRead + Unpin, mut take: impl FnMut(&[u8])) {
     let mut buffer = vec![0; 1024];
+    let mut at_once = AT_ONCE_BYTES;
     while let Ok(read @ 1..) = stream.read(&mut buffer).await {
         take(&buffer[..read]);
         if read == buffer.len() && buffer.len() < READ_BYTES {
             // Most programs write a line; a buffer for a flood is made when there is one.
             buffer.resize(READ_BYTES, 0);
+        }
+        at_once = at_once.saturating_sub(read);
+        if at_once == 0 {
+            sleep(PAUSE).await;
         }
     }
 }
@@ -164,6 +176,19 @@ mod tests {
         }
         assert!(capture.head.capacity() + capture.tail.capacity() < 10_000);
         assert_eq!(capture.finish().total_bytes, 65_536_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beyond_what_is_read_at_once_the_writer_waits() {
+        let begin = tokio::time::Instant::now();
+        let text = vec![b'x'; AT_ONCE_BYTES];
+        read(&text[1..], |_| {}).await;
+        assert!(begin.elapsed().is_zero());
+        let (pauses, bytes) = (100, vec![b'x'; AT_ONCE_BYTES + 100 * READ_BYTES]);
+        let mut taken = 0;
+        read(&bytes[..], |part| taken += part.len()).await;
+        assert_eq!(taken, bytes.len(), "nothing is lost");
+        assert!(begin.elapsed() >= PAUSE * pauses);
     }
 
     #[test]

@@ -104,7 +104,10 @@ def run_one(path, descriptor):
 
 
 def serve():
+    # Some of it for the forks, each of which would import it for itself.
+    import atexit
     import gc
+    import resource
     import socket
 
     control = socket.socket(fileno=os.dup(0))
@@ -175,8 +178,7 @@ def become_task(control, message, files):
         message = json.loads(message)
         descriptor = take_files(files)
         take_limits(message["limits"])
-        os.environ.clear()
-        os.environ.update(message["environment"])
+        take_environment(message["environment"])
         os.chdir(os.environ["HOME"])
         request = message["request"]
         del message
@@ -197,6 +199,14 @@ def take_files(files):
     os.closerange(len(files), descriptor)
     os.closerange(descriptor + 1, 256)
     return descriptor
+
+
+# Without what `clear` and `update` do beside that: whatever is touched first in a fork is a page of memory copied.
+def take_environment(environment):
+    for name in list(os.environ):
+        del os.environ[name]
+    for name, value in environment.items():
+        os.environ[name] = value
 
 
 def take_limits(limits):
