@@ -13,6 +13,7 @@
 mod calls;
 pub(crate) mod capabilities;
 pub(crate) mod landlock;
+mod mount_attributes;
 pub(crate) mod namespaces;
 pub(crate) mod root;
 pub(crate) mod seccomp;

@@ -14,10 +14,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{chdir, pivot_root};
 
 use super::landlock::DEVICES;
+use super::mount_attributes::{Reach, make_read_only};
 
 /// The folder in which the disk is mounted. The right to write is given to this one: the disk itself is a new one for
 /// each program, which a rule made earlier could not name.
@@ -67,11 +67,16 @@ const USERS: [(&str, &str); 2] = [
 /// Where a machine's folders are while the new root is built. It only has to be there.
 const STAGE: &str = "/tmp";
 
-/// What programs may read of the machine, where there is such a thing.
+/// What programs may read of the machine, where there is such a thing. Folders come before what is in them.
 pub(crate) fn readable(network: bool, own: &[PathBuf]) -> Vec<PathBuf> {
     let network: &[&str] = if network { &NETWORK_SETTINGS } else { &[] };
     let given = SYSTEM.iter().chain(&SETTINGS).chain(network).map(PathBuf::from);
-    given.chain(own.iter().cloned()).filter(|path| path.exists()).collect()
+    // A path may lead through links, which are shown as links.
+    let real = own.iter().filter_map(|path| path.canonicalize().ok());
+    let all = given.chain(own.iter().cloned()).chain(real);
+    let mut there: Vec<PathBuf> = all.filter(|path| path.exists()).collect();
+    there.sort_by_key(|path| path.components().count());
+    there
 }
 
 /// Builds the root and enters it, with all processes of this namespace of mounts.
@@ -104,7 +109,7 @@ pub(crate) fn build(readable: &[PathBuf]) -> io::Result<()> {
     pivot_root(".", ".")?;
     umount2(".", MntFlags::MNT_DETACH)?;
     chdir("/")?;
-    read_only(Path::new("/"))
+    make_read_only(Path::new("/"), Reach::One)
 }
 
 struct Root {
@@ -113,9 +118,13 @@ struct Root {
 }
 
 impl Root {
-    /// Shows a file or a folder of the machine at its place, read-only.
+    /// Shows a file or a folder of the machine at its place, read-only with all that is mounted below it.
     fn show(&self, path: &Path) -> io::Result<()> {
         let below = path.strip_prefix("/").map_err(io::Error::other)?;
+        // A link on the way is shown as one. What it leads to is shown at its own place, if at all.
+        let ancestors: Vec<&Path> = below.ancestors().collect();
+        let is_link = |part: &&Path| self.old.join(part).is_symlink();
+        let below = ancestors.iter().rev().copied().find(is_link).unwrap_or(below);
         let (from, to) = (self.old.join(below), self.new.join(below));
         if to.symlink_metadata().is_ok() {
             // It is in a folder that is shown already.
@@ -134,7 +143,7 @@ impl Root {
             File::create(&to)?;
         }
         bind(&from, &to)?;
-        read_only(&to)
+        make_read_only(&to, Reach::All)
     }
 
     fn devices(&self) -> io::Result<()> {
@@ -161,8 +170,14 @@ impl Root {
     fn disk(&self) -> io::Result<()> {
         fs::create_dir_all(self.new.join("run/task"))?;
         fs::create_dir_all(self.new.join("var"))?;
-        symlink("/run/task/tmp", self.new.join("tmp"))?;
-        symlink("/run/task/tmp", self.new.join("var/tmp"))
+        for at in ["tmp", "var/tmp"] {
+            let at = self.new.join(at);
+            // Something in it may be shown. Then only `TMPDIR` says where files may be made.
+            if at.symlink_metadata().is_err() {
+                symlink("/run/task/tmp", at)?;
+            }
+        }
+        Ok(())
     }
 
     fn users(&self) -> io::Result<()> {
@@ -193,25 +208,4 @@ fn bind(from: &Path, to: &Path) -> io::Result<()> {
 
 fn remark(at: &Path, flags: MsFlags) -> io::Result<()> {
     Ok(mount(None::<&str>, at, None::<&str>, flags, None::<&str>)?)
-}
-
-fn read_only(at: &Path) -> io::Result<()> {
-    let mut flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
-    if at.is_dir() {
-        flags |= MsFlags::MS_NODEV;
-    }
-    // What the machine's own mount forbids may not be allowed again, which a user namespace insists on.
-    let kept = statvfs(at)?.flags();
-    for (has, flag) in [
-        (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
-        (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
-        (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
-        (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
-        (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
-    ] {
-        if kept.contains(has) {
-            flags |= flag;
-        }
-    }
-    remark(at, flags)
 }
