@@ -1,11 +1,11 @@
 //! A cell from the caller's side: walls that stand, behind which one program runs at a time.
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -15,13 +15,16 @@ use tokio::time::{sleep, timeout};
 use crate::groups::{Group, Groups, Together};
 use crate::protocol::{Action, CELL_ARGUMENT, DONE, Opened, Opening, Order, Status, frame};
 use crate::streams::{Given, Streams};
-use crate::{Error, Finished, Killer, Shim, messages};
+use crate::{Error, Finished, Killer, Limits, Shim, messages};
 
 /// How long the walls may take to stand, with a runner that has to start.
 const OPENING_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long cleaning may take, and dying after a kill was ordered. The keeper itself gives up sooner.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// As much as anyone reads of why something does not start.
+const WORDS_BYTES: usize = 4096;
 
 #[derive(Debug)]
 pub(crate) struct Cell {
@@ -32,6 +35,8 @@ pub(crate) struct Cell {
     /// The same socket as `keeper`, for any thread.
     orders: Arc<StdUnixStream>,
     run: u32,
+    /// Whether programs are copies of what runs in it, and so begin with its address space.
+    forks: bool,
     /// The last, so that its processes have been told to die when it is removed.
     group: Option<Group>,
 }
@@ -46,7 +51,8 @@ pub(crate) struct Ran {
 
 impl Cell {
     pub(crate) async fn open(shim: &Shim, opening: &Opening, groups: Option<&Arc<Groups>>) -> Result<Self, Error> {
-        let mut cell = Self::start(shim, groups).map_err(Error::Shim)?;
+        let forks = opening.runner.is_some();
+        let mut cell = Self::start(shim, forks, groups).map_err(Error::Shim)?;
         let message = frame(opening).map_err(|_| Error::NotUtf8)?;
         let opened = async {
             messages::send(&mut cell.launcher, &message, &[]).await?;
@@ -55,12 +61,14 @@ impl Cell {
         match timeout(OPENING_PATIENCE, opened).await {
             Ok(Ok(Opened::Ready)) => Ok(cell),
             Ok(Ok(Opened::Refused { reason })) => Err(Error::NoWalls(reason)),
+            // The walls say what is wrong with them.
+            Ok(Err(error)) if forks => Err(Error::NotStarted(cell.last_words(error).await)),
             Ok(Err(error)) => Err(Error::NoWalls(cell.last_words(error).await)),
             Err(_) => Err(Error::NoWalls(format!("not ready within {OPENING_PATIENCE:?}"))),
         }
     }
 
-    fn start(shim: &Shim, groups: Option<&Arc<Groups>>) -> Result<Self, io::Error> {
+    fn start(shim: &Shim, forks: bool, groups: Option<&Arc<Groups>>) -> Result<Self, io::Error> {
         let group = groups.map(Groups::make).transpose()?;
         let (launcher, its_launcher) = StdUnixStream::pair()?;
         let (keeper, its_keeper) = StdUnixStream::pair()?;
@@ -86,21 +94,29 @@ impl Cell {
             orders: Arc::new(keeper.try_clone()?),
             keeper: UnixStream::from_std(keeper)?,
             run: 0,
+            forks,
             group,
         })
     }
 
-    /// Why a cell ended before it was ready: what it wrote to standard error, such as a runner's own trouble.
+    /// Why a cell ended before it was ready: what it wrote to standard error, such as a runner's own trouble, or how it ended.
     async fn last_words(&mut self, error: io::Error) -> String {
-        let mut words = String::new();
-        if let Some(stderr) = self.child.stderr.take() {
-            let _ = timeout(Duration::from_secs(1), stderr.take(4096).read_to_string(&mut words)).await;
+        // The keeper holds standard error, too.
+        self.dismiss();
+        let mut words = Vec::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            let read = async {
+                while words.len() < WORDS_BYTES && stderr.read_buf(&mut words).await.is_ok_and(|read| read > 0) {}
+            };
+            let _ = timeout(PATIENCE, read).await;
         }
-        let words = words.trim();
-        if words.is_empty() {
-            error.to_string()
-        } else {
-            words.to_owned()
+        let words = String::from_utf8_lossy(&words);
+        match words.trim() {
+            "" => match timeout(PATIENCE, self.child.wait()).await {
+                Ok(Ok(status)) => format!("it ended before it was ready: {status}"),
+                _ => error.to_string(),
+            },
+            words => words.to_owned(),
         }
     }
 
@@ -124,9 +140,27 @@ impl Cell {
     }
 
     /// Sets what the processes of the next program may use together.
-    pub(crate) fn limit(&mut self, together: Together) -> Result<(), Error> {
-        let limited = self.group.as_mut().map(|group| group.begin(together)).transpose();
-        limited.map(drop).map_err(Error::Shim)
+    ///
+    /// # Errors
+    /// [`Error::TooLittleMemory`] where those who are there already leave it none; the cell is as good as before.
+    pub(crate) fn limit(&mut self, limits: &Limits) -> Result<(), Error> {
+        match &mut self.group {
+            Some(group) => group.begin(Together::of(limits)),
+            None => self.has_address_space_for(limits),
+        }
+    }
+
+    /// Where nobody counts memory, a copy has to make do with the address space that its limit leaves it.
+    fn has_address_space_for(&self, limits: &Limits) -> Result<(), Error> {
+        let (Some(most_bytes), true) = (limits.memory_bytes, self.forks) else {
+            return Ok(());
+        };
+        let held_bytes = self.child.id().map_or(0, address_space_bytes);
+        if held_bytes < most_bytes {
+            Ok(())
+        } else {
+            Err(Error::TooLittleMemory { most_bytes, held_bytes })
+        }
     }
 
     /// Runs one program to its end. The message is what the launcher or the runner takes.
@@ -194,8 +228,9 @@ impl Cell {
         self.dismiss();
         let _ = self.child.start_kill();
         let _ = timeout(PATIENCE, self.child.wait()).await;
-        // Waits for those that are dying.
-        let _ = tokio::task::spawn_blocking(move || drop(self)).await;
+        if let Some(group) = self.group.take() {
+            let _ = tokio::task::spawn_blocking(move || group.remove()).await;
+        }
     }
 }
 
@@ -210,6 +245,14 @@ impl Drop for Cell {
     fn drop(&mut self) {
         self.dismiss();
     }
+}
+
+/// By `proc_pid_status(5)`, which is in units of 1,024 bytes. 0 of a process that is gone.
+fn address_space_bytes(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let kilobytes = size.and_then(|size| size.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
 }
 
 async fn overdue(killer: &Killer) {

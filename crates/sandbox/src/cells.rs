@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::cell::{Cell, Ran};
-use crate::groups::{Groups, Together};
+use crate::groups::Groups;
 use crate::protocol::Opening;
 use crate::streams::{Given, Streams};
 use crate::{Error, Limits, Running, Shim};
@@ -88,20 +88,37 @@ impl Cells {
         }))
     }
 
-    /// Opens one cell ahead of its first program, or says why there can be none.
-    pub(crate) async fn warm_up(&self) -> Result<(), Error> {
-        let cell = self.take().await?;
-        self.give_back(cell);
-        Ok(())
-    }
-
     async fn take(&self) -> Result<Cell, Error> {
         loop {
             let Some(mut cell) = self.0.pool.take(self.0.kind) else {
-                return Cell::open(&self.0.shim, &self.0.opening, self.0.groups.as_ref()).await;
+                return self.open().await;
             };
             if cell.lives() {
                 return Ok(cell);
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Cell, Error> {
+        Cell::open(&self.0.shim, &self.0.opening, self.0.groups.as_ref()).await
+    }
+
+    /// One that the limits leave room for a program: what is there may have grown over many programs.
+    async fn take_with(&self, limits: &Limits) -> Result<Cell, Error> {
+        let mut cell = self.take().await?;
+        loop {
+            match cell.limit(limits) {
+                Ok(()) => return Ok(cell),
+                Err(Error::TooLittleMemory { .. }) if cell.served() > 0 => {
+                    tokio::spawn(cell.destroy());
+                    cell = self.open().await?;
+                }
+                Err(error) => {
+                    if matches!(error, Error::TooLittleMemory { .. }) {
+                        self.give_back(cell);
+                    }
+                    return Err(error);
+                }
             }
         }
     }
@@ -125,11 +142,10 @@ impl Cells {
         (given, streams): (Given, Streams),
         result_max_bytes: u64,
     ) -> Result<Running, Error> {
-        let mut cell = self.take().await?;
+        let mut cell = self.take_with(limits).await?;
         if let Some(megabytes) = limits.disk_megabytes {
             cell.resize_disk(megabytes).await?;
         }
-        cell.limit(Together::of(limits))?;
         let killer = cell.killer();
         let cells = self.clone();
         Ok(Running::new(killer.clone(), streams.written(), async move {

@@ -23,10 +23,21 @@ pub enum Error {
     NotUtf8,
     #[error("the program was described in {bytes} bytes; at most {most} are possible")]
     TooLarge { bytes: usize, most: usize },
+    /// What starts programs has so much memory itself that none is left for the program.
+    #[error(
+        "the limit of {} MiB of memory leaves nothing for a program: what starts it has {} MiB itself",
+        mebibytes(*.most_bytes), mebibytes(*.held_bytes)
+    )]
+    TooLittleMemory { most_bytes: u64, held_bytes: u64 },
     /// The program itself, its directory or its standard input.
     #[error("the program could not be started: {0}")]
     NotStarted(String),
     /// It was killed from outside, or by the program. Its processes were looked for and killed.
     #[error("the process that kept the program ended without saying how the program ended")]
     ShimVanished,
+}
+
+/// Rounded up: nobody has nothing.
+const fn mebibytes(bytes: u64) -> u64 {
+    bytes.div_ceil(1 << 20)
 }

@@ -180,7 +180,7 @@ impl Sandbox {
                 let mark = folder.name();
                 let mut group = self.group()?;
                 if let Some(group) = &mut group {
-                    group.begin(Together::of(&command.limits)).map_err(Error::Shim)?;
+                    group.begin(Together::of(&command.limits))?;
                 }
                 let run = SingleRun {
                     launch: self.launch(command, folder.path().to_owned(), Some(&mark)),
@@ -254,11 +254,6 @@ pub struct Warm {
 }
 
 impl Warm {
-    /// Starts one runner ahead of its first program.
-    pub async fn warm_up(&self) -> Result<(), Error> {
-        self.cells.warm_up().await
-    }
-
     /// Has the runner start a program: it gets a [`WarmLaunch`], and the open files of the program with it. Of the command
     /// all counts but the program with its arguments and files, for which the request stands.
     pub async fn spawn<T: Serialize + Sync>(&self, request: &T, command: &Command) -> Result<Running, Error> {

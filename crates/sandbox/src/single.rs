@@ -60,10 +60,9 @@ pub(crate) async fn spawn(
         killer: killer.clone(),
     };
     Ok(Running::new(killer, streams.written(), async move {
-        let finished = watcher.watch(streams, group.as_ref(), result_max_bytes).await;
+        let finished = watcher.watch(streams, group, result_max_bytes).await;
         // Before the end is told: what programs leave must not pile up faster than it goes.
         folder.remove().await;
-        drop(tokio::task::spawn_blocking(move || drop(group)).await);
         finished
     }))
 }
@@ -79,15 +78,20 @@ impl Watcher {
     async fn watch(
         mut self,
         mut streams: Streams,
-        group: Option<&Group>,
+        group: Option<Group>,
         result_max_bytes: u64,
     ) -> Result<Finished, Error> {
         let status = read_until(&mut streams, self.end()).await;
         if let Err(error) = &status {
             tracing::warn!(run = self.mark, %error, "a shim ended by itself; its processes were looked for");
         }
+        let out_of_memory = group.as_ref().is_some_and(Group::was_out_of_memory);
+        if let Some(group) = group {
+            // With whoever the shim did not find, if it ended by itself.
+            let _ = tokio::task::spawn_blocking(move || group.remove()).await;
+        }
         let written = streams.finish(result_max_bytes).await;
-        Finished::of(status, written, group.is_some_and(Group::was_out_of_memory))
+        Finished::of(status, written, out_of_memory)
     }
 
     /// The word of the shim; without one, its processes are dead when this returns.

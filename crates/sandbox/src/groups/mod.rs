@@ -8,16 +8,19 @@
 //! Sources: `Documentation/admin-guide/cgroup-v1/{memory,pids}.rst` and `cgroup-v2.rst` of the kernel. Where no group can be
 //! made, which is so for ordinary users and in most containers, each process has limits of its own instead.
 
+mod removal;
+#[cfg(test)]
+mod tests;
 mod v1;
 mod v2;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-use std::{fs, io, thread};
+use std::{fs, io, mem};
 
-use crate::Limits;
+use self::removal::Remover;
+use crate::{Error, Limits};
 
 /// Begins the names of groups; the number of the process that made one follows.
 const PREFIX: &str = "orchestratum-";
@@ -25,9 +28,8 @@ const PREFIX: &str = "orchestratum-";
 /// Processes of the sandbox itself that a group holds at most beside those of the program.
 const OWN_PROCESSES: u64 = 2;
 
-/// How often, and how far apart, a group is tried to be removed in which killed processes are dying.
-const REMOVALS: u32 = 100;
-const PAUSE: Duration = Duration::from_millis(2);
+/// What a program needs to be started at all, beside what its group holds before: a process, and what that writes to.
+const START_BYTES: u64 = 1 << 20;
 
 /// What the processes of one program may use together. `None`: as much as there is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,6 +54,7 @@ pub(crate) struct Groups {
     /// Of the controllers, in the order memory, processes and, where it is there, processor. In version 2 it is one.
     parents: Vec<PathBuf>,
     version: Version,
+    remover: Remover,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +77,11 @@ impl Groups {
             let of_two = v2::parent(mounts, own).map(|parent| (vec![parent], Version::Two));
             of_two.map_err(|of_two| format!("version 1: {of_one}; version 2: {of_two}"))
         })?;
-        let groups = Arc::new(Self { parents, version });
+        let groups = Arc::new(Self {
+            parents,
+            version,
+            remover: Remover::start().map_err(|error| error.to_string())?,
+        });
         groups.remove_those_of_the_dead();
         // Who may not make one finds out now.
         groups.make().map_err(|error| error.to_string())?;
@@ -88,9 +95,9 @@ impl Groups {
         let name = format!("{PREFIX}{}-{number}", std::process::id());
         let group = Group {
             folders: self.parents.iter().map(|parent| parent.join(&name)).collect(),
-            version: self.version,
+            groups: Arc::clone(self),
             together: None,
-            kills_before: 0,
+            before: Shortage::default(),
         };
         group.folders.iter().try_for_each(fs::create_dir)?;
         Ok(group)
@@ -112,15 +119,24 @@ impl Groups {
     }
 }
 
-/// A group, which is removed with this. Its processes are dead by then, or have just been killed.
+/// A group, which is removed with this, and whoever is left in it is killed.
 #[derive(Debug)]
 pub(crate) struct Group {
     folders: Vec<PathBuf>,
-    version: Version,
+    groups: Arc<Groups>,
     /// What the kernel was told last.
     together: Option<Together>,
-    /// How many processes had been killed for want of memory when the program began.
-    kills_before: u64,
+    /// As the program began.
+    before: Shortage,
+}
+
+/// What the kernel has counted of a group's want of memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Shortage {
+    /// Processes that it killed for want of memory: the group's, or the machine's.
+    kills: u64,
+    /// How often the group itself had no more than it may. Version 2 alone counts it.
+    own: u64,
 }
 
 impl Group {
@@ -131,46 +147,104 @@ impl Group {
     }
 
     /// Sets the limits of the next program.
-    pub(crate) fn begin(&mut self, together: Together) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::TooLittleMemory`] where those who are there already leave it none.
+    pub(crate) fn begin(&mut self, together: Together) -> Result<(), Error> {
         // Most programs have those of the one before them.
         if self.together.take() != Some(together) {
             self.limit(together)?;
         }
         self.together = Some(together);
-        self.kills_before = if self.limits_memory() { self.kills() } else { 0 };
+        if together.memory_bytes.is_some() {
+            if self.groups.version == Version::One {
+                v1::forget_peak(self.memory());
+            }
+            self.before = self.shortage();
+        }
         Ok(())
     }
 
-    fn limit(&self, together: Together) -> io::Result<()> {
+    fn limit(&self, together: Together) -> Result<(), Error> {
+        self.limit_memory(together.memory_bytes)?;
         let processes = together.processes.map(|most| most.saturating_add(OWN_PROCESSES));
-        match self.version {
-            Version::One => v1::limit_memory(self.memory(), together.memory_bytes)?,
-            Version::Two => v2::limit_memory(self.memory(), together.memory_bytes)?,
-        }
         let most = processes.map_or("max".to_owned(), |most| most.to_string());
-        fs::write(self.processes().join("pids.max"), most)
+        fs::write(self.processes().join("pids.max"), most).map_err(Error::Shim)
     }
 
-    fn limits_memory(&self) -> bool {
-        self.together.is_some_and(|together| together.memory_bytes.is_some())
+    fn limit_memory(&self, most: Option<u64>) -> Result<(), Error> {
+        if let Some(most) = most {
+            self.make_room(most)?;
+        }
+        let limited = match self.groups.version {
+            Version::One => v1::limit_memory(self.memory(), most),
+            Version::Two => v2::limit_memory(self.memory(), most),
+        };
+        limited.map_err(|error| match (error.kind(), most) {
+            (io::ErrorKind::ResourceBusy, Some(most)) => self.too_little(most),
+            _ => Error::Shim(error),
+        })
+    }
+
+    /// Sees to it that the group holds less than it may, with something left for the start of a program. Version 1 refuses a
+    /// limit below what is held, and version 2 kills for it: either would be told as something that it is not.
+    fn make_room(&self, most: u64) -> Result<(), Error> {
+        let has_room = || self.held_bytes().saturating_add(START_BYTES) <= most;
+        if has_room() {
+            return Ok(());
+        }
+        // Some of it may be files that were read, which can be read again.
+        match self.groups.version {
+            Version::One => v1::give_back(self.memory()),
+            Version::Two => v2::give_back(self.memory(), self.held_bytes()),
+        }
+        if has_room() { Ok(()) } else { Err(self.too_little(most)) }
+    }
+
+    fn held_bytes(&self) -> u64 {
+        let name = match self.groups.version {
+            Version::One => "memory.usage_in_bytes",
+            Version::Two => "memory.current",
+        };
+        number_in(&self.memory().join(name))
+    }
+
+    fn too_little(&self, most: u64) -> Error {
+        Error::TooLittleMemory {
+            most_bytes: most,
+            held_bytes: self.held_bytes(),
+        }
     }
 
     /// Whether a process of the program was killed because all of them together had too much memory.
     pub(crate) fn was_out_of_memory(&self) -> bool {
         // Without a limit of its own it was the machine that had none left.
-        self.limits_memory() && self.kills() > self.kills_before
+        let Some(most) = self.together.and_then(|together| together.memory_bytes) else {
+            return false;
+        };
+        let now = self.shortage();
+        // The machine's own want of memory, and that of a group around this one, kill here, too.
+        now.kills > self.before.kills
+            && match self.groups.version {
+                Version::One => v1::had_all_of(self.memory(), most),
+                Version::Two => now.own > self.before.own,
+            }
     }
 
-    fn kills(&self) -> u64 {
-        let name = match self.version {
+    fn shortage(&self) -> Shortage {
+        let name = match self.groups.version {
             Version::One => "memory.oom_control",
             Version::Two => "memory.events",
         };
         let events = fs::read_to_string(self.memory().join(name)).unwrap_or_default();
-        events
-            .lines()
-            .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
-            .unwrap_or(0)
+        let count = |wanted: &str| {
+            let value = events.lines().find_map(|line| line.strip_prefix(wanted));
+            value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+        };
+        Shortage {
+            kills: count("oom_kill "),
+            own: count("oom "),
+        }
     }
 
     fn memory(&self) -> &Path {
@@ -178,87 +252,29 @@ impl Group {
     }
 
     fn processes(&self) -> &Path {
-        match self.version {
+        match self.groups.version {
             Version::One => &self.folders[1],
             Version::Two => &self.folders[0],
         }
     }
+
+    /// Removes it at once, with whoever is in it. May take a moment: for a thread that may wait.
+    pub(crate) fn remove(mut self) {
+        removal::remove(&mem::take(&mut self.folders));
+    }
 }
 
+/// By a thread of its own: whoever drops one may be a thread that everyone waits for.
 impl Drop for Group {
     fn drop(&mut self) {
-        for folder in &self.folders {
-            let removed = (0..REMOVALS).any(|_| {
-                let removed = fs::remove_dir(folder);
-                // Somebody is dying in it yet.
-                let again = removed
-                    .as_ref()
-                    .is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy);
-                if again {
-                    thread::sleep(PAUSE);
-                }
-                !again
-            });
-            if !removed {
-                tracing::warn!(folder = %folder.display(), "a control group is left for the next start to remove");
-            }
+        let folders = mem::take(&mut self.folders);
+        if !folders.is_empty() {
+            self.groups.remover.remove(folders);
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GIBIBYTE: u64 = 1 << 30;
-
-    fn read(folder: &Path, name: &str) -> String {
-        fs::read_to_string(folder.join(name)).unwrap_or_default()
-    }
-
-    /// What the kernel would do with the files of version 2, whose controllers are on few machines that test this.
-    #[test]
-    fn version_two_is_asked_for_the_limits_by_their_names_there() {
-        let mounts = tempfile::tempdir().expect("a folder");
-        let own = mounts.path().join("system.slice/worker.service");
-        fs::create_dir_all(&own).expect("made");
-        let process = std::process::id().to_string();
-        fs::write(own.join("cgroup.controllers"), "cpu memory pids\n").expect("written");
-        fs::write(own.join("cgroup.procs"), &process).expect("written");
-        let groups = Groups::find_in(mounts.path(), "0::/system.slice/worker.service\n").expect("they can be made");
-        assert_eq!(read(&own, "cgroup.subtree_control"), "+memory +pids +cpu");
-        assert_eq!(read(&own.join("orchestratum-worker"), "cgroup.procs"), process);
-
-        let mut group = groups.make().expect("made");
-        let folder = group.folders[0].clone();
-        fs::write(folder.join("memory.events"), "oom 3\noom_kill 2\n").expect("written");
-        group.admit(7).expect("admitted");
-        let together = Together {
-            memory_bytes: Some(GIBIBYTE),
-            processes: Some(10),
-        };
-        group.begin(together).expect("limited");
-        assert_eq!(read(&folder, "cgroup.procs"), "7");
-        assert_eq!(read(&folder, "memory.max"), GIBIBYTE.to_string());
-        assert_eq!(read(&folder, "memory.swap.max"), "0");
-        assert_eq!(read(&folder, "pids.max"), "12");
-        assert!(!group.was_out_of_memory(), "the kills of earlier programs are theirs");
-        fs::write(folder.join("memory.events"), "oom 4\noom_kill 3\n").expect("written");
-        assert!(group.was_out_of_memory());
-        group.begin(Together::default()).expect("unlimited");
-        assert_eq!(
-            (read(&folder, "memory.max"), read(&folder, "pids.max")),
-            ("max".into(), "max".into())
-        );
-    }
-
-    #[test]
-    fn a_group_that_is_shared_with_others_is_left_as_it_is() {
-        let mounts = tempfile::tempdir().expect("a folder");
-        fs::write(mounts.path().join("cgroup.controllers"), "memory pids\n").expect("written");
-        fs::write(mounts.path().join("cgroup.procs"), "1\n2\n").expect("written");
-        let refused = Groups::find_in(mounts.path(), "0::/\n").expect_err("others are there");
-        assert!(refused.contains("other processes"), "{refused}");
-        assert!(!mounts.path().join("orchestratum-worker").exists());
-    }
+fn number_in(file: &Path) -> u64 {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
 }

@@ -35,6 +35,12 @@ pub(super) fn parents(mounts: &Path, own: &str) -> Result<Vec<PathBuf>, String> 
     })
 }
 
+/// The most that was held, without and with what is swapped out.
+const PEAKS: [&str; 2] = ["memory.max_usage_in_bytes", "memory.memsw.max_usage_in_bytes"];
+
+/// How near its limit a group is that has all of it: the kernel gives memory by pages and in small stocks.
+const NEAR_BYTES: u64 = 1 << 20;
+
 /// Memory, with what is swapped out where the kernel counts that.
 pub(super) fn limit_memory(folder: &Path, most: Option<u64>) -> io::Result<()> {
     let most = most.map_or("-1".to_owned(), |most| most.to_string());
@@ -49,4 +55,25 @@ pub(super) fn limit_memory(folder: &Path, most: Option<u64>) -> io::Result<()> {
         fs::write(&with_swap, &most)?;
     }
     Ok(())
+}
+
+/// Gives files that were read, and nobody needs at the moment, back to the machine.
+pub(super) fn give_back(folder: &Path) {
+    // What cannot go stays, which is no failure.
+    let _ = fs::write(folder.join("memory.force_empty"), "0");
+}
+
+/// Counts the most that is held anew.
+pub(super) fn forget_peak(folder: &Path) {
+    for peak in PEAKS {
+        let file = folder.join(peak);
+        let _ = file.exists().then(|| fs::write(file, "0"));
+    }
+}
+
+/// Whether as much was held as the limit allows. Without that, nobody was killed for the limit: not by `memory.failcnt`, which
+/// newer kernels do not count where swap is limited, too.
+pub(super) fn had_all_of(folder: &Path, most: u64) -> bool {
+    let peak = PEAKS.map(|peak| super::number_in(&folder.join(peak)));
+    peak.into_iter().any(|peak| peak.saturating_add(NEAR_BYTES) >= most)
 }

@@ -162,6 +162,29 @@ async fn a_program_that_kills_its_shim_dies_and_is_known_to_have_vanished() {
     nobody(&mark);
 }
 
+/// Neither its parents nor its environment lead to it.
+#[tokio::test]
+async fn a_process_that_hides_from_everyone_is_found_by_its_control_group() {
+    let sandbox = sandbox(Isolation::Off).await;
+    if sandbox.counts_memory_together().is_err() {
+        return;
+    }
+    let mark = mark("hidden", &sandbox);
+    let script = r#"
+        setsid env -i /bin/sh -c 'trap "" TERM; : > up; while :; do sleep 1; done' "$1" &
+        while [ ! -e up ]; do sleep 0.01; done
+        kill -9 $PPID
+        sleep 100
+    "#;
+    let mut running = sandbox
+        .spawn(&shell(script).arguments(["sh", &mark]))
+        .await
+        .expect("it starts");
+    let error = bounded(running.wait()).await.expect_err("nobody can say how it ended");
+    assert!(matches!(error, Error::ShimVanished), "{error}");
+    nobody(&mark);
+}
+
 #[tokio::test]
 async fn a_shim_that_was_stopped_does_not_save_its_program() {
     let sandbox = sandbox(Isolation::Off).await;

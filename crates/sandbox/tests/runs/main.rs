@@ -6,6 +6,7 @@ mod running;
 mod showing;
 mod telling;
 mod walls;
+mod warm;
 
 use std::fs;
 use std::process::Stdio;
@@ -103,3 +104,6 @@ async fn again_after(script: &str, test: &str) -> bool {
     assert!(output.status.success() && said[0].contains("1 passed"), "{said:?}");
     true
 }
+
+/// A machine without control groups.
+const WITHOUT_GROUPS: &str = "mount -t tmpfs none /sys/fs/cgroup";

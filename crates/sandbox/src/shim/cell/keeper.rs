@@ -52,7 +52,12 @@ pub(super) fn keep(socket: &UnixStream) -> io::Result<Infallible> {
         let mut sources = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
         match poll(&mut sources, keeper.patience()) {
             Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => keeper.obey(messages::order(socket)?, socket)?,
+            Ok(_) => match messages::order(socket) {
+                Ok(order) => keeper.obey(order, socket)?,
+                // The caller is gone, which is no trouble: standard error is for those who have some.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => std::process::exit(0),
+                Err(error) => return Err(error),
+            },
             Err(error) => return Err(error.into()),
         }
         reap();
