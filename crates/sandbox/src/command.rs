@@ -14,12 +14,17 @@ pub struct Limits {
     pub cpu_seconds: Option<u64>,
     /// Processes and threads at a time; see [`Sandbox::counts_processes`](crate::Sandbox::counts_processes).
     pub processes: Option<u64>,
-    /// Of all its files; kept at [`Isolation::Full`](crate::Isolation::Full) only.
+    /// Of all its files; kept at [`Isolation::Full`](crate::Isolation::Full) only, and there never without a size.
     pub disk_megabytes: Option<u32>,
     /// Of each file.
     pub file_size_bytes: Option<u64>,
     /// Of each process.
     pub open_files: Option<u64>,
+}
+
+impl Limits {
+    /// Of [`Self::disk_megabytes`] where that says nothing.
+    pub const USUAL_DISK_MEGABYTES: u32 = 64;
 }
 
 /// A program to be run. Its environment has what is given, its own folders (`HOME`, where it starts, and `TMPDIR`), and

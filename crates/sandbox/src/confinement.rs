@@ -36,4 +36,7 @@ pub struct Confinement {
     pub readable: Vec<PathBuf>,
     /// Whether they may use the network of the machine.
     pub network: bool,
+    /// Whether they may make files that are in memory and in no folder (`memfd_create(2)`). Where nobody counts the memory of
+    /// a program together, those would be as much as there is, whatever its limit.
+    pub files_in_memory: bool,
 }

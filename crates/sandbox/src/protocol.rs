@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Confinement, Exit, Limits};
+use crate::sandbox::RESULT_MAX_BYTES;
+use crate::{Confinement, Exit, Limits, host};
 
 /// The arguments that make a program be the shim.
 pub(crate) const ARGUMENT: &str = "__sandbox";
@@ -49,10 +50,14 @@ pub(crate) struct EachProcess {
 impl EachProcess {
     /// Where the program has a user of its own; `memory_together` where a group counts the memory of all.
     pub(crate) fn in_a_cell(limits: &Limits, memory_together: bool) -> Self {
+        let address_space_bytes = limits.memory_bytes.filter(|_| !memory_together);
+        // The place for a result is memory, too, and is on no disk that has a size. Files that are do not get larger.
+        let disk = limits.disk_megabytes.unwrap_or(Limits::USUAL_DISK_MEGABYTES);
+        let largest_file = RESULT_MAX_BYTES.max(u64::from(disk) << 20);
         Self {
             cpu_seconds: limits.cpu_seconds,
-            address_space_bytes: limits.memory_bytes.filter(|_| !memory_together),
-            file_size_bytes: limits.file_size_bytes,
+            address_space_bytes,
+            file_size_bytes: limits.file_size_bytes.or(address_space_bytes.map(|_| largest_file)),
             open_files: limits.open_files,
             processes: limits.processes,
         }
@@ -82,6 +87,18 @@ pub(crate) struct Opening {
     pub(crate) confinement: Confinement,
     /// Runs in the cell and starts the programs in place of the shim, such as an interpreter that forks.
     pub(crate) runner: Option<Runner>,
+    /// The soft limit of open files for the runner, and so for its programs.
+    pub(crate) open_files: Option<u64>,
+}
+
+impl Opening {
+    pub(crate) fn of(confinement: Confinement, runner: Option<Runner>) -> Self {
+        Self {
+            confinement,
+            runner,
+            open_files: host::open_files_at_start(),
+        }
+    }
 }
 
 /// A program that starts others within its cell: it reads messages from standard input, where open files come with them,

@@ -17,7 +17,7 @@ use crate::workspace::Workspace;
 use crate::{Command, Confinement, Error, Isolation, Limits, Running, Shim, host, single, streams};
 
 /// What a program may hand back beside its streams.
-const RESULT_MAX_BYTES: u64 = 16 << 20;
+pub(crate) const RESULT_MAX_BYTES: u64 = 16 << 20;
 
 /// Where a program's folder is within a cell.
 const CELL_FOLDER: &str = "/run/task";
@@ -79,11 +79,9 @@ impl Sandbox {
                 isolation,
                 readable: readable.clone(),
                 network,
+                files_in_memory: groups.is_ok(),
             };
-            let opening = Opening {
-                confinement,
-                runner: None,
-            };
+            let opening = Opening::of(confinement, None);
             Cells::new(shim.clone(), opening, groups.clone().ok(), pool.clone())
         });
         Self {
@@ -142,6 +140,8 @@ impl Sandbox {
         let mut each = EachProcess::in_a_cell(limits, self.groups.is_ok());
         if self.isolation < Isolation::Full {
             each.processes = None;
+            // They are on the disk of the machine.
+            each.file_size_bytes = limits.file_size_bytes;
         }
         each
     }
@@ -220,16 +220,14 @@ impl Sandbox {
             isolation: self.isolation,
             readable: self.readable.clone(),
             network,
+            files_in_memory: self.groups.is_ok(),
         }
     }
 
     /// Programs that a runner starts, which is there before them; only at [`Isolation::Full`].
     pub fn warm(&self, runner: Runner, network: bool) -> Option<Warm> {
         (self.isolation == Isolation::Full).then(|| {
-            let opening = Opening {
-                confinement: self.confinement(network),
-                runner: Some(runner),
-            };
+            let opening = Opening::of(self.confinement(network), Some(runner));
             Warm {
                 cells: Cells::new(self.shim.clone(), opening, self.groups.clone().ok(), self.pool.clone()),
                 memory_together: self.groups.is_ok(),

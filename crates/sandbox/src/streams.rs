@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use tokio::net::unix::pipe;
 use tokio::time::timeout;
 
@@ -87,7 +87,7 @@ pub(crate) fn make_around(stdin: OwnedFd, command: &Command) -> Result<(Given, S
 fn make_files(stdin: OwnedFd, command: &Command) -> io::Result<(Given, Streams)> {
     let (out_writer, stdout) = pipe::pipe()?;
     let (err_writer, stderr) = pipe::pipe()?;
-    let result = memory("result")?;
+    let result = memory("result", MemfdFlags::empty())?;
     let mut files = vec![
         stdin,
         out_writer.into_blocking_fd()?,
@@ -124,14 +124,19 @@ fn make_files(stdin: OwnedFd, command: &Command) -> io::Result<(Given, Streams)>
 }
 
 /// A file without a name. Unlike a pipe it needs nobody to pump bytes into a program that may never read them.
-fn memory(name: &str) -> io::Result<File> {
-    Ok(memfd_create(name, MemfdFlags::CLOEXEC)?.into())
+fn memory(name: &str, flags: MemfdFlags) -> io::Result<File> {
+    Ok(memfd_create(name, MemfdFlags::CLOEXEC | flags)?.into())
 }
 
+/// A file that stays as it is: the program cannot keep in it what its limits would not let it have.
 fn with_content(text: &str) -> io::Result<File> {
-    let mut file = memory("stdin")?;
+    let mut file = memory("stdin", MemfdFlags::ALLOW_SEALING)?;
     file.write_all(text.as_bytes())?;
     file.rewind()?;
+    fcntl_add_seals(
+        &file,
+        SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
+    )?;
     Ok(file)
 }
 

@@ -3,18 +3,21 @@
 use std::time::Duration;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
-use orchestratum_sandbox::{Command, Isolation, Limits, Sandbox, Shim, host};
+use orchestratum_sandbox::{Command, Isolation, Limits, Runner, Sandbox, Shim, host};
 use tokio::time::timeout;
 
 /// Lower than that of any machine.
 const AT_START: u64 = 200;
 
+async fn sandbox(level: Isolation) -> Sandbox {
+    let shim = Shim::at(env!("CARGO_BIN_EXE_orchestratum-sandbox-shim"));
+    let opened = Sandbox::open(shim, level, Vec::new(), None).await;
+    opened.expect("it can be had")
+}
+
 /// What the program is told of its soft and its hard limit.
 async fn open_files(level: Isolation, limits: Limits) -> String {
-    let shim = Shim::at(env!("CARGO_BIN_EXE_orchestratum-sandbox-shim"));
-    let sandbox = Sandbox::open(shim, level, Vec::new(), None)
-        .await
-        .expect("it can be had");
+    let sandbox = sandbox(level).await;
     let command = Command::new("/bin/sh")
         .arguments(["-c", "ulimit -S -n; ulimit -H -n"])
         .limits(limits);
@@ -51,4 +54,16 @@ async fn a_prepared_process_may_open_all_files_and_its_programs_as_many_as_it_mi
         );
         assert_eq!(open_files(level, limits).await, "64\n64\n");
     }
+    // A runner, whose programs are copies of it, tells it by what is told of one that does not start.
+    let runner = Runner {
+        program: "/bin/sh".into(),
+        arguments: vec!["-c".to_owned(), "ulimit -S -n >&2; ulimit -H -n >&2; exit 1".to_owned()],
+        environment: Vec::new(),
+    };
+    let warm = sandbox(Isolation::Full)
+        .await
+        .warm(runner, false)
+        .expect("at this level");
+    let error = warm.spawn(&(), &Command::new("")).await.expect_err("it is none");
+    assert!(error.to_string().ends_with(&format!(": {AT_START}\n{hard}")), "{error}");
 }

@@ -133,19 +133,32 @@ fn limit(launch: &Launch) -> io::Result<()> {
         }
         None => Ok(()),
     };
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    dump_no_core()?;
     if let Some(seconds) = limits.cpu_seconds {
         // The soft limit first, so that the program ends by a signal that says why.
         setrlimit(Resource::RLIMIT_CPU, seconds, seconds.saturating_add(1))?;
     }
     limit(Resource::RLIMIT_FSIZE, limits.file_size_bytes)?;
-    if let Some(soft) = launch.open_files {
-        // A limit that is not ours: the program may raise it as far as the caller might.
-        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-        setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard)?;
-    }
+    limit_open_files_softly(launch.open_files)?;
     limit(Resource::RLIMIT_NOFILE, limits.open_files)?;
     limit(Resource::RLIMIT_NPROC, limits.processes)?;
     limit(Resource::RLIMIT_AS, limits.address_space_bytes)?;
     Ok(())
+}
+
+/// A limit that is not ours: the program may raise it as far as the caller might.
+pub(super) fn limit_open_files_softly(most: Option<u64>) -> io::Result<()> {
+    if let Some(soft) = most {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard)?;
+    }
+    Ok(())
+}
+
+/// By a limit of 1, which is less than any core has. With 0 a kernel that gives cores to a program of the machine
+/// (`core_pattern` with a `|`, see `core(5)`) still starts that, as root and outside of all walls; with 1 it does not.
+pub(super) fn dump_no_core() -> io::Result<()> {
+    let limit = |most| setrlimit(Resource::RLIMIT_CORE, most, most);
+    // Who was started with 0, and is not root, may not raise it.
+    Ok(limit(1).or_else(|_| limit(0))?)
 }

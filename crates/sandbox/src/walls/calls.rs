@@ -2,11 +2,12 @@
 //! what nobody in a sandbox does.
 //!
 //! On neither list, and so absent: the shared memory, semaphores and message queues of System V, and POSIX message queues.
-//! They outlive the processes that made them, and the next program would find them. POSIX shared memory is files.
+//! They outlive the processes that made them, and the next program would find them. POSIX shared memory is files. Absent,
+//! too, is `sync`, which is of all disks of the machine and which everyone on it would wait for.
 
 use libc::c_long;
 
-/// Everything ordinary. `clone` is apart, because its flags count.
+/// Everything ordinary. `clone` is apart, because its flags count, and `memfd_create`, which depends on the machine.
 pub(super) const ALLOWED: &[c_long] = &[
     libc::SYS_accept,
     libc::SYS_accept4,
@@ -95,7 +96,6 @@ pub(super) const ALLOWED: &[c_long] = &[
     libc::SYS_lseek,
     libc::SYS_madvise,
     libc::SYS_membarrier,
-    libc::SYS_memfd_create,
     libc::SYS_mincore,
     libc::SYS_mkdirat,
     libc::SYS_mlock,
@@ -175,7 +175,6 @@ pub(super) const ALLOWED: &[c_long] = &[
     libc::SYS_statfs,
     libc::SYS_statx,
     libc::SYS_symlinkat,
-    libc::SYS_sync,
     libc::SYS_sync_file_range,
     libc::SYS_sysinfo,
     libc::SYS_tee,

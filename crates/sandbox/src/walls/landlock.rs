@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
+    RulesetCreatedAttr, RulesetError, RulesetStatus, path_beneath_rules,
 };
 
 use crate::Confinement;
@@ -17,19 +17,29 @@ const KNOWN: ABI = ABI::V6;
 /// What programs may write to that is no file.
 pub(super) const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
-/// Applies to this process and all it starts, for good.
-pub(crate) fn restrict(confinement: &Confinement, readable: &[PathBuf], writable: &[&Path]) -> io::Result<()> {
-    let status = enforce(confinement, readable, writable).map_err(io::Error::other)?;
-    if status == RulesetStatus::NotEnforced {
-        return Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            "this kernel has no Landlock, or it is turned off",
-        ));
-    }
-    Ok(())
+/// Whether the kernel keeps signals and abstract sockets within the walls, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Linux 6.12.
+    Kept,
+    Unknown,
 }
 
-fn enforce(confinement: &Confinement, readable: &[PathBuf], writable: &[&Path]) -> Result<RulesetStatus, RulesetError> {
+/// Applies to this process and all it starts, for good.
+pub(crate) fn restrict(confinement: &Confinement, readable: &[PathBuf], writable: &[&Path]) -> io::Result<Scope> {
+    let version = enforce(confinement, readable, writable).map_err(io::Error::other)?;
+    match version {
+        None => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this kernel has no Landlock, or it is turned off",
+        )),
+        Some(version) if version < ABI::V6 => Ok(Scope::Unknown),
+        Some(_) => Ok(Scope::Kept),
+    }
+}
+
+/// Which version of the rules counts now; `None` if none do.
+fn enforce(confinement: &Confinement, readable: &[PathBuf], writable: &[&Path]) -> Result<Option<ABI>, RulesetError> {
     let read = AccessFs::from_read(KNOWN);
     // Nobody needs to make devices, and who has no right to may still try.
     let write = AccessFs::from_all(KNOWN) & !(AccessFs::MakeBlock | AccessFs::MakeChar);
@@ -37,7 +47,7 @@ fn enforce(confinement: &Confinement, readable: &[PathBuf], writable: &[&Path]) 
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(KNOWN))?
-        .scope(Scope::from_all(KNOWN))?;
+        .scope(landlock::Scope::from_all(KNOWN))?;
     if !confinement.network {
         ruleset = ruleset.handle_access(AccessNet::from_all(KNOWN))?;
     }
@@ -49,7 +59,9 @@ fn enforce(confinement: &Confinement, readable: &[PathBuf], writable: &[&Path]) 
         .add_rules(path_beneath_rules(DEVICES, device))?
         .restrict_self()?;
     Ok(match status.landlock {
-        LandlockStatus::NotEnabled | LandlockStatus::NotImplemented => RulesetStatus::NotEnforced,
-        LandlockStatus::Available { .. } => status.ruleset,
+        LandlockStatus::Available { effective_abi, .. } if status.ruleset != RulesetStatus::NotEnforced => {
+            Some(effective_abi)
+        }
+        _ => None,
     })
 }

@@ -26,6 +26,6 @@ use crate::Confinement;
 /// The walls that a process can build around itself, for good: what it executes is behind them.
 pub(crate) fn confine(confinement: &Confinement, readable: &[PathBuf], writable: &[&Path]) -> io::Result<()> {
     capabilities::give_up()?;
-    landlock::restrict(confinement, readable, writable)?;
-    seccomp::restrict(confinement)
+    let scoped = landlock::restrict(confinement, readable, writable)?;
+    seccomp::restrict(confinement, scoped)
 }

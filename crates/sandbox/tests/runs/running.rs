@@ -4,7 +4,7 @@ use std::fs;
 
 use orchestratum_sandbox::{Argument, Command, Error, Exit, Isolation, Limits, Sandbox, Shim};
 
-use super::{bounded, everywhere, run, sandbox, shell, until};
+use super::{WITHOUT_GROUPS, again_after, bounded, everywhere, is_again, run, sandbox, shell, until};
 
 #[tokio::test]
 async fn output_exit_code_and_memory_are_reported() {
@@ -67,6 +67,9 @@ async fn standard_input_is_what_was_given_or_empty() {
         let text = "0123456789".repeat(50_000);
         let command = shell("cat | wc -c").stdin(Some(text));
         assert_eq!(run(&sandbox, &command).await.stdout.text.trim(), "500000");
+        // Nothing can be kept there.
+        let command = shell("echo more >&0 || echo unchanged; cat").stdin(Some("text".to_owned()));
+        assert_eq!(run(&sandbox, &command).await.stdout.text, "unchanged\ntext");
     }
 }
 
@@ -164,6 +167,48 @@ async fn all_processes_of_a_program_have_their_memory_together_where_groups_can_
         assert!(
             !finished.out_of_memory && !finished.exit.is_success(),
             "killed, but not for its memory"
+        );
+    }
+}
+
+/// Takes memory that belongs to no process's address space, as far as it is given.
+const WITHOUT_NAMES: &str = "
+import os, sys
+def fill(file):
+    written = 0
+    while written < 400 << 20:
+        written += os.write(file, bytes(1 << 20))
+for make in (lambda: os.memfd_create('x'), lambda: int(sys.argv[1])):
+    try:
+        fill(make())
+    except OSError as error:
+        print(error.strerror)
+";
+
+#[tokio::test]
+async fn files_in_memory_are_counted_or_there_are_none() {
+    if !is_again() {
+        again_after(WITHOUT_GROUPS, "running::files_in_memory_are_counted_or_there_are_none").await;
+    }
+    let sandbox = sandbox(Isolation::Full).await;
+    assert_eq!(sandbox.counts_memory_together().is_err(), is_again());
+    let limits = Limits {
+        memory_bytes: Some(200 << 20),
+        ..Limits::default()
+    };
+    let command = Command::new("/usr/bin/python3").arguments(["-I", "-c", WITHOUT_NAMES]);
+    let finished = run(&sandbox, &command.argument(Argument::Result).limits(limits)).await;
+    if sandbox.counts_memory_together().is_ok() {
+        assert!(finished.out_of_memory, "{finished:?}");
+    } else {
+        let expected = "Function not implemented\nFile too large\n";
+        assert_eq!(finished.stdout.text, expected, "{:?}", finished.stderr);
+        let walls_of_landlock = super::sandbox(Isolation::Landlock).await;
+        let command = Command::new("/usr/bin/python3").arguments(["-I", "-c", "import os; os.memfd_create('x')"]);
+        let finished = run(&walls_of_landlock, &command).await;
+        assert!(
+            finished.stderr.text.contains("Function not implemented"),
+            "{finished:?}"
         );
     }
 }

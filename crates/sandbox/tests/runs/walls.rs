@@ -2,7 +2,7 @@
 
 use orchestratum_sandbox::{Command, Isolation, Limits};
 
-use super::{run, sandbox, shell};
+use super::{everywhere, run, sandbox, shell};
 
 #[tokio::test]
 async fn a_cell_shows_a_system_of_its_own() {
@@ -37,6 +37,13 @@ async fn a_disk_is_full_when_it_is() {
     let finished = run(&sandbox, &fill).await;
     let bytes: u64 = finished.stdout.text.trim().parse().expect("a number");
     assert!(bytes > 4_000_000 && bytes <= 5 << 20, "{finished:?}");
+    let none = Limits {
+        disk_megabytes: Some(0),
+        ..Limits::default()
+    };
+    let finished = run(&sandbox, &fill.limits(none)).await;
+    let bytes: u64 = finished.stdout.text.trim().parse().expect("a number");
+    assert!(bytes <= 1 << 20, "none is not one without an end: {finished:?}");
     let finished = run(&sandbox, &shell("head -c 20000000 /dev/zero > ~/big; wc -c < ~/big")).await;
     assert_eq!(finished.stdout.text.trim(), "20000000");
 }
@@ -63,4 +70,36 @@ async fn landlock_alone_keeps_files_and_system_calls() {
                   echo x > ~/mine && cat ~/mine";
     let finished = run(&sandbox, &shell(script)).await;
     assert_eq!(finished.stdout.text, "x\n", "{finished:?}");
+}
+
+/// Process 1 of a cell is there for the next program, too, and has the user of all.
+#[tokio::test]
+async fn the_limits_of_who_keeps_a_program_are_not_the_programs() {
+    for (level, keeper) in [(Isolation::Full, "1"), (Isolation::Landlock, "os.getppid()")] {
+        let sandbox = sandbox(level).await;
+        let script = format!(
+            "import os, resource\nresource.prlimit(0, resource.RLIMIT_CPU, (5, 5))\nprint('its own')\n\
+             resource.prlimit({keeper}, resource.RLIMIT_CPU, (1, 1))"
+        );
+        let command = Command::new("/usr/bin/python3").arguments(["-I", "-c", &script]);
+        let finished = run(&sandbox, &command).await;
+        assert_eq!(finished.stdout.text, "its own\n", "{finished:?}");
+        assert!(finished.stderr.text.contains("PermissionError"), "{finished:?}");
+    }
+}
+
+/// With a limit of 0 the kernel would start the machine's program for cores, where there is one.
+#[tokio::test]
+async fn a_program_that_crashes_leaves_no_core_whatever_it_asks_for() {
+    for sandbox in everywhere().await {
+        let script = "import resource\nprint(*resource.getrlimit(resource.RLIMIT_CORE))\n\
+                      resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\nprint(*resource.getrlimit(resource.RLIMIT_CORE))";
+        let command = Command::new("/usr/bin/python3").arguments(["-I", "-c", script]);
+        let text = run(&sandbox, &command).await.stdout.text;
+        if sandbox.isolation() == Isolation::Off {
+            assert!(text.starts_with("1 1\n"), "{text}");
+        } else {
+            assert_eq!(text, "1 1\n1 1\n", "{}", sandbox.isolation().as_str());
+        }
+    }
 }

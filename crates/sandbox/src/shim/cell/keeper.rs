@@ -15,13 +15,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, sethostname};
 
+use crate::Limits;
 use crate::protocol::{Action, DONE, FAILED, Order};
 use crate::shim::machine_clock::{self, now_milliseconds};
 use crate::shim::{launch, messages};
 use crate::walls::root::{own_processes, small_disk};
 
 const DISK: &str = "/run/task";
-const DISK_MEGABYTES: u32 = 64;
 
 /// A disk full of empty files is full, too.
 const FILES: u32 = 100_000;
@@ -157,13 +157,14 @@ fn reap() {
 fn make_disk() -> io::Result<()> {
     small_disk(
         Path::new(DISK),
-        &format!("size={DISK_MEGABYTES}m,nr_inodes={FILES},mode=700"),
+        &format!("size={}m,nr_inodes={FILES},mode=700", Limits::USUAL_DISK_MEGABYTES),
     )?;
     launch::make_folders(Path::new(DISK))
 }
 
 fn resize_disk(megabytes: u32) -> io::Result<()> {
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    let options = format!("size={megabytes}m");
+    // 0 stands for one without an end (`tmpfs(5)`).
+    let options = format!("size={}m", megabytes.max(1));
     Ok(mount(None::<&str>, DISK, None::<&str>, flags, Some(options.as_str()))?)
 }

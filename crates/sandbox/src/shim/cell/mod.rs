@@ -28,7 +28,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use super::{children, messages};
+use super::{children, launch, messages};
 use crate::protocol::{Opened, Opening};
 use crate::walls::{self, namespaces, root};
 
@@ -51,6 +51,7 @@ fn launcher_socket() -> io::Result<UnixStream> {
 fn open(opening: &Opening) -> io::Result<Infallible> {
     let confinement = &opening.confinement;
     nix::unistd::setsid()?;
+    launch::dump_no_core()?;
     // While /proc is the machine's; everyone here inherits it, and the program is the largest of them.
     super::be_first_to_go();
     // Paths are looked up while the machine's are there.
@@ -72,11 +73,15 @@ fn open(opening: &Opening) -> io::Result<Infallible> {
     walls::confine(confinement, &["/".into()], &[Path::new(root::RUN)])?;
     match &opening.runner {
         None => launcher::serve(&mut launcher_socket()?),
-        Some(runner) => Err(Command::new(&runner.program)
-            .args(&runner.arguments)
-            .env_clear()
-            .envs(runner.environment.iter().map(|(name, value)| (name, value)))
-            .exec()),
+        Some(runner) => {
+            // Its programs have it from here: they are copies of it.
+            launch::limit_open_files_softly(opening.open_files)?;
+            Err(Command::new(&runner.program)
+                .args(&runner.arguments)
+                .env_clear()
+                .envs(runner.environment.iter().map(|(name, value)| (name, value)))
+                .exec())
+        }
     }
 }
 
