@@ -382,10 +382,21 @@ namespace Orchestratum
                 Check(Native.dup2((int)nothing.DangerousGetHandle(), 0));
                 return;
             }
-            using var memory = new SafeFileHandle(Check(Native.memfd_create("stdin", CloseOnExec)), ownsHandle: true);
+            using var file = WithoutName();
             // At a place, so that reading begins at the first byte.
-            RandomAccess.Write(memory, Encoding.UTF8.GetBytes(text), 0);
-            Check(Native.dup2((int)memory.DangerousGetHandle(), 0));
+            RandomAccess.Write(file, Encoding.UTF8.GetBytes(text), 0);
+            Check(Native.dup2((int)file.DangerousGetHandle(), 0));
+        }
+
+        /// In memory; on the disk of the task where nobody may make files in memory because nobody counts them.
+        static SafeFileHandle WithoutName()
+        {
+            var memory = Native.memfd_create("stdin", CloseOnExec);
+            if (memory >= 0)
+                return new(memory, ownsHandle: true);
+            var path = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+            return File.OpenHandle(
+                path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.ReadWrite, FileOptions.DeleteOnClose);
         }
 
         /// The code cannot raise it again.

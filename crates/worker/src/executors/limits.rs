@@ -76,16 +76,17 @@ impl Asked {
         let asked_or = |asked: Option<u64>, usual: Option<NonZeroU64>| asked.or(usual.map(NonZeroU64::get));
         let memory = asked_or(self.memory_mb, usual.memory_mb);
         let cpu = asked_or(self.cpu_seconds, usual.cpu_seconds);
-        let disk = asked_or(self.disk_mb, usual.disk_mb);
+        let disk_asked = asked_or(self.disk_mb, usual.disk_mb);
         let processes = asked_or(self.processes, usual.processes);
+        let disk = within("disk_mb", disk_asked, most.disk_mb)?;
+        // Who asks for no disk has the usual one, which is small, unless this worker grants less.
+        let is_usual = |size: &u64| disk_asked.is_none() && *size >= u64::from(Limits::USUAL_DISK_MEGABYTES);
         Ok(Limits {
             memory_bytes: within("memory_mb", memory, most.memory_mb)?
                 .map(|size| size.saturating_mul(BYTES_PER_MEGABYTE)),
             cpu_seconds: within("cpu_seconds", cpu, most.cpu_seconds)?,
-            // Who asks for no disk has the sandbox's own, which is small.
             disk_megabytes: disk
-                .and(within("disk_mb", disk, most.disk_mb)?)
-                .filter(|_| keeps.disk)
+                .filter(|size| keeps.disk && !is_usual(size))
                 .map(|size| u32::try_from(size).unwrap_or(u32::MAX)),
             processes: within("processes", processes, most.processes)?.filter(|_| keeps.processes),
             ..Limits::default()
@@ -97,6 +98,8 @@ impl Asked {
 fn within(name: &str, asked: Option<u64>, most: u64) -> Result<Option<u64>, String> {
     let most = Some(most).filter(|most| *most > 0);
     match (asked, most) {
+        // Checked where tasks come in; here it would stand for no limit.
+        (Some(0), _) => Err(format!("the limit `{name}` must be at least 1")),
         (Some(asked), Some(most)) if asked > most => Err(format!(
             "the limit `{name}` of {asked} is above what this worker grants: `worker.limits.{name}` is {most}"
         )),
@@ -140,6 +143,17 @@ mod tests {
         let limits = granted("{}", LESS).expect("nothing is asked for");
         assert_eq!((limits.memory_bytes, limits.cpu_seconds), (Some(104_857_600), None));
         assert_eq!((limits.disk_megabytes, limits.processes), (None, None));
+        let limits = granted("{}", FULL).expect("nothing is asked for");
+        assert_eq!(limits.disk_megabytes, None, "the usual one is less than the most");
+        let little = WorkerLimits { disk_mb: 10, ..MOST };
+        let limits = Asked::default()
+            .within(&little, &CommandLimits::default(), FULL)
+            .expect("nothing is asked for");
+        assert_eq!(
+            limits.disk_megabytes,
+            Some(10),
+            "also where the most is less than the usual one"
+        );
     }
 
     #[test]
@@ -171,6 +185,8 @@ mod tests {
             (r#"{"gpu": 1}"#, FULL, "`gpu`"),
             (r#"{"memory_mb": 101}"#, FULL, "`worker.limits.memory_mb` is 100"),
             (r#"{"disk_mb": 1001}"#, FULL, "`worker.limits.disk_mb` is 1000"),
+            (r#"{"disk_mb": 0}"#, FULL, "`disk_mb` must be at least 1"),
+            (r#"{"cpu_seconds": 0}"#, FULL, "`cpu_seconds` must be at least 1"),
         ] {
             let message = granted(json, keeps).expect_err("not granted");
             assert!(message.contains(name), "{message}");

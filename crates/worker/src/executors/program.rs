@@ -128,9 +128,10 @@ pub(super) async fn attend(mut running: Running, mut context: Context) -> Result
     }
 }
 
-/// For trouble of the machine: it may be over the next time, or on another worker.
-pub(super) fn trouble(error: &(dyn std::error::Error + 'static)) -> Ended {
-    Ended::failed(orchestratum_engine::error::chain(error), true)
+/// For a program that did not run. Trouble of the machine may be over the next time, or on another worker.
+pub(super) fn trouble(error: &sandbox::Error) -> Ended {
+    let is_of_the_task = matches!(error, sandbox::Error::TooLittleMemory { .. });
+    Ended::failed(orchestratum_engine::error::chain(error), !is_of_the_task)
 }
 
 /// What the program leaves, whatever its outcome is.
@@ -146,6 +147,17 @@ pub(super) fn evidence(done: &mut Done) -> Evidence {
 
 /// How the program itself ended, and the last it had to say.
 pub(super) fn failure(finished: &Finished) -> Ending {
+    let message = message(finished);
+    if finished.out_of_memory {
+        return Ending::OutOfMemory { message };
+    }
+    Ending::Failed {
+        message,
+        retryable: true,
+    }
+}
+
+pub(super) fn message(finished: &Finished) -> String {
     let stderr = finished.stderr.text.trim_end();
     let message = if stderr.is_empty() {
         finished.exit.to_string()
@@ -153,13 +165,9 @@ pub(super) fn failure(finished: &Finished) -> Ending {
         format!("{}: {}", finished.exit, tail(stderr))
     };
     if finished.out_of_memory {
-        let message = format!("its processes had more memory than they may have together: {message}");
-        return Ending::OutOfMemory { message };
+        return format!("its processes had more memory than they may have together: {message}");
     }
-    Ending::Failed {
-        message,
-        retryable: true,
-    }
+    message
 }
 
 /// The last part that fits a message.

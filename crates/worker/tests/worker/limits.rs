@@ -55,3 +55,36 @@ async fn what_this_worker_cannot_keep_is_refused_for_good() {
     }
     worker.stopped().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_leaves_the_code_nothing_is_told_as_that_and_not_tried_again() {
+    let bench = Bench::with(&[("worker.isolation", "full")]).await;
+    let worker = bench.worker().await;
+    for megabytes in [1, 3] {
+        let input = json!({"code": "pass"});
+        let task = bench
+            .run(json!({"name": "python", "input": input, "limits": {"memory_mb": megabytes}, "max_retries": 5}))
+            .await;
+        let expected = format!("Failed: the limit of {megabytes} MiB of memory leaves nothing for a program: ");
+        assert!(error(&task).starts_with(&expected), "{}", error(&task));
+        assert_eq!(task.life.attempt, 1);
+    }
+    assert_eq!(
+        output(&bench.run_python("def main():\n    return 1").await)["result"],
+        1
+    );
+    worker.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_asks_for_no_disk_has_no_more_than_the_worker_grants() {
+    let bench = Bench::with(&[("worker.isolation", "full"), ("worker.limits.disk_mb", "5")]).await;
+    let worker = bench.worker().await;
+    let write =
+        "def main(megabytes):\n    with open('big', 'wb') as file:\n        return file.write(bytes(megabytes << 20))";
+    let with = |megabytes: u64| json!({"name": "python", "input": {"code": write, "input": megabytes}});
+    assert_eq!(output(&bench.run(with(4)).await)["result"], 4 << 20);
+    let message = error(&bench.run(with(6)).await);
+    assert!(message.contains("No space left on device"), "{message}");
+    worker.stopped().await;
+}

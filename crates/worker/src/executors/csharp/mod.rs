@@ -68,6 +68,9 @@ impl Executor for CSharp {
             Ok(asked) => asked,
             Err(message) => return Ended::failed(message, false),
         };
+        if let Err(message) = runners::check(&asked.limits) {
+            return Ended::failed(message, false);
+        }
         let compiled = tokio::select! {
             compiled = self.compiler.compile(&input.code) => compiled,
             () = context.reached(Phase::Terminate) => {

@@ -26,6 +26,22 @@ const LEAST_HEAP_BYTES: u64 = 32 << 20;
 /// What the runtime has beside the heap of the code.
 const RUNTIME_BYTES: u64 = 48 << 20;
 
+/// What a process has to have that runs the code of a task.
+///
+/// # Errors
+/// The words for a task that may have less.
+pub(super) fn check(limits: &Limits) -> Result<(), String> {
+    let least = LEAST_HEAP_BYTES + RUNTIME_BYTES;
+    match limits.memory_bytes {
+        Some(most) if most < least => Err(format!(
+            "the limit `memory_mb` of {} is less than the {} that the runtime of C# has without the code of a task",
+            most >> 20,
+            least >> 20
+        )),
+        _ => Ok(()),
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Runners {
     tools: Arc<Tools>,

@@ -83,6 +83,19 @@ async fn memory_is_limited_on_the_heap_and_beside_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_limit_below_what_the_runtime_needs_is_told_as_that_and_the_least_one_is_enough() {
+    let bench = Bench::csharp(&[]).await;
+    let worker = bench.worker().await;
+    let with = |megabytes: u64| json!({"name": "csharp", "input": {"code": "1 + 1"}, "limits": {"memory_mb": megabytes}, "max_retries": 3});
+    let task = bench.run(with(79)).await;
+    let expected = "Failed: the limit `memory_mb` of 79 is less than the 80 ";
+    assert!(error(&task).starts_with(expected), "{}", error(&task));
+    assert_eq!(task.life.attempt, 1);
+    assert_eq!(output(&bench.run(with(80)).await)["result"], 2);
+    worker.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn processor_time_is_limited() {
     let bench = Bench::csharp(&[]).await;
     let worker = bench.worker().await;
