@@ -129,6 +129,7 @@ Try("mount", Native.mount("none", "/run/task/tmp", "tmpfs", 0, 0));
 Try("ptrace", (int)Native.ptrace(16, 1, 0, 0));
 Try("chroot", Native.chroot("/run/task"));
 Try("kill", Native.kill(1, 9));
+Try("limits of process 1", Native.prlimit(1, 0, 0, 0));
 return holes;
 static class Native
 {
@@ -138,12 +139,55 @@ static class Native
     [DllImport("libc")] public static extern long ptrace(int request, int process, nint address, nint data);
     [DllImport("libc")] public static extern int chroot(string path);
     [DllImport("libc")] public static extern int kill(int process, int signal);
+    [DllImport("libc")] public static extern int prlimit(int process, int resource, nint limit, nint old);
 }
 "#;
     let holes = csharp(&bench, code).await;
     // The keeper is process 1, to which the kernel lets no signal through that it does not handle.
     assert!(holes == json!([]) || holes == json!(["kill"]), "{holes}");
     assert_eq!(csharp(&bench, "return 1;").await, 1, "the next one runs");
+    worker.stopped().await;
+}
+
+/// S24, S25: what a runtime listens to, loads or reads by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_attaches_to_a_runtime_and_nothing_is_left_for_the_next_one() {
+    let (bench, worker) = isolated(&[]).await;
+    let code = r#"
+var holes = new List<string>();
+void Try(string what, Action action) { try { action(); holes.Add(what); } catch (Exception) { } }
+void Leave(string path) { Directory.CreateDirectory(Path.GetDirectoryName(path)!); File.WriteAllText(path, "poison"); }
+if (File.ReadAllText("/proc/net/unix").Contains("dotnet")) holes.Add("somebody may attach");
+var home = Environment.GetEnvironmentVariable("HOME")!;
+foreach (var folder in new[] { home, "/tmp", "/dev/shm", "/run/task" })
+    foreach (var file in Directory.GetFiles(folder, "*", SearchOption.AllDirectories))
+        holes.Add("left: " + file);
+if (Environment.GetEnvironmentVariable("DOTNET_STARTUP_HOOKS") is not null) holes.Add("a hook");
+if (AppContext.GetData("STARTUP_HOOKS") is string hooks && hooks != "") holes.Add("hooks: " + hooks);
+var runtime = Path.GetDirectoryName(typeof(object).Assembly.Location)!;
+foreach (var path in new[]
+{
+    AppContext.BaseDirectory + "Runner.runtimeconfig.json", AppContext.BaseDirectory + "Runner.deps.json",
+    AppContext.BaseDirectory + "poison.dll", runtime + "/poison.dll", "/usr/share/dotnet/poison", "/etc/dotnet/install_location",
+    Path.Combine("/root", ".nuget/NuGet/NuGet.Config"),
+})
+    Try("leave " + path, () => Leave(path));
+foreach (var path in new[]
+{
+    home + "/.nuget/packages/poison/poison.dll", home + "/.dotnet/tools/poison", home + "/Runner.runtimeconfig.json",
+    "/tmp/.dotnet/shm/poison", "/tmp/dotnet-diagnostic-1-1-socket", "/tmp/clr-debug-pipe-1", "/tmp/NuGetScratch/poison",
+})
+    Leave(path);
+Environment.SetEnvironmentVariable("DOTNET_STARTUP_HOOKS", "/tmp/poison.dll");
+return holes;
+"#;
+    for _ in 0..3 {
+        assert_eq!(csharp(&bench, code).await, json!([]));
+    }
+    let hook = json!({"input": {"code": "1", "env": {"DOTNET_STARTUP_HOOKS": "/tmp/poison.dll"}}});
+    let refused = bench.store_unchecked("csharp", hook).await;
+    let message = error(&bench.ended(refused).await);
+    assert!(message.contains("/env/DOTNET_STARTUP_HOOKS"), "{message}");
     worker.stopped().await;
 }
 

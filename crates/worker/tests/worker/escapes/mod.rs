@@ -22,6 +22,11 @@ async fn isolated() -> (Bench, RunningWorker) {
 /// Runs an attempt with what it has to know of this machine, and expects no hole.
 async fn contained(attempt: &str, known: &[(&str, Value)]) {
     let (bench, worker) = isolated().await;
+    try_python(&bench, attempt, known).await;
+    worker.stopped().await;
+}
+
+async fn try_python(bench: &Bench, attempt: &str, known: &[(&str, Value)]) {
     let known: Vec<String> = known.iter().map(|(name, value)| format!("{name} = {value}")).collect();
     let known = known.join("\n");
     let code = format!("{COMMON}\n{known}\n{attempt}\ndef main():\n    return holes\n");
@@ -32,7 +37,6 @@ async fn contained(attempt: &str, known: &[(&str, Value)]) {
         "{:?}",
         bench.logs(task.spec.id).await
     );
-    worker.stopped().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,6 +97,79 @@ async fn nobody_is_reached() {
     assert!(datagrams.recv(&mut [0; 1]).is_err());
 }
 
+/// What a shell has to try it with: the programs of the machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_with_the_programs_of_the_machine_gets_no_further() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let canary = folder.path().join("canary");
+    std::fs::write(&canary, "canary").expect("written");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let datagrams = UdpSocket::bind(("127.0.0.1", port)).expect("the same port");
+    datagrams.set_nonblocking(true).expect("it can be");
+    let (bench, worker) = isolated().await;
+    let env = json!({"CANARY": canary, "PORT": port.to_string()});
+    let script = include_str!("attempts/walls.sh");
+    let task = bench
+        .run(json!({"name": "shell", "input": {"script": script, "env": env}}))
+        .await;
+    assert_eq!(output(&task)["stdout"], "", "{}", output(&task)["stderr"]);
+    assert_eq!(std::fs::read_to_string(&canary).expect("it is there"), "canary");
+    assert!(datagrams.recv(&mut [0; 1]).is_err());
+    let left = "ls -A ~ /tmp/ /dev/shm/ | grep -v ':$' | grep .; set -- /proc/[0-9]*; echo $#";
+    let task = bench.run_shell(left).await;
+    assert_eq!(output(&task)["stdout"], "2\n", "the keeper and the shell");
+    worker.stopped().await;
+}
+
+/// S24: what interpreters, packagers and runtimes load or read by themselves.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_is_loaded_by_itself_is_left_for_the_next_task() {
+    let bench = Bench::with(&[("worker.isolation", "full"), ("worker.concurrency", "1")]).await;
+    let worker = bench.worker().await;
+    for _ in 0..2 {
+        try_python(&bench, include_str!("attempts/poison.py"), &[]).await;
+        try_python(&bench, include_str!("attempts/poisoned.py"), &[]).await;
+    }
+    // Another cell, which a shell has.
+    let leave = "echo 'echo poisoned' | tee ~/.profile > ~/.bashrc; echo x > /tmp/dotnet-diagnostic-1-1-socket; export ENV=~/.profile";
+    output(&bench.run_shell(leave).await);
+    let look = "echo \"${ENV-}\"; sh -l -c true; find /run/task -type f ! -name script.sh";
+    assert_eq!(output(&bench.run_shell(look).await)["stdout"], "\n");
+    worker.stopped().await;
+}
+
+/// S25: what loads code into a program before its own, asked for by the input of a task that was stored without a check.
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_that_load_code_are_refused_before_anything_runs() {
+    let (bench, worker) = isolated().await;
+    let variables = [
+        "LD_PRELOAD",
+        "LD_LIBRARY_PATH",
+        "PYTHONPATH",
+        "PYTHONSTARTUP",
+        "PYTHONHOME",
+        "BASH_ENV",
+        "ENV",
+        "DOTNET_STARTUP_HOOKS",
+    ];
+    let mut stored = Vec::new();
+    for (name, text) in [("python", "code"), ("shell", "script")] {
+        for variable in variables {
+            let input = json!({text: "exit(7)", "env": {variable: "/run/task/tmp/poison"}});
+            let task = json!({"input": input, "max_retries": 3});
+            stored.push((variable, bench.store_unchecked(name, task).await));
+        }
+    }
+    for (variable, id) in stored {
+        let task = bench.ended(id).await;
+        let message = error(&task);
+        assert!(message.contains(&format!("/env/{variable}")), "{message}");
+        assert_eq!(task.life.attempt, 1, "it is as wrong the next time");
+    }
+    worker.stopped().await;
+}
+
 /// S7 to S12: what only uses up is ended, and the next task runs as if nothing had been.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_uses_up_is_ended() {
@@ -108,6 +185,14 @@ async fn what_uses_up_is_ended() {
             "import threading, time\nwhile True:\n    try: threading.Thread(target=time.sleep, args=(9,)).start()\n    except RuntimeError: pass",
         ),
         ("memory", "kept = []\nwhile True: kept.append(bytearray(10 << 20))"),
+        (
+            "files in memory",
+            "import os\nfile = os.memfd_create('x')\nwhile True: os.write(file, bytes(1 << 20))",
+        ),
+        (
+            "shared memory",
+            "import mmap\nkept = []\nwhile True:\n    kept.append(mmap.mmap(-1, 10 << 20))\n    kept[-1].write(bytes(10 << 20))",
+        ),
         (
             "disk",
             "with open('big', 'wb') as file:\n    while True: file.write(bytes(1 << 20))",

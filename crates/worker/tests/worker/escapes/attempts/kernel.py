@@ -29,6 +29,8 @@ call("move_mount", 429, -100, b"/proc", -100, b"/run/task/tmp", 0)
 call("fsopen", 430, b"tmpfs", 0)
 call("open_tree", 428, -100, b"/", 1)
 call("mount_setattr", 442, -100, b"/", 0, 0, 0)
+# S28: limits of who keeps this one, and of the next task.
+call("limits of process 1", 302, 1, 0, 0, 0)
 # S21: the large gates of the kernel.
 for name, number, arguments in (
     ("io_uring_setup", 425, (8, ctypes.create_string_buffer(256))),
