@@ -78,16 +78,13 @@ impl Cell {
         let child = Command::new(shim.path().map_err(io::Error::other)?)
             .arg0("orchestratum-sandbox")
             .arg(CELL_ARGUMENT)
+            .args(group.iter().flat_map(Group::entrances))
             .env_clear()
             .stdin(Stdio::from(OwnedFd::from(its_launcher)))
             .stdout(Stdio::from(OwnedFd::from(its_keeper)))
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        // It starts nobody before it is told what to be.
-        if let (Some(group), Some(process)) = (&group, child.id()) {
-            group.admit(process)?;
-        }
         Ok(Self {
             child,
             launcher: UnixStream::from_std(launcher)?,

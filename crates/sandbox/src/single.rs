@@ -38,16 +38,13 @@ pub(crate) async fn spawn(
     let child = tokio::process::Command::new(shim.path()?)
         .arg0("orchestratum-sandbox")
         .arg(ARGUMENT)
+        .args(group.iter().flat_map(Group::entrances))
         .env_clear()
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .map_err(Error::Shim)?;
-    // It starts nobody before it is told whom.
-    if let (Some(group), Some(process)) = (&group, child.id()) {
-        group.admit(process).map_err(Error::Shim)?;
-    }
     let mut socket = UnixStream::from_std(ours).map_err(Error::Shim)?;
     messages::send(&mut socket, &message, &given.files())
         .await

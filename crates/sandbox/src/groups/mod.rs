@@ -2,18 +2,28 @@
 //!
 //! ```text
 //!   Groups::find     where this process may make groups: version 1, or 2 where it is alone in a group that is its own
-//!   Groups::make     a group for a cell or a run ──► admit its first process ──► begin, ended: for each program
+//!   Groups::make     a group for a cell or a run ──► a process enters ──► begin, ended: for each program
 //! ```
 //!
 //! Sources: `Documentation/admin-guide/cgroup-v1/{memory,pids}.rst` and `cgroup-v2.rst` of the kernel. Where no group can be
 //! made, which is so for ordinary users and in most containers, each process has limits of its own instead.
 
 mod removal;
+/// Brings this process, which has one thread, into groups by their [entrances](Group::entrances).
+pub(crate) fn enter(entrances: impl Iterator<Item = OsString>) -> io::Result<()> {
+    for entrance in entrances {
+        // To the kernel it is the number of whoever writes.
+        fs::write(entrance, "0")?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests;
 mod v1;
 mod v2;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -140,10 +150,14 @@ struct Shortage {
 }
 
 impl Group {
-    /// Takes a process in; what it starts from now on is in the group, too.
-    pub(crate) fn admit(&self, process: u32) -> io::Result<()> {
-        let admit = |folder: &PathBuf| fs::write(folder.join("cgroup.procs"), process.to_string());
-        self.folders.iter().try_for_each(admit)
+    /// Files that take a thread in whose number is written to them. What it starts from then on is in the group, too.
+    pub(crate) fn entrances(&self) -> impl Iterator<Item = PathBuf> {
+        let name = match self.groups.version {
+            // Of one thread: the kernel waits for all processors before it moves a whole process, some 5 ms.
+            Version::One => "tasks",
+            Version::Two => "cgroup.procs",
+        };
+        self.folders.iter().map(move |folder| folder.join(name))
     }
 
     /// Sets the limits of the next program.

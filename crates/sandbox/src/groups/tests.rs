@@ -50,7 +50,7 @@ fn version_two_is_asked_for_the_limits_by_their_names_there() {
     let mut group = groups.make().expect("made");
     let folder = group.folders[0].clone();
     fs::write(folder.join("memory.events"), "oom 3\noom_kill 2\n").expect("written");
-    group.admit(NOBODY).expect("admitted");
+    admit(&group, NOBODY);
     let together = Together {
         processes: Some(10),
         ..memory(1024)
@@ -127,6 +127,12 @@ fn a_group_that_is_shared_with_others_is_left_as_it_is() {
     assert!(!mounts.path().join("orchestratum-worker").exists());
 }
 
+fn admit(group: &Group, process: u32) {
+    for entrance in group.entrances() {
+        fs::write(entrance, process.to_string()).expect("admitted");
+    }
+}
+
 /// A shell in the group that does what the script says.
 fn in_group(group: &Group, script: &str) -> Child {
     let mut child = Command::new("/bin/sh")
@@ -134,7 +140,7 @@ fn in_group(group: &Group, script: &str) -> Child {
         .stdin(Stdio::piped())
         .spawn()
         .expect("it starts");
-    group.admit(child.id()).expect("admitted");
+    admit(group, child.id());
     let mut stdin = child.stdin.take().expect("piped");
     stdin.write_all(b"go\n").expect("it reads");
     child
@@ -199,7 +205,7 @@ fn dropping_a_group_kills_who_is_in_it_and_does_not_wait_for_their_end() {
     let groups = of_version_two(mounts.path());
     let group = groups.make().expect("made");
     let mut child = Command::new("/bin/sleep").arg("100").spawn().expect("it starts");
-    group.admit(child.id()).expect("admitted");
+    admit(&group, child.id());
     let dropped = Instant::now();
     drop(group);
     assert!(

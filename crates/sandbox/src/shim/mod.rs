@@ -8,14 +8,15 @@ mod messages;
 mod processes;
 mod supervise;
 
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io};
 
-use crate::Error;
 use crate::protocol::{ARGUMENT, CELL_ARGUMENT, SingleRun};
+use crate::{Error, groups};
 
 pub(crate) use launch::make_folders;
 
@@ -35,8 +36,14 @@ pub fn run_if_asked() {
         }
     };
     let ended = close_inherited()
+        // By itself: it has one thread, and starts nobody before.
+        .and_then(|()| groups::enter(std::env::args_os().skip(2)))
         .and_then(|()| launch::reserve_progress())
         .and_then(|()| run());
+    if let Err(error) = &ended {
+        // The last words, where there is nobody to tell it better.
+        let _ = writeln!(io::stderr(), "{error}");
+    }
     let code = i32::from(ended.is_err());
     std::process::exit(code);
 }
