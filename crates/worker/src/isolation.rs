@@ -1,11 +1,16 @@
 //! How well this machine can keep programs apart. `doctor` asks the same question, so that its answer is that of a start.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use orchestratum_engine::{IsolationWanted, WorkerSettings, error};
+use orchestratum_core::task::BuiltIn;
+use orchestratum_engine::{IsolationWanted, Settings, WorkerSettings, error};
 use orchestratum_sandbox::{Error as SandboxError, Isolation, Sandbox, Shim};
 
 use crate::Error;
+use crate::environments::Environments;
+use crate::executors::{Python, Shell};
+use crate::shared::Programs;
 
 /// The best of the levels that the settings allow.
 #[derive(Debug)]
@@ -65,6 +70,34 @@ pub async fn find(settings: &WorkerSettings, shim: &Shim, readable: &[PathBuf]) 
         }
     }
     Ok(Found { sandbox: None, refused })
+}
+
+/// Which of the interpreters do not run behind the walls that were found, and why: a worker does not offer their tasks.
+pub async fn failing(
+    settings: &Settings,
+    sandbox: Arc<Sandbox>,
+    python: Option<String>,
+    shell: Option<&Path>,
+) -> Vec<(BuiltIn, String)> {
+    let programs = Programs::new(sandbox, settings);
+    let python = async {
+        match python {
+            Some(path) => Python::that_works(path, Environments::default(), &programs).await.err(),
+            None => None,
+        }
+    };
+    let shell = async {
+        match shell {
+            Some(path) => Shell::that_works(path, programs.clone()).await.err(),
+            None => None,
+        }
+    };
+    let (python, shell) = tokio::join!(python, shell);
+    let failing = [(BuiltIn::Python, python), (BuiltIn::Shell, shell)];
+    failing
+        .into_iter()
+        .filter_map(|(name, reason)| Some((name, reason?)))
+        .collect()
 }
 
 /// In the order in which they are tried.

@@ -34,18 +34,21 @@ pub(crate) enum Offer {
 pub(crate) struct Found {
     pub(crate) python: Result<machine::Interpreter, String>,
     pub(crate) csharp: Result<Tools, String>,
+    pub(crate) shell: Result<PathBuf, String>,
 }
 
 impl Found {
     pub(crate) async fn on_this_machine(settings: &WorkerSettings) -> Self {
         let (python, csharp) = tokio::join!(machine::python(&settings.python), dotnet::find(settings));
-        Self { python, csharp }
+        let shell = machine::program(&settings.shell).ok_or_else(|| "there is no such program".to_owned());
+        Self { python, csharp, shell }
     }
 
     /// What the programs read beside the system.
     pub(crate) fn folders(&self) -> Vec<PathBuf> {
         let python = self.python.iter().flat_map(|interpreter| interpreter.folders.clone());
-        python.chain(self.csharp.iter().flat_map(Tools::folders)).collect()
+        let csharp = self.csharp.iter().flat_map(Tools::folders);
+        python.chain(csharp).chain(self.shell.iter().cloned()).collect()
     }
 
     /// Without an interpreter there are none.
@@ -104,7 +107,7 @@ impl Offers {
         self.add(BuiltIn::Http.as_str(), Offer::InProcess(executor), "the worker itself")
     }
 
-    /// What every worker brings along that runs programs, as far as the machine has it.
+    /// What every worker brings along that runs programs, as far as the machine has it and it works behind the walls.
     pub(crate) async fn add_programs(
         &mut self,
         settings: &WorkerSettings,
@@ -112,7 +115,8 @@ impl Offers {
         environments: Environments,
         programs: &Programs,
     ) -> Result<(), Error> {
-        match found.csharp {
+        let Found { python, csharp, shell } = found;
+        match csharp {
             Ok(tools) => {
                 tracing::info!(dotnet = tools.describe(), "`csharp` tasks are offered");
                 let executor = Arc::new(CSharp::new(tools, programs.clone(), settings.processes()));
@@ -120,26 +124,24 @@ impl Offers {
             }
             Err(reason) => tracing::warn!(reason, "`csharp` tasks are not offered"),
         }
-        match found.python {
-            Ok(interpreter) => {
-                let executor = Arc::new(Python::new(interpreter.path, environments, programs));
+        let python = async { Python::that_works(python?.path, environments, programs).await };
+        let shell = async { Shell::that_works(&shell?, programs.clone()).await };
+        let (python, shell) = tokio::join!(python, shell);
+        match python {
+            Ok(python) => {
+                let executor = Arc::new(python);
                 self.add(BuiltIn::Python.as_str(), Offer::Program(executor), "the worker itself")?;
             }
             Err(reason) => {
                 tracing::warn!(interpreter = settings.python, reason, "`python` tasks are not offered");
             }
         }
-        if let Some(path) = machine::program(&settings.shell) {
-            let executor = Arc::new(Shell {
-                interpreter: path.display().to_string(),
-                programs: programs.clone(),
-            });
-            self.add(BuiltIn::Shell.as_str(), Offer::Program(executor), "the worker itself")?;
-        } else {
-            tracing::warn!(
-                shell = settings.shell,
-                "`shell` tasks are not offered: there is no such program"
-            );
+        match shell {
+            Ok(shell) => {
+                let executor = Arc::new(shell);
+                self.add(BuiltIn::Shell.as_str(), Offer::Program(executor), "the worker itself")?;
+            }
+            Err(reason) => tracing::warn!(shell = settings.shell, reason, "`shell` tasks are not offered"),
         }
         self.add_commands(settings, programs).await
     }

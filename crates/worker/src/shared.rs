@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orchestratum_core::WorkerId;
-use orchestratum_engine::{CommandLimits, Engine, WorkerLimits};
+use orchestratum_engine::{CommandLimits, Engine, Settings, WorkerLimits};
 use orchestratum_sandbox::Sandbox;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -84,6 +84,19 @@ pub(crate) struct Programs {
     pub(crate) usual: CommandLimits,
     pub(crate) log_max_bytes: usize,
     pub(crate) output_max_bytes: usize,
+}
+
+impl Programs {
+    pub(crate) fn new(sandbox: Arc<Sandbox>, settings: &Settings) -> Self {
+        Self {
+            sandbox,
+            network: settings.worker.network,
+            most: settings.worker.limits,
+            usual: CommandLimits::default(),
+            log_max_bytes: settings.worker.log_max_bytes,
+            output_max_bytes: settings.tasks.output_max_bytes,
+        }
+    }
 }
 
 impl Shared {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use orchestratum_broker::Consumer;
 use orchestratum_core::{EnvironmentName, TaskName};
-use orchestratum_engine::{CommandLimits, Engine, WorkerSettings, error, identity};
+use orchestratum_engine::{Engine, WorkerSettings, error, identity};
 use orchestratum_sandbox::{Sandbox, Shim};
 use orchestratum_store::Registration;
 use parking_lot::Mutex;
@@ -112,14 +112,7 @@ impl Builder {
             let found = machine.environments(&settings.worker, sandbox).await;
             found.log();
             environments = found.ready();
-            let programs = Programs {
-                sandbox: Arc::clone(sandbox),
-                network: settings.worker.network,
-                most: settings.worker.limits,
-                usual: CommandLimits::default(),
-                log_max_bytes: settings.worker.log_max_bytes,
-                output_max_bytes: settings.tasks.output_max_bytes,
-            };
+            let programs = Programs::new(Arc::clone(sandbox), settings);
             self.handlers
                 .add_programs(&settings.worker, machine, found, &programs)
                 .await?;

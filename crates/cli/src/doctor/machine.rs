@@ -1,6 +1,7 @@
 //! What an api or a worker would find on this machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use orchestratum_api::shortage;
 use orchestratum_engine::error::chain;
@@ -22,8 +23,10 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) -> anyhow::R
         }
         Err(reason) => report.warning("csharp", format!("a worker here offers no `csharp`: {reason}"))?,
     }
-    if let Some(path) = machine::program(&worker.shell) {
+    let shell = machine::program(&worker.shell);
+    if let Some(path) = &shell {
         report.ok("shell", path.display().to_string())?;
+        readable.push(path.clone());
     } else {
         let says = format!(
             "a worker here offers no `shell`: there is no worker.shell = {:?}",
@@ -45,8 +48,8 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) -> anyhow::R
     match machine::work_dir(worker.work_dir.as_deref()) {
         Ok(folder) => {
             report.ok("work_dir", folder.display().to_string())?;
-            let sandbox = isolation(worker, &readable, report).await?;
-            environments(worker, python.as_ref(), sandbox.as_ref(), report).await?;
+            let sandbox = isolation(settings, &readable, python.as_ref(), shell.as_deref(), report).await?;
+            environments(worker, python.as_ref(), sandbox.as_deref(), report).await?;
         }
         Err(error) => {
             report.wrong("work_dir", format!("tasks cannot get working directories: {error}"))?;
@@ -106,11 +109,13 @@ async fn environments(
 }
 
 async fn isolation(
-    worker: &WorkerSettings,
+    settings: &Settings,
     readable: &[PathBuf],
+    python: Option<&Interpreter>,
+    shell: Option<&Path>,
     report: &mut Report,
-) -> anyhow::Result<Option<Sandbox>> {
-    let found = match isolation::find(worker, &Shim::this_program(), readable).await {
+) -> anyhow::Result<Option<Arc<Sandbox>>> {
+    let found = match isolation::find(&settings.worker, &Shim::this_program(), readable).await {
         Ok(found) => found,
         Err(error) => {
             report.wrong("isolation", chain(&error))?;
@@ -123,14 +128,24 @@ async fn isolation(
         .map(|(level, reason)| format!("`{}` cannot be had here: {reason}", level.as_str()))
         .collect();
     let refused = refused.join("; ");
-    let told = match &found.sandbox {
-        None => report.warning(
-            "isolation",
-            format!("a worker here offers no `python` and no `shell`: {refused}"),
-        ),
-        Some(sandbox) if refused.is_empty() => report.ok("isolation", sandbox.isolation().as_str()),
-        Some(sandbox) => report.warning("isolation", format!("{}: {refused}", sandbox.isolation().as_str())),
+    let Some(sandbox) = found.sandbox.map(Arc::new) else {
+        let says = format!("a worker here offers no `python` and no `shell`: {refused}");
+        report.warning("isolation", says)?;
+        return Ok(None);
     };
-    told?;
-    Ok(found.sandbox)
+    let level = sandbox.isolation().as_str();
+    let python = python.map(|python| python.path.clone());
+    let failing = isolation::failing(settings, Arc::clone(&sandbox), python, shell).await;
+    let failing = failing.into_iter().map(|(name, reason)| {
+        let name = name.as_str();
+        format!("a worker here offers no `{name}`, which does not run at this level: {reason}")
+    });
+    let troubles = Some(refused).filter(|refused| !refused.is_empty());
+    let troubles: Vec<String> = troubles.into_iter().chain(failing).collect();
+    if troubles.is_empty() {
+        report.ok("isolation", level)?;
+    } else {
+        report.warning("isolation", format!("{level}: {}", troubles.join("; ")))?;
+    }
+    Ok(Some(sandbox))
 }

@@ -10,6 +10,7 @@ mod limits;
 mod program;
 mod python;
 mod shell;
+mod try_out;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! `shell`: a command or a script, run by the configured shell.
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use orchestratum_core::JsonText;
 use orchestratum_core::task::{BuiltIn, Ending, ShellInput};
@@ -8,13 +10,13 @@ use orchestratum_store::ClaimedTask;
 use serde::Serialize;
 
 use super::program::{Asked, Done};
-use super::{Context, Ended, Executor, program};
+use super::{Context, Ended, Executor, limits, program, try_out};
 use crate::shared::Programs;
 
 #[derive(Debug)]
 pub(crate) struct Shell {
-    pub(crate) interpreter: String,
-    pub(crate) programs: Programs,
+    interpreter: String,
+    programs: Programs,
 }
 
 #[derive(Serialize)]
@@ -22,6 +24,13 @@ struct Output<'a> {
     stdout: &'a str,
     stderr: &'a str,
     exit_code: i32,
+}
+
+/// A file, not an argument: nothing interprets the text but the shell, and it is not in the process list.
+fn script(command: Command, text: String) -> Command {
+    command
+        .file("script.sh", text)
+        .argument(Argument::File("script.sh".to_owned()))
 }
 
 #[async_trait]
@@ -36,11 +45,8 @@ impl Executor for Shell {
             Ok(asked) => asked,
             Err(message) => return Ended::failed(message, false),
         };
-        // A file, not an argument: nothing interprets the text but the shell, and it is not in the process list.
-        let command = program::command(task, &self.interpreter, &self.programs, asked)
-            .file("script.sh", input.script)
-            .argument(Argument::File("script.sh".to_owned()))
-            .arguments(input.args);
+        let command = program::command(task, &self.interpreter, &self.programs, asked);
+        let command = script(command, input.script).arguments(input.args);
         match self.execute(&command, context).await {
             Ok(done) => self.conclude(done),
             Err(error) => program::trouble(&error),
@@ -49,6 +55,28 @@ impl Executor for Shell {
 }
 
 impl Shell {
+    /// The shell, if it runs behind the walls.
+    ///
+    /// # Errors
+    /// Why it does not, in words.
+    pub(crate) async fn that_works(path: &Path, programs: Programs) -> Result<Self, String> {
+        let shell = Self {
+            interpreter: path.display().to_string(),
+            programs,
+        };
+        shell.try_out().await?;
+        Ok(shell)
+    }
+
+    /// Runs no command, as a task would that asks for nothing.
+    async fn try_out(&self) -> Result<(), String> {
+        let limits = limits::usual(&self.programs);
+        let command = script(Command::new(&self.interpreter).limits(limits), String::new());
+        try_out::ended(self.programs.sandbox.spawn(&command).await)
+            .await
+            .map(drop)
+    }
+
     async fn execute(&self, command: &Command, context: Context) -> Result<Done, sandbox::Error> {
         program::attend(self.programs.sandbox.spawn(command).await?, context).await
     }

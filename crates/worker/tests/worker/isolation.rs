@@ -1,8 +1,13 @@
 //! Nothing of one task is visible to the next, and nothing of the machine to any.
 
-use serde_json::{Value, json};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::Duration;
 
-use crate::support::{Bench, error, output};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::support::{BOUND, Bench, error, output};
 
 async fn python(bench: &Bench, code: &str) -> Value {
     output(&bench.run_python(code).await)["result"].clone()
@@ -117,6 +122,58 @@ print('main')
         }
         worker.stopped().await;
     }
+}
+
+/// An interpreter that says where it is and works, as long as it sees the whole machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interpreter_that_does_not_start_behind_the_walls_is_not_offered() {
+    let (shown, hidden) = (tempfile::tempdir(), tempfile::tempdir());
+    let (shown, hidden) = (shown.expect("a folder"), hidden.expect("a folder"));
+    let interpreter = shown.path().join("python");
+    let script = format!(
+        "#!/bin/sh\n[ -e {} ] || {{ echo something is missing >&2; exit 1; }}\necho \"$0\"\ndirname \"$0\"\n",
+        hidden.path().display()
+    );
+    fs::write(&interpreter, script).expect("written");
+    fs::set_permissions(&interpreter, Permissions::from_mode(0o755)).expect("executable");
+    let fake = interpreter.to_str().expect("UTF-8");
+    for setting in [("worker.python", fake), ("worker.limits.memory_mb", "3")] {
+        let bench = one_cell(&[setting]).await;
+        let worker = bench.worker().await;
+        let names = offered(&bench).await;
+        assert!(names.contains(&"echo".to_owned()), "{names:?}");
+        assert!(!names.contains(&"python".to_owned()), "{setting:?}: {names:?}");
+        if setting.0 == "worker.python" {
+            assert!(names.contains(&"shell".to_owned()), "{names:?}");
+        }
+        worker.stopped().await;
+    }
+}
+
+async fn offered(bench: &Bench) -> Vec<String> {
+    let start = Instant::now();
+    loop {
+        let workers = bench.engine.workers().await.expect("they are read");
+        if let Some(worker) = workers.first() {
+            return worker.registration.names.iter().map(ToString::to_string).collect();
+        }
+        assert!(start.elapsed() < BOUND, "no worker registers");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A shell of the operator's own, with what belongs to it nowhere but beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_that_is_elsewhere_than_the_system_is_shown_to_its_tasks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shell = folder.path().join("a-shell");
+    fs::copy("/bin/sh", &shell).expect("copied");
+    let link = folder.path().join("sh");
+    symlink(&shell, &link).expect("linked");
+    let bench = one_cell(&[("worker.shell", link.to_str().expect("UTF-8"))]).await;
+    let worker = bench.worker().await;
+    assert_eq!(output(&bench.run_shell("echo \"$0\"").await)["exit_code"], 0);
+    worker.stopped().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

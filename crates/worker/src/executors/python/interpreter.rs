@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use orchestratum_core::JsonText;
 use orchestratum_sandbox::{self as sandbox, Argument, Command, Running, Warm};
 
 use super::Request;
+use crate::executors::{answer, limits, try_out};
 use crate::shared::Programs;
 
 const RUNNER: &str = include_str!("runner.py");
@@ -26,6 +28,27 @@ impl Interpreter {
         let warm = |network| programs.sandbox.warm(runner(&path), network);
         let warm = warm(false).zip(warm(true)).map(|(without, with)| [without, with]);
         Self { path, programs, warm }
+    }
+
+    /// Runs no code, as a task would that asks for nothing.
+    ///
+    /// # Errors
+    /// Why it cannot, in words.
+    pub(super) async fn try_out(&self) -> Result<(), String> {
+        let mark = answer::new_mark();
+        let request = Request {
+            mark: &mark,
+            code: "",
+            input: &JsonText::null(),
+            args: &[],
+        };
+        let command = Command::new(&self.path).limits(limits::usual(&self.programs));
+        let finished = try_out::ended(self.start(command, &request, false).await).await?;
+        if finished.result.starts_with(mark.as_bytes()) {
+            Ok(())
+        } else {
+            Err("it does not answer".to_owned())
+        }
     }
 
     /// The command is that of this interpreter, with nothing to run yet.

@@ -73,7 +73,21 @@ impl Executor for Python {
 }
 
 impl Python {
-    pub(crate) fn new(path: String, environments: Environments, programs: &Programs) -> Self {
+    /// The interpreter, if it runs behind the walls.
+    ///
+    /// # Errors
+    /// Why it does not, in words.
+    pub(crate) async fn that_works(
+        path: String,
+        environments: Environments,
+        programs: &Programs,
+    ) -> Result<Self, String> {
+        let python = Self::new(path, environments, programs);
+        python.usual.try_out().await?;
+        Ok(python)
+    }
+
+    fn new(path: String, environments: Environments, programs: &Programs) -> Self {
         let of_environment = |environment: Environment| {
             let programs = Programs {
                 sandbox: environment.sandbox,

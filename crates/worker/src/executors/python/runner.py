@@ -219,7 +219,6 @@ def take_limits(limits):
             resource.setrlimit(kind, (below(soft), below(soft if hard is None else hard)))
 
     seconds = limits["cpu_seconds"]
-    limit(resource.RLIMIT_CORE, 0)
     # The soft limit first, so that the program ends by a signal that says why.
     limit(resource.RLIMIT_CPU, seconds, None if seconds is None else seconds + 1)
     limit(resource.RLIMIT_FSIZE, limits["file_size_bytes"])
