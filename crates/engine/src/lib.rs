@@ -12,9 +12,7 @@
 mod announce;
 pub mod batcher;
 pub mod clock;
-mod command_settings;
 mod engine;
-mod environments;
 pub mod error;
 mod follows;
 mod health;
@@ -32,16 +30,14 @@ pub mod telemetry;
 mod waiters;
 mod workers;
 
-pub use command_settings::{CommandLimits, CommandSettings, Commands};
 pub use engine::Engine;
-pub use environments::{EnvironmentSettings, Requirements};
 pub use error::Error;
 pub use health::Health;
 pub use loops::RUNNING_GRACE;
 pub use queues::Queues;
 pub use reachable::{InvalidReachable, Reachable};
 pub use settings::{
-    ApiSettings, AuthSettings, BrokerSettings, DEFAULTS, DatabaseSettings, Error as SettingsError, HttpSettings,
-    IsolationWanted, LogFormat, LogSettings, MetricsSettings, Settings, TaskSettings, TlsSettings, WorkerLimits,
-    WorkerSettings,
+    ApiSettings, AuthSettings, BrokerSettings, CommandLimits, CommandSettings, Commands, DEFAULTS, DatabaseSettings,
+    EnvironmentSettings, Error as SettingsError, HttpSettings, IsolationWanted, LogFormat, LogSettings,
+    MetricsSettings, Requirements, Settings, TaskSettings, TlsSettings, WorkerLimits, WorkerSettings,
 };

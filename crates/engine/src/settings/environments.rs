@@ -28,7 +28,7 @@ pub enum Requirements {
     File(PathBuf),
 }
 
-pub(crate) fn read<'de, D>(deserializer: D) -> Result<BTreeMap<EnvironmentName, EnvironmentSettings>, D::Error>
+pub(super) fn read<'de, D>(deserializer: D) -> Result<BTreeMap<EnvironmentName, EnvironmentSettings>, D::Error>
 where
     D: Deserializer<'de>,
 {

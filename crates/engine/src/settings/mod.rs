@@ -1,26 +1,29 @@
 //! The settings: `config/default.toml` documents each.
 
+mod commands;
+mod environments;
+mod forms;
+mod worker;
+
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
 
 use config::{Config, Environment, File, FileFormat};
 use orchestratum_core::task::SpecLimits;
-use orchestratum_core::{EnvironmentName, Target};
 use orchestratum_store::BATCH_BYTES;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
-use crate::command_settings::{self, Commands};
-use crate::environments::{self, EnvironmentSettings};
-use crate::reachable::Reachable;
+pub use self::commands::{CommandLimits, CommandSettings, Commands};
+pub use self::environments::{EnvironmentSettings, Requirements};
+use self::forms::empty_is_none;
+pub use self::worker::{HttpSettings, IsolationWanted, WorkerLimits, WorkerSettings};
 
 /// What is in `config/default.toml`.
-pub const DEFAULTS: &str = include_str!("../../../config/default.toml");
+pub const DEFAULTS: &str = include_str!("../../../../config/default.toml");
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,75 +103,6 @@ pub struct TaskSettings {
     pub input_max_bytes: usize,
     pub output_max_bytes: usize,
     pub retention_days: u32,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WorkerSettings {
-    pub name: String,
-    #[serde(deserialize_with = "list_or_commas")]
-    pub targets: Vec<Target>,
-    pub concurrency: usize,
-    pub in_process_concurrency: usize,
-    pub lease_seconds: f64,
-    pub poll_interval_seconds: f64,
-    pub max_claim: usize,
-    pub drain_seconds: f64,
-    pub kill_grace_seconds: f64,
-    pub embedded: bool,
-    #[serde(deserialize_with = "empty_is_none")]
-    pub work_dir: Option<PathBuf>,
-    pub isolation: IsolationWanted,
-    pub network: bool,
-    pub limits: WorkerLimits,
-    pub python: String,
-    #[serde(default, deserialize_with = "environments::read")]
-    pub environments: BTreeMap<EnvironmentName, EnvironmentSettings>,
-    #[serde(deserialize_with = "empty_is_none")]
-    pub environments_cache: Option<PathBuf>,
-    #[serde(deserialize_with = "empty_is_none")]
-    pub csharp: Option<PathBuf>,
-    #[serde(deserialize_with = "empty_is_none")]
-    pub csharp_cache: Option<PathBuf>,
-    pub shell: String,
-    pub log_max_bytes: usize,
-    #[serde(deserialize_with = "empty_is_none")]
-    pub listen: Option<SocketAddr>,
-    pub http: HttpSettings,
-    #[serde(deserialize_with = "command_settings::deserialize")]
-    pub commands: Commands,
-}
-
-/// Where `http` tasks may go.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HttpSettings {
-    pub enabled: bool,
-    #[serde(deserialize_with = "list_or_commas")]
-    pub allow: Vec<Reachable>,
-    #[serde(deserialize_with = "list_or_commas")]
-    pub ports: Vec<u16>,
-}
-
-/// What the program of a task may use at most; 0 is no limit. A task that asks for nothing has these, but for the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WorkerLimits {
-    pub memory_mb: u64,
-    pub cpu_seconds: u64,
-    pub disk_mb: u64,
-    pub processes: u64,
-}
-
-/// How well the programs of tasks are to be kept apart from the worker's machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum IsolationWanted {
-    /// The best that the machine allows, but no less than Landlock.
-    Auto,
-    Full,
-    Landlock,
-    Off,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -409,74 +343,10 @@ impl TaskSettings {
     }
 }
 
-impl WorkerSettings {
-    pub fn lease(&self) -> Duration {
-        Duration::from_secs_f64(self.lease_seconds)
-    }
-
-    /// How many programs run at a time.
-    pub fn processes(&self) -> usize {
-        match self.concurrency {
-            0 => thread::available_parallelism().map_or(1, usize::from),
-            count => count,
-        }
-    }
-}
-
-/// An empty text turns an optional setting off, because the environment cannot say "nothing" in another way.
-fn empty_is_none<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: std::str::FromStr,
-    T::Err: std::fmt::Display,
-{
-    let text = String::deserialize(deserializer)?;
-    if text.is_empty() {
-        Ok(None)
-    } else {
-        text.parse().map(Some).map_err(serde::de::Error::custom)
-    }
-}
-
-/// A list in a file, `a,b` in the environment, where an empty text is an empty list.
-fn list_or_commas<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: std::str::FromStr,
-    T::Err: std::fmt::Display,
-{
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Form {
-        List(Vec<Entry>),
-        Commas(String),
-    }
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Entry {
-        Text(String),
-        Number(u64),
-    }
-    let texts: Vec<String> = match Form::deserialize(deserializer)? {
-        Form::List(list) => {
-            let text = |entry| match entry {
-                Entry::Text(text) => text,
-                Entry::Number(number) => number.to_string(),
-            };
-            list.into_iter().map(text).collect()
-        }
-        Form::Commas(text) if text.is_empty() => Vec::new(),
-        Form::Commas(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
-    };
-    let parse = |text: String| {
-        text.parse::<T>()
-            .map_err(|error| <D::Error as serde::de::Error>::custom(format!("{text:?} {error}")))
-    };
-    texts.into_iter().map(parse).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use orchestratum_core::{EnvironmentName, Target};
+
     use super::*;
 
     fn defaults() -> Settings {

@@ -15,7 +15,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::settings::WorkerLimits;
+use super::WorkerLimits;
 
 /// By the name of the tasks that each runs.
 pub type Commands = BTreeMap<TaskName, CommandSettings>;
@@ -136,7 +136,7 @@ fn has_nul(text: &str) -> bool {
 }
 
 /// A table in a file, a JSON object in the environment, where an empty text stands for none.
-pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Commands, D::Error> {
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Commands, D::Error> {
     let commands = deserializer.deserialize_any(Form)?;
     let named = |(name, command): (String, CommandSettings)| match TaskName::new(name.as_str()) {
         Ok(name) => Ok((name, command)),
