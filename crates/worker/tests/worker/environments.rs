@@ -11,7 +11,7 @@ use orchestratum_worker::{environments, isolation, machine};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Bench, error, output};
+use crate::support::{Bench, error, output, shown_folder};
 
 /// A package of one module, as `pip wheel` would make it.
 const BUILD_A_WHEEL: &str = r#"
@@ -34,7 +34,7 @@ struct Place(TempDir);
 
 impl Place {
     fn new() -> Self {
-        Self(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder"))
+        Self(tempfile::tempdir_in(shown_folder()).expect("a folder"))
     }
 
     fn path(&self, name: &str) -> String {
