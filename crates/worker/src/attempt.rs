@@ -106,7 +106,7 @@ async fn attend(
     };
     let timeout_at = task.timeout.map(|timeout| Instant::now() + timeout);
     let mut execution = tokio::spawn({
-        let task = Arc::clone(&task);
+        let (task, turns) = (Arc::clone(&task), Arc::clone(&turns));
         async move { in_turn(&turns, &task, executor.as_ref(), context).await }.in_current_span()
     });
     let mut clocks = Clocks {
@@ -141,6 +141,7 @@ async fn attend(
     let _on_its_way = shared.reports.take_many(places(&evidence));
     // The next attempt need not wait until this one is recorded.
     drop(slot);
+    turns.beat().await;
     report(&shared, &life, key, ending, evidence).await;
 }
 

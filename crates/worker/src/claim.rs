@@ -227,7 +227,11 @@ impl Claimer {
         let most = self.shared.engine.settings().worker.max_claim;
         let ahead = self.lane.turns.ahead();
         let free = self.lane.slots.free_beside(ahead).min(self.shared.reports.free());
-        free.saturating_sub(promised).min(most)
+        let room = free.saturating_sub(promised).min(most);
+        if room < self.lane.turns.worth_a_claim().min(most) {
+            return 0;
+        }
+        room
     }
 
     /// Gives hints that waited too long, or all of them, back for other workers.

@@ -2,16 +2,16 @@
 //!
 //! A claim and a report cost the database about as much for one task as for twenty. Where each task takes hours that is
 //! nothing; where each takes two milliseconds it is most of what there is to do. So a lane whose tasks were short lately
-//! claims a few more than it can run, and they wait here for their turn. That is a guess about tasks that nobody has run
-//! yet: one that has waited too long is handed back for other workers, and nothing is claimed ahead until tasks are short
-//! again.
+//! claims a few more than it can run, and they wait here for their turn; the next are claimed when half of them are gone,
+//! and while some wait, reports go out together, at a beat. That is a guess about tasks that nobody has run yet: one that has
+//! waited too long is handed back for other workers, and nothing is claimed ahead until tasks are short again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// How much work may wait for each turn, as far as the tasks before it tell.
 const AHEAD: Duration = Duration::from_millis(40);
@@ -19,6 +19,9 @@ const AHEAD_MOST: usize = 32;
 
 /// How long a task may wait for its turn.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// How far apart reports go out while tasks wait for their turn.
+const BEAT: Duration = Duration::from_millis(10);
 
 /// What a turn is taken to last before any has: nothing is claimed ahead.
 const UNKNOWN: Duration = Duration::from_secs(1);
@@ -30,6 +33,9 @@ const WEIGHT: u64 = 8;
 pub(crate) struct Turns {
     total: usize,
     running: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    /// From which beats are counted.
+    began: Instant,
     /// The moving average of how long turns lasted.
     usual_microseconds: AtomicU64,
 }
@@ -47,6 +53,8 @@ impl Turns {
         Arc::new(Self {
             total,
             running: Arc::new(Semaphore::new(total)),
+            waiting: AtomicUsize::new(0),
+            began: Instant::now(),
             usual_microseconds: AtomicU64::new(microseconds(UNKNOWN)),
         })
     }
@@ -60,7 +68,10 @@ impl Turns {
 
     /// Waits for a turn, which go round in the order of asking. `None`: it did not come, and the task is to be handed back.
     pub(crate) async fn next(self: &Arc<Self>) -> Option<Turn> {
-        let Ok(permit) = timeout(PATIENCE, Arc::clone(&self.running).acquire_owned()).await else {
+        let waiting = Waiting::among(self);
+        let permit = timeout(PATIENCE, Arc::clone(&self.running).acquire_owned()).await;
+        drop(waiting);
+        let Ok(permit) = permit else {
             // The guess was wrong. Otherwise the same tasks would be claimed and handed back over and over.
             self.usual_microseconds.store(microseconds(UNKNOWN), Ordering::Relaxed);
             return None;
@@ -70,6 +81,44 @@ impl Turns {
             since: Instant::now(),
             _permit: permit.expect("it is never closed"),
         })
+    }
+}
+
+impl Turns {
+    /// How much room is worth a claim. While turns are taken and others wait for them, a claim of a few can wait, too.
+    pub(crate) fn worth_a_claim(&self) -> usize {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.ahead() / 2
+        } else {
+            1
+        }
+    }
+
+    /// Waits, while tasks wait for their turn, for the next beat: reports that go out together cost the database little more
+    /// than one.
+    pub(crate) async fn beat(&self) {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let into_beat = self.began.elapsed().as_nanos() % BEAT.as_nanos();
+        let left = BEAT - Duration::from_nanos(u64::try_from(into_beat).unwrap_or_default());
+        sleep_until(Instant::now() + left).await;
+    }
+}
+
+/// One that waits for its turn, until this is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn among(turns: &'a Turns) -> Self {
+        turns.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(&turns.waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
