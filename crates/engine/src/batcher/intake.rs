@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use orchestratum_store as store;
 use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::sleep_until;
 
 use super::serve::serve;
@@ -89,10 +89,10 @@ where
         let mut in_flight = JoinSet::new();
         loop {
             let batch = if in_flight.is_empty() {
-                match self.queued().await {
-                    Some(first) => Some(self.batch(first)),
-                    None => return,
-                }
+                let Some(first) = self.queued().await else { return };
+                // Others that became ready in the same moment get to submit theirs: this would otherwise run before them.
+                yield_now().await;
+                Some(self.batch(first))
             } else {
                 let has_lane = in_flight.len() < self.bounds.lanes;
                 tokio::select! {
