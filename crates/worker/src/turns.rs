@@ -14,14 +14,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// How much work may wait for each turn, as far as the tasks before it tell.
-const AHEAD: Duration = Duration::from_millis(40);
-const AHEAD_MOST: usize = 32;
+const AHEAD: Duration = Duration::from_millis(80);
+const AHEAD_MOST: usize = 64;
 
 /// How long a task may wait for its turn.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// How far apart reports go out while tasks wait for their turn.
-const BEAT: Duration = Duration::from_millis(10);
+const BEAT: Duration = Duration::from_millis(20);
 
 /// What a turn is taken to last before any has: nothing is claimed ahead.
 const UNKNOWN: Duration = Duration::from_secs(1);
@@ -157,7 +157,7 @@ mod tests {
         let turns = Turns::new(2);
         assert_eq!(turns.ahead(), 0);
         run(&turns, 100, Duration::from_millis(5)).await;
-        assert!((12..=16).contains(&turns.ahead()), "40 ms for each of two");
+        assert!((24..=32).contains(&turns.ahead()), "80 ms for each of two");
         run(&turns, 100, Duration::from_micros(100)).await;
         assert_eq!(turns.ahead(), AHEAD_MOST);
         run(&turns, 20, Duration::from_millis(200)).await;
