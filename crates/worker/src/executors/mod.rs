@@ -79,6 +79,14 @@ impl Ended {
         }
     }
 
+    /// Whoever stopped it before it began says why.
+    pub(crate) fn stopped(message: impl Into<String>) -> Self {
+        Self {
+            interrupted: true,
+            ..Self::failed(message, true)
+        }
+    }
+
     /// For other workers: nothing of it has run.
     pub(crate) fn handed_back(message: impl Into<String>) -> Self {
         let message = message.into();
