@@ -377,6 +377,10 @@ impl Held {
                 let error = error(ErrorKind::UnknownEnvironment);
                 (self.for_good(life, error.clone(), now), Some(error))
             }
+            Ending::NotGranted { .. } => {
+                let error = error(ErrorKind::NotGranted);
+                (self.for_good(life, error.clone(), now), Some(error))
+            }
             Ending::OutOfMemory { .. } => (failed(ErrorKind::OutOfMemory), Some(error(ErrorKind::OutOfMemory))),
             Ending::NotFound { .. } => (failed(ErrorKind::NotFound), Some(error(ErrorKind::NotFound))),
             Ending::TimedOut { .. } => (failed(ErrorKind::TimedOut), Some(error(ErrorKind::TimedOut))),

@@ -36,18 +36,14 @@ impl Executor for Configured {
         let input = Some(task.input.as_str().to_owned());
         let asked = match Asked::of(task, programs, env.collect(), input, settings.network) {
             Ok(asked) => asked,
-            Err(message) => return Ended::failed(message, false),
+            Err(message) => return Ended::not_granted(&message),
         };
         let command = program::command(task, &self.program, programs, asked)
             .arguments(settings.args.iter().cloned())
             .stdout_is_result(programs.output_max_bytes);
-        let done = match programs.sandbox.spawn(&command).await {
-            Ok(running) => program::attend(running, context).await,
-            Err(error) => Err(error),
-        };
-        match done {
+        match program::attended(programs.sandbox.spawn(&command), context).await {
             Ok(done) => self.conclude(done),
-            Err(error) => program::trouble(&error),
+            Err(not_run) => not_run.into(),
         }
     }
 }

@@ -97,6 +97,17 @@ impl Ended {
         }
     }
 
+    /// The task asks for more than this worker gives to any task.
+    pub(crate) fn not_granted(message: &str) -> Self {
+        Self {
+            ending: Ending::NotGranted {
+                message: format!("{message}; see \"Limits\" in docs/tasks.md"),
+            },
+            evidence: Evidence::default(),
+            interrupted: false,
+        }
+    }
+
     /// An input that is checked before it is stored, but not by every version.
     pub(crate) fn refused(built_in: BuiltIn, broken: &Violations) -> Self {
         /// Whoever broke more rules has enough to mend.
