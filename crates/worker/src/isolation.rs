@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use orchestratum_core::TaskName;
 use orchestratum_core::task::BuiltIn;
 use orchestratum_engine::{IsolationWanted, Settings, WorkerSettings, error};
 use orchestratum_sandbox::{Error as SandboxError, Isolation, Sandbox, Shim};
@@ -11,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::Error;
 use crate::environments::Environments;
-use crate::executors::{Python, Shell};
+use crate::executors::{Configured, Python, Shell};
 use crate::shared::Programs;
 
 /// How often a level is tried that has trouble which may pass, and how long after each other.
@@ -152,6 +153,18 @@ pub async fn failing(
         .into_iter()
         .filter_map(|(name, reason)| Some((name, reason?)))
         .collect()
+}
+
+/// The commands of the settings behind the walls that were found: the program of each, or why a worker does not offer its
+/// tasks.
+pub async fn commands(settings: &Settings, sandbox: Arc<Sandbox>) -> Vec<(&TaskName, Result<String, String>)> {
+    let programs = Programs::new(sandbox, settings);
+    let mut commands = Vec::new();
+    for (name, command) in &settings.worker.commands {
+        let found = Configured::that_works(command, &programs).await;
+        commands.push((name, found.map(|command| command.program().to_owned())));
+    }
+    commands
 }
 
 /// In the order in which they are tried.

@@ -7,12 +7,14 @@ use async_trait::async_trait;
 use orchestratum_core::JsonText;
 use orchestratum_core::task::Ending;
 use orchestratum_engine::CommandSettings;
+use orchestratum_engine::error::chain;
 use orchestratum_sandbox::{self as sandbox, Exit, Finished, Sandbox};
 use orchestratum_store::ClaimedTask;
 use secrecy::ExposeSecret;
 
 use super::program::{Asked, Done};
 use super::{Context, Ended, Executor, program};
+use crate::machine;
 use crate::shared::Programs;
 
 /// How much of what is no JSON is told.
@@ -49,12 +51,29 @@ impl Executor for Configured {
 }
 
 impl Configured {
-    /// The program is at this path. Tries out whether it can be kept apart from the machine with what it is to read.
-    pub(crate) async fn new(
-        path: &Path,
-        settings: CommandSettings,
-        programs: &Programs,
-    ) -> Result<Self, sandbox::Error> {
+    /// The command, if its program and what that is to read are there, and programs start behind walls that show them. Its
+    /// own program is not started: it may have effects.
+    ///
+    /// # Errors
+    /// Why the command is not offered, in words.
+    pub(crate) async fn that_works(settings: &CommandSettings, programs: &Programs) -> Result<Self, String> {
+        let path =
+            machine::program(&settings.program).ok_or_else(|| format!("there is no program {:?}", settings.program))?;
+        for readable in &settings.readable {
+            // What is not there is shown to nobody, and every task would find it missing.
+            let found = readable.metadata();
+            found.map_err(|error| format!("it cannot read {}: {error}", readable.display()))?;
+        }
+        let command = Self::new(&path, settings.clone(), programs).await;
+        command.map_err(|error| chain(&error))
+    }
+
+    /// Where it is.
+    pub(crate) fn program(&self) -> &str {
+        &self.program
+    }
+
+    async fn new(path: &Path, settings: CommandSettings, programs: &Programs) -> Result<Self, sandbox::Error> {
         let path = without_links_on_the_way(path);
         let programs = Programs {
             sandbox: reading(&programs.sandbox, &path, &settings.readable).await?,
