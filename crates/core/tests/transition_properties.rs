@@ -24,6 +24,7 @@ fn ending() -> impl Strategy<Value = Ending> {
         Just(Ending::OutputNotStorable { message: message() }),
         Just(Ending::CompileError { message: message() }),
         Just(Ending::UnknownEnvironment { message: message() }),
+        Just(Ending::NotGranted { message: message() }),
         Just(Ending::OutOfMemory { message: message() }),
         Just(Ending::NotFound { message: message() }),
         Just(Ending::TimedOut { message: message() }),

@@ -64,7 +64,7 @@ impl Cell {
             // The walls say what is wrong with them.
             Ok(Err(error)) if forks => Err(Error::NotStarted(cell.last_words(error).await)),
             Ok(Err(error)) => Err(Error::NoWalls(cell.last_words(error).await)),
-            Err(_) => Err(Error::NoWalls(format!("not ready within {OPENING_PATIENCE:?}"))),
+            Err(_) => Err(Error::NotInTime(OPENING_PATIENCE)),
         }
     }
 

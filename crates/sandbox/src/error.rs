@@ -1,6 +1,7 @@
 //! Why a program did not run, or why nobody knows how it ended.
 
 use std::io;
+use std::time::Duration;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -13,6 +14,9 @@ pub enum Error {
     /// What stood in the way, such as a container that forbids user namespaces.
     #[error("programs cannot be isolated here: {0}")]
     NoWalls(String),
+    /// Not that they cannot be: the machine may be busy.
+    #[error("programs were not ready to be run within {} s", .0.as_secs())]
+    NotInTime(Duration),
     #[error("{folder} cannot be worked in")]
     Workspace {
         folder: String,

@@ -36,7 +36,7 @@ pub use tasks::{
     Announce, Attempt, AttemptPage, Audit, Change, ChangeOutcome, Changed, ClaimRequest, ClaimedTask, CreateOutcome,
     CreateRequest, DeleteOutcome, Dispatch, Evidence, IdempotencyKey, NewTask, Task, TaskFilter, TaskPage, TaskStore,
 };
-pub use workers::{Holding, LeaseKeeper, Registration, Renewal, Worker, WorkerState, WorkerStore};
+pub use workers::{Holding, LeaseKeeper, NO_PROGRAMS, Registration, Renewal, Worker, WorkerState, WorkerStore};
 
 /// How long after a message was sent for a task the next one may be sent: what a lost message costs at most.
 pub const PUBLISH_LEASE: Duration = Duration::from_secs(30);

@@ -7,6 +7,9 @@ use orchestratum_core::{EnvironmentName, Target, TaskId, TaskName, Timestamp, Wo
 
 use crate::Error;
 
+/// The isolation of a worker that runs no programs, such as one that cannot have the level that it is to have.
+pub const NO_PROGRAMS: &str = "none";
+
 /// A worker as it introduces itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
@@ -16,7 +19,7 @@ pub struct Registration {
     pub targets: Vec<Target>,
     pub names: Vec<TaskName>,
     pub capacity: u32,
-    /// How code tasks are isolated there: `full`, `landlock` or `off`.
+    /// How programs are isolated there: `full`, `landlock` or `off`; [`NO_PROGRAMS`] where none are run.
     pub isolation: String,
     /// Which environments code may ask for there.
     pub environments: Vec<EnvironmentName>,

@@ -2,6 +2,9 @@
 //!
 //! ```text
 //!   Waiting ──┬── the turn does not come in time ────────────► Released
+//!             ├── deadline of the task ──────────────────────► Expired
+//!             ├── cancel ────────────────────────────────────► Cancelled
+//!             ├── the worker stops ──────────────────────────► Released
 //!             ▼
 //!   Running ──┬── ends by itself ────────────────────────────► its own ending
 //!             ├── deadline of the task ── TERM, 1 s, KILL ───► Expired
@@ -28,7 +31,7 @@ use crate::held::{Attended, HandBack, Orders};
 use crate::report::{places, report};
 use crate::shared::{Life, Shared};
 use crate::slots::Slot;
-use crate::turns::Turns;
+use crate::turns::{Turn, Turns};
 
 /// Between TERM and KILL at the end of the time-to-live: the processes are to be dead within 2 s, whatever the machine is
 /// busy with.
@@ -97,33 +100,88 @@ async fn attend(
     turns: Arc<Turns>,
 ) {
     let key = (task.id, task.attempt);
-    let phase = watch::Sender::new(Phase::Run);
-    let context = Context {
-        phase: phase.subscribe(),
-        attended: Arc::clone(&attended),
-        key,
-        live_logs: Arc::clone(&shared.live_logs),
-    };
-    let timeout_at = task.timeout.map(|timeout| Instant::now() + timeout);
-    let mut execution = tokio::spawn({
-        let (task, turns) = (Arc::clone(&task), Arc::clone(&turns));
-        async move { in_turn(&turns, &task, executor.as_ref(), context).await }.in_current_span()
-    });
     let mut clocks = Clocks {
         shared: &shared,
         orders: attended.orders.subscribe(),
-        timeout_at,
+        timeout_at: None,
         stop: None,
     };
-    let (ended, slot) = loop {
+    let waited = tokio::select! {
+        biased;
+        () = attended.abandoned.cancelled() => Waited::Abandoned,
+        turn = turns.next() => turn.map_or(Waited::InVain, Waited::For),
+        () = clocks.stopped() => Waited::Stopped,
+    };
+    let ended = match waited {
+        Waited::For(turn) => execute(&mut clocks, &task, executor, &attended, slot, turn).await,
+        Waited::InVain => {
+            let ended = Ended::handed_back("the tasks before it took longer than was to be expected");
+            Some((ended, Some(slot)))
+        }
+        Waited::Stopped => Some((Ended::stopped("it was stopped before it was started"), Some(slot))),
+        Waited::Abandoned => {
+            abandoned(&task);
+            shared.held.remove(key);
+            None
+        }
+    };
+    let Some((ended, slot)) = ended else {
+        return;
+    };
+    let (ending, evidence) = clocks.conclude(&task, ended);
+    let _on_its_way = shared.reports.take_many(places(&evidence));
+    // The next attempt need not wait until this one is recorded.
+    drop(slot);
+    turns.beat().await;
+    report(&shared, &life, key, ending, evidence).await;
+}
+
+/// What came of waiting for a turn.
+enum Waited {
+    For(Turn),
+    /// It did not come in time.
+    InVain,
+    Stopped,
+    Abandoned,
+}
+
+/// Runs the task in its turn, from which its timeout counts. `None`: it is not ours any more.
+///
+/// The slot is in the answer unless what runs goes on using it.
+async fn execute(
+    clocks: &mut Clocks<'_>,
+    task: &Arc<ClaimedTask>,
+    executor: Arc<dyn Executor>,
+    attended: &Arc<Attended>,
+    slot: Slot,
+    turn: Turn,
+) -> Option<(Ended, Option<Slot>)> {
+    let shared = clocks.shared;
+    let phase = watch::Sender::new(Phase::Run);
+    let context = Context {
+        phase: phase.subscribe(),
+        attended: Arc::clone(attended),
+        key: (task.id, task.attempt),
+        live_logs: Arc::clone(&shared.live_logs),
+    };
+    clocks.timeout_at = task.timeout.map(|timeout| Instant::now() + timeout);
+    let mut execution = tokio::spawn({
+        let task = Arc::clone(task);
+        async move {
+            let _turn = turn;
+            executor.run(&task, context).await
+        }
+        .in_current_span()
+    });
+    loop {
         let next = clocks.next();
         tokio::select! {
             biased;
             () = attended.abandoned.cancelled() => {
-                abandon(&shared, &phase, execution, slot, &task).await;
-                return;
+                abandon(shared, &phase, execution, slot, task).await;
+                return None;
             }
-            joined = &mut execution => break (joined.unwrap_or_else(panicked), Some(slot)),
+            joined = &mut execution => return Some((joined.unwrap_or_else(panicked), Some(slot))),
             _ = clocks.orders.changed() => {}
             () = sleep_until(next) => {}
         }
@@ -134,29 +192,8 @@ async fn attend(
             tracing::error!(task.id = %task.id, task.name = %task.name, "an attempt cannot be stopped; it is left behind");
             execution.abort();
             tokio::spawn(keep_until_over(execution, slot));
-            break (left_behind(), None);
+            return Some((left_behind(), None));
         }
-    };
-    let (ending, evidence) = clocks.conclude(&task, ended);
-    let _on_its_way = shared.reports.take_many(places(&evidence));
-    // The next attempt need not wait until this one is recorded.
-    drop(slot);
-    turns.beat().await;
-    report(&shared, &life, key, ending, evidence).await;
-}
-
-/// Runs the task when it is its turn.
-async fn in_turn(turns: &Arc<Turns>, task: &ClaimedTask, executor: &dyn Executor, mut context: Context) -> Ended {
-    let turn = tokio::select! {
-        biased;
-        turn = turns.next() => turn,
-        () = context.reached(Phase::Terminate) => {
-            return Ended { interrupted: true, ..Ended::failed("it was stopped before it was started", true) };
-        }
-    };
-    match turn {
-        Some(_turn) => executor.run(task, context).await,
-        None => Ended::handed_back("the tasks before it took longer than was to be expected"),
     }
 }
 
@@ -168,8 +205,7 @@ async fn abandon(
     slot: Slot,
     task: &ClaimedTask,
 ) {
-    tracing::warn!(task.id = %task.id, task.name = %task.name, attempt = task.attempt, "an attempt was abandoned");
-    metrics::counter!("orchestratum_attempts_abandoned_total").increment(1);
+    abandoned(task);
     phase.send_replace(Phase::Kill);
     let joined = timeout(KILL_PATIENCE, &mut execution).await;
     shared.held.remove((task.id, task.attempt));
@@ -182,6 +218,11 @@ async fn abandon(
     }
 }
 
+fn abandoned(task: &ClaimedTask) {
+    tracing::warn!(task.id = %task.id, task.name = %task.name, attempt = task.attempt, "an attempt was abandoned");
+    metrics::counter!("orchestratum_attempts_abandoned_total").increment(1);
+}
+
 /// What cannot be stopped goes on using its slot.
 async fn keep_until_over(execution: JoinHandle<Ended>, slot: Slot) {
     let _ = execution.await;
@@ -191,11 +232,23 @@ async fn keep_until_over(execution: JoinHandle<Ended>, slot: Slot) {
 struct Clocks<'a> {
     shared: &'a Shared,
     orders: watch::Receiver<Orders>,
+    /// `None` without a timeout, and before the attempt has its turn.
     timeout_at: Option<Instant>,
     stop: Option<Stop>,
 }
 
 impl Clocks<'_> {
+    /// Completes when an attempt is to be stopped that has not begun.
+    async fn stopped(&mut self) {
+        while self.phase().is_none() {
+            let next = self.next();
+            tokio::select! {
+                _ = self.orders.changed() => {}
+                () = sleep_until(next) => {}
+            }
+        }
+    }
+
     /// When to look again.
     fn next(&self) -> Instant {
         let now = Instant::now();

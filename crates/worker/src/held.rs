@@ -59,11 +59,12 @@ impl Attended {
 
     /// From now on neither a stuck runtime nor a frozen worker keeps the processes alive.
     pub(crate) fn set_killer(&self, killer: Killer) {
+        // Before the look: whoever abandons the attempt after it finds the killer here.
+        let killer = self.killer.get_or_init(|| killer);
         killer.live(self.life.left());
         if self.abandoned.is_cancelled() {
             killer.kill();
         }
-        let _ = self.killer.set(killer);
     }
 
     fn abandon(&self) {

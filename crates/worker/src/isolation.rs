@@ -2,15 +2,25 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use orchestratum_core::TaskName;
 use orchestratum_core::task::BuiltIn;
 use orchestratum_engine::{IsolationWanted, Settings, WorkerSettings, error};
 use orchestratum_sandbox::{Error as SandboxError, Isolation, Sandbox, Shim};
+use tokio::time::{sleep, timeout};
 
 use crate::Error;
 use crate::environments::Environments;
-use crate::executors::{Python, Shell};
+use crate::executors::{Configured, Python, Shell};
 use crate::shared::Programs;
+
+/// How often a level is tried that has trouble which may pass, and how long after each other.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a try may take. Walls have less to be built in.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The best of the levels that the settings allow.
 #[derive(Debug)]
@@ -54,22 +64,67 @@ impl Found {
 /// Tries the levels out, the best first, each with a program.
 ///
 /// # Errors
-/// [`Error::Sandbox`] where programs could not be run at any level, such as a folder that cannot be written.
+/// [`Error::Sandbox`] where programs could not be run at any level, such as a folder that cannot be written, and where a
+/// level has trouble that is none of its walls. Then nobody knows whether it can be had, and the next one would be less than
+/// what this machine allows for as long as the worker lives.
 pub async fn find(settings: &WorkerSettings, shim: &Shim, readable: &[PathBuf]) -> Result<Found, Error> {
     let mut refused = Vec::new();
     for level in levels(settings.isolation) {
-        match Sandbox::open(shim.clone(), *level, readable.to_vec(), settings.work_dir.clone()).await {
+        match open(settings, shim, readable, *level).await {
             Ok(sandbox) => {
                 let sandbox = Some(sandbox);
                 return Ok(Found { sandbox, refused });
             }
-            Err(error @ (SandboxError::ShimNotLinked | SandboxError::Workspace { .. })) => {
-                return Err(Error::Sandbox(error));
-            }
-            Err(error) => refused.push((*level, error::chain(&error))),
+            Err(error) if is_refusal(&error, *level) => refused.push((*level, error::chain(&error))),
+            Err(error) => return Err(Error::Sandbox(error)),
         }
     }
     Ok(Found { sandbox: None, refused })
+}
+
+async fn open(
+    settings: &WorkerSettings,
+    shim: &Shim,
+    readable: &[PathBuf],
+    level: Isolation,
+) -> Result<Sandbox, SandboxError> {
+    let mut tries_left = TRIES;
+    loop {
+        let opening = Sandbox::open(shim.clone(), level, readable.to_vec(), settings.work_dir.clone());
+        let error = match timeout(PATIENCE, opening).await {
+            Ok(Ok(sandbox)) => return Ok(sandbox),
+            Ok(Err(error)) => error,
+            Err(_) => SandboxError::NotInTime(PATIENCE),
+        };
+        tries_left -= 1;
+        if tries_left == 0 || !may_pass(&error) {
+            return Err(error);
+        }
+        tracing::warn!(
+            isolation = level.as_str(),
+            reason = error::chain(&error),
+            "this level of isolation is tried again"
+        );
+        sleep(PAUSE).await;
+    }
+}
+
+/// Whether it may be otherwise in a moment: the machine is busy, or out of memory or of processes.
+fn may_pass(error: &SandboxError) -> bool {
+    !matches!(
+        error,
+        SandboxError::NoWalls(_) | SandboxError::ShimNotLinked | SandboxError::Workspace { .. }
+    )
+}
+
+/// Whether the level cannot be had here. Below [`Isolation::Full`] a program builds its own walls, so that it is told as not
+/// started where it cannot.
+fn is_refusal(error: &SandboxError, level: Isolation) -> bool {
+    match error {
+        SandboxError::NoWalls(_) => true,
+        SandboxError::NotStarted(_) => level < Isolation::Full,
+        _ => false,
+    }
 }
 
 /// Which of the interpreters do not run behind the walls that were found, and why: a worker does not offer their tasks.
@@ -100,6 +155,18 @@ pub async fn failing(
         .collect()
 }
 
+/// The commands of the settings behind the walls that were found: the program of each, or why a worker does not offer its
+/// tasks.
+pub async fn commands(settings: &Settings, sandbox: Arc<Sandbox>) -> Vec<(&TaskName, Result<String, String>)> {
+    let programs = Programs::new(sandbox, settings);
+    let mut commands = Vec::new();
+    for (name, command) in &settings.worker.commands {
+        let found = Configured::that_works(command, &programs).await;
+        commands.push((name, found.map(|command| command.program().to_owned())));
+    }
+    commands
+}
+
 /// In the order in which they are tried.
 fn levels(wanted: IsolationWanted) -> &'static [Isolation] {
     match wanted {
@@ -107,5 +174,34 @@ fn levels(wanted: IsolationWanted) -> &'static [Isolation] {
         IsolationWanted::Full => &[Isolation::Full],
         IsolationWanted::Landlock => &[Isolation::Landlock],
         IsolationWanted::Off => &[Isolation::Off],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn only_the_walls_themselves_decide_for_the_next_level() {
+        let workspace = SandboxError::Workspace {
+            folder: "/nothing".to_owned(),
+            source: io::ErrorKind::NotFound.into(),
+        };
+        for (error, passes, refuses) in [
+            (SandboxError::NoWalls("no user namespaces".to_owned()), false, true),
+            (workspace, false, false),
+            (SandboxError::ShimNotLinked, false, false),
+            (SandboxError::NotInTime(PATIENCE), true, false),
+            (SandboxError::Shim(io::ErrorKind::WouldBlock.into()), true, false),
+            (SandboxError::ShimVanished, true, false),
+            (SandboxError::NotStarted("no process".to_owned()), true, false),
+        ] {
+            let found = (may_pass(&error), is_refusal(&error, Isolation::Full));
+            assert_eq!(found, (passes, refuses), "{error}");
+        }
+        let walls = SandboxError::NotStarted("Landlock is not there".to_owned());
+        assert!(is_refusal(&walls, Isolation::Landlock));
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use orchestratum_core::TaskName;
 use orchestratum_core::task::{BuiltIn, Ending};
-use orchestratum_engine::error::chain;
 use orchestratum_engine::{HttpSettings, WorkerSettings};
 use orchestratum_sandbox::Sandbox;
 use orchestratum_store::{ClaimedTask, Evidence};
@@ -149,24 +148,13 @@ impl Offers {
     /// The programs of the settings, as far as they are there.
     async fn add_commands(&mut self, settings: &WorkerSettings, programs: &Programs) -> Result<(), Error> {
         for (name, command) in &settings.commands {
-            let Some(path) = machine::program(&command.program) else {
-                tracing::warn!(
-                    task.name = %name,
-                    program = command.program,
-                    "the tasks of a command are not offered: there is no such program"
-                );
-                continue;
-            };
-            match Configured::new(&path, command.clone(), programs).await {
+            match Configured::that_works(command, programs).await {
                 Ok(command) => {
-                    tracing::info!(task.name = %name, program = %path.display(), "the tasks of a command are offered");
+                    tracing::info!(task.name = %name, program = command.program(), "the tasks of a command are offered");
                     let offer = Offer::Program(Arc::new(command));
                     self.add(name.as_str(), offer, "`worker.commands` of the settings")?;
                 }
-                Err(error) => {
-                    let reason = chain(&error);
-                    tracing::warn!(task.name = %name, reason, "the tasks of a command are not offered");
-                }
+                Err(reason) => tracing::warn!(task.name = %name, reason, "the tasks of a command are not offered"),
             }
         }
         Ok(())

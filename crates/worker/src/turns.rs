@@ -82,10 +82,10 @@ impl Turns {
             _permit: permit.expect("it is never closed"),
         })
     }
-}
 
-impl Turns {
-    /// How much room is worth a claim. While turns are taken and others wait for them, a claim of a few can wait, too.
+    /// How much room is worth a claim. While turns are taken and others wait for them, a claim of a few can wait, too: each
+    /// of those who wait gives a slot back when it is over, which wakes the lane, and while fewer than half of those ahead
+    /// wait there is room for the other half.
     pub(crate) fn worth_a_claim(&self) -> usize {
         if self.waiting.load(Ordering::Relaxed) > 0 {
             self.ahead() / 2
@@ -100,9 +100,11 @@ impl Turns {
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let into_beat = self.began.elapsed().as_nanos() % BEAT.as_nanos();
+        // One look at the clock: those who wait for the same beat wait for the same moment, and not for two of the timer's.
+        let now = Instant::now();
+        let into_beat = now.duration_since(self.began).as_nanos() % BEAT.as_nanos();
         let left = BEAT - Duration::from_nanos(u64::try_from(into_beat).unwrap_or_default());
-        sleep_until(Instant::now() + left).await;
+        sleep_until(now + left).await;
     }
 }
 
@@ -185,5 +187,76 @@ mod tests {
             drop(first);
         });
         assert!(second.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_tasks_wait_the_next_are_claimed_when_half_of_them_are_gone() {
+        let turns = Turns::new(1);
+        run(&turns, 100, Duration::from_millis(1)).await;
+        let running = turns.next().await.expect("a turn is free");
+        assert_eq!(turns.worth_a_claim(), 1, "nobody waits");
+        let waiting = turns.next();
+        tokio::pin!(waiting);
+        assert!(timeout(Duration::ZERO, waiting.as_mut()).await.is_err());
+        assert_eq!(turns.worth_a_claim(), AHEAD_MOST / 2);
+        drop(running);
+        let next = waiting.await;
+        assert!(next.is_some());
+        assert_eq!(turns.worth_a_claim(), 1, "nobody waits any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_room_is_kept_back_where_nothing_is_claimed_ahead() {
+        let turns = Turns::new(1);
+        let running = turns.next().await.expect("a turn is free");
+        let waiting = turns.next();
+        tokio::pin!(waiting);
+        assert!(timeout(Duration::ZERO, waiting.as_mut()).await.is_err());
+        assert_eq!(turns.ahead(), 0);
+        assert_eq!(turns.worth_a_claim(), 0, "whatever room there is");
+        drop(running);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_tasks_wait_reports_go_out_together_at_the_next_beat() {
+        const PART: Duration = Duration::from_millis(4);
+        let turns = Turns::new(1);
+        let began = Instant::now();
+        let running = turns.next().await.expect("a turn is free");
+        let waiting = turns.next();
+        tokio::pin!(waiting);
+        assert!(timeout(Duration::ZERO, waiting.as_mut()).await.is_err());
+        for beat in 1..=3 {
+            advance(PART).await;
+            let first = async {
+                turns.beat().await;
+                began.elapsed()
+            };
+            let second = async {
+                advance(PART).await;
+                turns.beat().await;
+                began.elapsed()
+            };
+            let (first, second) = tokio::join!(first, second);
+            assert_eq!(first, second, "they go out at the same moment");
+            let expected = BEAT * beat;
+            // The timer counts in milliseconds.
+            assert!(
+                (expected..expected + Duration::from_millis(2)).contains(&first),
+                "{first:?} for {expected:?}"
+            );
+        }
+        drop(running);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_goes_out_at_once_while_nobody_waits() {
+        let turns = Turns::new(1);
+        let running = turns.next().await.expect("a turn is free");
+        advance(BEAT / 3).await;
+        let before = Instant::now();
+        turns.beat().await;
+        assert_eq!(before.elapsed(), Duration::ZERO);
+        drop(running);
     }
 }

@@ -11,7 +11,7 @@ use orchestratum_broker::Consumer;
 use orchestratum_core::{EnvironmentName, TaskName};
 use orchestratum_engine::{Engine, WorkerSettings, error, identity};
 use orchestratum_sandbox::{Sandbox, Shim};
-use orchestratum_store::Registration;
+use orchestratum_store::{NO_PROGRAMS, Registration};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -315,7 +315,7 @@ fn lanes(offers: Offers, settings: &WorkerSettings) -> Lanes {
 }
 
 fn level(sandbox: Option<&Sandbox>) -> &'static str {
-    sandbox.map_or("none", |sandbox| sandbox.isolation().as_str())
+    sandbox.map_or(NO_PROGRAMS, |sandbox| sandbox.isolation().as_str())
 }
 
 fn registration(settings: &WorkerSettings, environments: Vec<EnvironmentName>, shared: &Shared) -> Registration {

@@ -71,6 +71,7 @@ pub(crate) enum ErrorKind {
     OutputNotStorable,
     CompileError,
     UnknownEnvironment,
+    NotGranted,
 }
 
 /// Why a task, or an attempt of it, did not succeed.
@@ -105,11 +106,13 @@ pub(crate) enum Backoff {
     },
 }
 
-/// What a code task may use.
+/// What a task may use that is run by a program. A worker that cannot keep one of these, or grants less, fails the task
+/// with `NotGranted`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
-    /// Mebibytes of address space of each process.
+    /// Mebibytes that all processes of the program have together; where the worker has no control groups, of address
+    /// space of each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_048_576)]
     pub(crate) memory_mb: Option<Whole<1, 1_048_576>>,
@@ -117,11 +120,12 @@ pub(crate) struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 2_592_000)]
     pub(crate) cpu_seconds: Option<Whole<1, 2_592_000>>,
-    /// Mebibytes that the files of the program may take, at the level `full` of isolation.
+    /// Mebibytes that the files of the program may take, where the worker runs programs at the level `full` of isolation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_048_576)]
     pub(crate) disk_mb: Option<Whole<1, 1_048_576>>,
-    /// Processes and threads of the program at a time, at the level `full` of isolation.
+    /// Processes and threads of the program at a time, where the worker has control groups or runs programs at the level
+    /// `full` of isolation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 100_000)]
     pub(crate) processes: Option<Whole<1, 100_000>>,

@@ -34,27 +34,18 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) -> anyhow::R
         );
         report.warning("shell", says)?;
     }
-    for (name, command) in &worker.commands {
-        if let Some(path) = machine::program(&command.program) {
-            report.ok("command", format!("`{name}` is {}", path.display()))?;
-        } else {
-            let says = format!(
-                "a worker here offers no `{name}`: there is no program {:?}",
-                command.program
-            );
-            report.warning("command", says)?;
-        }
-    }
     match machine::work_dir(worker.work_dir.as_deref()) {
         Ok(folder) => {
             report.ok("work_dir", folder.display().to_string())?;
             let sandbox = isolation(settings, &readable, python.as_ref(), shell.as_deref(), report).await?;
             environments(worker, python.as_ref(), sandbox.as_deref(), report).await?;
+            commands(settings, sandbox, report).await?;
         }
         Err(error) => {
             report.wrong("work_dir", format!("tasks cannot get working directories: {error}"))?;
             report.not_looked_at(&["isolation"], "work_dir")?;
             environments(worker, python.as_ref(), None, report).await?;
+            commands(settings, None, report).await?;
         }
     }
     match host::open_files() {
@@ -108,6 +99,24 @@ async fn environments(
     Ok(())
 }
 
+/// One part for each, as there may be none.
+async fn commands(settings: &Settings, sandbox: Option<Arc<Sandbox>>, report: &mut Report) -> anyhow::Result<()> {
+    const NAME: &str = "command";
+    if settings.worker.commands.is_empty() {
+        return Ok(());
+    }
+    let Some(sandbox) = sandbox else {
+        return report.not_looked_at(&[NAME], "isolation");
+    };
+    for (name, found) in isolation::commands(settings, sandbox).await {
+        match found {
+            Ok(program) => report.ok(NAME, format!("`{name}` is {program}"))?,
+            Err(reason) => report.warning(NAME, format!("a worker here offers no `{name}`: {reason}"))?,
+        }
+    }
+    Ok(())
+}
+
 async fn isolation(
     settings: &Settings,
     readable: &[PathBuf],
@@ -129,7 +138,9 @@ async fn isolation(
         .collect();
     let refused = refused.join("; ");
     let Some(sandbox) = found.sandbox.map(Arc::new) else {
-        let says = format!("a worker here offers no `python` and no `shell`: {refused}");
+        let says = format!(
+            "a worker here runs no programs, so it offers no `python`, `csharp`, `shell` and no command: {refused}"
+        );
         report.warning("isolation", says)?;
         return Ok(None);
     };

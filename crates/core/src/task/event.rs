@@ -57,6 +57,10 @@ pub enum Ending {
     UnknownEnvironment {
         message: String,
     },
+    /// The task asks for a limit or for the network, which its worker gives to none. Never retried, likewise.
+    NotGranted {
+        message: String,
+    },
     OutOfMemory {
         message: String,
     },
@@ -89,7 +93,8 @@ impl Ending {
             Self::Failed { .. }
             | Self::OutputNotStorable { .. }
             | Self::CompileError { .. }
-            | Self::UnknownEnvironment { .. } => AttemptOutcome::Failed,
+            | Self::UnknownEnvironment { .. }
+            | Self::NotGranted { .. } => AttemptOutcome::Failed,
             Self::OutOfMemory { .. } => AttemptOutcome::OutOfMemory,
             Self::NotFound { .. } => AttemptOutcome::NotFound,
             Self::TimedOut { .. } | Self::Expired { .. } => AttemptOutcome::TimedOut,
@@ -105,6 +110,7 @@ impl Ending {
             | Self::OutputNotStorable { message }
             | Self::CompileError { message }
             | Self::UnknownEnvironment { message }
+            | Self::NotGranted { message }
             | Self::OutOfMemory { message }
             | Self::NotFound { message }
             | Self::TimedOut { message }

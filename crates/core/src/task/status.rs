@@ -122,6 +122,8 @@ coded! {
         CompileError = 8,
         /// The worker has no such environment as the task asks for: the message has those that it has.
         UnknownEnvironment = 9,
+        /// The task asks for a limit or for the network, which its worker gives to none: the message says what it gives.
+        NotGranted = 10,
     }
 }
 

@@ -238,7 +238,8 @@ fn name_not_offered(life: &TaskLife, policy: &RetryPolicy, now: Timestamp) -> Re
     }
     let error = TaskError::new(
         ErrorKind::NotFound,
-        "no worker of this target offers a handler of this name",
+        "no worker of this target offers a handler of this name; what a worker does not offer, and why, is in the log of its \
+         start and told by `orchestratum doctor` on its machine",
     );
     let attempted = TaskLife {
         attempt: life.attempt + 1,
@@ -375,6 +376,10 @@ impl Held {
             }
             Ending::UnknownEnvironment { .. } => {
                 let error = error(ErrorKind::UnknownEnvironment);
+                (self.for_good(life, error.clone(), now), Some(error))
+            }
+            Ending::NotGranted { .. } => {
+                let error = error(ErrorKind::NotGranted);
                 (self.for_good(life, error.clone(), now), Some(error))
             }
             Ending::OutOfMemory { .. } => (failed(ErrorKind::OutOfMemory), Some(error(ErrorKind::OutOfMemory))),

@@ -2,7 +2,7 @@
 
 use orchestratum_core::task::{TaskState, TaskStatus};
 use orchestratum_core::{Target, TaskId, TaskName, Timestamp, WorkerId};
-use orchestratum_store::WorkerState;
+use orchestratum_store::{NO_PROGRAMS, WorkerState};
 
 use crate::{Engine, Error};
 
@@ -42,6 +42,8 @@ pub enum Why {
     NameNotOffered {
         target: Target,
         name: TaskName,
+        /// How many of them run no programs.
+        without_programs: usize,
     },
     /// Workers serve it and are busy, or are about to take it.
     WaitingForWorker {
@@ -98,7 +100,15 @@ impl Engine {
             .filter(|worker| worker.registration.names.contains(&name))
             .count();
         if offering == 0 {
-            return Ok(Why::NameNotOffered { target, name });
+            let without_programs = serving
+                .iter()
+                .filter(|worker| worker.registration.isolation == NO_PROGRAMS)
+                .count();
+            return Ok(Why::NameNotOffered {
+                target,
+                name,
+                without_programs,
+            });
         }
         // And the task itself.
         let most = usize::try_from(AHEAD_MAX).unwrap_or(usize::MAX).saturating_add(1);

@@ -55,7 +55,8 @@ fn may_lead_to(before: &TaskLife, event: &TaskEvent, to: TaskStatus) -> bool {
                     Ending::Failed { retryable: false, .. }
                     | Ending::OutputNotStorable { .. }
                     | Ending::CompileError { .. }
-                    | Ending::UnknownEnvironment { .. },
+                    | Ending::UnknownEnvironment { .. }
+                    | Ending::NotGranted { .. },
                     false,
                 ) => to == Failed,
                 (Ending::Released { .. }, false) => matches!(to, Pending | Expired),

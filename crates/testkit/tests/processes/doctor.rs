@@ -25,6 +25,13 @@ const BROKEN: [(&str, &str); 8] = [
     ),
 ];
 
+/// One that works, and two that do not.
+const COMMANDS: &str = r#"{
+    "there": {"program": "true"},
+    "blind": {"program": "true", "readable": ["/no/such/model"]},
+    "missing": {"program": "/nothing"}
+}"#;
+
 fn doctor<'a>(arguments: &[&str], environment: impl IntoIterator<Item = (&'a str, &'a str)>) -> anyhow::Result<Output> {
     let mut command = Command::new(binary("orchestratum")?);
     Ok(command.arg("doctor").args(arguments).envs(environment).output()?)
@@ -90,11 +97,14 @@ async fn all_of_a_working_installation_is_sound() -> anyhow::Result<()> {
         .await?;
     let environment = cluster.environment();
     let environment = environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let missing = [(
-        "ORCHESTRATUM__WORKER__ENVIRONMENTS__REPORTS__VIRTUAL_ENVIRONMENT",
-        "/nothing",
-    )];
-    let output = doctor(&["--json"], environment.chain(missing))?;
+    let more = [
+        (
+            "ORCHESTRATUM__WORKER__ENVIRONMENTS__REPORTS__VIRTUAL_ENVIRONMENT",
+            "/nothing",
+        ),
+        ("ORCHESTRATUM__WORKER__COMMANDS", COMMANDS),
+    ];
+    let output = doctor(&["--json"], environment.chain(more))?;
     assert!(output.status.success(), "{}", text(&output));
     let report: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!(report["ok"], true, "{report}");
@@ -114,11 +124,24 @@ async fn all_of_a_working_installation_is_sound() -> anyhow::Result<()> {
         assert!(said.is_some_and(|said| said.contains(says)), "{part}: {report}");
     }
     let parts = report["parts"].as_array().cloned().unwrap_or_default();
-    let environment = parts.iter().find(|part| part["part"] == "environment");
-    let says = environment.and_then(|part| part["says"].as_str()).unwrap_or_default();
-    assert!(
-        says.starts_with("a worker here does not have `reports`: /nothing/bin/python: "),
-        "{report}"
-    );
+    for (state, says) in [
+        (
+            "warning",
+            "a worker here does not have `reports`: /nothing/bin/python: ",
+        ),
+        ("ok", "`there` is /"),
+        (
+            "warning",
+            "a worker here offers no `blind`: it cannot read /no/such/model: ",
+        ),
+        (
+            "warning",
+            "a worker here offers no `missing`: there is no program \"/nothing\"",
+        ),
+    ] {
+        let told =
+            |part: &Value| part["state"] == state && part["says"].as_str().is_some_and(|said| said.starts_with(says));
+        assert!(parts.iter().any(told), "{says}: {report}");
+    }
     Ok(())
 }

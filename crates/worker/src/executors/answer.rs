@@ -90,9 +90,8 @@ fn output_of(done: &Done, mark: &str, programs: &Programs, returned: &str) -> Re
 }
 
 fn output(result: Option<&RawValue>, finished: &Finished, most: usize) -> Result<JsonText, String> {
-    let (stdout, stderr) = (&finished.stdout.text, &finished.stderr.text);
-    let output = |stdout: &str, stderr: &str| {
-        let exit_code = finished.exit.code();
+    let exit_code = finished.exit.code();
+    program::with_streams(finished, most, |stdout, stderr| {
         let output = Output {
             result,
             stdout,
@@ -100,12 +99,7 @@ fn output(result: Option<&RawValue>, finished: &Finished, most: usize) -> Result
             exit_code,
         };
         JsonText::of(&output).map_err(|error| error.to_string())
-    };
-    let whole = output(stdout, stderr)?;
-    if whole.len() <= most {
-        return Ok(whole);
-    }
-    output(&program::shortened(stdout), &program::shortened(stderr))
+    })
 }
 
 /// What the runner wrote; empty if it is not from the runner.

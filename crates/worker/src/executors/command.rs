@@ -7,12 +7,14 @@ use async_trait::async_trait;
 use orchestratum_core::JsonText;
 use orchestratum_core::task::Ending;
 use orchestratum_engine::CommandSettings;
+use orchestratum_engine::error::chain;
 use orchestratum_sandbox::{self as sandbox, Exit, Finished, Sandbox};
 use orchestratum_store::ClaimedTask;
 use secrecy::ExposeSecret;
 
 use super::program::{Asked, Done};
 use super::{Context, Ended, Executor, program};
+use crate::machine;
 use crate::shared::Programs;
 
 /// How much of what is no JSON is told.
@@ -36,29 +38,42 @@ impl Executor for Configured {
         let input = Some(task.input.as_str().to_owned());
         let asked = match Asked::of(task, programs, env.collect(), input, settings.network) {
             Ok(asked) => asked,
-            Err(message) => return Ended::failed(message, false),
+            Err(message) => return Ended::not_granted(&message),
         };
         let command = program::command(task, &self.program, programs, asked)
             .arguments(settings.args.iter().cloned())
             .stdout_is_result(programs.output_max_bytes);
-        let done = match programs.sandbox.spawn(&command).await {
-            Ok(running) => program::attend(running, context).await,
-            Err(error) => Err(error),
-        };
-        match done {
+        match program::attended(programs.sandbox.spawn(&command), context).await {
             Ok(done) => self.conclude(done),
-            Err(error) => program::trouble(&error),
+            Err(not_run) => not_run.into(),
         }
     }
 }
 
 impl Configured {
-    /// The program is at this path. Tries out whether it can be kept apart from the machine with what it is to read.
-    pub(crate) async fn new(
-        path: &Path,
-        settings: CommandSettings,
-        programs: &Programs,
-    ) -> Result<Self, sandbox::Error> {
+    /// The command, if its program and what that is to read are there, and programs start behind walls that show them. Its
+    /// own program is not started: it may have effects.
+    ///
+    /// # Errors
+    /// Why the command is not offered, in words.
+    pub(crate) async fn that_works(settings: &CommandSettings, programs: &Programs) -> Result<Self, String> {
+        let path =
+            machine::program(&settings.program).ok_or_else(|| format!("there is no program {:?}", settings.program))?;
+        for readable in &settings.readable {
+            // What is not there is shown to nobody, and every task would find it missing.
+            let found = readable.metadata();
+            found.map_err(|error| format!("it cannot read {}: {error}", readable.display()))?;
+        }
+        let command = Self::new(&path, settings.clone(), programs).await;
+        command.map_err(|error| chain(&error))
+    }
+
+    /// Where it is.
+    pub(crate) fn program(&self) -> &str {
+        &self.program
+    }
+
+    async fn new(path: &Path, settings: CommandSettings, programs: &Programs) -> Result<Self, sandbox::Error> {
         let path = without_links_on_the_way(path);
         let programs = Programs {
             sandbox: reading(&programs.sandbox, &path, &settings.readable).await?,

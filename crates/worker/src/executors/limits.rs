@@ -31,20 +31,23 @@ struct Keeps {
 
 /// The limits of the task. One that cannot be kept here, or is above what this worker grants, is refused: whoever asks for it
 /// relies on it.
+///
+/// # Errors
+/// What is not granted, in words.
 pub(super) fn of(task: &ClaimedTask, programs: &Programs) -> Result<Limits, String> {
     let asked: Option<Asked> = match &task.limits {
         None => None,
         Some(limits) => limits
             .parse()
-            .map_err(|error| format!("the limits of the task are not available on this worker yet: {error}"))?,
+            .map_err(|error| format!("this worker does not know the limits of the task: {error}"))?,
     };
     asked.unwrap_or_default().granted(programs)
 }
 
 /// The limits of a task that asks for none.
 pub(super) fn usual(programs: &Programs) -> Limits {
-    // Nothing that is not asked for is refused.
-    Asked::default().granted(programs).unwrap_or_default()
+    let granted = Asked::default().granted(programs);
+    granted.expect("what is not asked for is not refused, and the settings give nobody more than they grant")
 }
 
 impl Keeps {
@@ -64,15 +67,18 @@ impl Asked {
     }
 
     fn within(self, most: &WorkerLimits, usual: &CommandLimits, keeps: Keeps) -> Result<Limits, String> {
-        let kept = |name: &str, asked: Option<u64>, keeps_it: bool| match asked {
-            Some(_) if !keeps_it => Err(format!(
-                "the limit `{name}` cannot be kept by this worker: its isolation is `{}`, not `full`",
-                keeps.isolation.as_str()
-            )),
-            _ => Ok(()),
-        };
-        kept("disk_mb", self.disk_mb, keeps.disk)?;
-        kept("processes", self.processes, keeps.processes)?;
+        let level = keeps.isolation.as_str();
+        if self.disk_mb.is_some() && !keeps.disk {
+            return Err(format!(
+                "the limit `disk_mb` cannot be kept by this worker: it takes the isolation `full`, and here is `{level}`"
+            ));
+        }
+        if self.processes.is_some() && !keeps.processes {
+            return Err(format!(
+                "the limit `processes` cannot be kept by this worker: it takes control groups or the isolation `full`, and \
+                 here is `{level}` without control groups"
+            ));
+        }
         let asked_or = |asked: Option<u64>, usual: Option<NonZeroU64>| asked.or(usual.map(NonZeroU64::get));
         let memory = asked_or(self.memory_mb, usual.memory_mb);
         let cpu = asked_or(self.cpu_seconds, usual.cpu_seconds);
@@ -180,9 +186,21 @@ mod tests {
     #[test]
     fn what_cannot_be_granted_is_refused_by_name() {
         for (json, keeps, name) in [
-            (r#"{"disk_mb": 1}"#, LESS, "`disk_mb` cannot be kept"),
-            (r#"{"processes": 5}"#, LESS, "`processes` cannot be kept"),
-            (r#"{"gpu": 1}"#, FULL, "`gpu`"),
+            (
+                r#"{"disk_mb": 1}"#,
+                LESS,
+                "`disk_mb` cannot be kept by this worker: it takes the isolation `full`",
+            ),
+            (
+                r#"{"processes": 5}"#,
+                LESS,
+                "`processes` cannot be kept by this worker: it takes control groups or",
+            ),
+            (
+                r#"{"gpu": 1}"#,
+                FULL,
+                "`gpu`, expected one of `memory_mb`, `cpu_seconds`, `disk_mb`, `processes`",
+            ),
             (r#"{"memory_mb": 101}"#, FULL, "`worker.limits.memory_mb` is 100"),
             (r#"{"disk_mb": 1001}"#, FULL, "`worker.limits.disk_mb` is 1000"),
             (r#"{"disk_mb": 0}"#, FULL, "`disk_mb` must be at least 1"),

@@ -79,11 +79,30 @@ impl Ended {
         }
     }
 
+    /// Whoever stopped it before it began says why.
+    pub(crate) fn stopped(message: impl Into<String>) -> Self {
+        Self {
+            interrupted: true,
+            ..Self::failed(message, true)
+        }
+    }
+
     /// For other workers: nothing of it has run.
     pub(crate) fn handed_back(message: impl Into<String>) -> Self {
         let message = message.into();
         Self {
             ending: Ending::Released { message },
+            evidence: Evidence::default(),
+            interrupted: false,
+        }
+    }
+
+    /// The task asks for more than this worker gives to any task.
+    pub(crate) fn not_granted(message: &str) -> Self {
+        Self {
+            ending: Ending::NotGranted {
+                message: format!("{message}; see \"Limits\" in docs/tasks.md"),
+            },
             evidence: Evidence::default(),
             interrupted: false,
         }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use orchestratum_core::JsonText;
 use orchestratum_core::task::{Ending, Progress};
+use orchestratum_engine::error::chain;
 use orchestratum_sandbox::{self as sandbox, Command, Finished, Limits, PROGRESS_DESCRIPTOR, Running};
 use orchestratum_store::{ClaimedTask, Evidence, LogChunk};
 
@@ -62,7 +64,10 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// What the task asks for, as far as this worker grants it.
+    /// What the task asks for, if this worker grants it.
+    ///
+    /// # Errors
+    /// What it does not grant, in words: see [`Ended::not_granted`].
     pub(super) fn of(
         task: &ClaimedTask,
         programs: &Programs,
@@ -71,9 +76,9 @@ impl Asked {
         network: bool,
     ) -> Result<Self, String> {
         if network && !programs.network {
-            return Err(
-                "the task asks for the network, which this worker does not permit (`worker.network`)".to_owned(),
-            );
+            let message =
+                "the task asks for the network, which this worker does not permit: `worker.network` is `false`";
+            return Err(message.to_owned());
         }
         Ok(Self {
             env,
@@ -95,8 +100,40 @@ pub(super) struct Done {
     pub(super) interrupted: bool,
 }
 
+/// Why there is nothing of a program to tell.
+#[derive(Debug)]
+pub(super) enum NotRun {
+    Stopped,
+    Trouble(sandbox::Error),
+}
+
+impl From<NotRun> for Ended {
+    fn from(why: NotRun) -> Self {
+        match why {
+            NotRun::Stopped => Self::stopped("it was stopped before its program had started"),
+            NotRun::Trouble(error @ sandbox::Error::TooLittleMemory { .. }) => Self::not_granted(&chain(&error)),
+            // Trouble of the machine may be over the next time, or on another worker.
+            NotRun::Trouble(error) => Self::failed(chain(&error), true),
+        }
+    }
+}
+
+/// Starts the program and sees it to its end. The context is obeyed from the beginning: a start may take long where the
+/// interpreter is not there yet, and what is dropped half-way leaves nothing.
+pub(super) async fn attended(
+    starting: impl Future<Output = Result<Running, sandbox::Error>>,
+    mut context: Context,
+) -> Result<Done, NotRun> {
+    let running = tokio::select! {
+        biased;
+        started = starting => started.map_err(NotRun::Trouble)?,
+        () = context.reached(Phase::Terminate) => return Err(NotRun::Stopped),
+    };
+    attend(running, context).await.map_err(NotRun::Trouble)
+}
+
 /// Sees the program to its end, and ends it when the context says so.
-pub(super) async fn attend(mut running: Running, mut context: Context) -> Result<Done, sandbox::Error> {
+async fn attend(mut running: Running, mut context: Context) -> Result<Done, sandbox::Error> {
     context.attended.set_killer(running.killer().clone());
     let watched = context.live_logs.watch(context.key, running.written().clone());
     let mut told = Phase::Run;
@@ -126,12 +163,6 @@ pub(super) async fn attend(mut running: Running, mut context: Context) -> Result
             }
         }
     }
-}
-
-/// For a program that did not run. Trouble of the machine may be over the next time, or on another worker.
-pub(super) fn trouble(error: &sandbox::Error) -> Ended {
-    let is_of_the_task = matches!(error, sandbox::Error::TooLittleMemory { .. });
-    Ended::failed(orchestratum_engine::error::chain(error), !is_of_the_task)
 }
 
 /// What the program leaves, whatever its outcome is.
@@ -176,8 +207,24 @@ pub(super) fn tail(text: &str) -> &str {
     &text[text.ceil_char_boundary(start)..]
 }
 
-/// The streams in an output: as captured, or short where the whole would be too large to be stored.
-pub(super) fn shortened(text: &str) -> String {
+/// The output with the streams in it: as captured, or short where the whole would have more than `most` bytes.
+///
+/// # Errors
+/// Why there is none, in words.
+pub(super) fn with_streams(
+    finished: &Finished,
+    most: usize,
+    output: impl Fn(&str, &str) -> Result<JsonText, String>,
+) -> Result<JsonText, String> {
+    let (stdout, stderr) = (&finished.stdout.text, &finished.stderr.text);
+    let whole = output(stdout, stderr)?;
+    if whole.len() <= most {
+        return Ok(whole);
+    }
+    output(&shortened(stdout), &shortened(stderr))
+}
+
+fn shortened(text: &str) -> String {
     const HALF: usize = 2 * 1024;
     if text.len() <= 2 * HALF {
         return text.to_owned();
@@ -186,4 +233,49 @@ pub(super) fn shortened(text: &str) -> String {
     let tail = &text[text.ceil_char_boundary(text.len() - HALF)..];
     let cut = text.len() - head.len() - tail.len();
     format!("{head}\n[... {cut} bytes cut; the logs have more ...]\n{tail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::Arc;
+
+    use orchestratum_core::Timestamp;
+    use orchestratum_engine::identity;
+    use tokio::sync::watch;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::held::Attended;
+    use crate::shared::Life;
+
+    #[tokio::test]
+    async fn orders_are_heard_while_a_program_is_being_started() {
+        for order in [Phase::Terminate, Phase::Kill] {
+            let phase = watch::Sender::new(Phase::Run);
+            let life = Life::until(Instant::now(), identity::new_worker_id());
+            let context = Context {
+                phase: phase.subscribe(),
+                attended: Arc::new(Attended::new(Timestamp::MAX, life)),
+                key: (identity::new_task_id(), 1),
+                live_logs: Arc::default(),
+            };
+            let (ended, _) = tokio::join!(attended(pending(), context), async { phase.send_replace(order) });
+            assert!(matches!(ended, Err(NotRun::Stopped)));
+        }
+    }
+
+    #[test]
+    fn a_limit_that_leaves_a_program_nothing_is_not_granted_and_trouble_is_tried_again() {
+        let (most_bytes, held_bytes) = (1 << 20, 2 << 20);
+        let ended = Ended::from(NotRun::Trouble(sandbox::Error::TooLittleMemory {
+            most_bytes,
+            held_bytes,
+        }));
+        assert!(matches!(ended.ending, Ending::NotGranted { .. }));
+        let ended = Ended::from(NotRun::Trouble(sandbox::Error::ShimVanished));
+        assert!(matches!(ended.ending, Ending::Failed { retryable: true, .. }));
+        let ended = Ended::from(NotRun::Stopped);
+        assert!(ended.interrupted, "whoever stopped it says why");
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use orchestratum_core::JsonText;
 use orchestratum_core::task::{BuiltIn, Ending, ShellInput};
-use orchestratum_sandbox::{self as sandbox, Argument, Command, Finished};
+use orchestratum_sandbox::{Argument, Command, Finished};
 use orchestratum_store::ClaimedTask;
 use serde::Serialize;
 
@@ -43,13 +43,13 @@ impl Executor for Shell {
         let asked = Asked::of(task, &self.programs, input.env, input.stdin, input.network);
         let asked = match asked {
             Ok(asked) => asked,
-            Err(message) => return Ended::failed(message, false),
+            Err(message) => return Ended::not_granted(&message),
         };
         let command = program::command(task, &self.interpreter, &self.programs, asked);
         let command = script(command, input.script).arguments(input.args);
-        match self.execute(&command, context).await {
+        match program::attended(self.programs.sandbox.spawn(&command), context).await {
             Ok(done) => self.conclude(done),
-            Err(error) => program::trouble(&error),
+            Err(not_run) => not_run.into(),
         }
     }
 }
@@ -77,10 +77,6 @@ impl Shell {
             .map(drop)
     }
 
-    async fn execute(&self, command: &Command, context: Context) -> Result<Done, sandbox::Error> {
-        program::attend(self.programs.sandbox.spawn(command).await?, context).await
-    }
-
     fn conclude(&self, mut done: Done) -> Ended {
         let mut evidence = program::evidence(&mut done);
         let ending = if done.finished.exit.is_success() {
@@ -102,20 +98,14 @@ impl Shell {
     }
 
     fn output(&self, finished: &Finished) -> Result<JsonText, String> {
-        let (stdout, stderr) = (&finished.stdout.text, &finished.stderr.text);
-        let output = |stdout: &str, stderr: &str| {
-            let exit_code = finished.exit.code();
+        let exit_code = finished.exit.code();
+        program::with_streams(finished, self.programs.output_max_bytes, |stdout, stderr| {
             JsonText::of(&Output {
                 stdout,
                 stderr,
                 exit_code,
             })
             .map_err(|error| format!("the output {error}"))
-        };
-        let whole = output(stdout, stderr)?;
-        if whole.len() <= self.programs.output_max_bytes {
-            return Ok(whole);
-        }
-        output(&program::shortened(stdout), &program::shortened(stderr))
+        })
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use orchestratum_core::JsonText;
 use orchestratum_core::task::{AttemptOutcome, TaskStatus};
-use orchestratum_worker::{Handler, HandlerContext, HandlerError};
+use orchestratum_core::{JsonText, TaskId};
+use orchestratum_worker::{Builder, Handler, HandlerContext, HandlerError};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::support::Bench;
+use crate::support::{Bench, RunningWorker};
 
 struct Quick;
 
@@ -30,16 +30,22 @@ impl Handler for Slow {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_claimed_ahead_and_has_no_turn_soon_is_left_to_other_workers_once() {
-    let bench = Bench::with(&[("worker.in_process_concurrency", "1")]).await;
-    let may_end = Arc::new(Semaphore::new(0));
-    let with_handlers = |builder: orchestratum_worker::Builder| {
+async fn one_at_a_time() -> Bench {
+    Bench::with(&[("worker.in_process_concurrency", "1")]).await
+}
+
+async fn worker(bench: &Bench, may_end: &Arc<Semaphore>) -> RunningWorker {
+    let with_handlers = |builder: Builder| {
         builder
             .handler("quick", Quick)
-            .handler("slow", Slow(Arc::clone(&may_end)))
+            .handler("slow", Slow(Arc::clone(may_end)))
     };
-    let first = bench.worker_with(with_handlers).await;
+    bench.worker_with(with_handlers).await
+}
+
+/// A worker whose tasks were quick so far, so that it claims some more, and one that keeps it.
+async fn kept_by_a_slow_one(bench: &Bench, may_end: &Arc<Semaphore>) -> (RunningWorker, TaskId) {
+    let worker = worker(bench, may_end).await;
     for _ in 0..60 {
         bench.run(json!({"name": "quick"})).await;
     }
@@ -47,7 +53,14 @@ async fn what_was_claimed_ahead_and_has_no_turn_soon_is_left_to_other_workers_on
     bench
         .until(slow, |task| task.life.status() == TaskStatus::InProgress)
         .await;
-    // Its tasks were quick so far, so it claims some more, and finds that they do not get on.
+    (worker, slow)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_claimed_ahead_and_has_no_turn_soon_is_left_to_other_workers_once() {
+    let bench = one_at_a_time().await;
+    let may_end = Arc::new(Semaphore::new(0));
+    let (first, slow) = kept_by_a_slow_one(&bench, &may_end).await;
     let mut waiting = Vec::new();
     for _ in 0..5 {
         waiting.push(bench.create(json!({"name": "quick"})).await);
@@ -57,7 +70,7 @@ async fn what_was_claimed_ahead_and_has_no_turn_soon_is_left_to_other_workers_on
             task.life.status() == TaskStatus::Pending && task.life.attempt > 0
         })
         .await;
-    let second = bench.worker_with(with_handlers).await;
+    let second = worker(&bench, &may_end).await;
     for id in waiting {
         let done = bench.ended(id).await;
         assert_eq!(done.life.status(), TaskStatus::Completed);
@@ -74,4 +87,25 @@ async fn what_was_claimed_ahead_and_has_no_turn_soon_is_left_to_other_workers_on
     assert_eq!(bench.ended(slow).await.life.status(), TaskStatus::Completed);
     first.stopped().await;
     second.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_timeout_of_what_was_claimed_ahead_counts_from_its_turn() {
+    let bench = one_at_a_time().await;
+    let may_end = Arc::new(Semaphore::new(0));
+    let (worker, slow) = kept_by_a_slow_one(&bench, &may_end).await;
+    // Shorter than it waits for its turn.
+    let hurried = bench
+        .create(json!({"name": "quick", "timeout_seconds": 0.1, "max_retries": 0}))
+        .await;
+    bench
+        .until(hurried, |task| {
+            task.life.attempt > 0 && task.life.status() != TaskStatus::InProgress
+        })
+        .await;
+    assert_eq!(bench.outcomes(hurried).await, [AttemptOutcome::Released]);
+    may_end.add_permits(1);
+    assert_eq!(bench.ended(slow).await.life.status(), TaskStatus::Completed);
+    assert_eq!(bench.ended(hurried).await.life.status(), TaskStatus::Completed);
+    worker.stopped().await;
 }

@@ -233,7 +233,7 @@ async fn a_command_gets_the_network_that_its_settings_give_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_whose_program_is_not_there_is_not_offered_and_the_others_are() {
+async fn a_command_that_is_not_there_with_what_it_reads_is_not_offered_and_the_others_are() {
     let folder = folder();
     let no_program = folder.path().join("text");
     std::fs::write(&no_program, "#!/bin/sh\n").expect("written");
@@ -241,6 +241,7 @@ async fn a_command_whose_program_is_not_there_is_not_offered_and_the_others_are(
         "missing": {"program": "/no/such/program"},
         "missing.too": {"program": "no-such-program"},
         "text": {"program": no_program},
+        "blind": {"program": "true", "readable": ["/usr", "/no/such/model"]},
         "there": {"program": "true"}
     });
     let bench = bench("full", commands).await;
@@ -248,7 +249,7 @@ async fn a_command_whose_program_is_not_there_is_not_offered_and_the_others_are(
     assert_eq!(output(&bench.run(task("there", Value::Null)).await), Value::Null);
     let names = names(&bench).await;
     assert!(names.contains(&"there".to_owned()), "{names:?}");
-    for name in ["missing", "missing.too", "text"] {
+    for name in ["missing", "missing.too", "text", "blind"] {
         assert!(!names.contains(&name.to_owned()), "{names:?}");
     }
     worker.stopped().await;

@@ -82,6 +82,7 @@ async fn the_network_is_there_for_those_who_ask_where_it_is_permitted() {
     let bench = one_cell(&[]).await;
     let worker = bench.worker().await;
     let refused = error(&bench.run(asking.clone()).await);
+    assert!(refused.starts_with("NotGranted: "), "{refused}");
     assert!(refused.contains("`worker.network`"), "{refused}");
     let unreachable = error(&bench.run_python(&code).await);
     assert!(unreachable.contains("PermissionError"), "{unreachable}");

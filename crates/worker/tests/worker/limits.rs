@@ -47,7 +47,7 @@ async fn what_this_worker_cannot_keep_is_refused_for_good() {
                 .await;
             let message = error(&task);
             assert!(
-                message.contains(expected) && message.contains("this worker"),
+                message.starts_with("NotGranted: ") && message.contains(expected) && message.contains("this worker"),
                 "{message}"
             );
             assert_eq!(task.life.attempt, 1, "{message}");
@@ -65,7 +65,7 @@ async fn a_limit_that_leaves_the_code_nothing_is_told_as_that_and_not_tried_agai
         let task = bench
             .run(json!({"name": "python", "input": input, "limits": {"memory_mb": megabytes}, "max_retries": 5}))
             .await;
-        let expected = format!("Failed: the limit of {megabytes} MiB of memory leaves nothing for a program: ");
+        let expected = format!("NotGranted: the limit of {megabytes} MiB of memory leaves nothing for a program: ");
         assert!(error(&task).starts_with(&expected), "{}", error(&task));
         assert_eq!(task.life.attempt, 1);
     }

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use orchestratum_core::Timestamp;
-use orchestratum_core::task::TaskStatus;
+use orchestratum_core::task::{BuiltIn, TaskStatus};
 use orchestratum_engine::Engine;
 use orchestratum_engine::tasks::{AHEAD_MAX, Why};
 use serde::Serialize;
@@ -101,7 +101,7 @@ impl From<Why> for WhyDocument {
             Why::NoWorker { target } => Reason::NoWorker {
                 target: target.to_string(),
             },
-            Why::NameNotOffered { target, name } => Reason::NameNotOffered {
+            Why::NameNotOffered { target, name, .. } => Reason::NameNotOffered {
                 target: target.to_string(),
                 name: name.to_string(),
             },
@@ -128,8 +128,24 @@ fn sentence(why: &Why) -> String {
         }
         Why::Paused { target } => format!("the target {target} is paused"),
         Why::NoWorker { target } => format!("no live worker serves the target {target}"),
-        Why::NameNotOffered { target, name } => {
-            format!("live workers serve the target {target}, but none offers {name}")
+        Why::NameNotOffered {
+            target,
+            name,
+            without_programs,
+        } => {
+            let runs_a_program = matches!(
+                BuiltIn::of(name),
+                Some(BuiltIn::CSharp | BuiltIn::Python | BuiltIn::Shell)
+            );
+            let of_them = if runs_a_program && *without_programs > 0 {
+                format!(": {without_programs} of them can run no programs")
+            } else {
+                String::new()
+            };
+            format!(
+                "live workers serve the target {target}, but none offers {name}{of_them}; what a worker does not offer, \
+                 and why, is in the log of its start and told by `orchestratum doctor` on its machine"
+            )
         }
         Why::WaitingForWorker { target, workers, ahead } => {
             let or_more = if *ahead >= AHEAD_MAX { " or more" } else { "" };
@@ -137,6 +153,34 @@ fn sentence(why: &Why) -> String {
                 "{workers} worker(s) of the target {target} offer it; {ahead}{or_more} other task(s) of the target are \
                  ready as well"
             )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orchestratum_core::TaskName;
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_not_offered_is_told_with_the_reason_and_where_to_look() {
+        let said = |name: &str, without_programs| {
+            sentence(&Why::NameNotOffered {
+                target: "default".parse().expect("a target"),
+                name: TaskName::new(name).expect("a name"),
+                without_programs,
+            })
+        };
+        let python = said("python", 2);
+        assert!(
+            python.contains("none offers python: 2 of them can run no programs; "),
+            "{python}"
+        );
+        assert!(python.contains("`orchestratum doctor`"), "{python}");
+        for (name, without_programs) in [("python", 0), ("mail.send", 2)] {
+            let said = said(name, without_programs);
+            assert!(said.contains(&format!("none offers {name}; ")), "{said}");
         }
     }
 }

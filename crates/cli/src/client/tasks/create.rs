@@ -50,16 +50,18 @@ pub(crate) struct Create {
     /// key=value; may be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
-    /// Mebibytes of address space that each process of a program may have.
+    /// Mebibytes of memory that the processes of a program may have together, or, where the worker has no control groups,
+    /// of address space each.
     #[arg(long)]
     memory_mb: Option<i64>,
     /// Seconds of processor time that each process of a program may have.
     #[arg(long)]
     cpu_seconds: Option<i64>,
-    /// Mebibytes that the files of a program may take.
+    /// Mebibytes that the files of a program may take; the worker must have the isolation `full`.
     #[arg(long)]
     disk_mb: Option<i64>,
-    /// Processes and threads that a program may have at a time.
+    /// Processes and threads that a program may have at a time; the worker must have control groups or the isolation
+    /// `full`.
     #[arg(long)]
     processes: Option<i64>,
     /// A UUIDv7 of your own, made in the last or next 24 hours: the same id and task again is the same task.

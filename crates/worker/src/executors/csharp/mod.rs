@@ -66,10 +66,10 @@ impl Executor for CSharp {
         let asked = Asked::of(task, &self.programs, input.env, input.stdin, input.network);
         let asked = match asked {
             Ok(asked) => asked,
-            Err(message) => return Ended::failed(message, false),
+            Err(message) => return Ended::not_granted(&message),
         };
         if let Err(message) = runners::check(&asked.limits) {
-            return Ended::failed(message, false);
+            return Ended::not_granted(&message);
         }
         let compiled = tokio::select! {
             compiled = self.compiler.compile(&input.code) => compiled,
@@ -93,14 +93,11 @@ impl Executor for CSharp {
             resident_bytes: self.runners.resident_bytes(&asked.limits),
         };
         let profile = Profile::of(asked.network, asked.limits);
-        let done = match self.runners.start(&request, profile).await {
-            Ok(running) => program::attend(running, context).await,
-            Err(error) => Err(error),
-        };
+        let done = program::attended(self.runners.start(&request, profile), context).await;
         self.runners.fill();
         match done {
             Ok(done) => answer::conclude(done, &mark, &self.programs, RETURNED),
-            Err(error) => program::trouble(&error),
+            Err(not_run) => not_run.into(),
         }
     }
 }

@@ -50,7 +50,7 @@ impl Executor for Python {
         let programs = &interpreter.programs;
         let asked = match Asked::of(task, programs, input.env, input.stdin, input.network) {
             Ok(asked) => asked,
-            Err(message) => return Ended::failed(message, false),
+            Err(message) => return Ended::not_granted(&message),
         };
         let network = asked.network;
         let command = program::command(task, &interpreter.path, programs, asked);
@@ -61,13 +61,9 @@ impl Executor for Python {
             input: &input.input,
             args: &input.args,
         };
-        let done = match interpreter.start(command, &request, network).await {
-            Ok(running) => program::attend(running, context).await,
-            Err(error) => Err(error),
-        };
-        match done {
+        match program::attended(interpreter.start(command, &request, network), context).await {
             Ok(done) => answer::conclude(done, &mark, programs, RETURNED),
-            Err(error) => program::trouble(&error),
+            Err(not_run) => not_run.into(),
         }
     }
 }

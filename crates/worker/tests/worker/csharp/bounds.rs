@@ -88,7 +88,7 @@ async fn a_limit_below_what_the_runtime_needs_is_told_as_that_and_the_least_one_
     let worker = bench.worker().await;
     let with = |megabytes: u64| json!({"name": "csharp", "input": {"code": "1 + 1"}, "limits": {"memory_mb": megabytes}, "max_retries": 3});
     let task = bench.run(with(79)).await;
-    let expected = "Failed: the limit `memory_mb` of 79 is less than the 80 ";
+    let expected = "NotGranted: the limit `memory_mb` of 79 is less than the 80 ";
     assert!(error(&task).starts_with(expected), "{}", error(&task));
     assert_eq!(task.life.attempt, 1);
     assert_eq!(output(&bench.run(with(80)).await)["result"], 2);

@@ -199,6 +199,7 @@ async fn the_network_is_there_for_those_who_ask_where_it_is_permitted() {
     let asking = json!({"name": "csharp", "input": {"code": code, "network": true}});
     let (bench, worker) = isolated(&[]).await;
     let refused = error(&bench.run(asking.clone()).await);
+    assert!(refused.starts_with("NotGranted: "), "{refused}");
     assert!(refused.contains("`worker.network`"), "{refused}");
     let unreachable = error(&bench.run_csharp(&code).await);
     assert!(unreachable.contains("SocketException"), "{unreachable}");
