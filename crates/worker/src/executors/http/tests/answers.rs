@@ -60,6 +60,19 @@ async fn various(request: Seen) -> Response {
             let first = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"a"))]);
             Body::from_stream(first.chain(stream::pending())).into_response()
         }
+        "stuck" => {
+            let first = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"the pump is broken"))]);
+            let body = Body::from_stream(first.chain(stream::pending()));
+            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+        }
+        "squeezed" => {
+            // Without its end, so that nothing makes the decoder hand out what it has.
+            let compressed = gzip(b"the valve is shut");
+            let cut = Bytes::copy_from_slice(&compressed[..compressed.len() - 8]);
+            let first = stream::iter([Ok::<_, Infallible>(cut)]);
+            let body = Body::from_stream(first.chain(stream::pending()));
+            (StatusCode::BAD_GATEWAY, [("content-encoding", "gzip")], body).into_response()
+        }
         "never" => pending().await,
         "binary" => vec![0xff, 0x00, 0xfe].into_response(),
         other => panic!("{other}"),
@@ -97,6 +110,27 @@ async fn an_unexpected_status_is_a_failure_with_the_beginning_of_the_body() {
         message,
         "the answer has the status 200 OK, which is not expected: aaaaa"
     );
+}
+
+#[tokio::test]
+async fn a_status_that_is_not_expected_is_told_although_its_body_does_not_end() {
+    let server = HttpServer::start(various).await.expect("a server");
+    let lab = Lab::open_to(&[server.address()]);
+    for (target, expected) in [
+        (
+            "/stuck",
+            "the answer has the status 503 Service Unavailable, which is not expected: the pump is broken",
+        ),
+        (
+            "/squeezed",
+            "the answer has the status 502 Bad Gateway, which is not expected: the valve is shut",
+        ),
+    ] {
+        let error = exchange(&lab, json!({"url": server.url(target)}))
+            .await
+            .expect_err(target);
+        assert_eq!(failure(&error), (expected.to_owned(), true));
+    }
 }
 
 #[tokio::test]
