@@ -156,6 +156,10 @@ mod tests {
                 "/environment must match [A-Za-z0-9._-]{1,100}",
             ),
             (r#"{"code": "31337", "code": "31337"}"#, "/code is given twice"),
+            (
+                r#"{"code": "", "env": {"A": "1", "B": "31337", "A": "1", "A": "31337"}}"#,
+                "/env/A is given twice",
+            ),
         ] {
             let told = broken(BuiltIn::Python, input);
             assert_eq!(told, [expected], "{input}");
