@@ -82,6 +82,11 @@ impl Caller {
     pub(crate) fn actor(&self) -> String {
         self.0.key_id.clone()
     }
+
+    /// For what goes on after the request.
+    pub(crate) fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.0)
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {

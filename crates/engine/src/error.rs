@@ -45,6 +45,9 @@ pub enum Error {
     /// Following takes a connection and memory for long.
     #[error("more callers follow logs than this process serves at a time (`api.max_followers`)")]
     TooManyFollowers,
+    /// One key is not to take the places of all others.
+    #[error("this key follows logs {most} times already, which is its share of the places (`api.max_followers`)")]
+    TooManyFollowersOfOneKey { most: usize },
     #[error("the process is stopping")]
     Stopping,
     /// A fault of ours. Whether the work was done is not known.
@@ -83,7 +86,11 @@ impl Error {
     /// Whether the same call may succeed a little later.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Overloaded | Self::TooManyFollowers | Self::Stopping | Self::Broker(_) => true,
+            Self::Overloaded
+            | Self::TooManyFollowers
+            | Self::TooManyFollowersOfOneKey { .. }
+            | Self::Stopping
+            | Self::Broker(_) => true,
             Self::Store(error) => error.is_transient(),
             Self::Invalid(_)
             | Self::TaskNotFound(_)

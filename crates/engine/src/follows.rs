@@ -11,17 +11,18 @@ use std::sync::Arc;
 use orchestratum_core::TaskId;
 use orchestratum_store::{LogsFrom, NewLogs};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
+use crate::follow_places::{Place, Places};
 
 /// What has come; `None` if the task was deleted.
 pub(crate) type News = Option<Arc<NewLogs>>;
 
 #[derive(Debug)]
 pub(crate) struct Follows {
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     waiting: Mutex<Waiting>,
     /// Somebody began to wait, or must not wait any longer.
     woken: Notify,
@@ -53,21 +54,19 @@ pub(crate) struct Questions {
 impl Follows {
     pub(crate) fn new(most: usize) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+            places: Places::new(most),
             waiting: Mutex::default(),
             woken: Notify::new(),
             over: CancellationToken::new(),
         }
     }
 
-    /// A place among those who follow.
-    pub(crate) fn begin(&self) -> Result<OwnedSemaphorePermit, Error> {
+    /// A place among those who follow, for whoever has this key.
+    pub(crate) fn begin(&self, key_id: &str) -> Result<Place, Error> {
         if self.over.is_cancelled() {
             return Err(Error::Stopping);
         }
-        Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| Error::TooManyFollowers)
+        self.places.take(key_id)
     }
 
     /// Waits until there is something new; `None` when the process stops.
@@ -255,13 +254,13 @@ mod tests {
     #[tokio::test]
     async fn who_has_gone_is_forgotten_and_who_stays_is_let_go_at_the_stop() {
         let follows = Follows::new(1);
-        let place = follows.begin().expect("there is room");
-        assert!(matches!(follows.begin(), Err(Error::TooManyFollowers)));
+        let place = follows.begin("key").expect("there is room");
+        assert!(matches!(follows.begin("other"), Err(Error::TooManyFollowers)));
         drop(place);
         let gone = tokio::time::timeout(std::time::Duration::ZERO, follows.ask(question(0), true)).await;
         assert!(gone.is_err() && !follows.any());
         let (answer, ()) = tokio::join!(follows.ask(question(0), false), async { follows.give_up() });
         assert!(answer.is_none());
-        assert!(matches!(follows.begin(), Err(Error::Stopping)));
+        assert!(matches!(follows.begin("key"), Err(Error::Stopping)));
     }
 }

@@ -100,9 +100,9 @@ pub struct NewLogs {
 
 #[async_trait]
 pub trait LogStore: Send + Sync {
-    /// Appends what running attempts wrote, and keeps how far they are: the answer names those that still run, of which all was stored. Of the others
-    /// nothing was, as somebody else has ended them. A crash before the answer leaves some, or none; the same chunks again
-    /// are no others. The version of a task stays as it is.
+    /// Appends what running attempts wrote, and keeps how far they are: the answer names those that still run, of which all
+    /// was stored. Of the others nothing was, as somebody else has ended them. A crash before the answer leaves some, or
+    /// none; the same chunks again are no others. The version of a task stays as it is.
     async fn append_logs(&self, appends: &[LogAppend]) -> Result<Vec<(TaskId, u32)>, Error>;
 
     async fn logs(&self, task: TaskId, attempt: Option<u32>, stream: Option<LogStream>) -> Result<TaskLogs, Error>;

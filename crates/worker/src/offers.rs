@@ -82,7 +82,7 @@ impl Offers {
 
     /// A built-in name is refused also where this machine cannot offer it: its tasks mean the same everywhere.
     pub(crate) fn add_handler<H: Handler>(&mut self, name: &str, handler: H) -> Result<(), Error> {
-        if TaskName::new(name).is_ok_and(|name| BuiltIn::of(&name).is_some()) {
+        if TaskName::new(name).is_ok_and(|name| BuiltIn::is_reserved(&name)) {
             return Err(Error::ReservedName {
                 name: name.to_owned(),
                 handler: type_name::<H>(),

@@ -20,7 +20,9 @@ impl From<Error> for Problem {
             Error::Gone { .. } => Self::new(Code::TaskGone, error.to_string()),
             Error::IdTaken { .. } => Self::new(Code::TaskExists, error.to_string()),
             Error::KeyNotFound(_) => Self::new(Code::KeyNotFound, error.to_string()),
-            Error::Overloaded | Error::TooManyFollowers => Self::new(Code::Overloaded, error.to_string()),
+            Error::Overloaded | Error::TooManyFollowers | Error::TooManyFollowersOfOneKey { .. } => {
+                Self::new(Code::Overloaded, error.to_string())
+            }
             Error::Stopping => Self::new(Code::Stopping, error.to_string()),
             Error::Store(cause) => from_store(&cause),
             Error::Broker(_) | Error::Panicked => Self::internal(&error),

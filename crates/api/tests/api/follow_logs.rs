@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::common::BOOTSTRAP;
 use orchestratum_api::{Addresses, start};
 use orchestratum_core::task::{Ending, TaskEvent};
-use orchestratum_core::{Target, TaskId, TaskName};
+use orchestratum_core::{Target, TaskId, TaskName, Timestamp};
 use orchestratum_engine::keys::{CreateKey, Scope};
 use orchestratum_engine::{Engine, Settings, identity};
 use orchestratum_store::{Change, ClaimRequest, ClaimedTask, Evidence, LogAppend, LogChunk, LogStream, Registration};
@@ -73,6 +73,23 @@ impl Served {
     async fn follow_from(&self, task: TaskId, query: &str, last: &str) -> Events {
         let request = self.follow_request(task, query).header("last-event-id", last);
         Events::of(request.send().await.expect("an answer"))
+    }
+
+    /// With a key that may read tasks and nothing else: its id, and the whole of it.
+    async fn reader_key(&self, expires_at: Option<Timestamp>) -> (String, String) {
+        let request = CreateKey {
+            name: "of a test".to_owned(),
+            scopes: vec![Scope::TasksRead],
+            expires_at,
+        };
+        let created = self.engine.create_key(request).await.expect("a key");
+        (created.key.id, created.text.reveal())
+    }
+
+    async fn follow_with(&self, task: TaskId, key: &str) -> Response {
+        let url = format!("http://{}/api/tasks/{task}/logs", self.addresses.plain);
+        let request = self.client.get(url).header("accept", "text/event-stream");
+        request.header("x-api-key", key).send().await.expect("an answer")
     }
 
     async fn create(&self, task: Value) -> TaskId {
@@ -399,6 +416,63 @@ async fn only_so_many_follow_at_a_time_and_who_goes_makes_room() {
         }
     })
     .await;
+    served.stopped().await;
+}
+
+#[tokio::test]
+async fn one_key_leaves_places_to_others() {
+    let served = Served::start_with(&[("api.max_followers", "12")]).await;
+    let task = served.running().await;
+    let (_, key) = served.reader_key(None).await;
+    let mut followers = Vec::new();
+    for _ in 0..10 {
+        followers.push(Events::of(served.follow_with(task.id, &key).await));
+    }
+    let refused = served.follow_with(task.id, &key).await;
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let (status, problem) = problem(refused).await;
+    assert_eq!((status.as_u16(), &problem["code"]), (503, &json!("overloaded")));
+    let detail = problem["detail"].as_str().expect("a text");
+    assert!(detail.contains("this key follows logs 10 times already"), "{detail}");
+    followers.push(served.follow(task.id, "").await);
+    drop(followers);
+    served.stopped().await;
+}
+
+#[tokio::test]
+async fn nothing_is_told_to_a_follower_whose_key_was_revoked() {
+    let served = Served::start().await;
+    let task = served.running().await;
+    let (id, key) = served.reader_key(None).await;
+    let mut told = Events::of(served.follow_with(task.id, &key).await);
+    let silent = Events::of(served.follow_with(task.id, &key).await);
+    served.append(&task, &[out(0, "before")]).await;
+    assert_eq!(told.next().await, Some(log("1-0", "stdout", "before")));
+    served.engine.revoke_key(&id).await.expect("it is revoked");
+    served.append(&task, &[out(1, "after")]).await;
+    for follower in [told, silent] {
+        let rest = timeout(BOUND, follower.rest()).await.expect("it ends");
+        assert!(rest.iter().all(|event| event.data["text"] == "before"), "{rest:?}");
+    }
+    served.stopped().await;
+}
+
+#[tokio::test]
+async fn a_follower_whose_key_is_no_longer_valid_is_let_go_although_nothing_is_written() {
+    let served = Served::start().await;
+    let task = served.running().await;
+    let expires_at = served.engine.clock().now() + Duration::from_secs(4);
+    let (_, expiring) = served.reader_key(Some(expires_at)).await;
+    let (id, revoked) = served.reader_key(None).await;
+    let mut followers = Vec::new();
+    for key in [&expiring, &revoked] {
+        followers.push(Events::of(served.follow_with(task.id, key).await));
+    }
+    served.engine.revoke_key(&id).await.expect("it is revoked");
+    for follower in followers {
+        let rest = timeout(BOUND, follower.rest()).await.expect("it ends");
+        assert!(rest.is_empty(), "no end, as the task is not over: {rest:?}");
+    }
     served.stopped().await;
 }
 

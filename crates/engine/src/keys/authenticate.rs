@@ -35,6 +35,9 @@ const TOUCHED_EVERY: Duration = Duration::from_secs(3_600);
 /// The shortest bootstrap key.
 pub(crate) const BOOTSTRAP_KEY_MIN_LENGTH: usize = 16;
 
+/// What the bootstrap key is called, which is in no row. The ids of others have another length.
+const BOOTSTRAP: &str = "bootstrap";
+
 /// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -44,6 +47,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    fn of(key: ApiKey) -> Self {
+        let scopes = key.scopes.iter().filter_map(|scope| scope.parse().ok()).collect();
+        Self { key_id: key.id, scopes }
+    }
+
     pub fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
     }
@@ -144,25 +152,40 @@ impl Engine {
         let cache = &self.parts.keys;
         if cache.is_bootstrap(text) {
             return Ok(Identity {
-                key_id: "bootstrap".to_owned(),
+                key_id: BOOTSTRAP.to_owned(),
                 scopes: vec![Scope::Admin],
             });
         }
         let text = KeyText::parse(text).ok_or(AuthenticationError::Refused)?;
-        let key = match cache.believed(text.id()) {
-            Some(key) => key,
-            None => self.read_key(text.id()).await?,
-        };
+        let key = self.key(text.id()).await?;
         let now = self.parts.clock.now();
-        let valid = text.matches(&cache.pepper, &key.secret_hash)
-            && key.revoked_at.is_none()
-            && key.expires_at.is_none_or(|expires_at| expires_at > now);
-        if !valid {
+        if !text.matches(&cache.pepper, &key.secret_hash) || !is_valid(&key, now) {
             return Err(AuthenticationError::Refused);
         }
         self.note_use(&key.id, now);
-        let scopes = key.scopes.iter().filter_map(|scope| scope.parse().ok()).collect();
-        Ok(Identity { key_id: key.id, scopes })
+        Ok(Identity::of(key))
+    }
+
+    /// Whether a caller who was authenticated before would be the same again: for what outlives the request.
+    ///
+    /// # Errors
+    /// Where the key cannot be checked.
+    pub(crate) async fn is_still(&self, caller: &Identity) -> Result<bool, Error> {
+        if caller.key_id == BOOTSTRAP {
+            return Ok(true);
+        }
+        match self.key(&caller.key_id).await {
+            Ok(key) => Ok(is_valid(&key, self.parts.clock.now()) && Identity::of(key) == *caller),
+            Err(AuthenticationError::Refused) => Ok(false),
+            Err(AuthenticationError::Unavailable(error)) => Err(error),
+        }
+    }
+
+    async fn key(&self, id: &str) -> Result<ApiKey, AuthenticationError> {
+        match self.parts.keys.believed(id) {
+            Some(key) => Ok(key),
+            None => self.read_key(id).await,
+        }
     }
 
     async fn read_key(&self, id: &str) -> Result<ApiKey, AuthenticationError> {
@@ -175,7 +198,11 @@ impl Engine {
         // A task of its own: a caller that goes away in the middle would cost the pool a connection.
         let reading = tokio::spawn(async move {
             let _place = place;
-            engine.stored_key(&id).await
+            // Others may have read it while this one waited: many callers may use one key.
+            match engine.parts.keys.believed(&id) {
+                Some(key) => Ok(key),
+                None => engine.stored_key(&id).await,
+            }
         });
         reading
             .await
@@ -210,6 +237,10 @@ impl Engine {
             }
         });
     }
+}
+
+fn is_valid(key: &ApiKey, now: Timestamp) -> bool {
+    key.revoked_at.is_none() && key.expires_at.is_none_or(|expires_at| expires_at > now)
 }
 
 #[cfg(test)]

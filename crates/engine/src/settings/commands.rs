@@ -72,7 +72,7 @@ impl CommandSettings {
             permanent_exit_codes,
         } = self;
         let broken = |key: &str, rule: &str| Some((key.to_owned(), rule.to_owned()));
-        if BuiltIn::of(name).is_some() {
+        if BuiltIn::is_reserved(name) {
             return broken("", "has the name of a built-in task, which no command can have");
         }
         if program.is_empty() || has_nul(program) {
@@ -240,6 +240,10 @@ program = "/usr/bin/thumbnail"
             (
                 "[worker.commands.python]\nprogram = \"a\"",
                 "worker.commands.\"python\" has the name of a built-in task",
+            ),
+            (
+                "[worker.commands.celery]\nprogram = \"a\"",
+                "worker.commands.\"celery\" has the name of a built-in task",
             ),
             (
                 "[worker.commands.\"a b\"]\nprogram = \"a\"",

@@ -22,6 +22,12 @@ pub use self::environments::{EnvironmentSettings, Requirements};
 use self::forms::empty_is_none;
 pub use self::worker::{HttpSettings, IsolationWanted, WorkerLimits, WorkerSettings};
 
+/// The most that may be kept of one stream of a program.
+const LOG_BYTES: usize = 64 << 20;
+
+/// Clients rely on that no answer takes longer.
+const FOLLOW_SECONDS: f64 = 86_400.0;
+
 /// What is in `config/default.toml`.
 pub const DEFAULTS: &str = include_str!("../../../../config/default.toml");
 
@@ -252,7 +258,22 @@ impl Settings {
             "must not be above tasks.max_ttl_seconds",
         )?;
         self.check_commands()?;
+        self.check_sizes()?;
         self.check_seconds()
+    }
+
+    /// Of what a process holds once for each of the tasks that it has in hand.
+    fn check_sizes(&self) -> Result<(), Error> {
+        let sizes = [
+            ("tasks.input_max_bytes", self.tasks.input_max_bytes, BATCH_BYTES),
+            ("tasks.output_max_bytes", self.tasks.output_max_bytes, BATCH_BYTES),
+            ("worker.log_max_bytes", self.worker.log_max_bytes, LOG_BYTES),
+        ];
+        for (key, bytes, most) in sizes {
+            let in_words = format!("must be at most {most}, which is {} MiB", most >> 20);
+            rule(bytes <= most, key, &in_words)?;
+        }
+        Ok(())
     }
 
     fn check_commands(&self) -> Result<(), Error> {
@@ -286,7 +307,11 @@ impl Settings {
             let sound = seconds > 0.0 && seconds <= 1e10;
             rule(sound, key, "must be a number of seconds above 0")?;
         }
-        Ok(())
+        rule(
+            self.api.max_follow_seconds <= FOLLOW_SECONDS,
+            "api.max_follow_seconds",
+            "must be at most 86400, which is a day",
+        )
     }
 }
 
@@ -378,6 +403,21 @@ mod tests {
     fn a_misspelt_key_is_an_error() {
         let error = Settings::load_from(Path::new("none"), None, &[("worker.leese_seconds", "3")]);
         assert!(error.is_err());
+    }
+
+    #[test]
+    fn what_one_task_or_one_caller_may_take_has_an_upper_end() {
+        for (key, most, above) in [
+            ("tasks.input_max_bytes", "16777216", "16777217"),
+            ("tasks.output_max_bytes", "16777216", "16777217"),
+            ("worker.log_max_bytes", "67108864", "67108865"),
+            ("api.max_follow_seconds", "86400", "86401"),
+        ] {
+            let load = |value: &str| Settings::load_from(Path::new("none"), None, &[(key, value)]);
+            assert!(load(most).is_ok(), "{key} = {most}");
+            let error = load(above).expect_err(key).to_string();
+            assert!(error.starts_with(&format!("{key} must be at most {most}")), "{error}");
+        }
     }
 
     #[test]

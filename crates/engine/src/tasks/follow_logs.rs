@@ -7,11 +7,15 @@ use std::time::Duration;
 use orchestratum_core::TaskId;
 use orchestratum_core::task::{AttemptOutcome, TaskStatus};
 use orchestratum_store::{LogPosition, LogStream, LogsFrom, NewLogs, StoredLogChunk};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::follow_places::Place;
 use crate::follows::{News, is_over};
-use crate::{Engine, Error};
+use crate::keys::Identity;
+use crate::{Engine, Error, error};
+
+/// How often is asked whether a caller may still follow who is told nothing.
+const CALLER_CHECKED_EVERY: Duration = Duration::from_secs(5);
 
 /// What is followed.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +52,7 @@ pub struct LogsEnd {
 #[derive(Debug)]
 pub struct LogFollower {
     engine: Engine,
+    caller: Arc<Identity>,
     question: LogsFrom,
     stream: Option<LogStream>,
     /// The answer of the look that found that there is such a task.
@@ -56,22 +61,24 @@ pub struct LogFollower {
     end: Option<LogsEnd>,
     over: bool,
     until: Instant,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Engine {
-    /// Begins to follow what a task writes, for the time that the settings allow.
+    /// Begins to follow what a task writes, for the time that the settings allow, or for as long as the caller's key is
+    /// valid.
     ///
     /// # Errors
-    /// [`Error::TaskNotFound`], [`Error::AttemptNotFound`], [`Error::TooManyFollowers`], [`Error::Stopping`].
-    pub async fn follow_logs(&self, follow: FollowLogs) -> Result<LogFollower, Error> {
+    /// [`Error::TaskNotFound`], [`Error::AttemptNotFound`], [`Error::TooManyFollowers`],
+    /// [`Error::TooManyFollowersOfOneKey`], [`Error::Stopping`].
+    pub async fn follow_logs(&self, caller: Arc<Identity>, follow: FollowLogs) -> Result<LogFollower, Error> {
         let FollowLogs {
             task,
             attempt,
             stream,
             from,
         } = follow;
-        let place = self.parts.follows.begin()?;
+        let place = self.parts.follows.begin(&caller.key_id)?;
         let attempt = attempt.map(NonZeroU32::get);
         let first_of_attempt = LogPosition {
             attempt: attempt.unwrap_or(0),
@@ -90,6 +97,7 @@ impl Engine {
         }
         Ok(LogFollower {
             engine: self.clone(),
+            caller,
             question,
             stream,
             first: Some(Arc::new(first)),
@@ -103,7 +111,8 @@ impl Engine {
 }
 
 impl LogFollower {
-    /// Waits for what comes next; `None` after the end, and before it when the process stops or the time has passed.
+    /// Waits for what comes next; `None` after the end, and before it when the process stops, the time has passed, or the
+    /// caller's key is no longer what it was.
     pub async fn next(&mut self) -> Option<Followed> {
         while !self.over {
             if let Some(end) = self.end.take() {
@@ -126,8 +135,35 @@ impl LogFollower {
         if let Some(first) = self.first.take() {
             return Some(Some(first));
         }
+        timeout_at(self.until, self.news_for_the_caller()).await.ok().flatten()
+    }
+
+    /// The key was checked when the following began: it may have been revoked since, or have expired.
+    async fn news_for_the_caller(&self) -> Option<News> {
         let asking = self.engine.parts.follows.ask(self.question, self.more);
-        timeout_at(self.until, asking).await.ok().flatten()
+        tokio::pin!(asking);
+        let news = loop {
+            if let Ok(news) = timeout(CALLER_CHECKED_EVERY, &mut asking).await {
+                break news?;
+            }
+            // Nothing is told meanwhile: it may be known later again whether it may be.
+            if !self.may_follow().await.unwrap_or(true) {
+                return None;
+            }
+        };
+        // Where it is not known, the caller comes again.
+        self.may_follow().await.unwrap_or(false).then_some(news)
+    }
+
+    /// `None` where that cannot be said now.
+    async fn may_follow(&self) -> Option<bool> {
+        match self.engine.is_still(&self.caller).await {
+            Ok(valid) => Some(valid),
+            Err(error) => {
+                tracing::debug!(error = %error::chain(&error), "the key of a follower cannot be checked");
+                None
+            }
+        }
     }
 
     fn take(&mut self, news: Option<&NewLogs>) -> Vec<StoredLogChunk> {

@@ -10,6 +10,7 @@ use orchestratum_engine::tasks::FollowLogs;
 use orchestratum_store::LogStream;
 
 use super::follow_logs::{EVENT_STREAM, follow};
+use crate::auth::Caller;
 use crate::extract::{LastEventId, Parameters, TaskPath};
 use crate::problem::{Code, Document, Problem, Result};
 
@@ -25,7 +26,7 @@ const EARLIER_LEFT_OUT: &str = "[... earlier attempts left out; ask for each wit
 /// until the task is over, or the attempt that was asked for. Each event `log` has an `id` and the data `{"attempt",
 /// "stream", "text"}`; the texts in their order are the log. An event `end` with `{"status", "attempt", "outcome"}` is the
 /// last: all three are null if the task was deleted. A stream that ends without it goes on behind the last `id` that is
-/// sent as `Last-Event-ID`: no connection lasts for more than `api.max_follow_seconds`.
+/// sent as `Last-Event-ID`: no connection lasts for more than `api.max_follow_seconds`, nor longer than its key is valid.
 #[utoipa::path(
     get, path = "/api/tasks/{id}/logs", tag = "tasks", operation_id = "read_logs",
     params(
@@ -44,6 +45,7 @@ const EARLIER_LEFT_OUT: &str = "[... earlier attempts left out; ask for each wit
 )]
 pub(crate) async fn logs(
     State(engine): State<Engine>,
+    caller: Caller,
     TaskPath(task): TaskPath,
     headers: HeaderMap,
     LastEventId(from): LastEventId,
@@ -67,7 +69,7 @@ pub(crate) async fn logs(
             stream,
             from,
         };
-        return Ok(follow(engine.follow_logs(following).await?));
+        return Ok(follow(engine.follow_logs(caller.identity(), following).await?));
     }
     let logs = engine.logs(task, attempt, stream).await?;
     let mark = if logs.earlier_left_out { EARLIER_LEFT_OUT } else { "" };

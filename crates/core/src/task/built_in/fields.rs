@@ -2,7 +2,8 @@
 //!
 //! Not derived: what serde says of a value of the wrong type repeats the value, and it stops at the first.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -123,13 +124,18 @@ impl<'a> Fields<'a> {
             return BTreeMap::new();
         };
         let pointer = json_pointer(name);
-        let Ok(entries) = serde_json::from_str::<BTreeMap<String, &RawValue>>(value.get()) else {
+        let entries = serde_json::Deserializer::from_str(value.get()).deserialize_map(Entries);
+        let Ok((entries, repeated)) = entries else {
             let message = format!("must be an object of texts, not {}", kind(value.get()));
             self.violations.add(pointer, message);
             return BTreeMap::new();
         };
         if !self.is_few(&pointer, entries.len(), names.count_max) {
             return BTreeMap::new();
+        }
+        for name in repeated {
+            self.violations
+                .add(format!("{pointer}{}", named(&name)), "is given twice");
         }
         let mut texts = BTreeMap::new();
         for (name, entry) in entries {
@@ -255,5 +261,34 @@ impl<'de> Visitor<'de> for Known<'_> {
             }
         }
         Ok(values)
+    }
+}
+
+/// The entries of an object, and the names that it has more than once: which of their values counts, everybody who reads
+/// JSON decides for themselves.
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = (BTreeMap<String, &'de RawValue>, BTreeSet<String>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+        let mut entries = BTreeMap::new();
+        let mut repeated = BTreeSet::new();
+        while let Some(name) = object.next_key::<String>()? {
+            match entries.entry(name) {
+                Entry::Vacant(place) => {
+                    place.insert(object.next_value()?);
+                }
+                Entry::Occupied(first) => {
+                    repeated.insert(first.key().clone());
+                    object.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok((entries, repeated))
     }
 }

@@ -41,6 +41,12 @@ impl BuiltIn {
         }
     }
 
+    /// Whether no handler and no command may have the name: it belongs to a task that is there, or to one that will be. What
+    /// somebody called so today would mean something else with the next version.
+    pub fn is_reserved(name: &TaskName) -> bool {
+        Self::of(name).is_some() || matches!(name.as_str(), "amqp" | "celery") || name.as_str().starts_with("gitlab.")
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::CSharp => "csharp",
@@ -95,6 +101,17 @@ mod tests {
             assert_eq!(BuiltIn::of(&name), Some(built_in));
         }
         assert_eq!(BuiltIn::of(&TaskName::new("email.send").expect("a name")), None);
+    }
+
+    #[test]
+    fn the_names_of_tasks_to_come_are_reserved_as_those_that_are_there() {
+        let is_reserved = |name: &str| BuiltIn::is_reserved(&TaskName::new(name).expect("a name"));
+        for name in ["python", "celery", "amqp", "gitlab.pipeline"] {
+            assert!(is_reserved(name), "{name}");
+        }
+        for name in ["celery.send", "my.amqp", "gitlab", "gitlab-pipeline", "Python"] {
+            assert!(!is_reserved(name), "{name}");
+        }
     }
 
     #[test]
@@ -156,6 +173,10 @@ mod tests {
                 "/environment must match [A-Za-z0-9._-]{1,100}",
             ),
             (r#"{"code": "31337", "code": "31337"}"#, "/code is given twice"),
+            (
+                r#"{"code": "", "env": {"A": "1", "B": "31337", "A": "1", "A": "31337"}}"#,
+                "/env/A is given twice",
+            ),
         ] {
             let told = broken(BuiltIn::Python, input);
             assert_eq!(told, [expected], "{input}");

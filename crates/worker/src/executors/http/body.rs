@@ -1,6 +1,7 @@
 //! The body of an answer, as far as it is worth its memory.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
@@ -8,6 +9,7 @@ use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Method, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
+use tokio::time::timeout;
 
 use super::error::Error;
 
@@ -19,6 +21,9 @@ const HARMLESS_BYTES: usize = 64 * 1024;
 
 /// How much of the answer with an unexpected status is told.
 const BEGINNING_BYTES: usize = 1024;
+
+/// How long is waited for that: the status is known, and a body that does not end must not hide it.
+const BEGINNING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The whole body, decompressed.
 pub(super) async fn whole(response: Response<Incoming>, method: &Method, most: usize) -> Result<Vec<u8>, Error> {
@@ -37,17 +42,22 @@ pub(super) async fn whole(response: Response<Incoming>, method: &Method, most: u
     decoder.finish()
 }
 
-/// What the body begins with, as a text for people; empty where there is none that can be read.
+/// What the body begins with, as far as it comes soon, as a text for people; empty where there is none that can be read.
 pub(super) async fn beginning(response: Response<Incoming>) -> String {
     let (head, mut body) = response.into_parts();
     let Ok(mut decoder) = Decoder::new(&head.headers, BEGINNING_BYTES) else {
         return String::new();
     };
-    while let Ok(Some(chunk)) = next(&mut body).await {
-        if decoder.take(&chunk).is_err() {
-            break;
+    let reading = async {
+        while let Ok(Some(chunk)) = next(&mut body).await {
+            if decoder.take(&chunk).is_err() {
+                break;
+            }
         }
-    }
+    };
+    // What came until then is told.
+    let _ = timeout(BEGINNING_PATIENCE, reading).await;
+    decoder.yield_all();
     let text = String::from_utf8_lossy(&decoder.collected().bytes);
     let shown = |letter: char| !letter.is_control() || matches!(letter, '\n' | '\t');
     let text: String = text.chars().filter(|letter| shown(*letter)).collect();
@@ -111,6 +121,14 @@ impl Decoder {
             return Err(self.trouble());
         }
         Ok(std::mem::take(&mut self.collected_mut().bytes))
+    }
+
+    /// Hands out also what it has decompressed and kept back until more comes.
+    fn yield_all(&mut self) {
+        if let Self::Gzip(decoder) = self {
+            // What is too much, or no gzip, was found before.
+            let _ = decoder.flush();
+        }
     }
 
     fn trouble(&self) -> Error {

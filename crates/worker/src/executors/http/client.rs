@@ -2,22 +2,23 @@
 
 use std::error::Error as StdError;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use orchestratum_core::task::HttpInput;
 use orchestratum_engine::error::chain;
-use rustls::{ClientConfig, RootCertStore};
+use parking_lot::Mutex;
 
 use super::answer::Answer;
-use super::connect::{ConnectError, Connector};
+use super::connect::ConnectError;
 use super::error::Error;
+use super::establish::Establish;
 use super::request::Outgoing;
 use super::{REDIRECTS_MAX, body};
 
@@ -25,37 +26,53 @@ use super::{REDIRECTS_MAX, body};
 const IDLE_PATIENCE: Duration = Duration::from_secs(30);
 const IDLE_CONNECTIONS: usize = 8;
 
+/// How many connections are opened for one pool before another one takes its place, and its idle connections end: a pool
+/// knows no bound for all hosts together, and each connection is an open file.
+pub(super) const CONNECTIONS_OF_A_POOL: usize = 128;
+
 /// How large the headers of an answer may be.
 const HEAD_MAX_BYTES: usize = 64 * 1024;
 
-type Pool = legacy::Client<HttpsConnector<Connector>, Full<Bytes>>;
+type Pool = legacy::Client<Establish, Full<Bytes>>;
 
 pub(super) struct Client {
-    pool: Pool,
+    establish: Establish,
+    /// How many connections there were so far.
+    opened: Arc<AtomicUsize>,
+    newest: Mutex<Newest>,
     /// Of a body, decompressed.
     body_max_bytes: usize,
 }
 
+/// The pool that takes requests. One before it lasts as long as what it has under way.
+struct Newest {
+    pool: Pool,
+    opened_before: usize,
+}
+
 impl Client {
-    pub(super) fn new(connector: Connector, roots: RootCertStore, body_max_bytes: usize) -> Self {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider has the ciphers of TLS 1.2 and 1.3")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
-        let pool = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_PATIENCE)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .http1_max_buf_size(HEAD_MAX_BYTES)
-            .build(connector);
-        Self { pool, body_max_bytes }
+    pub(super) fn new(establish: Establish, body_max_bytes: usize) -> Self {
+        Self {
+            opened: establish.opened(),
+            newest: Mutex::new(Newest {
+                pool: new_pool(&establish),
+                opened_before: 0,
+            }),
+            establish,
+            body_max_bytes,
+        }
+    }
+
+    fn pool(&self) -> Pool {
+        let mut newest = self.newest.lock();
+        let opened = self.opened.load(Ordering::Relaxed);
+        if opened.saturating_sub(newest.opened_before) >= CONNECTIONS_OF_A_POOL {
+            *newest = Newest {
+                pool: new_pool(&self.establish),
+                opened_before: opened,
+            };
+        }
+        newest.pool.clone()
     }
 
     /// Sends the request, and again wherever it is redirected, until there is an answer that the task expects.
@@ -98,7 +115,7 @@ impl Client {
             host: outgoing.url.host_str().unwrap_or_default().to_owned(),
             reason,
         };
-        let response = self.pool.request(request).await.map_err(|error| {
+        let response = self.pool().request(request).await.map_err(|error| {
             let connecting = connecting(&error);
             if let Some(ConnectError::Refused(refused)) = connecting {
                 return Error::Refused(refused.clone());
@@ -113,6 +130,15 @@ impl Client {
         }
         Ok(response)
     }
+}
+
+fn new_pool(establish: &Establish) -> Pool {
+    legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_PATIENCE)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .http1_max_buf_size(HEAD_MAX_BYTES)
+        .build(establish.clone())
 }
 
 fn size(headers: &HeaderMap) -> usize {

@@ -27,6 +27,8 @@ pub(super) enum Error {
     RedirectedAstray(InvalidUrl),
     #[error("the request was redirected to what is no URL")]
     RedirectedNowhere,
+    #[error("the request was redirected from https to http, where anyone on the way could read it")]
+    RedirectedToPlain,
     #[error("the URL cannot be sent: a character of it belongs to none")]
     Unsendable,
     #[error("the body of the answer is compressed, and not with gzip, which alone was offered")]
@@ -63,6 +65,7 @@ impl Error {
             | Self::TooManyRedirects
             | Self::RedirectedAstray(_)
             | Self::RedirectedNowhere
+            | Self::RedirectedToPlain
             | Self::Unsendable
             | Self::UnknownEncoding
             | Self::Bomb => false,

@@ -14,18 +14,28 @@ pub(super) struct Guard {
 
 /// A host that requests may not reach from here. It would be the same again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the host `{host}` is refused: {rule}")]
+#[error("the host `{host}` is refused: {rule}; see \"Where requests may go\" in docs/tasks.md")]
 pub(super) struct Refused {
     pub(super) host: String,
     pub(super) rule: Rule,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Rule {
     #[error("it has {0}, which is not public, and `worker.http.allow` does not have it")]
     NotPublic(&'static str),
-    #[error("the port {0} is none of `worker.http.ports`, and `worker.http.allow` does not have it")]
-    Port(u16),
+    #[error("the port {port} is none of `worker.http.ports`{}, and `worker.http.allow` does not have it", shown(.ports))]
+    Port { port: u16, ports: Vec<u16> },
+}
+
+/// The ports that are permitted are no secret, as what is allowed beside them may be.
+fn shown(ports: &[u16]) -> String {
+    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+    if ports.is_empty() {
+        ", which has none".to_owned()
+    } else {
+        format!(" ({})", ports.join(", "))
+    }
 }
 
 impl Guard {
@@ -67,7 +77,10 @@ impl Guard {
             return Err(Rule::NotPublic(what));
         }
         if !self.ports.contains(&port) {
-            return Err(Rule::Port(port));
+            return Err(Rule::Port {
+                port,
+                ports: self.ports.clone(),
+            });
         }
         Ok(())
     }
@@ -102,13 +115,23 @@ mod tests {
         assert_eq!(
             refused.expect_err("neither is public").to_string(),
             "the host `db.internal` is refused: it has a private address, which is not public, and `worker.http.allow` does \
-             not have it"
+             not have it; see \"Where requests may go\" in docs/tasks.md"
         );
         let refused = guard(&[]).permitted("a.example", 6379, &addresses(&["93.184.216.34"]));
         assert_eq!(
             refused.expect_err("the port").to_string(),
-            "the host `a.example` is refused: the port 6379 is none of `worker.http.ports`, and `worker.http.allow` does not \
-             have it"
+            "the host `a.example` is refused: the port 6379 is none of `worker.http.ports` (80, 443), and \
+             `worker.http.allow` does not have it; see \"Where requests may go\" in docs/tasks.md"
+        );
+        let closed = Guard {
+            ports: Vec::new(),
+            ..guard(&[])
+        };
+        let refused = closed.permitted("a.example", 80, &addresses(&["93.184.216.34"]));
+        let told = refused.expect_err("no port at all").to_string();
+        assert!(
+            told.contains("none of `worker.http.ports`, which has none, and"),
+            "{told}"
         );
     }
 

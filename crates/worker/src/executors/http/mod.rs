@@ -1,8 +1,8 @@
 //! `http`: a request to a server outside, sent by the worker itself.
 //!
 //! ```text
-//!   input ──► Outgoing ──► Client ──► pool ──► Connector: resolve ─► Guard ─► connect to that address
-//!                 ▲           │
+//!   input ──► Outgoing ──► Client ──► pool ──► Establish ──► Connector: resolve ─► Guard ─► connect to that address
+//!                 ▲           │                   └──► TLS
 //!                 └─ redirect ┤                         (each hop, and each new connection of the pool)
 //!                             └──► body, capped ──► Answer ──► output
 //! ```
@@ -15,6 +15,7 @@ mod body;
 mod client;
 mod connect;
 mod error;
+mod establish;
 mod guard;
 mod public;
 mod request;
@@ -34,6 +35,7 @@ use tokio::time::timeout;
 use self::client::Client;
 use self::connect::{Connector, System};
 use self::error::Error;
+use self::establish::Establish;
 use self::guard::Guard;
 use self::request::Outgoing;
 use super::{Context, Ended, Executor, Phase};
@@ -44,7 +46,7 @@ const REDIRECTS_MAX: usize = 5;
 /// Of a body, decompressed. What a task may output is mostly less.
 const BODY_MAX_BYTES: usize = 10 << 20;
 
-/// For the whole exchange, redirects included.
+/// For the whole exchange, redirects included; so for a connection, too.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Http {
@@ -60,13 +62,16 @@ impl fmt::Debug for Http {
 
 impl Http {
     pub(crate) fn new(settings: &HttpSettings, output_max_bytes: usize) -> Self {
-        let connector = Connector::new(Guard::new(settings), Arc::new(System));
+        let connector = Connector::new(Guard::new(settings), Arc::new(System::new()));
         let roots = machine::root_certificates().unwrap_or_else(|reason| {
             tracing::warn!(reason, "no `http` task can use https");
             RootCertStore::empty()
         });
         Self {
-            client: Client::new(connector, roots, output_max_bytes.min(BODY_MAX_BYTES)),
+            client: Client::new(
+                Establish::new(connector, roots, PATIENCE),
+                output_max_bytes.min(BODY_MAX_BYTES),
+            ),
             patience: PATIENCE,
         }
     }

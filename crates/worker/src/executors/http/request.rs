@@ -99,6 +99,9 @@ impl Outgoing {
             .ok_or(Error::RedirectedNowhere)?;
         url.set_fragment(None);
         check_url(&url).map_err(Error::RedirectedAstray)?;
+        if self.url.scheme() == "https" && url.scheme() != "https" {
+            return Err(Error::RedirectedToPlain);
+        }
         let mut next = Self {
             method: self.method.clone(),
             headers: self.headers.clone(),
@@ -212,7 +215,7 @@ mod tests {
             let next = redirected(&outgoing(Method::PUT, "http://a.example/"), 307, location);
             let next = next.expect("it leads somewhere").expect("it is one");
             assert_eq!(names(&next), harmless, "{location}");
-            let back = redirected(&next, 307, "http://a.example/").expect("it leads somewhere");
+            let back = redirected(&next, 307, "//a.example/").expect("it leads somewhere");
             assert_eq!(names(&back.expect("it is one")), harmless, "{location}");
         }
         let same = redirected(
@@ -221,6 +224,19 @@ mod tests {
             "http://A.example:80/z",
         );
         assert!(names(&same.expect("it leads somewhere").expect("it is one")).contains(&"authorization"));
+    }
+
+    #[test]
+    fn a_redirect_from_https_to_http_is_refused_whatever_is_sent() {
+        for (method, status) in [(Method::POST, 307), (Method::POST, 303), (Method::GET, 302)] {
+            for location in ["http://a.example/", "http://b.example/"] {
+                let refused = redirected(&outgoing(method.clone(), "https://a.example/"), status, location);
+                assert!(matches!(refused, Err(Error::RedirectedToPlain)), "{method} {status}");
+            }
+            let secure = redirected(&outgoing(method.clone(), "https://a.example/"), status, "//b.example/");
+            let secure = secure.expect("it leads somewhere").expect("it is one");
+            assert_eq!(secure.url.as_str(), "https://b.example/");
+        }
     }
 
     #[test]

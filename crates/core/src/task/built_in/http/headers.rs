@@ -129,6 +129,10 @@ mod tests {
             told(r#"{"Accept": "a", "accept": "b"}"#),
             "/headers/accept is given twice: upper and lower case are the same"
         );
+        assert_eq!(
+            told(r#"{"Accept": "a", "Accept": "a"}"#),
+            "/headers/Accept is given twice"
+        );
         let large: Vec<String> = (0..5)
             .map(|index| format!(r#""a{index}": "{}""#, "a".repeat(8_000)))
             .collect();

@@ -6,6 +6,7 @@ use std::future::pending;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -19,11 +20,13 @@ use orchestratum_core::task::Ending;
 use orchestratum_engine::identity;
 use orchestratum_testkit::{HttpServer, Seen};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::lab::{Lab, exchange, exchange_again, failure, raw_server, root_url, task};
+use super::lab::{Lab, Names, exchange, exchange_again, failure, raw_server, root_url, task};
+use crate::executors::http::client::CONNECTIONS_OF_A_POOL;
 use crate::executors::{Context, Executor, Phase};
 use crate::held::Attended;
 use crate::shared::Life;
@@ -59,6 +62,19 @@ async fn various(request: Seen) -> Response {
         "endless" => {
             let first = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"a"))]);
             Body::from_stream(first.chain(stream::pending())).into_response()
+        }
+        "stuck" => {
+            let first = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"the pump is broken"))]);
+            let body = Body::from_stream(first.chain(stream::pending()));
+            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+        }
+        "squeezed" => {
+            // Without its end, so that nothing makes the decoder hand out what it has.
+            let compressed = gzip(b"the valve is shut");
+            let cut = Bytes::copy_from_slice(&compressed[..compressed.len() - 8]);
+            let first = stream::iter([Ok::<_, Infallible>(cut)]);
+            let body = Body::from_stream(first.chain(stream::pending()));
+            (StatusCode::BAD_GATEWAY, [("content-encoding", "gzip")], body).into_response()
         }
         "never" => pending().await,
         "binary" => vec![0xff, 0x00, 0xfe].into_response(),
@@ -97,6 +113,27 @@ async fn an_unexpected_status_is_a_failure_with_the_beginning_of_the_body() {
         message,
         "the answer has the status 200 OK, which is not expected: aaaaa"
     );
+}
+
+#[tokio::test]
+async fn a_status_that_is_not_expected_is_told_although_its_body_does_not_end() {
+    let server = HttpServer::start(various).await.expect("a server");
+    let lab = Lab::open_to(&[server.address()]);
+    for (target, expected) in [
+        (
+            "/stuck",
+            "the answer has the status 503 Service Unavailable, which is not expected: the pump is broken",
+        ),
+        (
+            "/squeezed",
+            "the answer has the status 502 Bad Gateway, which is not expected: the valve is shut",
+        ),
+    ] {
+        let error = exchange(&lab, json!({"url": server.url(target)}))
+            .await
+            .expect_err(target);
+        assert_eq!(failure(&error), (expected.to_owned(), true));
+    }
 }
 
 #[tokio::test]
@@ -256,4 +293,44 @@ async fn a_connection_is_used_again() {
     }
     let peers: BTreeSet<SocketAddr> = server.seen().iter().map(|seen| seen.peer).collect();
     assert_eq!((server.seen().len(), peers.len()), (20, 1));
+}
+
+/// Keeps every connection, and says how many there were at a time at most.
+async fn patient_server() -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("it is bound");
+    let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&most);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_max(open.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            let open = Arc::clone(&open);
+            tokio::spawn(async move {
+                let mut request = [0; 4_096];
+                // The requests of these tests come in one piece.
+                while stream.read(&mut request).await.unwrap_or(0) > 0 {
+                    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkept";
+                    if stream.write_all(answer).await.is_err() {
+                        break;
+                    }
+                }
+                open.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+    });
+    (address, most)
+}
+
+#[tokio::test]
+async fn hosts_that_keep_their_connections_do_not_add_up() {
+    let (address, most) = patient_server().await;
+    let names = Names::answering(&[&["127.0.0.1"]]);
+    let http = Lab::open_to(&[address]).names(names).http();
+    for number in 0..3 * CONNECTIONS_OF_A_POOL {
+        let url = format!("http://host-{number}.example:{}/", address.port());
+        let output = exchange_again(&http, json!({"url": url})).await;
+        assert_eq!(output.expect("it answers")["body"], "kept");
+    }
+    let most = most.load(Ordering::Relaxed);
+    assert!(most < 2 * CONNECTIONS_OF_A_POOL, "{most} connections at a time");
 }

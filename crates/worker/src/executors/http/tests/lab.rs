@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use crate::executors::http::client::Client;
 use crate::executors::http::connect::{Connector, Resolve};
 use crate::executors::http::error::Error;
+use crate::executors::http::establish::Establish;
 use crate::executors::http::guard::Guard;
 use crate::executors::http::{BODY_MAX_BYTES, Http};
 
@@ -58,6 +59,7 @@ pub(super) struct Lab {
     roots: RootCertStore,
     body_max_bytes: usize,
     patience: Duration,
+    connected_within: Duration,
 }
 
 impl Lab {
@@ -69,6 +71,7 @@ impl Lab {
             roots: RootCertStore::empty(),
             body_max_bytes: BODY_MAX_BYTES,
             patience: Duration::from_secs(30),
+            connected_within: Duration::from_secs(30),
         }
     }
 
@@ -101,6 +104,11 @@ impl Lab {
         self
     }
 
+    pub(super) fn connected_within(mut self, patience: Duration) -> Self {
+        self.connected_within = patience;
+        self
+    }
+
     pub(super) fn http(&self) -> Http {
         let settings = HttpSettings {
             enabled: true,
@@ -112,8 +120,9 @@ impl Lab {
             ports: vec![80, 443],
         };
         let connector = Connector::new(Guard::new(&settings), Arc::clone(&self.names));
+        let establish = Establish::new(connector, self.roots.clone(), self.connected_within);
         Http {
-            client: Client::new(connector, self.roots.clone(), self.body_max_bytes),
+            client: Client::new(establish, self.body_max_bytes),
             patience: self.patience,
         }
     }
