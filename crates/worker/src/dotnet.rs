@@ -65,8 +65,9 @@ struct Version {
 pub async fn find(settings: &WorkerSettings) -> Result<Tools, String> {
     let installation = installation(settings.csharp.as_deref())?;
     let cache = Cache::open(settings.csharp_cache.as_deref(), "worker.csharp_cache")?;
-    let folder = cache.folder().join(format!("csharp-{}", installation.hash()));
-    if !folder.is_dir() {
+    let name = format!("csharp-{}", installation.hash());
+    let folder = cache.folder().join(&name);
+    if !cache.has(&name)? {
         let told = |error: io::Error| cache.told(&error);
         let made = tempfile::Builder::new()
             .prefix("csharp-new-")
@@ -74,11 +75,11 @@ pub async fn find(settings: &WorkerSettings) -> Result<Tools, String> {
             .map_err(told)?;
         installation.compile_tools(made.path()).await?;
         fs::set_permissions(made.path(), Permissions::from_mode(0o755)).map_err(told)?;
-        match fs::rename(made.path(), &folder) {
-            Ok(()) => {}
-            // Another worker was faster.
-            Err(_) if folder.is_dir() => {}
-            Err(error) => return Err(told(error)),
+        // Another worker may have been faster.
+        if let Err(error) = fs::rename(made.path(), &folder)
+            && !cache.has(&name)?
+        {
+            return Err(told(error));
         }
     }
     Ok(Tools { installation, folder })
