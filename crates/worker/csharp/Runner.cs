@@ -178,8 +178,7 @@ namespace Orchestratum
             if (Number("resident_bytes") is { } most)
                 Memory.Watch(most, answer);
             if (Number("cpu_seconds") is { } seconds)
-                // The soft limit first, so that the program ends by a signal that says why.
-                Kernel.Limit(Kernel.ProcessorTime, seconds, seconds + 1);
+                Kernel.LimitProcessorTime(seconds);
         }
 
         public Assembly Load()
@@ -350,8 +349,8 @@ namespace Orchestratum
     /// The few calls of the kernel that the class library does not have.
     static class Kernel
     {
-        public const int ProcessorTime = 0;
-
+        const int ProcessorTimeLimit = 0;
+        const int ProcessorTimeClock = 2;
         const int SetFlags = 2;
         const int CloseOnExec = 1;
         const int Interrupted = 4;
@@ -399,11 +398,17 @@ namespace Orchestratum
                 path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.ReadWrite, FileOptions.DeleteOnClose);
         }
 
-        /// The code cannot raise it again.
-        public static void Limit(int resource, long soft, long hard)
+        /// For what comes from here on; the kernel counts from the start of the process. The code cannot raise it again.
+        public static void LimitProcessorTime(long seconds)
         {
-            var limit = new Native.Limit { Soft = (ulong)soft, Hard = (ulong)hard };
-            Check(Native.setrlimit(resource, ref limit));
+            Check(Native.clock_gettime(ProcessorTimeClock, out var used));
+            Check(Native.getrlimit(ProcessorTimeLimit, out var limit));
+            // Limits are whole seconds, and nobody gets less than was asked for.
+            var soft = (ulong)seconds + (ulong)used.Seconds + (used.Nanoseconds > 0 ? 1ul : 0ul);
+            // The soft limit first, so that the program ends by a signal that says why. The worker may have one of its own.
+            limit.Hard = Math.Min(limit.Hard, soft + 1);
+            limit.Soft = Math.Min(limit.Hard, soft);
+            Check(Native.setrlimit(ProcessorTimeLimit, ref limit));
         }
 
         public static void Die() => Native.kill(Environment.ProcessId, Kill);
@@ -421,6 +426,13 @@ namespace Orchestratum
             public ulong Hard;
         }
 
+        [StructLayout(LayoutKind.Sequential)]
+        public struct Time
+        {
+            public nint Seconds;
+            public nint Nanoseconds;
+        }
+
         [DllImport("libc", SetLastError = true)]
         public static extern nint read(int descriptor, ref byte buffer, nint count);
 
@@ -432,6 +444,12 @@ namespace Orchestratum
 
         [DllImport("libc", SetLastError = true)]
         public static extern int memfd_create(string name, uint flags);
+
+        [DllImport("libc", SetLastError = true)]
+        public static extern int clock_gettime(int clock, out Time time);
+
+        [DllImport("libc", SetLastError = true)]
+        public static extern int getrlimit(int resource, out Limit limit);
 
         [DllImport("libc", SetLastError = true)]
         public static extern int setrlimit(int resource, ref Limit limit);

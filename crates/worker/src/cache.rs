@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{getegid, geteuid};
 use sha2::{Digest, Sha256};
 
 /// A folder that nobody else may write to.
@@ -16,12 +17,29 @@ impl Cache {
     /// The folder that is configured as `setting`, or the usual one. Made where it is missing.
     pub(crate) fn open(configured: Option<&Path>, setting: &str) -> Result<Self, String> {
         let folder = configured.map_or_else(|| usual(setting), |folder| Ok(folder.to_owned()))?;
-        let cache = Self(folder);
+        let told = |error: io::Error| format!("{}: {error}", folder.display());
         // Readable for all: programs may have another user.
-        let made = DirBuilder::new().recursive(true).mode(0o755).create(&cache.0);
-        made.map_err(|error| cache.told(&error))?;
-        cache.check()?;
-        Ok(cache)
+        let made = DirBuilder::new().recursive(true).mode(0o755).create(&folder);
+        made.map_err(told)?;
+        // Nobody can lead a link on the way elsewhere once it was looked at.
+        let folder = folder.canonicalize().map_err(told)?;
+        is_ours(&folder)?;
+        Ok(Self(folder))
+    }
+
+    /// Whether it has a folder of this name.
+    ///
+    /// # Errors
+    /// Where that is not of this user, or of whoever may do anything on this machine: what lies there is run by the tasks of
+    /// everybody.
+    pub(crate) fn has(&self, name: &str) -> Result<bool, String> {
+        let folder = self.0.join(name);
+        match fs::symlink_metadata(&folder) {
+            Ok(found) if found.is_dir() => is_ours(&folder).map(|()| true),
+            Ok(_) => Err(format!("{} is no folder", folder.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.told(&error)),
+        }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -32,15 +50,46 @@ impl Cache {
     pub(crate) fn told(&self, error: &io::Error) -> String {
         format!("{}: {error}", self.0.display())
     }
+}
 
-    /// What lies there is run by the tasks of everybody.
-    fn check(&self) -> Result<(), String> {
+/// Whether nobody else can put something there.
+fn is_ours(folder: &Path) -> Result<(), String> {
+    let found = fs::metadata(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let found = Access {
+        user: found.uid(),
+        group: found.gid(),
+        mode: found.mode(),
+    };
+    let trouble = found.trouble(geteuid().as_raw(), getegid().as_raw());
+    trouble.map_or(Ok(()), |trouble| Err(format!("{} {trouble}", folder.display())))
+}
+
+/// Who may do what with a folder.
+#[derive(Debug, Clone, Copy)]
+struct Access {
+    user: u32,
+    group: u32,
+    mode: u32,
+}
+
+impl Access {
+    /// Why it is not that of this user alone, or of root.
+    fn trouble(self, user: u32, group: u32) -> Option<&'static str> {
+        const ROOT: u32 = 0;
+        const WRITABLE_FOR_GROUP: u32 = 0o020;
         const WRITABLE_FOR_OTHERS: u32 = 0o002;
-        let metadata = fs::metadata(&self.0).map_err(|error| self.told(&error))?;
-        if metadata.permissions().mode() & WRITABLE_FOR_OTHERS != 0 {
-            return Err(format!("anybody may write into {}", self.0.display()));
+        let may_be_written = |by: u32| self.mode & by != 0;
+        if self.user != user && self.user != ROOT {
+            return Some("belongs to somebody else");
         }
-        Ok(())
+        if may_be_written(WRITABLE_FOR_OTHERS) {
+            return Some("may be written to by anybody");
+        }
+        // Users may have a group of their own, and containers a user that is only known by the group of root.
+        if may_be_written(WRITABLE_FOR_GROUP) && self.group != group && self.group != ROOT {
+            return Some("may be written to by a group");
+        }
+        None
     }
 }
 
@@ -103,17 +152,57 @@ impl io::Write for Hashed<'_> {
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
     #[test]
     fn a_folder_that_anybody_may_write_to_is_refused() {
         let base = tempfile::tempdir().expect("a folder");
-        let folder = base.path().join("a/b");
+        let base = base.path().canonicalize().expect("it is there");
+        let folder = base.join("a/b");
         let open = || Cache::open(Some(&folder), "worker.cache").map(|cache| cache.folder().to_owned());
         assert_eq!(open(), Ok(folder.clone()));
         fs::set_permissions(&folder, Permissions::from_mode(0o777)).expect("it is ours");
-        assert!(open().is_err_and(|reason| reason.starts_with("anybody may write")));
+        assert!(open().is_err_and(|reason| reason.ends_with("/a/b may be written to by anybody")));
+    }
+
+    #[test]
+    fn what_others_may_have_put_there_is_refused_too() {
+        let base = tempfile::tempdir().expect("a folder");
+        let cache = Cache::open(Some(base.path()), "worker.cache").expect("it is ours");
+        assert_eq!(cache.has("made"), Ok(false));
+        let made = base.path().join("made");
+        fs::create_dir(&made).expect("made");
+        assert_eq!(cache.has("made"), Ok(true));
+        fs::set_permissions(&made, Permissions::from_mode(0o757)).expect("it is ours");
+        assert!(cache.has("made").is_err_and(|reason| reason.ends_with("by anybody")));
+        symlink(&made, base.path().join("linked")).expect("linked");
+        assert!(
+            cache
+                .has("linked")
+                .is_err_and(|reason| reason.ends_with("is no folder"))
+        );
+    }
+
+    #[test]
+    fn a_folder_is_the_users_or_roots_and_written_by_their_group_at_most() {
+        let (me, mine, other) = (1_000, 1_001, 1_002);
+        for (user, group, mode, trouble) in [
+            (me, mine, 0o755, None),
+            (me, mine, 0o775, None),
+            (me, other, 0o755, None),
+            (me, other, 0o775, Some("may be written to by a group")),
+            (me, mine, 0o757, Some("may be written to by anybody")),
+            (me, mine, 0o1777, Some("may be written to by anybody")),
+            (0, 0, 0o755, None),
+            (0, 0, 0o775, None),
+            (other, other, 0o755, Some("belongs to somebody else")),
+            (other, mine, 0o700, Some("belongs to somebody else")),
+        ] {
+            let access = Access { user, group, mode };
+            assert_eq!(access.trouble(me, mine), trouble, "{access:?}");
+        }
     }
 
     #[test]

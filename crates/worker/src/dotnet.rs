@@ -42,7 +42,8 @@ pub struct Tools {
     folder: PathBuf,
 }
 
-/// The folder of a `dotnet` with an SDK.
+/// The folder of a `dotnet` with an SDK. `xtask` and the benchmark look for one, too, and are linked with as little as they can
+/// be: `installations.json` holds them to the same rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Installation {
     root: PathBuf,
@@ -64,8 +65,9 @@ struct Version {
 pub async fn find(settings: &WorkerSettings) -> Result<Tools, String> {
     let installation = installation(settings.csharp.as_deref())?;
     let cache = Cache::open(settings.csharp_cache.as_deref(), "worker.csharp_cache")?;
-    let folder = cache.folder().join(format!("csharp-{}", installation.hash()));
-    if !folder.is_dir() {
+    let name = format!("csharp-{}", installation.hash());
+    let folder = cache.folder().join(&name);
+    if !cache.has(&name)? {
         let told = |error: io::Error| cache.told(&error);
         let made = tempfile::Builder::new()
             .prefix("csharp-new-")
@@ -73,11 +75,11 @@ pub async fn find(settings: &WorkerSettings) -> Result<Tools, String> {
             .map_err(told)?;
         installation.compile_tools(made.path()).await?;
         fs::set_permissions(made.path(), Permissions::from_mode(0o755)).map_err(told)?;
-        match fs::rename(made.path(), &folder) {
-            Ok(()) => {}
-            // Another worker was faster.
-            Err(_) if folder.is_dir() => {}
-            Err(error) => return Err(told(error)),
+        // Another worker may have been faster.
+        if let Err(error) = fs::rename(made.path(), &folder)
+            && !cache.has(&name)?
+        {
+            return Err(told(error));
         }
     }
     Ok(Tools { installation, folder })
@@ -92,7 +94,9 @@ impl Tools {
 
     /// What its programs read beside the system.
     pub fn folders(&self) -> Vec<PathBuf> {
-        vec![self.installation.root.clone(), self.folder.clone()]
+        let mut read = self.installation.read_by_programs();
+        read.push(self.folder.clone());
+        read
     }
 
     pub(crate) fn program(&self) -> PathBuf {
@@ -166,8 +170,22 @@ impl Installation {
         self.root.join("dotnet")
     }
 
+    /// Not the whole folder, which may be that of somebody who put more there.
+    fn read_by_programs(&self) -> Vec<PathBuf> {
+        vec![
+            self.program(),
+            self.root.join("host"),
+            self.frameworks(),
+            self.compiler.clone(),
+        ]
+    }
+
+    fn frameworks(&self) -> PathBuf {
+        self.root.join("shared/Microsoft.NETCore.App")
+    }
+
     fn framework(&self) -> PathBuf {
-        self.root.join("shared/Microsoft.NETCore.App").join(self.runtime.text())
+        self.frameworks().join(self.runtime.text())
     }
 
     /// Of all that the compiled programs depend on.
@@ -289,6 +307,19 @@ fn assemblies(folder: &Path) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
+    #[derive(Debug, serde::Deserialize)]
+    struct Example {
+        name: String,
+        files: Vec<PathBuf>,
+        found: Option<Versions>,
+    }
+
+    #[derive(Debug, PartialEq, Eq, serde::Deserialize)]
+    struct Versions {
+        sdk: String,
+        runtime: String,
+    }
+
     fn with_folders(folders: &[&str]) -> tempfile::TempDir {
         let root = tempfile::tempdir().expect("a folder");
         for folder in folders {
@@ -297,34 +328,65 @@ mod tests {
         root
     }
 
+    /// `xtask` and the benchmark have the same examples.
     #[test]
     fn the_newest_sdk_with_a_compiler_is_taken_with_the_newest_runtime_it_can_use() {
+        let examples = include_str!("../csharp/installations.json");
+        let examples: Vec<Example> = serde_json::from_str(examples).expect("valid");
+        for Example { name, files, found } in examples {
+            let root = tempfile::tempdir().expect("a folder");
+            for file in files {
+                let path = root.path().join(file);
+                fs::create_dir_all(path.parent().expect("it is below the root")).expect("made");
+                fs::write(path, "").expect("written");
+            }
+            let installation = Installation::in_folder(root.path()).ok();
+            let versions = installation.map(|installation| Versions {
+                sdk: installation.sdk.text(),
+                runtime: installation.runtime.text(),
+            });
+            assert_eq!(versions, found, "{name}");
+        }
+    }
+
+    #[test]
+    fn programs_read_the_runtime_and_the_compiler_and_nothing_beside_them() {
         let root = with_folders(&[
+            "documents",
+            "host",
             "sdk/9.0.100/Roslyn/bincore",
-            "sdk/9.0.20/Roslyn/bincore",
-            "sdk/10.0.100-preview.1/Roslyn/bincore",
-            "sdk/11.0.100",
+            "sdk/9.0.100/Sdks",
             "shared/Microsoft.NETCore.App/9.0.2",
-            "shared/Microsoft.NETCore.App/9.0.10",
-            "shared/Microsoft.NETCore.App/10.0.0",
+            "shared/documents",
         ]);
-        fs::write(root.path().join("dotnet"), "").expect("written");
-        for sdk in ["9.0.100", "9.0.20"] {
-            fs::write(root.path().join(format!("sdk/{sdk}/Roslyn/bincore/csc.dll")), "").expect("written");
+        for file in ["dotnet", "sdk/9.0.100/Roslyn/bincore/csc.dll"] {
+            fs::write(root.path().join(file), "").expect("written");
         }
         let found = Installation::in_folder(root.path()).expect("it has all");
-        assert_eq!(
-            (found.sdk.text(), found.runtime.text()),
-            ("9.0.100".into(), "9.0.10".into())
-        );
-        assert_ne!(
-            found.hash(),
-            Installation {
-                runtime: found.sdk,
-                ..found
-            }
-            .hash()
-        );
+        let at = |path: &str| found.root.join(path);
+        let read = [
+            "dotnet",
+            "host",
+            "shared/Microsoft.NETCore.App",
+            "sdk/9.0.100/Roslyn/bincore",
+        ];
+        assert_eq!(found.read_by_programs(), read.map(at));
+    }
+
+    #[test]
+    fn what_is_compiled_for_another_runtime_has_another_place() {
+        let version = |patch| Version {
+            major: 9,
+            minor: 0,
+            patch,
+        };
+        let with = |runtime| Installation {
+            root: PathBuf::from("/opt/dotnet"),
+            compiler: PathBuf::from("/opt/dotnet/sdk/9.0.100/Roslyn/bincore"),
+            sdk: version(100),
+            runtime,
+        };
+        assert_ne!(with(version(1)).hash(), with(version(2)).hash());
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod executors;
 mod handler;
 mod health;
 mod held;
+mod interpreter;
 pub mod isolation;
 mod lane;
 mod lease;

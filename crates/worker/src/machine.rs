@@ -3,83 +3,10 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
 
 use rustls::RootCertStore;
-use tokio::time::timeout;
 
-/// How long an interpreter may take to say which it is.
-const PROBE_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Begins every variable that is a setting, in capitals or not.
-const SETTINGS_PREFIX: &str = "ORCHESTRATUM";
-
-/// An interpreter of Python.
-#[derive(Debug)]
-pub struct Interpreter {
-    /// Its own: a wrapper, such as those of version managers, needs the worker's environment to work, but not the passwords
-    /// in it, which every process of this user could read from there.
-    pub path: String,
-    pub version: String,
-    /// What it needs beside the system: itself and its libraries.
-    pub folders: Vec<PathBuf>,
-}
-
-const QUESTION: &str = "
-import os, sys
-assert sys.version_info >= (3, 8), sys.version
-print(sys.executable)
-print('.'.join(map(str, sys.version_info[:3])))
-program = os.path.realpath(sys.executable)
-for folder in {sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.path.dirname(program))}:
-    print(folder)
-    print(os.path.realpath(folder))
-";
-
-/// Which interpreter it is that is called so.
-///
-/// # Errors
-/// What is wrong, in words: it is not there, it does not answer, or it is older than Python 3.8.
-pub async fn python(interpreter: &str) -> Result<Interpreter, String> {
-    let mut command = tokio::process::Command::new(interpreter);
-    command
-        .args(["-I", "-c", QUESTION])
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().to_ascii_uppercase().starts_with(SETTINGS_PREFIX) {
-            command.env_remove(name);
-        }
-    }
-    let answer = match timeout(PROBE_PATIENCE, command.output()).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => return Err(error.to_string()),
-        Err(_) => return Err(format!("it did not answer within {} s", PROBE_PATIENCE.as_secs())),
-    };
-    let text = String::from_utf8_lossy(&answer.stdout);
-    let mut lines = text.lines();
-    if let (Some(path), Some(version)) = (lines.next(), lines.next())
-        && answer.status.success()
-        && Path::new(path).is_absolute()
-    {
-        return Ok(Interpreter {
-            path: path.to_owned(),
-            version: version.to_owned(),
-            // Nobody is shown a whole machine because an interpreter says that it is installed at its root.
-            folders: lines
-                .map(PathBuf::from)
-                .filter(|folder| folder.components().count() > 1)
-                .collect(),
-        });
-    }
-    let said = String::from_utf8_lossy(&answer.stderr).trim().to_owned();
-    Err(if said.is_empty() {
-        format!("it does not say where it is: {}", answer.status)
-    } else {
-        said
-    })
-}
+pub use crate::interpreter::{Interpreter, python};
 
 /// A program by its path, or by its name in the worker's search path.
 pub fn program(program: &str) -> Option<PathBuf> {
@@ -138,14 +65,8 @@ pub fn root_certificates() -> Result<RootCertStore, String> {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn an_interpreter_that_is_not_there_is_told_with_a_reason() {
-        assert!(
-            python("/no/such/python3")
-                .await
-                .is_err_and(|reason| reason.contains("No such file"))
-        );
-        assert!(python("/bin/false").await.is_err_and(|reason| !reason.is_empty()));
+    #[test]
+    fn a_program_is_one_that_somebody_may_execute() {
         assert_eq!(program("no-such-shell"), None);
         assert!(program("sh").is_some());
         assert_eq!(program("/etc/passwd"), None, "nobody may execute it");

@@ -1,4 +1,5 @@
-//! An SDK that this machine has already. The worker looks in the same places, and by the same rules.
+//! An SDK that this machine has already. The worker looks in the same places (`worker/src/dotnet.rs`), and by the same rule:
+//! they have the same examples of it. To take it from there, this package would have to wait for the worker to be built.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -24,15 +25,24 @@ pub(super) fn find() -> Option<PathBuf> {
 
 /// Whether the folder has a `dotnet`, a compiler that is new enough, and a runtime for what it makes.
 pub(super) fn is_usable(folder: &Path) -> bool {
+    newest(folder).is_some()
+}
+
+/// The newest SDK with a compiler, and the newest runtime for it.
+fn newest(folder: &Path) -> Option<(Version, Version)> {
+    let folder = folder.canonicalize().ok()?;
+    // The worker shows nobody a whole machine because somebody put a runtime at its root.
+    if folder.parent().is_none() || !folder.join("dotnet").is_file() {
+        return None;
+    }
     let compiler = |sdk: &str| folder.join("sdk").join(sdk).join("Roslyn/bincore/csc.dll");
-    let newest = versions(&folder.join("sdk"))
+    let sdk = versions(&folder.join("sdk"))
         .into_iter()
-        .rfind(|version| compiler(&version.name).is_file());
-    let runtimes = versions(&folder.join("shared/Microsoft.NETCore.App"));
-    folder.join("dotnet").is_file()
-        && newest.is_some_and(|sdk| {
-            sdk.major() >= OLDEST_MAJOR && runtimes.iter().any(|runtime| runtime.major() == sdk.major())
-        })
+        .rfind(|version| compiler(&version.name).is_file())?;
+    let runtime = versions(&folder.join("shared/Microsoft.NETCore.App"))
+        .into_iter()
+        .rfind(|version| version.major() == sdk.major())?;
+    (sdk.major() >= OLDEST_MAJOR).then_some((sdk, runtime))
 }
 
 /// A folder that is called like a version.
@@ -73,8 +83,8 @@ mod tests {
     struct Folder(PathBuf);
 
     impl Folder {
-        fn with(name: &str, files: &[&str]) -> Self {
-            let root = env::temp_dir().join(format!("orchestratum-xtask-{name}-{}", std::process::id()));
+        fn with(number: usize, files: &[&str]) -> Self {
+            let root = env::temp_dir().join(format!("orchestratum-xtask-sdk-{number}-{}", std::process::id()));
             for file in files {
                 let path = root.join(file);
                 fs::create_dir_all(path.parent().expect("it is below the root")).expect("made");
@@ -90,33 +100,20 @@ mod tests {
         }
     }
 
+    /// The worker has the same examples.
     #[test]
-    fn a_folder_is_usable_if_its_newest_compiler_has_a_runtime() {
-        let compiler = "sdk/10.0.100/Roslyn/bincore/csc.dll";
-        let older = "sdk/9.0.300/Roslyn/bincore/csc.dll";
-        let runtime = "shared/Microsoft.NETCore.App/10.0.0/System.Runtime.dll";
-        for (name, files, usable) in [
-            ("whole", vec!["dotnet", compiler, older, runtime], true),
-            ("no-program", vec![compiler, runtime], false),
-            ("no-compiler", vec!["dotnet", "sdk/10.0.100/dotnet.dll", runtime], false),
-            ("no-runtime", vec!["dotnet", older, runtime], false),
-            (
-                "preview",
-                vec!["dotnet", "sdk/10.0.100-rc.1/Roslyn/bincore/csc.dll", runtime],
-                false,
-            ),
-            (
-                "too-old",
-                vec![
-                    "dotnet",
-                    "sdk/6.0.400/Roslyn/bincore/csc.dll",
-                    "shared/Microsoft.NETCore.App/6.0.9/System.Runtime.dll",
-                ],
-                false,
-            ),
-        ] {
-            let folder = Folder::with(name, &files);
-            assert_eq!(is_usable(&folder.0), usable, "{name}");
+    fn the_newest_sdk_with_a_compiler_is_taken_with_the_newest_runtime_it_can_use() {
+        let examples = include_str!("../../../crates/worker/csharp/installations.json");
+        let examples: serde_json::Value = serde_json::from_str(examples).expect("valid");
+        for (number, example) in examples.as_array().expect("a list").iter().enumerate() {
+            let files = example["files"].as_array().expect("a list").iter();
+            let files: Vec<&str> = files.map(|file| file.as_str().expect("a path")).collect();
+            let folder = Folder::with(number, &files);
+            let found = match newest(&folder.0) {
+                Some((sdk, runtime)) => serde_json::json!({"sdk": sdk.name, "runtime": runtime.name}),
+                None => serde_json::Value::Null,
+            };
+            assert_eq!(found, example["found"], "{}", example["name"]);
         }
         assert!(!is_usable(Path::new("/no/such/folder")));
     }

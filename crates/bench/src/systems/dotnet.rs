@@ -12,6 +12,9 @@ use tokio::time::timeout;
 
 use crate::machine::monotonic_now;
 
+/// The first that the product takes.
+const OLDEST_MAJOR: u32 = 8;
+
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// What the program below needs and no more: reading the others would only take time.
@@ -30,7 +33,8 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT", "1"),
 ];
 
-/// The folder of a `dotnet` with an SDK, and what the product takes of it: the newest SDK and its runtime.
+/// The folder of a `dotnet` with an SDK, and what the product takes of it: the newest SDK and its runtime. The rule is the
+/// worker's, of which the benchmark only knows the program; they have the same examples.
 #[derive(Debug)]
 pub(crate) struct Dotnet {
     pub(crate) root: PathBuf,
@@ -48,16 +52,22 @@ impl Dotnet {
             .ok_or("CSHARP_RUNTIME names no folder of a `dotnet` with an SDK")?;
         let lacks = |what: &str| format!("{} has no {what}", root.display());
         let root = root.canonicalize().map_err(|_| lacks("`dotnet`"))?;
+        if root.parent().is_none() || !root.join("dotnet").is_file() {
+            return Err(lacks("`dotnet`"));
+        }
         let compiler_of = |sdk: &str| root.join("sdk").join(sdk).join("Roslyn/bincore");
-        let (sdk_version, sdk) = versions(&root.join("sdk"))
+        let ([major, ..], sdk) = versions(&root.join("sdk"))
             .into_iter()
             .rfind(|(_, sdk)| compiler_of(sdk).join("csc.dll").is_file())
             .ok_or_else(|| lacks("SDK"))?;
         let frameworks = root.join("shared/Microsoft.NETCore.App");
         let (_, runtime) = versions(&frameworks)
             .into_iter()
-            .rfind(|(version, _)| version.first() == sdk_version.first())
+            .rfind(|(version, _)| version[0] == major)
             .ok_or_else(|| lacks("runtime for its SDK"))?;
+        if major < OLDEST_MAJOR {
+            return Err(lacks(&format!("SDK of version {OLDEST_MAJOR} or newer")));
+        }
         Ok(Self {
             compiler: compiler_of(&sdk),
             framework: frameworks.join(&runtime),
@@ -124,13 +134,13 @@ async fn output(command: &mut Command) -> Result<String> {
 }
 
 /// Folders that are called like a version, the oldest first; those of previews are not.
-fn versions(folder: &Path) -> Vec<(Vec<u32>, String)> {
+fn versions(folder: &Path) -> Vec<([u32; 3], String)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let mut versions: Vec<_> = names
         .filter_map(|name| {
             let numbers: Result<Vec<u32>, _> = name.split('.').map(str::parse).collect();
-            Some((numbers.ok()?, name))
+            Some((numbers.ok()?.try_into().ok()?, name))
         })
         .collect();
     versions.sort();
@@ -141,20 +151,44 @@ fn versions(folder: &Path) -> Vec<(Vec<u32>, String)> {
 mod tests {
     use super::*;
 
+    #[derive(serde::Deserialize)]
+    struct Example {
+        name: String,
+        files: Vec<PathBuf>,
+        found: Option<Versions>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Versions {
+        sdk: String,
+        runtime: String,
+    }
+
+    /// The worker has the same examples.
     #[test]
-    fn the_newest_version_is_the_last_and_a_preview_is_none() {
-        let folder = tempfile::tempdir().expect("a folder");
-        for name in ["9.0.2", "9.0.10", "8.0.4", "10.0.0-preview.1", "notes"] {
-            fs::create_dir(folder.path().join(name)).expect("made");
+    fn the_newest_sdk_with_a_compiler_is_taken_with_the_newest_runtime_it_can_use() {
+        let examples = include_str!("../../../worker/csharp/installations.json");
+        let examples: Vec<Example> = serde_json::from_str(examples).expect("valid");
+        for Example { name, files, found } in examples {
+            let root = tempfile::tempdir().expect("a folder");
+            for file in files {
+                let path = root.path().join(file);
+                fs::create_dir_all(path.parent().expect("it is below the root")).expect("made");
+                fs::write(path, "").expect("written");
+            }
+            let expected = found.map(|Versions { sdk, runtime }| format!("runtime {runtime}, SDK {sdk}"));
+            let found = Dotnet::find(Some(root.path())).ok();
+            assert_eq!(found.map(|found| found.versions), expected, "{name}");
         }
-        let names: Vec<String> = versions(folder.path()).into_iter().map(|(_, name)| name).collect();
-        assert_eq!(names, ["8.0.4", "9.0.2", "9.0.10"]);
     }
 
     #[test]
     fn what_is_missing_is_told() {
         let folder = tempfile::tempdir().expect("a folder");
+        let missing = || Dotnet::find(Some(folder.path())).expect_err("something is missing");
         assert!(Dotnet::find(None).is_err_and(|reason| reason.contains("CSHARP_RUNTIME")));
-        assert!(Dotnet::find(Some(folder.path())).is_err_and(|reason| reason.ends_with("has no SDK")));
+        assert!(missing().ends_with("has no `dotnet`"));
+        fs::write(folder.path().join("dotnet"), "").expect("written");
+        assert!(missing().ends_with("has no SDK"));
     }
 }

@@ -56,7 +56,10 @@ pub(super) async fn once(
     requirements: &Requirements,
 ) -> Result<PathBuf, String> {
     let recipe = Recipe::of(interpreter, wheels, requirements).await?;
-    let folder = cache.folder().join(format!("python-{}", recipe.key));
+    let name = format!("python-{}", recipe.key);
+    // What somebody else put there is not looked into.
+    cache.has(&name)?;
+    let folder = cache.folder().join(name);
     let making = Making {
         recipe: &recipe,
         interpreter,

@@ -17,7 +17,7 @@ use orchestratum_sandbox::{Command, Isolation, Pool, Sandbox};
 use tokio::time::timeout;
 
 use crate::cache::Cache;
-use crate::machine::{self, Interpreter};
+use crate::interpreter::{self, Interpreter};
 
 /// How long a start waits for an environment, which may have to be made of many wheels; for all of them at the same time.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -111,7 +111,7 @@ impl Making<'_> {
         };
         let program = folder.join("bin/python");
         let program = program.to_str().ok_or("its path is not UTF-8")?;
-        let found = machine::python(program).await;
+        let found = interpreter::python_in(&folder, self.sandbox).await;
         let interpreter = found.map_err(|reason| format!("{program}: {reason}"))?;
         self.try_out(&interpreter).await?;
         let sandbox = Arc::new(self.sandbox.showing(&interpreter.folders, &self.pool));

@@ -1,6 +1,7 @@
 //! Packages that tasks ask for by the name of an environment: virtual environments and wheels as they are, with a real pip.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -318,6 +319,31 @@ async fn a_virtual_environment_in_a_folder_that_programs_have_of_their_own_is_re
         found("landlock", &environment).await.is_ok(),
         "there it is the machine's"
     );
+}
+
+/// A worker looks at them when it starts, before any task asks for one.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_an_environment_runs_outside_the_walls() {
+    let place = Place::new();
+    let folder = place.virtual_environment("reports", "reporting", "ANSWER = 'from reports'");
+    let ran = place.path("ran");
+    // What every start of its interpreter runs, and a file of a package in the place of the interpreter.
+    let start = Path::new(&folder).join("lib");
+    for library in fs::read_dir(start).expect("it is there").flatten() {
+        let line = format!("import os; open({ran:?}, 'w')\n");
+        fs::write(library.path().join("site-packages/poison.pth"), line).expect("written");
+    }
+    let program = format!("{folder}/bin/python");
+    let real = fs::canonicalize(&program).expect("it is there");
+    let instead = format!("#!/bin/sh\ntouch '{ran}'\nexec '{}' \"$@\"\n", real.display());
+    fs::remove_file(&program).expect("a link");
+    fs::write(&program, instead).expect("written");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let environment = [("worker.environments.a.virtual_environment", folder.as_str())];
+    for level in ["full", "landlock"] {
+        assert_eq!(found(level, &environment).await, Ok(program.clone()));
+        assert!(!Path::new(&ran).exists(), "{level}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

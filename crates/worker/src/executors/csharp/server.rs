@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use orchestratum_sandbox::{self as sandbox, Argument, Command, Limits, Running};
+use orchestratum_sandbox::{self as sandbox, Argument, Command, Exit, Limits, Running};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -23,6 +23,11 @@ const MEMORY_BYTES: u64 = 1 << 30;
 
 /// Code of 1 MiB makes less.
 const ANSWER_MAX_BYTES: u64 = 16 << 20;
+
+/// How long it may take to end when it is told to.
+const END_PATIENCE: Duration = Duration::from_secs(1);
+
+const SIGKILL: i32 = 9;
 
 #[derive(Debug)]
 pub(super) struct Server {
@@ -145,13 +150,23 @@ impl Server {
     /// How it ended, and what it said to that.
     async fn last_words(mut self) -> String {
         drop(self.conversation);
-        match self.running.stop(Duration::from_secs(1)).await {
+        match self.running.stop(END_PATIENCE).await {
             Ok(finished) => {
                 let stderr = finished.stderr.text;
                 let first = stderr.lines().next().unwrap_or_default();
                 format!("{}: {first}", finished.exit)
             }
             Err(error) => error.to_string(),
+        }
+    }
+
+    /// How one ended that gives no answers: by a hand from outside, such as that of a machine without memory, or by itself.
+    pub(super) async fn was_killed(mut self) -> bool {
+        drop(self.conversation);
+        match self.running.stop(END_PATIENCE).await {
+            Ok(finished) => finished.exit == Exit::Signal(SIGKILL) && !finished.out_of_memory,
+            // Nor is whoever kept it there any more.
+            Err(_) => true,
         }
     }
 
