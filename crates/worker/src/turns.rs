@@ -101,10 +101,8 @@ impl Turns {
             return;
         }
         // One look at the clock: those who wait for the same beat wait for the same moment, and not for two of the timer's.
-        let now = Instant::now();
-        let into_beat = now.duration_since(self.began).as_nanos() % BEAT.as_nanos();
-        let left = BEAT - Duration::from_nanos(u64::try_from(into_beat).unwrap_or_default());
-        sleep_until(now + left).await;
+        let beats = self.began.elapsed().as_nanos() / BEAT.as_nanos() + 1;
+        sleep_until(self.began + BEAT * u32::try_from(beats).unwrap_or(u32::MAX)).await;
     }
 }
 

@@ -234,75 +234,78 @@ program = "/usr/bin/thumbnail"
         assert!(from_environment("").expect("valid").is_empty());
     }
 
+    /// Settings, and what is told of them.
+    const WRONG: &[(&str, &str)] = &[
+        (
+            "[worker.commands.python]\nprogram = \"a\"",
+            "worker.commands.\"python\" has the name of a built-in task",
+        ),
+        (
+            "[worker.commands.celery]\nprogram = \"a\"",
+            "worker.commands.\"celery\" has the name of a built-in task",
+        ),
+        (
+            "[worker.commands.\"a b\"]\nprogram = \"a\"",
+            "the name \"a b\" must match",
+        ),
+        ("[worker.commands.\"a.b\"]", "\"worker.commands.a.b.program\""),
+        (
+            "[worker.commands.a]\nprogram = \"\"",
+            "worker.commands.\"a\".program must be",
+        ),
+        (
+            "[worker.commands.a]\nprogram = \"a\"\nargz = []",
+            "unknown field `argz`",
+        ),
+        (
+            "[worker.commands.a]\nprogram = \"a\"\nargz = []",
+            "for key `worker.commands.a",
+        ),
+        (
+            "[worker.commands.a]\nprogram = \"a\"\nargs = \"b c\"",
+            "for key `worker.commands.a.args`",
+        ),
+        (
+            "[worker.commands.a]\nprogram = \"a\"\nargs = [\"\\u0000\"]",
+            "worker.commands.\"a\".args must not",
+        ),
+        (
+            "[worker.commands.a]\nprogram = \"a\"\nenv = { HOME = \"b\" }",
+            "worker.commands.\"a\".env.\"HOME\" is set by the worker",
+        ),
+        (
+            "[worker.commands.a]\nprogram = \"a\"\nenv = { ORCHESTRATUM_RUN = \"b\" }",
+            "env.\"ORCHESTRATUM_RUN\" is set by the worker",
+        ),
+        (
+            "[worker.commands.a]\nprogram = \"a\"\nenv = { \"A=B\" = \"c\" }",
+            "env.\"A=B\" is no name of a variable",
+        ),
+        (
+            "[worker.commands.a]\nprogram = \"a\"\nreadable = [\"b\"]",
+            "worker.commands.\"a\".readable must have absolute paths",
+        ),
+        (
+            "[worker.commands.a]\nprogram = \"a\"\nreadable = [\"/\"]",
+            "worker.commands.\"a\".readable must have absolute paths, and not the root",
+        ),
+        (
+            "[worker.commands.a]\nprogram = \"a\"\npermanent_exit_codes = [0]",
+            "worker.commands.\"a\".permanent_exit_codes must lie in 1..=255",
+        ),
+        (
+            "[worker.commands.a]\nprogram = \"a\"\nlimits = { memory_mb = 0 }",
+            "for key `worker.commands.a.limits.memory_mb`",
+        ),
+        (
+            "[worker.commands.a]\nprogram = \"a\"\nlimits = { disk_mb = 5000 }",
+            "worker.commands.\"a\".limits.disk_mb must not be above worker.limits.disk_mb, which is 1024",
+        ),
+    ];
+
     #[test]
     fn what_is_wrong_with_a_command_is_told_with_the_setting() {
-        for (line, expected) in [
-            (
-                "[worker.commands.python]\nprogram = \"a\"",
-                "worker.commands.\"python\" has the name of a built-in task",
-            ),
-            (
-                "[worker.commands.celery]\nprogram = \"a\"",
-                "worker.commands.\"celery\" has the name of a built-in task",
-            ),
-            (
-                "[worker.commands.\"a b\"]\nprogram = \"a\"",
-                "the name \"a b\" must match",
-            ),
-            ("[worker.commands.\"a.b\"]", "\"worker.commands.a.b.program\""),
-            (
-                "[worker.commands.a]\nprogram = \"\"",
-                "worker.commands.\"a\".program must be",
-            ),
-            (
-                "[worker.commands.a]\nprogram = \"a\"\nargz = []",
-                "unknown field `argz`",
-            ),
-            (
-                "[worker.commands.a]\nprogram = \"a\"\nargz = []",
-                "for key `worker.commands.a",
-            ),
-            (
-                "[worker.commands.a]\nprogram = \"a\"\nargs = \"b c\"",
-                "for key `worker.commands.a.args`",
-            ),
-            (
-                "[worker.commands.a]\nprogram = \"a\"\nargs = [\"\\u0000\"]",
-                "worker.commands.\"a\".args must not",
-            ),
-            (
-                "[worker.commands.a]\nprogram = \"a\"\nenv = { HOME = \"b\" }",
-                "worker.commands.\"a\".env.\"HOME\" is set by the worker",
-            ),
-            (
-                "[worker.commands.a]\nprogram = \"a\"\nenv = { ORCHESTRATUM_RUN = \"b\" }",
-                "env.\"ORCHESTRATUM_RUN\" is set by the worker",
-            ),
-            (
-                "[worker.commands.a]\nprogram = \"a\"\nenv = { \"A=B\" = \"c\" }",
-                "env.\"A=B\" is no name of a variable",
-            ),
-            (
-                "[worker.commands.a]\nprogram = \"a\"\nreadable = [\"b\"]",
-                "worker.commands.\"a\".readable must have absolute paths",
-            ),
-            (
-                "[worker.commands.a]\nprogram = \"a\"\nreadable = [\"/\"]",
-                "worker.commands.\"a\".readable must have absolute paths, and not the root",
-            ),
-            (
-                "[worker.commands.a]\nprogram = \"a\"\npermanent_exit_codes = [0]",
-                "worker.commands.\"a\".permanent_exit_codes must lie in 1..=255",
-            ),
-            (
-                "[worker.commands.a]\nprogram = \"a\"\nlimits = { memory_mb = 0 }",
-                "for key `worker.commands.a.limits.memory_mb`",
-            ),
-            (
-                "[worker.commands.a]\nprogram = \"a\"\nlimits = { disk_mb = 5000 }",
-                "worker.commands.\"a\".limits.disk_mb must not be above worker.limits.disk_mb, which is 1024",
-            ),
-        ] {
+        for (line, expected) in WRONG {
             let error = from_file(line).expect_err(line);
             assert!(told(&error).contains(expected), "{line}: {}", told(&error));
         }

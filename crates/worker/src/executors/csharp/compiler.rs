@@ -122,12 +122,11 @@ impl Compiler {
         loop {
             // One that waited may have been killed in the meantime, or be slow by now; what a new one does is the code's.
             let waited = place.is_some();
-            let (mut server, patience) = match place.take() {
-                Some(server) => (server, PATIENCE),
-                None => {
-                    let started = Server::start(&self.tools, &self.programs).await;
-                    (started.map_err(|error| chain(&error))?, DEADLINE)
-                }
+            let (mut server, patience) = if let Some(server) = place.take() {
+                (server, PATIENCE)
+            } else {
+                let started = Server::start(&self.tools, &self.programs).await;
+                (started.map_err(|error| chain(&error))?, DEADLINE)
             };
             match timeout(patience, server.compile(code)).await {
                 Ok(Ok(Answer::Compiled(assembly))) => {
