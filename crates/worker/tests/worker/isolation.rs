@@ -132,7 +132,10 @@ async fn an_interpreter_that_does_not_start_behind_the_walls_is_not_offered() {
     let (shown, hidden) = (shown.expect("a folder"), hidden.expect("a folder"));
     let interpreter = shown.path().join("python");
     let script = format!(
-        "#!/bin/sh\n[ -e {} ] || {{ echo something is missing >&2; exit 1; }}\necho \"$0\"\ndirname \"$0\"\n",
+        r#"#!/bin/sh
+[ -e {} ] || {{ echo something is missing >&2; exit 1; }}
+printf '{{"path": "%s", "version": "3.12.1", "own": ["%s"], "prefixes": []}}\n' "$0" "$0"
+"#,
         hidden.path().display()
     );
     fs::write(&interpreter, script).expect("written");
