@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Bench, output};
+use crate::support::{Bench, error, output};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_script_that_has_its_main_from_elsewhere_calls_it_itself() {
@@ -29,5 +29,51 @@ sys.modules['tool'] = tool
             "{end}"
         );
     }
+    worker.stopped().await;
+}
+
+/// The process that is forked has seen how the task before ended, and has had its message in its memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_finds_nothing_of_the_one_before_it_in_the_memory_of_what_forked_it() {
+    let bench = Bench::with(&[("worker.isolation", "full"), ("worker.concurrency", "1")]).await;
+    let worker = bench.worker().await;
+    let code = "import sys\ndef main(input):\n    sys.exit(77)";
+    let input = json!({"code": code, "input": "the heirloom of the first"});
+    let first = bench.run(json!({"name": "python", "input": input})).await;
+    assert_eq!(error(&first), "Failed: exit code 77");
+    // It is given the word backwards, so as not to have it itself.
+    let look = "
+import gc, sys
+
+def main(backwards):
+    word = backwards[::-1]
+    frames, frame = [], sys._getframe()
+    while frame is not None:
+        frames.append(frame)
+        frame = frame.f_back
+    values = [(name, value) for frame in frames for name, value in frame.f_locals.items()]
+    of_an_end = [name for name, value in values if value in (77, 77 << 8) or type(value).__name__ == 'struct_rusage']
+    gc.unfreeze()
+    seen, texts, rest = set(), [], [*gc.get_objects(), *frames]
+    while rest:
+        value = rest.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, (bytes, bytearray)):
+            value = value.decode('latin-1')
+        if isinstance(value, str):
+            if word in value and value != word:
+                texts.append(value)
+        else:
+            rest.extend(gc.get_referents(value))
+    return {'of_an_end': of_an_end, 'texts': texts, 'looked_at_enough': len(seen) > 5000}
+";
+    let input = json!({"code": look, "input": "moolrieh"});
+    let second = bench.run(json!({"name": "python", "input": input})).await;
+    assert_eq!(
+        output(&second)["result"],
+        json!({"of_an_end": [], "texts": [], "looked_at_enough": true})
+    );
     worker.stopped().await;
 }

@@ -108,9 +108,13 @@ def run_one(path, descriptor):
 # One after the other, each in a fork: this process is a warm interpreter that no task has touched.
 
 
+# Returns in each fork, with what that is to run. So the code of a task has no frame of this process below its own, and no
+# value of it to look at.
 def serve():
     control = socket.socket(fileno=os.dup(0))
     os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    # What the imports left over is reused by the rehearsal, so that a fork touches fewer pages.
+    gc.collect()
     rehearse()
     # What is there now is never collected, and its pages stay shared with the forks.
     gc.collect()
@@ -121,16 +125,22 @@ def serve():
         message = receive(control, length)
         child = os.fork()
         if child == 0:
-            become_task(control, message, files)
-        # Nothing else until then: each page that is written to while there are two of this process has to be copied.
-        _, status, usage = os.wait4(child, 0)
-        # The next fork has a copy of this memory, and must not find the task in it.
-        message[:] = bytes(length)
-        for file in files:
-            os.close(file)
-        how, number = ("Signal", os.WTERMSIG(status)) if os.WIFSIGNALED(status) else ("Code", os.WEXITSTATUS(status))
-        peak_memory_bytes = usage.ru_maxrss * 1024
-        send(control, b'{"Ended":{"exit":{"%b":%d},"peak_memory_bytes":%d}}' % (how.encode(), number, peak_memory_bytes))
+            control.close()
+            return message, files
+        attend(control, child, message, files)
+
+
+# Has what a task leaves in a frame of its own, which is gone when the next one is forked.
+def attend(control, child, message, files):
+    # Nothing else until then: each page that is written to while there are two of this process has to be copied.
+    _, status, usage = os.wait4(child, 0)
+    # The next fork has a copy of this memory, and must not find the task in it.
+    message[:] = bytes(len(message))
+    for file in files:
+        os.close(file)
+    how, number = ("Signal", os.WTERMSIG(status)) if os.WIFSIGNALED(status) else ("Code", os.WEXITSTATUS(status))
+    peak_memory_bytes = usage.ru_maxrss * 1024
+    send(control, b'{"Ended":{"exit":{"%b":%d},"peak_memory_bytes":%d}}' % (how.encode(), number, peak_memory_bytes))
 
 
 REHEARSALS = 10
@@ -185,22 +195,24 @@ def receive(control, length):
     return data
 
 
-def become_task(control, message, files):
+def become_task(message, files):
     status = 1
     try:
-        control.close()
-        os.setsid()
-        message = json.loads(message)
+        # First, so that whatever goes wrong is told on the standard error of the task.
         descriptor = take_files(files)
-        take_limits(message["limits"])
-        take_environment(message["environment"])
-        os.chdir(os.environ["HOME"])
-        request = message["request"]
-        del message
-        status = finish(lambda: run(request, descriptor))
+        status = finish(lambda: begin(message, descriptor))
     finally:
         # Without taking the interpreter down in order: the kernel does it faster, and everything was written.
         os._exit(status)
+
+
+def begin(message, descriptor):
+    os.setsid()
+    message = json.loads(message)
+    take_limits(message["limits"])
+    take_environment(message["environment"])
+    os.chdir(os.environ["HOME"])
+    run(message["request"], descriptor)
 
 
 # Each of them has a larger number than it is to have: until here 3 was that of the socket.
@@ -271,6 +283,6 @@ def status_of(code):
 
 
 if sys.argv[1] == "serve":
-    serve()
+    become_task(*serve())
 else:
     run_one(sys.argv[1], int(sys.argv[2]))
