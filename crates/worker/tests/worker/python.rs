@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Bench, error, output};
+use crate::support::{Bench, OPEN, error, output};
+
+/// Where a task is a fork of an interpreter that waited, and where it has one of its own.
+const WARM_AND_COLD: [&[(&str, &str)]; 2] = [&[("worker.isolation", "full")], &[OPEN]];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_script_that_has_its_main_from_elsewhere_calls_it_itself() {
@@ -30,6 +33,22 @@ sys.modules['tool'] = tool
         );
     }
     worker.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_zone_is_that_of_the_task_and_of_no_other() {
+    for level in WARM_AND_COLD {
+        let bench = Bench::with(&[level, &[("worker.concurrency", "1")]].concat()).await;
+        let worker = bench.worker().await;
+        let code = "import time\ndef main():\n    return [time.localtime(0).tm_hour, time.tzname[0]]";
+        let usual = output(&bench.run_python(code).await);
+        // A rule, which needs no file of the machine.
+        let input = json!({"code": code, "env": {"TZ": "XYZ-9"}});
+        let zoned = bench.run(json!({"name": "python", "input": input})).await;
+        assert_eq!(output(&zoned)["result"], json!([9, "XYZ"]));
+        assert_eq!(output(&bench.run_python(code).await), usual);
+        worker.stopped().await;
+    }
 }
 
 /// The process that is forked has seen how the task before ended, and has had its message in its memory.

@@ -12,6 +12,7 @@ import os
 import resource
 import socket
 import sys
+import time
 import traceback
 import types
 
@@ -234,6 +235,9 @@ def take_environment(environment):
         del os.environ[name]
     for name, value in environment.items():
         os.environ[name] = value
+    # Read by the C library when the interpreter started, which had none.
+    if "TZ" in environment:
+        time.tzset()
 
 
 def take_limits(limits):
