@@ -36,6 +36,19 @@ sys.modules['tool'] = tool
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_printed_is_there_of_a_program_that_was_killed() {
+    for level in WARM_AND_COLD {
+        let bench = Bench::with(level).await;
+        let worker = bench.worker().await;
+        let code = "import os, signal\nprint('step 3')\nos.kill(os.getpid(), signal.SIGKILL)";
+        let task = bench.run_python(code).await;
+        assert_eq!(error(&task), "Failed: killed by signal 9 (SIGKILL)");
+        assert_eq!(bench.logs(task.spec.id).await, "step 3\n");
+        worker.stopped().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_time_zone_is_that_of_the_task_and_of_no_other() {
     for level in WARM_AND_COLD {
         let bench = Bench::with(&[level, &[("worker.concurrency", "1")]].concat()).await;

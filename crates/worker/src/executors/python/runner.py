@@ -286,6 +286,8 @@ def status_of(code):
     return 1
 
 
+# Line by line, so that what a task printed is seen while it runs, and is not lost when it is killed.
+sys.stdout.reconfigure(line_buffering=True)
 if sys.argv[1] == "serve":
     become_task(*serve())
 else:
