@@ -1,5 +1,6 @@
 //! How code in Python ends and is told, and what it leaves to the next.
 
+use orchestratum_core::task::AttemptOutcome;
 use serde_json::{Value, json};
 
 use crate::support::{Bench, OPEN, error, output};
@@ -33,6 +34,147 @@ sys.modules['tool'] = tool
         );
     }
     worker.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_does_not_compile_is_told_with_its_place_and_not_tried_again() {
+    for level in WARM_AND_COLD {
+        let bench = Bench::with(level).await;
+        let worker = bench.worker().await;
+        for (code, expected) in [
+            (
+                "x = 1\ny = = 2\n",
+                "CompileError: main.py(2,5): SyntaxError: invalid syntax",
+            ),
+            (
+                "if x:\nprint(1)",
+                "CompileError: main.py(2,1): IndentationError: expected an indented block",
+            ),
+            (
+                "return 1",
+                "CompileError: main.py(1,1): SyntaxError: 'return' outside function",
+            ),
+        ] {
+            let input = json!({"code": code});
+            let task = bench
+                .run(json!({"name": "python", "input": input, "max_retries": 5}))
+                .await;
+            let message = error(&task);
+            assert!(message.starts_with(expected), "{message}");
+            assert_eq!(
+                bench.outcomes(task.spec.id).await,
+                [AttemptOutcome::Failed],
+                "it would be the same again"
+            );
+            let logs = bench.logs(task.spec.id).await;
+            assert!(
+                logs.contains("File \"main.py\", line ") && !logs.contains("runner"),
+                "{logs}"
+            );
+        }
+        worker.stopped().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_syntax_error_that_the_code_raises_is_a_failure_as_any_other() {
+    let bench = Bench::new().await;
+    let worker = bench.worker().await;
+    for code in [
+        "exec('1 +')",
+        "def main():\n    compile('(', 'main.py', 'exec')",
+        "raise SyntaxError('mine')",
+    ] {
+        let input = json!({"code": code});
+        let task = bench
+            .run(json!({"name": "python", "input": input, "max_retries": 1}))
+            .await;
+        let message = error(&task);
+        assert!(message.starts_with("Failed: Traceback"), "{message}");
+        assert_eq!(
+            bench.outcomes(task.spec.id).await,
+            [AttemptOutcome::Failed; 2],
+            "{message}"
+        );
+    }
+    worker.stopped().await;
+}
+
+/// The code limits itself, as a worker without control groups limits it.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_that_runs_out_is_told_as_that_wherever_it_does() {
+    const LIMITED: &str = "
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (200 << 20, 200 << 20))
+class Node: pass
+def chain():
+    last = Node()
+    while True:
+        node = Node()
+        node.before, last = last, node
+";
+    for level in WARM_AND_COLD {
+        let bench = Bench::with(level).await;
+        let worker = bench.worker().await;
+        for (what, end) in [
+            ("small objects", "def main():\n    chain()"),
+            ("in a script", "last = []\nwhile True:\n    last = [last]"),
+            (
+                "as the result is written as JSON",
+                "def main():\n    return 'x' * 110_000_000",
+            ),
+            ("as its JSON is encoded", "def main():\n    return 'x' * 70_000_000"),
+            (
+                "without standard error",
+                "import sys\ndef main():\n    sys.stderr.close()\n    chain()",
+            ),
+        ] {
+            let task = bench.run_python(&format!("{LIMITED}{end}")).await;
+            let message = error(&task);
+            assert!(
+                message.starts_with("OutOfMemory: ") && message.ends_with("MemoryError"),
+                "{what}: {message}"
+            );
+            assert_eq!(
+                bench.outcomes(task.spec.id).await,
+                [AttemptOutcome::OutOfMemory],
+                "{what}"
+            );
+        }
+        worker.stopped().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_code_does_with_its_streams_hides_neither_its_failure_nor_its_success() {
+    for level in WARM_AND_COLD {
+        let bench = Bench::with(level).await;
+        let worker = bench.worker().await;
+        for streams in [
+            "sys.stderr = None",
+            "sys.stderr.close()",
+            "sys.stderr = 'no stream'",
+            "sys.stdout = None",
+            "sys.stdout.close()",
+        ] {
+            let code = |end: &str| format!("import sys\ndef main():\n    {streams}\n    {end}");
+            let message = error(&bench.run_python(&code("raise ValueError('no luck')")).await);
+            assert!(
+                message.starts_with("Failed: Traceback") && message.ends_with("ValueError: no luck"),
+                "{streams}: {message}"
+            );
+        }
+        for streams in [
+            "sys.stderr = None",
+            "sys.stderr.close()",
+            "sys.stdout = None",
+            "sys.stdout.close()",
+        ] {
+            let code = format!("import sys\ndef main():\n    {streams}\n    return 7");
+            assert_eq!(output(&bench.run_python(&code).await)["result"], 7, "{streams}");
+        }
+        worker.stopped().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,12 +17,14 @@ import traceback
 import types
 
 
-def execute(request):
-    source = request["code"]
-    sys.argv = ["main.py", *request["args"]]
+def compiled(source):
     # So that a traceback shows the lines of the code, which is in no file.
     linecache.cache["main.py"] = (len(source), None, source.splitlines(True), "main.py")
-    code = compile(source, "main.py", "exec", dont_inherit=True)
+    return compile(source, "main.py", "exec", dont_inherit=True)
+
+
+def execute(code, request):
+    sys.argv = ["main.py", *request["args"]]
     # `main` is called with the input. A script that has none runs as scripts do, its `if __name__ == "__main__"` too.
     name = "task" if defines_main(code) else "__main__"
     module = types.ModuleType(name)
@@ -51,6 +53,61 @@ def defines_main(code):
     return any(getattr(constant, "co_name", None) == "main" for constant in code.co_consts)
 
 
+# Address space, which is not touched. Given back when memory has run out, it is what that is told with.
+reserve = [bytes(4 << 20)]
+
+OUT_OF_MEMORY = b'{"failed":{"traceback":"MemoryError","out_of_memory":true}}'
+
+
+def run(request, descriptor):
+    mark = request.pop("mark").encode()
+    code = None
+    try:
+        code = compiled(request["code"])
+        write(descriptor, mark, *answer(execute(code, request)))
+    except SystemExit:
+        raise
+    except BaseException as error:
+        try:
+            if isinstance(error, MemoryError):
+                # Before anything else is said, as that needs more memory.
+                tell_out_of_memory(descriptor, mark)
+            text = describe(error)
+            write(descriptor, mark, failure(error, text, code is not None))
+            # Only now: standard error is the code's, which may do anything when it is written to.
+            say(text)
+        except MemoryError:
+            tell_out_of_memory(descriptor, mark)
+        sys.exit(1)
+
+
+def tell_out_of_memory(descriptor, mark):
+    reserve.clear()
+    write(descriptor, mark, OUT_OF_MEMORY)
+
+
+def answer(result):
+    try:
+        return b'{"result":', json.dumps(result, ensure_ascii=False, allow_nan=False).encode(), b"}"
+    except MemoryError:
+        raise
+    except Exception as error:
+        return (json.dumps({"not_json": last_part(f"{type(error).__name__}: {error}")}).encode(),)
+
+
+def failure(error, text, was_compiled):
+    if isinstance(error, SyntaxError) and not was_compiled:
+        failure = {"not_compiled": last_part(refusal(error))}
+    else:
+        failure = {"failed": {"traceback": last_part(text), "out_of_memory": isinstance(error, MemoryError)}}
+    return json.dumps(failure, ensure_ascii=False).encode()
+
+
+def refusal(error):
+    place = "" if error.lineno is None else f"({error.lineno},{error.offset or 1})"
+    return f"main.py{place}: {type(error).__name__}: {error.msg}"
+
+
 # How much of a traceback the worker is told: its end says what went wrong.
 TRACEBACK_MAX_BYTES = 64 * 1024
 
@@ -64,37 +121,34 @@ def describe(error):
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename == execute.__code__.co_filename:
         frames = frames.tb_next
-    return "".join(traceback.format_exception(type(error), error, frames))
+    # Where memory runs out, one such error is often the context of another, which says nothing.
+    chain = not isinstance(error, MemoryError)
+    return "".join(traceback.format_exception(type(error), error, frames, chain=chain))
 
 
-def write(descriptor, mark, answer):
-    data = (mark + answer).encode("utf-8", "backslashreplace")
-    os.ftruncate(descriptor, 0)
-    offset = 0
-    while offset < len(data):
-        offset += os.pwrite(descriptor, data[offset:], offset)
-
-
-def run(request, descriptor):
-    mark = request.pop("mark")
+def say(text):
     try:
-        result = execute(request)
-    except SystemExit:
-        raise
-    except BaseException as error:
-        text = describe(error)
         sys.stderr.write(text)
-        answer = {"traceback": last_part(text), "out_of_memory": isinstance(error, MemoryError)}
-        write(descriptor, mark, json.dumps({"failed": answer}, ensure_ascii=False))
-        sys.exit(1)
-    try:
-        answer = json.dumps(result, ensure_ascii=False, allow_nan=False)
-        answer.encode("utf-8")
-    except Exception as error:
-        message = f"{type(error).__name__}: {error}"
-        write(descriptor, mark, json.dumps({"not_json": message}))
-    else:
-        write(descriptor, mark, '{"result":' + answer + "}")
+    except Exception:
+        # Closed, `None`, or something else in its place.
+        pass
+
+
+# The mark comes last: it makes an answer of what is behind it, which is whole then, whatever ends this process.
+def write(descriptor, mark, *parts):
+    os.ftruncate(descriptor, 0)
+    end = len(mark)
+    # Not put together first: a large result is then in memory once.
+    for part in parts:
+        end += write_at(descriptor, part, end)
+    write_at(descriptor, mark, 0)
+
+
+def write_at(descriptor, part, offset):
+    written = os.pwrite(descriptor, part, offset)
+    while written < len(part):
+        written += os.pwrite(descriptor, memoryview(part)[written:], offset + written)
+    return written
 
 
 def run_one(path, descriptor):
@@ -263,16 +317,17 @@ def finish(body):
         body()
     except SystemExit as exit:
         status = status_of(exit.code)
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
         status = 1
+        say("".join(traceback.format_exception(type(error), error, error.__traceback__)))
     if "threading" in sys.modules:
         sys.modules["threading"]._shutdown()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
-        except (OSError, ValueError):
+            if stream is not None and not getattr(stream, "closed", False):
+                stream.flush()
+        except Exception:
             status = status or 120
     return status
 
@@ -282,7 +337,7 @@ def status_of(code):
         return 0
     if isinstance(code, int):
         return code & 0xFF
-    print(code, file=sys.stderr)
+    say(f"{code}\n")
     return 1
 
 
