@@ -23,7 +23,12 @@ pub(super) fn new_mark() -> String {
 #[serde(rename_all = "snake_case")]
 enum Answer {
     Result(Option<Box<RawValue>>),
-    Failed { traceback: String, out_of_memory: bool },
+    Failed {
+        traceback: String,
+        out_of_memory: bool,
+    },
+    /// The code is none of its language: where, and why.
+    NotCompiled(String),
     NotJson(String),
 }
 
@@ -71,8 +76,7 @@ fn output_of(done: &Done, mark: &str, programs: &Programs, returned: &str) -> Re
             traceback,
             out_of_memory,
         } => {
-            // A database may not store U+0000.
-            let message = program::tail(traceback.trim_end()).replace('\0', "\u{fffd}");
+            let message = storable(&traceback);
             Err(if out_of_memory || finished.out_of_memory {
                 Ending::OutOfMemory { message }
             } else {
@@ -82,11 +86,20 @@ fn output_of(done: &Done, mark: &str, programs: &Programs, returned: &str) -> Re
                 }
             })
         }
+        Answer::NotCompiled(why) => Err(Ending::CompileError {
+            message: storable(&why),
+        }),
         Answer::Result(_) | Answer::NotJson(_) if !finished.exit.is_success() => Err(program::failure(finished)),
         Answer::NotJson(message) => Err(not_storable(format!("{returned} cannot be written as JSON: {message}"))),
         Answer::Result(result) => output(result.as_deref(), finished, programs.output_max_bytes)
             .map_err(|error| not_storable(format!("{returned} {error}"))),
     }
+}
+
+/// As much of it as a message may have.
+fn storable(text: &str) -> String {
+    // A database may not store U+0000.
+    program::tail(text.trim_end()).replace('\0', "\u{fffd}")
 }
 
 fn output(result: Option<&RawValue>, finished: &Finished, most: usize) -> Result<JsonText, String> {

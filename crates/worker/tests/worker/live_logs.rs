@@ -59,10 +59,10 @@ async fn what_a_program_prints_is_seen_before_it_ends_and_stored_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_python_program_is_seen_as_it_flushes() {
+async fn a_python_program_is_seen_line_by_line() {
     let bench = Bench::new().await;
     let worker = bench.worker().await;
-    let code = "import time\ndef main():\n    print('waits', flush=True)\n    time.sleep(3600)";
+    let code = "import time\ndef main():\n    print('waits')\n    time.sleep(3600)";
     let id = bench.create(json!({"name": "python", "input": {"code": code}})).await;
     until_logged(&bench, id, "waits\n").await;
     bench.engine.cancel(id, None, None).await.expect("it runs");

@@ -17,6 +17,7 @@ mod leaving;
 mod limits;
 mod live_logs;
 mod progress;
+mod python;
 mod reports;
 mod spans;
 mod support;

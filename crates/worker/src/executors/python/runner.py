@@ -12,16 +12,19 @@ import os
 import resource
 import socket
 import sys
+import time
 import traceback
 import types
 
 
-def execute(request):
-    source = request["code"]
-    sys.argv = ["main.py", *request["args"]]
+def compiled(source):
     # So that a traceback shows the lines of the code, which is in no file.
     linecache.cache["main.py"] = (len(source), None, source.splitlines(True), "main.py")
-    code = compile(source, "main.py", "exec", dont_inherit=True)
+    return compile(source, "main.py", "exec", dont_inherit=True)
+
+
+def execute(code, request):
+    sys.argv = ["main.py", *request["args"]]
     # `main` is called with the input. A script that has none runs as scripts do, its `if __name__ == "__main__"` too.
     name = "task" if defines_main(code) else "__main__"
     module = types.ModuleType(name)
@@ -50,6 +53,61 @@ def defines_main(code):
     return any(getattr(constant, "co_name", None) == "main" for constant in code.co_consts)
 
 
+# Address space, which is not touched. Given back when memory has run out, it is what that is told with.
+reserve = [bytes(4 << 20)]
+
+OUT_OF_MEMORY = b'{"failed":{"traceback":"MemoryError","out_of_memory":true}}'
+
+
+def run(request, descriptor):
+    mark = request.pop("mark").encode()
+    code = None
+    try:
+        code = compiled(request["code"])
+        write(descriptor, mark, *answer(execute(code, request)))
+    except SystemExit:
+        raise
+    except BaseException as error:
+        try:
+            if isinstance(error, MemoryError):
+                # Before anything else is said, as that needs more memory.
+                tell_out_of_memory(descriptor, mark)
+            text = describe(error)
+            write(descriptor, mark, failure(error, text, code is not None))
+            # Only now: standard error is the code's, which may do anything when it is written to.
+            say(text)
+        except MemoryError:
+            tell_out_of_memory(descriptor, mark)
+        sys.exit(1)
+
+
+def tell_out_of_memory(descriptor, mark):
+    reserve.clear()
+    write(descriptor, mark, OUT_OF_MEMORY)
+
+
+def answer(result):
+    try:
+        return b'{"result":', json.dumps(result, ensure_ascii=False, allow_nan=False).encode(), b"}"
+    except MemoryError:
+        raise
+    except Exception as error:
+        return (json.dumps({"not_json": last_part(f"{type(error).__name__}: {error}")}).encode(),)
+
+
+def failure(error, text, was_compiled):
+    if isinstance(error, SyntaxError) and not was_compiled:
+        failure = {"not_compiled": last_part(refusal(error))}
+    else:
+        failure = {"failed": {"traceback": last_part(text), "out_of_memory": isinstance(error, MemoryError)}}
+    return json.dumps(failure, ensure_ascii=False).encode()
+
+
+def refusal(error):
+    place = "" if error.lineno is None else f"({error.lineno},{error.offset or 1})"
+    return f"main.py{place}: {type(error).__name__}: {error.msg}"
+
+
 # How much of a traceback the worker is told: its end says what went wrong.
 TRACEBACK_MAX_BYTES = 64 * 1024
 
@@ -63,37 +121,34 @@ def describe(error):
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename == execute.__code__.co_filename:
         frames = frames.tb_next
-    return "".join(traceback.format_exception(type(error), error, frames))
+    # Where memory runs out, one such error is often the context of another, which says nothing.
+    chain = not isinstance(error, MemoryError)
+    return "".join(traceback.format_exception(type(error), error, frames, chain=chain))
 
 
-def write(descriptor, mark, answer):
-    data = (mark + answer).encode("utf-8", "backslashreplace")
-    os.ftruncate(descriptor, 0)
-    offset = 0
-    while offset < len(data):
-        offset += os.pwrite(descriptor, data[offset:], offset)
-
-
-def run(request, descriptor):
-    mark = request.pop("mark")
+def say(text):
     try:
-        result = execute(request)
-    except SystemExit:
-        raise
-    except BaseException as error:
-        text = describe(error)
         sys.stderr.write(text)
-        answer = {"traceback": last_part(text), "out_of_memory": isinstance(error, MemoryError)}
-        write(descriptor, mark, json.dumps({"failed": answer}, ensure_ascii=False))
-        sys.exit(1)
-    try:
-        answer = json.dumps(result, ensure_ascii=False, allow_nan=False)
-        answer.encode("utf-8")
-    except Exception as error:
-        message = f"{type(error).__name__}: {error}"
-        write(descriptor, mark, json.dumps({"not_json": message}))
-    else:
-        write(descriptor, mark, '{"result":' + answer + "}")
+    except Exception:
+        # Closed, `None`, or something else in its place.
+        pass
+
+
+# The mark comes last: it makes an answer of what is behind it, which is whole then, whatever ends this process.
+def write(descriptor, mark, *parts):
+    os.ftruncate(descriptor, 0)
+    end = len(mark)
+    # Not put together first: a large result is then in memory once.
+    for part in parts:
+        end += write_at(descriptor, part, end)
+    write_at(descriptor, mark, 0)
+
+
+def write_at(descriptor, part, offset):
+    written = os.pwrite(descriptor, part, offset)
+    while written < len(part):
+        written += os.pwrite(descriptor, memoryview(part)[written:], offset + written)
+    return written
 
 
 def run_one(path, descriptor):
@@ -108,9 +163,13 @@ def run_one(path, descriptor):
 # One after the other, each in a fork: this process is a warm interpreter that no task has touched.
 
 
+# Returns in each fork, with what that is to run. So the code of a task has no frame of this process below its own, and no
+# value of it to look at.
 def serve():
     control = socket.socket(fileno=os.dup(0))
     os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    # What the imports left over is reused by the rehearsal, so that a fork touches fewer pages.
+    gc.collect()
     rehearse()
     # What is there now is never collected, and its pages stay shared with the forks.
     gc.collect()
@@ -121,16 +180,22 @@ def serve():
         message = receive(control, length)
         child = os.fork()
         if child == 0:
-            become_task(control, message, files)
-        # Nothing else until then: each page that is written to while there are two of this process has to be copied.
-        _, status, usage = os.wait4(child, 0)
-        # The next fork has a copy of this memory, and must not find the task in it.
-        message[:] = bytes(length)
-        for file in files:
-            os.close(file)
-        how, number = ("Signal", os.WTERMSIG(status)) if os.WIFSIGNALED(status) else ("Code", os.WEXITSTATUS(status))
-        peak_memory_bytes = usage.ru_maxrss * 1024
-        send(control, b'{"Ended":{"exit":{"%b":%d},"peak_memory_bytes":%d}}' % (how.encode(), number, peak_memory_bytes))
+            control.close()
+            return message, files
+        attend(control, child, message, files)
+
+
+# Has what a task leaves in a frame of its own, which is gone when the next one is forked.
+def attend(control, child, message, files):
+    # Nothing else until then: each page that is written to while there are two of this process has to be copied.
+    _, status, usage = os.wait4(child, 0)
+    # The next fork has a copy of this memory, and must not find the task in it.
+    message[:] = bytes(len(message))
+    for file in files:
+        os.close(file)
+    how, number = ("Signal", os.WTERMSIG(status)) if os.WIFSIGNALED(status) else ("Code", os.WEXITSTATUS(status))
+    peak_memory_bytes = usage.ru_maxrss * 1024
+    send(control, b'{"Ended":{"exit":{"%b":%d},"peak_memory_bytes":%d}}' % (how.encode(), number, peak_memory_bytes))
 
 
 REHEARSALS = 10
@@ -185,22 +250,24 @@ def receive(control, length):
     return data
 
 
-def become_task(control, message, files):
+def become_task(message, files):
     status = 1
     try:
-        control.close()
-        os.setsid()
-        message = json.loads(message)
+        # First, so that whatever goes wrong is told on the standard error of the task.
         descriptor = take_files(files)
-        take_limits(message["limits"])
-        take_environment(message["environment"])
-        os.chdir(os.environ["HOME"])
-        request = message["request"]
-        del message
-        status = finish(lambda: run(request, descriptor))
+        status = finish(lambda: begin(message, descriptor))
     finally:
         # Without taking the interpreter down in order: the kernel does it faster, and everything was written.
         os._exit(status)
+
+
+def begin(message, descriptor):
+    os.setsid()
+    message = json.loads(message)
+    take_limits(message["limits"])
+    take_environment(message["environment"])
+    os.chdir(os.environ["HOME"])
+    run(message["request"], descriptor)
 
 
 # Each of them has a larger number than it is to have: until here 3 was that of the socket.
@@ -222,6 +289,9 @@ def take_environment(environment):
         del os.environ[name]
     for name, value in environment.items():
         os.environ[name] = value
+    # Read by the C library when the interpreter started, which had none.
+    if "TZ" in environment:
+        time.tzset()
 
 
 def take_limits(limits):
@@ -247,16 +317,17 @@ def finish(body):
         body()
     except SystemExit as exit:
         status = status_of(exit.code)
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
         status = 1
+        say("".join(traceback.format_exception(type(error), error, error.__traceback__)))
     if "threading" in sys.modules:
         sys.modules["threading"]._shutdown()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
-        except (OSError, ValueError):
+            if stream is not None and not getattr(stream, "closed", False):
+                stream.flush()
+        except Exception:
             status = status or 120
     return status
 
@@ -266,11 +337,13 @@ def status_of(code):
         return 0
     if isinstance(code, int):
         return code & 0xFF
-    print(code, file=sys.stderr)
+    say(f"{code}\n")
     return 1
 
 
+# Line by line, so that what a task printed is seen while it runs, and is not lost when it is killed.
+sys.stdout.reconfigure(line_buffering=True)
 if sys.argv[1] == "serve":
-    serve()
+    become_task(*serve())
 else:
     run_one(sys.argv[1], int(sys.argv[2]))

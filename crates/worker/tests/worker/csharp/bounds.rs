@@ -103,13 +103,13 @@ async fn processor_time_is_limited() {
         .run(json!({"name": "csharp", "input": {"code": "while (true) { }"}, "limits": {"cpu_seconds": 1}}))
         .await;
     assert_eq!(error(&task), "Failed: killed by signal 24 (SIGXCPU)");
-    let almost = r#"
+    let almost = r"
 var process = System.Diagnostics.Process.GetCurrentProcess();
 TimeSpan Used() { process.Refresh(); return process.TotalProcessorTime; }
 var begun = Used();
 while ((Used() - begun).TotalSeconds < 0.97) { }
 return begun.TotalSeconds > 0.03;
-"#;
+";
     let task = bench
         .run(json!({"name": "csharp", "input": {"code": almost}, "limits": {"cpu_seconds": 1}}))
         .await;
