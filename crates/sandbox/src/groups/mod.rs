@@ -21,13 +21,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fs, io, mem};
 
 use self::removal::Remover;
+use crate::protocol::OWN_PROCESSES;
 use crate::{Error, Limits};
 
 /// Begins the names of groups; the number of the process that made one follows, and when that was started.
 const PREFIX: &str = "orchestratum-";
-
-/// Processes of the sandbox itself that a group holds at most beside those of the program.
-const OWN_PROCESSES: u64 = 2;
 
 /// What a program needs to be started at all, beside what its group holds before: a process, and what that writes to.
 const START_BYTES: u64 = 1 << 20;
