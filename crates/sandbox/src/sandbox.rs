@@ -16,6 +16,9 @@ use crate::walls::root;
 use crate::workspace::Workspace;
 use crate::{Command, Confinement, Error, Isolation, Limits, Running, Shim, host, single, streams};
 
+/// How many cells of other kinds wait for programs, unless it is said.
+const BESIDE_USUALLY: usize = 16;
+
 /// Where a program's folder is within a cell.
 const CELL_FOLDER: &str = "/run/task";
 
@@ -29,6 +32,8 @@ pub struct Sandbox {
     /// `Err` with the reason where there are none.
     groups: Result<Arc<Groups>, String>,
     pool: Pool,
+    /// What the sandboxes that come from this one keep ready together.
+    beside: Pool,
     /// Without the network, and with it.
     cells: [Cells; 2],
 }
@@ -42,7 +47,8 @@ impl Sandbox {
         work_folder: Option<PathBuf>,
     ) -> Result<Self, Error> {
         let workspace = Arc::new(Workspace::create(work_folder.as_deref())?);
-        let sandbox = Self::of(shim, isolation, readable, workspace, Groups::find(), Pool::unbounded());
+        let pools = [Pool::unbounded(), Pool::holding(BESIDE_USUALLY)];
+        let sandbox = Self::of(shim, isolation, readable, workspace, Groups::find(), pools);
         sandbox.try_out().await?;
         Ok(sandbox)
     }
@@ -56,8 +62,20 @@ impl Sandbox {
             [self.confinement.readable.as_slice(), folders].concat(),
             Arc::clone(&self.workspace),
             self.groups.clone(),
-            pool.clone(),
+            [pool.clone(), self.beside.clone()],
         )
+    }
+
+    /// So many cells of the sandboxes that come from this one wait for programs at most, all kinds together.
+    #[must_use]
+    pub fn waiting_beside(mut self, most: usize) -> Self {
+        self.beside = Pool::holding(most);
+        self
+    }
+
+    /// What the sandboxes that come from this one keep ready, for [`Self::showing`].
+    pub fn beside(&self) -> &Pool {
+        &self.beside
     }
 
     fn of(
@@ -66,7 +84,7 @@ impl Sandbox {
         mut readable: Vec<PathBuf>,
         workspace: Arc<Workspace>,
         groups: Result<Arc<Groups>, String>,
-        pool: Pool,
+        [pool, beside]: [Pool; 2],
     ) -> Self {
         // A folder before those in it, which are shown with it.
         readable.sort();
@@ -87,6 +105,7 @@ impl Sandbox {
             workspace,
             groups,
             pool,
+            beside,
             cells,
         }
     }
@@ -98,9 +117,9 @@ impl Sandbox {
     }
 
     /// The same for programs that read more of the machine than others may: files and folders by their absolute paths.
-    /// Tried out, too.
+    /// Tried out, too. What it keeps ready is [beside](Self::beside).
     pub async fn reading_also(&self, more: &[PathBuf]) -> Result<Self, Error> {
-        let sandbox = self.showing(more, &Pool::unbounded());
+        let sandbox = self.showing(more, &self.beside);
         sandbox.try_out().await?;
         Ok(sandbox)
     }
