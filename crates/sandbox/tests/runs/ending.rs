@@ -303,6 +303,7 @@ async fn caller() {
     };
     let level = match std::env::var("SANDBOX_TEST_LEVEL").as_deref() {
         Ok("full") => Isolation::Full,
+        Ok("landlock") => Isolation::Landlock,
         _ => Isolation::Off,
     };
     let sandbox = sandbox(level).await;
@@ -313,7 +314,7 @@ async fn caller() {
 
 #[tokio::test]
 async fn a_run_dies_with_its_caller() {
-    for level in ["off", "full"] {
+    for level in ["off", "landlock", "full"] {
         let mark = format!("caller-{level}-{}", std::process::id());
         let mut caller = tokio::process::Command::new(std::env::current_exe().expect("this test"))
             .args(["--exact", "ending::caller", "--nocapture"])
