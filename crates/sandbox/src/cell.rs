@@ -1,16 +1,20 @@
 //! A cell from the caller's side: walls that stand, behind which one program runs at a time.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::net::sockopt::set_socket_passcred;
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::groups::{Group, Groups, Together};
 use crate::protocol::{Action, CELL_ARGUMENT, DONE, Opened, Opening, Order, Status, frame};
@@ -20,8 +24,14 @@ use crate::{Error, Finished, Killer, Limits, Shim, messages};
 /// How long the walls may take to stand, with a runner that has to start.
 const OPENING_PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long cleaning may take, and dying after a kill was ordered. The keeper itself gives up sooner.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long cleaning may take. The keeper itself gives up sooner.
+pub(crate) const CLEANING: Duration = Duration::from_secs(1);
+
+/// How long the processes of a cell may take to die once they were killed with it.
+pub(crate) const DESTROYING: Duration = Duration::from_secs(1);
+
+/// How long a cell that does not come up may take to say why.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// As much as anyone reads of why something does not start.
 const WORDS_BYTES: usize = 4096;
@@ -32,6 +42,8 @@ pub(crate) struct Cell {
     child: Child,
     launcher: UnixStream,
     keeper: UnixStream,
+    /// The keeper itself (`pidfd_open(2)`), once it has said that it is there.
+    keeper_process: Option<OwnedFd>,
     /// The same socket as `keeper`, for any thread.
     orders: Arc<StdUnixStream>,
     run: u32,
@@ -59,7 +71,10 @@ impl Cell {
             messages::receive(&mut cell.launcher).await
         };
         match timeout(OPENING_PATIENCE, opened).await {
-            Ok(Ok(Opened::Ready)) => Ok(cell),
+            Ok(Ok(Opened::Ready)) => {
+                cell.meet_keeper().await.map_err(Error::Shim)?;
+                Ok(cell)
+            }
             Ok(Ok(Opened::Refused { reason })) => Err(Error::NoWalls(reason)),
             // The walls say what is wrong with them.
             Ok(Err(error)) if forks => Err(Error::NotStarted(cell.last_words(error).await)),
@@ -75,6 +90,8 @@ impl Cell {
         for socket in [&launcher, &keeper] {
             socket.set_nonblocking(true)?;
         }
+        // The kernel says which process the keeper is.
+        set_socket_passcred(&keeper, true)?;
         let child = Command::new(shim.path().map_err(io::Error::other)?)
             .arg0("orchestratum-sandbox")
             .arg(CELL_ARGUMENT)
@@ -90,10 +107,19 @@ impl Cell {
             launcher: UnixStream::from_std(launcher)?,
             orders: Arc::new(keeper.try_clone()?),
             keeper: UnixStream::from_std(keeper)?,
+            keeper_process: None,
             run: 0,
             forks,
             group,
         })
+    }
+
+    /// It has said that it is there before the cell was ready.
+    async fn meet_keeper(&mut self) -> io::Result<()> {
+        let number = timeout(CLEANING, messages::sender(&self.keeper)).await??;
+        // The number is its own as long as its parent, the launcher, has not asked for its end, which that never does.
+        self.keeper_process = Some(pidfd_open(number, PidfdFlags::empty())?);
+        Ok(())
     }
 
     /// Why a cell ended before it was ready: what it wrote to standard error, such as a runner's own trouble, or how it ended.
@@ -105,11 +131,11 @@ impl Cell {
             let read = async {
                 while words.len() < WORDS_BYTES && stderr.read_buf(&mut words).await.is_ok_and(|read| read > 0) {}
             };
-            let _ = timeout(PATIENCE, read).await;
+            let _ = timeout(LAST_WORDS, read).await;
         }
         let words = String::from_utf8_lossy(&words);
         match words.trim() {
-            "" => match timeout(PATIENCE, self.child.wait()).await {
+            "" => match timeout(LAST_WORDS, self.child.wait()).await {
                 Ok(Ok(status)) => format!("it ended before it was ready: {status}"),
                 _ => error.to_string(),
             },
@@ -119,7 +145,9 @@ impl Cell {
 
     /// Whether its processes are there, as far as is known without asking them.
     pub(crate) fn lives(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        // Where memory ran out, it may be the keeper alone that was taken.
+        let keeper_lives = self.keeper_process.as_ref().is_some_and(|process| !has_ended(process));
+        keeper_lives && matches!(self.child.try_wait(), Ok(None))
     }
 
     /// How many programs it has run.
@@ -161,14 +189,7 @@ impl Cell {
     }
 
     /// Runs one program to its end. The message is what the launcher or the runner takes.
-    pub(crate) async fn run(
-        mut self,
-        message: &[u8],
-        given: Given,
-        mut streams: Streams,
-        killer: &Killer,
-        result_max_bytes: u64,
-    ) -> Ran {
+    pub(crate) async fn run(mut self, message: &[u8], given: Given, mut streams: Streams, killer: &Killer) -> Ran {
         let status = {
             let ending = async {
                 messages::send(&mut self.launcher, message, &given.files()).await?;
@@ -178,29 +199,28 @@ impl Cell {
             read_until(&mut streams, async {
                 tokio::select! {
                     status = ending => status,
-                    () = overdue(killer) => Err(io::ErrorKind::TimedOut.into()),
+                    () = killer.overdue() => Err(io::ErrorKind::TimedOut.into()),
                 }
             })
             .await
         };
         // Before its group may be gone.
         let out_of_memory = self.group.as_ref().is_some_and(Group::was_out_of_memory);
-        // Also of a cell that is given up: what the program started is dead when its end is told.
-        let cleaned = self.order(Action::Clean).await;
         let cleaned = match &status {
-            Ok(_) => cleaned,
-            Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
+            Ok(_) => self.order(Action::Clean).await,
+            Err(error) => Err(error.kind().into()),
         };
         self.run = self.run.wrapping_add(1);
         let cell = match cleaned {
             Ok(()) => Some(self),
             Err(error) => {
                 tracing::warn!(%error, "a cell could not be cleaned and is given up");
+                // Also then what the program started is dead when its end is told.
                 self.destroy().await;
                 None
             }
         };
-        let written = streams.finish(result_max_bytes).await;
+        let written = streams.finish().await;
         let finished = Finished::of(status, written, out_of_memory);
         Ran { finished, cell }
     }
@@ -211,7 +231,7 @@ impl Cell {
             self.keeper.write_all(&order.to_bytes()).await?;
             self.keeper.read_u8().await
         };
-        match timeout(PATIENCE, answered).await {
+        match timeout(CLEANING, answered).await {
             Ok(Ok(DONE)) => Ok(()),
             Ok(Ok(_)) => Err(io::Error::other("the keeper could not do it")),
             Ok(Err(error)) => Err(error),
@@ -219,19 +239,28 @@ impl Cell {
         }
     }
 
-    /// Ends every process of the cell. The kernel kills a namespace with its first process, the keeper, which ends when
-    /// its socket does.
+    /// Ends every process of the cell. The kernel kills a namespace with its first process, the keeper, which is dead when
+    /// all others are.
     pub(crate) async fn destroy(mut self) {
         self.dismiss();
         let _ = self.child.start_kill();
-        let _ = timeout(PATIENCE, self.child.wait()).await;
+        let keeper = self.keeper_process.take();
+        let dead = async {
+            if let Some(keeper) = keeper {
+                // It may not come to read the end of its socket. If it has, nobody is there to be killed.
+                let _ = pidfd_send_signal(&keeper, Signal::KILL);
+                end_of(keeper).await?;
+            }
+            self.child.wait().await
+        };
+        if !matches!(timeout(DESTROYING, dead).await, Ok(Ok(_))) {
+            tracing::error!("the processes of a cell do not die");
+        }
         if let Some(group) = self.group.take() {
             let _ = tokio::task::spawn_blocking(move || group.remove()).await;
         }
     }
-}
 
-impl Cell {
     /// The keeper ends. Closing would not do: whoever may kill a program holds the socket, too.
     fn dismiss(&self) {
         let _ = self.orders.shutdown(std::net::Shutdown::Both);
@@ -252,9 +281,15 @@ fn address_space_bytes(process: u32) -> u64 {
     kilobytes.unwrap_or(0) * 1024
 }
 
-async fn overdue(killer: &Killer) {
-    killer.killed().await;
-    sleep(PATIENCE).await;
+/// The file of a process can be read from when that has ended.
+fn has_ended(process: &OwnedFd) -> bool {
+    let mut sources = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+    poll(&mut sources, PollTimeout::ZERO) != Ok(0)
+}
+
+async fn end_of(process: OwnedFd) -> io::Result<()> {
+    let process = AsyncFd::with_interest(process, Interest::READABLE)?;
+    process.readable().await.map(drop)
 }
 
 /// Reads what the program writes until it has ended.

@@ -65,10 +65,10 @@ impl Pool {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Cells(Arc<Kept>);
+pub(crate) struct Cells(Arc<Kind>);
 
 #[derive(Debug)]
-struct Kept {
+struct Kind {
     shim: Shim,
     opening: Opening,
     groups: Option<Arc<Groups>>,
@@ -79,7 +79,7 @@ struct Kept {
 impl Cells {
     pub(crate) fn new(shim: Shim, opening: Opening, groups: Option<Arc<Groups>>, pool: Pool) -> Self {
         let kind = pool.new_kind();
-        Self(Arc::new(Kept {
+        Self(Arc::new(Kind {
             shim,
             opening,
             groups,
@@ -140,7 +140,6 @@ impl Cells {
         message: Vec<u8>,
         limits: &Limits,
         (given, streams): (Given, Streams),
-        result_max_bytes: u64,
     ) -> Result<Running, Error> {
         let mut cell = self.take_with(limits).await?;
         if let Some(megabytes) = limits.disk_megabytes {
@@ -149,7 +148,7 @@ impl Cells {
         let killer = cell.killer();
         let cells = self.clone();
         Ok(Running::new(killer.clone(), streams.written(), async move {
-            let Ran { finished, cell } = cell.run(&message, given, streams, &killer, result_max_bytes).await;
+            let Ran { finished, cell } = cell.run(&message, given, streams, &killer).await;
             if let Some(cell) = cell {
                 cells.give_back(cell);
             }

@@ -40,3 +40,12 @@ pub struct Confinement {
     /// a program together, those would be as much as there is, whatever its limit.
     pub files_in_memory: bool,
 }
+
+impl Confinement {
+    pub(crate) fn with_network(&self, network: bool) -> Self {
+        Self {
+            network,
+            ..self.clone()
+        }
+    }
+}

@@ -6,8 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use crate::protocol::{Action, Order};
+use crate::{cell, streams};
+
+/// How long a program may take to die once that was ordered, before whoever keeps it is killed instead.
+const DYING: Duration = Duration::from_millis(1_500);
 
 /// Ends a program without waiting: also where the runtime that watches it is stuck.
 #[derive(Debug, Clone)]
@@ -18,6 +23,13 @@ pub struct Killer {
 }
 
 impl Killer {
+    /// A program is dead so long after a kill was ordered, and its end is told, also if whoever keeps it has to be killed. Of
+    /// a cell, which takes the most steps.
+    pub const DEAD_WITHIN: Duration = DYING
+        .saturating_add(cell::CLEANING)
+        .saturating_add(cell::DESTROYING)
+        .saturating_add(streams::PATIENCE);
+
     /// The socket must not block.
     pub(crate) fn new(orders: Arc<UnixStream>, run: u32) -> Self {
         Self {
@@ -44,9 +56,10 @@ impl Killer {
         self.tell(Action::Live(milliseconds));
     }
 
-    /// Completes once a kill was ordered.
-    pub(crate) async fn killed(&self) {
+    /// Completes when a kill was ordered so long ago that the program should be dead.
+    pub(crate) async fn overdue(&self) {
         self.killed.notified().await;
+        sleep(DYING).await;
     }
 
     fn tell(&self, action: Action) {

@@ -19,6 +19,7 @@ mod cells;
 mod command;
 mod confinement;
 mod error;
+mod folder_removal;
 mod groups;
 pub mod host;
 mod killer;

@@ -1,10 +1,14 @@
 //! Writing and reading messages, on the caller's side: nothing waits but the task that asked.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
+use rustix::process::Pid;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
@@ -43,4 +47,28 @@ pub(crate) async fn receive<T: DeserializeOwned>(socket: &mut UnixStream) -> io:
     let mut body = vec![0; usize::try_from(length).unwrap_or_default()];
     socket.read_exact(&mut body).await?;
     Ok(serde_json::from_slice(&body)?)
+}
+
+/// Receives one byte, and tells which process has sent it. The socket has to be one that asks the kernel.
+pub(crate) async fn sender(socket: &UnixStream) -> io::Result<Pid> {
+    let received = socket.async_io(Interest::READABLE, || {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut byte = [0];
+        let received = recvmsg(
+            socket,
+            &mut [IoSliceMut::new(&mut byte)],
+            &mut control,
+            RecvFlags::CMSG_CLOEXEC,
+        )?;
+        if received.bytes == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let sender = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmCredentials(sender) => Some(sender.pid),
+            _ => None,
+        });
+        sender.ok_or_else(|| io::Error::other("the kernel did not say who has sent a message"))
+    });
+    received.await
 }

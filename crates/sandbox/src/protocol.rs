@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::sandbox::RESULT_MAX_BYTES;
+use crate::streams::RESULT_MAX_BYTES;
 use crate::{Confinement, Exit, Limits, host};
 
 /// The arguments that make a program be the shim.
@@ -16,6 +16,10 @@ pub(crate) const CELL_ARGUMENT: &str = "__sandbox-cell";
 
 /// In the environment of every program: by it the processes of a run are found if the shim is gone.
 pub(crate) const MARKER: &str = "ORCHESTRATUM_SANDBOX_RUN";
+
+/// Processes of the sandbox itself that are beside those of a program at most, and are counted with them: the launcher and the
+/// keeper of a cell.
+pub(crate) const OWN_PROCESSES: u64 = 2;
 
 /// Far above what a task may have as input.
 pub(crate) const MESSAGE_MAX_BYTES: usize = 16 << 20;
@@ -59,7 +63,7 @@ impl EachProcess {
             address_space_bytes,
             file_size_bytes: limits.file_size_bytes.or(address_space_bytes.map(|_| largest_file)),
             open_files: limits.open_files,
-            processes: limits.processes,
+            processes: limits.processes.map(|most| most.saturating_add(OWN_PROCESSES)),
         }
     }
 }

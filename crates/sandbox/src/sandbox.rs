@@ -16,8 +16,8 @@ use crate::walls::root;
 use crate::workspace::Workspace;
 use crate::{Command, Confinement, Error, Isolation, Limits, Running, Shim, host, single, streams};
 
-/// What a program may hand back beside its streams.
-pub(crate) const RESULT_MAX_BYTES: u64 = 16 << 20;
+/// How many cells of other kinds wait for programs, unless it is said.
+const BESIDE_USUALLY: usize = 16;
 
 /// Where a program's folder is within a cell.
 const CELL_FOLDER: &str = "/run/task";
@@ -26,12 +26,14 @@ const CELL_FOLDER: &str = "/run/task";
 #[derive(Debug)]
 pub struct Sandbox {
     shim: Shim,
-    isolation: Isolation,
-    readable: Vec<PathBuf>,
+    /// Of programs without the network.
+    confinement: Confinement,
     workspace: Arc<Workspace>,
     /// `Err` with the reason where there are none.
     groups: Result<Arc<Groups>, String>,
     pool: Pool,
+    /// What the sandboxes that come from this one keep ready together.
+    beside: Pool,
     /// Without the network, and with it.
     cells: [Cells; 2],
 }
@@ -45,7 +47,8 @@ impl Sandbox {
         work_folder: Option<PathBuf>,
     ) -> Result<Self, Error> {
         let workspace = Arc::new(Workspace::create(work_folder.as_deref())?);
-        let sandbox = Self::of(shim, isolation, readable, workspace, Groups::find(), Pool::unbounded());
+        let pools = [Pool::unbounded(), Pool::holding(BESIDE_USUALLY)];
+        let sandbox = Self::of(shim, isolation, readable, workspace, Groups::find(), pools);
         sandbox.try_out().await?;
         Ok(sandbox)
     }
@@ -55,12 +58,24 @@ impl Sandbox {
     pub fn showing(&self, folders: &[PathBuf], pool: &Pool) -> Self {
         Self::of(
             self.shim.clone(),
-            self.isolation,
-            [self.readable.as_slice(), folders].concat(),
+            self.confinement.isolation,
+            [self.confinement.readable.as_slice(), folders].concat(),
             Arc::clone(&self.workspace),
             self.groups.clone(),
-            pool.clone(),
+            [pool.clone(), self.beside.clone()],
         )
+    }
+
+    /// So many cells of the sandboxes that come from this one wait for programs at most, all kinds together.
+    #[must_use]
+    pub fn waiting_beside(mut self, most: usize) -> Self {
+        self.beside = Pool::holding(most);
+        self
+    }
+
+    /// What the sandboxes that come from this one keep ready, for [`Self::showing`].
+    pub fn beside(&self) -> &Pool {
+        &self.beside
     }
 
     fn of(
@@ -69,42 +84,42 @@ impl Sandbox {
         mut readable: Vec<PathBuf>,
         workspace: Arc<Workspace>,
         groups: Result<Arc<Groups>, String>,
-        pool: Pool,
+        [pool, beside]: [Pool; 2],
     ) -> Self {
         // A folder before those in it, which are shown with it.
         readable.sort();
         readable.dedup();
+        let confinement = Confinement {
+            isolation,
+            readable,
+            network: false,
+            files_in_memory: groups.is_ok(),
+        };
         let cells = [false, true].map(|network| {
-            let confinement = Confinement {
-                isolation,
-                readable: readable.clone(),
-                network,
-                files_in_memory: groups.is_ok(),
-            };
-            let opening = Opening::of(confinement, None);
+            let opening = Opening::of(confinement.with_network(network), None);
             Cells::new(shim.clone(), opening, groups.clone().ok(), pool.clone())
         });
         Self {
             shim,
-            isolation,
-            readable,
+            confinement,
             workspace,
             groups,
             pool,
+            beside,
             cells,
         }
     }
 
     /// Whether programs may read what is there, as a part of the system or because they were given it.
     pub fn reads(&self, path: &Path) -> bool {
-        let readable = root::readable(false, &self.readable);
+        let readable = root::readable(false, &self.confinement.readable);
         readable.iter().any(|readable| path.starts_with(readable))
     }
 
     /// The same for programs that read more of the machine than others may: files and folders by their absolute paths.
-    /// Tried out, too.
+    /// Tried out, too. What it keeps ready is [beside](Self::beside).
     pub async fn reading_also(&self, more: &[PathBuf]) -> Result<Self, Error> {
-        let sandbox = self.showing(more, &Pool::unbounded());
+        let sandbox = self.showing(more, &self.beside);
         sandbox.try_out().await?;
         Ok(sandbox)
     }
@@ -120,7 +135,7 @@ impl Sandbox {
     }
 
     pub fn isolation(&self) -> Isolation {
-        self.isolation
+        self.confinement.isolation
     }
 
     /// Whether [`Limits::memory_bytes`] is of all processes of a program together.
@@ -133,12 +148,12 @@ impl Sandbox {
 
     /// Whether [`Limits::processes`] can be kept.
     pub fn counts_processes(&self) -> bool {
-        self.isolation == Isolation::Full || self.groups.is_ok()
+        self.confinement.isolation == Isolation::Full || self.groups.is_ok()
     }
 
     fn each_process(&self, limits: &Limits) -> EachProcess {
         let mut each = EachProcess::in_a_cell(limits, self.groups.is_ok());
-        if self.isolation < Isolation::Full {
+        if self.confinement.isolation < Isolation::Full {
             each.processes = None;
             // They are on the disk of the machine.
             each.file_size_bytes = limits.file_size_bytes;
@@ -168,11 +183,11 @@ impl Sandbox {
     }
 
     async fn spawn_with(&self, command: &Command, streams: (Given, Streams)) -> Result<Running, Error> {
-        match self.isolation {
+        match self.confinement.isolation {
             Isolation::Full => {
                 let message = bounded(frame(&self.launch(command, PathBuf::from(CELL_FOLDER), None)))?;
                 self.cells[usize::from(command.network)]
-                    .spawn(message, &command.limits, streams, RESULT_MAX_BYTES)
+                    .spawn(message, &command.limits, streams)
                     .await
             }
             Isolation::Landlock | Isolation::Off => {
@@ -184,10 +199,10 @@ impl Sandbox {
                 }
                 let run = SingleRun {
                     launch: self.launch(command, folder.path().to_owned(), Some(&mark)),
-                    confinement: self.confinement(command.network),
+                    confinement: self.confinement.with_network(command.network),
                 };
                 bounded(frame(&run.launch))?;
-                single::spawn(&self.shim, &run, mark, folder, group, streams, RESULT_MAX_BYTES).await
+                single::spawn(&self.shim, &run, mark, folder, group, streams).await
             }
         }
     }
@@ -215,19 +230,10 @@ impl Sandbox {
         }
     }
 
-    fn confinement(&self, network: bool) -> Confinement {
-        Confinement {
-            isolation: self.isolation,
-            readable: self.readable.clone(),
-            network,
-            files_in_memory: self.groups.is_ok(),
-        }
-    }
-
     /// Programs that a runner starts, which is there before them; only at [`Isolation::Full`].
     pub fn warm(&self, runner: Runner, network: bool) -> Option<Warm> {
-        (self.isolation == Isolation::Full).then(|| {
-            let opening = Opening::of(self.confinement(network), Some(runner));
+        (self.confinement.isolation == Isolation::Full).then(|| {
+            let opening = Opening::of(self.confinement.with_network(network), Some(runner));
             Warm {
                 cells: Cells::new(self.shim.clone(), opening, self.groups.clone().ok(), self.pool.clone()),
                 memory_together: self.groups.is_ok(),
@@ -268,9 +274,7 @@ impl Warm {
             limits: EachProcess::in_a_cell(&command.limits, self.memory_together),
             request,
         }))?;
-        self.cells
-            .spawn(message, &command.limits, streams, RESULT_MAX_BYTES)
-            .await
+        self.cells.spawn(message, &command.limits, streams).await
     }
 }
 

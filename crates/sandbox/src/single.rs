@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::net::UnixStream;
 use tokio::process::Child;
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use crate::cell::read_until;
 use crate::groups::Group;
@@ -18,8 +18,8 @@ use crate::streams::{Given, Streams};
 use crate::workspace::RunFolder;
 use crate::{Error, Finished, Killer, Running, Shim, leftovers, messages};
 
-/// How long a shim that was told to kill may take, before it is killed itself and its processes are looked for.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long is waited until what a program left is removed. After that it goes on by itself.
+const REMOVING: Duration = Duration::from_secs(1);
 
 /// Starts the program in its folder, which goes when everything is over.
 pub(crate) async fn spawn(
@@ -29,7 +29,6 @@ pub(crate) async fn spawn(
     folder: RunFolder,
     group: Option<Group>,
     (given, streams): (Given, Streams),
-    result_max_bytes: u64,
 ) -> Result<Running, Error> {
     let message = frame(run).map_err(|_| Error::NotUtf8)?;
     let (ours, theirs) = StdUnixStream::pair().map_err(Error::Shim)?;
@@ -57,9 +56,9 @@ pub(crate) async fn spawn(
         killer: killer.clone(),
     };
     Ok(Running::new(killer, streams.written(), async move {
-        let finished = watcher.watch(streams, group, result_max_bytes).await;
-        // Before the end is told: what programs leave must not pile up faster than it goes.
-        folder.remove().await;
+        let finished = watcher.watch(streams, group).await;
+        // Before the end is told: what programs leave must not pile up faster than it goes. But nobody waits long for it.
+        let _ = timeout(REMOVING, folder.remove()).await;
         finished
     }))
 }
@@ -72,12 +71,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    async fn watch(
-        mut self,
-        mut streams: Streams,
-        group: Option<Group>,
-        result_max_bytes: u64,
-    ) -> Result<Finished, Error> {
+    async fn watch(mut self, mut streams: Streams, group: Option<Group>) -> Result<Finished, Error> {
         let status = read_until(&mut streams, self.end()).await;
         if let Err(error) = &status {
             tracing::warn!(run = self.mark, %error, "a shim ended by itself; its processes were looked for");
@@ -87,7 +81,7 @@ impl Watcher {
             // With whoever the shim did not find, if it ended by itself.
             let _ = tokio::task::spawn_blocking(move || group.remove()).await;
         }
-        let written = streams.finish(result_max_bytes).await;
+        let written = streams.finish().await;
         Finished::of(status, written, out_of_memory)
     }
 
@@ -95,7 +89,8 @@ impl Watcher {
     async fn end(&mut self) -> io::Result<Status> {
         let status = tokio::select! {
             status = messages::receive(&mut self.socket) => status,
-            () = overdue(&self.killer) => Err(io::ErrorKind::TimedOut.into()),
+            // Then it is killed itself, and its processes are looked for.
+            () = self.killer.overdue() => Err(io::ErrorKind::TimedOut.into()),
         };
         if status.is_err() {
             let _ = self.child.start_kill();
@@ -107,9 +102,4 @@ impl Watcher {
         }
         status
     }
-}
-
-async fn overdue(killer: &Killer) {
-    killer.killed().await;
-    sleep(PATIENCE).await;
 }

@@ -16,8 +16,11 @@ use crate::command::ResultPlace;
 use crate::progress::{Progress, Told};
 use crate::{Captured, Command, Error};
 
+/// What a program may hand back beside its streams.
+pub(crate) const RESULT_MAX_BYTES: u64 = 16 << 20;
+
 /// How long the streams may stay open after everyone who could write to them is dead.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The program's ends: standard input, output and error, the place for a result, and maybe where it tells its progress.
 /// They are closed here once they were handed over, so that the end of the streams is seen.
@@ -31,7 +34,7 @@ pub(crate) struct Given {
 pub(crate) struct Streams {
     stdout: pipe::Receiver,
     stderr: pipe::Receiver,
-    result: Kept,
+    result: ResultSink,
     progress: Option<Progress>,
     captured: [Arc<Mutex<Capture>>; 2],
     told: Told,
@@ -39,7 +42,7 @@ pub(crate) struct Streams {
 
 /// Where the result is.
 #[derive(Debug)]
-enum Kept {
+enum ResultSink {
     File(File),
     /// What came to standard output, and how much of it is kept.
     Stdout {
@@ -103,8 +106,8 @@ fn make_files(stdin: OwnedFd, command: &Command) -> io::Result<(Given, Streams)>
         None
     };
     let result = match command.result {
-        ResultPlace::File => Kept::File(result),
-        ResultPlace::Stdout { most } => Kept::Stdout {
+        ResultPlace::File => ResultSink::File(result),
+        ResultPlace::Stdout { most } => ResultSink::Stdout {
             written: Vec::new(),
             most,
         },
@@ -166,8 +169,10 @@ impl Streams {
         } = self;
         let stdout = async {
             match result {
-                Kept::File(_) => capture(stdout, out).await,
-                Kept::Stdout { written, most } => read(stdout, |bytes| keep_beginning(written, *most, bytes)).await,
+                ResultSink::File(_) => capture(stdout, out).await,
+                ResultSink::Stdout { written, most } => {
+                    read(stdout, |bytes| keep_beginning(written, *most, bytes)).await
+                }
             }
         };
         let progress = async {
@@ -179,15 +184,15 @@ impl Streams {
     }
 
     /// What was written, once everyone who could write is dead.
-    pub(crate) async fn finish(mut self, result_max_bytes: u64) -> (Captured, Captured, Vec<u8>) {
+    pub(crate) async fn finish(mut self) -> (Captured, Captured, Vec<u8>) {
         let _ = timeout(PATIENCE, self.read()).await;
         // From here on nothing is taken any more: all that is left is in what is returned.
         let [out, err] = self
             .captured
             .map(|captured| std::mem::replace(&mut *captured.lock(), Capture::new(0)).finish());
         let result = match self.result {
-            Kept::File(file) => content(file, result_max_bytes),
-            Kept::Stdout { written, .. } => written,
+            ResultSink::File(file) => content(file),
+            ResultSink::Stdout { written, .. } => written,
         };
         (out, err, result)
     }
@@ -200,9 +205,11 @@ fn keep_beginning(written: &mut Vec<u8>, most: usize, bytes: &[u8]) {
 }
 
 /// Memory: it is read at once, and there is no error to expect.
-fn content(mut file: File, most: u64) -> Vec<u8> {
+fn content(mut file: File) -> Vec<u8> {
     let mut content = Vec::new();
-    let read = file.rewind().and_then(|()| file.take(most).read_to_end(&mut content));
+    let read = file
+        .rewind()
+        .and_then(|()| file.take(RESULT_MAX_BYTES).read_to_end(&mut content));
     if read.is_err() {
         content.clear();
     }

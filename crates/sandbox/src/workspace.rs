@@ -8,17 +8,16 @@
 //! ```
 
 use std::collections::hash_map::RandomState;
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
-use tempfile::TempDir;
 
-use crate::Error;
 use crate::shim::make_folders;
+use crate::{Error, folder_removal};
 
 const PREFIX: &str = "orchestratum-worker-";
 const LOCK: &str = "lock";
@@ -26,7 +25,7 @@ const LOCK_IN_THE_MAKING: &str = "lock.new";
 
 #[derive(Debug)]
 pub(crate) struct Workspace {
-    folder: TempDir,
+    folder: PathBuf,
     /// Replaced where the folder had to be made anew.
     lock: Mutex<File>,
 }
@@ -48,12 +47,16 @@ impl Workspace {
         let prefix = format!("{PREFIX}{}-", std::process::id());
         let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(base)?;
         let lock = Mutex::new(locked(folder.path())?);
-        Ok(Self { folder, lock })
+        // It goes as every other folder that programs had, and not as one that holds nothing unusual.
+        Ok(Self {
+            folder: folder.keep(),
+            lock,
+        })
     }
 
     /// Removes the folders of workers that were killed, beside that of this one.
     pub(crate) fn remove_those_of_the_dead(&self) {
-        if let Some(base) = self.folder.path().parent() {
+        if let Some(base) = self.folder.parent() {
             sweep(base);
         }
     }
@@ -62,10 +65,10 @@ impl Workspace {
     fn make_again(&self) -> io::Result<()> {
         // Attempts that find it gone at the same time do it once.
         let mut lock = self.lock.lock();
-        match private_folder().create(self.folder.path()) {
+        match private_folder().create(&self.folder) {
             Ok(()) => {
-                tracing::warn!(folder = %self.folder.path().display(), "the folder of this worker was gone");
-                *lock = locked(self.folder.path())?;
+                tracing::warn!(folder = %self.folder.display(), "the folder of this worker was gone");
+                *lock = locked(&self.folder)?;
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -76,13 +79,13 @@ impl Workspace {
     /// A folder for a run.
     pub(crate) fn prepare(&self) -> Result<RunFolder, Error> {
         self.prepare_folder().map_err(|source| Error::Workspace {
-            folder: self.folder.path().display().to_string(),
+            folder: self.folder.display().to_string(),
             source,
         })
     }
 
     fn prepare_folder(&self) -> io::Result<RunFolder> {
-        let path = self.folder.path().join(random_name());
+        let path = self.folder.join(random_name());
         let private = private_folder();
         match private.create(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -94,6 +97,12 @@ impl Workspace {
         let folder = RunFolder { path };
         make_folders(&folder.path)?;
         Ok(folder)
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        remove(&self.folder);
     }
 }
 
@@ -170,31 +179,18 @@ fn random_name() -> String {
 }
 
 fn remove(path: &Path) {
-    let removed = fs::remove_dir_all(path).or_else(|_| {
-        // A program may have taken the rights away from itself.
-        open_up(path);
-        fs::remove_dir_all(path)
-    });
-    if let Err(error) = removed
+    if let Err(error) = folder_removal::remove(path)
         && error.kind() != io::ErrorKind::NotFound
     {
         tracing::warn!(folder = %path.display(), %error, "a working directory cannot be removed");
     }
 }
 
-fn open_up(path: &Path) {
-    let _ = fs::set_permissions(path, Permissions::from_mode(0o700));
-    let Ok(entries) = fs::read_dir(path) else { return };
-    for entry in entries.flatten() {
-        // Not through links: `file_type` does not follow them.
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_up(&entry.path());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn folders(base: &Path) -> usize {
@@ -216,8 +212,8 @@ mod tests {
         fs::write(dead.join(LOCK), "").expect("written");
         next.remove_those_of_the_dead();
         assert!(!dead.exists(), "also of one that died later");
-        assert!(next.folder.path().exists());
-        assert!(living.folder.path().exists());
+        assert!(next.folder.exists());
+        assert!(living.folder.exists());
         assert_eq!(folders(base.path()), 3);
         drop((living, next));
         assert_eq!(folders(base.path()), 1);
@@ -227,13 +223,10 @@ mod tests {
     fn a_folder_that_is_gone_is_made_again_with_its_lock() {
         let base = tempfile::tempdir().expect("a folder");
         let living = Workspace::create(Some(base.path())).expect("a workspace");
-        fs::remove_dir_all(living.folder.path()).expect("removed");
+        fs::remove_dir_all(&living.folder).expect("removed");
         living.make_again().expect("made");
         living.make_again().expect("it is there");
         let _next = Workspace::create(Some(base.path())).expect("a workspace");
-        assert!(
-            living.folder.path().join(LOCK).exists(),
-            "it is locked, so nobody sweeps it"
-        );
+        assert!(living.folder.join(LOCK).exists(), "it is locked, so nobody sweeps it");
     }
 }

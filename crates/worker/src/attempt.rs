@@ -40,6 +40,10 @@ const EXPIRY_GRACE: Duration = Duration::from_secs(1);
 /// How long an attempt may take to end after it was killed, before it is reported without it: a handler that blocks its
 /// thread cannot be stopped.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
+const _: () = assert!(
+    KILL_PATIENCE.as_millis() > orchestratum_sandbox::Killer::DEAD_WITHIN.as_millis(),
+    "what a sandbox does to end a program is over before an attempt is given up"
+);
 
 /// The longest sleep: the clock is corrected now and then, and the deadline with it.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

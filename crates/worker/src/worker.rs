@@ -38,6 +38,15 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How often a worker looks for what others left that were killed.
 const CLEAN_UP_EVERY: Duration = Duration::from_secs(30);
 
+/// How many cells of environments and commands may wait for tasks beside as many as can run. One with an interpreter has some
+/// 10 MiB.
+const WAITING_MOST: usize = 16;
+
+fn waiting_beside(settings: &WorkerSettings) -> usize {
+    let kinds = settings.environments.len() + settings.commands.len();
+    settings.processes() + kinds.min(WAITING_MOST)
+}
+
 /// Runs a worker with the built-in names until `stop`, then drains it.
 pub async fn run(engine: Engine, stop: CancellationToken) -> Result<(), Error> {
     let kill = CancellationToken::new();
@@ -106,7 +115,8 @@ impl Builder {
         let machine = Found::on_this_machine(&settings.worker).await;
         let found = isolation::find(&settings.worker, &self.shim, &machine.folders()).await?;
         found.log(&settings.worker);
-        let sandbox = found.sandbox.map(Arc::new);
+        let waiting = waiting_beside(&settings.worker);
+        let sandbox = found.sandbox.map(|sandbox| Arc::new(sandbox.waiting_beside(waiting)));
         let mut environments = Vec::new();
         if let Some(sandbox) = &sandbox {
             let found = machine.environments(&settings.worker, sandbox).await;

@@ -9,15 +9,6 @@
 //! made, which is so for ordinary users and in most containers, each process has limits of its own instead.
 
 mod removal;
-/// Brings this process, which has one thread, into groups by their [entrances](Group::entrances).
-pub(crate) fn enter(entrances: impl Iterator<Item = OsString>) -> io::Result<()> {
-    for entrance in entrances {
-        // To the kernel it is the number of whoever writes.
-        fs::write(entrance, "0")?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests;
 mod v1;
@@ -30,13 +21,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fs, io, mem};
 
 use self::removal::Remover;
+use crate::protocol::OWN_PROCESSES;
 use crate::{Error, Limits};
 
-/// Begins the names of groups; the number of the process that made one follows.
+/// Begins the names of groups; the number of the process that made one follows, and when that was started.
 const PREFIX: &str = "orchestratum-";
-
-/// Processes of the sandbox itself that a group holds at most beside those of the program.
-const OWN_PROCESSES: u64 = 2;
 
 /// What a program needs to be started at all, beside what its group holds before: a process, and what that writes to.
 const START_BYTES: u64 = 1 << 20;
@@ -58,9 +47,20 @@ impl Together {
     }
 }
 
+/// Brings this process, which has one thread, into groups by their [entrances](Group::entrances).
+pub(crate) fn enter(entrances: impl Iterator<Item = OsString>) -> io::Result<()> {
+    for entrance in entrances {
+        // To the kernel it is the number of whoever writes.
+        fs::write(entrance, "0")?;
+    }
+    Ok(())
+}
+
 /// Where groups are made.
 #[derive(Debug)]
 pub(crate) struct Groups {
+    /// Begins the names of those that this process makes.
+    prefix: String,
     /// Of the controllers, in the order memory, processes and, where it is there, processor. In version 2 it is one.
     parents: Vec<PathBuf>,
     version: Version,
@@ -88,6 +88,7 @@ impl Groups {
             of_two.map_err(|of_two| format!("version 1: {of_one}; version 2: {of_two}"))
         })?;
         let groups = Arc::new(Self {
+            prefix: own_prefix().ok_or("/proc does not say when this process was started")?,
             parents,
             version,
             remover: Remover::start().map_err(|error| error.to_string())?,
@@ -102,7 +103,7 @@ impl Groups {
         // A process may have several sandboxes.
         static MADE: AtomicU64 = AtomicU64::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{PREFIX}{}-{number}", std::process::id());
+        let name = format!("{}{number}", self.prefix);
         let group = Group {
             folders: self.parents.iter().map(|parent| parent.join(&name)).collect(),
             groups: Arc::clone(self),
@@ -116,17 +117,38 @@ impl Groups {
     /// A killed worker leaves its groups, empty: its programs have died with it.
     fn remove_those_of_the_dead(&self) {
         for entry in self.parents.iter().flat_map(fs::read_dir).flatten().flatten() {
-            let name = entry.file_name();
-            let maker = name
-                .to_str()
-                .and_then(|name| name.strip_prefix(PREFIX)?.split('-').next());
-            if maker.is_some_and(|process| process.parse::<u32>().is_ok() && !Path::new("/proc").join(process).exists())
-            {
+            if entry.file_name().to_str().is_some_and(is_of_the_dead) {
                 // Refused while someone is in it.
                 let _ = fs::remove_dir(entry.path());
             }
         }
     }
+}
+
+fn own_prefix() -> Option<String> {
+    let own = std::process::id();
+    Some(format!("{PREFIX}{own}-{}-", started(own)?))
+}
+
+/// Whether the maker of a group of this name is gone. The number alone would not tell: in a container the next worker has
+/// that of the one before it.
+fn is_of_the_dead(name: &str) -> bool {
+    let maker = name.strip_prefix(PREFIX).and_then(|name| {
+        let mut parts = name.split('-');
+        let process: u32 = parts.next()?.parse().ok()?;
+        let start: u64 = parts.next()?.parse().ok()?;
+        Some((process, start))
+    });
+    maker.is_some_and(|(process, start)| started(process) != Some(start))
+}
+
+/// When a process was started, in the ticks of the machine since its own start; `None` where there is no such process.
+fn started(process: u32) -> Option<u64> {
+    let stat = fs::read(format!("/proc/{process}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    // The 22nd field (`proc_pid_stat(5)`). The second is the name in brackets, which may have brackets itself.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
 /// A group, which is removed with this, and whoever is left in it is killed.
@@ -165,6 +187,10 @@ impl Group {
     /// # Errors
     /// [`Error::TooLittleMemory`] where those who are there already leave it none.
     pub(crate) fn begin(&mut self, together: Together) -> Result<(), Error> {
+        if let Some(most) = together.memory_bytes {
+            // Before each of them: what started the one before may have grown, whatever the limits are.
+            self.make_room(most)?;
+        }
         // Most programs have those of the one before them.
         if self.together.take() != Some(together) {
             self.limit(together)?;
@@ -187,9 +213,6 @@ impl Group {
     }
 
     fn limit_memory(&self, most: Option<u64>) -> Result<(), Error> {
-        if let Some(most) = most {
-            self.make_room(most)?;
-        }
         let limited = match self.groups.version {
             Version::One => v1::limit_memory(self.memory(), most),
             Version::Two => v2::limit_memory(self.memory(), most),

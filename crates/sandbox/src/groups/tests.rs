@@ -93,6 +93,41 @@ fn version_two_is_not_given_a_limit_for_which_it_would_kill() {
 }
 
 #[test]
+fn what_grew_since_the_program_before_leaves_too_little_of_the_same_limit_too() {
+    let mounts = tempfile::tempdir().expect("a folder");
+    let mut group = of_version_two(mounts.path()).make().expect("made");
+    let folder = group.folders[0].clone();
+    let hold = |megabytes: u64| fs::write(folder.join("memory.current"), (megabytes * MEBIBYTE).to_string());
+    hold(10).expect("written");
+    group.begin(memory(60)).expect("there is room");
+    hold(60).expect("written");
+    let refused = group.begin(memory(60)).expect_err("nothing is left for a program");
+    assert!(matches!(refused, Error::TooLittleMemory { .. }), "{refused}");
+    hold(20).expect("written");
+    group.begin(memory(60)).expect("there is room again");
+}
+
+#[test]
+fn groups_of_the_dead_are_removed_also_of_those_whose_number_this_process_has() {
+    let mounts = tempfile::tempdir().expect("a folder");
+    let parent = mounts.path().join("system.slice/worker.service");
+    let own = std::process::id();
+    let living = format!("{}7000000", own_prefix().expect("this process was started"));
+    let dead = [format!("orchestratum-{own}-1-0"), format!("orchestratum-{NOBODY}-5-0")];
+    let others = [living, "orchestratum-worker".to_owned(), "orchestratum-old".to_owned()];
+    for name in dead.iter().chain(&others) {
+        fs::create_dir_all(parent.join(name)).expect("made");
+    }
+    let _groups = of_version_two(mounts.path());
+    for name in dead {
+        assert!(!parent.join(&name).exists(), "{name}");
+    }
+    for name in others {
+        assert!(parent.join(&name).exists(), "{name}");
+    }
+}
+
+#[test]
 fn version_two_tells_the_want_of_the_machine_from_that_of_the_group() {
     let mounts = tempfile::tempdir().expect("a folder");
     let mut group = of_version_two(mounts.path()).make().expect("made");
@@ -180,6 +215,7 @@ fn who_is_killed_for_the_want_of_others_was_not_out_of_memory() {
     fs::create_dir(&outer).expect("made");
     fs::write(outer.join("memory.limit_in_bytes"), (60 * MEBIBYTE).to_string()).expect("limited");
     let inner = Arc::new(Groups {
+        prefix: own_prefix().expect("this process was started"),
         parents: vec![outer.clone(), groups.parents[1].clone()],
         version: Version::One,
         remover: Remover::start().expect("it starts"),

@@ -135,8 +135,13 @@ fn limit(launch: &Launch) -> io::Result<()> {
     };
     dump_no_core()?;
     if let Some(seconds) = limits.cpu_seconds {
+        let (_, most) = getrlimit(Resource::RLIMIT_CPU)?;
         // The soft limit first, so that the program ends by a signal that says why.
-        setrlimit(Resource::RLIMIT_CPU, seconds, seconds.saturating_add(1))?;
+        setrlimit(
+            Resource::RLIMIT_CPU,
+            seconds.min(most),
+            seconds.saturating_add(1).min(most),
+        )?;
     }
     limit(Resource::RLIMIT_FSIZE, limits.file_size_bytes)?;
     limit_open_files_softly(launch.open_files)?;

@@ -5,6 +5,7 @@ mod children;
 mod launch;
 mod machine_clock;
 mod messages;
+mod metadata;
 mod processes;
 mod supervise;
 

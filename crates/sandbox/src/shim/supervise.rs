@@ -13,6 +13,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::metadata::{self, Metadata};
 use super::{launch, machine_clock, messages, processes};
 use crate::protocol::{Action, SingleRun, Status};
 use crate::walls::{self, root};
@@ -20,17 +21,16 @@ use crate::{Confinement, Exit, Isolation};
 
 /// Runs the program to its end. When it returns, no process of the run is alive.
 pub(super) fn supervise(run: &SingleRun, files: Vec<OwnedFd>, socket: &UnixStream) -> Status {
-    let started = prepare().and_then(|signals| {
-        // Only around the program: who looks after it has to see the processes of the machine.
-        let program = launch::start(&run.launch, files, || confine(&run.confinement, &run.launch.folder))?;
-        Ok((program, signals))
-    });
-    match started {
-        Ok((program, signals)) => {
-            let exit = watch(program, socket, &signals);
+    match start(run, files) {
+        Ok(Started {
+            program,
+            signals,
+            metadata,
+        }) => {
+            let exit = watch(program, socket, &signals, metadata.as_ref());
             let exit = exit.or(kill_everyone(program));
             Status::Ended {
-                exit: exit.unwrap_or(Exit::Signal(Signal::SIGKILL as i32)),
+                exit: exit.unwrap_or(Exit::KILLED),
                 peak_memory_bytes: peak_memory_bytes(),
             }
         }
@@ -38,6 +38,30 @@ pub(super) fn supervise(run: &SingleRun, files: Vec<OwnedFd>, socket: &UnixStrea
             reason: error.to_string(),
         },
     }
+}
+
+struct Started {
+    program: Pid,
+    signals: SignalFd,
+    /// Where it asks for changes of files, if it does.
+    metadata: Option<Metadata>,
+}
+
+fn start(run: &SingleRun, files: Vec<OwnedFd>) -> io::Result<Started> {
+    let signals = prepare()?;
+    let folder = &run.launch.folder;
+    let (mut ours, theirs) = UnixStream::pair()?;
+    // Only around the program: who looks after it has to see the processes of the machine.
+    let program = launch::start(&run.launch, files, move || confine(&run.confinement, folder, &theirs))?;
+    let metadata = Metadata::receive(&mut ours, folder);
+    if metadata.is_err() {
+        kill_everyone(program);
+    }
+    Ok(Started {
+        program,
+        signals,
+        metadata: metadata?,
+    })
 }
 
 /// Makes this process the head of everything that will be started.
@@ -52,19 +76,22 @@ fn prepare() -> io::Result<SignalFd> {
     Ok(signals)
 }
 
-fn confine(confinement: &Confinement, folder: &Path) -> io::Result<()> {
+fn confine(confinement: &Confinement, folder: &Path, keeper: &UnixStream) -> io::Result<()> {
     if confinement.isolation == Isolation::Off {
         return Ok(());
     }
     let mut readable = root::readable(confinement.network, &confinement.readable);
     // What the kernel says of the program itself, and of no other: without it some runtimes do not find their own stack.
     readable.push("/proc/self".into());
-    walls::confine(confinement, &readable, &[folder])
+    match walls::confine(confinement, &readable, &[folder])? {
+        Some(listener) => metadata::hand_over(&listener, keeper),
+        None => Ok(()),
+    }
 }
 
 /// Returns how the program ended, or `None` when the caller wants everyone dead.
-fn watch(program: Pid, socket: &UnixStream, signals: &SignalFd) -> Option<Exit> {
-    let mut dies_at = None;
+fn watch(program: Pid, socket: &UnixStream, signals: &SignalFd, metadata: Option<&Metadata>) -> Option<Exit> {
+    let mut dies_at: Option<i64> = None;
     loop {
         // Before the first wait too: the program may have ended when nobody listened for it yet.
         while let Ok(Some(_)) = signals.read_signal() {}
@@ -72,19 +99,26 @@ fn watch(program: Pid, socket: &UnixStream, signals: &SignalFd) -> Option<Exit> 
         if reaped.exit.is_some() {
             return reaped.exit;
         }
-        let mut sources = [
-            PollFd::new(socket.as_fd(), PollFlags::POLLIN),
-            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+        // Before each wait: a program may ask for changes all the time.
+        if dies_at.is_some_and(|dies_at| dies_at <= machine_clock::now_milliseconds()) {
+            return None;
+        }
+        let sources = [
+            Some(socket.as_fd()),
+            Some(signals.as_fd()),
+            metadata.map(Metadata::listener),
         ];
+        let sources = sources.into_iter().flatten();
+        let mut sources: Vec<PollFd<'_>> = sources.map(|source| PollFd::new(source, PollFlags::POLLIN)).collect();
         match poll(&mut sources, machine_clock::patience(dies_at)) {
-            Ok(0) | Err(Errno::EINTR) => {
-                if dies_at.is_some_and(|dies_at| dies_at <= machine_clock::now_milliseconds()) {
-                    return None;
-                }
-                continue;
-            }
+            Ok(0) | Err(Errno::EINTR) => continue,
             Ok(_) => {}
             Err(_) => return None,
+        }
+        // Not at its end, when there is nothing to be read: nobody is left who could ask.
+        let asks = |source: &PollFd<'_>| source.revents().is_some_and(|seen| seen.contains(PollFlags::POLLIN));
+        if let Some(metadata) = metadata.filter(|_| sources.get(2).is_some_and(asks)) {
+            metadata.answer();
         }
         if sources[0].any().unwrap_or(true) {
             // The caller is dead, or speaks another language.

@@ -311,3 +311,37 @@ pub(super) const REFUSED: &[c_long] = &[
     libc::SYS_userfaultfd,
     libc::SYS_vhangup,
 ];
+
+/// Changes of a file's mode and times, which Landlock does not guard. Where other files are of the program's user, too, it
+/// asks for them.
+pub(super) const ASKED_FOR: &[c_long] = &[
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_utimensat,
+];
+
+/// Refused where other files are of the program's user: changes of the owner, and of times by calls that only old programs
+/// make. Landlock guards none of them.
+pub(super) const REFUSED_BELOW_FULL: &[c_long] = &[
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lchown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utime,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_utimes,
+];
+
+/// Absent where a program could look at folders of others, which Landlock does not guard: it would be told of each file that
+/// they make.
+pub(super) const ABSENT_BELOW_FULL: &[c_long] = &[
+    libc::SYS_inotify_add_watch,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_inotify_init,
+    libc::SYS_inotify_init1,
+];

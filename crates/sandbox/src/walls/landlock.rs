@@ -17,25 +17,37 @@ const KNOWN: ABI = ABI::V6;
 /// What programs may write to that is no file.
 pub(super) const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
-/// Whether the kernel keeps signals and abstract sockets within the walls, too.
+/// What this kernel's Landlock guards beside what the first version does. Where it does not, the filter of system calls stands
+/// in, as far as it can tell.
+///
+/// Of the versions between: without 2 no file is moved from one folder to another, without 4 it is the filter alone that
+/// keeps programs from the network, and what 5 adds is of devices, of which there are none but [`DEVICES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// Linux 6.12.
-    Kept,
-    Unknown,
+pub(crate) struct Guards {
+    /// Shortening a file (version 3, Linux 6.2).
+    pub(super) truncation: bool,
+    /// Signals and abstract sockets to processes outside (version 6, Linux 6.12).
+    pub(super) scopes: bool,
+}
+
+impl Guards {
+    pub(super) fn of(version: ABI) -> Self {
+        Self {
+            truncation: version >= ABI::V3,
+            scopes: version >= ABI::V6,
+        }
+    }
 }
 
 /// Applies to this process and all it starts, for good.
-pub(crate) fn restrict(confinement: &Confinement, readable: &[PathBuf], writable: &[&Path]) -> io::Result<Scope> {
+pub(crate) fn restrict(confinement: &Confinement, readable: &[PathBuf], writable: &[&Path]) -> io::Result<Guards> {
     let version = enforce(confinement, readable, writable).map_err(io::Error::other)?;
-    match version {
-        None => Err(io::Error::new(
+    version.map(Guards::of).ok_or_else(|| {
+        io::Error::new(
             io::ErrorKind::Unsupported,
             "this kernel has no Landlock, or it is turned off",
-        )),
-        Some(version) if version < ABI::V6 => Ok(Scope::Unknown),
-        Some(_) => Ok(Scope::Kept),
-    }
+        )
+    })
 }
 
 /// Which version of the rules counts now; `None` if none do.

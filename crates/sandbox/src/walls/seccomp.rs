@@ -14,15 +14,19 @@ use seccompiler::{
     apply_filter,
 };
 
-use super::calls::{ALLOWED, ALLOWED_OF_OLD, REFUSED};
-use super::landlock::Scope;
+use super::calls::{ABSENT_BELOW_FULL, ALLOWED, ALLOWED_OF_OLD, ASKED_FOR, REFUSED, REFUSED_BELOW_FULL};
+use super::landlock::Guards;
 use crate::{Confinement, Isolation};
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
-/// Applies to this process and all it starts, for good.
-pub(crate) fn restrict(confinement: &Confinement, scope: Scope) -> io::Result<()> {
-    for filter in [answered()?, allowed(confinement)?, refused(confinement, scope)?] {
+/// Applies to this process and all it starts, for good. `asks`: whether somebody answers it the calls of [`ASKED_FOR`].
+pub(crate) fn restrict(confinement: &Confinement, guards: Guards, asks: bool) -> io::Result<()> {
+    for filter in [
+        answered()?,
+        allowed(confinement, guards)?,
+        refused(confinement, guards, asks)?,
+    ] {
         apply_filter(&filter).map_err(io::Error::other)?;
     }
     Ok(())
@@ -45,7 +49,7 @@ fn answered() -> io::Result<BpfProgram> {
     compile(rules, SeccompAction::Errno(0), SeccompAction::Allow)
 }
 
-fn allowed(confinement: &Confinement) -> io::Result<BpfProgram> {
+fn allowed(confinement: &Confinement, guards: Guards) -> io::Result<BpfProgram> {
     let mut rules: Rules = ALLOWED
         .iter()
         .chain(ALLOWED_OF_OLD)
@@ -58,8 +62,50 @@ fn allowed(confinement: &Confinement) -> io::Result<BpfProgram> {
     // `clone3` hides its flags behind a pointer and so does not exist; the C library falls back to this one.
     let no_new_namespace = Check::wide(0, SeccompCmpOp::MaskedEq(FORBIDDEN_FLAGS), 0);
     rules.insert(libc::SYS_clone, vec![rule(&[no_new_namespace])?]);
+    rules.insert(libc::SYS_socket, sockets()?);
+    if confinement.isolation < Isolation::Full {
+        for call in ABSENT_BELOW_FULL {
+            rules.remove(call);
+        }
+        if !guards.truncation {
+            // It hides its flags behind a pointer, too.
+            rules.remove(&libc::SYS_openat2);
+        }
+    }
     compile(rules, SeccompAction::Allow, SeccompAction::Errno(errno(libc::ENOSYS)))
 }
+
+/// The kinds of sockets of the network, with their protocols: another, such as SCTP, would load its module into the kernel.
+const INTERNET: [(i32, &[i32]); 2] = [
+    (libc::SOCK_STREAM, &[0, libc::IPPROTO_TCP]),
+    (
+        libc::SOCK_DGRAM,
+        &[0, libc::IPPROTO_UDP, libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6],
+    ),
+];
+
+/// Those of any family that a program may have; [`families`] says which ones it has.
+fn sockets() -> io::Result<Vec<SeccompRule>> {
+    let is = |argument, value: i32| Check::narrow(argument, SeccompCmpOp::Eq, u64::from(value.cast_unsigned()));
+    let mut rules = vec![
+        rule(&[is(0, libc::AF_UNIX)])?,
+        // Which addresses and ways there are.
+        rule(&[is(0, libc::AF_NETLINK), is(2, libc::NETLINK_ROUTE)])?,
+    ];
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        for (kind, protocols) in INTERNET {
+            for protocol in protocols {
+                let kind = u64::from(kind.cast_unsigned());
+                let kind = Check::wide(1, SeccompCmpOp::MaskedEq(KIND), kind);
+                rules.push(rule(&[is(0, family), kind, is(2, *protocol)])?);
+            }
+        }
+    }
+    Ok(rules)
+}
+
+/// The part of an argument that says the kind of a socket; flags are beside it.
+const KIND: u64 = 0xf;
 
 /// The flags of `clone(2)` that make a namespace, and the one that would give a child to whoever keeps the program.
 const FORBIDDEN_FLAGS: u64 = {
@@ -76,9 +122,9 @@ const FORBIDDEN_FLAGS: u64 = {
     flags.cast_unsigned() as u64
 };
 
-fn refused(confinement: &Confinement, scope: Scope) -> io::Result<BpfProgram> {
+fn refused(confinement: &Confinement, guards: Guards, asks: bool) -> io::Result<BpfProgram> {
     let mut rules: Rules = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
-    let other_families: Vec<Check> = families(confinement, scope)
+    let other_families: Vec<Check> = families(confinement, guards)
         .iter()
         .map(|family| Check::narrow(0, SeccompCmpOp::Ne, u64::from(family.cast_unsigned())))
         .collect();
@@ -90,27 +136,17 @@ fn refused(confinement: &Confinement, scope: Scope) -> io::Result<BpfProgram> {
     rules.insert(libc::SYS_socket, sockets);
     // A pair of another family would load the module of that family into the kernel.
     let family = Check::narrow(0, SeccompCmpOp::Ne, u64::from(libc::AF_UNIX.cast_unsigned()));
-    let mut pairs = vec![rule(&[family])?];
+    rules.insert(libc::SYS_socketpair, vec![rule(&[family])?]);
+    // Of all processes of its user at once, at the lower levels the worker's among them.
+    let of_a_user = Check::narrow(0, SeccompCmpOp::Eq, PRIORITY_OF_A_USER);
+    rules.insert(libc::SYS_setpriority, vec![rule(&[of_a_user])?]);
     if confinement.isolation < Isolation::Full {
-        // One end of such a pair can send to a path of the machine.
-        for kind in [libc::SOCK_DGRAM, libc::SOCK_RAW] {
-            let kind = u64::from(kind.cast_unsigned());
-            pairs.push(rule(&[Check::wide(1, SeccompCmpOp::MaskedEq(0xf), kind)])?);
-        }
-        // It has the user of the worker, whose processes it could cripple. It may set its own, which are number 0.
-        for (call, argument) in [
-            (libc::SYS_prlimit64, 0),
-            (libc::SYS_sched_setaffinity, 0),
-            (libc::SYS_setpriority, 1),
-        ] {
-            rules.insert(call, vec![rule(&[Check::narrow(argument, SeccompCmpOp::Ne, 0)])?]);
-        }
+        refuse_what_the_user_has(&mut rules, guards, asks)?;
     } else {
         // Process 1 has the same user: with limits of a program's choice it would fail the next one.
         let keeper = Check::narrow(0, SeccompCmpOp::Eq, 1);
         rules.insert(libc::SYS_prlimit64, vec![rule(&[keeper])?]);
     }
-    rules.insert(libc::SYS_socketpair, pairs);
     // Typing into the terminal of whoever started the worker.
     let typing = [libc::TIOCSTI, libc::TIOCLINUX]
         .into_iter()
@@ -120,14 +156,72 @@ fn refused(confinement: &Confinement, scope: Scope) -> io::Result<BpfProgram> {
     compile(rules, SeccompAction::Errno(errno(libc::EPERM)), SeccompAction::Allow)
 }
 
+/// `PRIO_USER`, whose type is not the same with all C libraries.
+const PRIORITY_OF_A_USER: u64 = 2;
+
+/// Where the program has the user of the worker, and the machine's files and processes are in reach.
+fn refuse_what_the_user_has(rules: &mut Rules, guards: Guards, asks: bool) -> io::Result<()> {
+    rules.extend(REFUSED_BELOW_FULL.iter().map(|call| (*call, Vec::new())));
+    if asks {
+        // Who listens last is asked: a program could answer itself.
+        let listens = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+        let listens = Check::wide(1, SeccompCmpOp::MaskedEq(listens), listens);
+        rules.insert(libc::SYS_seccomp, vec![rule(&[listens])?]);
+    } else {
+        rules.extend(ASKED_FOR.iter().map(|call| (*call, Vec::new())));
+    }
+    if !guards.truncation {
+        refuse_truncation(rules)?;
+    }
+    // One end of such a pair can send to a path of the machine.
+    for kind in [libc::SOCK_DGRAM, libc::SOCK_RAW] {
+        let kind = u64::from(kind.cast_unsigned());
+        let kind = rule(&[Check::wide(1, SeccompCmpOp::MaskedEq(KIND), kind)])?;
+        rules.entry(libc::SYS_socketpair).or_default().push(kind);
+    }
+    // The worker's processes could be crippled. It may set its own, which are number 0.
+    for (call, argument) in [
+        (libc::SYS_prlimit64, 0),
+        (libc::SYS_sched_setaffinity, 0),
+        (libc::SYS_setpriority, 1),
+    ] {
+        let other = rule(&[Check::narrow(argument, SeccompCmpOp::Ne, 0)])?;
+        rules.entry(call).or_default().push(other);
+    }
+    Ok(())
+}
+
+/// Emptying files that may only be read: by their paths, or by opening them so that nothing is written. Who opens a file to
+/// write to it is asked by every version of Landlock.
+fn refuse_truncation(rules: &mut Rules) -> io::Result<()> {
+    rules.insert(libc::SYS_truncate, Vec::new());
+    let opens = [
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_open, 1),
+        (libc::SYS_openat, 2),
+    ];
+    let truncates = flag(libc::O_TRUNC);
+    for (call, argument) in opens {
+        // To read it, and for neither (`open(2)`).
+        let without_writing = [libc::O_RDONLY, libc::O_ACCMODE].map(|way| {
+            let mask = SeccompCmpOp::MaskedEq(truncates | flag(libc::O_ACCMODE));
+            rule(&[Check::wide(argument, mask, truncates | flag(way))])
+        });
+        rules.insert(call, without_writing.into_iter().collect::<io::Result<_>>()?);
+    }
+    Ok(())
+}
+
+fn flag(flag: i32) -> u64 {
+    u64::from(flag.cast_unsigned())
+}
+
 /// The sockets a program may make. Pairs within one program (`socketpair(2)`) are always possible.
-fn families(confinement: &Confinement, scope: Scope) -> &'static [i32] {
+fn families(confinement: &Confinement, guards: Guards) -> &'static [i32] {
     match (confinement.isolation, confinement.network) {
         // They lead nowhere but to itself.
         (Isolation::Full, false) => &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6],
-        (Isolation::Full, true) if scope == Scope::Kept => {
-            &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK]
-        }
+        (Isolation::Full, true) if guards.scopes => &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK],
         // Landlock does not guard the paths of Unix sockets, such as that of a container engine; and abstract ones, which are of
         // the network, only where it has scopes.
         (_, true) => &[libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK],
@@ -187,7 +281,11 @@ const fn errno(number: i32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use landlock::ABI;
+
     use super::*;
+
+    const ALL: [ABI; 6] = [ABI::V1, ABI::V2, ABI::V3, ABI::V4, ABI::V5, ABI::V6];
 
     #[test]
     fn with_the_network_there_are_no_unix_sockets_where_the_kernel_does_not_keep_them_inside() {
@@ -196,15 +294,54 @@ mod tests {
             network: true,
             ..Confinement::default()
         };
-        assert!(families(&confinement, Scope::Kept).contains(&libc::AF_UNIX));
-        assert!(!families(&confinement, Scope::Unknown).contains(&libc::AF_UNIX));
         let without = Confinement {
             network: false,
-            ..confinement
+            ..confinement.clone()
         };
-        assert!(
-            families(&without, Scope::Unknown).contains(&libc::AF_UNIX),
-            "they are its own"
-        );
+        for version in ALL {
+            let guards = Guards::of(version);
+            let kept = families(&confinement, guards).contains(&libc::AF_UNIX);
+            assert_eq!(kept, version >= ABI::V6, "{version:?}");
+            assert!(families(&without, guards).contains(&libc::AF_UNIX), "they are its own");
+        }
+    }
+
+    #[test]
+    fn what_an_old_kernel_lets_be_emptied_is_refused_as_a_call() {
+        for version in ALL {
+            let mut rules = Rules::new();
+            refuse_what_the_user_has(&mut rules, Guards::of(version), true).expect("they can be written");
+            for call in [libc::SYS_truncate, libc::SYS_openat] {
+                assert_eq!(rules.contains_key(&call), version < ABI::V3, "{version:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_nobody_answers_is_refused() {
+        for asks in [true, false] {
+            let mut rules = Rules::new();
+            refuse_what_the_user_has(&mut rules, Guards::of(ABI::V6), asks).expect("they can be written");
+            for call in ASKED_FOR {
+                assert_eq!(rules.contains_key(call), !asks);
+            }
+            assert_eq!(rules.contains_key(&libc::SYS_seccomp), asks);
+        }
+    }
+
+    /// As many instructions as the kernel takes.
+    #[test]
+    fn the_filters_of_every_kernel_can_be_had() {
+        for version in ALL {
+            for isolation in [Isolation::Landlock, Isolation::Full] {
+                let confinement = Confinement {
+                    isolation,
+                    ..Confinement::default()
+                };
+                let guards = Guards::of(version);
+                allowed(&confinement, guards).expect("it fits");
+                refused(&confinement, guards, false).expect("it fits");
+            }
+        }
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use orchestratum_sandbox::{Command, Error, Exit, Isolation};
+use orchestratum_sandbox::{Command, Error, Exit, Isolation, Killer};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::Instant;
 
-use super::{alive, bounded, everywhere, mark, run, sandbox, shell, until};
+use super::{WITHOUT_GROUPS, again_after, alive, bounded, everywhere, is_again, mark, run, sandbox, shell, until};
 
 /// A tree that does what it can to outlive its end: it ignores TERM, and has a daemon in a session of its own.
 fn stubborn(mark: &str, end: &str) -> Command {
@@ -209,26 +209,90 @@ async fn a_cell_that_is_gone_ends_its_program_and_is_replaced() {
     let mark = mark("gone", &sandbox);
     let mut running = sandbox.spawn(&stubborn(&mark, FOR_EVER)).await.expect("it starts");
     until("the tree is up", || alive(&mark).len() >= 3).await;
-    let tree = alive(&mark);
-    let launcher = tree
-        .iter()
-        .map(|pid| parent_of(pid))
-        .find(|parent| !tree.contains(&parent.to_string()));
-    let launcher = launcher.expect("the program has a parent that is not of its tree");
-    kill(launcher, Signal::SIGKILL).expect("it is there");
+    let cell = CellOf::the_program(&mark);
+    kill(cell.launcher, Signal::SIGKILL).expect("it is there");
     let error = bounded(running.wait()).await.expect_err("nobody can say how it ended");
     assert!(matches!(error, Error::ShimVanished), "{error}");
     until("all are dead", || alive(&mark).is_empty()).await;
     assert!(run(&sandbox, &shell("true")).await.exit.is_success());
 }
 
-fn parent_of(pid: &str) -> Pid {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
-    let parent = status
-        .lines()
-        .find_map(|line| line.strip_prefix("PPid:"))
-        .expect("it has one");
-    Pid::from_raw(parent.trim().parse().expect("a number"))
+/// Who is idle has no program that could be asked whether it works.
+#[tokio::test]
+async fn a_cell_whose_keeper_is_gone_while_it_waits_is_replaced() {
+    let sandbox = sandbox(Isolation::Full).await;
+    let mark = mark("idle", &sandbox);
+    let mut running = sandbox.spawn(&stubborn(&mark, FOR_EVER)).await.expect("it starts");
+    until("the tree is up", || alive(&mark).len() >= 3).await;
+    let cell = CellOf::the_program(&mark);
+    bounded(running.stop(Duration::ZERO)).await.expect("it ends");
+    kill(cell.keeper, Signal::SIGKILL).expect("it waits for the next one");
+    let state = format!("/proc/{}/stat", cell.keeper);
+    until("it is dead", || {
+        std::fs::read_to_string(&state).map_or(true, |state| state.contains(") Z "))
+    })
+    .await;
+    for _ in 0..2 {
+        assert!(run(&sandbox, &shell("true")).await.exit.is_success());
+    }
+}
+
+/// As one that the machine gives no time.
+#[tokio::test]
+async fn a_keeper_that_was_stopped_does_not_save_its_program() {
+    if !is_again() {
+        // Otherwise who is in the group dies with that.
+        again_after(
+            WITHOUT_GROUPS,
+            "ending::a_keeper_that_was_stopped_does_not_save_its_program",
+        )
+        .await;
+    }
+    let sandbox = sandbox(Isolation::Full).await;
+    let mark = mark("keeper", &sandbox);
+    let mut running = sandbox.spawn(&stubborn(&mark, FOR_EVER)).await.expect("it starts");
+    until("the tree is up", || alive(&mark).len() >= 3).await;
+    let cell = CellOf::the_program(&mark);
+    kill(cell.keeper, Signal::SIGSTOP).expect("it is there");
+    let ordered = Instant::now();
+    let error = bounded(running.stop(Duration::ZERO))
+        .await
+        .expect_err("nobody can say how it ended");
+    assert!(matches!(error, Error::ShimVanished), "{error}");
+    nobody(&mark);
+    assert!(ordered.elapsed() < Killer::DEAD_WITHIN, "{:?}", ordered.elapsed());
+    assert!(run(&sandbox, &shell("true")).await.exit.is_success());
+}
+
+/// Who keeps a program in a cell, as the machine sees them.
+struct CellOf {
+    launcher: Pid,
+    keeper: Pid,
+}
+
+impl CellOf {
+    fn the_program(mark: &str) -> Self {
+        let tree = alive(mark);
+        let mut parents = tree.iter().filter_map(|process| parent_of(process));
+        let launcher = parents
+            .find(|parent| !tree.contains(&parent.to_string()))
+            .expect("the program has a parent that is not of its tree");
+        let processes = std::fs::read_dir("/proc").expect("there is a /proc").flatten();
+        let mut numbers = processes.filter_map(|process| process.file_name().into_string().ok());
+        let keeper = numbers
+            .find(|process| !tree.contains(process) && parent_of(process) == Some(launcher))
+            .and_then(|process| process.parse().ok());
+        Self {
+            launcher,
+            keeper: Pid::from_raw(keeper.expect("the launcher has another child")),
+        }
+    }
+}
+
+fn parent_of(process: &str) -> Option<Pid> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    parent.trim().parse().ok().map(Pid::from_raw)
 }
 
 /// The caller, a process of its own: it starts a program and waits to be killed. Not a test by itself.
@@ -239,6 +303,7 @@ async fn caller() {
     };
     let level = match std::env::var("SANDBOX_TEST_LEVEL").as_deref() {
         Ok("full") => Isolation::Full,
+        Ok("landlock") => Isolation::Landlock,
         _ => Isolation::Off,
     };
     let sandbox = sandbox(level).await;
@@ -249,7 +314,7 @@ async fn caller() {
 
 #[tokio::test]
 async fn a_run_dies_with_its_caller() {
-    for level in ["off", "full"] {
+    for level in ["off", "landlock", "full"] {
         let mark = format!("caller-{level}-{}", std::process::id());
         let mut caller = tokio::process::Command::new(std::env::current_exe().expect("this test"))
             .args(["--exact", "ending::caller", "--nocapture"])

@@ -232,6 +232,26 @@ async fn processes_are_counted_at_every_level_that_says_so() {
     }
 }
 
+/// Not fewer either, for those who keep it.
+#[tokio::test]
+async fn a_program_in_a_cell_has_as_many_processes_as_it_may() {
+    if !is_again() {
+        let test = "running::a_program_in_a_cell_has_as_many_processes_as_it_may";
+        again_after(WITHOUT_GROUPS, test).await;
+    }
+    let sandbox = sandbox(Isolation::Full).await;
+    let limits = Limits {
+        processes: Some(3),
+        ..Limits::default()
+    };
+    for (more, fits) in [("1 2", true), ("1 2 3", false)] {
+        let script =
+            format!("for number in {more}; do sleep 60 & started=\"$started $!\"; done; kill $started; echo fine");
+        let finished = run(&sandbox, &shell(&script).limits(limits)).await;
+        assert_eq!(finished.stdout.text == "fine\n", fits, "{more} more: {finished:?}");
+    }
+}
+
 #[tokio::test]
 async fn no_control_group_is_left() {
     let ours = || {

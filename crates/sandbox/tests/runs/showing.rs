@@ -7,7 +7,7 @@ use std::path::Path;
 use orchestratum_sandbox::{Isolation, Pool, Sandbox};
 use tempfile::TempDir;
 
-use super::{run, sandbox, shell};
+use super::{bounded, run, sandbox, shell};
 
 /// Not in `/tmp`, of which every cell has its own. By its mode anybody may write there: what forbids it are the walls.
 fn folder_with_a_file() -> TempDir {
@@ -60,4 +60,18 @@ async fn a_pool_holds_no_more_than_it_may_and_gives_up_what_nobody_used_for_long
     assert!(number(&one).await > first, "the same cell");
     assert_eq!(number(&other).await, first, "a cell of its own");
     assert_eq!(number(&one).await, first, "the first cell had to go for it");
+}
+
+#[tokio::test]
+async fn what_reads_more_waits_in_one_place_with_a_bound() {
+    let (mine, theirs) = (folder_with_a_file(), folder_with_a_file());
+    let sandbox = sandbox(Isolation::Full).await.waiting_beside(1);
+    let reading = async |folder: &TempDir| {
+        let view = bounded(sandbox.reading_also(&[folder.path().to_owned()])).await;
+        view.expect("it can be shown")
+    };
+    let one = reading(&mine).await;
+    let first = number(&one).await;
+    let _other = reading(&theirs).await;
+    assert!(number(&one).await < first, "its cell had to go for the other one's");
 }

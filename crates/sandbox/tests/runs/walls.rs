@@ -1,8 +1,16 @@
 //! What a program cannot see or do.
 
-use orchestratum_sandbox::{Command, Isolation, Limits};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::time::Duration;
 
-use super::{everywhere, run, sandbox, shell};
+use orchestratum_sandbox::{Command, Exit, Isolation, Limits, Pool};
+
+use super::{bounded, everywhere, run, sandbox, shell, until};
+
+fn python(script: &str) -> Command {
+    Command::new("/usr/bin/python3").arguments(["-I", "-c", script])
+}
 
 #[tokio::test]
 async fn a_cell_shows_a_system_of_its_own() {
@@ -70,6 +78,139 @@ async fn landlock_alone_keeps_files_and_system_calls() {
                   echo x > ~/mine && cat ~/mine";
     let finished = run(&sandbox, &shell(script)).await;
     assert_eq!(finished.stdout.text, "x\n", "{finished:?}");
+}
+
+/// Says what of the machine could be changed, and then what of its own.
+const METADATA: &str = "
+import ctypes, os, shutil, subprocess, sys
+folder = sys.argv[1]
+file = folder + '/file'
+os.symlink(file, 'link')
+at = os.open(folder, os.O_PATH)
+held = os.open(file, os.O_RDONLY)
+path = ctypes.c_char_p(file.encode())
+library = ctypes.CDLL(None, use_errno=True)
+def of_old(call):
+    if call(path, None) < 0:
+        raise PermissionError if ctypes.get_errno() == 1 else OSError(ctypes.get_errno(), '')
+for what, attempt in {
+    'a mode': lambda: os.chmod(file, 0o4777),
+    'the mode of a folder': lambda: os.chmod(folder, 0),
+    'a mode by a link': lambda: os.chmod('link', 0),
+    'a mode by a relative path': lambda: os.chmod(os.path.relpath(file), 0),
+    'a mode below a folder': lambda: os.chmod('file', 0, dir_fd=at),
+    'a mode by an open file': lambda: os.fchmod(held, 0),
+    'a mode by the list of open files': lambda: os.chmod('/proc/self/fd/%d' % held, 0),
+    'times': lambda: os.utime(file, (1, 1)),
+    'times by an open file': lambda: os.utime(held),
+    'times below a folder': lambda: os.utime('file', (1, 1), dir_fd=at),
+    'times as of old': lambda: of_old(library.utimes),
+    'an owner': lambda: os.chown(file, os.getuid(), os.getgid()),
+    'an owner by an open file': lambda: os.fchown(held, os.getuid(), os.getgid()),
+    'the owner of a link': lambda: os.lchown('link', os.getuid(), os.getgid()),
+}.items():
+    try:
+        attempt()
+        print(what)
+    except PermissionError:
+        pass
+if library.inotify_init1(0) >= 0:
+    print('what others make is told')
+with open('program', 'w') as program:
+    program.write('#!/bin/sh\\necho runs\\n')
+os.chmod('program', 0o700)
+print(subprocess.run(['./program'], capture_output=True, text=True).stdout, end='')
+os.utime('program', ns=(1, 1700000000123456789))
+shutil.copy2('program', 'copy')
+copy = os.stat('copy')
+print(copy.st_mtime_ns, oct(copy.st_mode))
+os.utime('copy')
+with open('copy') as opened:
+    os.fchmod(opened.fileno(), 0o600)
+    os.chmod('/proc/self/fd/%d' % opened.fileno(), os.stat('copy').st_mode | 0o040)
+os.utime('link', (5, 5), follow_symlinks=False)
+print(oct(os.stat('copy').st_mode), os.stat('copy').st_mtime > 1700000001, os.lstat('link').st_mtime)
+os.mkdir('folder')
+os.chmod('copy', 0o644, dir_fd=os.open('.', os.O_RDONLY))
+script = 'chmod 500 folder && touch -d @7 copy && stat -c %a,%Y copy && stat -c %a folder'
+print(subprocess.run(script, shell=True, capture_output=True, text=True).stdout, end='')
+";
+
+/// Landlock does not guard them, and the files of the worker's user are in reach.
+#[tokio::test]
+async fn modes_and_times_are_changed_in_its_own_folder_and_nowhere_else() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let file = folder.path().join("file");
+    fs::write(&file, "content").expect("written");
+    fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("it is ours");
+    let looks = || {
+        let of = |path| fs::metadata(path).expect("it is there");
+        let (file, folder) = (of(file.as_path()), of(folder.path()));
+        (file.mode(), file.mtime(), file.atime(), file.ctime(), folder.mode())
+    };
+    let before = looks();
+    let path = folder.path().to_str().expect("UTF-8");
+    let sandbox = sandbox(Isolation::Landlock)
+        .await
+        .showing(&[folder.path().to_owned()], &Pool::holding(0));
+    let finished = run(&sandbox, &python(METADATA).arguments([path])).await;
+    assert_eq!(
+        finished.stdout.text, "runs\n1700000000123456789 0o100700\n0o100640 True 5.0\n644,7\n500\n",
+        "{finished:?}"
+    );
+    assert_eq!(looks(), before);
+}
+
+#[tokio::test]
+async fn who_asks_for_changes_all_the_time_hears_orders_and_dies_when_nothing_more_is_heard() {
+    let sandbox = sandbox(Isolation::Landlock).await;
+    let script = "import os\nopen('file', 'w')\nprint('begun', flush=True)\nwhile True:\n    os.chmod('file', 0o600)";
+    for live in [Some(Duration::from_millis(300)), None] {
+        let mut running = sandbox.spawn(&python(script)).await.expect("it starts");
+        let written = running.written().clone();
+        until("it has begun", || written.take(100)[0].is_some()).await;
+        let killer = running.killer().clone();
+        match live {
+            Some(live) => killer.live(live),
+            None => killer.kill(),
+        }
+        let finished = bounded(running.wait()).await.expect("it ends");
+        assert_eq!(finished.exit, Exit::Signal(9));
+    }
+}
+
+#[tokio::test]
+async fn priorities_are_its_own_and_not_those_of_a_user() {
+    for level in [Isolation::Landlock, Isolation::Full] {
+        let script =
+            "import os\nos.setpriority(os.PRIO_PROCESS, 0, 1)\nprint('its own')\nos.setpriority(os.PRIO_USER, 0, 1)";
+        let finished = run(&sandbox(level).await, &python(script)).await;
+        assert_eq!(finished.stdout.text, "its own\n", "{level:?} {finished:?}");
+        assert!(
+            finished.stderr.text.contains("PermissionError"),
+            "{level:?} {finished:?}"
+        );
+    }
+}
+
+/// The kernel would look for a module for each of the others, and load it.
+#[tokio::test]
+async fn sockets_are_of_the_usual_protocols_alone() {
+    let script = "
+import errno, socket
+for family, kind, protocol in [(2, 1, 0), (2, 1, 6), (2, 2, 17), (16, 3, 0),
+                               (2, 1, 132), (2, 5, 0), (2, 1, 256), (10, 6, 33), (2, 2, 115), (2, 3, 255), (16, 3, 16)]:
+    try:
+        socket.socket(family, kind, protocol)
+        print('made')
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+";
+    for level in [Isolation::Landlock, Isolation::Full] {
+        let finished = run(&sandbox(level).await, &python(script).network(true)).await;
+        let expected = ["made\n".repeat(4), "ENOSYS\n".repeat(7)].concat();
+        assert_eq!(finished.stdout.text, expected, "{level:?} {finished:?}");
+    }
 }
 
 /// Process 1 of a cell is there for the next program, too, and has the user of all.

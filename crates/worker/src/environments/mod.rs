@@ -22,9 +22,6 @@ use crate::interpreter::{self, Interpreter};
 /// How long a start waits for an environment, which may have to be made of many wheels; for all of them at the same time.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// How many interpreters may wait for tasks beside as many as can run. Each has some 10 MiB.
-const WAITING_MOST: usize = 16;
-
 /// What every program has of its own at [`Isolation::Full`], so that nothing of the machine can be shown there.
 const HIDDEN: [&str; 5] = ["/tmp", "/var/tmp", "/dev", "/proc", "/run/task"];
 
@@ -42,12 +39,10 @@ pub struct Environment {
 
 /// Makes those that are to be made, and tries each out. Over within [`PATIENCE`].
 pub async fn find(settings: &WorkerSettings, interpreter: &Interpreter, sandbox: &Sandbox) -> Environments {
-    let waiting = settings.processes() + settings.environments.len().min(WAITING_MOST);
     let making = Making {
         settings,
         interpreter,
         sandbox,
-        pool: Pool::holding(waiting),
     };
     let all = settings.environments.iter().map(|(name, source)| {
         let found = timeout(PATIENCE, making.find(source));
@@ -95,8 +90,6 @@ struct Making<'a> {
     settings: &'a WorkerSettings,
     interpreter: &'a Interpreter,
     sandbox: &'a Sandbox,
-    /// Where interpreters wait for tasks.
-    pool: Pool,
 }
 
 impl Making<'_> {
@@ -114,7 +107,8 @@ impl Making<'_> {
         let found = interpreter::python_in(&folder, self.sandbox).await;
         let interpreter = found.map_err(|reason| format!("{program}: {reason}"))?;
         self.try_out(&interpreter).await?;
-        let sandbox = Arc::new(self.sandbox.showing(&interpreter.folders, &self.pool));
+        let sandbox = self.sandbox.showing(&interpreter.folders, self.sandbox.beside());
+        let sandbox = Arc::new(sandbox);
         Ok(Environment { interpreter, sandbox })
     }
 

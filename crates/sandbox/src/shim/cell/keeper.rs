@@ -32,8 +32,8 @@ const EVERYONE: Pid = Pid::from_raw(-1);
 /// How soon is looked again for processes that are to be ended and are not there yet, or still there.
 const SOON_MILLISECONDS: i64 = 2;
 
-/// How long the processes of a cell may take to die.
-const PATIENCE: u32 = 1_000;
+/// How long the processes of a cell may take to die, in milliseconds: less than the caller waits.
+const PATIENCE: u32 = 500;
 
 /// Before the first program.
 pub(super) fn prepare() -> io::Result<()> {

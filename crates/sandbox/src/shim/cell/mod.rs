@@ -29,7 +29,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{children, launch, messages};
-use crate::protocol::{Opened, Opening};
+use crate::protocol::{DONE, Opened, Opening};
 use crate::walls::{self, namespaces, root};
 
 /// Standard input is the socket of the launcher, standard output that of the keeper.
@@ -97,6 +97,8 @@ fn start_keeper() -> io::Result<()> {
             writer.write_all(error.to_string().as_bytes())?;
             return Err(error);
         }
+        // By it the caller knows which process this is.
+        (&kept).write_all(&[DONE])?;
         writer.write_all(READY)?;
         drop(writer);
         keeper::keep(&kept)
