@@ -287,8 +287,10 @@ fn has_ended(process: &OwnedFd) -> bool {
     poll(&mut sources, PollTimeout::ZERO) != Ok(0)
 }
 
+#[expect(unsafe_code, reason = "tokio has it from whoever owns the file that it stays open")]
 async fn end_of(process: OwnedFd) -> io::Result<()> {
-    let process = AsyncFd::with_interest(process, Interest::READABLE)?;
+    // SAFETY: an `OwnedFd` is the same open file until it is dropped, and it is given away here.
+    let process = unsafe { AsyncFd::register_with_interest(process, Interest::READABLE) }?;
     process.readable().await.map(drop)
 }
 

@@ -65,10 +65,10 @@ impl Pool {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Cells(Arc<Kind>);
+pub(crate) struct Cells(Arc<Shared>);
 
 #[derive(Debug)]
-struct Kind {
+struct Shared {
     shim: Shim,
     opening: Opening,
     groups: Option<Arc<Groups>>,
@@ -79,7 +79,7 @@ struct Kind {
 impl Cells {
     pub(crate) fn new(shim: Shim, opening: Opening, groups: Option<Arc<Groups>>, pool: Pool) -> Self {
         let kind = pool.new_kind();
-        Self(Arc::new(Kind {
+        Self(Arc::new(Shared {
             shim,
             opening,
             groups,

@@ -171,7 +171,7 @@ impl Streams {
             match result {
                 ResultSink::File(_) => capture(stdout, out).await,
                 ResultSink::Stdout { written, most } => {
-                    read(stdout, |bytes| keep_beginning(written, *most, bytes)).await
+                    read(stdout, |bytes| keep_beginning(written, *most, bytes)).await;
                 }
             }
         };
