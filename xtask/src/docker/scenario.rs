@@ -26,7 +26,7 @@ pub(super) fn run(stack: &RunningStack<'_>) -> Result<()> {
     offers(&api, 1)?;
     what_completes(&api)?;
     what_is_ended(&api)?;
-    what_uses_up(stack, &api)?;
+    what_harms_others(stack, &api)?;
     println!("==> {SPREAD_TASKS} tasks over two workers");
     stack.scale_workers(2)?;
     offers(&api, 2)?;
@@ -101,9 +101,37 @@ fn what_is_ended(api: &Api) -> Result<()> {
     Ok(())
 }
 
-/// What the bounds of the container are for: code that uses up what the sandbox cannot bound there.
-fn what_uses_up(stack: &RunningStack<'_>, api: &Api) -> Result<()> {
+/// What has the user of the worker may change the mode of its folder, and the priority of its processes, unless it is kept
+/// from it.
+const AFTER_THE_WORKER: &str = r#"
+import os
+
+def main():
+    holes = []
+    def possible(what, action):
+        try:
+            action()
+        except OSError:
+            return
+        holes.append(what)
+    folder = os.path.dirname(os.path.dirname(os.environ["HOME"]))
+    possible("mode", lambda: os.chmod(folder, 0))
+    possible("time", lambda: os.utime(folder, (0, 0)))
+    possible("priority", lambda: os.setpriority(os.PRIO_USER, 0, 19))
+    possible("environment", lambda: open("/proc/1/environ").close())
+    possible("program", lambda: open("/usr/local/bin/orchestratum-worker", "ab").close())
+    return holes
+"#;
+
+/// What the walls are for, and the bounds of the container: code that is after the worker, and code that uses up what the
+/// sandbox cannot bound there. The same worker goes on.
+fn what_harms_others(stack: &RunningStack<'_>, api: &Api) -> Result<()> {
     let before = live_workers(api, 1)?;
+    println!("==> code that is after the worker");
+    let input = json!({"code": AFTER_THE_WORKER});
+    let task = api.finished(&json!({"name": "python", "input": input}), "Completed")?;
+    equal("what was possible", &task["output"]["result"], &json!([]))?;
+    what_completes_afterwards(api)?;
     if stack.engine_keeps("PidsLimit") {
         println!("==> a fork bomb");
         let code = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass";
