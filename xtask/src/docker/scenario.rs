@@ -26,6 +26,7 @@ pub(super) fn run(stack: &RunningStack<'_>) -> Result<()> {
     offers(&api, 1)?;
     what_completes(&api)?;
     what_is_ended(&api)?;
+    what_harms_others(stack, &api)?;
     println!("==> {SPREAD_TASKS} tasks over two workers");
     stack.scale_workers(2)?;
     offers(&api, 2)?;
@@ -34,13 +35,7 @@ pub(super) fn run(stack: &RunningStack<'_>) -> Result<()> {
 
 /// Without a privilege, code is kept apart as well as an engine permits.
 fn offers(api: &Api, workers: usize) -> Result<()> {
-    let mut live = Vec::new();
-    wait_until(&format!("{workers} live workers"), TASK_LIMIT, || {
-        live = items(&api.call("GET", "/api/workers", None, 200)?)?;
-        live.retain(|worker| worker["state"] == "Live");
-        Ok(live.len() == workers)
-    })?;
-    for worker in &live {
+    for worker in &live_workers(api, workers)? {
         equal("what the worker offers", &worker["names"], &json!(OFFERED))?;
         let level = text(worker, "isolation")?;
         if !["full", "landlock"].contains(&level) {
@@ -49,6 +44,16 @@ fn offers(api: &Api, workers: usize) -> Result<()> {
         println!("    isolation: {level}");
     }
     Ok(())
+}
+
+fn live_workers(api: &Api, workers: usize) -> Result<Vec<Value>> {
+    let mut live = Vec::new();
+    wait_until(&format!("{workers} live workers"), TASK_LIMIT, || {
+        live = items(&api.call("GET", "/api/workers", None, 200)?)?;
+        live.retain(|worker| worker["state"] == "Live");
+        Ok(live.len() == workers)
+    })?;
+    Ok(live)
 }
 
 fn what_completes(api: &Api) -> Result<()> {
@@ -94,6 +99,66 @@ fn what_is_ended(api: &Api) -> Result<()> {
         bail!("the request was not refused: {message}");
     }
     Ok(())
+}
+
+/// What has the user of the worker may change the mode of its folder, and the priority of its processes, unless it is kept
+/// from it.
+const AFTER_THE_WORKER: &str = r#"
+import os
+
+def main():
+    holes = []
+    def possible(what, action):
+        try:
+            action()
+        except OSError:
+            return
+        holes.append(what)
+    folder = os.path.dirname(os.path.dirname(os.environ["HOME"]))
+    possible("mode", lambda: os.chmod(folder, 0))
+    possible("time", lambda: os.utime(folder, (0, 0)))
+    possible("priority", lambda: os.setpriority(os.PRIO_USER, 0, 19))
+    possible("environment", lambda: open("/proc/1/environ").close())
+    possible("program", lambda: open("/usr/local/bin/orchestratum-worker", "ab").close())
+    return holes
+"#;
+
+/// What the walls are for, and the bounds of the container: code that is after the worker, and code that uses up what the
+/// sandbox cannot bound there. The same worker goes on.
+fn what_harms_others(stack: &RunningStack<'_>, api: &Api) -> Result<()> {
+    let before = live_workers(api, 1)?;
+    println!("==> code that is after the worker");
+    let input = json!({"code": AFTER_THE_WORKER});
+    let task = api.finished(&json!({"name": "python", "input": input}), "Completed")?;
+    equal("what was possible", &task["output"]["result"], &json!([]))?;
+    what_completes_afterwards(api)?;
+    if stack.engine_keeps("PidsLimit") {
+        println!("==> a fork bomb");
+        let code = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass";
+        let bomb = json!({"name": "python", "input": {"code": code}, "ttl_seconds": 5});
+        api.finished(&bomb, "Expired")?;
+        what_completes_afterwards(api)?;
+    } else {
+        // It would have all processes of this machine.
+        println!("    no fork bomb: the engine says that it cannot limit processes");
+    }
+    println!("==> a task that fills its disk");
+    let input = json!({"script": "cat /dev/zero > zeros"});
+    let task = api.finished(&json!({"name": "shell", "input": input, "ttl_seconds": 30}), "Failed")?;
+    let message = text(&task["error"], "message")?;
+    if !message.contains("No space left on device") {
+        bail!("the disk was not full: {message}");
+    }
+    what_completes_afterwards(api)?;
+    let after = live_workers(api, 1)?;
+    equal("the worker that lives", &after[0]["id"], &before[0]["id"])
+}
+
+/// As if nothing had been, with a program that writes a file.
+fn what_completes_afterwards(api: &Api) -> Result<()> {
+    let input = json!({"script": "echo unharmed > file && cat file"});
+    let task = api.finished(&json!({"name": "shell", "input": input}), "Completed")?;
+    equal("what it printed", &task["output"]["stdout"], &json!("unharmed\n"))
 }
 
 fn spread(api: &Api) -> Result<()> {

@@ -85,6 +85,14 @@ impl RunningStack<'_> {
         Ok(())
     }
 
+    /// Whether the engine can keep a limit, by the name that it has in `docker info`: without its controller it says that it
+    /// cannot, and starts the container all the same.
+    pub(super) fn engine_keeps(&self, limit: &str) -> bool {
+        let format = format!("{{{{.{limit}}}}}");
+        process::read(&mut self.stack.client.docker(&["info", "--format", &format]))
+            .is_ok_and(|answer| answer.trim() == "true")
+    }
+
     /// The key that the first start of the api created and printed once.
     pub(super) fn first_key(&self) -> Result<String> {
         let log = process::read(&mut self.stack.compose(&["logs", "--no-log-prefix", "--no-color", "api"])?)?;
@@ -130,6 +138,23 @@ mod tests {
             "docker.sock",
         ] {
             assert!(!compose.contains(right), "{right}");
+        }
+    }
+
+    /// Where the sandbox has no control groups, nothing else bounds what a task uses up.
+    #[test]
+    fn the_worker_is_given_bounds_for_what_tasks_use_up() {
+        let compose = include_str!("../../../docker-compose.yml");
+        let (_, worker) = compose.split_once("\n  worker:\n").expect("there is a worker");
+        for bound in [
+            "pids_limit: ",
+            "mem_limit: ",
+            "memswap_limit: ",
+            "- /tmp:size=",
+            "ORCHESTRATUM__WORKER__WORK_DIR: /tmp\n",
+            "ORCHESTRATUM__WORKER__LIMITS__MEMORY_MB: ",
+        ] {
+            assert!(worker.contains(bound), "{bound}");
         }
     }
 

@@ -44,6 +44,7 @@ pub(super) async fn measure(bench: &Bench, system: System, results: &mut Results
         mounts,
         work_files,
         groups,
+        processes,
         zombies,
     } = left;
     let mut add = |figure, value| results.add(Measure::Soak, system, figure, value);
@@ -54,8 +55,10 @@ pub(super) async fn measure(bench: &Bench, system: System, results: &mut Results
     add("left mounts", mounts as f64);
     add("left files", work_files as f64);
     add("left groups", groups as f64);
+    add("left processes", processes as f64);
     add("left zombies", zombies as f64);
-    add("left", (open_files + mounts + work_files + groups + zombies) as f64);
+    let everything = open_files + mounts + work_files + groups + processes + zombies;
+    add("left", everything as f64);
     deployment.remove().await
 }
 

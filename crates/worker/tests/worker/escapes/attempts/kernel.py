@@ -6,11 +6,8 @@ if "CapEff:\t0000000000000000" not in open("/proc/self/status").read():
     hole("capabilities")
 if "NoNewPrivs:\t1" not in open("/proc/self/status").read():
     hole("new privileges")
-for program in ("/usr/bin/su", "/usr/bin/mount", "/usr/bin/passwd", "/usr/bin/sudo"):
-    if os.path.exists(program):
-        user = subprocess.run([program, "--version"], capture_output=True)
-        if os.geteuid() != 1000:
-            hole(program)
+if FULL and os.geteuid() != 1000:
+    hole("a user of the machine")
 # S16: namespaces, mounts, roots.
 for name, flag in (("user", 0x10000000), ("mount", 0x20000), ("net", 0x40000000), ("pid", 0x20000000)):
     call(f"unshare {name}", 272, flag)
@@ -18,14 +15,17 @@ for name, flag in (("user", 0x10000000), ("mount", 0x20000), ("net", 0x40000000)
 call("clone as a child of somebody else", 56, 0x8000 | 17, 0, 0, 0, 0)
 for family in (30, 40):
     possible(f"a pair of family {family}", lambda: socket.socketpair(family))
+# Their protocols are modules, which the kernel loads when they are asked for.
+for kind, protocol in ((socket.SOCK_STREAM, 132), (socket.SOCK_SEQPACKET, 132), (socket.SOCK_STREAM, 256), (socket.SOCK_DGRAM, 115)):
+    possible(f"protocol {protocol}", lambda: socket.socket(socket.AF_INET, kind, protocol))
 call("clone3", 435, ctypes.create_string_buffer(88), 88)
 call("setns", 308, 0, 0)
-call("mount", 165, b"tmpfs", b"/run/task/tmp", b"tmpfs", 0, 0)
-call("umount", 166, b"/run/task", 2)
+call("mount", 165, b"tmpfs", TEMPORARY.encode(), b"tmpfs", 0, 0)
+call("umount", 166, OWN.encode(), 2)
 call("umount /proc", 166, b"/proc", 2)
-call("pivot_root", 155, b"/run/task", b"/run/task/tmp")
-call("chroot", 161, b"/run/task")
-call("move_mount", 429, -100, b"/proc", -100, b"/run/task/tmp", 0)
+call("pivot_root", 155, OWN.encode(), TEMPORARY.encode())
+call("chroot", 161, OWN.encode())
+call("move_mount", 429, -100, b"/proc", -100, TEMPORARY.encode(), 0)
 call("fsopen", 430, b"tmpfs", 0)
 call("open_tree", 428, -100, b"/", 1)
 call("mount_setattr", 442, -100, b"/", 0, 0, 0)
@@ -46,7 +46,7 @@ for name, number, arguments in (
     ("personality", 135, (0x0040000,)),
     ("quotactl", 179, (0, 0, 0, 0)),
     ("acct", 163, (0,)),
-    ("swapon", 167, (b"/run/task/tmp", 0)),
+    ("swapon", 167, (TEMPORARY.encode(), 0)),
     ("reboot", 169, (0, 0, 0, 0)),
     ("open_by_handle_at", 304, (0, 0, 0)),
     ("shmget", 29, (0, 4096, 0o1600)),

@@ -11,6 +11,12 @@ def leave(path, content=PAYLOAD):
     path.write_text(content)
 
 
+# For writing, as that would be the machine's at `landlock`.
+def reach(path):
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return write(path)
+
+
 library = os.path.dirname(os.__file__)
 packages = sysconfig.get_paths()["purelib"]
 for path in (
@@ -30,8 +36,8 @@ for path in (
     os.path.join("/root", ".nuget/NuGet/NuGet.Config"),
     "/var/cache/poison",
 ):
-    possible(f"leave {path}", lambda: leave(path))
-home = os.environ["HOME"]
+    possible(f"leave {path}", lambda: reach(path))
+home = HOME
 for path in (
     site.getusersitepackages() + "/usercustomize.py",
     site.getusersitepackages() + "/poison.pth",
@@ -41,14 +47,20 @@ for path in (
     f"{home}/.profile",
     f"{home}/json.py",
     f"{home}/colorsys.py",
-    "/tmp/json.py",
-    "/tmp/dotnet-diagnostic-1-1-socket",
-    "/tmp/.dotnet/shm/poison",
-    "/tmp/NuGetScratch/poison",
-    "/dev/shm/poison",
-    "/run/task/json.py",
+    f"{TEMPORARY}/json.py",
+    f"{TEMPORARY}/dotnet-diagnostic-1-1-socket",
+    f"{TEMPORARY}/.dotnet/shm/poison",
+    f"{TEMPORARY}/NuGetScratch/poison",
+    f"{OWN}/shm/poison",
+    f"{OWN}/json.py",
 ):
     leave(path)
-os.environ.update(PYTHONPATH="/tmp", LD_PRELOAD="/tmp/poison.so", DOTNET_STARTUP_HOOKS="/tmp/poison.dll")
-sys.path.insert(0, "/tmp")
+# What these are at `full` is its own; at `landlock` everybody's.
+for folder in ("/tmp", "/var/tmp", "/dev/shm"):
+    if FULL:
+        leave(f"{folder}/poison")
+    else:
+        possible(f"leave something in {folder}", lambda: reach(f"{folder}/poison"))
+os.environ.update(PYTHONPATH=TEMPORARY, LD_PRELOAD=f"{TEMPORARY}/poison.so", DOTNET_STARTUP_HOOKS=f"{TEMPORARY}/poison.dll")
+sys.path.insert(0, TEMPORARY)
 sys.modules["colorsys"] = None

@@ -8,14 +8,15 @@ library = os.path.dirname(os.__file__)
 for module in (colorsys, json):
     if not module.__file__.startswith(library):
         hole(f"{module.__name__} is of {module.__file__}")
-if "/tmp" in sys.path:
+if TEMPORARY in sys.path or "/tmp" in sys.path:
     hole(f"modules come from {sys.path}")
 for name in ("PYTHONPATH", "LD_PRELOAD", "DOTNET_STARTUP_HOOKS"):
     if name in os.environ:
         hole(f"variable {name}")
-for folder in ("/run/task", "/tmp", "/dev/shm"):
+for folder in (OWN, "/tmp", "/dev/shm") if FULL else (OWN,):
     for path in pathlib.Path(folder).rglob("*"):
-        if path.is_file():
+        # That is what runs this code, where no interpreter waits for it.
+        if path.is_file() and path != pathlib.Path(OWN, "runner.py"):
             hole(f"file {path}")
 # An interpreter that is not told to leave them alone reads the folders of its user.
 code = "import builtins, colorsys, json; print(hasattr(builtins, 'poisoned'), json.__file__, colorsys.__file__)"
