@@ -12,7 +12,6 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::ChildStdout;
 use uuid::Uuid;
 
-use super::interpreter::Interpreter;
 use super::together::run_together;
 use super::{Stretch, wait_for};
 use crate::bench::Bench;
@@ -117,8 +116,6 @@ fn versions(python: &Path) -> Result<Versions> {
 #[derive(Debug)]
 pub(crate) struct Fleet<'a> {
     environment: &'a Environment,
-    /// Runs the code of tasks, where they bring some.
-    interpreter: &'a Interpreter,
     host: VirtualHost,
     results: Option<Database>,
     folder: PathBuf,
@@ -136,7 +133,6 @@ impl<'a> Fleet<'a> {
         };
         Ok(Self {
             environment: &bench.celery,
-            interpreter: &bench.interpreter,
             host: bench.rabbitmq.create_host().await?,
             results,
             clocks: folder.clone(),
@@ -304,8 +300,7 @@ impl<'a> Fleet<'a> {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("BENCH_BROKER", self.host.url.as_str())
             .env("BENCH_BACKEND", backend.unwrap_or_default())
-            .env("BENCH_CLOCKS", &self.clocks)
-            .env("BENCH_INTERPRETER", &self.interpreter.program);
+            .env("BENCH_CLOCKS", &self.clocks);
         command
     }
 }
