@@ -1,6 +1,7 @@
 //! Why a program did not run, or why nobody knows how it ended.
 
 use std::io;
+use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -13,6 +14,9 @@ pub enum Error {
     /// What stood in the way, such as a container that forbids user namespaces.
     #[error("programs cannot be isolated here: {0}")]
     NoWalls(String),
+    /// Only at [`crate::Isolation::Full`].
+    #[error("{} cannot be shown to programs, each of which has {own} for itself", .path.display())]
+    NotShown { path: PathBuf, own: &'static str },
     #[error("{folder} cannot be worked in")]
     Workspace {
         folder: String,

@@ -12,7 +12,7 @@ use crate::cells::{Cells, Pool};
 use crate::groups::{Group, Groups, Together};
 use crate::protocol::{EachProcess, Launch, MARKER, MESSAGE_MAX_BYTES, Opening, Runner, SingleRun, frame};
 use crate::streams::{Given, Streams};
-use crate::walls::root;
+use crate::walls::{root, shown};
 use crate::workspace::Workspace;
 use crate::{Command, Confinement, Error, Isolation, Limits, Running, Shim, host, single, streams};
 
@@ -45,18 +45,21 @@ impl Sandbox {
         work_folder: Option<PathBuf>,
     ) -> Result<Self, Error> {
         let workspace = Arc::new(Workspace::create(work_folder.as_deref())?);
-        let sandbox = Self::of(shim, isolation, readable, workspace, Groups::find(), Pool::unbounded());
+        let sandbox = Self::of(shim, isolation, readable, workspace, Groups::find(), Pool::unbounded())?;
         sandbox.try_out().await?;
         Ok(sandbox)
     }
 
-    /// The same for programs that may read these folders, too. What they keep ready is in the pool.
-    #[must_use]
-    pub fn showing(&self, folders: &[PathBuf], pool: &Pool) -> Self {
+    /// The same for programs that may read more of the machine: files and folders by their absolute paths. What they keep
+    /// ready is in the pool. Not tried out yet.
+    ///
+    /// # Errors
+    /// [`Error::NotShown`] for what is where programs have something of their own.
+    pub fn showing(&self, more: &[PathBuf], pool: &Pool) -> Result<Self, Error> {
         Self::of(
             self.shim.clone(),
             self.isolation,
-            [self.readable.as_slice(), folders].concat(),
+            [self.readable.as_slice(), more].concat(),
             Arc::clone(&self.workspace),
             self.groups.clone(),
             pool.clone(),
@@ -70,7 +73,15 @@ impl Sandbox {
         workspace: Arc<Workspace>,
         groups: Result<Arc<Groups>, String>,
         pool: Pool,
-    ) -> Self {
+    ) -> Result<Self, Error> {
+        if isolation == Isolation::Full {
+            for path in &readable {
+                if let Some(own) = shown::stands_in_the_way(path) {
+                    let path = path.clone();
+                    return Err(Error::NotShown { path, own });
+                }
+            }
+        }
         // A folder before those in it, which are shown with it.
         readable.sort();
         readable.dedup();
@@ -84,7 +95,7 @@ impl Sandbox {
             let opening = Opening::of(confinement, None);
             Cells::new(shim.clone(), opening, groups.clone().ok(), pool.clone())
         });
-        Self {
+        Ok(Self {
             shim,
             isolation,
             readable,
@@ -92,7 +103,7 @@ impl Sandbox {
             groups,
             pool,
             cells,
-        }
+        })
     }
 
     /// Whether programs may read what is there, as a part of the system or because they were given it.
@@ -101,15 +112,11 @@ impl Sandbox {
         readable.iter().any(|readable| path.starts_with(readable))
     }
 
-    /// The same for programs that read more of the machine than others may: files and folders by their absolute paths.
-    /// Tried out, too.
-    pub async fn reading_also(&self, more: &[PathBuf]) -> Result<Self, Error> {
-        let sandbox = self.showing(more, &Pool::unbounded());
-        sandbox.try_out().await?;
-        Ok(sandbox)
-    }
-
-    async fn try_out(&self) -> Result<(), Error> {
+    /// Whether programs start here with what they may read.
+    ///
+    /// # Errors
+    /// Why they do not.
+    pub async fn try_out(&self) -> Result<(), Error> {
         let mut running = self.spawn(&Command::new("/bin/true")).await?;
         let finished = running.wait().await?;
         if finished.exit.is_success() {

@@ -17,6 +17,7 @@ mod mount_attributes;
 pub(crate) mod namespaces;
 pub(crate) mod root;
 pub(crate) mod seccomp;
+pub(crate) mod shown;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use orchestratum_core::JsonText;
 use orchestratum_core::task::Ending;
 use orchestratum_engine::CommandSettings;
-use orchestratum_sandbox::{self as sandbox, Exit, Finished, Sandbox};
+use orchestratum_sandbox::{self as sandbox, Exit, Finished, Pool, Sandbox};
 use orchestratum_store::ClaimedTask;
 use secrecy::ExposeSecret;
 
@@ -122,7 +122,9 @@ async fn reading(sandbox: &Arc<Sandbox>, program: &Path, readable: &[PathBuf]) -
     if more.is_empty() {
         return Ok(Arc::clone(sandbox));
     }
-    Ok(Arc::new(sandbox.reading_also(&more).await?))
+    let sandbox = sandbox.showing(&more, &Pool::unbounded())?;
+    sandbox.try_out().await?;
+    Ok(Arc::new(sandbox))
 }
 
 /// The path and, where it is a link, all that it leads to.
