@@ -38,7 +38,7 @@ impl Pool {
     }
 
     /// Of one kind there are never more than programs that ran at the same time.
-    pub(crate) fn unbounded() -> Self {
+    pub fn unbounded() -> Self {
         Self::holding(usize::MAX)
     }
 

@@ -1,6 +1,7 @@
 //! Why a program did not run, or why nobody knows how it ended.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +18,9 @@ pub enum Error {
     /// Not that they cannot be: the machine may be busy.
     #[error("programs were not ready to be run within {} s", .0.as_secs())]
     NotInTime(Duration),
+    /// Only at [`crate::Isolation::Full`].
+    #[error("{} cannot be shown to programs, each of which has {own} for itself", .path.display())]
+    NotShown { path: PathBuf, own: &'static str },
     #[error("{folder} cannot be worked in")]
     Workspace {
         folder: String,

@@ -12,7 +12,7 @@ use crate::cells::{Cells, Pool};
 use crate::groups::{Group, Groups, Together};
 use crate::protocol::{EachProcess, Launch, MARKER, MESSAGE_MAX_BYTES, Opening, Runner, SingleRun, frame};
 use crate::streams::{Given, Streams};
-use crate::walls::root;
+use crate::walls::{root, shown};
 use crate::workspace::Workspace;
 use crate::{Command, Confinement, Error, Isolation, Limits, Running, Shim, host, single, streams};
 
@@ -48,18 +48,21 @@ impl Sandbox {
     ) -> Result<Self, Error> {
         let workspace = Arc::new(Workspace::create(work_folder.as_deref())?);
         let pools = [Pool::unbounded(), Pool::holding(BESIDE_USUALLY)];
-        let sandbox = Self::of(shim, isolation, readable, workspace, Groups::find(), pools);
+        let sandbox = Self::of(shim, isolation, readable, workspace, Groups::find(), pools)?;
         sandbox.try_out().await?;
         Ok(sandbox)
     }
 
-    /// The same for programs that may read these folders, too. What they keep ready is in the pool.
-    #[must_use]
-    pub fn showing(&self, folders: &[PathBuf], pool: &Pool) -> Self {
+    /// The same for programs that may read more of the machine: files and folders by their absolute paths. What they keep
+    /// ready is in the pool. Not tried out yet.
+    ///
+    /// # Errors
+    /// [`Error::NotShown`] for what is where programs have something of their own.
+    pub fn showing(&self, more: &[PathBuf], pool: &Pool) -> Result<Self, Error> {
         Self::of(
             self.shim.clone(),
             self.confinement.isolation,
-            [self.confinement.readable.as_slice(), folders].concat(),
+            [self.confinement.readable.as_slice(), more].concat(),
             Arc::clone(&self.workspace),
             self.groups.clone(),
             [pool.clone(), self.beside.clone()],
@@ -85,7 +88,15 @@ impl Sandbox {
         workspace: Arc<Workspace>,
         groups: Result<Arc<Groups>, String>,
         [pool, beside]: [Pool; 2],
-    ) -> Self {
+    ) -> Result<Self, Error> {
+        if isolation == Isolation::Full {
+            for path in &readable {
+                if let Some(own) = shown::stands_in_the_way(path) {
+                    let path = path.clone();
+                    return Err(Error::NotShown { path, own });
+                }
+            }
+        }
         // A folder before those in it, which are shown with it.
         readable.sort();
         readable.dedup();
@@ -99,7 +110,7 @@ impl Sandbox {
             let opening = Opening::of(confinement.with_network(network), None);
             Cells::new(shim.clone(), opening, groups.clone().ok(), pool.clone())
         });
-        Self {
+        Ok(Self {
             shim,
             confinement,
             workspace,
@@ -107,7 +118,7 @@ impl Sandbox {
             pool,
             beside,
             cells,
-        }
+        })
     }
 
     /// Whether programs may read what is there, as a part of the system or because they were given it.
@@ -116,15 +127,11 @@ impl Sandbox {
         readable.iter().any(|readable| path.starts_with(readable))
     }
 
-    /// The same for programs that read more of the machine than others may: files and folders by their absolute paths.
-    /// Tried out, too. What it keeps ready is [beside](Self::beside).
-    pub async fn reading_also(&self, more: &[PathBuf]) -> Result<Self, Error> {
-        let sandbox = self.showing(more, &self.beside);
-        sandbox.try_out().await?;
-        Ok(sandbox)
-    }
-
-    async fn try_out(&self) -> Result<(), Error> {
+    /// Whether programs start here with what they may read.
+    ///
+    /// # Errors
+    /// Why they do not.
+    pub async fn try_out(&self) -> Result<(), Error> {
         let mut running = self.spawn(&Command::new("/bin/true")).await?;
         let finished = running.wait().await?;
         if finished.exit.is_success() {

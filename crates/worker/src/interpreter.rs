@@ -102,7 +102,9 @@ pub(crate) async fn python_in(environment: &Path, sandbox: &Sandbox) -> Result<I
     let elsewhere = elsewhere();
     let installations = [environment.clone()].into_iter().chain(bases(&environment));
     let folders: Vec<PathBuf> = installations.flat_map(|folder| shown(&folder, &elsewhere)).collect();
-    let walls = sandbox.showing(&folders, &Pool::holding(0));
+    let walls = sandbox
+        .showing(&folders, &Pool::holding(0))
+        .map_err(|error| chain(&error))?;
     let command = Command::new(program).arguments(OPTIONS).arguments([QUESTION]);
     let asked = async { walls.spawn(&command).await?.wait().await };
     let finished = match timeout(PROBE_PATIENCE, asked).await {

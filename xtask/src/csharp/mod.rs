@@ -4,14 +4,13 @@
 //! CSHARP_RUNTIME is set ────► that one
 //! this machine has an SDK ──► that one
 //! neither ──────────────────► a runtime and a compiler, put together from packages, once, in the build folder
-//!                             or, where that is in a `/tmp`, in the user's
 //! ```
 
 mod bootstrap;
 mod installed;
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
@@ -36,20 +35,11 @@ pub(crate) fn provide(workspace: &Workspace) -> Result<PathBuf> {
     if let Some(installed) = installed::find() {
         return Ok(installed);
     }
-    bootstrap::provide(&place(workspace.target())).with_context(|| {
+    bootstrap::provide(&workspace.target()).with_context(|| {
         format!(
             "there is no runtime of C# for the tests, and none can be made: install a .NET SDK, version {} or newer, or set \
              {VARIABLE} to the folder of one",
             installed::OLDEST_MAJOR
         )
     })
-}
-
-/// Every program of a task has a `/tmp` of its own, which it could not write to if something in there were shown to it.
-fn place(target: PathBuf) -> PathBuf {
-    let hidden = ["/tmp", "/var/tmp"].iter().any(|own| target.starts_with(own));
-    match env::var_os("HOME") {
-        Some(home) if hidden => Path::new(&home).join(".cache/orchestratum-tests"),
-        _ => target,
-    }
 }

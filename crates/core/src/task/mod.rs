@@ -15,8 +15,8 @@ mod status;
 mod transition;
 
 pub use built_in::{
-    BuiltIn, CSharpInput, ExpectedStatuses, HttpBody, HttpInput, HttpMethod, InvalidUrl, PythonInput, ShellInput,
-    check_url,
+    BuiltIn, CSharpInput, ExpectedStatuses, HttpBody, HttpInput, HttpMethod, InvalidUrl, Invocation, PythonInput,
+    ShellInput, check_url,
 };
 pub use event::{Ending, LifePatch, Report, TaskEvent};
 pub use life::{TaskLife, TaskState};

@@ -20,6 +20,7 @@ mod mount_attributes;
 pub(crate) mod namespaces;
 pub(crate) mod root;
 pub(crate) mod seccomp;
+pub(crate) mod shown;
 
 use std::io;
 use std::os::fd::OwnedFd;

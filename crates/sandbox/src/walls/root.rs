@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   /usr /bin /lib … /etc (a few files)   of the machine, read-only, without set-user-id and devices
-//!   what was asked for                    likewise
+//!   what was asked for                    likewise; where that is in `/tmp`, in `/shown` (see `shown`)
 //!   /proc                                 of its own processes
 //!   /dev                                  null, zero, full, random, urandom
 //!   /run/task                             the disk of one program: home, tmp, shm; /tmp and /dev/shm lead there
@@ -18,6 +18,7 @@ use nix::unistd::{chdir, pivot_root};
 
 use super::landlock::DEVICES;
 use super::mount_attributes::{Reach, make_read_only};
+use super::shown::{Link, Temporary};
 
 /// The folder in which the disk is mounted. The right to write is given to this one: the disk itself is a new one for
 /// each program, which a rule made earlier could not name.
@@ -79,8 +80,10 @@ pub(crate) fn readable(network: bool, own: &[PathBuf]) -> Vec<PathBuf> {
     there
 }
 
-/// Builds the root and enters it, with all processes of this namespace of mounts.
-pub(crate) fn build(readable: &[PathBuf]) -> io::Result<()> {
+/// Builds the root and enters it, with all processes of this namespace of mounts. Returns the links that each program needs to
+/// find what it may read.
+pub(crate) fn build(readable: &[PathBuf]) -> io::Result<Vec<Link>> {
+    let temporary = Temporary::of_this_machine();
     // Nothing that is mounted here shows outside.
     remark(Path::new("/"), MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
     small_disk(Path::new(STAGE), "size=1m,mode=755")?;
@@ -90,9 +93,11 @@ pub(crate) fn build(readable: &[PathBuf]) -> io::Result<()> {
     pivot_root(".", "old")?;
     chdir("/")?;
     small_disk(Path::new("/new"), "size=4m,mode=755")?;
-    let root = Root {
+    let mut root = Root {
         old: PathBuf::from("/old"),
         new: PathBuf::from("/new"),
+        temporary,
+        links: Vec::new(),
     };
     for path in readable {
         root.show(path)?;
@@ -109,24 +114,37 @@ pub(crate) fn build(readable: &[PathBuf]) -> io::Result<()> {
     pivot_root(".", ".")?;
     umount2(".", MntFlags::MNT_DETACH)?;
     chdir("/")?;
-    make_read_only(Path::new("/"), Reach::One)
+    make_read_only(Path::new("/"), Reach::One)?;
+    Ok(root.links)
 }
 
 struct Root {
     old: PathBuf,
     new: PathBuf,
+    temporary: Temporary,
+    links: Vec<Link>,
 }
 
 impl Root {
-    /// Shows a file or a folder of the machine at its place, read-only with all that is mounted below it.
-    fn show(&self, path: &Path) -> io::Result<()> {
+    /// Shows a file or a folder of the machine at its place, or where a link leads to from there, read-only with all that is
+    /// mounted below it.
+    fn show(&mut self, path: &Path) -> io::Result<()> {
         let below = path.strip_prefix("/").map_err(io::Error::other)?;
         // A link on the way is shown as one. What it leads to is shown at its own place, if at all.
         let ancestors: Vec<&Path> = below.ancestors().collect();
         let is_link = |part: &&Path| self.old.join(part).is_symlink();
         let below = ancestors.iter().rev().copied().find(is_link).unwrap_or(below);
-        let (from, to) = (self.old.join(below), self.new.join(below));
-        if to.symlink_metadata().is_ok() {
+        if self.temporary.folders().iter().any(|folder| folder == below) {
+            // One that leads to another, of which programs have their own, too.
+            return Ok(());
+        }
+        let link = self.temporary.link(below);
+        let place = link.as_ref().map_or(below, |link| link.leads_to.as_path());
+        let (from, to) = (self.old.join(below), self.new.join(place));
+        if [&self.new.join(below), &to]
+            .iter()
+            .any(|at| at.symlink_metadata().is_ok())
+        {
             // It is in a folder that is shown already.
             return Ok(());
         }
@@ -134,6 +152,7 @@ impl Root {
             fs::create_dir_all(parent)?;
         }
         let kind = fs::symlink_metadata(&from)?.file_type();
+        self.links.extend(link);
         if kind.is_symlink() {
             return symlink(fs::read_link(&from)?, to);
         }
@@ -169,11 +188,11 @@ impl Root {
     /// The place of the disk, and what leads to it.
     fn disk(&self) -> io::Result<()> {
         fs::create_dir_all(self.new.join("run/task"))?;
-        fs::create_dir_all(self.new.join("var"))?;
-        for at in ["tmp", "var/tmp"] {
-            let at = self.new.join(at);
-            // Something in it may be shown. Then only `TMPDIR` says where files may be made.
+        for folder in self.temporary.folders() {
+            let at = self.new.join(folder);
+            // Unless the whole of `/var` is shown, with what is in it.
             if at.symlink_metadata().is_err() {
+                fs::create_dir_all(at.parent().unwrap_or(&self.new))?;
                 symlink("/run/task/tmp", at)?;
             }
         }

@@ -1,6 +1,6 @@
 //! What a program hands back beside what it says: how far it is, and a result on standard output.
 
-use orchestratum_sandbox::{Argument, Command};
+use orchestratum_sandbox::{Argument, Command, Pool};
 use tokio::time::timeout;
 
 use super::{bounded, everywhere, run, shell, until};
@@ -105,8 +105,7 @@ async fn standard_output_may_be_the_result_byte_for_byte() {
 
 #[tokio::test]
 async fn a_view_of_the_sandbox_reads_more_and_leaves_the_others_as_they_were() {
-    // Not below /tmp, which is the program's own there.
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let folder = tempfile::tempdir().expect("a folder");
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(folder.path(), open).expect("opened");
     let file = folder.path().join("within");
@@ -116,7 +115,8 @@ async fn a_view_of_the_sandbox_reads_more_and_leaves_the_others_as_they_were() {
         assert!(!sandbox.reads(&file) && sandbox.reads("/usr/bin/env".as_ref()));
         // The file first, whose folder would hide it.
         let more = vec![file.clone(), folder.path().to_owned()];
-        let view = bounded(sandbox.reading_also(&more)).await.expect("it can be shown");
+        let view = sandbox.showing(&more, &Pool::unbounded()).expect("it can be shown");
+        bounded(view.try_out()).await.expect("programs run");
         assert!(view.reads(&file));
         assert_eq!(run(&view, &read).await.stdout.text, "content\n");
         if sandbox.isolation() > orchestratum_sandbox::Isolation::Off {

@@ -13,7 +13,7 @@ use futures::future::join_all;
 use orchestratum_core::EnvironmentName;
 use orchestratum_engine::error::chain;
 use orchestratum_engine::{EnvironmentSettings, WorkerSettings};
-use orchestratum_sandbox::{Command, Isolation, Pool, Sandbox};
+use orchestratum_sandbox::{Command, Pool, Sandbox};
 use tokio::time::timeout;
 
 use crate::cache::Cache;
@@ -21,9 +21,6 @@ use crate::interpreter::{self, Interpreter};
 
 /// How long a start waits for an environment, which may have to be made of many wheels; for all of them at the same time.
 const PATIENCE: Duration = Duration::from_secs(300);
-
-/// What every program has of its own at [`Isolation::Full`], so that nothing of the machine can be shown there.
-const HIDDEN: [&str; 5] = ["/tmp", "/var/tmp", "/dev", "/proc", "/run/task"];
 
 /// Those of the settings, each ready or with the reason why it is not.
 #[derive(Debug, Default)]
@@ -106,67 +103,29 @@ impl Making<'_> {
         let program = program.to_str().ok_or("its path is not UTF-8")?;
         let found = interpreter::python_in(&folder, self.sandbox).await;
         let interpreter = found.map_err(|reason| format!("{program}: {reason}"))?;
-        self.try_out(&interpreter).await?;
-        let sandbox = self.sandbox.showing(&interpreter.folders, self.sandbox.beside());
-        let sandbox = Arc::new(sandbox);
+        let showing = |pool: &Pool| {
+            self.sandbox
+                .showing(&interpreter.folders, pool)
+                .map_err(|error| chain(&error))
+        };
+        // Nothing stays of the try.
+        try_out(&interpreter, &showing(&Pool::holding(0))?).await?;
+        let sandbox = Arc::new(showing(self.sandbox.beside())?);
         Ok(Environment { interpreter, sandbox })
     }
-
-    /// Whether programs can see it and run it. Nothing stays of the try.
-    async fn try_out(&self, interpreter: &Interpreter) -> Result<(), String> {
-        if self.sandbox.isolation() == Isolation::Full {
-            can_be_shown(interpreter)?;
-        }
-        let sandbox = self.sandbox.showing(&interpreter.folders, &Pool::holding(0));
-        let command = Command::new(&interpreter.path).arguments(["-I", "-B", "-c", "pass"]);
-        let tried = async { sandbox.spawn(&command).await?.wait().await };
-        match tried.await {
-            Ok(finished) if finished.exit.is_success() => Ok(()),
-            Ok(finished) => {
-                let said = finished.stderr.text.lines().last().unwrap_or_default();
-                Err(format!(
-                    "its interpreter does not run in the sandbox: {}: {said}",
-                    finished.exit
-                ))
-            }
-            Err(error) => Err(format!(
-                "its interpreter does not run in the sandbox: {}",
-                chain(&error)
-            )),
-        }
-    }
 }
 
-fn can_be_shown(interpreter: &Interpreter) -> Result<(), String> {
-    for folder in &interpreter.folders {
-        if let Some(hidden) = HIDDEN.iter().find(|hidden| folder.starts_with(hidden)) {
-            let folder = folder.display();
-            return Err(format!(
-                "it needs {folder}, but every program has a {hidden} of its own"
-            ));
+/// Whether programs can see it and run it.
+async fn try_out(interpreter: &Interpreter, sandbox: &Sandbox) -> Result<(), String> {
+    let command = Command::new(&interpreter.path).arguments(["-I", "-B", "-c", "pass"]);
+    let tried = async { sandbox.spawn(&command).await?.wait().await };
+    let reason = match tried.await {
+        Ok(finished) if finished.exit.is_success() => return Ok(()),
+        Ok(finished) => {
+            let said = finished.stderr.text.lines().last().unwrap_or_default();
+            format!("{}: {said}", finished.exit)
         }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use super::*;
-
-    #[test]
-    fn what_lies_where_programs_have_their_own_cannot_be_shown() {
-        let shown = |folder: &str| {
-            can_be_shown(&Interpreter {
-                path: "/usr/bin/python3".to_owned(),
-                version: "3.12.1".to_owned(),
-                folders: vec![PathBuf::from("/usr"), PathBuf::from(folder)],
-            })
-        };
-        assert_eq!(shown("/opt/tmp"), Ok(()));
-        assert_eq!(shown("/tmpfiles"), Ok(()));
-        let refused = "it needs /tmp/a, but every program has a /tmp of its own";
-        assert_eq!(shown("/tmp/a"), Err(refused.to_owned()));
-    }
+        Err(error) => chain(&error),
+    };
+    Err(format!("its interpreter does not run in the sandbox: {reason}"))
 }

@@ -137,7 +137,9 @@ async fn reading(sandbox: &Arc<Sandbox>, program: &Path, readable: &[PathBuf]) -
     if more.is_empty() {
         return Ok(Arc::clone(sandbox));
     }
-    Ok(Arc::new(sandbox.reading_also(&more).await?))
+    let sandbox = sandbox.showing(&more, sandbox.beside())?;
+    sandbox.try_out().await?;
+    Ok(Arc::new(sandbox))
 }
 
 /// The path and, where it is a link, all that it leads to.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use orchestratum_core::JsonText;
-use orchestratum_core::task::{BuiltIn, Ending, ShellInput};
+use orchestratum_core::task::{BuiltIn, Ending, Invocation, ShellInput};
 use orchestratum_sandbox::{Argument, Command, Finished};
 use orchestratum_store::ClaimedTask;
 use serde::Serialize;
@@ -40,13 +40,18 @@ impl Executor for Shell {
             Ok(input) => input,
             Err(broken) => return Ended::refused(BuiltIn::Shell, &broken),
         };
-        let asked = Asked::of(task, &self.programs, input.env, input.stdin, input.network);
-        let asked = match asked {
+        let Invocation {
+            args,
+            stdin,
+            env,
+            network,
+        } = input.invocation;
+        let asked = match Asked::of(task, &self.programs, env, stdin, network) {
             Ok(asked) => asked,
             Err(message) => return Ended::not_granted(&message),
         };
         let command = program::command(task, &self.interpreter, &self.programs, asked);
-        let command = script(command, input.script).arguments(input.args);
+        let command = script(command, input.script).arguments(args);
         match program::attended(self.programs.sandbox.spawn(&command), context).await {
             Ok(done) => self.conclude(done),
             Err(not_run) => not_run.into(),

@@ -35,9 +35,9 @@ async fn names(bench: &Bench) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// A folder that every user may read, at a place that a program at the level `full` has not as its own.
-fn folder() -> TempDir {
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+/// A folder that every user may read.
+fn folder(place: &str) -> TempDir {
+    let folder = tempfile::tempdir_in(place).expect("a folder");
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).expect("opened");
     folder
 }
@@ -182,16 +182,21 @@ async fn a_command_has_limits_of_its_own_and_a_task_may_ask_for_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_is_isolated_and_reads_what_it_was_given_alone() {
-    let folder = folder();
-    let encoder = program(
-        &folder.path().join("encode"),
-        "#!/usr/bin/python3\nimport json, sys\nprint(json.dumps(open(sys.argv[1]).read()))\n",
-    );
-    std::fs::create_dir(folder.path().join("models")).expect("made");
-    let (model, secret) = (folder.path().join("models/small"), folder.path().join("secret"));
-    std::fs::write(&model, "model").expect("written");
-    std::fs::write(&secret, "secret").expect("written");
-    for isolation in ["full", "landlock"] {
+    // A program has a `/tmp` of its own at the level `full`.
+    let places = [env!("CARGO_TARGET_TMPDIR"), "/tmp"];
+    for (isolation, place) in ["full", "landlock"]
+        .into_iter()
+        .flat_map(|level| places.map(|place| (level, place)))
+    {
+        let folder = folder(place);
+        let encoder = program(
+            &folder.path().join("encode"),
+            "#!/usr/bin/python3\nimport json, sys\nprint(json.dumps(open(sys.argv[1]).read()))\n",
+        );
+        std::fs::create_dir(folder.path().join("models")).expect("made");
+        let (model, secret) = (folder.path().join("models/small"), folder.path().join("secret"));
+        std::fs::write(&model, "model").expect("written");
+        std::fs::write(&secret, "secret").expect("written");
         let commands = json!({
             "with": {"program": encoder, "args": [model], "readable": [folder.path().join("models")]},
             "without": {"program": encoder, "args": [secret]}
@@ -234,7 +239,7 @@ async fn a_command_gets_the_network_that_its_settings_give_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_is_not_there_with_what_it_reads_is_not_offered_and_the_others_are() {
-    let folder = folder();
+    let folder = folder(env!("CARGO_TARGET_TMPDIR"));
     let no_program = folder.path().join("text");
     std::fs::write(&no_program, "#!/bin/sh\n").expect("written");
     let commands = json!({

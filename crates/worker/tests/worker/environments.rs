@@ -1,7 +1,7 @@
 //! Packages that tasks ask for by the name of an environment: virtual environments and wheels as they are, with a real pip.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,7 +12,7 @@ use orchestratum_worker::{environments, isolation, machine};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Bench, error, output, shown_folder};
+use crate::support::{Bench, error, output};
 
 /// A package of one module, as `pip wheel` would make it.
 const BUILD_A_WHEEL: &str = r#"
@@ -30,12 +30,16 @@ with zipfile.ZipFile(f"{folder}/{name}-{version}-py3-none-any.whl", "w") as whee
         wheel.writestr(path, text)
 "#;
 
-/// Where environments are. Not in `/tmp`, of which every program has its own.
+/// Where environments are.
 struct Place(TempDir);
 
 impl Place {
     fn new() -> Self {
-        Self(tempfile::tempdir_in(shown_folder()).expect("a folder"))
+        Self::below(env!("CARGO_TARGET_TMPDIR"))
+    }
+
+    fn below(folder: &str) -> Self {
+        Self(tempfile::tempdir_in(folder).expect("a folder"))
     }
 
     fn path(&self, name: &str) -> String {
@@ -44,12 +48,32 @@ impl Place {
 
     /// A virtual environment with one module.
     fn virtual_environment(&self, name: &str, module: &str, code: &str) -> String {
+        self.virtual_environment_of("python3", name, module, code)
+    }
+
+    fn virtual_environment_of(&self, interpreter: &str, name: &str, module: &str, code: &str) -> String {
         let folder = self.path(name);
-        said(Command::new("python3").args(["-m", "venv", "--without-pip", &folder]));
+        said(Command::new(interpreter).args(["-m", "venv", "--without-pip", &folder]));
         let question = "import sysconfig; print(sysconfig.get_path('purelib'))";
         let packages = said(Command::new(format!("{folder}/bin/python")).args(["-I", "-c", question]));
         fs::write(Path::new(packages.trim()).join(format!("{module}.py")), code).expect("written");
         folder
+    }
+
+    /// An interpreter that has its standard library by a path in this place.
+    fn interpreter(&self) -> String {
+        let question =
+            "import os, sys, sysconfig; print(os.path.realpath(sys.executable), sysconfig.get_path('stdlib'))";
+        let answer = said(Command::new("python3").args(["-I", "-c", question]));
+        let (program, library) = answer.trim().split_once(' ').expect("two paths");
+        let copy = self.path("python/bin/python3");
+        for folder in ["python/bin", "python/lib"] {
+            fs::create_dir_all(self.path(folder)).expect("made");
+        }
+        fs::copy(program, &copy).expect("copied");
+        let name = Path::new(library).file_name().expect("it has a version");
+        symlink(library, Path::new(&self.path("python/lib")).join(name)).expect("linked");
+        copy
     }
 
     /// A folder with the wheel of one module.
@@ -139,8 +163,17 @@ def main():
 
 #[tokio::test(flavor = "multi_thread")]
 async fn code_imports_the_packages_of_its_environment_and_no_others() {
-    let place = Place::new();
-    let bench = bench(&place, &[("worker.isolation", "full")]).await;
+    packages_are_imported_from(&Place::new()).await;
+}
+
+/// Programs have a `/tmp` of their own at the level `full`.
+#[tokio::test(flavor = "multi_thread")]
+async fn environments_may_lie_among_temporary_files() {
+    packages_are_imported_from(&Place::below("/tmp")).await;
+}
+
+async fn packages_are_imported_from(place: &Place) {
+    let bench = bench(place, &[("worker.isolation", "full")]).await;
     let worker = bench.worker().await;
     for (environment, answer) in [("reports", "from reports"), ("etl", "from etl")] {
         let first = python(&bench, environment, LOOK).await;
@@ -304,21 +337,61 @@ async fn an_environment_that_cannot_be_made_is_told_with_the_reason() {
     );
 }
 
+/// Puts modules of its own at the places of those that its interpreter has not imported yet, and ends as it is told.
+const REPLACE: &str = "
+import os, sys, sysconfig
+import builtins
+folders = [sysconfig.get_path(name) for name in ('stdlib', 'purelib')]
+names = [name.split('.')[0] for folder in folders for name in os.listdir(folder)]
+for link in INPUT:
+    os.unlink(link)
+for folder in folders:
+    os.makedirs(folder)
+    for name in set(names):
+        with open(f'{folder}/{name}.py', 'w') as module:
+            module.write('import builtins, os\\nbuiltins.poisoned = True\\nANSWER = \"poisoned\"\\n')
+import reporting
+assert reporting.ANSWER == 'poisoned' and builtins.poisoned
+print('replaced', flush=True)
+";
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_virtual_environment_in_a_folder_that_programs_have_of_their_own_is_refused() {
-    let folder = tempfile::tempdir_in("/tmp").expect("a folder");
-    let folder = folder.path().to_str().expect("UTF-8");
-    said(Command::new("python3").args(["-m", "venv", "--without-pip", folder]));
-    let environment = [("worker.environments.a.virtual_environment", folder)];
-    let hidden = found("full", &environment).await.expect_err("it would not be seen");
-    assert_eq!(
-        hidden,
-        format!("it needs {folder}, but every program has a /tmp of its own")
-    );
-    assert!(
-        found("landlock", &environment).await.is_ok(),
-        "there it is the machine's"
-    );
+async fn a_task_that_replaces_the_files_of_its_interpreter_does_so_for_itself_alone() {
+    let place = Place::below("/tmp");
+    let interpreter = place.interpreter();
+    let environment = place.virtual_environment_of(&interpreter, "reports", "reporting", "ANSWER = 'from reports'");
+    let bench = Bench::with(&[
+        ("worker.environments.reports.virtual_environment", &environment),
+        ("worker.concurrency", "1"),
+        ("worker.isolation", "full"),
+    ])
+    .await;
+    let worker = bench.worker().await;
+    let links = format!("{:?}", [environment, place.path("python")]);
+    let look = format!("{LOOK}\nimport builtins\nassert not hasattr(builtins, 'poisoned')\nimport colorsys, tabnanny");
+    let first = python(&bench, "reports", &look).await;
+    for end in [
+        "pass",
+        "sys.exit(3)",
+        "raise ValueError",
+        "os._exit(0)",
+        "os.kill(os.getpid(), 9)",
+    ] {
+        let replace = format!("{}{end}\n", REPLACE.replace("INPUT", &links));
+        let task = bench.run(task("reports", &replace)).await;
+        assert_eq!(
+            bench.logs(task.spec.id).await.lines().next(),
+            Some("replaced"),
+            "{end}: {task:?}"
+        );
+        let next = python(&bench, "reports", &look).await;
+        assert_eq!(next["found"], json!(["from reports"]), "{end}");
+        assert!(
+            next["process"].as_u64() > first["process"].as_u64(),
+            "by the same interpreter"
+        );
+    }
+    worker.stopped().await;
 }
 
 /// A worker looks at them when it starts, before any task asks for one.

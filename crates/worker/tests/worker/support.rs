@@ -1,6 +1,6 @@
 //! A worker with the loops of an engine beside it, on a database in memory and without a broker.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -61,8 +61,7 @@ impl Bench {
         let runtime = std::env::var("CSHARP_RUNTIME")
             .expect("these tests need a runtime of C#: run `cargo xtask test`, which brings one");
         // The folder of a machine's own runtime may be nobody's to write into.
-        let cache = shown_folder().join("csharp-tools");
-        let cache = cache.to_str().expect("UTF-8");
+        let cache = concat!(env!("CARGO_TARGET_TMPDIR"), "/csharp-tools");
         let csharp = [("worker.csharp", runtime.as_str()), ("worker.csharp_cache", cache)];
         Self::with(&[&csharp, overrides].concat()).await
     }
@@ -249,19 +248,6 @@ impl Bench {
         let names = runs.map(|run| run.file_name().to_string_lossy().into_owned());
         names.filter(|name| name != "lock").collect()
     }
-}
-
-/// Where tests put what programs are to see. Every program has a `/tmp` of its own, so where the build is in there it is a
-/// folder of the user's.
-pub(crate) fn shown_folder() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    if !["/tmp", "/var/tmp"].iter().any(|own| folder.starts_with(own)) {
-        return folder.to_owned();
-    }
-    let home = std::env::var_os("HOME").expect("a home");
-    let folder = Path::new(&home).join(".cache/orchestratum-tests");
-    std::fs::create_dir_all(&folder).expect("made");
-    folder
 }
 
 fn draft(task: &Value) -> TaskDraft {

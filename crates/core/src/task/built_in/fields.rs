@@ -33,7 +33,8 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn of(input: &'a str, known: &'static [&'static str]) -> Self {
+    /// Of all that the input may have.
+    pub(super) fn of(input: &'a str, known: &'static [&'static [&'static str]]) -> Self {
         let mut violations = Violations::default();
         let mut deserializer = serde_json::Deserializer::from_str(input);
         let known = Known {
@@ -236,7 +237,7 @@ fn named(name: &str) -> String {
 
 /// Keeps the values of known fields, and notes the other ones.
 struct Known<'v> {
-    names: &'static [&'static str],
+    names: &'static [&'static [&'static str]],
     violations: &'v mut Violations,
 }
 
@@ -250,8 +251,9 @@ impl<'de> Visitor<'de> for Known<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
         let mut values = BTreeMap::new();
         while let Some(name) = entries.next_key::<String>()? {
-            let Some(known) = self.names.iter().find(|known| **known == name) else {
-                let message = format!("is no field of this input, which has {}", self.names.join(", "));
+            let Some(known) = self.names.iter().copied().flatten().find(|known| **known == name) else {
+                let names = self.names.concat().join(", ");
+                let message = format!("is no field of this input, which has {names}");
                 self.violations.add(named(&name), message);
                 entries.next_value::<IgnoredAny>()?;
                 continue;

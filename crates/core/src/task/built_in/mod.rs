@@ -8,6 +8,7 @@ mod csharp;
 mod environment;
 mod fields;
 mod http;
+mod invocation;
 mod python;
 mod shell;
 
@@ -16,6 +17,7 @@ use crate::task::rules::Violations;
 
 pub use csharp::CSharpInput;
 pub use http::{ExpectedStatuses, HttpBody, HttpInput, HttpMethod, InvalidUrl, check_url};
+pub use invocation::Invocation;
 pub use python::PythonInput;
 pub use shell::ShellInput;
 

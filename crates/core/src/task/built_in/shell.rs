@@ -1,32 +1,24 @@
 //! What a `shell` task takes.
 
-use std::collections::BTreeMap;
-
 use super::fields::Fields;
+use super::invocation::Invocation;
 use crate::task::rules::Violations;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShellInput {
     /// The program, whether it came as `command` or as `script`.
     pub script: String,
-    pub args: Vec<String>,
-    pub stdin: Option<String>,
-    pub env: BTreeMap<String, String>,
-    /// Whether it asks for the network of the worker's machine.
-    pub network: bool,
+    pub invocation: Invocation,
 }
 
 impl ShellInput {
     /// # Errors
     /// All [`Violations`], their pointers below the input.
     pub fn read(input: &str) -> Result<Self, Violations> {
-        let mut fields = Fields::of(input, &["command", "script", "args", "stdin", "env", "network"]);
+        let mut fields = Fields::of(input, &[&["command", "script"], Invocation::FIELDS]);
         let read = Self {
             script: program(&mut fields),
-            args: fields.texts("args"),
-            stdin: fields.text("stdin"),
-            env: fields.variables("env"),
-            network: fields.flag("network"),
+            invocation: Invocation::take(&mut fields),
         };
         fields.finish(read)
     }

@@ -20,6 +20,7 @@ use crate::protocol::{Action, DONE, FAILED, Order};
 use crate::shim::machine_clock::{self, now_milliseconds};
 use crate::shim::{launch, messages};
 use crate::walls::root::{own_processes, small_disk};
+use crate::walls::shown::Link;
 
 const DISK: &str = "/run/task";
 
@@ -36,16 +37,16 @@ const SOON_MILLISECONDS: i64 = 2;
 const PATIENCE: u32 = 500;
 
 /// Before the first program.
-pub(super) fn prepare() -> io::Result<()> {
+pub(super) fn prepare(links: &[Link]) -> io::Result<()> {
     // What runs here has the same user; the capabilities alone would close this process to it, too.
     nix::sys::prctl::set_dumpable(false)?;
     sethostname("task")?;
     own_processes()?;
-    make_disk()
+    make_disk(links)
 }
 
 /// Obeys until the caller is gone, which ends everyone here.
-pub(super) fn keep(socket: &UnixStream) -> io::Result<Infallible> {
+pub(super) fn keep(socket: &UnixStream, links: &[Link]) -> io::Result<Infallible> {
     let mut keeper = Keeper::default();
     loop {
         keeper.pursue();
@@ -53,7 +54,7 @@ pub(super) fn keep(socket: &UnixStream) -> io::Result<Infallible> {
         match poll(&mut sources, keeper.patience()) {
             Ok(0) | Err(Errno::EINTR) => {}
             Ok(_) => match messages::order(socket) {
-                Ok(order) => keeper.obey(order, socket)?,
+                Ok(order) => keeper.obey(order, socket, links)?,
                 // The caller is gone, which is no trouble: standard error is for those who have some.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => std::process::exit(0),
                 Err(error) => return Err(error),
@@ -75,7 +76,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn obey(&mut self, order: Order, mut socket: &UnixStream) -> io::Result<()> {
+    fn obey(&mut self, order: Order, mut socket: &UnixStream, links: &[Link]) -> io::Result<()> {
         // Meant for a run that is over.
         if order.run != self.run {
             return Ok(());
@@ -89,7 +90,7 @@ impl Keeper {
                 self.dies_at_milliseconds = Some(now_milliseconds() + i64::from(milliseconds));
             }
             Action::Clean => {
-                let cleaned = clean();
+                let cleaned = clean(links);
                 *self = Self {
                     run: self.run.wrapping_add(1),
                     ..Self::default()
@@ -129,13 +130,13 @@ fn answer(mut socket: &UnixStream, done: &io::Result<()>) -> io::Result<()> {
 }
 
 /// Leaves nobody and nothing of a run.
-fn clean() -> io::Result<()> {
+fn clean(links: &[Link]) -> io::Result<()> {
     for _ in 0..PATIENCE {
         // The kernel counts those that are dead and not reaped, too. One call misses nobody: who is about to fork has the
         // signal before the child.
         if kill(EVERYONE, Signal::SIGKILL) == Err(Errno::ESRCH) {
             umount2(DISK, MntFlags::MNT_DETACH)?;
-            return make_disk();
+            return make_disk(links);
         }
         reap();
         if kill(EVERYONE, None) != Err(Errno::ESRCH) {
@@ -154,12 +155,16 @@ fn reap() {
     }
 }
 
-fn make_disk() -> io::Result<()> {
+/// With links to what is shown of the machine's folders for temporary files.
+fn make_disk(links: &[Link]) -> io::Result<()> {
     small_disk(
         Path::new(DISK),
         &format!("size={}m,nr_inodes={FILES},mode=700", Limits::USUAL_DISK_MEGABYTES),
     )?;
-    launch::make_folders(Path::new(DISK))
+    launch::make_folders(Path::new(DISK))?;
+    links
+        .iter()
+        .try_for_each(|link| link.make_in(&Path::new(DISK).join("tmp")))
 }
 
 fn resize_disk(megabytes: u32) -> io::Result<()> {

@@ -30,6 +30,7 @@ use std::process::Command;
 
 use super::{children, launch, messages};
 use crate::protocol::{DONE, Opened, Opening};
+use crate::walls::shown::Link;
 use crate::walls::{self, namespaces, root};
 
 /// Standard input is the socket of the launcher, standard output that of the keeper.
@@ -58,16 +59,17 @@ fn open(opening: &Opening) -> io::Result<Infallible> {
     let readable = root::readable(confinement.network, &confinement.readable);
     let build_root = || root::build(&readable).map_err(|error| about("a root of its own", &error));
     let separate = || namespaces::separate(confinement.network).map_err(|error| about("namespaces", &error));
-    if namespaces::separate_mounts_as_root() {
+    let links = if namespaces::separate_mounts_as_root() {
         // While it is root, as only root may enter some folders that programs may read, such as an interpreter in /root.
-        build_root()?;
+        let links = build_root()?;
         namespaces::leave_root()?;
         separate()?;
+        links
     } else {
         separate()?;
-        build_root()?;
-    }
-    start_keeper()?;
+        build_root()?
+    };
+    start_keeper(&links)?;
     rustix::stdio::dup2_stdout(std::fs::File::open("/dev/null")?)?;
     nix::unistd::chdir("/")?;
     walls::confine(confinement, &["/".into()], &[Path::new(root::RUN)])?;
@@ -86,14 +88,14 @@ fn open(opening: &Opening) -> io::Result<Infallible> {
 }
 
 /// Starts process 1 of the namespace, and waits until it has made what programs need.
-fn start_keeper() -> io::Result<()> {
+fn start_keeper(links: &[Link]) -> io::Result<()> {
     let (mut reader, mut writer) = io::pipe()?;
     // The parent's writing end goes with the closure.
     children::start(move || {
         let kept = UnixStream::from(io::stdout().as_fd().try_clone_to_owned()?);
         // The launcher's socket is not for the keeper: its end would not be seen while the keeper holds it.
         rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
-        if let Err(error) = keeper::prepare().map_err(|error| about("processes of its own", &error)) {
+        if let Err(error) = keeper::prepare(links).map_err(|error| about("processes of its own", &error)) {
             writer.write_all(error.to_string().as_bytes())?;
             return Err(error);
         }
@@ -101,7 +103,7 @@ fn start_keeper() -> io::Result<()> {
         (&kept).write_all(&[DONE])?;
         writer.write_all(READY)?;
         drop(writer);
-        keeper::keep(&kept)
+        keeper::keep(&kept, links)
     })?;
     let mut answer = Vec::new();
     reader.read_to_end(&mut answer)?;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use orchestratum_core::JsonText;
-use orchestratum_core::task::{BuiltIn, CSharpInput, Ending};
+use orchestratum_core::task::{BuiltIn, CSharpInput, Ending, Invocation};
 use orchestratum_store::{ClaimedTask, Evidence};
 use serde::Serialize;
 
@@ -63,8 +63,13 @@ impl Executor for CSharp {
             Ok(input) => input,
             Err(broken) => return Ended::refused(BuiltIn::CSharp, &broken),
         };
-        let asked = Asked::of(task, &self.programs, input.env, input.stdin, input.network);
-        let asked = match asked {
+        let Invocation {
+            args,
+            stdin,
+            env,
+            network,
+        } = input.invocation;
+        let asked = match Asked::of(task, &self.programs, env, stdin, network) {
             Ok(asked) => asked,
             Err(message) => return Ended::not_granted(&message),
         };
@@ -86,7 +91,7 @@ impl Executor for CSharp {
             mark: &mark,
             assembly: &assembly,
             input: &input.input,
-            args: &input.args,
+            args: &args,
             stdin: asked.stdin.as_deref(),
             environment: &program::variables(task, asked.env),
             cpu_seconds: asked.limits.cpu_seconds,

@@ -1,6 +1,7 @@
 //! Nothing of one task is visible to the next, nothing of the machine to any, and what is compiled runs nothing.
 
 use std::net::TcpListener;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -17,6 +18,15 @@ async fn csharp(bench: &Bench, code: &str) -> Value {
     output(&bench.run_csharp(code).await)["result"].clone()
 }
 
+/// What programs leave. Links are the sandbox's, to what lies among the machine's temporary files.
+const FILES: &str = r#"
+IEnumerable<string> Files(string folder) => Directory.GetFiles(folder, "*", new EnumerationOptions
+{
+    RecurseSubdirectories = true,
+    AttributesToSkip = FileAttributes.ReparsePoint,
+});
+"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_finds_nothing_of_the_one_before_it() {
     let (bench, worker) = isolated(&[]).await;
@@ -31,15 +41,13 @@ return Directory.GetDirectories("/proc").Count(path => int.TryParse(Path.GetFile
 "#;
     assert_eq!(csharp(&bench, leave).await, 3, "the keeper, itself and what it started");
     let look = r#"
-var found = new List<string>();
+var found = Files("/run/task").ToList();
 if (AppContext.GetData("secret") is not null || AppDomain.CurrentDomain.GetData("secret") is not null) found.Add("data");
 if (Environment.GetEnvironmentVariable("SECRET") is not null) found.Add("variable");
-foreach (var folder in new[] { "/tmp", "/dev/shm", Environment.CurrentDirectory })
-    found.AddRange(Directory.GetFileSystemEntries(folder));
-found.AddRange(Directory.GetFiles("/run/task"));
 return new { found, processes = Directory.GetDirectories("/proc").Count(path => int.TryParse(Path.GetFileName(path), out _)) };
 "#;
-    assert_eq!(csharp(&bench, look).await, json!({"found": [], "processes": 2}));
+    let look = format!("{FILES}{look}");
+    assert_eq!(csharp(&bench, &look).await, json!({"found": [], "processes": 2}));
     worker.stopped().await;
 }
 
@@ -100,11 +108,11 @@ foreach (var path in new[] { tools + "/mine.dll", runtime + "/mine.dll", "/mine"
 Try("connect", () => new System.Net.Sockets.TcpClient("127.0.0.1", Input.GetProperty("port").GetInt32()).Dispose());
 Try("ask", () => new HttpClient { Timeout = TimeSpan.FromSeconds(2) }.GetStringAsync("http://169.254.169.254/").Wait());
 Try("kill", () => System.Diagnostics.Process.GetProcessById(1).Kill());
-foreach (var name in Directory.GetFiles("/run/task", "*", SearchOption.AllDirectories).Concat(Directory.GetFiles("/tmp")))
+foreach (var name in Files("/run/task"))
     holes.Add("left by the runtime: " + name);
 return holes;
 "#;
-    let input = json!({"code": code, "input": {"canary": canary, "port": port}});
+    let input = json!({"code": format!("{FILES}{code}"), "input": {"canary": canary, "port": port}});
     let task = bench.run(json!({"name": "csharp", "input": input})).await;
     assert_eq!(
         output(&task)["result"],
@@ -160,7 +168,7 @@ void Leave(string path) { Directory.CreateDirectory(Path.GetDirectoryName(path)!
 if (File.ReadAllText("/proc/net/unix").Contains("dotnet")) holes.Add("somebody may attach");
 var home = Environment.GetEnvironmentVariable("HOME")!;
 foreach (var folder in new[] { home, "/tmp", "/dev/shm", "/run/task" })
-    foreach (var file in Directory.GetFiles(folder, "*", SearchOption.AllDirectories))
+    foreach (var file in Files(folder))
         holes.Add("left: " + file);
 if (Environment.GetEnvironmentVariable("DOTNET_STARTUP_HOOKS") is not null) holes.Add("a hook");
 if (AppContext.GetData("STARTUP_HOOKS") is string hooks && hooks != "") holes.Add("hooks: " + hooks);
@@ -181,8 +189,9 @@ foreach (var path in new[]
 Environment.SetEnvironmentVariable("DOTNET_STARTUP_HOOKS", "/tmp/poison.dll");
 return holes;
 "#;
+    let code = format!("{FILES}{code}");
     for _ in 0..3 {
-        assert_eq!(csharp(&bench, code).await, json!([]));
+        assert_eq!(csharp(&bench, &code).await, json!([]));
     }
     let hook = json!({"input": {"code": "1", "env": {"DOTNET_STARTUP_HOOKS": "/tmp/poison.dll"}}});
     let refused = bench.store_unchecked("csharp", hook).await;
@@ -206,6 +215,36 @@ async fn the_network_is_there_for_those_who_ask_where_it_is_permitted() {
     worker.stopped().await;
     let (bench, worker) = isolated(&[("worker.network", "true")]).await;
     assert_eq!(output(&bench.run(asking).await)["result"], true);
+    worker.stopped().await;
+}
+
+/// Programs have a `/tmp` of their own at the level `full`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_and_what_is_made_with_it_may_lie_among_temporary_files() {
+    let folder = tempfile::tempdir_in("/tmp").expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (runtime, cache) = (path("dotnet"), path("cache"));
+    let copy = "mkdir \"$1\"; cd \"$CSHARP_RUNTIME\"; \
+                cp -a --parents dotnet host shared/Microsoft.NETCore.App sdk/*/Roslyn/bincore \"$1\"";
+    let copied = Command::new("sh").args(["-ec", copy, "copy", &runtime]).status();
+    assert!(copied.expect("it runs").success());
+    let settings = [("worker.csharp", runtime.as_str()), ("worker.csharp_cache", &cache)];
+    let code = format!(
+        r#"
+foreach (var file in new[] {{ "/tmp/mine", "/var/tmp/mine too", "{runtime}.txt" }}) File.WriteAllText(file, "mine");
+var written = 0;
+foreach (var folder in new[] {{ "{runtime}/host", AppContext.BaseDirectory }})
+    try {{ File.WriteAllText(folder + "/mine", "mine"); written++; }} catch (Exception) {{ }}
+return written == 0 && File.Exists("{runtime}/dotnet") && File.ReadAllText("/var/tmp/mine") == "mine";
+"#
+    );
+    let (bench, worker) = isolated(&settings).await;
+    for _ in 0..2 {
+        assert_eq!(csharp(&bench, &code).await, true);
+    }
+    worker.stopped().await;
+    let (bench, worker) = isolated(&[&settings[..], &[("worker.isolation", "landlock")]].concat()).await;
+    assert_eq!(csharp(&bench, "1 + 1").await, 2);
     worker.stopped().await;
 }
 

@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Bench, shown_folder};
+use crate::support::Bench;
 
 pub(super) struct Canaries {
     /// Programs may not even read what is in it.
@@ -23,7 +23,7 @@ impl Canaries {
     pub(super) fn new() -> Self {
         let hidden = tempfile::tempdir().expect("a folder");
         fs::write(hidden.path().join("canary"), "canary").expect("written");
-        let shown = tempfile::tempdir_in(shown_folder()).expect("a folder");
+        let shown = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         // For users of programs that are not that of the worker.
         fs::set_permissions(shown.path(), Permissions::from_mode(0o755)).expect("it is ours");
         fs::copy("/bin/sh", shown.path().join("sh")).expect("copied");

@@ -53,7 +53,7 @@ impl HttpInput {
     /// # Errors
     /// All [`Violations`], their pointers below the input.
     pub fn read(input: &str) -> Result<Self, Violations> {
-        let known = &[
+        const FIELDS: &[&str] = &[
             "method",
             "url",
             "headers",
@@ -61,7 +61,7 @@ impl HttpInput {
             "expected_statuses",
             "follow_redirects",
         ];
-        let mut fields = Fields::of(input, known);
+        let mut fields = Fields::of(input, &[FIELDS]);
         let method = method(&mut fields);
         let url = target(&mut fields);
         let headers = headers::read(&mut fields, "headers");
