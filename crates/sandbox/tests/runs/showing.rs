@@ -146,14 +146,11 @@ async fn a_pool_holds_no_more_than_it_may_and_gives_up_what_nobody_used_for_long
 
 #[tokio::test]
 async fn what_reads_more_waits_in_one_place_with_a_bound() {
-    let (mine, theirs) = (folder_with_a_file(), folder_with_a_file());
+    let [mine, theirs] = [PLACES[0]; 2].map(folder_with_a_file);
     let sandbox = sandbox(Isolation::Full).await.waiting_beside(1);
-    let reading = async |folder: &TempDir| {
-        let view = bounded(sandbox.reading_also(&[folder.path().to_owned()])).await;
-        view.expect("it can be shown")
-    };
-    let one = reading(&mine).await;
+    let reading = |folder: &TempDir| showing(&sandbox, &[folder.path()], sandbox.beside());
+    let one = reading(&mine);
     let first = number(&one).await;
-    let _other = reading(&theirs).await;
+    number(&reading(&theirs)).await;
     assert!(number(&one).await < first, "its cell had to go for the other one's");
 }

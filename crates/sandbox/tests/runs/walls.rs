@@ -152,7 +152,8 @@ async fn modes_and_times_are_changed_in_its_own_folder_and_nowhere_else() {
     let path = folder.path().to_str().expect("UTF-8");
     let sandbox = sandbox(Isolation::Landlock)
         .await
-        .showing(&[folder.path().to_owned()], &Pool::holding(0));
+        .showing(&[folder.path().to_owned()], &Pool::holding(0))
+        .expect("it can be shown");
     let finished = run(&sandbox, &python(METADATA).arguments([path])).await;
     assert_eq!(
         finished.stdout.text, "runs\n1700000000123456789 0o100700\n0o100640 True 5.0\n644,7\n500\n",
