@@ -271,27 +271,25 @@ mod tests {
 
     #[test]
     fn homes_and_the_root_hold_more_than_an_interpreter() {
-        let holds_more = |folder: &str| holds_more(Path::new(folder), &[PathBuf::from("/srv/app/work")]);
-        for folder in [
-            "/",
-            "/home",
-            "/home/me",
-            "/root",
-            "/home/me/.local",
-            "/srv",
-            "/srv/app",
-            "/srv/app/work",
-        ] {
-            assert!(holds_more(folder), "{folder}");
+        let mine = Path::new("/home").join("me");
+        let working_folder = PathBuf::from("/srv/app/worker");
+        let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect::<Vec<_>>();
+        let of_people = [mine.clone(), mine.join(".local")];
+        let above = paths(&["/", "/home", "/root", "/srv", "/srv/app", "/srv/app/worker"]);
+        for folder in above.iter().chain(&of_people) {
+            assert!(
+                holds_more(folder, std::slice::from_ref(&working_folder)),
+                "{}",
+                folder.display()
+            );
         }
-        for folder in [
-            "/usr",
-            "/usr/local",
-            "/opt/python",
-            "/home/me/.pyenv/versions/3.12.1",
-            "/srv/app/work/venv",
-        ] {
-            assert!(!holds_more(folder), "{folder}");
+        let own = [mine.join(".pyenv/versions/3.12.1"), working_folder.join("venv")];
+        for folder in paths(&["/usr", "/usr/local", "/opt/python"]).iter().chain(&own) {
+            assert!(
+                !holds_more(folder, std::slice::from_ref(&working_folder)),
+                "{}",
+                folder.display()
+            );
         }
     }
 
