@@ -18,4 +18,5 @@ pub use identity::{EnvironmentName, InvalidName, NAME_MAX_LENGTH, Target, TaskId
 pub use json::{InvalidJson, JSON_MAX_DEPTH, JsonText};
 pub use objects::Objects;
 pub use origin::{InvalidOrigin, Origin, RequestId, TraceParent};
+pub use text::shortened;
 pub use time::{ParseTimestampError, Timestamp};

@@ -1,4 +1,19 @@
-//! Texts that follow a rule: one way to make such a type.
+//! Texts that follow a rule, for which there is one way to make a type, and texts that are too long.
+
+use std::borrow::Cow;
+
+/// The beginning and the end of a text that has more bytes than this, with how much is missing between them, and what else
+/// there is to say of that.
+pub fn shortened<'a>(text: &'a str, bytes: usize, more: &str) -> Cow<'a, str> {
+    if text.len() <= bytes {
+        return Cow::Borrowed(text);
+    }
+    let half = bytes / 2;
+    let head = &text[..text.floor_char_boundary(half)];
+    let tail = &text[text.ceil_char_boundary(text.len() - half)..];
+    let cut = text.len() - head.len() - tail.len();
+    Cow::Owned(format!("{head}\n[... {cut} bytes cut{more} ...]\n{tail}"))
+}
 
 /// A type for texts for which `$is_valid` holds; others are refused with `$invalid`.
 macro_rules! checked_text {

@@ -17,6 +17,9 @@ const READ_BYTES: usize = 64 * 1024;
 const AT_ONCE_BYTES: usize = 8 << 20;
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// To read is work also where there is little: a flood of single bytes is one, too.
+const READ_COSTS_BYTES: usize = 1024;
+
 /// The first and the last half of what fits.
 #[derive(Debug)]
 pub(crate) struct Capture {
@@ -130,7 +133,7 @@ pub(crate) async fn read(mut stream: impl AsyncRead + Unpin, mut take: impl FnMu
             // Most programs write a line; a buffer for a flood is made when there is one.
             buffer.resize(READ_BYTES, 0);
         }
-        at_once = at_once.saturating_sub(read);
+        at_once = at_once.saturating_sub(read.max(READ_COSTS_BYTES));
         if at_once == 0 {
             sleep(PAUSE).await;
         }

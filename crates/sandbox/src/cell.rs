@@ -73,6 +73,7 @@ impl Cell {
         match timeout(OPENING_PATIENCE, opened).await {
             Ok(Ok(Opened::Ready)) => {
                 cell.meet_keeper().await.map_err(Error::Shim)?;
+                cell.group.iter_mut().for_each(Group::settle);
                 Ok(cell)
             }
             Ok(Ok(Opened::Refused { reason })) => Err(Error::NoWalls(reason)),
@@ -148,6 +149,11 @@ impl Cell {
         // Where memory ran out, it may be the keeper alone that was taken.
         let keeper_lives = self.keeper_process.as_ref().is_some_and(|process| !has_ended(process));
         keeper_lives && matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Whether the programs before left memory behind that counts as the next one's.
+    pub(crate) fn has_leftovers(&self) -> bool {
+        self.group.as_ref().is_some_and(Group::has_leftovers)
     }
 
     /// How many programs it has run.

@@ -93,9 +93,10 @@ impl Cells {
             let Some(mut cell) = self.0.pool.take(self.0.kind) else {
                 return self.open().await;
             };
-            if cell.lives() {
+            if cell.lives() && !cell.has_leftovers() {
                 return Ok(cell);
             }
+            tokio::spawn(cell.destroy());
         }
     }
 

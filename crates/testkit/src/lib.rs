@@ -10,6 +10,7 @@
 //! A [`Cluster`] is what an operator would start: the built binaries, configured by the environment, on a database
 //! schema and a queue prefix of their own. Nothing is mocked. Start at [`Cluster::builder`].
 
+pub mod again;
 mod api;
 mod cluster;
 mod corner;

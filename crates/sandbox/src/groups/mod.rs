@@ -30,6 +30,9 @@ const PREFIX: &str = "orchestratum-";
 /// What a program needs to be started at all, beside what its group holds before: a process, and what that writes to.
 const START_BYTES: u64 = 1 << 20;
 
+/// How much more than before its first program a group may hold when everyone is dead: the kernel frees some things late.
+const LEFT_BYTES: u64 = 16 << 20;
+
 /// What the processes of one program may use together. `None`: as much as there is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Together {
@@ -107,6 +110,7 @@ impl Groups {
         let group = Group {
             folders: self.parents.iter().map(|parent| parent.join(&name)).collect(),
             groups: Arc::clone(self),
+            at_first_bytes: 0,
             together: None,
             before: Shortage::default(),
         };
@@ -156,6 +160,8 @@ fn started(process: u32) -> Option<u64> {
 pub(crate) struct Group {
     folders: Vec<PathBuf>,
     groups: Arc<Groups>,
+    /// What was held before the first program.
+    at_first_bytes: u64,
     /// What the kernel was told last.
     together: Option<Together>,
     /// As the program began.
@@ -238,6 +244,25 @@ impl Group {
         if has_room() { Ok(()) } else { Err(self.too_little(most)) }
     }
 
+    /// Before the first program.
+    pub(crate) fn settle(&mut self) {
+        self.at_first_bytes = self.kept_bytes();
+    }
+
+    /// Whether dead programs left memory behind, such as files in memory on their way through sockets that nobody has: the
+    /// next ones would have as much less.
+    pub(crate) fn has_leftovers(&self) -> bool {
+        let most = self.at_first_bytes.saturating_add(LEFT_BYTES);
+        self.held_bytes() > most && self.kept_bytes() > most
+    }
+
+    /// Without files that were read, which can be read again.
+    fn kept_bytes(&self) -> u64 {
+        let statistics = fs::read_to_string(self.memory().join("memory.stat")).unwrap_or_default();
+        let files = ["inactive_file", "active_file"].map(|name| count(&statistics, name));
+        self.held_bytes().saturating_sub(files.iter().sum())
+    }
+
     fn held_bytes(&self) -> u64 {
         let name = match self.groups.version {
             Version::One => "memory.usage_in_bytes",
@@ -274,13 +299,9 @@ impl Group {
             Version::Two => "memory.events",
         };
         let events = fs::read_to_string(self.memory().join(name)).unwrap_or_default();
-        let count = |wanted: &str| {
-            let value = events.lines().find_map(|line| line.strip_prefix(wanted));
-            value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
-        };
         Shortage {
-            kills: count("oom_kill "),
-            own: count("oom "),
+            kills: count(&events, "oom_kill"),
+            own: count(&events, "oom"),
         }
     }
 
@@ -309,6 +330,15 @@ impl Drop for Group {
             self.groups.remover.remove(folders);
         }
     }
+}
+
+/// Of lines with a name and a number each.
+fn count(lines: &str, wanted: &str) -> u64 {
+    let counts = lines.lines().filter_map(|line| line.split_once(' '));
+    let value = counts
+        .into_iter()
+        .find_map(|(name, value)| (name == wanted).then_some(value));
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
 }
 
 fn number_in(file: &Path) -> u64 {

@@ -108,6 +108,26 @@ fn what_grew_since_the_program_before_leaves_too_little_of_the_same_limit_too() 
 }
 
 #[test]
+fn what_dead_programs_left_is_told_from_files_that_were_read() {
+    let mounts = tempfile::tempdir().expect("a folder");
+    let mut group = of_version_two(mounts.path()).make().expect("made");
+    let folder = group.folders[0].clone();
+    let hold = |megabytes: u64, files: u64| {
+        let bytes = (megabytes * MEBIBYTE).to_string();
+        fs::write(folder.join("memory.current"), bytes).expect("written");
+        let files = files * MEBIBYTE;
+        let statistics = format!("anon 1\ninactive_file {files}\nactive_file {MEBIBYTE}\n");
+        fs::write(folder.join("memory.stat"), statistics).expect("written");
+    };
+    hold(31, 10);
+    group.settle();
+    for (megabytes, files, expected) in [(31, 10, false), (36, 0, false), (60, 30, false), (60, 10, true)] {
+        hold(megabytes, files);
+        assert_eq!(group.has_leftovers(), expected, "{megabytes} {files}");
+    }
+}
+
+#[test]
 fn groups_of_the_dead_are_removed_also_of_those_whose_number_this_process_has() {
     let mounts = tempfile::tempdir().expect("a folder");
     let parent = mounts.path().join("system.slice/worker.service");

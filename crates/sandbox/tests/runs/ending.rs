@@ -9,7 +9,8 @@ use orchestratum_sandbox::{Command, Error, Exit, Isolation, Killer};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::Instant;
 
-use super::{WITHOUT_GROUPS, again_after, alive, bounded, everywhere, is_again, mark, run, sandbox, shell, until};
+use super::again::{WITHOUT_GROUPS, again_after, is_again};
+use super::{alive, bounded, everywhere, mark, run, sandbox, shell, until};
 
 /// A tree that does what it can to outlive its end: it ignores TERM, and has a daemon in a session of its own.
 fn stubborn(mark: &str, end: &str) -> Command {

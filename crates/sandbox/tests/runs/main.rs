@@ -1,5 +1,8 @@
 //! Programs run, are ended, and leave nobody behind, at every level of isolation: with real processes.
 
+#[expect(unreachable_pub, reason = "the file is of a crate that has this one beneath it")]
+#[path = "../../../testkit/src/again.rs"]
+mod again;
 mod ending;
 mod mounts;
 mod running;
@@ -9,7 +12,6 @@ mod walls;
 mod warm;
 
 use std::fs;
-use std::process::Stdio;
 use std::time::Duration;
 
 use orchestratum_sandbox::{Command, Finished, Isolation, Sandbox, Shim};
@@ -76,34 +78,3 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
         sleep(Duration::from_millis(5)).await;
     }
 }
-
-/// Says that this process is the second one of [`again_after`].
-const AGAIN: &str = "SANDBOX_TEST_AGAIN";
-
-fn is_again() -> bool {
-    std::env::var_os(AGAIN).is_some()
-}
-
-/// Runs one test of this program again, in mounts of its own that a script has changed before. `false` where this user may
-/// not have such.
-async fn again_after(script: &str, test: &str) -> bool {
-    if !nix::unistd::geteuid().is_root() {
-        return false;
-    }
-    let script = format!("{script}\nexec \"$0\" --exact {test} --nocapture");
-    let this = std::env::current_exe().expect("this test");
-    let run = tokio::process::Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-ec", &script])
-        .arg(this)
-        .env(AGAIN, "1")
-        .stdin(Stdio::null())
-        .output();
-    let output = timeout(Duration::from_secs(60), run).await.expect("within 60 s");
-    let output = output.expect("it starts");
-    let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
-    assert!(output.status.success() && said[0].contains("1 passed"), "{said:?}");
-    true
-}
-
-/// A machine without control groups.
-const WITHOUT_GROUPS: &str = "mount -t tmpfs none /sys/fs/cgroup";

@@ -7,7 +7,8 @@ use std::path::Path;
 use orchestratum_sandbox::{Isolation, Sandbox};
 use tempfile::TempDir;
 
-use super::{again_after, is_again, run, shell, shim};
+use super::again::{again_after, is_again};
+use super::{run, shell, shim};
 
 /// Programs have folders of their own in place of the second.
 const PLACES: [&str; 2] = [env!("CARGO_TARGET_TMPDIR"), "/tmp"];

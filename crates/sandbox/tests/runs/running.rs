@@ -4,7 +4,8 @@ use std::fs;
 
 use orchestratum_sandbox::{Argument, Command, Error, Exit, Isolation, Limits, Sandbox, Shim};
 
-use super::{WITHOUT_GROUPS, again_after, bounded, everywhere, is_again, run, sandbox, shell, until};
+use super::again::{WITHOUT_GROUPS, again_after, is_again};
+use super::{bounded, everywhere, run, sandbox, shell, until};
 
 #[tokio::test]
 async fn output_exit_code_and_memory_are_reported() {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use orchestratum_core::JsonText;
 use orchestratum_core::task::{Ending, Progress};
+use orchestratum_core::{JsonText, shortened};
 use orchestratum_engine::error::chain;
 use orchestratum_sandbox::{self as sandbox, Command, Finished, Limits, PROGRESS_DESCRIPTOR, Running};
 use orchestratum_store::{ClaimedTask, Evidence, LogChunk};
@@ -15,6 +15,9 @@ use crate::shared::Programs;
 
 /// How much of a traceback or of standard error goes into the message of an error.
 const MESSAGE_MAX_BYTES: usize = 8 * 1024;
+
+/// As much of each stream goes into an output that would be too large with all of them.
+const SHORT_BYTES: usize = 4 * 1024;
 
 /// What runs the program of a task, with all that the task asks for.
 pub(super) fn command(task: &ClaimedTask, program: &str, programs: &Programs, asked: Asked) -> Command {
@@ -221,18 +224,8 @@ pub(super) fn with_streams(
     if whole.len() <= most {
         return Ok(whole);
     }
-    output(&shortened(stdout), &shortened(stderr))
-}
-
-fn shortened(text: &str) -> String {
-    const HALF: usize = 2 * 1024;
-    if text.len() <= 2 * HALF {
-        return text.to_owned();
-    }
-    let head = &text[..text.floor_char_boundary(HALF)];
-    let tail = &text[text.ceil_char_boundary(text.len() - HALF)..];
-    let cut = text.len() - head.len() - tail.len();
-    format!("{head}\n[... {cut} bytes cut; the logs have more ...]\n{tail}")
+    let short = |text| shortened(text, SHORT_BYTES, "; the logs have more");
+    output(&short(stdout), &short(stderr))
 }
 
 #[cfg(test)]

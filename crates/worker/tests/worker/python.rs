@@ -3,10 +3,26 @@
 use orchestratum_core::task::AttemptOutcome;
 use serde_json::{Value, json};
 
+use orchestratum_testkit::again::{WITHOUT_GROUPS, again_after, is_again};
+
 use crate::support::{Bench, OPEN, error, output};
 
 /// Where a task is a fork of an interpreter that waited, and where it has one of its own.
 const WARM_AND_COLD: [&[(&str, &str)]; 2] = [&[("worker.isolation", "full")], &[OPEN]];
+
+/// As users who are not root, and most containers, have none.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_runs_at_full_without_control_groups_too() {
+    if !is_again() {
+        again_after(WITHOUT_GROUPS, "python::it_runs_at_full_without_control_groups_too").await;
+        return;
+    }
+    let bench = Bench::with(&[("worker.isolation", "full")]).await;
+    let worker = bench.worker().await;
+    let task = bench.run_python("def main(): return 6 * 7").await;
+    assert_eq!(output(&task)["result"], 42);
+    worker.stopped().await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_script_that_has_its_main_from_elsewhere_calls_it_itself() {

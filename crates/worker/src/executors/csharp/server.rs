@@ -27,6 +27,9 @@ const ANSWER_MAX_BYTES: u64 = 16 << 20;
 /// How long it may take to end when it is told to.
 const END_PATIENCE: Duration = Duration::from_secs(1);
 
+/// A compilation ends by then, also where the worker is frozen and cannot end it.
+const LIVES_ON: Duration = Duration::from_secs(20);
+
 const SIGKILL: i32 = 9;
 
 #[derive(Debug)]
@@ -180,7 +183,10 @@ impl Server {
         line.push(b'\n');
         self.conversation.write_all(&line).await?;
         self.compiled += 1;
-        Ok(self.answer().await?)
+        self.running.killer().live(LIVES_ON);
+        let answer = self.answer().await?;
+        self.running.killer().live(Duration::MAX);
+        Ok(answer)
     }
 
     /// How often it was asked.

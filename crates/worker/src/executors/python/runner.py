@@ -208,7 +208,8 @@ def rehearse():
     unlimited = dict.fromkeys(["cpu_seconds", "address_space_bytes", "file_size_bytes", "open_files", "processes"])
     request = {"mark": "", "code": "def main(input): return 1", "input": None, "args": []}
     message = json.dumps({"environment": environment, "limits": unlimited, "request": request}).encode()
-    descriptor = os.memfd_create("result")
+    # Not one in memory, which a worker that cannot count memory together does not permit.
+    descriptor = os.open("/tmp", os.O_TMPFILE | os.O_RDWR, 0o600)
     for _ in range(REHEARSALS):
         parts = json.loads(bytearray(message))
         take_limits(parts["limits"])
