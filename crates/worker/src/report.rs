@@ -1,7 +1,9 @@
 //! Telling how an attempt ended, until it is recorded or refused.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use orchestratum_core::shortened;
 use orchestratum_core::task::Ending;
 use orchestratum_engine::tasks::FinishOutcome;
 use orchestratum_engine::{Error, error, identity};
@@ -17,6 +19,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// reported is bounded by its size too.
 const BYTES_A_PLACE: usize = 16 * 1024;
 
+/// Programs have a say in the messages of errors: a longer one loses its middle.
+const MESSAGE_MAX_BYTES: usize = 16 * 1024;
+
+fn bounded(mut ending: Ending) -> Ending {
+    if let Some(message) = ending.message_mut()
+        && let Cow::Owned(short) = shortened(message, MESSAGE_MAX_BYTES, "")
+    {
+        *message = short;
+    }
+    ending
+}
+
 /// How many places a report takes.
 pub(crate) fn places(evidence: &Evidence) -> usize {
     1 + evidence.bytes() / BYTES_A_PLACE
@@ -25,8 +39,9 @@ pub(crate) fn places(evidence: &Evidence) -> usize {
 /// Repeats while the database is away. A report of a life that is over is dropped: the attempt is, or will be, `Lost`.
 ///
 /// What the database refuses for good ends the attempt for good: the same would be refused after the next attempt.
-pub(crate) async fn report(shared: &Shared, life: &Life, key: Key, mut ending: Ending, mut evidence: Evidence) {
+pub(crate) async fn report(shared: &Shared, life: &Life, key: Key, ending: Ending, mut evidence: Evidence) {
     let (task, attempt) = key;
+    let mut ending = bounded(ending);
     let mut reduced = false;
     let mut panicked = false;
     let mut pause = FIRST_PAUSE;
@@ -91,6 +106,17 @@ mod tests {
 
     use super::*;
     use crate::slots::Slots;
+
+    #[test]
+    fn a_message_has_a_bound_and_keeps_its_beginning_and_its_end() {
+        let of = |message: String| bounded(Ending::CompileError { message });
+        let long = of(format!("begin {} end", "é".repeat(500_000)));
+        let message = long.message();
+        assert!(message.len() < MESSAGE_MAX_BYTES + 100);
+        assert!(message.starts_with("begin é") && message.ends_with("é end") && message.contains("bytes cut"));
+        assert_eq!(of("short".to_owned()).message(), "short");
+        assert_eq!(bounded(Ending::Success), Ending::Success);
+    }
 
     #[test]
     fn a_few_large_reports_leave_no_more_room_than_many_small_ones() {

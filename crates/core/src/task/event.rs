@@ -103,6 +103,24 @@ impl Ending {
         }
     }
 
+    /// For whoever makes it shorter.
+    pub fn message_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Success => None,
+            Self::Failed { message, .. }
+            | Self::OutputNotStorable { message }
+            | Self::CompileError { message }
+            | Self::UnknownEnvironment { message }
+            | Self::NotGranted { message }
+            | Self::OutOfMemory { message }
+            | Self::NotFound { message }
+            | Self::TimedOut { message }
+            | Self::Expired { message }
+            | Self::Cancelled { message }
+            | Self::Released { message } => Some(message),
+        }
+    }
+
     pub fn message(&self) -> &str {
         match self {
             Self::Success => "",

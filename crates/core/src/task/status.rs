@@ -1,12 +1,9 @@
 //! The words for where a task stands and how an attempt ended, as they are on the wire and in the database.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-
-use crate::text::shortened;
 
 /// Gives an enum its wire spelling and its stored number, each in one place.
 macro_rules! coded {
@@ -139,29 +136,10 @@ pub struct TaskError {
 }
 
 impl TaskError {
-    /// Longer messages lose their middle: programs have a say in them.
-    pub const MESSAGE_MAX_BYTES: usize = 16 * 1024;
-
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let mut message = message.into();
-        if let Cow::Owned(short) = shortened(&message, Self::MESSAGE_MAX_BYTES, "") {
-            message = short;
+        Self {
+            kind,
+            message: message.into(),
         }
-        Self { kind, message }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_has_a_bound_and_keeps_its_beginning_and_its_end() {
-        let long = format!("begin {} end", "é".repeat(500_000));
-        let error = TaskError::new(ErrorKind::CompileError, long);
-        assert!(error.message.len() < TaskError::MESSAGE_MAX_BYTES + 100);
-        assert!(error.message.starts_with("begin é") && error.message.ends_with("é end"));
-        assert!(error.message.contains("bytes cut"));
-        assert_eq!(TaskError::new(ErrorKind::Failed, "short").message, "short");
     }
 }
