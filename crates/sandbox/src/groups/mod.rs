@@ -334,10 +334,8 @@ impl Drop for Group {
 
 /// Of lines with a name and a number each.
 fn count(lines: &str, wanted: &str) -> u64 {
-    let counts = lines.lines().filter_map(|line| line.split_once(' '));
-    let value = counts
-        .into_iter()
-        .find_map(|(name, value)| (name == wanted).then_some(value));
+    let mut counts = lines.lines().filter_map(|line| line.split_once(' '));
+    let value = counts.find_map(|(name, value)| (name == wanted).then_some(value));
     value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
 }
 
