@@ -95,7 +95,12 @@ impl Lane {
         })
     }
 
+    /// Keeps a hint until there is room for its task. While there was none for long, none are kept: this one came before the
+    /// broker knew, and goes back at once.
     pub(crate) fn put(&self, delivery: Delivery) {
+        if self.crowded.load(Ordering::Acquire) {
+            return;
+        }
         let since = Instant::now();
         self.hints.lock().push_back(HeldHint { delivery, since });
         self.wake.notify_one();

@@ -11,8 +11,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::PATIENCE;
 
-/// A hint waits for a place in a worker for a second; then it goes back.
-const HELD_AT_MOST: Duration = Duration::from_millis(1_500);
+/// A hint waits for a place in a worker for a second; then it goes back. The rest is for a machine that is busy.
+const HELD_AT_MOST: Duration = Duration::from_secs(3);
+/// For how long it is watched: longer, or nothing could be held for too long.
+const WATCHED_FOR: Duration = Duration::from_secs(5);
 
 const WAITING: u32 = 12;
 
@@ -38,7 +40,7 @@ async fn a_worker_that_is_busy_for_long_keeps_no_message_for_more_than_a_moment(
     let channel = timeout(PATIENCE, connection.create_channel()).await??;
     let shell = |command: &str| json!({"name": "shell", "input": {"command": command}});
     for _ in rounds("a worker that is busy for long", 1) {
-        let long = cluster.api.create(&shell("sleep 6")).await?;
+        let long = cluster.api.create(&shell("sleep 600")).await?;
         cluster.api.until(&long, "InProgress", PATIENCE).await;
         let mut waiting = Vec::new();
         for _ in 0..WAITING {
@@ -49,7 +51,7 @@ async fn a_worker_that_is_busy_for_long_keeps_no_message_for_more_than_a_moment(
         let (mut all_there_at, mut longest) = (begin, Duration::ZERO);
         let mut looks = interval(Duration::from_millis(50));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while begin.elapsed() < Duration::from_secs(4) {
+        while begin.elapsed() < WATCHED_FOR {
             looks.tick().await;
             if ready(&channel, &queue).await? >= WAITING {
                 all_there_at = Instant::now();
@@ -62,6 +64,8 @@ async fn a_worker_that_is_busy_for_long_keeps_no_message_for_more_than_a_moment(
             "InProgress",
             "the worker was busy"
         );
+        let cancel = cluster.api.post(&format!("/api/tasks/{long}/cancel")).json(&json!({}));
+        cancel.send().await?.error_for_status()?;
         for id in waiting {
             cluster.api.until(&id, "Completed", PATIENCE).await;
         }
