@@ -120,23 +120,6 @@ impl Ending {
             | Self::Released { message } => Some(message),
         }
     }
-
-    pub fn message(&self) -> &str {
-        match self {
-            Self::Success => "",
-            Self::Failed { message, .. }
-            | Self::OutputNotStorable { message }
-            | Self::CompileError { message }
-            | Self::UnknownEnvironment { message }
-            | Self::NotGranted { message }
-            | Self::OutOfMemory { message }
-            | Self::NotFound { message }
-            | Self::TimedOut { message }
-            | Self::Expired { message }
-            | Self::Cancelled { message }
-            | Self::Released { message } => message,
-        }
-    }
 }
 
 /// The part of a change by a caller that concerns the life of the task.

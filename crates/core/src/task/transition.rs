@@ -355,38 +355,30 @@ impl Held {
         if report.attempt != life.attempt {
             return Err(stale(life, report.attempt));
         }
-        let error = |kind| TaskError::new(kind, report.ending.message());
-        let failed = |kind| self.after_failure(life, policy, error(kind), report.chance, now);
+        let for_good = |kind, message: &str| {
+            let error = TaskError::new(kind, message);
+            (self.for_good(life, error.clone(), now), Some(error))
+        };
+        let failed = |kind, message: &str| {
+            let error = TaskError::new(kind, message);
+            let next = self.after_failure(life, policy, error.clone(), report.chance, now);
+            (next, Some(error))
+        };
         let (next, error) = match &report.ending {
             // It counts even when a cancel was asked for or the deadline has just passed: the work is done, and the
             // fence is still open.
             Ending::Success => (moved(life, TaskState::Completed { finished_at: now }).next, None),
-            Ending::Failed { retryable: true, .. } => (failed(ErrorKind::Failed), Some(error(ErrorKind::Failed))),
-            Ending::Failed { retryable: false, .. } => (
-                self.for_good(life, error(ErrorKind::Failed), now),
-                Some(error(ErrorKind::Failed)),
-            ),
-            Ending::OutputNotStorable { .. } => {
-                let error = error(ErrorKind::OutputNotStorable);
-                (self.for_good(life, error.clone(), now), Some(error))
-            }
-            Ending::CompileError { .. } => {
-                let error = error(ErrorKind::CompileError);
-                (self.for_good(life, error.clone(), now), Some(error))
-            }
-            Ending::UnknownEnvironment { .. } => {
-                let error = error(ErrorKind::UnknownEnvironment);
-                (self.for_good(life, error.clone(), now), Some(error))
-            }
-            Ending::NotGranted { .. } => {
-                let error = error(ErrorKind::NotGranted);
-                (self.for_good(life, error.clone(), now), Some(error))
-            }
-            Ending::OutOfMemory { .. } => (failed(ErrorKind::OutOfMemory), Some(error(ErrorKind::OutOfMemory))),
-            Ending::NotFound { .. } => (failed(ErrorKind::NotFound), Some(error(ErrorKind::NotFound))),
-            Ending::TimedOut { .. } => (failed(ErrorKind::TimedOut), Some(error(ErrorKind::TimedOut))),
-            Ending::Expired { .. } => {
-                let error = error(ErrorKind::Expired);
+            Ending::Failed { message, retryable } if *retryable => failed(ErrorKind::Failed, message),
+            Ending::Failed { message, .. } => for_good(ErrorKind::Failed, message),
+            Ending::OutputNotStorable { message } => for_good(ErrorKind::OutputNotStorable, message),
+            Ending::CompileError { message } => for_good(ErrorKind::CompileError, message),
+            Ending::UnknownEnvironment { message } => for_good(ErrorKind::UnknownEnvironment, message),
+            Ending::NotGranted { message } => for_good(ErrorKind::NotGranted, message),
+            Ending::OutOfMemory { message } => failed(ErrorKind::OutOfMemory, message),
+            Ending::NotFound { message } => failed(ErrorKind::NotFound, message),
+            Ending::TimedOut { message } => failed(ErrorKind::TimedOut, message),
+            Ending::Expired { message } => {
+                let error = TaskError::new(ErrorKind::Expired, message);
                 let state = TaskState::Expired {
                     finished_at: now,
                     error: error.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use orchestratum_core::JsonText;
-use orchestratum_core::task::Ending;
+use orchestratum_core::task::{Ending, Invocation};
 use orchestratum_engine::CommandSettings;
 use orchestratum_engine::error::chain;
 use orchestratum_sandbox::{self as sandbox, Exit, Finished, Sandbox};
@@ -35,13 +35,18 @@ impl Executor for Configured {
             .env
             .iter()
             .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()));
-        let input = Some(task.input.as_str().to_owned());
-        let asked = match Asked::of(task, programs, env.collect(), input, settings.network) {
+        let invocation = Invocation {
+            args: settings.args.clone(),
+            stdin: Some(task.input.as_str().to_owned()),
+            env: env.collect(),
+            network: settings.network,
+        };
+        let (args, asked) = match Asked::of(task, programs, invocation) {
             Ok(asked) => asked,
             Err(message) => return Ended::not_granted(&message),
         };
         let command = program::command(task, &self.program, programs, asked)
-            .arguments(settings.args.iter().cloned())
+            .arguments(args)
             .stdout_is_result(programs.output_max_bytes);
         match program::attended(programs.sandbox.spawn(&command), context).await {
             Ok(done) => self.conclude(done),

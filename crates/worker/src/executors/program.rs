@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use orchestratum_core::task::{Ending, Progress};
+use orchestratum_core::task::{Ending, Invocation, Progress};
 use orchestratum_core::{JsonText, shortened};
 use orchestratum_engine::error::chain;
 use orchestratum_sandbox::{self as sandbox, Command, Finished, Limits, PROGRESS_DESCRIPTOR, Running};
@@ -67,28 +67,27 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// What the task asks for, if this worker grants it.
+    /// The arguments, which each executor hands over in its own way, and the rest, if this worker grants it.
     ///
     /// # Errors
     /// What it does not grant, in words: see [`Ended::not_granted`].
     pub(super) fn of(
         task: &ClaimedTask,
         programs: &Programs,
-        env: BTreeMap<String, String>,
-        stdin: Option<String>,
-        network: bool,
-    ) -> Result<Self, String> {
-        if network && !programs.network {
+        invocation: Invocation,
+    ) -> Result<(Vec<String>, Self), String> {
+        if invocation.network && !programs.network {
             let message =
                 "the task asks for the network, which this worker does not permit: `worker.network` is `false`";
             return Err(message.to_owned());
         }
-        Ok(Self {
-            env,
-            stdin,
-            network,
+        let asked = Self {
+            env: invocation.env,
+            stdin: invocation.stdin,
+            network: invocation.network,
             limits: limits::of(task, programs)?,
-        })
+        };
+        Ok((invocation.args, asked))
     }
 }
 

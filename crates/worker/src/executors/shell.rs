@@ -4,7 +4,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use orchestratum_core::JsonText;
-use orchestratum_core::task::{BuiltIn, Ending, Invocation, ShellInput};
+use orchestratum_core::task::{BuiltIn, Ending, ShellInput};
 use orchestratum_sandbox::{Argument, Command, Finished};
 use orchestratum_store::ClaimedTask;
 use serde::Serialize;
@@ -40,13 +40,7 @@ impl Executor for Shell {
             Ok(input) => input,
             Err(broken) => return Ended::refused(BuiltIn::Shell, &broken),
         };
-        let Invocation {
-            args,
-            stdin,
-            env,
-            network,
-        } = input.invocation;
-        let asked = match Asked::of(task, &self.programs, env, stdin, network) {
+        let (args, asked) = match Asked::of(task, &self.programs, input.invocation) {
             Ok(asked) => asked,
             Err(message) => return Ended::not_granted(&message),
         };

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use orchestratum_core::JsonText;
-use orchestratum_core::task::{BuiltIn, CSharpInput, Ending, Invocation};
+use orchestratum_core::task::{BuiltIn, CSharpInput, Ending};
 use orchestratum_store::{ClaimedTask, Evidence};
 use serde::Serialize;
 
@@ -63,13 +63,7 @@ impl Executor for CSharp {
             Ok(input) => input,
             Err(broken) => return Ended::refused(BuiltIn::CSharp, &broken),
         };
-        let Invocation {
-            args,
-            stdin,
-            env,
-            network,
-        } = input.invocation;
-        let asked = match Asked::of(task, &self.programs, env, stdin, network) {
+        let (args, asked) = match Asked::of(task, &self.programs, input.invocation) {
             Ok(asked) => asked,
             Err(message) => return Ended::not_granted(&message),
         };

@@ -5,7 +5,7 @@ mod interpreter;
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use orchestratum_core::task::{BuiltIn, Ending, Invocation, PythonInput};
+use orchestratum_core::task::{BuiltIn, Ending, PythonInput};
 use orchestratum_core::{EnvironmentName, JsonText};
 use orchestratum_store::{ClaimedTask, Evidence};
 use serde::Serialize;
@@ -48,16 +48,11 @@ impl Executor for Python {
             Err(message) => return unknown(message),
         };
         let programs = &interpreter.programs;
-        let Invocation {
-            args,
-            stdin,
-            env,
-            network,
-        } = input.invocation;
-        let asked = match Asked::of(task, programs, env, stdin, network) {
+        let (args, asked) = match Asked::of(task, programs, input.invocation) {
             Ok(asked) => asked,
             Err(message) => return Ended::not_granted(&message),
         };
+        let network = asked.network;
         let command = program::command(task, &interpreter.path, programs, asked);
         let mark = answer::new_mark();
         let request = Request {
