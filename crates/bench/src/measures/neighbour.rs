@@ -24,7 +24,7 @@ use crate::systems::wait_for;
 
 const SLOTS: &str = "4";
 /// A bomb that has gone off: half of the processes that a worker grants by default.
-const BOMB_PROCESSES: usize = 500;
+const BOMB_PROCESSES: usize = 128;
 const HOG_LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 

@@ -108,10 +108,10 @@ pub(crate) fn build(readable: &[PathBuf]) -> io::Result<Vec<Link>> {
     fs::create_dir(root.new.join("proc"))?;
     bind(Path::new("/old/proc"), &root.new.join("proc"))?;
     root.users()?;
-    // Gone, with everything of the machine that was not shown.
-    umount2("/old", MntFlags::MNT_DETACH)?;
     chdir("/new")?;
     pivot_root(".", ".")?;
+    // Gone, with everything of the machine that was not shown: it is mounted below the root that is left. In one call, as each
+    // waits until no processor looks at the old mounts any more.
     umount2(".", MntFlags::MNT_DETACH)?;
     chdir("/")?;
     make_read_only(Path::new("/"), Reach::One)?;
