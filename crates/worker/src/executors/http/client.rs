@@ -1,6 +1,8 @@
 //! Sends requests and follows redirects, each under the guard.
 
 use std::error::Error as StdError;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,6 +12,7 @@ use http::{HeaderMap, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use orchestratum_core::task::HttpInput;
 use orchestratum_engine::error::chain;
@@ -19,6 +22,7 @@ use super::answer::Answer;
 use super::connect::ConnectError;
 use super::error::Error;
 use super::establish::Establish;
+use super::received::{Allowance, Meter};
 use super::request::Outgoing;
 use super::{REDIRECTS_MAX, body};
 
@@ -76,10 +80,26 @@ impl Client {
     }
 
     /// Sends the request, and again wherever it is redirected, until there is an answer that the task expects.
-    pub(super) async fn exchange(&self, mut outgoing: Outgoing, input: &HttpInput) -> Result<Answer, Error> {
+    pub(super) async fn exchange(&self, outgoing: Outgoing, input: &HttpInput) -> Result<Answer, Error> {
+        let allowance = Arc::new(Allowance::for_body(self.body_max_bytes));
+        let most = allowance.most();
+        let answer = self.follow(outgoing, input, &allowance).await;
+        answer.map_err(|error| match error {
+            // They know no more than that the connection failed.
+            Error::NoAnswer { .. } | Error::Unreadable(_) if allowance.is_exceeded() => Error::TooMuchReceived { most },
+            other => other,
+        })
+    }
+
+    async fn follow(
+        &self,
+        mut outgoing: Outgoing,
+        input: &HttpInput,
+        allowance: &Arc<Allowance>,
+    ) -> Result<Answer, Error> {
         let mut redirects = 0;
         loop {
-            let response = self.send(&outgoing).await?;
+            let response = self.send(&outgoing, allowance).await?;
             let status = response.status();
             if input.expected_statuses.contains(status.as_u16()) {
                 let headers = response.headers().clone();
@@ -109,13 +129,24 @@ impl Client {
         }
     }
 
-    async fn send(&self, outgoing: &Outgoing) -> Result<Response<Incoming>, Error> {
-        let request = outgoing.request()?;
+    async fn send(&self, outgoing: &Outgoing, allowance: &Arc<Allowance>) -> Result<Response<Incoming>, Error> {
+        let mut request = outgoing.request()?;
+        let captured = capture_connection(&mut request);
+        let mut answering = pin!(self.pool().request(request));
+        // The connection is known as soon as the poll that gave it the request is over, before there can be much of an
+        // answer. A later poll may give the request to another connection, where the first one was closed meanwhile.
+        let answered = poll_fn(|context| {
+            let polled = answering.as_mut().poll(context);
+            if let Some(meter) = Meter::of(&captured) {
+                meter.count_for(allowance);
+            }
+            polled
+        });
         let no_answer = |reason: String| Error::NoAnswer {
             host: outgoing.url.host_str().unwrap_or_default().to_owned(),
             reason,
         };
-        let response = self.pool().request(request).await.map_err(|error| {
+        let response = answered.await.map_err(|error| {
             let connecting = connecting(&error);
             if let Some(ConnectError::Refused(refused)) = connecting {
                 return Error::Refused(refused.clone());

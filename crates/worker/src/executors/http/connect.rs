@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use tower::Service;
 
 use super::guard::{Guard, Refused};
+use super::received::Metered;
 
 /// How long the name of a host may take to be resolved, and one of its addresses to be connected to.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -154,7 +155,7 @@ async fn in_time<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> 
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<TcpStream>;
+    type Response = TokioIo<Metered>;
     type Error = ConnectError;
     type Future = BoxFuture<'static, Result<Self::Response, ConnectError>>;
 
@@ -164,7 +165,10 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connector = self.clone();
-        Box::pin(async move { connector.connect(&uri).await.map(TokioIo::new) })
+        Box::pin(async move {
+            let connected = connector.connect(&uri).await;
+            connected.map(|stream| TokioIo::new(Metered::new(stream)))
+        })
     }
 }
 

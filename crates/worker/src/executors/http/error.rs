@@ -39,6 +39,8 @@ pub(super) enum Error {
     Bomb,
     #[error("the body of the answer has more than {most} bytes")]
     TooLarge { most: usize },
+    #[error("more than {most} bytes were received, with all redirects, interim answers, headers and framing")]
+    TooMuchReceived { most: usize },
     #[error("the answer {0}")]
     NotStorable(orchestratum_core::InvalidJson),
 }
@@ -68,7 +70,8 @@ impl Error {
             | Self::RedirectedToPlain
             | Self::Unsendable
             | Self::UnknownEncoding
-            | Self::Bomb => false,
+            | Self::Bomb
+            | Self::TooMuchReceived { .. } => false,
             Self::TooLarge { .. } | Self::NotStorable(_) => return Ending::OutputNotStorable { message },
         };
         Ending::Failed { message, retryable }

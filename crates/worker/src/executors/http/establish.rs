@@ -13,11 +13,11 @@ use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::{BoxError, Service};
 
 use super::connect::{ConnectError, Connector};
+use super::received::Metered;
 
 #[derive(Clone)]
 pub(super) struct Establish {
@@ -54,7 +54,7 @@ impl Establish {
 }
 
 impl Service<Uri> for Establish {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = MaybeHttpsStream<TokioIo<Metered>>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 

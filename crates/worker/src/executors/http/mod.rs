@@ -8,6 +8,7 @@
 //! ```
 //!
 //! Whoever may create tasks decides where requests go, so the guard stands where connections are opened and nowhere else.
+//! Servers decide what they send, so all that connections receive is counted there, too.
 //! No value of a request goes into a log or the message of an error.
 
 mod answer;
@@ -18,6 +19,7 @@ mod error;
 mod establish;
 mod guard;
 mod public;
+mod received;
 mod request;
 
 use std::fmt;

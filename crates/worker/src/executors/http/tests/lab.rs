@@ -14,7 +14,7 @@ use orchestratum_store::ClaimedTask;
 use parking_lot::Mutex;
 use rustls::RootCertStore;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::executors::http::client::Client;
@@ -173,17 +173,32 @@ pub(super) async fn raw_server(answer: Vec<u8>) -> SocketAddr {
     let address = listener.local_addr().expect("it is bound");
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let mut head = Vec::new();
-            while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-                if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
-                    break;
-                }
-            }
+            read_head(&mut stream).await;
             let _ = stream.write_all(&answer).await;
             let _ = stream.shutdown().await;
         }
     });
     address
+}
+
+/// Answers the request with the beginning, and then with the rest again and again for as long as somebody reads it.
+pub(super) async fn answer_for_ever(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), beginning: &[u8], rest: &[u8]) {
+    const AT_ONCE_BYTES: usize = 64 * 1024;
+    read_head(stream).await;
+    if stream.write_all(beginning).await.is_err() {
+        return;
+    }
+    let rests = rest.repeat(AT_ONCE_BYTES / rest.len() + 1);
+    while stream.write_all(&rests).await.is_ok() {}
+}
+
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
+            break;
+        }
+    }
 }
 
 pub(super) fn root_url(address: SocketAddr) -> String {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod lab;
+mod received;
 mod refusals;
 mod secrets;
 mod sent;

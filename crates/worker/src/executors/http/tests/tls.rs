@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::lab::{Lab, Names, exchange, exchange_again, failure};
+use super::lab::{Lab, Names, answer_for_ever, exchange, exchange_again, failure};
+use crate::executors::http::error::Error;
 
 const BOUND: Duration = Duration::from_secs(30);
 
@@ -142,4 +143,25 @@ async fn a_handshake_that_never_ends_is_told_as_what_it_is() {
         "the request to `127.0.0.1` failed: it was not connected within 0.2 s"
     );
     assert!(retryable);
+}
+
+#[tokio::test]
+async fn what_is_received_is_bounded_below_tls() {
+    let (acceptor, certificate) = acceptor();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let mut stream = acceptor.accept(stream).await.expect("a handshake");
+        answer_for_ever(&mut stream, b"", b"HTTP/1.1 103 Early Hints\r\n\r\n").await;
+    });
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).expect("it is one");
+    let lab = Lab::open_to(&[address])
+        .names(Names::answering(&[&["127.0.0.1"]]))
+        .roots(roots)
+        .body_max_bytes(100_000);
+    let input = json!({"url": format!("https://secure.example:{}/", address.port())});
+    let error = exchange(&lab, input).await.expect_err("it never answers");
+    assert!(matches!(error, Error::TooMuchReceived { most: 1_248_576 }), "{error}");
 }
