@@ -214,6 +214,53 @@ async fn files_in_memory_are_counted_or_there_are_none() {
     }
 }
 
+/// Fills as many pairs of sockets as it can have, and says how many that were and what is in them.
+const FULL_SOCKETS: &str = "
+import resource, socket
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+kept, held = [], 0
+while held < 600 << 20:
+    try:
+        pair = socket.socketpair()
+    except OSError:
+        break
+    kept.append(pair)
+    for end in pair:
+        end.setblocking(False)
+        for size in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            end.setsockopt(socket.SOL_SOCKET, size, 4 << 20)
+        try:
+            while True:
+                held += end.send(bytes(1 << 16))
+        except BlockingIOError:
+            pass
+print(len(kept), held >> 20)
+";
+
+#[tokio::test]
+async fn sockets_hold_little_where_nobody_counts_it() {
+    if !is_again() {
+        again_after(WITHOUT_GROUPS, "running::sockets_hold_little_where_nobody_counts_it").await;
+    }
+    for level in [Isolation::Landlock, Isolation::Full] {
+        let sandbox = sandbox(level).await;
+        if sandbox.counts_memory_together().is_ok() {
+            assert!(!is_again(), "there are no groups");
+            continue;
+        }
+        let command = Command::new("/usr/bin/python3").arguments(["-I", "-c", FULL_SOCKETS]);
+        let finished = run(&sandbox, &command).await;
+        let mut told = finished.stdout.text.split_whitespace().map(str::parse::<u64>);
+        let (Some(Ok(pairs)), Some(Ok(megabytes))) = (told.next(), told.next()) else {
+            panic!("{level:?} {finished:?}");
+        };
+        assert!(pairs < 512, "{level:?}: {pairs}");
+        // 208 KiB for each socket are usual.
+        assert!((1..300).contains(&megabytes), "{level:?}: {megabytes} MiB");
+    }
+}
+
 #[tokio::test]
 async fn processes_are_counted_at_every_level_that_says_so() {
     for sandbox in everywhere().await.into_iter().filter(Sandbox::counts_processes) {
