@@ -38,7 +38,7 @@ pub struct Confinement {
     pub network: bool,
     /// Whether the memory of a program is counted together, with what the kernel holds for it. Where it is not, they may not
     /// make what would be as much as there is, whatever their limits: files that are in memory and in no folder
-    /// (`memfd_create(2)`), and sockets with large buffers.
+    /// (`memfd_create(2)`), sockets with large buffers, and sockets and pipes that hold memory of others.
     pub memory_is_counted: bool,
 }
 

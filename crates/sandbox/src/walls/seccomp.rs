@@ -15,7 +15,9 @@ use seccompiler::{
     apply_filter,
 };
 
-use super::calls::{ABSENT_BELOW_FULL, ALLOWED, ALLOWED_OF_OLD, ASKED_FOR, REFUSED, REFUSED_BELOW_FULL};
+use super::calls::{
+    ABSENT_BELOW_FULL, ALLOWED, ALLOWED_OF_OLD, ALLOWED_WHERE_MEMORY_IS_COUNTED, ASKED_FOR, REFUSED, REFUSED_BELOW_FULL,
+};
 use super::landlock::Guards;
 use crate::{Confinement, Isolation};
 
@@ -76,7 +78,7 @@ fn allowed(confinement: &Confinement, guards: Guards) -> io::Result<BpfProgram> 
         .map(|call| (*call, Vec::new()))
         .collect();
     if confinement.memory_is_counted {
-        rules.insert(libc::SYS_memfd_create, Vec::new());
+        rules.extend(ALLOWED_WHERE_MEMORY_IS_COUNTED.iter().map(|call| (*call, Vec::new())));
     }
     // In a user namespace of its own a program would have all capabilities, and most ways out of a sandbox began there.
     // `clone3` hides its flags behind a pointer and so does not exist; the C library falls back to this one.

@@ -261,6 +261,40 @@ async fn sockets_hold_little_where_nobody_counts_it() {
     }
 }
 
+/// Puts pages of a file and of memory into a pipe.
+const AS_THEY_ARE: &str = "
+import ctypes, errno, os
+library = ctypes.CDLL(None, use_errno=True)
+file, (_, pipe) = os.open('/bin/sh', os.O_RDONLY), os.pipe()
+for call, arguments in {
+    'sendfile': (pipe, file, None, 9),
+    'splice': (file, None, pipe, None, 9, 0),
+    'vmsplice': (pipe, None, 0, 0),
+}.items():
+    done = getattr(library, call)(*arguments) >= 0
+    print(call, 'done' if done else errno.errorcode[ctypes.get_errno()])
+";
+
+#[tokio::test]
+async fn no_pages_are_put_into_pipes_where_nobody_counts_them() {
+    if !is_again() {
+        let test = "running::no_pages_are_put_into_pipes_where_nobody_counts_them";
+        again_after(WITHOUT_GROUPS, test).await;
+    }
+    for level in [Isolation::Landlock, Isolation::Full] {
+        let sandbox = sandbox(level).await;
+        let told = if sandbox.counts_memory_together().is_ok() {
+            "done"
+        } else {
+            "ENOSYS"
+        };
+        let command = Command::new("/usr/bin/python3").arguments(["-I", "-c", AS_THEY_ARE]);
+        let finished = run(&sandbox, &command).await;
+        let expected = format!("sendfile {told}\nsplice {told}\nvmsplice {told}\n");
+        assert_eq!(finished.stdout.text, expected, "{level:?} {finished:?}");
+    }
+}
+
 #[tokio::test]
 async fn processes_are_counted_at_every_level_that_says_so() {
     for sandbox in everywhere().await.into_iter().filter(Sandbox::counts_processes) {
