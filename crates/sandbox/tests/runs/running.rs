@@ -261,6 +261,45 @@ async fn sockets_hold_little_where_nobody_counts_it() {
     }
 }
 
+/// Connects to itself as often as it can, and says how often, and whether this kernel lets that be limited.
+const WAITING_CONNECTIONS: &str = "
+import os, socket
+listener = socket.socket(socket.AF_UNIX)
+listener.bind('socket')
+listener.listen(4096)
+waiting = []
+try:
+    while len(waiting) < 100:
+        client = socket.socket(socket.AF_UNIX)
+        client.setblocking(False)
+        client.connect('socket')
+        waiting.append(client)
+except BlockingIOError:
+    pass
+print(len(waiting), os.path.exists('/proc/sys/net/core/somaxconn'))
+";
+
+#[tokio::test]
+async fn few_connections_wait_where_nobody_counts_what_they_hold() {
+    if !is_again() {
+        let test = "running::few_connections_wait_where_nobody_counts_what_they_hold";
+        again_after(WITHOUT_GROUPS, test).await;
+    }
+    let sandbox = sandbox(Isolation::Full).await;
+    let command = Command::new("/usr/bin/python3").arguments(["-I", "-c", WAITING_CONNECTIONS]);
+    let finished = run(&sandbox, &command).await;
+    // One more than the limit (`listen(2)`).
+    let expected = match (
+        sandbox.counts_memory_together(),
+        finished.stdout.text.ends_with("True\n"),
+    ) {
+        (Ok(()), true) => "100 True\n",
+        (Err(_), true) => "9 True\n",
+        (_, false) => "100 False\n",
+    };
+    assert_eq!(finished.stdout.text, expected, "{finished:?}");
+}
+
 /// Puts pages of a file and of memory into a pipe.
 const AS_THEY_ARE: &str = "
 import ctypes, errno, os
