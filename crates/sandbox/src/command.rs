@@ -18,7 +18,7 @@ pub struct Limits {
     pub disk_megabytes: Option<u32>,
     /// Of each file.
     pub file_size_bytes: Option<u64>,
-    /// Of each process.
+    /// Of each process. Without control groups never more than 1,024, save at [`Isolation::Off`](crate::Isolation::Off).
     pub open_files: Option<u64>,
 }
 

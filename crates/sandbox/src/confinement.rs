@@ -36,9 +36,10 @@ pub struct Confinement {
     pub readable: Vec<PathBuf>,
     /// Whether they may use the network of the machine.
     pub network: bool,
-    /// Whether they may make files that are in memory and in no folder (`memfd_create(2)`). Where nobody counts the memory of
-    /// a program together, those would be as much as there is, whatever its limit.
-    pub files_in_memory: bool,
+    /// Whether the memory of a program is counted together, with what the kernel holds for it. Where it is not, they may not
+    /// make what would be as much as there is, whatever their limits: files that are in memory and in no folder
+    /// (`memfd_create(2)`), sockets with large buffers, and sockets and pipes that hold memory of others.
+    pub memory_is_counted: bool,
 }
 
 impl Confinement {

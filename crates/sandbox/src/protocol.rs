@@ -21,6 +21,11 @@ pub(crate) const MARKER: &str = "ORCHESTRATUM_SANDBOX_RUN";
 /// keeper of a cell.
 pub(crate) const OWN_PROCESSES: u64 = 2;
 
+/// Open files of each process where nobody counts what the kernel holds for them, as it does for each socket. It is what
+/// systems let programs open that do not ask for more, and what `select(2)` can take, so everyone makes do with it. The soft
+/// and the hard limit: a runtime such as that of .NET takes all that it may when it starts.
+const OPEN_FILES_WHERE_NOBODY_COUNTS: u64 = 1024;
+
 /// Far above what a task may have as input.
 pub(crate) const MESSAGE_MAX_BYTES: usize = 16 << 20;
 
@@ -58,11 +63,12 @@ impl EachProcess {
         // The place for a result is memory, too, and is on no disk that has a size. Files that are do not get larger.
         let disk = limits.disk_megabytes.unwrap_or(Limits::USUAL_DISK_MEGABYTES);
         let largest_file = RESULT_MAX_BYTES.max(u64::from(disk) << 20);
+        let most_open_files = (!memory_together).then_some(OPEN_FILES_WHERE_NOBODY_COUNTS);
         Self {
             cpu_seconds: limits.cpu_seconds,
             address_space_bytes,
             file_size_bytes: limits.file_size_bytes.or(address_space_bytes.map(|_| largest_file)),
-            open_files: limits.open_files,
+            open_files: [limits.open_files, most_open_files].into_iter().flatten().min(),
             processes: limits.processes.map(|most| most.saturating_add(OWN_PROCESSES)),
         }
     }

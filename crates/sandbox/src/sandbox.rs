@@ -104,7 +104,7 @@ impl Sandbox {
             isolation,
             readable,
             network: false,
-            files_in_memory: groups.is_ok(),
+            memory_is_counted: groups.is_ok(),
         };
         let cells = [false, true].map(|network| {
             let opening = Opening::of(confinement.with_network(network), None);
@@ -164,6 +164,10 @@ impl Sandbox {
             each.processes = None;
             // They are on the disk of the machine.
             each.file_size_bytes = limits.file_size_bytes;
+        }
+        if self.confinement.isolation == Isolation::Off {
+            // Nothing bounds what one of them holds there.
+            each.open_files = limits.open_files;
         }
         each
     }

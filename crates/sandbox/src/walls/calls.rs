@@ -7,7 +7,7 @@
 
 use libc::c_long;
 
-/// Everything ordinary. `clone` is apart, because its flags count, and `memfd_create`, which depends on the machine.
+/// Everything ordinary. `clone` is apart, because its flags count.
 pub(super) const ALLOWED: &[c_long] = &[
     libc::SYS_accept,
     libc::SYS_accept4,
@@ -154,7 +154,6 @@ pub(super) const ALLOWED: &[c_long] = &[
     libc::SYS_sched_setaffinity,
     libc::SYS_sched_yield,
     libc::SYS_seccomp,
-    libc::SYS_sendfile,
     libc::SYS_sendmmsg,
     libc::SYS_sendmsg,
     libc::SYS_sendto,
@@ -171,7 +170,6 @@ pub(super) const ALLOWED: &[c_long] = &[
     libc::SYS_signalfd4,
     libc::SYS_socket,
     libc::SYS_socketpair,
-    libc::SYS_splice,
     libc::SYS_statfs,
     libc::SYS_statx,
     libc::SYS_symlinkat,
@@ -194,11 +192,20 @@ pub(super) const ALLOWED: &[c_long] = &[
     libc::SYS_uname,
     libc::SYS_unlinkat,
     libc::SYS_utimensat,
-    libc::SYS_vmsplice,
     libc::SYS_wait4,
     libc::SYS_waitid,
     libc::SYS_write,
     libc::SYS_writev,
+];
+
+/// What takes memory that no limit of a process counts: files in memory, and pages that are put into sockets and pipes as
+/// they are. Those count as small ones there, and may be parts of large ones, which stay whole when the file is emptied and
+/// the memory given back: 2 MiB for 4 KiB. Programs fall back to files, and to reading and writing.
+pub(super) const ALLOWED_WHERE_MEMORY_IS_COUNTED: &[c_long] = &[
+    libc::SYS_memfd_create,
+    libc::SYS_sendfile,
+    libc::SYS_splice,
+    libc::SYS_vmsplice,
 ];
 
 /// What only the oldest architecture has.

@@ -7,6 +7,8 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_dumpable;
 use nix::unistd::{Gid, Pid, Uid, getegid, geteuid, setgroups, setresgid, setresuid};
 
+use crate::Confinement;
+
 /// Who programs are inside.
 const INSIDE: u32 = 1000;
 
@@ -31,15 +33,19 @@ pub(crate) fn leave_root() -> io::Result<()> {
     Ok(set_dumpable(true)?)
 }
 
+/// Connections that wait at a socket until somebody takes them, each of which holds as much as a socket and is no open file.
+/// About as many as datagrams wait at one (`max_dgram_qlen` in `unix(7)`), so that neither holds much more than the other.
+const WAITING_CONNECTIONS: &str = "8";
+
 /// Separates this process. Process ids are those of the children it has from now on.
-pub(crate) fn separate(network: bool) -> io::Result<()> {
+pub(crate) fn separate(confinement: &Confinement) -> io::Result<()> {
     let mut flags = CloneFlags::CLONE_NEWUSER
         | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWCGROUP;
-    if !network {
+    if !confinement.network {
         flags |= CloneFlags::CLONE_NEWNET;
     }
     let (user, group) = (geteuid(), getegid());
@@ -47,5 +53,10 @@ pub(crate) fn separate(network: bool) -> io::Result<()> {
     // Without it, a process could leave groups, and so pass where they are refused (`user_namespaces(7)`).
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("{INSIDE} {user} 1"))?;
-    fs::write("/proc/self/gid_map", format!("{INSIDE} {group} 1"))
+    fs::write("/proc/self/gid_map", format!("{INSIDE} {group} 1"))?;
+    if !confinement.network && !confinement.memory_is_counted {
+        // Where it can be had: from Linux 6.3 on, and not in each container.
+        let _ = fs::write("/proc/sys/net/core/somaxconn", WAITING_CONNECTIONS);
+    }
+    Ok(())
 }

@@ -2,7 +2,8 @@
 //!
 //! An allow-list: what is not on it does not exist (`ENOSYS`), so that programs fall back to what does. Another filter says
 //! `EPERM` to what is refused on purpose, which programs and people understand better, and one says that it was done to what
-//! is so already. Of several filters the strictest answer counts, and of equally strict ones that of the latest (`seccomp(2)`).
+//! is so already, or is no more than a wish. Of several filters the strictest answer counts, and of equally strict ones that
+//! of the latest (`seccomp(2)`).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,7 +15,9 @@ use seccompiler::{
     apply_filter,
 };
 
-use super::calls::{ABSENT_BELOW_FULL, ALLOWED, ALLOWED_OF_OLD, ASKED_FOR, REFUSED, REFUSED_BELOW_FULL};
+use super::calls::{
+    ABSENT_BELOW_FULL, ALLOWED, ALLOWED_OF_OLD, ALLOWED_WHERE_MEMORY_IS_COUNTED, ASKED_FOR, REFUSED, REFUSED_BELOW_FULL,
+};
 use super::landlock::Guards;
 use crate::{Confinement, Isolation};
 
@@ -23,7 +26,7 @@ type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 /// Applies to this process and all it starts, for good. `asks`: whether somebody answers it the calls of [`ASKED_FOR`].
 pub(crate) fn restrict(confinement: &Confinement, guards: Guards, asks: bool) -> io::Result<()> {
     for filter in [
-        answered()?,
+        answered(confinement)?,
         allowed(confinement, guards)?,
         refused(confinement, guards, asks)?,
     ] {
@@ -33,10 +36,10 @@ pub(crate) fn restrict(confinement: &Confinement, guards: Guards, asks: bool) ->
 }
 
 /// Core dumps are off by a limit that is not the lowest. A program that turns them off itself would turn them on.
-fn answered() -> io::Result<BpfProgram> {
+fn answered(confinement: &Confinement) -> io::Result<BpfProgram> {
     let core = Resource::RLIMIT_CORE as u64;
     let is_set = Check::wide(2, SeccompCmpOp::Ne, 0);
-    let rules = Rules::from([
+    let mut rules = Rules::from([
         (
             libc::SYS_setrlimit,
             vec![rule(&[Check::narrow(0, SeccompCmpOp::Eq, core)])?],
@@ -46,7 +49,26 @@ fn answered() -> io::Result<BpfProgram> {
             vec![rule(&[Check::narrow(1, SeccompCmpOp::Eq, core), is_set])?],
         ),
     ]);
+    if !confinement.memory_is_counted {
+        rules.insert(libc::SYS_setsockopt, sizes_of_buffers()?);
+    }
     compile(rules, SeccompAction::Errno(0), SeccompAction::Allow)
+}
+
+/// How much a socket may hold, which is a wish: the kernel refuses none, grants as much as the machine permits, and says how
+/// much that is to who asks (`socket(7)`). So programs expect no error, and some end by one; what is granted here is nothing.
+fn sizes_of_buffers() -> io::Result<Vec<SeccompRule>> {
+    let sizes = [
+        libc::SO_SNDBUF,
+        libc::SO_RCVBUF,
+        // They take a capability, and programs have none; but each wall is one by itself.
+        libc::SO_SNDBUFFORCE,
+        libc::SO_RCVBUFFORCE,
+    ];
+    let rules = sizes
+        .into_iter()
+        .map(|size| rule(&[Check::is(1, libc::SOL_SOCKET), Check::is(2, size)]));
+    rules.collect()
 }
 
 fn allowed(confinement: &Confinement, guards: Guards) -> io::Result<BpfProgram> {
@@ -55,8 +77,8 @@ fn allowed(confinement: &Confinement, guards: Guards) -> io::Result<BpfProgram> 
         .chain(ALLOWED_OF_OLD)
         .map(|call| (*call, Vec::new()))
         .collect();
-    if confinement.files_in_memory {
-        rules.insert(libc::SYS_memfd_create, Vec::new());
+    if confinement.memory_is_counted {
+        rules.extend(ALLOWED_WHERE_MEMORY_IS_COUNTED.iter().map(|call| (*call, Vec::new())));
     }
     // In a user namespace of its own a program would have all capabilities, and most ways out of a sandbox began there.
     // `clone3` hides its flags behind a pointer and so does not exist; the C library falls back to this one.
@@ -86,18 +108,17 @@ const INTERNET: [(i32, &[i32]); 2] = [
 
 /// Those of any family that a program may have; [`families`] says which ones it has.
 fn sockets() -> io::Result<Vec<SeccompRule>> {
-    let is = |argument, value: i32| Check::narrow(argument, SeccompCmpOp::Eq, u64::from(value.cast_unsigned()));
     let mut rules = vec![
-        rule(&[is(0, libc::AF_UNIX)])?,
+        rule(&[Check::is(0, libc::AF_UNIX)])?,
         // Which addresses and ways there are.
-        rule(&[is(0, libc::AF_NETLINK), is(2, libc::NETLINK_ROUTE)])?,
+        rule(&[Check::is(0, libc::AF_NETLINK), Check::is(2, libc::NETLINK_ROUTE)])?,
     ];
     for family in [libc::AF_INET, libc::AF_INET6] {
         for (kind, protocols) in INTERNET {
             for protocol in protocols {
                 let kind = u64::from(kind.cast_unsigned());
                 let kind = Check::wide(1, SeccompCmpOp::MaskedEq(KIND), kind);
-                rules.push(rule(&[is(0, family), kind, is(2, *protocol)])?);
+                rules.push(rule(&[Check::is(0, family), kind, Check::is(2, *protocol)])?);
             }
         }
     }
@@ -248,6 +269,11 @@ impl Check {
         }
     }
 
+    /// An `int` of the kernel's that is this one.
+    fn is(argument: u8, value: i32) -> Self {
+        Self::narrow(argument, SeccompCmpOp::Eq, u64::from(value.cast_unsigned()))
+    }
+
     const fn wide(argument: u8, operator: SeccompCmpOp, value: u64) -> Self {
         Self {
             argument,
@@ -339,6 +365,7 @@ mod tests {
                     ..Confinement::default()
                 };
                 let guards = Guards::of(version);
+                answered(&confinement).expect("it fits");
                 allowed(&confinement, guards).expect("it fits");
                 refused(&confinement, guards, false).expect("it fits");
             }

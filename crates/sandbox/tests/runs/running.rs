@@ -214,6 +214,126 @@ async fn files_in_memory_are_counted_or_there_are_none() {
     }
 }
 
+/// Fills as many pairs of sockets as it can have, and says how many that were and what is in them.
+const FULL_SOCKETS: &str = "
+import resource, socket
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+kept, held = [], 0
+while held < 600 << 20:
+    try:
+        pair = socket.socketpair()
+    except OSError:
+        break
+    kept.append(pair)
+    for end in pair:
+        end.setblocking(False)
+        for size in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            end.setsockopt(socket.SOL_SOCKET, size, 4 << 20)
+        try:
+            while True:
+                held += end.send(bytes(1 << 16))
+        except BlockingIOError:
+            pass
+print(len(kept), held >> 20)
+";
+
+#[tokio::test]
+async fn sockets_hold_little_where_nobody_counts_it() {
+    if !is_again() {
+        again_after(WITHOUT_GROUPS, "running::sockets_hold_little_where_nobody_counts_it").await;
+    }
+    for level in [Isolation::Landlock, Isolation::Full] {
+        let sandbox = sandbox(level).await;
+        if sandbox.counts_memory_together().is_ok() {
+            assert!(!is_again(), "there are no groups");
+            continue;
+        }
+        let command = Command::new("/usr/bin/python3").arguments(["-I", "-c", FULL_SOCKETS]);
+        let finished = run(&sandbox, &command).await;
+        let mut told = finished.stdout.text.split_whitespace().map(str::parse::<u64>);
+        let (Some(Ok(pairs)), Some(Ok(megabytes))) = (told.next(), told.next()) else {
+            panic!("{level:?} {finished:?}");
+        };
+        assert!(pairs < 512, "{level:?}: {pairs}");
+        // 208 KiB for each socket are usual.
+        assert!((1..300).contains(&megabytes), "{level:?}: {megabytes} MiB");
+    }
+}
+
+/// Connects to itself as often as it can, and says how often, and whether this kernel lets that be limited.
+const WAITING_CONNECTIONS: &str = "
+import os, socket
+listener = socket.socket(socket.AF_UNIX)
+listener.bind('socket')
+listener.listen(4096)
+waiting = []
+try:
+    while len(waiting) < 100:
+        client = socket.socket(socket.AF_UNIX)
+        client.setblocking(False)
+        client.connect('socket')
+        waiting.append(client)
+except BlockingIOError:
+    pass
+print(len(waiting), os.path.exists('/proc/sys/net/core/somaxconn'))
+";
+
+#[tokio::test]
+async fn few_connections_wait_where_nobody_counts_what_they_hold() {
+    if !is_again() {
+        let test = "running::few_connections_wait_where_nobody_counts_what_they_hold";
+        again_after(WITHOUT_GROUPS, test).await;
+    }
+    let sandbox = sandbox(Isolation::Full).await;
+    let command = Command::new("/usr/bin/python3").arguments(["-I", "-c", WAITING_CONNECTIONS]);
+    let finished = run(&sandbox, &command).await;
+    // One more than the limit (`listen(2)`).
+    let expected = match (
+        sandbox.counts_memory_together(),
+        finished.stdout.text.ends_with("True\n"),
+    ) {
+        (Ok(()), true) => "100 True\n",
+        (Err(_), true) => "9 True\n",
+        (_, false) => "100 False\n",
+    };
+    assert_eq!(finished.stdout.text, expected, "{finished:?}");
+}
+
+/// Puts pages of a file and of memory into a pipe.
+const AS_THEY_ARE: &str = "
+import ctypes, errno, os
+library = ctypes.CDLL(None, use_errno=True)
+file, (_, pipe) = os.open('/bin/sh', os.O_RDONLY), os.pipe()
+for call, arguments in {
+    'sendfile': (pipe, file, None, 9),
+    'splice': (file, None, pipe, None, 9, 0),
+    'vmsplice': (pipe, None, 0, 0),
+}.items():
+    done = getattr(library, call)(*arguments) >= 0
+    print(call, 'done' if done else errno.errorcode[ctypes.get_errno()])
+";
+
+#[tokio::test]
+async fn no_pages_are_put_into_pipes_where_nobody_counts_them() {
+    if !is_again() {
+        let test = "running::no_pages_are_put_into_pipes_where_nobody_counts_them";
+        again_after(WITHOUT_GROUPS, test).await;
+    }
+    for level in [Isolation::Landlock, Isolation::Full] {
+        let sandbox = sandbox(level).await;
+        let told = if sandbox.counts_memory_together().is_ok() {
+            "done"
+        } else {
+            "ENOSYS"
+        };
+        let command = Command::new("/usr/bin/python3").arguments(["-I", "-c", AS_THEY_ARE]);
+        let finished = run(&sandbox, &command).await;
+        let expected = format!("sendfile {told}\nsplice {told}\nvmsplice {told}\n");
+        assert_eq!(finished.stdout.text, expected, "{level:?} {finished:?}");
+    }
+}
+
 #[tokio::test]
 async fn processes_are_counted_at_every_level_that_says_so() {
     for sandbox in everywhere().await.into_iter().filter(Sandbox::counts_processes) {

@@ -58,7 +58,7 @@ fn open(opening: &Opening) -> io::Result<Infallible> {
     // Paths are looked up while the machine's are there.
     let readable = root::readable(confinement.network, &confinement.readable);
     let build_root = || root::build(&readable).map_err(|error| about("a root of its own", &error));
-    let separate = || namespaces::separate(confinement.network).map_err(|error| about("namespaces", &error));
+    let separate = || namespaces::separate(confinement).map_err(|error| about("namespaces", &error));
     let links = if namespaces::separate_mounts_as_root() {
         // While it is root, as only root may enter some folders that programs may read, such as an interpreter in /root.
         let links = build_root()?;
