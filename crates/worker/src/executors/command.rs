@@ -12,6 +12,7 @@ use orchestratum_sandbox::{self as sandbox, Exit, Finished, Sandbox};
 use orchestratum_store::ClaimedTask;
 use secrecy::ExposeSecret;
 
+use super::limits::Kept;
 use super::program::{Asked, Done};
 use super::{Context, Ended, Executor, program};
 use crate::machine;
@@ -45,11 +46,12 @@ impl Executor for Configured {
             Ok(asked) => asked,
             Err(message) => return Ended::not_granted(&message),
         };
+        let kept = Kept::of(&asked.limits, programs);
         let command = program::command(task, &self.program, programs, asked)
             .arguments(args)
             .stdout_is_result(programs.output_max_bytes);
         match program::attended(programs.sandbox.spawn(&command), context).await {
-            Ok(done) => self.conclude(done),
+            Ok(done) => self.conclude(done, &kept),
             Err(not_run) => not_run.into(),
         }
     }
@@ -94,13 +96,13 @@ impl Configured {
         })
     }
 
-    fn conclude(&self, mut done: Done) -> Ended {
+    fn conclude(&self, mut done: Done, kept: &Kept) -> Ended {
         let mut evidence = program::evidence(&mut done);
         let finished = &done.finished;
         // One that was told to end, and did so without a word, has not come to the end of its work.
         let gave_up = done.interrupted && finished.result.is_empty();
         let ending = if !finished.exit.is_success() || gave_up {
-            self.failure(finished)
+            self.failure(finished, kept)
         } else {
             match output(&finished.result, self.programs.output_max_bytes) {
                 Ok(output) => {
@@ -117,8 +119,8 @@ impl Configured {
         }
     }
 
-    fn failure(&self, finished: &Finished) -> Ending {
-        let mut ending = program::failure(finished);
+    fn failure(&self, finished: &Finished, kept: &Kept) -> Ending {
+        let mut ending = program::failure(finished, kept);
         if let Ending::Failed { message, retryable } = &mut ending {
             if let Exit::Code(code) = finished.exit {
                 *retryable = !self.settings.permanent_exit_codes.contains(&code);
