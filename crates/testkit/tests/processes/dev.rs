@@ -189,7 +189,7 @@ async fn the_samples_end_as_they_say() -> anyhow::Result<()> {
         (
             "Failed",
             "http",
-            "may not call this machine: Failed after 1 attempt: the host `127.0.0.1` is refused: ",
+            "may not call this machine: Failed after 1 attempt: the host `127.0.0.1:80` is refused: ",
         ),
         (
             "Expired",
