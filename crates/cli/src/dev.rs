@@ -1,7 +1,7 @@
 //! `orchestratum dev`: the api and a worker in this process, on an SQLite file, with nothing else installed.
 
 use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,8 @@ pub(crate) struct Arguments {
     /// Where the database and the key are kept.
     #[arg(long, value_name = "DIR", default_value = "data")]
     data: PathBuf,
-    /// Submit samples and show how they end.
+    /// Submit samples and show how they end. Until then a terminal shows no log lines but warnings, unless
+    /// ORCHESTRATUM__LOGS__LEVEL is set; logs.dir has all.
     #[arg(long)]
     demo: bool,
 }
@@ -61,7 +62,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.demo {
         let engine = started.engine().clone();
         let offered = worker.names().cloned().collect();
+        // The address, the key and the samples are what is to be seen, between lines that nobody asked for.
+        let quiet = (is_on_a_terminal() && !asks_for_logs(&settings)).then(|| logs.quieten_console());
         tokio::spawn(async move {
+            let _quiet = quiet;
             if let Err(error) = demo::run(engine, offered).await {
                 eprintln!("the samples: {error:#}");
             }
@@ -78,6 +82,16 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         })
         .await;
     worked.context("the worker failed")
+}
+
+fn is_on_a_terminal() -> bool {
+    std::io::stdout().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Whether somebody has chosen which log lines there are.
+fn asks_for_logs(settings: &Settings) -> bool {
+    const USUAL_LEVEL: &str = "info";
+    settings.logs.level != USUAL_LEVEL || std::env::var_os("ORCHESTRATUM__LOGS__LEVEL").is_some()
 }
 
 /// Everything that can keep `dev` from serving.
