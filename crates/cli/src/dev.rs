@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -165,7 +165,7 @@ fn kept_key(file: &Path) -> anyhow::Result<SecretString> {
 }
 
 fn welcome(addresses: Addresses, key: &SecretString, data: &Path) {
-    let (url, key) = (format!("http://{}", addresses.plain), key.expose_secret());
+    let (url, key) = (format!("http://{}", callable(addresses.plain)), key.expose_secret());
     println!(
         "\n  Orchestratum {} is running on SQLite in {}\n",
         env!("CARGO_PKG_VERSION"),
@@ -173,7 +173,7 @@ fn welcome(addresses: Addresses, key: &SecretString, data: &Path) {
     );
     println!("  API         {url}");
     if let Some(tls) = addresses.tls {
-        println!("              https://{tls} (self-signed)");
+        println!("              https://{} (self-signed)", callable(tls));
     }
     println!("  Swagger UI  {url}/swagger");
     println!("  API key     {key}\n");
@@ -181,6 +181,16 @@ fn welcome(addresses: Addresses, key: &SecretString, data: &Path) {
     println!("    curl -s {url}/api/tasks -H 'Authorization: ApiKey {key}' \\");
     println!("      -H 'Content-Type: application/json' -H 'Prefer: wait=10' \\");
     println!("      -d '{{\"name\": \"python\", \"input\": {{\"code\": \"print(6 * 7)\"}}}}'\n");
+}
+
+/// Where this machine reaches what listens there: all of its addresses together are none that can be called.
+fn callable(mut listens: SocketAddr) -> SocketAddr {
+    match listens.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => listens.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => listens.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    listens
 }
 
 /// The first signal drains, the second one ends the waiting.
@@ -197,4 +207,21 @@ fn obey_signals(stop: CancellationToken, kill: CancellationToken) -> anyhow::Res
         }
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_that_is_shown_can_be_called() {
+        for (listens, expected) in [
+            ("0.0.0.0:5000", "127.0.0.1:5000"),
+            ("[::]:5000", "[::1]:5000"),
+            ("10.0.0.1:80", "10.0.0.1:80"),
+        ] {
+            let listens = listens.parse().expect("an address");
+            assert_eq!(callable(listens).to_string(), expected);
+        }
+    }
 }
