@@ -86,8 +86,8 @@ impl fmt::Debug for Guard {
     }
 }
 
-/// Logs go to standard error and to `<dir>/<role>.<date>.log`. Writing happens on threads of its own: a slow disk or
-/// console costs log lines, never requests.
+/// Logs go to standard error and to `<dir>/<role>.<date>.log`, or to `<dir>/2.<role>.<date>.log` where another process has that.
+/// Writing happens on threads of its own: a slow disk or console costs log lines, never requests.
 ///
 /// # Errors
 /// [`Error`] if the level is no filter, or logging was set up before. A folder that cannot be written is only a warning.

@@ -201,8 +201,9 @@ async fn the_samples_end_as_they_say() -> anyhow::Result<()> {
     }
     let data = std::fs::metadata(dev.folder.path().join("data"))?;
     assert_eq!(data.permissions().mode() & 0o777, 0o700, "the data is its user's alone");
-    let logs = std::fs::read_dir(dev.folder.path().join("logs"))?.count();
-    assert_eq!(logs, 1, "a log file for today");
+    let logs = std::fs::read_dir(dev.folder.path().join("logs"))?.collect::<Result<Vec<_>, _>>()?;
+    let is_log = |file: &&std::fs::DirEntry| file.path().extension().is_some_and(|end| end == "log");
+    assert_eq!(logs.iter().filter(is_log).count(), 1, "a log file for today");
     let status = dev.process.stop(PATIENCE).await?;
     assert!(status.success(), "{status}");
     Ok(())
