@@ -58,9 +58,10 @@ impl Found {
             return;
         };
         let isolation = sandbox.isolation().as_str();
-        match self.warning() {
-            Some(warning) => tracing::warn!(isolation, "{warning}"),
-            None => tracing::info!(isolation, network = settings.network, "programs are run"),
+        if let Some(warning) = self.warning() {
+            tracing::warn!(isolation, "{warning}");
+        } else {
+            tracing::info!(isolation, network = settings.network, "programs are run");
         }
         if let Err(reason) = sandbox.counts_memory_together() {
             tracing::info!(
