@@ -1,8 +1,8 @@
 //! `orchestratum dev`: the api and a worker in this process, on an SQLite file, with nothing else installed.
 
 use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::net::SocketAddr;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,8 @@ pub(crate) struct Arguments {
     /// Where the database and the key are kept.
     #[arg(long, value_name = "DIR", default_value = "data")]
     data: PathBuf,
-    /// Submit samples and show how they end.
+    /// Submit samples and show how they end. Until then a terminal shows no log lines but warnings, unless
+    /// ORCHESTRATUM__LOGS__LEVEL is set; logs.dir has all.
     #[arg(long)]
     demo: bool,
 }
@@ -61,7 +62,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.demo {
         let engine = started.engine().clone();
         let offered = worker.names().cloned().collect();
+        // The address, the key and the samples are what is to be seen, between lines that nobody asked for.
+        let quiet = (is_on_a_terminal() && !asks_for_logs(&settings)).then(|| logs.quieten_console());
         tokio::spawn(async move {
+            let _quiet = quiet;
             if let Err(error) = demo::run(engine, offered).await {
                 eprintln!("the samples: {error:#}");
             }
@@ -78,6 +82,16 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         })
         .await;
     worked.context("the worker failed")
+}
+
+fn is_on_a_terminal() -> bool {
+    std::io::stdout().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Whether somebody has chosen which log lines there are.
+fn asks_for_logs(settings: &Settings) -> bool {
+    const USUAL_LEVEL: &str = "info";
+    settings.logs.level != USUAL_LEVEL || std::env::var_os("ORCHESTRATUM__LOGS__LEVEL").is_some()
 }
 
 /// Everything that can keep `dev` from serving.
@@ -151,7 +165,7 @@ fn kept_key(file: &Path) -> anyhow::Result<SecretString> {
 }
 
 fn welcome(addresses: Addresses, key: &SecretString, data: &Path) {
-    let (url, key) = (format!("http://{}", addresses.plain), key.expose_secret());
+    let (url, key) = (format!("http://{}", callable(addresses.plain)), key.expose_secret());
     println!(
         "\n  Orchestratum {} is running on SQLite in {}\n",
         env!("CARGO_PKG_VERSION"),
@@ -159,7 +173,7 @@ fn welcome(addresses: Addresses, key: &SecretString, data: &Path) {
     );
     println!("  API         {url}");
     if let Some(tls) = addresses.tls {
-        println!("              https://{tls} (self-signed)");
+        println!("              https://{} (self-signed)", callable(tls));
     }
     println!("  Swagger UI  {url}/swagger");
     println!("  API key     {key}\n");
@@ -167,6 +181,16 @@ fn welcome(addresses: Addresses, key: &SecretString, data: &Path) {
     println!("    curl -s {url}/api/tasks -H 'Authorization: ApiKey {key}' \\");
     println!("      -H 'Content-Type: application/json' -H 'Prefer: wait=10' \\");
     println!("      -d '{{\"name\": \"python\", \"input\": {{\"code\": \"print(6 * 7)\"}}}}'\n");
+}
+
+/// Where this machine reaches what listens there: all of its addresses together are none that can be called.
+fn callable(mut listens: SocketAddr) -> SocketAddr {
+    match listens.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => listens.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => listens.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    listens
 }
 
 /// The first signal drains, the second one ends the waiting.
@@ -183,4 +207,21 @@ fn obey_signals(stop: CancellationToken, kill: CancellationToken) -> anyhow::Res
         }
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_that_is_shown_can_be_called() {
+        for (listens, expected) in [
+            ("0.0.0.0:5000", "127.0.0.1:5000"),
+            ("[::]:5000", "[::1]:5000"),
+            ("10.0.0.1:80", "10.0.0.1:80"),
+        ] {
+            let listens = listens.parse().expect("an address");
+            assert_eq!(callable(listens).to_string(), expected);
+        }
+    }
 }

@@ -65,7 +65,11 @@ impl Cell {
     pub(crate) async fn open(shim: &Shim, opening: &Opening, groups: Option<&Arc<Groups>>) -> Result<Self, Error> {
         let forks = opening.runner.is_some();
         let mut cell = Self::start(shim, forks, groups).map_err(Error::Shim)?;
-        let message = frame(opening).map_err(|_| Error::NotUtf8)?;
+        let mut message = frame(opening).map_err(|_| Error::NotUtf8)?;
+        // In one piece with the opening: whoever refuses that is gone before it could be written.
+        if let Some(runner) = &opening.runner {
+            message.extend_from_slice(runner.reads_first.as_bytes());
+        }
         let opened = async {
             messages::send(&mut cell.launcher, &message, &[]).await?;
             messages::receive(&mut cell.launcher).await

@@ -22,6 +22,11 @@ impl Exit {
         matches!(self, Self::Code(0))
     }
 
+    /// Whether it had used up its processor time: see [`Limits::cpu_seconds`](crate::Limits::cpu_seconds).
+    pub const fn is_out_of_processor_time(self) -> bool {
+        matches!(self, Self::Signal(number) if number == Signal::SIGXCPU as i32)
+    }
+
     /// As a shell shows it: 128 and the number of the signal.
     pub const fn code(self) -> i32 {
         match self {

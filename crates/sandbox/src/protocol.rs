@@ -118,6 +118,11 @@ pub struct Runner {
     pub program: PathBuf,
     pub arguments: Vec<String>,
     pub environment: Vec<(String, String)>,
+    /// Comes from standard input before all messages, without a length: the source of one that is a script, say, which
+    /// would fill every list of processes as an argument. No path leads to it: a runner is outside of the namespace
+    /// that `/proc` shows.
+    #[serde(skip)]
+    pub reads_first: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

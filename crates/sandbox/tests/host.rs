@@ -64,6 +64,7 @@ async fn a_prepared_process_may_open_all_files_and_its_programs_as_many_as_it_mi
         program: "/bin/sh".into(),
         arguments: vec!["-c".to_owned(), "ulimit -S -n >&2; ulimit -H -n >&2; exit 1".to_owned()],
         environment: Vec::new(),
+        reads_first: String::new(),
     };
     let warm = sandbox(Isolation::Full)
         .await

@@ -26,6 +26,11 @@ const COMPILE_PATIENCE: Duration = Duration::from_secs(120);
 /// Where packages and people put it.
 const USUAL_FOLDERS: [&str; 3] = ["/usr/share/dotnet", "/usr/lib/dotnet", "/usr/local/share/dotnet"];
 
+/// What to do where there is none.
+const HOW_TO_GET_ONE: &str = "a .NET SDK of version 8 or newer comes from https://dotnet.microsoft.com/download, or as a package \
+                              such as `dotnet-sdk-8.0`; where `dotnet` is not in the search path, `worker.csharp` \
+                              (ORCHESTRATUM__WORKER__CSHARP) is the folder that has it";
+
 /// For every program of this runtime: nobody can attach to it, it takes its language from no file of the machine, and it
 /// starts fast.
 pub(crate) const ENVIRONMENT: [(&str, &str); 3] = [
@@ -123,10 +128,11 @@ fn installation(configured: Option<&Path>) -> Result<Installation, String> {
     let variable = std::env::var_os("DOTNET_ROOT").map(PathBuf::from);
     let program =
         machine::program("dotnet").and_then(|program| Some(program.canonicalize().ok()?.parent()?.to_owned()));
-    let folders = variable
-        .into_iter()
-        .chain(program)
-        .chain(USUAL_FOLDERS.map(PathBuf::from));
+    let folders = variable.into_iter().chain(program);
+    first_of(folders.chain(USUAL_FOLDERS.map(PathBuf::from)))
+}
+
+fn first_of(folders: impl Iterator<Item = PathBuf>) -> Result<Installation, String> {
     let mut reason = "there is no `dotnet`".to_owned();
     for folder in folders {
         match Installation::in_folder(&folder) {
@@ -135,7 +141,7 @@ fn installation(configured: Option<&Path>) -> Result<Installation, String> {
             Err(_) => {}
         }
     }
-    Err(reason)
+    Err(format!("{reason}: {HOW_TO_GET_ONE}"))
 }
 
 impl Installation {
@@ -387,6 +393,26 @@ mod tests {
             runtime,
         };
         assert_ne!(with(version(1)).hash(), with(version(2)).hash());
+    }
+
+    #[test]
+    fn where_there_is_none_it_is_told_how_to_get_one() {
+        let nothing = with_folders(&["sdk"]);
+        for (folders, begins) in [
+            (Vec::new(), "there is no `dotnet`: ".to_owned()),
+            (
+                vec![nothing.path().to_owned()],
+                format!("{}: there is no `dotnet`: ", nothing.path().display()),
+            ),
+        ] {
+            let told = first_of(folders.into_iter()).expect_err("there is none");
+            assert!(
+                told.starts_with(&begins)
+                    && told.contains("ORCHESTRATUM__WORKER__CSHARP")
+                    && told.contains(&format!("version {OLDEST_MAJOR} or newer")),
+                "{told}"
+            );
+        }
     }
 
     #[test]

@@ -32,7 +32,12 @@ pub(crate) async fn serve(
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
         Err(error) => {
-            tracing::warn!(%address, %error, "the worker does not answer health checks: set worker.listen");
+            tracing::warn!(
+                %address,
+                %error,
+                "this worker answers no health checks and shows no metrics, and `--health` asks whoever listens there: give \
+                 each worker of a machine a `worker.listen` of its own, or an empty one"
+            );
             return;
         }
     };

@@ -31,7 +31,17 @@ pub struct Found {
     pub refused: Vec<(Isolation, String)>,
 }
 
+/// What it means that programs are ordinary processes.
+const NOT_KEPT_APART: &str = "the programs of tasks are not kept apart from this machine: they read and change what the worker \
+                              may, and use the network whatever `worker.network` says";
+
 impl Found {
+    /// What whoever runs a worker here has to know of the level that was found.
+    pub fn warning(&self) -> Option<&'static str> {
+        let is_off = |sandbox: &Sandbox| sandbox.isolation() == Isolation::Off;
+        self.sandbox.as_ref().is_some_and(is_off).then_some(NOT_KEPT_APART)
+    }
+
     pub(crate) fn log(&self, settings: &WorkerSettings) {
         for (level, reason) in &self.refused {
             tracing::warn!(
@@ -47,11 +57,12 @@ impl Found {
             );
             return;
         };
-        tracing::info!(
-            isolation = sandbox.isolation().as_str(),
-            network = settings.network,
-            "programs are run"
-        );
+        let isolation = sandbox.isolation().as_str();
+        if let Some(warning) = self.warning() {
+            tracing::warn!(isolation, "{warning}");
+        } else {
+            tracing::info!(isolation, network = settings.network, "programs are run");
+        }
         if let Err(reason) = sandbox.counts_memory_together() {
             tracing::info!(
                 reason,
@@ -155,14 +166,25 @@ pub async fn failing(
         .collect()
 }
 
-/// The commands of the settings behind the walls that were found: the program of each, or why a worker does not offer its
-/// tasks.
-pub async fn commands(settings: &Settings, sandbox: Arc<Sandbox>) -> Vec<(&TaskName, Result<String, String>)> {
+/// A command whose tasks a worker here offers.
+#[derive(Debug)]
+pub struct OfferedCommand {
+    pub program: String,
+    /// Why its tasks are likely to fail all the same.
+    pub warning: Option<String>,
+}
+
+/// The commands of the settings behind the walls that were found, or why a worker does not offer their tasks.
+pub async fn commands(settings: &Settings, sandbox: Arc<Sandbox>) -> Vec<(&TaskName, Result<OfferedCommand, String>)> {
     let programs = Programs::new(sandbox, settings);
     let mut commands = Vec::new();
     for (name, command) in &settings.worker.commands {
         let found = Configured::that_works(command, &programs).await;
-        commands.push((name, found.map(|command| command.program().to_owned())));
+        let offered = found.map(|command| OfferedCommand {
+            program: command.program().to_owned(),
+            warning: command.warning(),
+        });
+        commands.push((name, offered));
     }
     commands
 }

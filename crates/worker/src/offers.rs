@@ -151,6 +151,9 @@ impl Offers {
             match Configured::that_works(command, programs).await {
                 Ok(command) => {
                     tracing::info!(task.name = %name, program = command.program(), "the tasks of a command are offered");
+                    if let Some(reason) = command.warning() {
+                        tracing::warn!(task.name = %name, reason, "the tasks of a command are likely to fail");
+                    }
                     let offer = Offer::Program(Arc::new(command));
                     self.add(name.as_str(), offer, "`worker.commands` of the settings")?;
                 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use orchestratum_broker::{Broker, RabbitBroker};
 use orchestratum_engine::{Settings, error::chain};
 use orchestratum_store::Store;
+use reqwest::Url;
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, sleep};
 
@@ -35,11 +36,11 @@ async fn database(settings: &Settings, report: &mut Report) -> anyhow::Result<Op
     };
     match asked {
         Ok((store, time)) => {
-            report.ok("database", format!("its clock says {time}"))?;
+            report.ok("database", with_place(url, &format!("its clock says {time}")))?;
             Ok(Some(store))
         }
         Err(error) => {
-            report.wrong("database", chain(&error))?;
+            report.wrong("database", with_place(url, &chain(&error)))?;
             Ok(None)
         }
     }
@@ -88,10 +89,55 @@ async fn broker(settings: &Settings, report: &mut Report) -> anyhow::Result<()> 
         }
     };
     match reason {
-        None => report.ok(PART, ""),
-        Some(reason) => report.wrong(
-            PART,
-            format!("{reason}: new tasks are accepted, workers find them by asking the database"),
-        ),
+        None => report.ok(PART, with_place(url, "")),
+        Some(reason) => {
+            let says = format!("{reason}: new tasks are accepted, workers find them by asking the database");
+            report.wrong(PART, with_place(url, &says))
+        }
+    }
+}
+
+/// The words behind the server, the user and the name in the URL, which are all of it that is no secret: parameters may have a
+/// password, too.
+fn with_place(url: &str, words: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else {
+        return words.to_owned();
+    };
+    // An SQLite file in memory cannot have one.
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    if words.is_empty() {
+        url.to_string()
+    } else {
+        format!("{url}: {words}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_named_with_its_user_and_its_database_and_without_a_secret() {
+        for (url, expected) in [
+            (
+                "postgres://app:hidden@db.internal:5432/tasks?password=hidden",
+                "postgres://app@db.internal:5432/tasks: it is down",
+            ),
+            (
+                "amqp://guest:hidden@[::1]:5672/%2f",
+                "amqp://guest@[::1]:5672/%2f: it is down",
+            ),
+            (
+                "sqlite://data/orchestratum.db?mode=rw",
+                "sqlite://data/orchestratum.db: it is down",
+            ),
+            ("sqlite::memory:", "sqlite::memory:: it is down"),
+            ("hidden", "it is down"),
+        ] {
+            assert_eq!(with_place(url, "it is down"), expected);
+        }
+        assert_eq!(with_place("amqp://a:hidden@b/", ""), "amqp://a@b/");
     }
 }

@@ -7,6 +7,7 @@ use orchestratum_api::shortage;
 use orchestratum_engine::error::chain;
 use orchestratum_engine::{Settings, WorkerSettings};
 use orchestratum_sandbox::{Sandbox, Shim, host};
+use orchestratum_worker::isolation::OfferedCommand;
 use orchestratum_worker::machine::Interpreter;
 use orchestratum_worker::{dotnet, environments, isolation, machine};
 
@@ -21,7 +22,15 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) -> anyhow::R
             report.ok("csharp", tools.describe())?;
             readable.extend(tools.folders());
         }
-        Err(reason) => report.warning("csharp", format!("a worker here offers no `csharp`: {reason}"))?,
+        Err(reason) => {
+            let says = format!("a worker here offers no `csharp`: {reason}");
+            // The one that the settings name is not there; without a name there need be none.
+            if worker.csharp.is_some() {
+                report.wrong("csharp", says)?;
+            } else {
+                report.warning("csharp", says)?;
+            }
+        }
     }
     let shell = machine::program(&worker.shell);
     if let Some(path) = &shell {
@@ -32,7 +41,7 @@ pub(super) async fn check(settings: &Settings, report: &mut Report) -> anyhow::R
             "a worker here offers no `shell`: there is no worker.shell = {:?}",
             worker.shell
         );
-        report.warning("shell", says)?;
+        report.wrong("shell", says)?;
     }
     match machine::work_dir(worker.work_dir.as_deref()) {
         Ok(folder) => {
@@ -69,7 +78,7 @@ async fn python(worker: &WorkerSettings, report: &mut Report) -> anyhow::Result<
                 "a worker here offers no `python`: worker.python = {:?}: {reason}",
                 worker.python
             );
-            report.warning("python", says)?;
+            report.wrong("python", says)?;
             Ok(None)
         }
     }
@@ -93,7 +102,7 @@ async fn environments(
     for (name, found) in environments::find(worker, python, sandbox).await.told() {
         match found {
             Ok(interpreter) => report.ok(NAME, format!("`{name}`: {interpreter}"))?,
-            Err(reason) => report.warning(NAME, format!("a worker here does not have `{name}`: {reason}"))?,
+            Err(reason) => report.wrong(NAME, format!("a worker here does not have `{name}`: {reason}"))?,
         }
     }
     Ok(())
@@ -110,8 +119,14 @@ async fn commands(settings: &Settings, sandbox: Option<Arc<Sandbox>>, report: &m
     };
     for (name, found) in isolation::commands(settings, sandbox).await {
         match found {
-            Ok(program) => report.ok(NAME, format!("`{name}` is {program}"))?,
-            Err(reason) => report.warning(NAME, format!("a worker here offers no `{name}`: {reason}"))?,
+            Ok(OfferedCommand { program, warning: None }) => report.ok(NAME, format!("`{name}` is {program}"))?,
+            Ok(OfferedCommand {
+                program,
+                warning: Some(warning),
+            }) => {
+                report.warning(NAME, format!("`{name}` is {program}, and {warning}"))?;
+            }
+            Err(reason) => report.wrong(NAME, format!("a worker here offers no `{name}`: {reason}"))?,
         }
     }
     Ok(())
@@ -137,6 +152,7 @@ async fn isolation(
         .map(|(level, reason)| format!("`{}` cannot be had here: {reason}", level.as_str()))
         .collect();
     let refused = refused.join("; ");
+    let warning = found.warning().map(str::to_owned);
     let Some(sandbox) = found.sandbox.map(Arc::new) else {
         let says = format!(
             "a worker here runs no programs, so it offers no `python`, `csharp`, `shell` and no command: {refused}"
@@ -152,7 +168,7 @@ async fn isolation(
         format!("a worker here offers no `{name}`, which does not run at this level: {reason}")
     });
     let troubles = Some(refused).filter(|refused| !refused.is_empty());
-    let troubles: Vec<String> = troubles.into_iter().chain(failing).collect();
+    let troubles: Vec<String> = troubles.into_iter().chain(warning).chain(failing).collect();
     if troubles.is_empty() {
         report.ok("isolation", level)?;
     } else {

@@ -18,7 +18,10 @@ use report::Report;
 const LIMIT: NonZeroUsize = NonZeroUsize::new(100).expect("not zero");
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit status: 0 if nothing is wrong, which a warning is not; 1 otherwise.")]
+#[command(
+    after_help = "What the settings ask for and this installation or machine does not have is wrong; what works with less than \
+                  it might is warned of. Exit status: 0 if nothing is wrong; 1 otherwise."
+)]
 pub(crate) struct Arguments {
     /// Look at the SQLite database that `dev` keeps there, instead of the one in the settings.
     #[arg(long, value_name = "DIR")]

@@ -83,18 +83,30 @@ impl Report {
 
     /// Shows what is left to show; whether nothing is wrong.
     pub(super) fn end(self) -> anyhow::Result<bool> {
-        let wrong = self.parts.iter().filter(|part| part.state == State::Wrong).count();
+        let count = |state: State| self.parts.iter().filter(|part| part.state == state).count();
+        let (wrong, warnings) = (count(State::Wrong), count(State::Warning));
         if self.json {
             let parts: Vec<Value> = self.parts.iter().map(Part::json).collect();
             output::json(&json!({"ok": wrong == 0, "parts": parts}))?;
         } else if wrong == 0 && self.parts.iter().all(|part| part.state == State::Ok) {
             output::line("Everything is as it should be.")?;
-        } else if wrong == 0 {
-            output::line("Nothing is wrong.")?;
         } else {
-            output::line(&format!("{wrong} thing(s) are wrong."))?;
+            output::line(&summary(wrong, warnings))?;
         }
         Ok(wrong == 0)
+    }
+}
+
+fn summary(wrong: usize, warnings: usize) -> String {
+    let wrong = match wrong {
+        0 => "Nothing is wrong".to_owned(),
+        1 => "1 part is wrong".to_owned(),
+        several => format!("{several} parts are wrong"),
+    };
+    match warnings {
+        0 => format!("{wrong}."),
+        1 => format!("{wrong}; there is 1 warning."),
+        several => format!("{wrong}; there are {several} warnings."),
     }
 }
 
@@ -116,6 +128,18 @@ impl Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_counts_what_is_wrong_and_what_is_warned_of() {
+        for (wrong, warnings, expected) in [
+            (0, 0, "Nothing is wrong."),
+            (0, 2, "Nothing is wrong; there are 2 warnings."),
+            (1, 0, "1 part is wrong."),
+            (4, 1, "4 parts are wrong; there is 1 warning."),
+        ] {
+            assert_eq!(summary(wrong, warnings), expected);
+        }
+    }
 
     #[test]
     fn a_part_is_one_line_with_what_it_says() {

@@ -1,6 +1,6 @@
 //! The file of a day, which takes only so much of it: a disk that is full ends more than the logs.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -77,22 +77,28 @@ pub(super) struct DailyFile<W = RollingFileAppender> {
     /// Full but for warnings; said by `notice`.
     full: bool,
     notice: String,
+    /// Keeps other processes from the file.
+    _lock: Option<File>,
 }
 
 impl DailyFile {
     pub(super) fn open(folder: &Path, role: Role, settings: &LogSettings) -> Result<Self, InitError> {
         // A folder that cannot be made is told of by the appender.
         let _ = fs::create_dir_all(folder);
+        let (prefix, lock) = own_prefix(folder, role);
         let file = RollingFileAppender::builder()
             .rotation(Rotation::DAILY)
-            .filename_prefix(role.as_str())
+            .filename_prefix(prefix.as_str())
             .filename_suffix(SUFFIX)
             .max_log_files(settings.max_files.max(1))
             .build(folder)?;
         let max_mib = settings.max_file_mib.get();
         let notice = notice(max_mib, settings.format);
-        let written = newest_bytes(folder, role);
-        Ok(Self::new(file, clock::day, written, u64::from(max_mib) << 20, notice))
+        let written = newest_bytes(folder, &prefix);
+        Ok(Self {
+            _lock: lock,
+            ..Self::new(file, clock::day, written, u64::from(max_mib) << 20, notice)
+        })
     }
 }
 
@@ -106,6 +112,7 @@ impl<W> DailyFile<W> {
             max_bytes,
             full: bytes >= max_bytes - max_bytes / KEPT_FOR_WARNINGS,
             notice,
+            _lock: None,
         }
     }
 }
@@ -151,9 +158,36 @@ fn notice(max_mib: u32, format: LogFormat) -> String {
     }
 }
 
+/// What the files of this process begin with: its role, behind a number where another process of that role writes to this
+/// folder. Lines of two in one file could not be told apart, and each would count only its own.
+fn own_prefix(folder: &Path, role: Role) -> (String, Option<File>) {
+    /// Further ones share the file of the first.
+    const PROCESSES_MOST: u32 = 1_000;
+    let role = role.as_str();
+    for number in 1..=PROCESSES_MOST {
+        // Not behind the role: the appender takes whatever begins with its prefix for a file that it may delete one day.
+        let prefix = match number {
+            1 => role.to_owned(),
+            further => format!("{further}.{role}"),
+        };
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        let Ok(lock) = options.open(folder.join(format!(".{prefix}.lock"))) else {
+            break;
+        };
+        match lock.try_lock() {
+            Ok(()) => return (prefix, Some(lock)),
+            Err(TryLockError::WouldBlock) => {}
+            // Such as on a disk that knows no locks.
+            Err(TryLockError::Error(_)) => break,
+        }
+    }
+    (role.to_owned(), None)
+}
+
 /// What is in the file of today already: its name has the date, so it is the last one.
-fn newest_bytes(folder: &Path, role: Role) -> u64 {
-    let (prefix, suffix) = (format!("{}.", role.as_str()), format!(".{SUFFIX}"));
+fn newest_bytes(folder: &Path, prefix: &str) -> u64 {
+    let (prefix, suffix) = (format!("{prefix}."), format!(".{SUFFIX}"));
     let files = fs::read_dir(folder).into_iter().flatten().flatten().filter(|file| {
         let name = file.file_name();
         name.to_str()
@@ -199,9 +233,23 @@ mod tests {
     }
 
     #[test]
+    fn processes_of_one_role_have_files_of_their_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let prefix = |role| own_prefix(folder.path(), role);
+        let (first, first_lock) = prefix(Role::Worker);
+        let (second, _second_lock) = prefix(Role::Worker);
+        let (other, _other_lock) = prefix(Role::Api);
+        assert_eq!([first, second, other], ["worker", "2.worker", "api"]);
+        drop(first_lock);
+        assert_eq!(prefix(Role::Worker).0, "worker", "that of one that has ended");
+        let nowhere = folder.path().join("nowhere");
+        assert_eq!(own_prefix(&nowhere, Role::Worker).0, "worker");
+    }
+
+    #[test]
     fn only_the_newest_file_of_the_role_counts() {
         let folder = tempfile::tempdir().expect("a folder");
-        assert_eq!(newest_bytes(folder.path(), Role::Api), 0);
+        assert_eq!(newest_bytes(folder.path(), "api"), 0);
         let files = [
             ("api.2026-01-09.log", 3),
             ("api.2026-01-10.log", 5),
@@ -211,7 +259,7 @@ mod tests {
         for (name, bytes) in files {
             fs::write(folder.path().join(name), vec![b'x'; bytes]).expect("written");
         }
-        assert_eq!(newest_bytes(folder.path(), Role::Api), 5);
+        assert_eq!(newest_bytes(folder.path(), "api"), 5);
     }
 
     #[test]

@@ -3,10 +3,12 @@
 mod daily;
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing::{Level, Metadata};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
@@ -56,6 +58,26 @@ pub enum Error {
 pub struct Guard {
     _console: WorkerGuard,
     _file: Option<WorkerGuard>,
+    quiet: Arc<AtomicBool>,
+}
+
+impl Guard {
+    /// The console shows only warnings and errors until what is returned is dropped. The file has all.
+    pub fn quieten_console(&self) -> QuietConsole {
+        self.quiet.store(true, Ordering::Relaxed);
+        QuietConsole(Arc::clone(&self.quiet))
+    }
+}
+
+/// See [`Guard::quieten_console`].
+#[derive(Debug)]
+#[must_use = "dropping it ends the quiet"]
+pub struct QuietConsole(Arc<AtomicBool>);
+
+impl Drop for QuietConsole {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 impl fmt::Debug for Guard {
@@ -64,8 +86,8 @@ impl fmt::Debug for Guard {
     }
 }
 
-/// Logs go to standard error and to `<dir>/<role>.<date>.log`. Writing happens on threads of its own: a slow disk or
-/// console costs log lines, never requests.
+/// Logs go to standard error and to `<dir>/<role>.<date>.log`, or to `<dir>/2.<role>.<date>.log` where another process has that.
+/// Writing happens on threads of its own: a slow disk or console costs log lines, never requests.
 ///
 /// # Errors
 /// [`Error`] if the level is no filter, or logging was set up before. A folder that cannot be written is only a warning.
@@ -81,6 +103,8 @@ pub fn init(role: Role, settings: &LogSettings) -> Result<Guard, Error> {
         Some(Err(error)) => (None, Some(error)),
     };
     let (file, file_guard) = file.unzip();
+    let quiet = Arc::new(AtomicBool::new(false));
+    let console = console.with_filter(shown_unless(Arc::clone(&quiet)));
     // One layer that writes to both: a line is formatted once, and two layers would share the fields of spans.
     let layer = match file {
         Some(file) => layer(console.and(Marked(file)), settings.format),
@@ -99,7 +123,13 @@ pub fn init(role: Role, settings: &LogSettings) -> Result<Guard, Error> {
     Ok(Guard {
         _console: console_guard,
         _file: file_guard,
+        quiet,
     })
+}
+
+/// Whether a line is one for the console: each is while that is not quiet.
+fn shown_unless(quiet: Arc<AtomicBool>) -> impl Fn(&Metadata<'_>) -> bool + Send + Sync + 'static {
+    move |metadata| *metadata.level() <= Level::WARN || !quiet.load(Ordering::Relaxed)
 }
 
 /// One record a line: newlines and control characters in values are escaped by both formats.
@@ -142,7 +172,56 @@ pub fn metrics() -> &'static PrometheusHandle {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Write};
+
+    use parking_lot::Mutex;
+
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Lines {
+        fn has(&self, words: &str) -> bool {
+            String::from_utf8_lossy(&self.0.lock()).contains(words)
+        }
+    }
+
+    #[test]
+    fn a_quiet_console_shows_warnings_alone_and_the_file_has_all() {
+        let (console, file) = (Lines::default(), Lines::default());
+        let quiet = Arc::new(AtomicBool::new(false));
+        let writers = {
+            let (console, file) = (console.clone(), file.clone());
+            let console = (move || console.clone()).with_filter(shown_unless(Arc::clone(&quiet)));
+            console.and(move || file.clone())
+        };
+        let subscriber = tracing_subscriber::registry().with(layer(writers, LogFormat::Text));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!("before");
+            quiet.store(true, Ordering::Relaxed);
+            let quieted = QuietConsole(quiet);
+            tracing::info!("meanwhile");
+            tracing::warn!("amiss");
+            drop(quieted);
+            tracing::info!("afterwards");
+        });
+        for words in ["before", "meanwhile", "amiss", "afterwards"] {
+            assert!(file.has(words), "{words}");
+            assert_eq!(console.has(words), words != "meanwhile", "{words}");
+        }
+    }
 
     #[test]
     fn milliseconds_have_three_decimals_at_most() {

@@ -39,6 +39,7 @@ fn runner(program: &str, arguments: &[&str]) -> Runner {
         program: program.into(),
         arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
         environment: Vec::new(),
+        reads_first: String::new(),
     }
 }
 
@@ -85,6 +86,20 @@ async fn a_runner_that_leaves_a_program_too_little_memory_is_replaced_and_one_th
     }
     let next = said(&warm, false, Some(200)).await.expect("it runs");
     assert_eq!(next, "0", "it did nobody any harm");
+}
+
+#[tokio::test]
+async fn a_runner_may_read_its_source_before_the_messages() {
+    let sandbox = sandbox(Isolation::Full).await;
+    let source = format!("exec(open(0, 'rb', closefd=False).read({}))", GROWS.len());
+    let runner = Runner {
+        reads_first: GROWS.to_owned(),
+        ..runner("/usr/bin/python3", &["-I", "-c", &source])
+    };
+    let warm = sandbox.warm(runner, false).expect("at this level");
+    for _ in 0..2 {
+        assert_eq!(said(&warm, false, None).await.expect("it runs"), "0");
+    }
 }
 
 #[tokio::test]

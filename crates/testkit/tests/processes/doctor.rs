@@ -45,19 +45,19 @@ fn it_goes_on_behind_what_is_wrong_and_shows_every_part() -> anyhow::Result<()> 
     for line in [
         "settings    ok",
         "auth        wrong: auth.bootstrap_key must have 16 characters or more",
-        "database    wrong: the database is not available",
+        "database    wrong: postgres://postgres@127.0.0.1:1/nothing: the database is not available",
         "schema      not looked at: it needs the database",
         "data        not looked at: it needs the database",
-        "broker      wrong: ",
+        "broker      wrong: amqp://guest@127.0.0.1:1/%2f: ",
         "http        ok, to public addresses, ports 80, 443",
-        "python      warning: ",
-        "csharp      warning: a worker here offers no `csharp`: /nothing: ",
+        "python      wrong: ",
+        "csharp      wrong: a worker here offers no `csharp`: /nothing: ",
         "shell       ok, ",
         "work_dir    wrong: ",
         "isolation   not looked at: it needs work_dir",
         "environment not looked at: it needs python",
         "open files  ",
-        "4 thing(s) are wrong.",
+        "6 parts are wrong",
     ] {
         assert!(
             said.lines().any(|said| said.starts_with(line)),
@@ -88,7 +88,7 @@ fn without_settings_it_says_what_it_cannot_look_at() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_of_a_working_installation_is_sound() -> anyhow::Result<()> {
+async fn a_working_installation_is_sound_unless_the_settings_ask_for_what_is_not_there() -> anyhow::Result<()> {
     let cluster = Cluster::builder()
         .broker(Broker::Rabbit)
         .setting("WORKER__CSHARP", &csharp_runtime())
@@ -103,11 +103,16 @@ async fn all_of_a_working_installation_is_sound() -> anyhow::Result<()> {
             "/nothing",
         ),
         ("ORCHESTRATUM__WORKER__COMMANDS", COMMANDS),
+        ("ORCHESTRATUM__WORKER__ISOLATION", "off"),
     ];
-    let output = doctor(&["--json"], environment.chain(more))?;
+    let output = doctor(&["--json"], environment.clone())?;
     assert!(output.status.success(), "{}", text(&output));
+    let sound: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(sound["ok"], true, "{sound}");
+    let output = doctor(&["--json"], environment.chain(more))?;
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     let report: Value = serde_json::from_slice(&output.stdout)?;
-    assert_eq!(report["ok"], true, "{report}");
+    assert_eq!(report["ok"], false, "the settings ask for what is not there: {report}");
     for (part, says) in [
         ("python", "/"),
         ("csharp", ": runtime "),
@@ -125,17 +130,18 @@ async fn all_of_a_working_installation_is_sound() -> anyhow::Result<()> {
     }
     let parts = report["parts"].as_array().cloned().unwrap_or_default();
     for (state, says) in [
-        (
-            "warning",
-            "a worker here does not have `reports`: /nothing/bin/python: ",
-        ),
+        ("wrong", "a worker here does not have `reports`: /nothing/bin/python: "),
         ("ok", "`there` is /"),
         (
             "warning",
+            "off: the programs of tasks are not kept apart from this machine",
+        ),
+        (
+            "wrong",
             "a worker here offers no `blind`: it cannot read /no/such/model: ",
         ),
         (
-            "warning",
+            "wrong",
             "a worker here offers no `missing`: there is no program \"/nothing\"",
         ),
     ] {

@@ -176,3 +176,35 @@ async fn the_client_follows_to_the_end_and_tells_it_by_its_exit_status() -> anyh
     );
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_says_where_another_attempt_begins_and_prints_parts_as_json() -> anyhow::Result<()> {
+    let dev = dev::start(&[]).await?;
+    let create = [
+        "tasks",
+        "create",
+        "shell",
+        "--max-retries",
+        "1",
+        "--backoff",
+        "fixed:0.5",
+    ];
+    let input = r#"{"script": "echo one; exit 1"}"#;
+    let created = dev.json(&[&create[..], &["--input", input]].concat())?;
+    let id = created["id"].as_str().unwrap_or_default();
+    let followed = dev.client(&["tasks", "logs", id, "--follow"])?;
+    let (written, told) = (followed.stdout.as_slice(), followed.stderr.as_slice());
+    assert_eq!((written, told), (&b"one\none\n"[..], &b"--- attempt 2 ---\n"[..]));
+    let parts = dev.client(&["tasks", "logs", id, "--follow", "--json"])?;
+    let parts: Vec<Value> = String::from_utf8_lossy(&parts.stdout)
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    let log = |attempt: u32| json!({"attempt": attempt, "stream": "stdout", "text": "one\n"});
+    let end = json!({"status": "Failed", "attempt": 2, "outcome": "Failed"});
+    assert_eq!(parts, [log(1), log(2), end]);
+    let refused = dev.client(&["tasks", "logs", id, "--json"])?;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(dev::text(&refused).contains("--follow"), "{}", dev::text(&refused));
+    Ok(())
+}

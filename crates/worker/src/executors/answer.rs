@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Ended;
+use super::limits::Kept;
 use super::program::{self, Done};
 use crate::shared::Programs;
 
@@ -41,9 +42,9 @@ struct Output<'a> {
 }
 
 /// How the code ended. `returned` is what the value of the code is called.
-pub(super) fn conclude(mut done: Done, mark: &str, programs: &Programs, returned: &str) -> Ended {
+pub(super) fn conclude(mut done: Done, kept: &Kept, mark: &str, programs: &Programs, returned: &str) -> Ended {
     let mut evidence = program::evidence(&mut done);
-    let ending = match output_of(&done, mark, programs, returned) {
+    let ending = match output_of(&done, kept, mark, programs, returned) {
         Ok(output) => {
             evidence.output = Some(output);
             Ending::Success
@@ -57,14 +58,14 @@ pub(super) fn conclude(mut done: Done, mark: &str, programs: &Programs, returned
     }
 }
 
-fn output_of(done: &Done, mark: &str, programs: &Programs, returned: &str) -> Result<JsonText, Ending> {
+fn output_of(done: &Done, kept: &Kept, mark: &str, programs: &Programs, returned: &str) -> Result<JsonText, Ending> {
     let finished = &done.finished;
     let not_storable = |message: String| Ending::OutputNotStorable { message };
     let answer = answer(&finished.result, mark, programs.output_max_bytes).map_err(not_storable)?;
     let answer = if answer.is_empty() {
         if done.interrupted {
             // An exit in good order, not the end of its work.
-            return Err(program::failure(finished));
+            return Err(program::failure(finished, kept));
         }
         // It ended before it returned, by an exit or by a signal.
         Answer::Result(None)
@@ -76,8 +77,9 @@ fn output_of(done: &Done, mark: &str, programs: &Programs, returned: &str) -> Re
             traceback,
             out_of_memory,
         } => {
-            let message = storable(&traceback);
-            Err(if out_of_memory || finished.out_of_memory {
+            let out_of_memory = out_of_memory || finished.out_of_memory;
+            let message = kept.told(finished.exit, out_of_memory, storable(&traceback));
+            Err(if out_of_memory {
                 Ending::OutOfMemory { message }
             } else {
                 Ending::Failed {
@@ -89,7 +91,7 @@ fn output_of(done: &Done, mark: &str, programs: &Programs, returned: &str) -> Re
         Answer::NotCompiled(why) => Err(Ending::CompileError {
             message: storable(&why),
         }),
-        Answer::Result(_) | Answer::NotJson(_) if !finished.exit.is_success() => Err(program::failure(finished)),
+        Answer::Result(_) | Answer::NotJson(_) if !finished.exit.is_success() => Err(program::failure(finished, kept)),
         Answer::NotJson(message) => Err(not_storable(format!("{returned} cannot be written as JSON: {message}"))),
         Answer::Result(result) => output(result.as_deref(), finished, programs.output_max_bytes)
             .map_err(|error| not_storable(format!("{returned} {error}"))),

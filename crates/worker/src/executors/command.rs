@@ -1,5 +1,7 @@
 //! Configured commands: a program of the operator's own that takes the input as JSON and gives the output as JSON.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,10 +10,11 @@ use orchestratum_core::JsonText;
 use orchestratum_core::task::{Ending, Invocation};
 use orchestratum_engine::CommandSettings;
 use orchestratum_engine::error::chain;
-use orchestratum_sandbox::{self as sandbox, Exit, Finished, Sandbox};
+use orchestratum_sandbox::{self as sandbox, Exit, Finished, Isolation, Sandbox};
 use orchestratum_store::ClaimedTask;
 use secrecy::ExposeSecret;
 
+use super::limits::Kept;
 use super::program::{Asked, Done};
 use super::{Context, Ended, Executor, program};
 use crate::machine;
@@ -45,11 +48,12 @@ impl Executor for Configured {
             Ok(asked) => asked,
             Err(message) => return Ended::not_granted(&message),
         };
+        let kept = Kept::of(&asked.limits, programs);
         let command = program::command(task, &self.program, programs, asked)
             .arguments(args)
             .stdout_is_result(programs.output_max_bytes);
         match program::attended(programs.sandbox.spawn(&command), context).await {
-            Ok(done) => self.conclude(done),
+            Ok(done) => self.conclude(done, &kept),
             Err(not_run) => not_run.into(),
         }
     }
@@ -78,6 +82,26 @@ impl Configured {
         &self.program
     }
 
+    /// What is there and hidden from the program, though the settings give it that: it would say that there is no such file.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let sandbox = &self.programs.sandbox;
+        if sandbox.isolation() == Isolation::Off {
+            return None;
+        }
+        let given = self.settings.args.iter().map(|argument| path_in(argument).to_owned());
+        let hidden: Vec<String> = given
+            .chain(interpreter(Path::new(&self.program)))
+            .filter(|path| is_hidden(path, sandbox))
+            .map(|path| path.display().to_string())
+            .collect();
+        (!hidden.is_empty()).then(|| {
+            format!(
+                "its program cannot see what it is given: {}; `readable` has neither that nor a folder above it",
+                hidden.join(", ")
+            )
+        })
+    }
+
     async fn new(path: &Path, settings: CommandSettings, programs: &Programs) -> Result<Self, sandbox::Error> {
         let path = without_links_on_the_way(path);
         let programs = Programs {
@@ -94,13 +118,13 @@ impl Configured {
         })
     }
 
-    fn conclude(&self, mut done: Done) -> Ended {
+    fn conclude(&self, mut done: Done, kept: &Kept) -> Ended {
         let mut evidence = program::evidence(&mut done);
         let finished = &done.finished;
         // One that was told to end, and did so without a word, has not come to the end of its work.
         let gave_up = done.interrupted && finished.result.is_empty();
         let ending = if !finished.exit.is_success() || gave_up {
-            self.failure(finished)
+            self.failure(finished, kept)
         } else {
             match output(&finished.result, self.programs.output_max_bytes) {
                 Ok(output) => {
@@ -117,8 +141,8 @@ impl Configured {
         }
     }
 
-    fn failure(&self, finished: &Finished) -> Ending {
-        let mut ending = program::failure(finished);
+    fn failure(&self, finished: &Finished, kept: &Kept) -> Ending {
+        let mut ending = program::failure(finished, kept);
         if let Ending::Failed { message, retryable } = &mut ending {
             if let Exit::Code(code) = finished.exit {
                 *retryable = !self.settings.permanent_exit_codes.contains(&code);
@@ -145,6 +169,34 @@ async fn reading(sandbox: &Arc<Sandbox>, program: &Path, readable: &[PathBuf]) -
     let sandbox = sandbox.showing(&more, sandbox.beside())?;
     sandbox.try_out().await?;
     Ok(Arc::new(sandbox))
+}
+
+/// The path that an argument is, or that it gives to an option. That it is one at all has to show elsewhere.
+fn path_in(argument: &str) -> &Path {
+    let option = argument.split_once('=').filter(|_| argument.starts_with('-'));
+    Path::new(option.map_or(argument, |(_, value)| value))
+}
+
+/// What runs the program, by its first line, where that is a script.
+fn interpreter(program: &Path) -> Option<PathBuf> {
+    /// As much as the kernel looks at.
+    const LINE_MAX_BYTES: u64 = 256;
+    let mut beginning = Vec::new();
+    let mut file = File::open(program).ok()?.take(LINE_MAX_BYTES);
+    file.read_to_end(&mut beginning).ok()?;
+    let line = beginning.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let path = std::str::from_utf8(line).ok()?.split_ascii_whitespace().next()?;
+    Some(PathBuf::from(path))
+}
+
+/// Whether it is there, and behind the walls it is not.
+fn is_hidden(path: &Path, sandbox: &Sandbox) -> bool {
+    /// Programs have something of their own at these places, in these folders or as them.
+    const OWN: [&str; 3] = ["/dev", "/proc", "/run/task"];
+    const OWN_FOLDERS: [&str; 3] = ["/", "/tmp", "/var/tmp"];
+    let is_own = OWN.iter().any(|own| path.starts_with(own)) || OWN_FOLDERS.iter().any(|own| path == Path::new(own));
+    let hides = |real: PathBuf| !sandbox.reads(path) && !sandbox.reads(&real);
+    path.is_absolute() && !is_own && path.canonicalize().is_ok_and(hides)
 }
 
 /// The path and, where it is a link, all that it leads to.
@@ -215,6 +267,37 @@ mod tests {
         assert_eq!(links(Path::new("/")), [Path::new("/")]);
         std::os::unix::fs::symlink("circle", at("circle")).expect("linked");
         assert!(links(&at("circle")).len() < 100);
+    }
+
+    #[test]
+    fn a_path_is_an_argument_or_the_value_of_an_option() {
+        for (argument, expected) in [
+            ("/srv/a=b.py", "/srv/a=b.py"),
+            ("--model=/srv/model", "/srv/model"),
+            ("-u", "-u"),
+            ("a.py", "a.py"),
+        ] {
+            assert_eq!(path_in(argument), Path::new(expected));
+        }
+    }
+
+    #[test]
+    fn the_interpreter_of_a_script_is_in_its_first_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let script = folder.path().join("script");
+        for (content, expected) in [
+            (
+                "#!/opt/python/bin/python3 -u\nprint(1)\n",
+                Some("/opt/python/bin/python3"),
+            ),
+            ("#! /bin/sh", Some("/bin/sh")),
+            ("#!\n/bin/sh", None),
+            ("\u{7f}ELF", None),
+        ] {
+            std::fs::write(&script, content).expect("written");
+            assert_eq!(interpreter(&script), expected.map(PathBuf::from), "{content}");
+        }
+        assert_eq!(interpreter(folder.path()), None);
     }
 
     #[test]

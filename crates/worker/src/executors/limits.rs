@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use orchestratum_engine::{CommandLimits, WorkerLimits};
-use orchestratum_sandbox::{Isolation, Limits, Sandbox};
+use orchestratum_sandbox::{Exit, Isolation, Limits, Sandbox};
 use orchestratum_store::ClaimedTask;
 use serde::Deserialize;
 
@@ -48,6 +48,46 @@ pub(super) fn of(task: &ClaimedTask, programs: &Programs) -> Result<Limits, Stri
 pub(super) fn usual(programs: &Programs) -> Limits {
     let granted = Asked::default().granted(programs);
     granted.expect("what is not asked for is not refused, and the settings give nobody more than they grant")
+}
+
+/// What a program was held to, for the words about its end.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Kept {
+    memory_mb: Option<u64>,
+    cpu_seconds: Option<u64>,
+    /// Of the disk that is all it can write to.
+    disk_mb: Option<u32>,
+}
+
+impl Kept {
+    pub(super) fn of(limits: &Limits, programs: &Programs) -> Self {
+        let disk = limits.disk_megabytes.unwrap_or(Limits::USUAL_DISK_MEGABYTES);
+        Self {
+            memory_mb: limits.memory_bytes.map(|bytes| bytes / BYTES_PER_MEGABYTE),
+            cpu_seconds: limits.cpu_seconds,
+            disk_mb: Keeps::by(&programs.sandbox).disk.then_some(disk),
+        }
+    }
+
+    /// The words about how a program ended, behind the limit that it met where that shows. Who created the task may have set
+    /// none, and the words alone look like a fault of the machine.
+    pub(super) fn told(&self, exit: Exit, out_of_memory: bool, words: String) -> String {
+        /// What the C library and the runtimes above it make of `ENOSPC`.
+        const DISK_IS_FULL: &str = "No space left on device";
+        let (name, most) = if out_of_memory {
+            ("memory_mb", self.memory_mb)
+        } else if exit.is_out_of_processor_time() {
+            ("cpu_seconds", self.cpu_seconds)
+        } else if words.contains(DISK_IS_FULL) {
+            ("disk_mb", self.disk_mb.map(u64::from))
+        } else {
+            return words;
+        };
+        match most {
+            Some(most) => format!("the limit `{name}` is {most}: {words}"),
+            None => words,
+        }
+    }
 }
 
 impl Keeps {
@@ -181,6 +221,46 @@ mod tests {
         );
         let limits = granted("{}", LESS);
         assert_eq!((limits.disk_megabytes, limits.processes), (None, None));
+    }
+
+    #[test]
+    fn a_limit_that_a_program_met_is_told_with_its_value() {
+        const SIGXCPU: i32 = 24;
+        let kept = Kept {
+            memory_mb: Some(256),
+            cpu_seconds: Some(5),
+            disk_mb: Some(64),
+        };
+        let (failed, full) = (Exit::Code(1), "OSError: [Errno 28] No space left on device");
+        for (exit, out_of_memory, words, expected) in [
+            (
+                Exit::Signal(9),
+                true,
+                "it was killed",
+                "the limit `memory_mb` is 256: it was killed",
+            ),
+            (
+                Exit::Signal(SIGXCPU),
+                false,
+                "it was killed",
+                "the limit `cpu_seconds` is 5: it was killed",
+            ),
+            (Exit::Signal(9), false, "it was killed", "it was killed"),
+            (failed, false, "no luck", "no luck"),
+            (
+                failed,
+                false,
+                full,
+                "the limit `disk_mb` is 64: OSError: [Errno 28] No space left on device",
+            ),
+        ] {
+            assert_eq!(kept.told(exit, out_of_memory, words.to_owned()), expected);
+            assert_eq!(
+                Kept::default().told(exit, out_of_memory, words.to_owned()),
+                words,
+                "nothing was kept"
+            );
+        }
     }
 
     #[test]

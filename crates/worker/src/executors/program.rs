@@ -8,7 +8,7 @@ use orchestratum_engine::error::chain;
 use orchestratum_sandbox::{self as sandbox, Command, Finished, Limits, PROGRESS_DESCRIPTOR, Running};
 use orchestratum_store::{ClaimedTask, Evidence, LogChunk};
 
-use super::limits;
+use super::limits::{self, Kept};
 use super::{Context, Ended, Phase};
 use crate::handler::idempotency_key;
 use crate::shared::Programs;
@@ -179,8 +179,8 @@ pub(super) fn evidence(done: &mut Done) -> Evidence {
 }
 
 /// How the program itself ended, and the last it had to say.
-pub(super) fn failure(finished: &Finished) -> Ending {
-    let message = message(finished);
+pub(super) fn failure(finished: &Finished, kept: &Kept) -> Ending {
+    let message = kept.told(finished.exit, finished.out_of_memory, message(finished));
     if finished.out_of_memory {
         return Ending::OutOfMemory { message };
     }

@@ -9,6 +9,7 @@ use orchestratum_sandbox::{Argument, Command, Finished};
 use orchestratum_store::ClaimedTask;
 use serde::Serialize;
 
+use super::limits::Kept;
 use super::program::{Asked, Done};
 use super::{Context, Ended, Executor, limits, program, try_out};
 use crate::shared::Programs;
@@ -44,10 +45,11 @@ impl Executor for Shell {
             Ok(asked) => asked,
             Err(message) => return Ended::not_granted(&message),
         };
+        let kept = Kept::of(&asked.limits, &self.programs);
         let command = program::command(task, &self.interpreter, &self.programs, asked);
         let command = script(command, input.script).arguments(args);
         match program::attended(self.programs.sandbox.spawn(&command), context).await {
-            Ok(done) => self.conclude(done),
+            Ok(done) => self.conclude(done, &kept),
             Err(not_run) => not_run.into(),
         }
     }
@@ -76,7 +78,7 @@ impl Shell {
             .map(drop)
     }
 
-    fn conclude(&self, mut done: Done) -> Ended {
+    fn conclude(&self, mut done: Done, kept: &Kept) -> Ended {
         let mut evidence = program::evidence(&mut done);
         let ending = if done.finished.exit.is_success() {
             match self.output(&done.finished) {
@@ -87,7 +89,7 @@ impl Shell {
                 Err(message) => Ending::OutputNotStorable { message },
             }
         } else {
-            program::failure(&done.finished)
+            program::failure(&done.finished, kept)
         };
         Ended {
             ending,

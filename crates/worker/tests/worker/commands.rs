@@ -2,9 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use orchestratum_core::task::TaskStatus;
 use orchestratum_core::{TaskId, TaskName};
+use orchestratum_engine::Settings;
+use orchestratum_sandbox::Shim;
+use orchestratum_worker::isolation;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -219,6 +223,41 @@ async fn a_command_is_isolated_and_reads_what_it_was_given_alone() {
             assert_eq!(task.life.status(), TaskStatus::Failed, "{isolation}: {task:?}");
         }
         worker.stopped().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_command_is_given_and_cannot_see_is_warned_of() {
+    let folder = folder("/tmp");
+    let (script, missing) = (folder.path().join("encode.py"), folder.path().join("missing"));
+    std::fs::write(&script, "print(1)").expect("written");
+    let option = format!("--model={}", script.display());
+    let commands = json!({
+        "argument": {"program": "/usr/bin/python3", "args": ["-u", script, "/tmp", "/dev/null", missing]},
+        "option": {"program": "/usr/bin/python3", "args": [option]},
+        "seeing": {"program": "/usr/bin/python3", "args": ["-u", script], "readable": [folder.path()]}
+    });
+    let hidden = format!(
+        "its program cannot see what it is given: {}; `readable` has neither that nor a folder above it",
+        script.display()
+    );
+    for level in LEVELS {
+        let work_dir = tempfile::tempdir().expect("a folder");
+        let settings = Settings::load_with(&[
+            ("worker.isolation", level),
+            ("worker.work_dir", work_dir.path().to_str().expect("UTF-8")),
+            ("worker.commands", &commands.to_string()),
+        ])
+        .expect("valid settings");
+        let shim = Shim::at(env!("CARGO_BIN_EXE_orchestratum-worker"));
+        let found = isolation::find(&settings.worker, &shim, &[]).await.expect("a level");
+        let sandbox = Arc::new(found.sandbox.expect("a sandbox"));
+        let offered = isolation::commands(&settings, sandbox).await;
+        assert_eq!(offered.len(), 3, "{level}");
+        for (name, command) in offered {
+            let expected = (level != "off" && name.as_str() != "seeing").then(|| hidden.clone());
+            assert_eq!(command.expect("it is offered").warning, expected, "{level}: {name}");
+        }
     }
 }
 

@@ -4,8 +4,10 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
+use orchestratum_testkit::LogLines;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
+use tracing::Level;
 
 use crate::support::{BOUND, Bench, error, output};
 
@@ -16,6 +18,25 @@ async fn python(bench: &Bench, code: &str) -> Value {
 /// One program at a time, so that all run in one cell.
 async fn one_cell(overrides: &[(&str, &str)]) -> Bench {
     Bench::with(&[&[("worker.concurrency", "1"), ("worker.isolation", "full")], overrides].concat()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_programs_are_not_kept_apart_warns_of_that() {
+    let lines = LogLines::of_this_process(Level::INFO);
+    let bench = Bench::open(&[]).await;
+    let worker = bench.worker().await;
+    let told = lines.documents();
+    let is_off = |line: &&Value| line["isolation"] == "off";
+    assert!(told.iter().any(|line| {
+        is_off(&line)
+            && line["level"] == "WARN"
+            && line["message"]
+                .as_str()
+                .is_some_and(|message| message.contains("not kept apart"))
+    }));
+    let tells_of_the_network = |line: &Value| line.get("network").is_some();
+    assert!(!told.iter().filter(is_off).any(tells_of_the_network), "they have it");
+    worker.stopped().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,13 +20,17 @@ async fn memory_and_processor_time_are_limited() {
     // By the kernel where it counts the memory of all processes together, else by the interpreter.
     let message = error(&run(&bench, large, json!({"memory_mb": 256})).await);
     assert!(
-        message.starts_with("OutOfMemory: its processes had") || message.ends_with("MemoryError"),
+        message.starts_with("OutOfMemory: the limit `memory_mb` is 256: ")
+            && (message.contains(": its processes had") || message.ends_with("MemoryError")),
         "{message}"
     );
     let task = run(&bench, large, json!({"memory_mb": 1024, "cpu_seconds": 60})).await;
     assert_eq!(output(&task)["result"], 300 << 20);
     let message = error(&run(&bench, "while True: pass", json!({"cpu_seconds": 1})).await);
-    assert_eq!(message, "Failed: killed by signal 24 (SIGXCPU)");
+    assert_eq!(
+        message,
+        "Failed: the limit `cpu_seconds` is 1: killed by signal 24 (SIGXCPU)"
+    );
     worker.stopped().await;
 }
 
@@ -85,6 +89,9 @@ async fn a_task_that_asks_for_no_disk_has_no_more_than_the_worker_grants() {
     let with = |megabytes: u64| json!({"name": "python", "input": {"code": write, "input": megabytes}});
     assert_eq!(output(&bench.run(with(4)).await)["result"], 4 << 20);
     let message = error(&bench.run(with(6)).await);
-    assert!(message.contains("No space left on device"), "{message}");
+    assert!(
+        message.starts_with("Failed: the limit `disk_mb` is 5: ") && message.contains("No space left on device"),
+        "{message}"
+    );
     worker.stopped().await;
 }

@@ -11,6 +11,7 @@ mod wait;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -72,7 +73,8 @@ pub(crate) enum Command {
     Delete { id: String },
     /// The attempts of a task.
     Attempts { id: String },
-    /// What a task wrote, byte for byte. On a terminal a last line that has no end is given one.
+    /// What a task wrote, byte for byte. On a terminal a last line that has no end is given one. With --follow, a line on
+    /// standard error says where another attempt begins; --json, which goes with it alone, makes a line of JSON of each part.
     #[command(after_help = follow::EXIT_STATUS)]
     Logs {
         id: String,
@@ -146,6 +148,11 @@ pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<ExitCod
             let query: Vec<_> = attempt.into_iter().chain(stream).collect();
             if follow {
                 return follow::to_the_end(http, &id, &query).await;
+            }
+            if http.json {
+                bail!(
+                    "the logs are a text: --json goes with --follow, which prints their parts, each as a line of JSON"
+                );
             }
             output::text(&http.get(&["tasks", &id, "logs"]).query(&query).text().await?)?;
         }

@@ -24,6 +24,7 @@ use serde::Serialize;
 use self::compiler::{Compiler, Refusal};
 use self::runners::{Profile, Runners};
 use self::server::Assembly;
+use super::limits::Kept;
 use super::program::Asked;
 use super::{Context, Ended, Executor, Phase, answer, limits, program};
 use crate::dotnet::Tools;
@@ -91,11 +92,12 @@ impl Executor for CSharp {
             cpu_seconds: asked.limits.cpu_seconds,
             resident_bytes: self.runners.resident_bytes(&asked.limits),
         };
+        let kept = Kept::of(&asked.limits, &self.programs);
         let profile = Profile::of(asked.network, asked.limits);
         let done = program::attended(self.runners.start(&request, profile), context).await;
         self.runners.fill();
         match done {
-            Ok(done) => answer::conclude(done, &mark, &self.programs, RETURNED),
+            Ok(done) => answer::conclude(done, &kept, &mark, &self.programs, RETURNED),
             Err(not_run) => not_run.into(),
         }
     }

@@ -98,8 +98,10 @@ impl Client {
         allowance: &Arc<Allowance>,
     ) -> Result<Answer, Error> {
         let mut redirects = 0;
+        let mut redirected_by = None;
         loop {
-            let response = self.send(&outgoing, allowance).await?;
+            let sent = self.send(&outgoing, allowance).await;
+            let response = sent.map_err(|error| error.after(redirected_by.take()))?;
             let status = response.status();
             if input.expected_statuses.contains(status.as_u16()) {
                 let headers = response.headers().clone();
@@ -119,7 +121,10 @@ impl Client {
             };
             match next {
                 Some(_) if redirects == REDIRECTS_MAX => return Err(Error::TooManyRedirects),
-                Some(next) => outgoing = next,
+                Some(next) => {
+                    redirected_by = Some(outgoing.place());
+                    outgoing = next;
+                }
                 None => {
                     let beginning = body::beginning(response).await;
                     return Err(Error::UnexpectedStatus { status, beginning });

@@ -54,6 +54,17 @@ fn told(beginning: &str) -> String {
 }
 
 impl Error {
+    /// With who sent the request to where it failed, where whoever wrote the task would look for that in vain.
+    pub(super) fn after(self, redirected_by: Option<String>) -> Self {
+        match self {
+            Self::Refused(refused) => Self::Refused(Refused {
+                redirected_by,
+                ..refused
+            }),
+            other => other,
+        }
+    }
+
     /// What it means for the attempt: whether the same request might be answered otherwise.
     pub(super) fn ending(&self) -> Ending {
         let message = self.to_string();

@@ -14,10 +14,20 @@ pub(super) struct Guard {
 
 /// A host that requests may not reach from here. It would be the same again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the host `{host}` is refused: {rule}; see \"Where requests may go\" in docs/tasks.md")]
+#[error(
+    "{}the host `{place}` is refused: {rule}; see \"Where requests may go\" in docs/tasks.md",
+    redirecting(.redirected_by.as_deref())
+)]
 pub(super) struct Refused {
-    pub(super) host: String,
+    /// With its port.
+    pub(super) place: String,
     pub(super) rule: Rule,
+    /// The host, with its port, that sent the request there, unless the task itself did.
+    pub(super) redirected_by: Option<String>,
+}
+
+fn redirecting(by: Option<&str>) -> String {
+    by.map_or_else(String::new, |by| format!("`{by}` redirected the request: "))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,8 +68,9 @@ impl Guard {
         }
         match broken {
             Some(rule) if permitted.is_empty() => Err(Refused {
-                host: host.to_owned(),
+                place: format!("{host}:{port}"),
                 rule,
+                redirected_by: None,
             }),
             _ => Ok(permitted),
         }
@@ -114,13 +125,13 @@ mod tests {
         let refused = guard(&[]).permitted("db.internal", 443, &addresses(&["10.0.0.1", "127.0.0.1"]));
         assert_eq!(
             refused.expect_err("neither is public").to_string(),
-            "the host `db.internal` is refused: it has a private address, which is not public, and `worker.http.allow` does \
+            "the host `db.internal:443` is refused: it has a private address, which is not public, and `worker.http.allow` does \
              not have it; see \"Where requests may go\" in docs/tasks.md"
         );
         let refused = guard(&[]).permitted("a.example", 6379, &addresses(&["93.184.216.34"]));
         assert_eq!(
             refused.expect_err("the port").to_string(),
-            "the host `a.example` is refused: the port 6379 is none of `worker.http.ports` (80, 443), and \
+            "the host `a.example:6379` is refused: the port 6379 is none of `worker.http.ports` (80, 443), and \
              `worker.http.allow` does not have it; see \"Where requests may go\" in docs/tasks.md"
         );
         let closed = Guard {

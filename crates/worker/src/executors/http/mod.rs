@@ -110,7 +110,12 @@ fn ended(result: Result<JsonText, Error>) -> Ended {
         Ok(output) => (Ending::Success, Some(output)),
         Err(error) => {
             if let Error::Refused(refused) = &error {
-                tracing::warn!(host = refused.host, reason = %refused.rule, "an `http` task may not go there");
+                tracing::warn!(
+                    host = refused.place,
+                    redirected_by = refused.redirected_by,
+                    reason = %refused.rule,
+                    "an `http` task may not go there"
+                );
             }
             (error.ending(), None)
         }

@@ -78,6 +78,13 @@ impl Outgoing {
         }
     }
 
+    /// The host with the port.
+    pub(super) fn place(&self) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        let port = self.url.port_or_known_default();
+        port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
     pub(super) fn request(&self) -> Result<http::Request<Full<Bytes>>, Error> {
         let uri: Uri = self.url.as_str().parse().map_err(|_| Error::Unsendable)?;
         let mut request = http::Request::new(Full::new(self.body.clone()));

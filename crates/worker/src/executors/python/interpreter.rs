@@ -75,10 +75,27 @@ impl Interpreter {
 
 /// The interpreter that waits for tasks and forks for each.
 fn runner(path: &str) -> sandbox::Runner {
-    let arguments = OPTIONS.into_iter().chain(["-c", RUNNER, "serve"]);
+    // Its source is read, as lists of processes would be full of it. Buffered, so that the reading goes on until all is there.
+    let run = format!("exec(open(0, 'rb', closefd=False).read({}))", RUNNER.len());
+    let arguments = OPTIONS.into_iter().chain(["-c", run.as_str(), "serve"]);
     sandbox::Runner {
         program: PathBuf::from(path),
         arguments: arguments.map(str::to_owned).collect(),
         environment: vec![("LANG".to_owned(), "C.UTF-8".to_owned())],
+        reads_first: RUNNER.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interpreter_that_waits_is_one_short_line_in_a_list_of_processes() {
+        let command_line = runner("/usr/bin/python3").arguments.join(" ");
+        assert!(
+            command_line.len() < 100 && !command_line.contains('\n'),
+            "{command_line}"
+        );
     }
 }

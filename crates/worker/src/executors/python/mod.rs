@@ -11,6 +11,7 @@ use orchestratum_store::{ClaimedTask, Evidence};
 use serde::Serialize;
 
 use self::interpreter::Interpreter;
+use super::limits::Kept;
 use super::program::Asked;
 use super::{Context, Ended, Executor, answer, program};
 use crate::environments::{Environment, Environments};
@@ -52,7 +53,7 @@ impl Executor for Python {
             Ok(asked) => asked,
             Err(message) => return Ended::not_granted(&message),
         };
-        let network = asked.network;
+        let (network, kept) = (asked.network, Kept::of(&asked.limits, programs));
         let command = program::command(task, &interpreter.path, programs, asked);
         let mark = answer::new_mark();
         let request = Request {
@@ -62,7 +63,7 @@ impl Executor for Python {
             args: &args,
         };
         match program::attended(interpreter.start(command, &request, network), context).await {
-            Ok(done) => answer::conclude(done, &mark, programs, RETURNED),
+            Ok(done) => answer::conclude(done, &kept, &mark, programs, RETURNED),
             Err(not_run) => not_run.into(),
         }
     }

@@ -102,7 +102,10 @@ async fn processor_time_is_limited() {
     let task = bench
         .run(json!({"name": "csharp", "input": {"code": "while (true) { }"}, "limits": {"cpu_seconds": 1}}))
         .await;
-    assert_eq!(error(&task), "Failed: killed by signal 24 (SIGXCPU)");
+    assert_eq!(
+        error(&task),
+        "Failed: the limit `cpu_seconds` is 1: killed by signal 24 (SIGXCPU)"
+    );
     let almost = r"
 var process = System.Diagnostics.Process.GetCurrentProcess();
 TimeSpan Used() { process.Refresh(); return process.TotalProcessorTime; }

@@ -196,6 +196,12 @@ async fn a_redirect_chain_is_checked_at_each_step() {
     let error = exchange(&Lab::open_to(&[outer.address()]), json!({"url": outer.url("/1")})).await;
     let error = error.expect_err("the second redirect leads inside");
     assert!(matches!(error, Error::Refused(_)), "{error}");
+    let expected = format!(
+        "`{}` redirected the request: the host `{}` is refused: it has a loopback address",
+        outer.address(),
+        inner.address()
+    );
+    assert!(error.to_string().starts_with(&expected), "{error}");
     assert_eq!((outer.seen().len(), inner.seen().len()), (2, 0));
 }
 
