@@ -108,7 +108,7 @@ pub(crate) enum Backoff {
 
 /// What a task may use that is run by a program. A worker that cannot keep one of these, or grants less, fails the task
 /// with `NotGranted`.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
     /// Mebibytes that all processes of the program have together; where the worker has no control groups, of address

@@ -341,6 +341,38 @@ async fn a_patch_that_changes_nothing_leaves_the_etag_and_is_no_more_allowed_tha
 }
 
 #[tokio::test]
+async fn limits_are_changed_one_by_one_by_a_patch_and_by_a_retry() {
+    let api = Api::start().await;
+    let id = api
+        .create(json!({"name": "echo", "limits": {"memory_mb": 64, "cpu_seconds": 5}}))
+        .await;
+    let path = format!("/api/tasks/{id}");
+    let patch = json!({"limits": {"memory_mb": 128, "cpu_seconds": null, "disk_mb": 8}});
+    let patched = api.patch(&path, &[], &patch).await;
+    assert_eq!(patched.status, StatusCode::OK, "{patched:?}");
+    assert_eq!(patched.json()["limits"], json!({"memory_mb": 128, "disk_mb": 8}));
+    let again = api.patch(&path, &[], &patch).await;
+    assert_eq!(again.header("etag"), "\"2\"", "it is so already");
+    let refused = api.patch(&path, &[], &json!({"limits": {"memory_mb": 0}})).await;
+    assert_eq!(
+        refused.problem(422, "invalid_body")["errors"][0]["pointer"],
+        "/limits/memory_mb"
+    );
+    api.post_empty(&format!("{path}/cancel")).await;
+    let retried = api
+        .post(&format!("{path}/retry"), &json!({"limits": {"memory_mb": 512}}))
+        .await;
+    assert_eq!(retried.status, StatusCode::ACCEPTED, "{retried:?}");
+    assert_eq!(retried.json()["limits"], json!({"memory_mb": 512, "disk_mb": 8}));
+    let removed = api.patch(&path, &[], &json!({"limits": null})).await;
+    assert_eq!(removed.json()["limits"], json!(null));
+    api.claim().await;
+    api.patch(&path, &[], &json!({"limits": {"memory_mb": 64}}))
+        .await
+        .problem(409, "illegal_transition");
+}
+
+#[tokio::test]
 async fn cancel_retry_and_delete_follow_the_status() {
     let api = Api::start().await;
     let id = api.create(json!({"name": "echo"})).await;

@@ -23,6 +23,8 @@ pub struct TaskPatch {
     pub timeout_seconds: Option<Option<f64>>,
     pub max_retries: Option<i64>,
     pub scheduled_at: Option<Timestamp>,
+    /// `Some(None)` removes them.
+    pub limits: Option<Option<JsonText>>,
 }
 
 /// A [`TaskPatch`] that meets the rules.
@@ -34,6 +36,7 @@ pub struct CheckedPatch {
     pub input: Option<JsonText>,
     pub target: Option<Target>,
     pub timeout: Option<Option<Duration>>,
+    pub limits: Option<Option<JsonText>>,
     pub life: LifePatch,
 }
 
@@ -69,7 +72,11 @@ impl TaskPatch {
             .map(|value| rules.whole("/max_retries", Some(value), 0, RETRIES_MAX));
         let scheduled_at = self.scheduled_at.map(|at| rules.scheduled_at(Some(at), None, now));
         rules.violations.into_result()?;
-        let touches_what_runs = priority.is_some() || self.input.is_some() || target.is_some() || timeout.is_some();
+        let touches_what_runs = priority.is_some()
+            || self.input.is_some()
+            || target.is_some()
+            || timeout.is_some()
+            || self.limits.is_some();
         Ok(CheckedPatch {
             description: self.description,
             labels: self.labels,
@@ -77,6 +84,7 @@ impl TaskPatch {
             input: self.input,
             target,
             timeout,
+            limits: self.limits,
             life: LifePatch {
                 ttl,
                 max_retries,
@@ -97,6 +105,7 @@ impl CheckedPatch {
             input,
             target,
             timeout,
+            limits,
             life:
                 LifePatch {
                     ttl,
@@ -114,6 +123,7 @@ impl CheckedPatch {
             && input.as_ref().is_none_or(|input| *input == spec.input)
             && target.as_ref().is_none_or(|target| *target == spec.target)
             && timeout.is_none_or(|timeout| timeout == spec.timeout)
+            && limits.as_ref().is_none_or(|limits| *limits == spec.limits)
             && ttl.is_none_or(|ttl| ttl == spec.ttl)
             && max_retries.is_none_or(|max_retries| max_retries == spec.policy.max_retries)
     }
@@ -167,6 +177,7 @@ mod tests {
             timeout_seconds: Some(Some(2.0)),
             max_retries: Some(0),
             scheduled_at: None,
+            limits: Some(None),
         };
         assert!(checked(same.clone()).expect("it meets the rules").leaves(&spec));
         for other in [
@@ -196,6 +207,10 @@ mod tests {
             },
             TaskPatch {
                 max_retries: Some(1),
+                ..same.clone()
+            },
+            TaskPatch {
+                limits: Some(Some(JsonText::new(r#"{"memory_mb":64}"#).expect("JSON"))),
                 ..same
             },
         ] {

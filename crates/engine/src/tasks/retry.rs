@@ -13,6 +13,8 @@ pub struct RetryTask {
     pub target: Option<String>,
     pub ttl_seconds: Option<f64>,
     pub timeout_seconds: Option<Option<f64>>,
+    /// `Some(None)` removes them.
+    pub limits: Option<Option<JsonText>>,
 }
 
 impl Engine {
@@ -25,6 +27,7 @@ impl Engine {
             target: edit.target,
             ttl_seconds: edit.ttl_seconds,
             timeout_seconds: edit.timeout_seconds,
+            limits: edit.limits,
             ..TaskPatch::default()
         };
         let patch = patch

@@ -77,6 +77,7 @@ pub(crate) struct Edits {
     pub(crate) labels: Option<Labels>,
     pub(crate) input: Option<JsonText>,
     pub(crate) timeout: Option<Option<Duration>>,
+    pub(crate) limits: Option<Option<JsonText>>,
 }
 
 impl TaskWrite {
@@ -311,6 +312,7 @@ fn edit_columns(task: &mut Stored, touched: &mut Touched, patch: Option<&Checked
         input,
         target,
         timeout,
+        limits,
         life: _,
     }) = patch
     else {
@@ -331,6 +333,9 @@ fn edit_columns(task: &mut Stored, touched: &mut Touched, patch: Option<&Checked
     }
     if timeout.is_some() {
         edits.timeout = *timeout;
+    }
+    if limits.is_some() {
+        edits.limits.clone_from(limits);
     }
 }
 

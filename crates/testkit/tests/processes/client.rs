@@ -122,8 +122,9 @@ async fn the_exit_status_tells_how_a_task_ended_that_was_waited_for() -> anyhow:
     let id = failed["items"][0]["id"].as_str().unwrap_or_default();
     assert_eq!(status(&format!("tasks get {id} --wait 1"))?, Some(3));
     assert_eq!(status(&format!("tasks get {id}"))?, Some(0), "nobody waited");
-    let retried = format!(r#"tasks retry {id} --input {{"command":"true"}} --wait 20"#);
+    let retried = format!(r#"tasks retry {id} --input {{"command":"true"}} --memory-mb 512 --wait 20"#);
     assert_eq!(status(&retried)?, Some(0));
+    assert_eq!(dev.json(&["tasks", "get", id])?["limits"], json!({"memory_mb": 512}));
     Ok(())
 }
 

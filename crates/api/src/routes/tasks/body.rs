@@ -130,7 +130,7 @@ impl TaskBody {
     }
 }
 
-fn stored_limits(limits: &schema::Limits, prefix: &str) -> Result<JsonText> {
+pub(super) fn stored_limits(limits: &schema::Limits, prefix: &str) -> Result<JsonText> {
     let mut violations = Violations::default();
     for (name, broken) in [
         ("memory_mb", limits.memory_mb.and_then(Whole::broken)),

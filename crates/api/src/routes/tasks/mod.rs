@@ -8,6 +8,7 @@ mod create_batch;
 mod delete;
 mod document;
 mod follow_logs;
+mod limits;
 mod list;
 mod logs;
 mod patch;

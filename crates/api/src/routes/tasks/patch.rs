@@ -12,12 +12,13 @@ use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use super::document::TaskDocument;
+use super::limits::{self, LimitsPatch};
 use crate::auth::Caller;
 use crate::extract::{IfMatch, Json, Priority, Retries, TaskPath};
 use crate::problem::{Code, Document, Problem, Result};
 use crate::routes::schema;
 
-/// Merging labels is a read and a guarded write; each lost race means that another write went through.
+/// Merging labels or limits is a read and a guarded write; each lost race means that another write went through.
 const MERGE_TRIES: usize = 16;
 
 /// A merge patch (RFC 7396): what is absent stays.
@@ -56,6 +57,10 @@ pub(crate) struct Body {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<schema::Time>)]
     scheduled_at: Option<Timestamp>,
+    /// Merged limit by limit; `null` for one removes it, `null` for all removes all.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<LimitsPatch>)]
+    limits: Option<Option<LimitsPatch>>,
 }
 
 /// A field that is there, be it `null`; where the type has no `null`, that is a fault.
@@ -91,21 +96,35 @@ pub(crate) async fn patch(
     if_match: IfMatch,
     Json { value: body, .. }: Json<Body>,
 ) -> Result<Response> {
-    let (labels, patch) = body.split();
-    let changed = match labels {
-        None if if_match == IfMatch::Any => engine.patch(task, patch, None, Some(caller.actor())).await?,
-        labels => guarded(&engine, task, labels, &patch, &if_match, &caller).await?,
+    let (merges, patch) = body.split();
+    let changed = if merges.is_empty() && if_match == IfMatch::Any {
+        engine.patch(task, patch, None, Some(caller.actor())).await?
+    } else {
+        guarded(&engine, task, &merges, &patch, &if_match, &caller).await?
     };
     Ok(TaskDocument::from(changed).answer(StatusCode::OK))
 }
 
 type LabelMerge = Option<BTreeMap<String, Option<String>>>;
 
+/// What depends on how the task is: `None` leaves it, `Some(None)` removes all.
+#[expect(clippy::option_option, reason = "absent and null are two things in a merge patch")]
+struct Merges {
+    labels: Option<LabelMerge>,
+    limits: Option<Option<LimitsPatch>>,
+}
+
+impl Merges {
+    fn is_empty(&self) -> bool {
+        self.labels.is_none() && self.limits.is_none()
+    }
+}
+
 /// Reads, merges, and writes under the guard of the version that was read.
 async fn guarded(
     engine: &Engine,
     task: TaskId,
-    labels: Option<LabelMerge>,
+    merges: &Merges,
     patch: &TaskPatch,
     if_match: &IfMatch,
     caller: &Caller,
@@ -119,7 +138,10 @@ async fn guarded(
             return Err(Error::VersionMismatch { task, current: version }.into());
         }
         let mut patch = patch.clone();
-        patch.labels = labels.clone().map(|merge| merged(found.spec.labels, merge));
+        if let Some(change) = &merges.limits {
+            patch.limits = Some(limits::merged(found.spec.limits.as_ref(), change.clone())?);
+        }
+        patch.labels = merges.labels.clone().map(|merge| merged(found.spec.labels, merge));
         match engine.patch(task, patch, Some(version), Some(caller.actor())).await {
             // Somebody else was faster. A caller with `If-Match` learns that on the next look.
             Err(Error::VersionMismatch { .. }) => {}
@@ -128,7 +150,7 @@ async fn guarded(
     }
     Err(Problem::new(
         Code::Overloaded,
-        "the task changes faster than its labels can be merged",
+        "the task changes faster than its labels or limits can be merged",
     ))
 }
 
@@ -144,7 +166,7 @@ fn merged(mut labels: Labels, merge: LabelMerge) -> Labels {
 }
 
 impl Body {
-    fn split(self) -> (Option<LabelMerge>, TaskPatch) {
+    fn split(self) -> (Merges, TaskPatch) {
         let Self {
             description,
             labels,
@@ -155,6 +177,7 @@ impl Body {
             timeout_seconds,
             max_retries,
             scheduled_at,
+            limits,
         } = self;
         let patch = TaskPatch {
             description,
@@ -166,7 +189,8 @@ impl Body {
             timeout_seconds,
             max_retries: max_retries.map(Retries::get),
             scheduled_at,
+            limits: None,
         };
-        (labels, patch)
+        (Merges { labels, limits }, patch)
     }
 }

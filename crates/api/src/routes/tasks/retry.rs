@@ -10,6 +10,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::document::TaskDocument;
+use super::limits::{self, LimitsPatch};
 use super::patch::given;
 use crate::auth::Caller;
 use crate::extract::{OptionalJson, TaskPath};
@@ -34,6 +35,10 @@ pub(crate) struct Body {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<f64>, minimum = 0.001)]
     timeout_seconds: Option<Option<f64>>,
+    /// Merged limit by limit; `null` for one removes it, `null` for all removes all.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<LimitsPatch>)]
+    limits: Option<Option<LimitsPatch>>,
 }
 
 /// Run a task again
@@ -43,7 +48,7 @@ pub(crate) struct Body {
 #[utoipa::path(
     post, path = "/api/tasks/{id}/retry", tag = "tasks", operation_id = "retry_task",
     params(("id" = uuid::Uuid, Path, description = "The task")),
-    request_body(content = Option<Body>, example = json!({"input": {"hello": "again"}, "ttl_seconds": 60})),
+    request_body(content = Option<Body>, example = json!({"ttl_seconds": 60, "limits": {"memory_mb": 512}})),
     responses(
         (status = 202, description = "The task as a new run", body = TaskDocument, headers(("ETag" = String))),
         (status = 404, description = "No such task", body = Document, content_type = "application/problem+json"),
@@ -61,12 +66,19 @@ pub(crate) async fn retry(
         target,
         ttl_seconds,
         timeout_seconds,
+        limits,
     } = body;
+    let limits = match limits {
+        None => None,
+        // What is over is changed by nothing but another retry, after which this one is refused.
+        Some(change) => Some(limits::merged(engine.task(task).await?.spec.limits.as_ref(), change)?),
+    };
     let edit = RetryTask {
         input,
         target,
         ttl_seconds,
         timeout_seconds,
+        limits,
     };
     let task = engine.retry(task, edit, Some(caller.actor())).await?;
     Ok(TaskDocument::from(task).answer(StatusCode::ACCEPTED))

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::super::http::Http;
+use super::limits::Limits;
 use super::{backoff, input, wait};
 use crate::output;
 
@@ -50,20 +51,8 @@ pub(crate) struct Create {
     /// key=value; may be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
-    /// Mebibytes of memory that the processes of a program may have together, or, where the worker has no control groups,
-    /// of address space each.
-    #[arg(long)]
-    memory_mb: Option<i64>,
-    /// Seconds of processor time that each process of a program may have.
-    #[arg(long)]
-    cpu_seconds: Option<i64>,
-    /// Mebibytes that the files of a program may take; the worker must have the isolation `full`.
-    #[arg(long)]
-    disk_mb: Option<i64>,
-    /// Processes and threads that a program may have at a time; the worker must have control groups or the isolation
-    /// `full`.
-    #[arg(long)]
-    processes: Option<i64>,
+    #[command(flatten)]
+    limits: Limits,
     /// A UUIDv7 of your own, made in the last or next 24 hours: the same id and task again is the same task.
     #[arg(long)]
     id: Option<String>,
@@ -102,22 +91,12 @@ fn body(create: Create) -> anyhow::Result<Value> {
         scheduled_at,
         delay,
         labels,
-        memory_mb,
-        cpu_seconds,
-        disk_mb,
-        processes,
+        limits,
         id,
         idempotency_key: _,
         wait: _,
     } = create;
     let labels = input::labels(&labels)?;
-    let limits = input::given([
-        ("memory_mb", memory_mb.map(Value::from)),
-        ("cpu_seconds", cpu_seconds.map(Value::from)),
-        ("disk_mb", disk_mb.map(Value::from)),
-        ("processes", processes.map(Value::from)),
-    ]);
-    let has_limits = memory_mb.or(cpu_seconds).or(disk_mb).or(processes).is_some();
     Ok(input::given([
         ("id", id.map(Value::from)),
         ("name", Some(Value::from(name))),
@@ -133,6 +112,6 @@ fn body(create: Create) -> anyhow::Result<Value> {
         ("scheduled_at", scheduled_at.map(Value::from)),
         ("delay_seconds", delay.map(Value::from)),
         ("labels", (!labels.is_empty()).then(|| json!(labels))),
-        ("limits", has_limits.then_some(limits)),
+        ("limits", limits.given()),
     ]))
 }

@@ -5,6 +5,7 @@ mod create;
 mod events;
 mod follow;
 mod input;
+mod limits;
 mod list;
 mod wait;
 
@@ -107,6 +108,8 @@ pub(crate) struct Retry {
     /// Seconds one attempt may take.
     #[arg(long, value_parser = input::seconds)]
     timeout: Option<f64>,
+    #[command(flatten)]
+    limits: limits::Limits,
     /// Wait up to so many seconds for its end.
     #[arg(long, value_name = "SECONDS", value_parser = input::patience)]
     wait: Option<Duration>,
@@ -169,6 +172,7 @@ async fn retry(http: &Http, retry: Retry) -> anyhow::Result<ExitCode> {
         target,
         ttl,
         timeout,
+        limits,
         wait,
     } = retry;
     let edit = input::given([
@@ -176,6 +180,7 @@ async fn retry(http: &Http, retry: Retry) -> anyhow::Result<ExitCode> {
         ("target", target.map(Value::from)),
         ("ttl_seconds", ttl.map(Value::from)),
         ("timeout_seconds", timeout.map(Value::from)),
+        ("limits", limits.given()),
     ]);
     let task = http.post(&["tasks", &id, "retry"]).body(&edit).json().await?;
     match wait {

@@ -213,7 +213,7 @@ macro_rules! suite {
             patching: [
                 everything_that_may_change_of_a_pending_task_changes,
                 a_field_that_is_not_named_stays,
-                a_description_and_a_timeout_can_be_removed,
+                a_description_a_timeout_and_limits_can_be_removed,
                 a_pending_task_that_is_moved_is_claimed_at_its_new_target,
                 a_task_put_off_is_delayed_and_one_put_forward_is_ready,
                 a_running_task_takes_a_new_time_to_live_only,

@@ -44,6 +44,7 @@ pub(crate) async fn everything_that_may_change_of_a_pending_task_changes(store: 
         timeout_seconds: Some(Some(2.5)),
         max_retries: Some(4),
         scheduled_at: Some(scheduled_at),
+        limits: Some(Some(json(r#"{"memory_mb":64}"#))),
     };
     let changed = patched(&lab, id, changes).await;
     assert_eq!(changed.target, target("gpu"));
@@ -54,6 +55,7 @@ pub(crate) async fn everything_that_may_change_of_a_pending_task_changes(store: 
     assert_eq!(task.spec.input.as_str(), "[1]");
     assert_eq!(task.spec.ttl, SECOND * 60);
     assert_eq!(task.spec.timeout, Some(Duration::from_millis(2_500)));
+    assert_eq!(task.spec.limits, Some(json(r#"{"memory_mb":64}"#)));
     assert_eq!((task.spec.policy.max_retries, task.life.retries_left), (4, 4));
     assert_eq!(task.life.state, TaskState::Pending { due_at: scheduled_at });
     assert_eq!(task.life.expires_at, scheduled_at + SECOND * 60);
@@ -67,6 +69,7 @@ pub(crate) async fn a_field_that_is_not_named_stays(store: Arc<dyn Store>) {
         labels: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
         timeout_seconds: Some(1.0),
         priority: Some(3),
+        limits: Some(json(r#"{"cpu_seconds":5}"#)),
         ..draft("echo")
     });
     let spec = new.spec.clone();
@@ -88,23 +91,28 @@ pub(crate) async fn a_field_that_is_not_named_stays(store: Arc<dyn Store>) {
     assert_eq!(task.spec.description, spec.description);
 }
 
-pub(crate) async fn a_description_and_a_timeout_can_be_removed(store: Arc<dyn Store>) {
+pub(crate) async fn a_description_a_timeout_and_limits_can_be_removed(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     let id = lab
         .create(TaskDraft {
             description: Some("old".to_owned()),
             timeout_seconds: Some(1.0),
+            limits: Some(json(r#"{"memory_mb":64}"#)),
             ..draft("echo")
         })
         .await;
     let changes = TaskPatch {
         description: Some(None),
         timeout_seconds: Some(None),
+        limits: Some(None),
         ..TaskPatch::default()
     };
     let changed = patched(&lab, id, changes).await;
     let task = lab.assert_reads_as(&changed).await;
-    assert_eq!((task.spec.description, task.spec.timeout), (None, None));
+    assert_eq!(
+        (task.spec.description, task.spec.timeout, task.spec.limits),
+        (None, None, None)
+    );
 }
 
 pub(crate) async fn a_pending_task_that_is_moved_is_claimed_at_its_new_target(store: Arc<dyn Store>) {
@@ -217,6 +225,7 @@ pub(crate) async fn a_retry_with_edits_runs_what_was_edited(store: Arc<dyn Store
         input: Some(json("[2]")),
         target: Some("gpu".to_owned()),
         timeout_seconds: Some(Some(3.0)),
+        limits: Some(Some(json(r#"{"memory_mb":512}"#))),
         ..TaskPatch::default()
     };
     let change = Change {
@@ -238,5 +247,6 @@ pub(crate) async fn a_retry_with_edits_runs_what_was_edited(store: Arc<dyn Store
     };
     let again = lab.claim_as(&request).await.remove(0);
     assert_eq!((again.input.as_str(), again.timeout), ("[2]", Some(SECOND * 3)));
+    assert_eq!(again.limits, Some(json(r#"{"memory_mb":512}"#)));
     assert_eq!(task.life.state, TaskState::Pending { due_at: lab.now });
 }

@@ -41,6 +41,7 @@ fn edit(spec: &mut TaskSpec, patch: CheckedPatch) {
     spec.input = patch.input.unwrap_or(spec.input.clone());
     spec.target = patch.target.unwrap_or(spec.target.clone());
     spec.timeout = patch.timeout.unwrap_or(spec.timeout);
+    spec.limits = patch.limits.unwrap_or(spec.limits.take());
 }
 
 pub(super) fn attempt(ended: EndedAttempt, change: &Change) -> Attempt {

@@ -246,6 +246,7 @@ impl Script {
             TaskEvent::RetryRequested { .. } => self.once(3, |script| TaskPatch {
                 input: Some(script.json()),
                 target: Some(script.word(&TARGETS).to_owned()),
+                limits: script.once(2, |script| script.once(2, Self::json)),
                 ..TaskPatch::default()
             }),
             _ => None,
@@ -342,6 +343,7 @@ impl Script {
             timeout_seconds: self.once(6, |script| script.once(2, |script| script.seconds(9))),
             max_retries: self.once(6, |script| i64::try_from(script.chance.below(3)).unwrap_or(0)),
             scheduled_at: self.once(6, |script| model.now + script.some_time()),
+            limits: self.once(6, |script| script.once(2, Self::json)),
         };
         let checked = checked(patch, model);
         Change {

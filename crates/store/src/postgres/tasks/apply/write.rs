@@ -189,6 +189,7 @@ async fn write_edits(connection: &mut PgConnection, task: &TaskWrite) -> Result<
         labels,
         input,
         timeout,
+        limits,
     }) = &task.edits
     else {
         return Ok(());
@@ -198,7 +199,8 @@ async fn write_edits(connection: &mut PgConnection, task: &TaskWrite) -> Result<
         SET description = CASE WHEN $2 THEN $3 ELSE description END,
             labels = CASE WHEN $4 THEN $5::text::jsonb ELSE labels END,
             input = COALESCE($6, input),
-            timeout_ms = CASE WHEN $7 THEN $8 ELSE timeout_ms END
+            timeout_ms = CASE WHEN $7 THEN $8 ELSE timeout_ms END,
+            limits = CASE WHEN $9 THEN $10 ELSE limits END
         WHERE id = $1",
     )
     .bind(task.after.id.0)
@@ -209,6 +211,8 @@ async fn write_edits(connection: &mut PgConnection, task: &TaskWrite) -> Result<
     .bind(input.as_ref().map(JsonText::as_str))
     .bind(timeout.is_some())
     .bind(timeout.flatten().map(milliseconds))
+    .bind(limits.is_some())
+    .bind(limits.iter().flatten().map(JsonText::as_str).next())
     .execute(connection)
     .await?;
     Ok(())

@@ -110,6 +110,8 @@ async fn update_edits(connection: &mut SqliteConnection, tasks: &[TaskWrite]) ->
         labels: Option<String>,
         timeout_changed: bool,
         timeout_ms: Option<i64>,
+        limits_changed: bool,
+        limits: Option<&'a str>,
         input: Option<&'a str>,
     }
     let elements: Vec<Element<'_>> = tasks
@@ -129,6 +131,8 @@ async fn update_edits(connection: &mut SqliteConnection, tasks: &[TaskWrite]) ->
                 labels: labels.map(json),
                 timeout_changed: edits.timeout.is_some(),
                 timeout_ms: edits.timeout.flatten().map(milliseconds),
+                limits_changed: edits.limits.is_some(),
+                limits: edits.limits.iter().flatten().map(JsonText::as_str).next(),
                 input: edits.input.as_ref().map(JsonText::as_str),
             })
         })
@@ -145,6 +149,7 @@ async fn update_edits(connection: &mut SqliteConnection, tasks: &[TaskWrite]) ->
              description = iif(w.value ->> 'description_changed', w.value ->> 'description', tasks.description),
              labels = iif(w.value ->> 'labels_changed', w.value ->> 'labels', tasks.labels),
              timeout_ms = iif(w.value ->> 'timeout_changed', w.value ->> 'timeout_ms', tasks.timeout_ms),
+             limits = iif(w.value ->> 'limits_changed', w.value ->> 'limits', tasks.limits),
              input = coalesce(w.value ->> 'input', tasks.input)
          FROM json_each(?1) w
          WHERE tasks.id = unhex(w.value ->> 'id')",
