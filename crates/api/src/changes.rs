@@ -27,6 +27,20 @@ use tracing::Instrument;
 use crate::held::{Budget, Share};
 use crate::problem::{Code, Problem, Result};
 
+/// The most that the body of a call may have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyLimit {
+    pub(crate) bytes: usize,
+    /// What else there is for those who need more.
+    pub(crate) remedy: Option<&'static str>,
+}
+
+impl From<usize> for BodyLimit {
+    fn from(bytes: usize) -> Self {
+        Self { bytes, remedy: None }
+    }
+}
+
 /// What all of them share.
 #[derive(Debug, Clone)]
 pub(crate) struct Changes {
@@ -76,7 +90,7 @@ impl<S: Sync> FromRequestParts<S> for Begun {
 
 /// Stands behind the authentication of every route. A request that only reads passes as it is.
 pub(crate) async fn complete(
-    State((changes, body_max_bytes)): State<(Changes, usize)>,
+    State((changes, limit)): State<(Changes, BodyLimit)>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -87,7 +101,7 @@ pub(crate) async fn complete(
     if let Err(problem) = check_encoding(&parts.headers) {
         return problem.into_response();
     }
-    let content = match read(&parts.headers, body, body_max_bytes, &changes).await {
+    let content = match read(&parts.headers, body, limit, &changes).await {
         Ok(content) => content,
         Err(problem) => return problem.into_response(),
     };
@@ -136,16 +150,16 @@ fn check_encoding(headers: &HeaderMap) -> Result<()> {
     }
 }
 
-async fn read(headers: &HeaderMap, body: Body, max_bytes: usize, changes: &Changes) -> Result<Bytes> {
+async fn read(headers: &HeaderMap, body: Body, limit: BodyLimit, changes: &Changes) -> Result<Bytes> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > max_bytes) {
-        return Err(too_large(max_bytes));
+    if announced.is_some_and(|length| length > limit.bytes) {
+        return Err(too_large(limit));
     }
     let patience = changes.body_timeout;
-    let collected = collect(body, announced.unwrap_or(0), max_bytes, changes.bodies.share());
+    let collected = collect(body, announced.unwrap_or(0), limit, changes.bodies.share());
     timeout(patience, collected).await.unwrap_or_else(|_elapsed| {
         Err(Problem::new(
             Code::RequestTimeout,
@@ -155,7 +169,7 @@ async fn read(headers: &HeaderMap, body: Body, max_bytes: usize, changes: &Chang
 }
 
 /// Counted as it comes, and not as it is announced: who announces much and sends nothing takes nothing from others.
-async fn collect(mut body: Body, announced: usize, max_bytes: usize, mut share: Share) -> Result<Bytes> {
+async fn collect(mut body: Body, announced: usize, limit: BodyLimit, mut share: Share) -> Result<Bytes> {
     // Memory that nothing was written to yet is only promised.
     let mut whole = BytesMut::with_capacity(announced);
     while let Some(frame) = body.frame().await {
@@ -164,8 +178,8 @@ async fn collect(mut body: Body, announced: usize, max_bytes: usize, mut share: 
             // Trailers say nothing that is read here.
             continue;
         };
-        if whole.len() + data.len() > max_bytes {
-            return Err(too_large(max_bytes));
+        if whole.len() + data.len() > limit.bytes {
+            return Err(too_large(limit));
         }
         share.grow(data.len()).await?;
         // A copy, because a small frame would keep the whole buffer of its connection.
@@ -174,11 +188,13 @@ async fn collect(mut body: Body, announced: usize, max_bytes: usize, mut share: 
     Ok(share.count(whole.freeze()))
 }
 
-fn too_large(max_bytes: usize) -> Problem {
-    Problem::new(
-        Code::BodyTooLarge,
-        format!("the body must not be larger than {max_bytes} bytes"),
-    )
+fn too_large(limit: BodyLimit) -> Problem {
+    let rule = format!("the body must not be larger than {} bytes", limit.bytes);
+    let detail = match limit.remedy {
+        Some(remedy) => format!("{rule}; {remedy}"),
+        None => rule,
+    };
+    Problem::new(Code::BodyTooLarge, detail)
 }
 
 #[cfg(test)]
@@ -216,7 +232,7 @@ mod tests {
         let shared = Arc::new(Work::default());
         let router = Router::new()
             .route("/", post(work))
-            .layer(from_fn_with_state((changes.clone(), 1_000), complete))
+            .layer(from_fn_with_state((changes.clone(), BodyLimit::from(1_000)), complete))
             .with_state(Arc::clone(&shared));
         let change = || {
             let request = Request::builder().method(Method::POST).uri("/").body(Body::empty());

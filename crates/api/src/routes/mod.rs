@@ -13,11 +13,14 @@ use orchestratum_engine::keys::Scope;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use crate::changes::{self, Changes};
+use crate::changes::{self, BodyLimit, Changes};
 use crate::{auth, openapi};
 
 /// What a request may carry, unless its route says otherwise.
 const BODY_MAX_BYTES: usize = 1 << 20;
+
+/// What a task has beside its input: names, labels and the rest, with every character escaped.
+const BESIDE_INPUT_BYTES: usize = 128 << 10;
 
 /// Every call of the interface.
 pub(crate) fn all(engine: &Engine) -> OpenApiRouter<Engine> {
@@ -27,7 +30,7 @@ pub(crate) fn all(engine: &Engine) -> OpenApiRouter<Engine> {
         Some(Scope::TasksRead)
     };
     Routes::new(engine)
-        .scoped(Scope::TasksWrite, routes!(tasks::create))
+        .scoped_input(Scope::TasksWrite, routes!(tasks::create))
         .scoped_large(
             Scope::TasksWrite,
             tasks::BATCH_BODY_MAX_BYTES,
@@ -36,9 +39,9 @@ pub(crate) fn all(engine: &Engine) -> OpenApiRouter<Engine> {
         .scoped(Scope::TasksRead, routes!(tasks::list))
         .scoped(Scope::TasksRead, routes!(tasks::stats))
         .scoped(Scope::TasksRead, routes!(tasks::read))
-        .scoped(Scope::TasksWrite, routes!(tasks::patch))
+        .scoped_input(Scope::TasksWrite, routes!(tasks::patch))
         .scoped(Scope::TasksWrite, routes!(tasks::delete))
-        .scoped(Scope::TasksWrite, routes!(tasks::retry))
+        .scoped_input(Scope::TasksWrite, routes!(tasks::retry))
         .scoped(Scope::TasksWrite, routes!(tasks::cancel))
         .scoped(Scope::TasksRead, routes!(tasks::attempts))
         .scoped(Scope::TasksRead, routes!(tasks::logs))
@@ -76,6 +79,19 @@ impl Routes {
         self.guarded(Some(scope), BODY_MAX_BYTES, routes)
     }
 
+    /// Takes the input of a task: as much as the settings allow, as far as the largest body goes.
+    fn scoped_input(self, scope: Scope, routes: UtoipaMethodRouter<Engine>) -> Self {
+        let wanted = self.engine.settings().tasks.input_max_bytes + BESIDE_INPUT_BYTES;
+        let limit = BodyLimit {
+            bytes: wanted.clamp(BODY_MAX_BYTES, tasks::BATCH_BODY_MAX_BYTES),
+            remedy: Some(
+                "this follows the setting `tasks.input_max_bytes`; POST /api/tasks/batch takes up to 16777216 bytes, \
+                 whose inputs have the same limit",
+            ),
+        };
+        self.guarded(Some(scope), limit, routes)
+    }
+
     /// Takes larger bodies than the others.
     fn scoped_large(self, scope: Scope, body_max_bytes: usize, routes: UtoipaMethodRouter<Engine>) -> Self {
         self.guarded(Some(scope), body_max_bytes, routes)
@@ -89,12 +105,12 @@ impl Routes {
     fn guarded(
         mut self,
         scope: Option<Scope>,
-        body_max_bytes: usize,
+        limit: impl Into<BodyLimit>,
         (schemas, mut paths, mut methods): UtoipaMethodRouter<Engine>,
     ) -> Self {
         openapi::describe(&mut paths, scope);
         if let Some(scope) = scope {
-            let change = from_fn_with_state((self.changes.clone(), body_max_bytes), changes::complete);
+            let change = from_fn_with_state((self.changes.clone(), limit.into()), changes::complete);
             // Not around the answer to a wrong method: it says no more than the OpenAPI document, which is open.
             methods = methods
                 .route_layer(change)

@@ -87,6 +87,21 @@ async fn a_body_must_be_json_by_name_and_by_nature() {
 }
 
 #[tokio::test]
+async fn a_body_may_be_as_large_as_the_settings_allow_an_input_to_be() {
+    let api = Api::start_with(&[("tasks.input_max_bytes", "4194304")]).await;
+    let input = "x".repeat(3 << 20);
+    let id = api.create(json!({"name": "echo", "input": input})).await;
+    let patched = api
+        .patch(&format!("/api/tasks/{id}"), &[], &json!({"input": format!("{input}x")}))
+        .await;
+    assert_eq!(patched.status, StatusCode::OK);
+    let too_long = json!({"name": "echo", "input": "x".repeat(5 << 20)}).to_string();
+    api.post_with("/api/tasks", &[], &too_long)
+        .await
+        .problem(413, "body_too_large");
+}
+
+#[tokio::test]
 async fn each_size_limit_holds_at_its_edge() {
     let api = Api::start().await;
     let of_size = |size: usize| {
@@ -97,17 +112,26 @@ async fn each_size_limit_holds_at_its_edge() {
         api.post_with("/api/tasks", &[], &of_size(1 << 20)).await.status,
         StatusCode::CREATED
     );
-    for size in [(1 << 20) + 1, 10 << 20] {
-        api.post_with("/api/tasks", &[], &of_size(size))
+    // There is room for what is beside the input.
+    let largest = (1 << 20) + (128 << 10);
+    let too_long = api.post_with("/api/tasks", &[], &of_size(largest)).await;
+    assert_eq!(too_long.problem(422, "invalid_body")["errors"][0]["pointer"], "/input");
+    for size in [largest + 1, 10 << 20] {
+        let refused = api
+            .post_with("/api/tasks", &[], &of_size(size))
             .await
             .problem(413, "body_too_large");
+        let detail = refused["detail"].as_str().expect("a detail");
+        for named in ["1179648 bytes", "tasks.input_max_bytes", "/api/tasks/batch"] {
+            assert!(detail.contains(named), "{detail}");
+        }
     }
     let padded = format!("{{\"tasks\": [{{\"name\": \"echo\"}}]}}{}", " ".repeat(16 << 20));
     api.post_with("/api/tasks/batch", &[], &padded)
         .await
         .problem(413, "body_too_large");
     // Without a content length the bytes are counted as they come.
-    let stream = futures::stream::iter((0..33).map(|_| Ok::<_, std::io::Error>("x".repeat(1 << 15))));
+    let stream = futures::stream::iter((0..37).map(|_| Ok::<_, std::io::Error>("x".repeat(1 << 15))));
     let streamed = request(Method::POST, "/api/tasks").header("content-type", "application/json");
     api.send(streamed.body(Body::from_stream(stream)).expect("a request"))
         .await
