@@ -28,6 +28,10 @@ pub enum InvalidReachable {
     Place,
     #[error("must be a network whose address ends where its prefix does, such as 10.1.0.0/16 instead of 10.1.2.3/16")]
     HostBits,
+    #[error(
+        "must have no scheme such as http://, and no path: only a network, an address or the name of a host, and maybe a port"
+    )]
+    Scheme,
     #[error("must end with a port from 1 to 65535, or with none; an IPv6 address before a port stands in brackets")]
     Port,
 }
@@ -47,6 +51,9 @@ impl FromStr for Reachable {
     type Err = InvalidReachable;
 
     fn from_str(text: &str) -> Result<Self, InvalidReachable> {
+        if text.contains("://") {
+            return Err(InvalidReachable::Scheme);
+        }
         let (place, port) = parts(text)?;
         let port = port.map(str::parse::<u16>).transpose();
         let port = port
@@ -164,7 +171,8 @@ mod tests {
             ("", InvalidReachable::Place),
             ("*", InvalidReachable::Place),
             ("*.internal", InvalidReachable::Place),
-            ("http://billing", InvalidReachable::Port),
+            ("http://billing", InvalidReachable::Scheme),
+            ("billing/", InvalidReachable::Place),
             ("10.1", InvalidReachable::Place),
             ("10.1.2.3/33", InvalidReachable::Place),
             ("10.1.2.3/16", InvalidReachable::HostBits),

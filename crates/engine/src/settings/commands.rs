@@ -100,7 +100,7 @@ impl CommandSettings {
             return broken(".readable", "must have absolute paths, and not the root of all");
         }
         if permanent_exit_codes.iter().any(|code| !(1..=255).contains(code)) {
-            return broken(".permanent_exit_codes", "must lie in 1..=255");
+            return broken(".permanent_exit_codes", "must lie between 1 and 255");
         }
         limits.above(most)
     }
@@ -248,7 +248,7 @@ program = "/usr/bin/thumbnail"
             "[worker.commands.\"a b\"]\nprogram = \"a\"",
             "the name \"a b\" must match",
         ),
-        ("[worker.commands.\"a.b\"]", "\"worker.commands.a.b.program\""),
+        ("[worker.commands.\"a.b\"]", "worker.commands.a.b.program must be given"),
         (
             "[worker.commands.a]\nprogram = \"\"",
             "worker.commands.\"a\".program must be",
@@ -257,13 +257,10 @@ program = "/usr/bin/thumbnail"
             "[worker.commands.a]\nprogram = \"a\"\nargz = []",
             "unknown field `argz`",
         ),
-        (
-            "[worker.commands.a]\nprogram = \"a\"\nargz = []",
-            "for key `worker.commands.a",
-        ),
+        ("[worker.commands.a]\nprogram = \"a\"\nargz = []", "worker.commands.a: "),
         (
             "[worker.commands.a]\nprogram = \"a\"\nargs = \"b c\"",
-            "for key `worker.commands.a.args`",
+            "worker.commands.a.args: ",
         ),
         (
             "[worker.commands.a]\nprogram = \"a\"\nargs = [\"\\u0000\"]",
@@ -291,11 +288,11 @@ program = "/usr/bin/thumbnail"
         ),
         (
             "[worker.commands.a]\nprogram = \"a\"\npermanent_exit_codes = [0]",
-            "worker.commands.\"a\".permanent_exit_codes must lie in 1..=255",
+            "worker.commands.\"a\".permanent_exit_codes must lie between 1 and 255",
         ),
         (
             "[worker.commands.a]\nprogram = \"a\"\nlimits = { memory_mb = 0 }",
-            "for key `worker.commands.a.limits.memory_mb`",
+            "worker.commands.a.limits.memory_mb: ",
         ),
         (
             "[worker.commands.a]\nprogram = \"a\"\nlimits = { disk_mb = 5000 }",

@@ -2,7 +2,10 @@
 
 mod commands;
 mod environments;
+mod fault;
 mod forms;
+mod place;
+mod variables;
 mod worker;
 
 use std::borrow::Cow;
@@ -19,7 +22,9 @@ use serde::Deserialize;
 
 pub use self::commands::{CommandLimits, CommandSettings, Commands};
 pub use self::environments::{EnvironmentSettings, Requirements};
-use self::forms::empty_is_none;
+use self::fault::Fault;
+use self::forms::{address, address_or_none, empty_is_none, one_of};
+use self::place::Sources;
 pub use self::worker::{HttpSettings, IsolationWanted, WorkerLimits, WorkerSettings};
 
 /// The most that may be kept of one stream of a program.
@@ -65,6 +70,7 @@ pub struct BrokerSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiSettings {
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     pub header_timeout_seconds: f64,
     pub body_timeout_seconds: f64,
@@ -83,7 +89,7 @@ pub struct ApiSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsSettings {
-    #[serde(deserialize_with = "empty_is_none")]
+    #[serde(deserialize_with = "address_or_none")]
     pub listen: Option<SocketAddr>,
     #[serde(deserialize_with = "empty_is_none")]
     pub certificate_file: Option<PathBuf>,
@@ -112,10 +118,18 @@ pub struct TaskSettings {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum LogFormat {
     Text,
     Json,
+}
+
+impl TryFrom<String> for LogFormat {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        one_of(&text, &[("text", Self::Text), ("json", Self::Json)])
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -139,6 +153,8 @@ pub struct MetricsSettings {
 pub enum Error {
     #[error("the settings cannot be read")]
     Unreadable(#[from] config::ConfigError),
+    #[error("{0}")]
+    Wrong(String),
     #[error("{key} {rule}")]
     Invalid { key: Cow<'static, str>, rule: String },
 }
@@ -146,14 +162,19 @@ pub enum Error {
 impl Settings {
     /// The defaults, the files of `config/`, and the environment, in this order.
     pub fn load() -> Result<Self, Error> {
-        let folder = std::env::var_os("ORCHESTRATUM_CONFIG_DIR").map_or_else(|| PathBuf::from("config"), PathBuf::from);
-        Self::load_from(&folder, std::env::var("ORCHESTRATUM_ENV").ok().as_deref(), &[])
+        Self::load_with(&[])
     }
 
     /// The same with `overrides` on top, such as those of a command line: pairs of `section.key` and value.
     pub fn load_with(overrides: &[(&str, &str)]) -> Result<Self, Error> {
-        let folder = std::env::var_os("ORCHESTRATUM_CONFIG_DIR").map_or_else(|| PathBuf::from("config"), PathBuf::from);
-        Self::load_from(&folder, std::env::var("ORCHESTRATUM_ENV").ok().as_deref(), overrides)
+        let folder = std::env::var_os("ORCHESTRATUM_CONFIG_DIR").filter(|folder| !folder.is_empty());
+        let folder = folder.map_or_else(|| PathBuf::from("config"), PathBuf::from);
+        let settings = Self::load_from(&folder, std::env::var("ORCHESTRATUM_ENV").ok().as_deref(), overrides)?;
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        match variables::mistaken(names, &defaults()?) {
+            Some(mistake) => Err(Error::Wrong(mistake)),
+            None => Ok(settings),
+        }
     }
 
     pub(crate) fn load_from(
@@ -168,9 +189,12 @@ impl Settings {
                     .format(FileFormat::Toml)
                     .required(false),
             );
+        let mut files = vec![folder.join("default.toml")];
         let mut chosen = Config::builder();
-        if let Some(environment) = environment {
+        // An empty variable is what a compose file or a CI makes of one that is not set.
+        if let Some(environment) = environment.filter(|name| !name.is_empty()) {
             let file = folder.join(format!("{environment}.toml"));
+            files.insert(0, file.clone());
             chosen = chosen.add_source(File::from(file).format(FileFormat::Toml));
         }
         chosen = chosen.add_source(
@@ -183,25 +207,45 @@ impl Settings {
         }
         let chosen = chosen.build()?;
         let config = builder.add_source(chosen.clone()).build()?;
-        let mut settings: Self = config.clone().try_deserialize()?;
+        let sources = Sources { config: &config, files };
+        let read = config.clone().try_deserialize::<Self>();
+        let mut settings = read.map_err(|error| Error::Wrong(Fault::of(&error, &sources).to_string()))?;
         if is_set("api.listen", &chosen, &config)? && !is_set("api.tls.listen", &chosen, &config)? {
             // Several instances fit on one machine by giving each an `api.listen` alone.
             settings.api.tls.listen = None;
+            settings.check_certificate().map_err(|error| error.placed(&sources))?;
         }
-        settings.check()?;
+        settings.check().map_err(|error| error.placed(&sources))?;
         Ok(settings)
+    }
+
+    /// Whoever names a certificate wants HTTPS, and would not notice that there is none.
+    fn check_certificate(&self) -> Result<(), Error> {
+        let files = [
+            ("api.tls.certificate_file", &self.api.tls.certificate_file),
+            ("api.tls.key_file", &self.api.tls.key_file),
+        ];
+        for (key, file) in files {
+            rule(
+                file.is_none(),
+                key,
+                "is set, but api.listen without api.tls.listen turns HTTPS off: set api.tls.listen, too, be it to \"\" for no \
+                 HTTPS",
+            )?;
+        }
+        Ok(())
     }
 
     fn check(&self) -> Result<(), Error> {
         rule(
             (1..=1000).contains(&self.database.max_connections),
             "database.max_connections",
-            "must lie in 1..=1000",
+            "must lie between 1 and 1000",
         )?;
         rule(
             (1..=100_000).contains(&self.broker.window),
             "broker.window",
-            "must lie in 1..=100000",
+            "must lie between 1 and 100000",
         )?;
         rule(self.broker.prefetch > 0, "broker.prefetch", "must be above 0")?;
         rule(
@@ -212,7 +256,7 @@ impl Settings {
         rule(
             (1..=1000).contains(&self.worker.max_claim),
             "worker.max_claim",
-            "must lie in 1..=1000",
+            "must lie between 1 and 1000",
         )?;
         rule(
             self.worker.concurrency <= 4096,
@@ -222,7 +266,7 @@ impl Settings {
         rule(
             (1..=4096).contains(&self.worker.in_process_concurrency),
             "worker.in_process_concurrency",
-            "must lie in 1..=4096",
+            "must lie between 1 and 4096",
         )?;
         rule(
             (1.0..=86_400.0).contains(&self.worker.lease_seconds),
@@ -232,7 +276,7 @@ impl Settings {
         rule(
             !self.worker.http.ports.contains(&0),
             "worker.http.ports",
-            "must lie in 1..=65535",
+            "must lie between 1 and 65535",
         )?;
         rule(
             is_filter(&self.logs.level),
@@ -315,6 +359,22 @@ impl Settings {
     }
 }
 
+impl Error {
+    /// Says where the setting was written whose rule is broken.
+    fn placed(self, sources: &Sources<'_>) -> Self {
+        match self {
+            Self::Invalid { key, rule } => match sources.place(&key.replace('"', "")) {
+                Some(place) => Self::Invalid {
+                    rule: format!("{rule} ({place})"),
+                    key,
+                },
+                None => Self::Invalid { key, rule },
+            },
+            other => other,
+        }
+    }
+}
+
 fn rule(holds: bool, key: &'static str, rule: &str) -> Result<(), Error> {
     if holds {
         Ok(())
@@ -329,10 +389,12 @@ fn rule(holds: bool, key: &'static str, rule: &str) -> Result<(), Error> {
 /// Whether somebody chose the value of a key, be it the default. `config/default.toml` has every key, often as a copy of
 /// what is compiled in: there only another value is a choice.
 fn is_set(key: &str, chosen: &Config, all: &Config) -> Result<bool, Error> {
-    let defaults = Config::builder()
-        .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
-        .build()?;
-    Ok(chosen.get_string(key).is_ok() || all.get_string(key)? != defaults.get_string(key)?)
+    Ok(chosen.get_string(key).is_ok() || all.get_string(key)? != defaults()?.get_string(key)?)
+}
+
+fn defaults() -> Result<Config, config::ConfigError> {
+    let builder = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+    builder.build()
 }
 
 /// A word that is no level would be taken for the name of a part, and everything else would be silent.
@@ -374,14 +436,14 @@ mod tests {
 
     use super::*;
 
-    fn defaults() -> Settings {
+    fn default_settings() -> Settings {
         Settings::load_from(Path::new("there is no such folder"), None, &[]).expect("the defaults are valid")
     }
 
     /// The seed library's options, by name and default.
     #[test]
     fn the_options_of_the_seed_keep_their_defaults() {
-        let settings = defaults();
+        let settings = default_settings();
         assert!(
             (settings.worker.poll_interval_seconds - 5.0).abs() < f64::EPSILON,
             "CommandPollingInterval"
@@ -406,6 +468,86 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_is_told_with_what_is_allowed_and_where_it_was_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("test.toml");
+        for (text, expected, line) in [
+            (
+                "[worker]\nisolation = \"fulll\"",
+                "worker.isolation must be auto, full, landlock or off, not \"fulll\" (",
+                2,
+            ),
+            (
+                "[logs]\nformat = \"xml\"",
+                "logs.format must be text or json, not \"xml\" (",
+                2,
+            ),
+            (
+                "\n[api]\nlisten = 5000",
+                "api.listen must be an IP address and a port, such as 127.0.0.1:5000, not \"5000\" (",
+                3,
+            ),
+            (
+                "[worker.limits]\nmemory_mb = -5",
+                "worker.limits.memory_mb must be a whole number, 0 or more, not -5 (",
+                2,
+            ),
+            (
+                "[worker]\ntargtes = [\"a\"]",
+                "worker: unknown field `targtes`, expected one of ",
+                2,
+            ),
+            ("[wroker]", "unknown field `wroker`, expected one of ", 1),
+            (
+                "[worker.commands.video.encode]\nprogram = \"a\"",
+                "; a name with a dot stands in quotes: [worker.commands.\"video.encode\"] (",
+                1,
+            ),
+            (
+                "[worker.commands.\"a.b\"]",
+                "worker.commands.a.b.program must be given (",
+                1,
+            ),
+            (
+                "[worker]\nname = \"a\"\n\nconcurrency = 5000",
+                "worker.concurrency must be at most 4096 (",
+                4,
+            ),
+        ] {
+            std::fs::write(&file, text).expect("written");
+            let error = Settings::load_from(folder.path(), Some("test"), &[]).expect_err(text);
+            let told = crate::error::chain(&error);
+            assert!(told.contains(expected), "{text}: {told}");
+            assert!(told.ends_with(&format!("test.toml, line {line})")), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn an_empty_name_of_an_environment_is_none() {
+        let nowhere = Path::new("there is no such folder");
+        assert!(Settings::load_from(nowhere, Some(""), &[]).is_ok());
+        assert!(Settings::load_from(nowhere, Some("production"), &[]).is_err());
+    }
+
+    #[test]
+    fn a_certificate_without_https_is_refused() {
+        let load = |overrides: &[(&str, &str)]| Settings::load_from(Path::new("none"), None, overrides);
+        let certificate = ("api.tls.certificate_file", "/etc/orchestratum/certificate.pem");
+        let plain = ("api.listen", "127.0.0.1:7000");
+        let error = load(&[plain, certificate])
+            .expect_err("it would not be used")
+            .to_string();
+        assert!(error.starts_with("api.tls.certificate_file is set, but"), "{error}");
+        assert!(error.contains("set api.tls.listen"), "{error}");
+        assert!(load(&[certificate]).is_ok(), "HTTPS has its default address");
+        assert!(load(&[plain, certificate, ("api.tls.listen", "127.0.0.1:7001")]).is_ok());
+        assert!(
+            load(&[plain, certificate, ("api.tls.listen", "")]).is_ok(),
+            "it was said"
+        );
+    }
+
+    #[test]
     fn what_one_task_or_one_caller_may_take_has_an_upper_end() {
         for (key, most, above) in [
             ("tasks.input_max_bytes", "16777216", "16777217"),
@@ -423,16 +565,16 @@ mod tests {
     #[test]
     fn setting_the_plain_address_alone_turns_tls_off() {
         let load = |overrides: &[(&str, &str)]| Settings::load_from(Path::new("none"), None, overrides).expect("valid");
-        assert!(defaults().api.tls.listen.is_some());
+        assert!(default_settings().api.tls.listen.is_some());
         assert!(load(&[("api.listen", "127.0.0.1:7000")]).api.tls.listen.is_none());
-        let default = defaults().api.listen.to_string();
+        let default = default_settings().api.listen.to_string();
         assert!(
             load(&[("api.listen", &default)]).api.tls.listen.is_none(),
             "the rule is the same whatever the value"
         );
         let both = load(&[("api.listen", "127.0.0.1:7000"), ("api.tls.listen", "127.0.0.1:7001")]);
         assert!(both.api.tls.listen.is_some());
-        let default = defaults().api.tls.listen.expect("a default").to_string();
+        let default = default_settings().api.tls.listen.expect("a default").to_string();
         let both = load(&[("api.listen", "127.0.0.1:7000"), ("api.tls.listen", &default)]);
         assert!(both.api.tls.listen.is_some(), "asked for, though with the default");
     }
@@ -465,7 +607,7 @@ mod tests {
 
     #[test]
     fn http_tasks_reach_what_is_public_at_the_ports_of_the_web_unless_more_is_allowed() {
-        let http = defaults().worker.http;
+        let http = default_settings().worker.http;
         assert!(http.enabled && http.allow.is_empty());
         assert_eq!(http.ports, [80, 443]);
         let load = |overrides: &[(&str, &str)]| Settings::load_from(Path::new("none"), None, overrides);
@@ -507,7 +649,7 @@ mod tests {
         assert_eq!(names, ["Reports-2", "etl"]);
         let etl = format!("{:?}", environments.values().next_back());
         assert!(etl.contains("/opt/others") && etl.contains("one==1"), "{etl}");
-        assert!(defaults().worker.environments.is_empty());
+        assert!(default_settings().worker.environments.is_empty());
         std::fs::write(folder.path().join("production.toml"), "[worker.environments.etl]\n").expect("written");
         let error = Settings::load_from(folder.path(), Some("production"), &[]).expect_err("there is nothing");
         assert!(

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::commands::{self, Commands};
 use super::environments::{self, EnvironmentSettings};
-use super::forms::{empty_is_none, list_or_commas};
+use super::forms::{address_or_none, empty_is_none, list_or_commas, one_of};
 use crate::reachable::Reachable;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -44,7 +44,7 @@ pub struct WorkerSettings {
     pub csharp_cache: Option<PathBuf>,
     pub shell: String,
     pub log_max_bytes: usize,
-    #[serde(deserialize_with = "empty_is_none")]
+    #[serde(deserialize_with = "address_or_none")]
     pub listen: Option<SocketAddr>,
     pub http: HttpSettings,
     #[serde(deserialize_with = "commands::deserialize")]
@@ -74,13 +74,27 @@ pub struct WorkerLimits {
 
 /// How well the programs of tasks are to be kept apart from the worker's machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum IsolationWanted {
     /// The best that the machine allows, but no less than Landlock.
     Auto,
     Full,
     Landlock,
     Off,
+}
+
+impl TryFrom<String> for IsolationWanted {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let words = [
+            ("auto", Self::Auto),
+            ("full", Self::Full),
+            ("landlock", Self::Landlock),
+            ("off", Self::Off),
+        ];
+        one_of(&text, &words)
+    }
 }
 
 impl WorkerSettings {
