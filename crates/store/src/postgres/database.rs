@@ -10,6 +10,7 @@ use sqlx::{FromRow, PgConnection, PgPool, Postgres};
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::{self, Effect};
+use super::refusals::Refusals;
 use super::server::Server;
 use crate::{Error, Options};
 
@@ -30,6 +31,7 @@ pub(super) struct Database {
     pub(super) schema: Arc<str>,
     pub(super) timeout: Duration,
     pub(super) server: Server,
+    refusals: Arc<Refusals>,
 }
 
 impl Database {
@@ -37,6 +39,7 @@ impl Database {
         Self {
             pool,
             server: Server::of(&connect, options.timeout),
+            refusals: Arc::new(Refusals::of(&connect, options.timeout)),
             connect,
             schema: options.schema.as_str().into(),
             timeout: options.timeout,
@@ -123,7 +126,13 @@ impl Database {
     }
 
     pub(super) async fn lease(&self) -> Result<Lease, sqlx::Error> {
-        let connection = self.pool.acquire().await.map_err(|error| match error {
+        // The pool has a deadline of its own, so what it does may end at any point, and nothing of it is lost.
+        let acquired = tokio::select! {
+            biased;
+            acquired = self.pool.acquire() => acquired,
+            refused = self.refusals.lasting() => Err(sqlx::Error::Io(refused)),
+        };
+        let connection = acquired.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => self.server.no_connection(self.pool.options().get_max_connections()),
             error => self.server.unreached(error),
         })?;

@@ -17,6 +17,7 @@ mod leases;
 mod logs;
 mod maintenance;
 mod queues;
+mod refusals;
 mod rows;
 mod server;
 mod tasks;

@@ -88,6 +88,40 @@ async fn a_server_that_falls_silent_is_told_with_its_place_and_the_time_it_had()
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_gone_is_told_as_such_and_long_before_the_pool_gives_up() {
+    let (proxy, url) = FaultProxy::before(&crate::support::database_url())
+        .await
+        .expect("a proxy");
+    let schema = Schema::unique(&crate::support::database_url()).await.expect("a schema");
+    let options = Options {
+        schema: schema.name().to_owned(),
+        timeout: SECOND * 60,
+        ..Options::default()
+    };
+    let store = connect(&url, &options).await.expect("connects");
+    store.database_time().await.expect("it answers");
+    let place = proxy.address().to_string();
+    proxy.cut();
+    drop(proxy);
+    let expected = format!("error communicating with database: {place}: connection refused");
+    let told = async {
+        loop {
+            let error = store.database_time().await.expect_err("nobody listens");
+            assert!(error.is_transient(), "{error}");
+            let cause = std::error::Error::source(&error).expect("a cause").to_string();
+            // The first may meet the proxy while it ends.
+            if cause == expected {
+                break;
+            }
+        }
+    };
+    let patience = SECOND * 30;
+    tokio::time::timeout(patience, told)
+        .await
+        .expect("sooner than the pool gives up");
+}
+
 /// Statistics are taken now and then; what is true of the backlog a moment later they cannot know.
 #[tokio::test]
 async fn a_claim_never_walks_the_index_of_deadlines() {
