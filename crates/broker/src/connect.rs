@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use orchestratum_store::Store;
 
-use crate::{Broker, DatabaseBroker, Error, RabbitBroker};
+use crate::{Broker, DatabaseBroker, Error, RabbitBroker, rabbitmq};
 
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -34,9 +34,6 @@ pub async fn connect(url: &str, options: &Options, store: Arc<dyn Store>) -> Res
     } else if url.starts_with("amqp://") || url.starts_with("amqps://") {
         Ok(Arc::new(RabbitBroker::start(url, options)?))
     } else {
-        // The URL itself may hold a password: it is not repeated.
-        Err(Error::Url(
-            "it must be `database`, or begin with amqp:// or amqps://".to_owned(),
-        ))
+        Err(Error::Url(rabbitmq::FORM.to_owned()))
     }
 }

@@ -5,6 +5,17 @@ pub enum Error {
     /// There is no connection at the moment; the supervisor is bringing it back.
     #[error("the broker is not connected")]
     Disconnected,
+    /// Nobody answers there, or no broker does.
+    #[error("no connection to {place}")]
+    Unreached {
+        place: String,
+        #[source]
+        cause: lapin::Error,
+    },
+    #[error("no connection to {place} within {seconds} s")]
+    UnreachedInTime { place: String, seconds: u64 },
+    #[error("{place} refuses the user or the password of `broker.url`")]
+    Denied { place: String },
     /// The broker is short of memory or disk and takes no messages until it has recovered.
     #[error("the broker has blocked its publishers")]
     Blocked,
@@ -15,7 +26,7 @@ pub enum Error {
     /// The broker ended a consumption by itself, as it does when the queue is deleted.
     #[error("the broker cancelled the consumption of {queue}")]
     Cancelled { queue: String },
-    #[error("the broker URL is not usable: {0}")]
+    #[error("the URL in `broker.url` is not usable: {0}")]
     Url(String),
     #[error("the database that stands in for a broker failed")]
     Database(#[source] orchestratum_store::Error),

@@ -86,11 +86,9 @@ impl Error {
     /// Whether the same call may succeed a little later.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Overloaded
-            | Self::TooManyFollowers
-            | Self::TooManyFollowersOfOneKey { .. }
-            | Self::Stopping
-            | Self::Broker(_) => true,
+            Self::Overloaded | Self::TooManyFollowers | Self::TooManyFollowersOfOneKey { .. } | Self::Stopping => true,
+            // A URL stays what it is.
+            Self::Broker(error) => !matches!(error, broker::Error::Url(_)),
             Self::Store(error) => error.is_transient(),
             Self::Invalid(_)
             | Self::TaskNotFound(_)
@@ -146,6 +144,12 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
     struct Outer(&'static str, #[source] io::Error);
+
+    #[test]
+    fn a_broker_that_is_away_may_come_back_and_a_url_that_is_none_stays_so() {
+        assert!(Error::Broker(broker::Error::Disconnected).is_transient());
+        assert!(!Error::Broker(broker::Error::Url("it must begin with amqp://".to_owned())).is_transient());
+    }
 
     #[test]
     fn a_cause_is_said_once() {

@@ -98,11 +98,14 @@ impl Consumption {
             match session {
                 Ok(Ended::WorkerGone | Ended::Closing) => break,
                 Err(error) => {
-                    tracing::warn!(
-                        consumer = self.part,
-                        error = describe(&error),
-                        "the consumption was interrupted"
-                    );
+                    // The end of a connection is told of by its supervisor.
+                    if !link.has_ended() {
+                        tracing::warn!(
+                            consumer = self.part,
+                            error = describe(&error),
+                            "the consumption was interrupted"
+                        );
+                    }
                     health.broken(&self.part, &error);
                 }
             }

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::tcp::{AsyncTcpStream, OwnedTLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Channel, Connection, ConnectionProperties, Event};
+use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, Event};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -73,10 +74,11 @@ impl Link {
         let connect = open_socket(uri.clone(), Arc::clone(&socket.0), name);
         let connection = timeout(CONNECT_DEADLINE, connect)
             .await
-            .map_err(|_elapsed| Error::Timeout {
+            .map_err(|_elapsed| Error::UnreachedInTime {
+                place: place(uri),
                 seconds: CONNECT_DEADLINE.as_secs(),
             })?
-            .map_err(Error::Refused)?;
+            .map_err(|cause| unreached(place(uri), cause))?;
         Ok(Arc::new(Self {
             connection,
             socket,
@@ -192,6 +194,24 @@ impl Drop for Link {
     }
 }
 
+/// Where the broker is, without what else its URL says.
+pub(super) fn place(uri: &AMQPUri) -> String {
+    format!("{}:{}", uri.authority.host, uri.authority.port)
+}
+
+fn unreached(place: String, cause: lapin::Error) -> Error {
+    let denied = matches!(
+        cause.kind(),
+        ErrorKind::ProtocolError(error)
+            if matches!(error.kind(), AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED))
+    );
+    if denied {
+        Error::Denied { place }
+    } else {
+        Error::Unreached { place, cause }
+    }
+}
+
 async fn open_socket(
     uri: AMQPUri,
     second_handle: Arc<Mutex<Option<TcpStream>>>,
@@ -225,4 +245,21 @@ async fn open_socket(
         properties,
     )
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_there_is_told_with_the_place_and_without_the_password() {
+        let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = held.local_addr().expect("an address");
+        drop(held);
+        let uri = format!("amqp://user:secret@{address}/%2f").parse().expect("a URL");
+        let error = Link::open(&uri, "test").await.expect_err("nobody listens");
+        let told = crate::health::describe(&error);
+        assert!(told.starts_with(&format!("no connection to {address}: ")), "{told}");
+        assert!(!told.contains("secret") && !told.contains("user"), "{told}");
+    }
 }

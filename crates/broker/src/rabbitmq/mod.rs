@@ -40,6 +40,9 @@ use crate::health::Health;
 use crate::switchboard::Switchboard;
 use crate::{Broker, Consumer, Error, Hint, Options, PublishReport, Signal};
 
+/// What a URL must be. It is not repeated: it may hold a password.
+pub(crate) const FORM: &str = "it must be `database`, or of the form amqp://user:password@host:port/vhost or amqps://…";
+
 /// A connection silent for twice this long is dead.
 const HEARTBEAT_SECONDS: u16 = 10;
 /// The longest a close waits for what is under way: a publication's own deadline and some.
@@ -73,9 +76,7 @@ impl RabbitBroker {
     /// [`Error::Url`] if the URL is not an AMQP URL.
     pub fn start(url: &str, options: &Options) -> Result<Self, Error> {
         // The parser's message may quote the URL, which may hold a password.
-        let mut uri: AMQPUri = url.parse().map_err(|_message: String| {
-            Error::Url("it is not of the form amqp://user:password@host:port/vhost".to_owned())
-        })?;
+        let mut uri: AMQPUri = url.parse().map_err(|_message: String| Error::Url(FORM.to_owned()))?;
         uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
 
         let topology = topology::Topology::new(&options.prefix);
@@ -84,10 +85,17 @@ impl RabbitBroker {
         let health = Arc::new(Health::default());
         health.broken(signals::PART, &Error::Disconnected);
         let switchboard = Arc::new(Switchboard::new());
+        let said = Arc::new(supervisor::Said::default());
         let supervise = |role| {
             let name = format!("{} {role}", options.prefix);
-            let (supervisor, run) =
-                supervisor::Supervisor::new(role, name, uri.clone(), Arc::clone(&health), disconnecting.clone());
+            let (supervisor, run) = supervisor::Supervisor::new(
+                role,
+                name,
+                uri.clone(),
+                Arc::clone(&health),
+                Arc::clone(&said),
+                disconnecting.clone(),
+            );
             connections.spawn(run);
             supervisor
         };

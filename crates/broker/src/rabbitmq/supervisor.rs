@@ -4,14 +4,38 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::uri::AMQPUri;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::link::Link;
+use super::link::{self, Link};
 use crate::Error;
 use crate::backoff::Backoff;
 use crate::health::Health;
+
+/// An outage that lasts is told of again so often.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// What was said last of the broker: all connections to it meet the same, and it is said once.
+#[derive(Debug, Default)]
+pub(super) struct Said(Mutex<Option<(String, Instant)>>);
+
+impl Said {
+    fn is_news(&self, text: &str) -> bool {
+        self.is_news_at(text, Instant::now())
+    }
+
+    fn is_news_at(&self, text: &str, now: Instant) -> bool {
+        let mut last = self.0.lock();
+        let known = |(said, at): &(String, Instant)| said == text && now.duration_since(*at) < SAY_AGAIN;
+        let is_news = !last.as_ref().is_some_and(known);
+        if is_news {
+            *last = Some((text.to_owned(), now));
+        }
+        is_news
+    }
+}
 
 /// The current link of one role, if there is one.
 #[derive(Debug)]
@@ -27,6 +51,7 @@ impl Supervisor {
         name: String,
         uri: AMQPUri,
         health: Arc<Health>,
+        said: Arc<Said>,
         disconnecting: CancellationToken,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
         // From the first moment: `/health/ready` is asked early.
@@ -34,7 +59,7 @@ impl Supervisor {
         let (links, current) = watch::channel(None);
         let run = async move {
             tokio::select! {
-                () = keep_connected(role, &name, &uri, &links, &health) => {}
+                () = keep_connected(role, &name, &uri, &links, &health, &said) => {}
                 () = disconnecting.cancelled() => {}
             }
             if let Some(link) = links.send_replace(None) {
@@ -76,33 +101,52 @@ async fn keep_connected(
     uri: &AMQPUri,
     links: &watch::Sender<Option<Arc<Link>>>,
     health: &Health,
+    said: &Said,
 ) {
-    let part = part(role);
+    let (part, place) = (part(role), link::place(uri));
     let mut backoff = Backoff::new();
     loop {
         let lasted = match Link::open(uri, name).await {
             Ok(link) => {
                 let since = Instant::now();
-                tracing::info!(role, "connected to the broker");
+                if said.is_news("connected") {
+                    tracing::info!(place, "connected to the broker");
+                }
                 links.send_replace(Some(Arc::clone(&link)));
                 health.works(&part);
                 let reason = link.watch().await;
-                tracing::warn!(role, reason, "the connection to the broker is lost");
+                if said.is_news(&reason) {
+                    tracing::warn!(place, reason, "the connection to the broker is lost");
+                }
                 health.broken_because(&part, reason);
                 links.send_replace(None);
                 metrics::counter!("orchestratum_broker_reconnects_total", "role" => role).increment(1);
                 since.elapsed()
             }
             Err(error) => {
-                tracing::warn!(
-                    role,
-                    error = crate::health::describe(&error),
-                    "the broker cannot be reached"
-                );
+                let reason = crate::health::describe(&error);
+                if said.is_news(&reason) {
+                    tracing::warn!(error = reason, "the broker cannot be reached");
+                }
                 health.broken(&part, &error);
                 Duration::ZERO
             }
         };
         tokio::time::sleep(backoff.pause_after(lasted)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_connection_meets_is_said_once_and_now_and_then_again() {
+        let (said, now) = (Said::default(), Instant::now());
+        assert!(said.is_news_at("refused", now));
+        assert!(!said.is_news_at("refused", now), "the other connection");
+        assert!(said.is_news_at("connected", now));
+        assert!(said.is_news_at("refused", now), "it is gone again");
+        assert!(said.is_news_at("refused", now + SAY_AGAIN), "it lasts");
     }
 }
