@@ -18,6 +18,7 @@ mod files;
 mod held;
 mod observe;
 mod openapi;
+mod pages;
 mod problem;
 mod router;
 mod routes;

@@ -17,7 +17,9 @@ const AUTHORIZATION: &str = "Authorization";
     info(
         title = "Orchestratum",
         description = "Hand over tasks; workers run them under a time-to-live.\n\n\
-            Every error is a problem document (RFC 9457) with a stable `code`; `/docs/errors/<code>` explains each.",
+            Every error is a problem document (RFC 9457) with a stable `code`; `/docs/errors/<code>` explains each.\n\n\
+            What the input of a built-in task has, and how tasks end, is at `/docs/tasks.md`; how programs are isolated at \
+            `/docs/sandbox.md`.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     tags(

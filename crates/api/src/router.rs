@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Path;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Redirect;
 use axum::routing::get;
 use orchestratum_engine::{Engine, telemetry};
 use tower_http::compression::CompressionLayer;
@@ -16,8 +15,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::held::{self, Budget};
 use crate::observe::observe;
-use crate::problem::{self, Code};
-use crate::routes;
+use crate::{pages, routes};
 
 /// A page of tasks shrinks to a tenth; a single one is not worth the time.
 const COMPRESSED_FROM_BYTES: u64 = 4_096;
@@ -37,7 +35,8 @@ pub fn router(engine: Engine) -> Router {
     Router::new()
         .merge(calls)
         .route("/", get(front_page))
-        .route("/docs/errors/{code}", get(error_page))
+        .route("/docs/{name}", get(pages::document))
+        .route("/docs/errors/{name}", get(pages::error))
         // The page keeps a key and acts with it: no other page may show it in a frame and guide the clicks.
         .merge(swagger.layer(SetResponseHeaderLayer::overriding(
             header::CONTENT_SECURITY_POLICY,
@@ -64,12 +63,4 @@ pub fn router(engine: Engine) -> Router {
 /// a page of its own may be here one day.
 async fn front_page() -> Redirect {
     Redirect::to("/swagger/")
-}
-
-/// The page that the `type` of a problem points to.
-async fn error_page(Path(code): Path<String>) -> Response {
-    match Code::ALL.iter().find(|known| known.as_str() == code) {
-        Some(code) => ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], code.page()).into_response(),
-        None => problem::of_status(StatusCode::NOT_FOUND).into_response(),
-    }
 }

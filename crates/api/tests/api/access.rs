@@ -322,6 +322,19 @@ async fn documents_and_error_pages_are_open() {
         let page = get(&format!("/docs/errors/{}", code.as_str())).await;
         assert_eq!((page.status, page.text().is_empty()), (StatusCode::OK, false));
     }
+    for (path, begins) in [
+        ("/docs/tasks.md", "# The built-in tasks"),
+        ("/docs/tasks", "# The built-in tasks"),
+        ("/docs/sandbox.md", "# "),
+        ("/docs/errors/README.md", "# Errors"),
+        ("/docs/errors/task_not_found.md", "# `task_not_found`"),
+    ] {
+        let page = get(path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        assert!(page.text().starts_with(begins), "{path}");
+    }
+    assert_eq!(get("/docs/errors").await.header("location"), "/docs/errors/README.md");
+    get("/docs/nothing").await.problem(404, "route_not_found");
 }
 
 #[tokio::test]

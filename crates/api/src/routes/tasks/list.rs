@@ -18,11 +18,10 @@ const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 200;
 const LABELS_MAX: usize = 32;
 
-const PARAMETERS: [&str; 10] = [
+const PARAMETERS: [&str; 9] = [
     "status",
     "name",
     "target",
-    "saga_id",
     "parent_id",
     "label.KEY",
     "created_after",
@@ -54,7 +53,6 @@ pub(crate) struct Page {
         ("status" = Option<schema::Status>, Query),
         ("name" = Option<String>, Query),
         ("target" = Option<String>, Query),
-        ("saga_id" = Option<Uuid>, Query),
         ("parent_id" = Option<Uuid>, Query),
         ("label.KEY" = Option<String>, Query, description = "The label KEY has this value; may be given for several keys"),
         ("created_after" = Option<schema::Time>, Query),
@@ -81,7 +79,6 @@ pub(crate) async fn list(State(engine): State<Engine>, mut parameters: Parameter
         created_after: parameters.take("created_after", "must be a time such as 2026-12-01T00:00:00Z")?,
         created_before: parameters.take("created_before", "must be a time such as 2026-12-01T00:00:00Z")?,
     };
-    let saga = parameters.take::<Uuid>("saga_id", "must be a UUID")?;
     let rule = format!("must be a whole number from 1 to {LIMIT_MAX}");
     let limit = parameters.take::<usize>("limit", &rule)?.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
@@ -95,14 +92,6 @@ pub(crate) async fn list(State(engine): State<Engine>, mut parameters: Parameter
         .take::<Uuid>("cursor", "must be the next_cursor of a page")?
         .map(TaskId);
     parameters.finish(&PARAMETERS)?;
-    if saga.is_some() {
-        // No task belongs to a saga yet.
-        return Ok(Json(Page {
-            items: Vec::new(),
-            next_cursor: None,
-            truncated: false,
-        }));
-    }
     let page = engine.list(&filter, before, limit).await?;
     Ok(Json(Page {
         items: page.items.into_iter().map(TaskDocument::from).collect(),

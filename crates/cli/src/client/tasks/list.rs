@@ -27,8 +27,6 @@ pub(crate) struct List {
     #[arg(long)]
     target: Option<String>,
     #[arg(long, value_name = "ID")]
-    saga_id: Option<String>,
-    #[arg(long, value_name = "ID")]
     parent_id: Option<String>,
     /// key=value; may be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE")]
@@ -63,7 +61,6 @@ fn query(list: List) -> anyhow::Result<Vec<(String, String)>> {
         status,
         name,
         target,
-        saga_id,
         parent_id,
         labels,
         created_after,
@@ -76,7 +73,6 @@ fn query(list: List) -> anyhow::Result<Vec<(String, String)>> {
         ("status", status),
         ("name", name),
         ("target", target),
-        ("saga_id", saga_id),
         ("parent_id", parent_id),
         ("created_after", created_after),
         ("created_before", created_before),
