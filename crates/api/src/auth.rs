@@ -48,7 +48,13 @@ pub(crate) async fn require(
 pub(crate) struct Authenticated;
 
 async fn authenticate(engine: &Engine, headers: &HeaderMap) -> Result<Identity> {
-    let key = key_of(headers).ok_or_else(|| unauthenticated("the request has no API key"))?;
+    let key = key_of(headers).ok_or_else(|| {
+        unauthenticated(if headers.contains_key(header::AUTHORIZATION) {
+            "the header Authorization has no key in the scheme ApiKey"
+        } else {
+            "the request has no API key"
+        })
+    })?;
     engine.authenticate(key).await.map_err(|error| match error {
         AuthenticationError::Refused => unauthenticated("the API key is wrong, expired or revoked"),
         AuthenticationError::Unavailable(error) => Problem::from(error),

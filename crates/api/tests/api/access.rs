@@ -153,9 +153,11 @@ async fn wrong_keys_are_all_refused_alike() {
         answers.insert(refused["detail"].as_str().expect("a detail").to_owned());
     }
     assert_eq!(answers.len(), 1);
-    call(&api, &Method::GET, "/api/tasks", Some(("authorization", "Bearer x")))
+    let bearer = call(&api, &Method::GET, "/api/tasks", Some(("authorization", "Bearer x")))
         .await
         .problem(401, "unauthenticated");
+    let detail = bearer["detail"].as_str().expect("a detail");
+    assert!(detail.contains("no key in the scheme ApiKey"), "{detail}");
 }
 
 /// The id of one key with the secret of another, in the right form: only its hash shows that it is wrong.
@@ -215,6 +217,21 @@ async fn rules_for_new_keys_are_named() {
     ] {
         let refused = api.post("/api/keys", &body).await.problem(422, "invalid_body");
         assert_eq!(refused["errors"][0]["pointer"], pointer, "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn every_example_of_a_new_task_is_taken() {
+    let api = Api::start().await;
+    let document = document(&api).await;
+    let content = &document["paths"]["/api/tasks"]["post"]["requestBody"]["content"]["application/json"];
+    let examples = content["examples"].as_object().expect("examples");
+    for example in examples.values() {
+        let created = api.post("/api/tasks", &example["value"]).await;
+        assert_eq!(created.status, StatusCode::CREATED, "{example}: {created:?}");
+    }
+    for name in ["echo", "http", "python", "csharp", "shell"] {
+        assert!(examples.contains_key(name), "{name} has an example");
     }
 }
 

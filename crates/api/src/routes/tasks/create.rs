@@ -37,6 +37,21 @@ const TENANT: &str = "default";
     ),
     request_body(content = TaskBody, examples(
         ("echo" = (summary = "The smallest task", value = json!({"name": "echo", "input": {"hello": "world"}}))),
+        ("shell" = (summary = "A shell script", value = json!({
+            "name": "shell",
+            "input": {"script": "echo \"$1, $WHOM\"\ncat", "args": ["hello"], "env": {"WHOM": "world"}, "stdin": "and more\n"}
+        }))),
+        ("http" = (summary = "A request to a server outside", value = json!({
+            "name": "http", "max_retries": 3, "timeout_seconds": 20,
+            "input": {
+                "method": "POST", "url": "https://example.com/orders", "headers": {"X-Request-Source": "billing"},
+                "body": {"order": 17}, "expected_statuses": ["2xx", 409]
+            }
+        }))),
+        ("csharp" = (summary = "C#, where workers have a .NET SDK", value = json!({
+            "name": "csharp", "timeout_seconds": 20, "limits": {"memory_mb": 512, "cpu_seconds": 10},
+            "input": {"code": "var numbers = Input.As<int[]>()!;\nreturn numbers.Sum();", "input": [1, 2, 3]}
+        }))),
         ("python" = (summary = "Python under a time-to-live", value = json!({
             "name": "python",
             "description": "nightly totals",

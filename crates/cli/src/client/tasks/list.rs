@@ -17,6 +17,8 @@ const COLUMNS: [&str; 8] = [
     "created_at",
 ];
 
+const STATUSES: [&str; 6] = ["Pending", "InProgress", "Completed", "Expired", "Failed", "Cancelled"];
+
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// `Pending`, `InProgress`, `Completed`, `Expired`, `Failed` or `Cancelled`.
@@ -70,7 +72,7 @@ fn query(list: List) -> anyhow::Result<Vec<(String, String)>> {
     } = list;
     let labels = input::labels(&labels)?.into_iter();
     let fields = [
-        ("status", status),
+        ("status", status.map(in_the_words_of_the_api)),
         ("name", name),
         ("target", target),
         ("parent_id", parent_id),
@@ -84,4 +86,22 @@ fn query(list: List) -> anyhow::Result<Vec<(String, String)>> {
         .filter_map(|(name, value)| Some((name.to_owned(), value?)))
         .chain(labels.map(|(key, value)| (format!("label.{key}"), value)))
         .collect())
+}
+
+/// The words of the api have capital letters; what is none of them it refuses itself, and says which there are.
+fn in_the_words_of_the_api(status: String) -> String {
+    let known = STATUSES.into_iter().find(|known| known.eq_ignore_ascii_case(&status));
+    known.map_or(status, str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_may_be_written_in_small_letters() {
+        for (given, sent) in [("failed", "Failed"), ("inprogress", "InProgress"), ("done", "done")] {
+            assert_eq!(in_the_words_of_the_api(given.to_owned()), sent);
+        }
+    }
 }
