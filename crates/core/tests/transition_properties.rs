@@ -46,7 +46,7 @@ fn event() -> impl Strategy<Value = TaskEvent> {
         }),
         2 => (worker(), 0_u32..8).prop_map(|(worker, attempt)| TaskEvent::WorkerLost { worker, attempt }),
         1 => Just(TaskEvent::DeadlinePassed),
-        1 => Just(TaskEvent::NameNotOffered),
+        1 => Just(TaskEvent::NameNotOffered { message: String::new() }),
         1 => Just(TaskEvent::CancelRequested { reason: None }),
         1 => seconds(60).prop_map(|ttl| TaskEvent::RetryRequested { ttl }),
         1 => (proptest::option::of(seconds(60)), proptest::option::of(0_u16..5), any::<bool>()).prop_map(
@@ -92,7 +92,7 @@ fn check(
         return Ok(before.clone());
     };
     let after = &done.next;
-    let starts = matches!(event, TaskEvent::Claimed { .. } | TaskEvent::NameNotOffered);
+    let starts = matches!(event, TaskEvent::Claimed { .. } | TaskEvent::NameNotOffered { .. });
     let reruns = matches!(event, TaskEvent::RetryRequested { .. });
     let patches = matches!(event, TaskEvent::Patched(_));
 
@@ -125,7 +125,7 @@ fn check(
     }
     let was_running = before.status() == TaskStatus::InProgress;
     let runs = after.status() == TaskStatus::InProgress;
-    let nobody_offered_it = matches!(event, TaskEvent::NameNotOffered);
+    let nobody_offered_it = matches!(event, TaskEvent::NameNotOffered { .. });
     prop_assert_eq!(
         done.ended.is_some(),
         (was_running && !runs) || nobody_offered_it,
@@ -178,7 +178,7 @@ proptest! {
                 TaskEvent::Patched(patch) => {
                     allowed = patch.max_retries.map_or(allowed, |retries| failures + u32::from(retries) + 1);
                 }
-                TaskEvent::NameNotOffered => failures += 1,
+                TaskEvent::NameNotOffered { .. } => failures += 1,
                 TaskEvent::Reported(report) if matches!(
                     report.ending,
                     Ending::Failed { .. } | Ending::OutOfMemory { .. } | Ending::NotFound { .. } | Ending::TimedOut { .. }

@@ -119,6 +119,12 @@ fn claimed() -> TaskEvent {
     TaskEvent::Claimed { worker: ANOTHER }
 }
 
+fn not_offered() -> TaskEvent {
+    TaskEvent::NameNotOffered {
+        message: "nobody offers it".to_owned(),
+    }
+}
+
 fn cancel() -> TaskEvent {
     TaskEvent::CancelRequested { reason: None }
 }
@@ -170,17 +176,14 @@ fn every_event_meets_a_pending_task() {
             (lost(HOLDER, 3), NOW, Stale),
             (TaskEvent::DeadlinePassed, NOW, Deadline),
             (TaskEvent::DeadlinePassed, LATE, Is(Expired)),
-            (TaskEvent::NameNotOffered, NOW, Is(Pending)),
-            (TaskEvent::NameNotOffered, LATE, Deadline),
+            (not_offered(), NOW, Is(Pending)),
+            (not_offered(), LATE, Deadline),
             (cancel(), NOW, Is(Cancelled)),
             (retry(), NOW, Illegal),
             (patched(LifePatch::default()), NOW, Is(Pending)),
         ],
     );
-    walk(
-        &exhausted(life(Pending)),
-        &[(TaskEvent::NameNotOffered, NOW, Is(Failed))],
-    );
+    walk(&exhausted(life(Pending)), &[(not_offered(), NOW, Is(Failed))]);
 }
 
 #[test]
@@ -242,7 +245,7 @@ fn every_other_event_meets_a_running_task() {
             (lost(ANOTHER, 3), NOW, HeldByAnother),
             (TaskEvent::DeadlinePassed, NOW, Deadline),
             (TaskEvent::DeadlinePassed, LATE, Is(Expired)),
-            (TaskEvent::NameNotOffered, NOW, Illegal),
+            (not_offered(), NOW, Illegal),
             (cancel(), NOW, Is(InProgress)),
             (retry(), NOW, Illegal),
             (patched(LifePatch::default()), NOW, Is(InProgress)),
@@ -331,7 +334,7 @@ fn every_event_meets_a_task_that_is_over() {
                 (reported(2, Ending::Success), NOW, Stale),
                 (lost(HOLDER, 3), NOW, Stale),
                 (TaskEvent::DeadlinePassed, LATE, Illegal),
-                (TaskEvent::NameNotOffered, NOW, Illegal),
+                (not_offered(), NOW, Illegal),
                 (cancel(), NOW, cancelled),
                 (retry(), NOW, again),
                 (patched(LifePatch::default()), NOW, Illegal),

@@ -26,7 +26,7 @@ impl Reason {
             TaskEvent::Reported(report) => ("reported", Some(report.ending.outcome().as_str())),
             TaskEvent::WorkerLost { .. } => ("worker_lost", None),
             TaskEvent::DeadlinePassed => ("deadline_passed", None),
-            TaskEvent::NameNotOffered => ("name_not_offered", None),
+            TaskEvent::NameNotOffered { .. } => ("name_not_offered", None),
             TaskEvent::CancelRequested { .. } => ("cancel_requested", None),
             TaskEvent::RetryRequested { .. } => ("retry_requested", None),
             TaskEvent::Patched(_) => ("patched", None),

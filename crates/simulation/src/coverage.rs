@@ -33,7 +33,7 @@ impl EventKind {
             TaskEvent::Reported(_) => Self::Reported,
             TaskEvent::WorkerLost { .. } => Self::WorkerLost,
             TaskEvent::DeadlinePassed => Self::DeadlinePassed,
-            TaskEvent::NameNotOffered => Self::NameNotOffered,
+            TaskEvent::NameNotOffered { .. } => Self::NameNotOffered,
             TaskEvent::CancelRequested { .. } => Self::CancelRequested,
             TaskEvent::RetryRequested { .. } => Self::RetryRequested,
             TaskEvent::Patched(_) => Self::Patched,

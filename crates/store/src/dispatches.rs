@@ -61,9 +61,15 @@ pub struct UnofferedSearch {
 /// What a search found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unoffered {
-    pub tasks: Vec<TaskId>,
+    pub tasks: Vec<UnofferedTask>,
     /// Go on after this name; `None` if there are no more, and the next search begins anew.
     pub next: Option<TaskName>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnofferedTask {
+    pub id: TaskId,
+    pub name: TaskName,
 }
 
 /// A row of a search.
@@ -88,7 +94,10 @@ impl Unoffered {
         };
         Self {
             next: stopped_at.map(|row| row.name.clone()),
-            tasks: found.into_iter().filter_map(|row| row.task).collect(),
+            tasks: found
+                .into_iter()
+                .filter_map(|LookedAt { task, name, .. }| Some(UnofferedTask { id: task?, name }))
+                .collect(),
         }
     }
 }

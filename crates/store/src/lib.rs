@@ -24,7 +24,7 @@ mod workers;
 use std::time::Duration;
 
 pub use connect::{Options, connect, connect_read_only};
-pub use dispatches::{DispatchStore, Orphan, Pulse, Ready, Unoffered, UnofferedSearch};
+pub use dispatches::{DispatchStore, Orphan, Pulse, Ready, Unoffered, UnofferedSearch, UnofferedTask};
 pub use error::Error;
 pub use keys::{ApiKey, KeyStore};
 pub use logs::{LogAppend, LogChunk, LogPosition, LogStore, LogStream, LogsFrom, NewLogs, StoredLogChunk, TaskLogs};

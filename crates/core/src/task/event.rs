@@ -18,7 +18,7 @@ pub enum TaskEvent {
     /// The sweeper saw the time-to-live pass.
     DeadlinePassed,
     /// The sweeper saw that no worker offers the name of the task.
-    NameNotOffered,
+    NameNotOffered { message: String },
     /// A caller wants it stopped.
     CancelRequested { reason: Option<String> },
     /// A caller wants another run.

@@ -106,7 +106,7 @@ pub(super) fn decide(
             TaskEvent::Reported(report) => Err(stale(life, report.attempt)),
             TaskEvent::WorkerLost { attempt, .. } => Err(stale(life, *attempt)),
             TaskEvent::DeadlinePassed => expire_pending(life, now),
-            TaskEvent::NameNotOffered => name_not_offered(life, policy, now),
+            TaskEvent::NameNotOffered { message } => name_not_offered(life, policy, message, now),
             TaskEvent::CancelRequested { reason } => Ok(moved(life, cancelled(cancellation(reason.as_deref()), now))),
             TaskEvent::RetryRequested { .. } => refuse("retried"),
             TaskEvent::Patched(patch) => Ok(patch_pending(life, *due_at, patch)),
@@ -126,7 +126,7 @@ pub(super) fn decide(
                 TaskEvent::Reported(report) => held.reported(life, policy, report, now),
                 TaskEvent::WorkerLost { worker, attempt } => held.lost(life, *worker, *attempt, now),
                 TaskEvent::DeadlinePassed => held.deadline_passed(life, now),
-                TaskEvent::NameNotOffered => refuse("declared without a handler"),
+                TaskEvent::NameNotOffered { .. } => refuse("declared without a handler"),
                 TaskEvent::CancelRequested { reason } => held.cancel_requested(life, reason.as_deref()),
                 TaskEvent::RetryRequested { .. } => refuse("retried"),
                 TaskEvent::Patched(patch) => patch_running(life, patch),
@@ -137,7 +137,7 @@ pub(super) fn decide(
             TaskEvent::Reported(report) => Err(stale(life, report.attempt)),
             TaskEvent::WorkerLost { attempt, .. } => Err(stale(life, *attempt)),
             TaskEvent::DeadlinePassed => refuse("expired"),
-            TaskEvent::NameNotOffered => refuse("declared without a handler"),
+            TaskEvent::NameNotOffered { .. } => refuse("declared without a handler"),
             TaskEvent::CancelRequested { .. } => refuse("cancelled"),
             TaskEvent::RetryRequested { .. } => refuse("retried"),
             TaskEvent::Patched(_) => refuse("patched"),
@@ -149,7 +149,7 @@ pub(super) fn decide(
             TaskEvent::Reported(report) => Err(stale(life, report.attempt)),
             TaskEvent::WorkerLost { attempt, .. } => Err(stale(life, *attempt)),
             TaskEvent::DeadlinePassed => refuse("expired"),
-            TaskEvent::NameNotOffered => refuse("declared without a handler"),
+            TaskEvent::NameNotOffered { .. } => refuse("declared without a handler"),
             TaskEvent::CancelRequested { .. } if life.status() == TaskStatus::Cancelled => {
                 Err(Refusal::AlreadyCancelled)
             }
@@ -230,17 +230,18 @@ fn expire_pending(life: &TaskLife, now: Timestamp) -> Result<Transition, Refusal
 }
 
 /// An attempt that nobody made: it has a number and a record like any other, so that the budget and the history agree.
-fn name_not_offered(life: &TaskLife, policy: &RetryPolicy, now: Timestamp) -> Result<Transition, Refusal> {
+fn name_not_offered(
+    life: &TaskLife,
+    policy: &RetryPolicy,
+    message: &str,
+    now: Timestamp,
+) -> Result<Transition, Refusal> {
     if now >= life.expires_at {
         return Err(Refusal::Deadline {
             expires_at: life.expires_at,
         });
     }
-    let error = TaskError::new(
-        ErrorKind::NotFound,
-        "no worker of this target offers a handler of this name; what a worker does not offer, and why, is in the log of its \
-         start and told by `orchestratum doctor` on its machine",
-    );
+    let error = TaskError::new(ErrorKind::NotFound, message);
     let attempted = TaskLife {
         attempt: life.attempt + 1,
         ..life.clone()

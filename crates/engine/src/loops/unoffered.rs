@@ -1,11 +1,12 @@
 //! Tasks of a name that no worker of their target offers do not wait for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::time::Duration;
 
 use orchestratum_core::task::TaskEvent;
 use orchestratum_core::{Target, TaskName, Timestamp};
-use orchestratum_store::{Change, UnofferedSearch};
+use orchestratum_store::{Change, UnofferedSearch, UnofferedTask, Worker, WorkerState};
 
 use super::{PASS, Pass};
 use crate::{Engine, Error, error};
@@ -15,6 +16,10 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// How many names one pass looks at: about a third of a second's work for a database.
 const NAMES: usize = 10_000;
+
+/// Of so many workers it is told what they offer, and of that so many names: an error is no list of all there is.
+const WORKERS_LOOKED_AT: usize = 1_000;
+const NAMES_TOLD: usize = 20;
 
 /// Up to which name each target was looked at. A pass goes on from there, so that names however many are all looked at.
 pub(super) type Rounds = BTreeMap<Target, TaskName>;
@@ -50,8 +55,48 @@ pub(super) async fn tick(
             Some(next) => rounds.insert(target.clone(), next),
             None => rounds.remove(target),
         };
-        let found = found.tasks.into_iter();
-        changes.extend(found.map(|task| Change::new(task, TaskEvent::NameNotOffered)));
+        if found.tasks.is_empty() {
+            continue;
+        }
+        let offered = match engine.parts.store.workers(WORKERS_LOOKED_AT).await {
+            Ok(workers) => offered(target, &workers),
+            // It is over nevertheless.
+            Err(_) => String::new(),
+        };
+        changes.extend(found.tasks.into_iter().map(|UnofferedTask { id, name }| {
+            let message = format!(
+                "no worker of the target `{target}` offers `{name}`{offered}; what a worker does not offer, and why, is in \
+                 the log of its start and told by `orchestratum doctor` on its machine"
+            );
+            Change::new(id, TaskEvent::NameNotOffered { message })
+        }));
     }
     engine.sweep(changes).await
+}
+
+/// What there is at the target instead.
+fn offered(target: &Target, workers: &[Worker]) -> String {
+    let there = workers
+        .iter()
+        .filter(|worker| worker.state == WorkerState::Live && worker.registration.targets.contains(target));
+    let names: BTreeSet<&TaskName> = there.flat_map(|worker| &worker.registration.names).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    let told: Vec<String> = names.iter().take(NAMES_TOLD).map(|name| format!("`{name}`")).collect();
+    let mut text = format!("; offered there: {}", told.join(", "));
+    if names.len() > NAMES_TOLD {
+        let _ = write!(text, " and {} more", names.len() - NAMES_TOLD);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_of_a_target_without_workers() {
+        assert_eq!(offered(&Target::new("default").expect("valid"), &[]), "");
+    }
 }

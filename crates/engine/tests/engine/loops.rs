@@ -151,5 +151,13 @@ async fn a_name_that_nobody_offers_fails_half_a_minute_after_a_worker_came() {
         attempts.items.iter().map(|attempt| attempt.outcome).collect::<Vec<_>>(),
         [AttemptOutcome::NotFound]
     );
+    let error = attempts.items[0].error.as_ref().expect("a reason");
+    assert!(
+        error
+            .message
+            .starts_with("no worker of the target `default` offers `unknown`; offered there: `echo`; "),
+        "{}",
+        error.message
+    );
     stop(tracker, token).await;
 }

@@ -41,7 +41,7 @@ fn may_lead_to(before: &TaskLife, event: &TaskEvent, to: TaskStatus) -> bool {
         TaskState::Pending { .. } => match event {
             TaskEvent::Claimed { .. } => to == InProgress,
             TaskEvent::DeadlinePassed => to == Expired,
-            TaskEvent::NameNotOffered => matches!(to, Pending | Failed),
+            TaskEvent::NameNotOffered { .. } => matches!(to, Pending | Failed),
             TaskEvent::CancelRequested { .. } => to == Cancelled,
             TaskEvent::Patched(_) => to == Pending,
             TaskEvent::Reported(_) | TaskEvent::WorkerLost { .. } | TaskEvent::RetryRequested { .. } => false,
@@ -72,7 +72,7 @@ fn may_lead_to(before: &TaskLife, event: &TaskEvent, to: TaskStatus) -> bool {
             TaskEvent::WorkerLost { .. } => matches!(to, Pending | Failed | Expired),
             TaskEvent::DeadlinePassed => to == Expired,
             TaskEvent::CancelRequested { .. } | TaskEvent::Patched(_) => to == InProgress,
-            TaskEvent::Claimed { .. } | TaskEvent::NameNotOffered | TaskEvent::RetryRequested { .. } => false,
+            TaskEvent::Claimed { .. } | TaskEvent::NameNotOffered { .. } | TaskEvent::RetryRequested { .. } => false,
         },
         TaskState::Completed { .. } => false,
         TaskState::Failed { .. } | TaskState::Expired { .. } | TaskState::Cancelled { .. } => {
@@ -84,7 +84,7 @@ fn may_lead_to(before: &TaskLife, event: &TaskEvent, to: TaskStatus) -> bool {
 /// Whether the attempt that ended here counts against `max_retries`, if it counts at all.
 fn uses_retry(event: &TaskEvent) -> bool {
     match event {
-        TaskEvent::NameNotOffered => true,
+        TaskEvent::NameNotOffered { .. } => true,
         TaskEvent::Reported(report) => matches!(
             report.ending,
             Ending::Failed { .. } | Ending::OutOfMemory { .. } | Ending::NotFound { .. } | Ending::TimedOut { .. }
@@ -139,7 +139,7 @@ impl Database {
     fn check_attempts(&mut self, task: usize, before: &TaskLife, event: &TaskEvent, ended: Option<u32>, now: Micros) {
         let row = &self.tasks[task];
         let claimed = matches!(event, TaskEvent::Claimed { .. });
-        let grows = u32::from(claimed || matches!(event, TaskEvent::NameNotOffered));
+        let grows = u32::from(claimed || matches!(event, TaskEvent::NameNotOffered { .. }));
         let (was, is) = (before.attempt, row.life.attempt);
         let open = u32::from(row.life.status() == TaskStatus::InProgress);
         let records = row.attempts.len();
@@ -177,7 +177,8 @@ impl Database {
         let row = &mut self.tasks[task];
         let (policy, after, ghost) = (row.policy, &row.life, &mut row.ghost);
         let again = before.status() == TaskStatus::InProgress && after.status() == TaskStatus::Pending;
-        let not_offered_again = matches!(event, TaskEvent::NameNotOffered) && after.status() == TaskStatus::Pending;
+        let not_offered_again =
+            matches!(event, TaskEvent::NameNotOffered { .. }) && after.status() == TaskStatus::Pending;
         let lost = matches!(event, TaskEvent::WorkerLost { .. });
         let mut expected = (before.retries_left, before.losses_left);
         match event {

@@ -433,7 +433,10 @@ impl Database {
                 applied
             }
             SweepAction::Expire { task } => self.expire(task, now),
-            SweepAction::NotOffered { task } => self.apply(task, &TaskEvent::NameNotOffered, now, By::Server).is_ok(),
+            SweepAction::NotOffered { task } => {
+                let event = TaskEvent::NameNotOffered { message: String::new() };
+                self.apply(task, &event, now, By::Server).is_ok()
+            }
         }
     }
 

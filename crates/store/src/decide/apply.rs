@@ -287,7 +287,7 @@ fn edit(task: &mut Stored, touched: &mut Touched, change: &Change) {
             }
         }
         // Another attempt, which has told nothing yet.
-        TaskEvent::Claimed { .. } | TaskEvent::NameNotOffered => touched.progress = Some(None),
+        TaskEvent::Claimed { .. } | TaskEvent::NameNotOffered { .. } => touched.progress = Some(None),
         TaskEvent::WorkerLost { .. } | TaskEvent::DeadlinePassed | TaskEvent::CancelRequested { .. } => {}
         TaskEvent::RetryRequested { ttl } => {
             touched.output = Some(None);

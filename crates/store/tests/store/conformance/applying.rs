@@ -207,7 +207,14 @@ pub(crate) async fn a_loss_of_another_workers_attempt_is_refused(store: Arc<dyn 
 pub(crate) async fn a_name_that_nobody_offers_uses_a_retry_and_waits(store: Arc<dyn Store>) {
     let mut lab = Lab::new(store);
     let id = lab.create_with(draft("unheard.of"), retries(1, Backoff::None)).await;
-    let changed = lab.put(id, TaskEvent::NameNotOffered).await;
+    let changed = lab
+        .put(
+            id,
+            TaskEvent::NameNotOffered {
+                message: "nobody offers it".to_owned(),
+            },
+        )
+        .await;
     let task = lab.assert_reads_as(&changed).await;
     assert_eq!((task.life.attempt, task.life.retries_left), (1, 0));
     assert_eq!(
@@ -219,7 +226,13 @@ pub(crate) async fn a_name_that_nobody_offers_uses_a_retry_and_waits(store: Arc<
     let attempt = lab.attempts(id).await.remove(0);
     assert_eq!((attempt.worker, attempt.outcome), (None, AttemptOutcome::NotFound));
     lab.advance(SECOND);
-    lab.put(id, TaskEvent::NameNotOffered).await;
+    lab.put(
+        id,
+        TaskEvent::NameNotOffered {
+            message: "nobody offers it".to_owned(),
+        },
+    )
+    .await;
     assert_eq!(lab.status(id).await, TaskStatus::Failed);
 }
 
@@ -284,7 +297,13 @@ pub(crate) async fn every_refusal_names_the_status(store: Arc<dyn Store>) {
         (pending, retry, TaskStatus::Pending),
         (running, TaskEvent::Claimed { worker }, TaskStatus::InProgress),
         (completed, cancel(None), TaskStatus::Completed),
-        (completed, TaskEvent::NameNotOffered, TaskStatus::Completed),
+        (
+            completed,
+            TaskEvent::NameNotOffered {
+                message: "nobody offers it".to_owned(),
+            },
+            TaskStatus::Completed,
+        ),
         (
             cancelled,
             TaskEvent::Patched(LifePatch::default()),

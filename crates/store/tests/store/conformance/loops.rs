@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestratum_core::TaskId;
 use orchestratum_core::task::{Ending, TaskDraft};
+use orchestratum_core::{TaskId, TaskName};
 
 use super::lab::{LEASE, Lab, SECOND, TICK, draft, just_before, target};
-use orchestratum_store::{Announce, NewTask, Orphan, PUBLISH_LEASE, Pulse, Ready, Store, Unoffered, UnofferedSearch};
+use orchestratum_store::{Announce, NewTask, Orphan, PUBLISH_LEASE, Pulse, Ready, Store, UnofferedSearch};
 
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -325,12 +325,14 @@ fn search(lab: &Lab, since: Duration) -> UnofferedSearch {
     }
 }
 
-async fn found(lab: &Lab, search: &UnofferedSearch) -> Unoffered {
-    lab.store.unoffered(search).await.expect("works")
+/// The tasks, and where to go on.
+async fn found(lab: &Lab, search: &UnofferedSearch) -> (Vec<TaskId>, Option<TaskName>) {
+    let found = lab.store.unoffered(search).await.expect("works");
+    (found.tasks.into_iter().map(|task| task.id).collect(), found.next)
 }
 
 async fn unoffered(lab: &Lab, since: Duration) -> Vec<TaskId> {
-    found(lab, &search(lab, since)).await.tasks
+    found(lab, &search(lab, since)).await.0
 }
 
 pub(crate) async fn a_name_that_no_worker_of_its_target_offers_is_found(store: Arc<dyn Store>) {
@@ -388,17 +390,13 @@ pub(crate) async fn a_name_that_is_offered_at_another_target_only_is_found(store
         tasks,
         ..search(&lab, SECOND * 5)
     };
-    assert_eq!(found(&lab, &of("default", 10)).await.tasks, [resize]);
-    assert_eq!(found(&lab, &of("cpu", 10)).await.tasks, []);
-    let mut tasks = found(&lab, &of("gpu", 10)).await.tasks;
+    assert_eq!(found(&lab, &of("default", 10)).await.0, [resize]);
+    assert_eq!(found(&lab, &of("cpu", 10)).await.0, []);
+    let mut tasks = found(&lab, &of("gpu", 10)).await.0;
     tasks.sort_unstable();
     at_gpu.sort_unstable();
     assert_eq!(tasks, at_gpu);
-    assert_eq!(
-        found(&lab, &of("gpu", 1)).await.tasks.len(),
-        1,
-        "no more than asked for"
-    );
+    assert_eq!(found(&lab, &of("gpu", 1)).await.0.len(), 1, "no more than asked for");
 }
 
 pub(crate) async fn a_flood_of_names_keeps_no_other_from_being_looked_at(store: Arc<dyn Store>) {
@@ -418,7 +416,7 @@ pub(crate) async fn a_flood_of_names_keeps_no_other_from_being_looked_at(store: 
     };
     let mut rounds = Vec::new();
     loop {
-        let Unoffered { mut tasks, next } = found(&lab, &search).await;
+        let (mut tasks, next) = found(&lab, &search).await;
         tasks.sort_unstable();
         rounds.push((tasks, next.as_ref().map(|name| name.as_str().to_owned())));
         search.after = next;

@@ -144,6 +144,12 @@ pub(crate) async fn an_attempt_that_nobody_made_has_told_nothing(store: Arc<dyn 
     let task = lab.claim_one(worker).await;
     assert!(tell(&lab, &task, 3).await);
     lab.end(&task, failure()).await;
-    lab.put(id, TaskEvent::NameNotOffered).await;
+    lab.put(
+        id,
+        TaskEvent::NameNotOffered {
+            message: "nobody offers it".to_owned(),
+        },
+    )
+    .await;
     assert_eq!(read(&lab, id).await, None);
 }

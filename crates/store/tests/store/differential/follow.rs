@@ -12,7 +12,7 @@ pub(super) fn follow(task: &mut Task, change: &Change, ended: Option<&EndedAttem
             }
             task.progress = change.evidence.progress.or(task.progress);
         }
-        TaskEvent::Claimed { .. } | TaskEvent::NameNotOffered => task.progress = None,
+        TaskEvent::Claimed { .. } | TaskEvent::NameNotOffered { .. } => task.progress = None,
         TaskEvent::RetryRequested { ttl } => {
             (task.output, task.progress) = (None, None);
             task.spec.ttl = *ttl;

@@ -136,7 +136,8 @@ async fn unoffered(store: &dyn Store, now: Timestamp) -> Result<Vec<TaskId>, orc
             names: PLENTY,
             tasks: PLENTY,
         };
-        tasks.extend(store.unoffered(&search).await?.tasks);
+        let found = store.unoffered(&search).await?.tasks;
+        tasks.extend(found.into_iter().map(|task| task.id));
     }
     Ok(tasks)
 }

@@ -227,7 +227,9 @@ impl Script {
         let running = row.is_some_and(|row| row.task.life.status() == TaskStatus::InProgress);
         let event = match self.chance.below(if running { 40 } else { 16 }) {
             0 => TaskEvent::DeadlinePassed,
-            1 => TaskEvent::NameNotOffered,
+            1 => TaskEvent::NameNotOffered {
+                message: "nobody offers it".to_owned(),
+            },
             2..4 => TaskEvent::CancelRequested {
                 reason: self.once(2, |script| script.json().to_string()),
             },
