@@ -119,6 +119,21 @@ async fn a_start_that_cannot_listen_makes_no_key_and_gives_the_file_back() {
 }
 
 #[tokio::test]
+async fn a_broker_url_that_can_never_work_ends_the_start() {
+    for url in ["ampq://user:secret@127.0.0.1", "amqp://user:secret@127.0.0.1:port"] {
+        let stop = CancellationToken::new();
+        let overrides = [("broker.url", url)];
+        let refused = tokio::time::timeout(Duration::from_secs(20), started(&overrides, &stop)).await;
+        let error = refused
+            .expect("sooner than an outage is given up")
+            .expect_err("no broker has it");
+        let told = orchestratum_engine::error::chain(&error);
+        assert!(told.contains("`broker.url` is not usable"), "{told}");
+        assert!(!told.contains("secret"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn a_short_bootstrap_key_is_refused() {
     let short = started(&[("auth.bootstrap_key", "fifteen letters")], &CancellationToken::new()).await;
     assert!(matches!(short, Err(Error::BootstrapKeyTooShort)));
