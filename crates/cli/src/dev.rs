@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "data")]
     data: PathBuf,
     /// Submit samples and show how they end. Until then a terminal shows no log lines but warnings, unless
-    /// ORCHESTRATUM__LOGS__LEVEL is set; logs.dir has all.
+    /// `ORCHESTRATUM__LOGS__LEVEL` is set; `logs.dir` has all.
     #[arg(long)]
     demo: bool,
 }

@@ -97,42 +97,39 @@ async fn update_tasks(connection: &mut SqliteConnection, tasks: &[TaskWrite]) ->
 
 /// The columns that only a caller changes.
 async fn update_edits(connection: &mut SqliteConnection, tasks: &[TaskWrite]) -> Result<(), Error> {
+    /// What is not there stays as it is, and null clears.
     #[derive(Serialize)]
+    #[expect(clippy::option_option, reason = "whether it changes, and to what")]
     struct Element<'a> {
         id: Hex,
         target: &'a str,
         priority: u8,
         ttl_ms: i64,
         max_retries: u16,
-        description_changed: bool,
-        description: Option<&'a str>,
-        labels_changed: bool,
-        labels: Option<String>,
-        timeout_changed: bool,
-        timeout_ms: Option<i64>,
-        limits_changed: bool,
-        limits: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        description: Option<Option<&'a str>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        labels: Option<Option<String>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        timeout_ms: Option<Option<i64>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        limits: Option<Option<&'a str>>,
         input: Option<&'a str>,
     }
     let elements: Vec<Element<'_>> = tasks
         .iter()
         .filter_map(|task| {
             let edits = task.edits.as_ref()?;
-            let labels = edits.labels.as_ref().filter(|labels| !labels.is_empty());
             Some(Element {
                 id: Hex(task.after.id.0),
                 target: task.after.target.as_str(),
                 priority: task.after.priority,
                 ttl_ms: milliseconds(task.after.ttl),
                 max_retries: task.after.policy.max_retries,
-                description_changed: edits.description.is_some(),
-                description: edits.description.as_ref().and_then(Option::as_deref),
-                labels_changed: edits.labels.is_some(),
-                labels: labels.map(json),
-                timeout_changed: edits.timeout.is_some(),
-                timeout_ms: edits.timeout.flatten().map(milliseconds),
-                limits_changed: edits.limits.is_some(),
-                limits: edits.limits.iter().flatten().map(JsonText::as_str).next(),
+                description: edits.description.as_ref().map(Option::as_deref),
+                labels: edits.labels.as_ref().map(|labels| (!labels.is_empty()).then(|| json(labels))),
+                timeout_ms: edits.timeout.map(|timeout| timeout.map(milliseconds)),
+                limits: edits.limits.as_ref().map(|limits| limits.as_ref().map(JsonText::as_str)),
                 input: edits.input.as_ref().map(JsonText::as_str),
             })
         })
@@ -146,10 +143,10 @@ async fn update_edits(connection: &mut SqliteConnection, tasks: &[TaskWrite]) ->
              priority = w.value ->> 'priority',
              ttl_ms = w.value ->> 'ttl_ms',
              max_retries = w.value ->> 'max_retries',
-             description = iif(w.value ->> 'description_changed', w.value ->> 'description', tasks.description),
-             labels = iif(w.value ->> 'labels_changed', w.value ->> 'labels', tasks.labels),
-             timeout_ms = iif(w.value ->> 'timeout_changed', w.value ->> 'timeout_ms', tasks.timeout_ms),
-             limits = iif(w.value ->> 'limits_changed', w.value ->> 'limits', tasks.limits),
+             description = iif(json_type(w.value, '$.description') IS NULL, tasks.description, w.value ->> 'description'),
+             labels = iif(json_type(w.value, '$.labels') IS NULL, tasks.labels, w.value ->> 'labels'),
+             timeout_ms = iif(json_type(w.value, '$.timeout_ms') IS NULL, tasks.timeout_ms, w.value ->> 'timeout_ms'),
+             limits = iif(json_type(w.value, '$.limits') IS NULL, tasks.limits, w.value ->> 'limits'),
              input = coalesce(w.value ->> 'input', tasks.input)
          FROM json_each(?1) w
          WHERE tasks.id = unhex(w.value ->> 'id')",
