@@ -64,7 +64,7 @@ fn with_problem_body(response: Response, request_id: &str) -> Response {
         Some(problem) => problem,
         // An answer that is no fault though its status says so, such as that of /health/ready.
         None if response.headers().contains_key(header::CONTENT_TYPE) && status.is_server_error() => return response,
-        None => Arc::new(problem::of_answer(status, response.headers())),
+        None => Arc::new(problem::of_status(status)),
     };
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);

@@ -25,6 +25,9 @@ pub struct Limits {
 impl Limits {
     /// Of [`Self::disk_megabytes`] where that says nothing.
     pub const USUAL_DISK_MEGABYTES: u32 = 64;
+
+    /// On a disk of any size: one that is full of empty files is full, too.
+    pub const DISK_FILES: u32 = 100_000;
 }
 
 /// A program to be run. Its environment has what is given, its own folders (`HOME`, where it starts, and `TMPDIR`), and

@@ -122,8 +122,8 @@ impl Sandbox {
     }
 
     /// Whether programs may read what is there, as a part of the system or because they were given it.
-    pub fn reads(&self, path: &Path) -> bool {
-        let readable = root::readable(false, &self.confinement.readable);
+    pub fn reads(&self, path: &Path, network: bool) -> bool {
+        let readable = root::readable(network, &self.confinement.readable);
         readable.iter().any(|readable| path.starts_with(readable))
     }
 

@@ -8,7 +8,7 @@ mod from_engine;
 
 use std::fmt;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use orchestratum_core::task::{Violation, Violations};
 use serde::Serialize;
@@ -152,18 +152,6 @@ impl IntoResponse for Problem {
 }
 
 /// What an answer with an error status and without a problem document is turned into.
-pub(crate) fn of_answer(status: StatusCode, headers: &HeaderMap) -> Problem {
-    let allowed = headers.get(header::ALLOW).and_then(|value| value.to_str().ok());
-    match (Code::of_status(status), allowed) {
-        (Code::MethodNotAllowed, Some(allowed)) => Problem::new(
-            Code::MethodNotAllowed,
-            format!("this path takes {}", allowed.replace(',', ", ")),
-        ),
-        _ => of_status(status),
-    }
-}
-
-/// The same by its status alone.
 pub(crate) fn of_status(status: StatusCode) -> Problem {
     let code = Code::of_status(status);
     let detail = match code {

@@ -30,13 +30,7 @@ async fn what_the_router_refuses_is_a_problem_too() {
         let answer = api
             .send(request(method, path).body(Body::empty()).expect("a request"))
             .await;
-        let problem = answer.problem(405, "method_not_allowed");
-        assert!(
-            problem["detail"]
-                .as_str()
-                .is_some_and(|detail| detail.contains(allowed)),
-            "{path}: {problem}"
-        );
+        answer.problem(405, "method_not_allowed");
         assert!(
             answer.header("allow").contains(allowed),
             "{path}: {}",

@@ -99,10 +99,14 @@ async fn broker(settings: &Settings, report: &mut Report) -> anyhow::Result<()> 
 
 /// The words behind the server, the user and the name in the URL, which are all of it that is no secret: parameters may have a
 /// password, too.
-fn with_place(url: &str, words: &str) -> String {
-    let Ok(mut url) = Url::parse(url) else {
+fn with_place(text: &str, words: &str) -> String {
+    let Ok(mut url) = Url::parse(text) else {
         return words.to_owned();
     };
+    // A password that is not escaped may end the place where one stands: the rest of it is then taken for a path.
+    if text.contains('@') && url.username().is_empty() && url.password().is_none() {
+        return words.to_owned();
+    }
     // An SQLite file in memory cannot have one.
     let _ = url.set_password(None);
     url.set_query(None);
@@ -135,6 +139,9 @@ mod tests {
             ),
             ("sqlite::memory:", "sqlite::memory:: it is down"),
             ("hidden", "it is down"),
+            // With a slash in the password.
+            ("postgres://app:7/hidden@db/tasks", "it is down"),
+            ("postgres://app:/hidden@db/tasks", "it is down"),
         ] {
             assert_eq!(with_place(url, "it is down"), expected);
         }

@@ -34,6 +34,8 @@ pub(super) async fn tick(
     rounds.retain(|target, _| targets.contains(target));
     let share = |whole: usize| (whole / targets.len().max(1)).max(1);
     let mut changes = Vec::new();
+    // Asked for at most once, and not at all while all that waits is offered.
+    let mut workers = None;
     for target in targets {
         let search = UnofferedSearch {
             target: target.clone(),
@@ -58,11 +60,12 @@ pub(super) async fn tick(
         if found.tasks.is_empty() {
             continue;
         }
-        let offered = match engine.parts.store.workers(WORKERS_LOOKED_AT).await {
-            Ok(workers) => offered(target, &workers),
-            // It is over nevertheless.
-            Err(_) => String::new(),
+        let workers = match &mut workers {
+            Some(workers) => workers,
+            // It is over also for those of whom nobody knows what there is instead.
+            none => none.insert(engine.parts.store.workers(WORKERS_LOOKED_AT).await.unwrap_or_default()),
         };
+        let offered = offered(target, workers);
         changes.extend(found.tasks.into_iter().map(|UnofferedTask { id, name }| {
             let message = format!(
                 "no worker of the target `{target}` offers `{name}`{offered}; what a worker does not offer, and why, is in \
@@ -93,10 +96,53 @@ fn offered(target: &Target, workers: &[Worker]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use orchestratum_core::WorkerId;
+    use orchestratum_store::{NO_PROGRAMS, Registration};
+
     use super::*;
 
     #[test]
     fn nothing_is_said_of_a_target_without_workers() {
         assert_eq!(offered(&Target::new("default").expect("valid"), &[]), "");
+    }
+
+    #[test]
+    fn what_live_workers_of_the_target_offer_is_told_and_of_many_names_the_first() {
+        let target = Target::new("default").expect("valid");
+        let worker = |state, target: &str, names: Vec<String>| Worker {
+            registration: Registration {
+                id: WorkerId(uuid::Uuid::nil()),
+                name: "a worker".to_owned(),
+                targets: vec![Target::new(target).expect("valid")],
+                names: names
+                    .into_iter()
+                    .map(|name| TaskName::new(name).expect("valid"))
+                    .collect(),
+                capacity: 1,
+                isolation: NO_PROGRAMS.to_owned(),
+                environments: Vec::new(),
+                version: String::new(),
+                lease: Duration::from_secs(10),
+            },
+            state,
+            registered_at: Timestamp::EPOCH,
+            renewed_at: Timestamp::EPOCH,
+            lease_expires_at: Timestamp::EPOCH,
+            running: 0,
+        };
+        let workers = [
+            worker(WorkerState::Dead, "default", vec!["dead".to_owned()]),
+            worker(WorkerState::Live, "elsewhere", vec!["elsewhere".to_owned()]),
+            worker(
+                WorkerState::Live,
+                "default",
+                (10..32).map(|number| format!("n{number}")).collect(),
+            ),
+        ];
+        let told = offered(&target, &workers);
+        assert!(
+            told.starts_with("; offered there: `n10`, `n11`, ") && told.ends_with("`n29` and 2 more"),
+            "{told}"
+        );
     }
 }

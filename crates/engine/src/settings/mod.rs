@@ -440,6 +440,11 @@ mod tests {
         Settings::load_from(Path::new("there is no such folder"), None, &[]).expect("the defaults are valid")
     }
 
+    #[test]
+    fn nobody_has_chosen_the_usual_interpreter() {
+        assert!(!default_settings().worker.names_python());
+    }
+
     /// The seed library's options, by name and default.
     #[test]
     fn the_options_of_the_seed_keep_their_defaults() {

@@ -98,6 +98,11 @@ impl TryFrom<String> for IsolationWanted {
 }
 
 impl WorkerSettings {
+    /// Whether someone chose the interpreter: it has to be there then.
+    pub fn names_python(&self) -> bool {
+        self.python != "python3"
+    }
+
     pub fn lease(&self) -> Duration {
         Duration::from_secs_f64(self.lease_seconds)
     }

@@ -161,6 +161,12 @@ fn refused(confinement: &Confinement, guards: Guards, asks: bool) -> io::Result<
     // Of all processes of its user at once, at the lower levels the worker's among them.
     let of_a_user = Check::narrow(0, SeccompCmpOp::Eq, PRIORITY_OF_A_USER);
     rules.insert(libc::SYS_setpriority, vec![rule(&[of_a_user])?]);
+    if !confinement.memory_is_counted {
+        // Pages as they are once more: those of `MSG_ZEROCOPY`, which no socket takes without this. Programs expect the error,
+        // and send copies.
+        let zero_copy = rule(&[Check::is(1, libc::SOL_SOCKET), Check::is(2, libc::SO_ZEROCOPY)])?;
+        rules.insert(libc::SYS_setsockopt, vec![zero_copy]);
+    }
     if confinement.isolation < Isolation::Full {
         refuse_what_the_user_has(&mut rules, guards, asks)?;
     } else {

@@ -302,7 +302,7 @@ async fn few_connections_wait_where_nobody_counts_what_they_hold() {
 
 /// Puts pages of a file and of memory into a pipe.
 const AS_THEY_ARE: &str = "
-import ctypes, errno, os
+import ctypes, errno, os, socket
 library = ctypes.CDLL(None, use_errno=True)
 file, (_, pipe) = os.open('/bin/sh', os.O_RDONLY), os.pipe()
 for call, arguments in {
@@ -312,24 +312,29 @@ for call, arguments in {
 }.items():
     done = getattr(library, call)(*arguments) >= 0
     print(call, 'done' if done else errno.errorcode[ctypes.get_errno()])
+SO_ZEROCOPY = 60
+try:
+    socket.socketpair()[0].setsockopt(socket.SOL_SOCKET, SO_ZEROCOPY, 1)
+except OSError as error:
+    print('zero copy', 'refused' if error.errno == errno.EPERM else 'not of this family')
 ";
 
 #[tokio::test]
-async fn no_pages_are_put_into_pipes_where_nobody_counts_them() {
+async fn no_pages_are_put_into_pipes_and_sockets_where_nobody_counts_them() {
     if !is_again() {
-        let test = "running::no_pages_are_put_into_pipes_where_nobody_counts_them";
+        let test = "running::no_pages_are_put_into_pipes_and_sockets_where_nobody_counts_them";
         again_after(WITHOUT_GROUPS, test).await;
     }
     for level in [Isolation::Landlock, Isolation::Full] {
         let sandbox = sandbox(level).await;
-        let told = if sandbox.counts_memory_together().is_ok() {
-            "done"
+        let (told, zero_copy) = if sandbox.counts_memory_together().is_ok() {
+            ("done", "not of this family")
         } else {
-            "ENOSYS"
+            ("ENOSYS", "refused")
         };
         let command = Command::new("/usr/bin/python3").arguments(["-I", "-c", AS_THEY_ARE]);
         let finished = run(&sandbox, &command).await;
-        let expected = format!("sendfile {told}\nsplice {told}\nvmsplice {told}\n");
+        let expected = format!("sendfile {told}\nsplice {told}\nvmsplice {told}\nzero copy {zero_copy}\n");
         assert_eq!(finished.stdout.text, expected, "{level:?} {finished:?}");
     }
 }

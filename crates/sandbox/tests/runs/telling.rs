@@ -112,12 +112,12 @@ async fn a_view_of_the_sandbox_reads_more_and_leaves_the_others_as_they_were() {
     std::fs::write(&file, "content\n").expect("written");
     let read = Command::new("/bin/cat").arguments([file.to_str().expect("UTF-8")]);
     for sandbox in everywhere().await {
-        assert!(!sandbox.reads(&file) && sandbox.reads("/usr/bin/env".as_ref()));
+        assert!(!sandbox.reads(&file, false) && sandbox.reads("/usr/bin/env".as_ref(), false));
         // The file first, whose folder would hide it.
         let more = vec![file.clone(), folder.path().to_owned()];
         let view = sandbox.showing(&more, &Pool::unbounded()).expect("it can be shown");
         bounded(view.try_out()).await.expect("programs run");
-        assert!(view.reads(&file));
+        assert!(view.reads(&file, false));
         assert_eq!(run(&view, &read).await.stdout.text, "content\n");
         if sandbox.isolation() > orchestratum_sandbox::Isolation::Off {
             assert!(!run(&sandbox, &read).await.exit.is_success());

@@ -3,12 +3,12 @@
 use std::io;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long a caller waits for the pool before anyone looks why, and how often that is looked at, for all callers together:
+/// How long a caller waits for the pool before anyone looks why, and about how often that is looked at, for all callers together:
 /// a server that is only busy must not have the looking on top.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -47,31 +47,21 @@ impl Refusals {
         };
         loop {
             sleep(LOOK_EVERY).await;
-            if self.is_to_be_looked_at() {
+            // Held over the look: those beside wait for what it brings, and one that is given up has left nothing.
+            let mut seen = self.seen.lock().await;
+            let ago = seen.looked_at.map(|at| at.elapsed());
+            // Nobody else looked a moment ago.
+            if ago.is_none_or(|ago| ago >= LOOK_EVERY / 2) {
+                // What was seen long before is another outage.
+                let before = seen.since.filter(|_| ago.is_some_and(|ago| ago <= LOOK_EVERY * 4));
                 let refused = is_refused(endpoint).await;
-                let mut seen = self.seen.lock();
-                seen.since = refused.then(|| seen.since.unwrap_or_else(Instant::now));
+                seen.since = refused.then(|| before.unwrap_or_else(Instant::now));
+                seen.looked_at = Some(Instant::now());
             }
-            let since = self.seen.lock().since;
-            if since.is_some_and(|since| since.elapsed() >= self.patience) {
+            if seen.since.is_some_and(|since| since.elapsed() >= self.patience) {
                 return io::ErrorKind::ConnectionRefused.into();
             }
         }
-    }
-
-    /// Whether nobody else looked a moment ago. What was seen long before is another outage.
-    fn is_to_be_looked_at(&self) -> bool {
-        let now = Instant::now();
-        let mut seen = self.seen.lock();
-        let ago = seen.looked_at.map(|at| now.duration_since(at));
-        if ago.is_some_and(|ago| ago < LOOK_EVERY / 2) {
-            return false;
-        }
-        if ago.is_none_or(|ago| ago > LOOK_EVERY * 4) {
-            seen.since = None;
-        }
-        seen.looked_at = Some(now);
-        true
     }
 }
 

@@ -91,7 +91,7 @@ impl Configured {
         let given = self.settings.args.iter().map(|argument| path_in(argument).to_owned());
         let hidden: Vec<String> = given
             .chain(interpreter(Path::new(&self.program)))
-            .filter(|path| is_hidden(path, sandbox))
+            .filter(|path| is_hidden(path, sandbox, self.settings.network))
             .map(|path| path.display().to_string())
             .collect();
         (!hidden.is_empty()).then(|| {
@@ -162,7 +162,7 @@ impl Configured {
 /// The sandbox for a command: it may read files of its own, which the code of tasks may not.
 async fn reading(sandbox: &Arc<Sandbox>, program: &Path, readable: &[PathBuf]) -> Result<Arc<Sandbox>, sandbox::Error> {
     let own = readable.iter().map(PathBuf::as_path).chain([program]);
-    let more: Vec<PathBuf> = own.flat_map(links).filter(|path| !sandbox.reads(path)).collect();
+    let more: Vec<PathBuf> = own.flat_map(links).filter(|path| !sandbox.reads(path, false)).collect();
     if more.is_empty() {
         return Ok(Arc::clone(sandbox));
     }
@@ -190,12 +190,12 @@ fn interpreter(program: &Path) -> Option<PathBuf> {
 }
 
 /// Whether it is there, and behind the walls it is not.
-fn is_hidden(path: &Path, sandbox: &Sandbox) -> bool {
+fn is_hidden(path: &Path, sandbox: &Sandbox, network: bool) -> bool {
     /// Programs have something of their own at these places, in these folders or as them.
     const OWN: [&str; 3] = ["/dev", "/proc", "/run/task"];
     const OWN_FOLDERS: [&str; 3] = ["/", "/tmp", "/var/tmp"];
     let is_own = OWN.iter().any(|own| path.starts_with(own)) || OWN_FOLDERS.iter().any(|own| path == Path::new(own));
-    let hides = |real: PathBuf| !sandbox.reads(path) && !sandbox.reads(&real);
+    let hides = |real: PathBuf| !sandbox.reads(path, network) && !sandbox.reads(&real, network);
     path.is_absolute() && !is_own && path.canonicalize().is_ok_and(hides)
 }
 

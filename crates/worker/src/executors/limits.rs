@@ -74,17 +74,24 @@ impl Kept {
     pub(super) fn told(&self, exit: Exit, out_of_memory: bool, words: String) -> String {
         /// What the C library and the runtimes above it make of `ENOSPC`.
         const DISK_IS_FULL: &str = "No space left on device";
-        let (name, most) = if out_of_memory {
-            ("memory_mb", self.memory_mb)
+        let met = if out_of_memory {
+            self.memory_mb.map(|most| format!("the limit `memory_mb` is {most}"))
         } else if exit.is_out_of_processor_time() {
-            ("cpu_seconds", self.cpu_seconds)
+            self.cpu_seconds
+                .map(|most| format!("the limit `cpu_seconds` is {most}"))
         } else if words.contains(DISK_IS_FULL) {
-            ("disk_mb", self.disk_mb.map(u64::from))
+            // Which of the two it was the words do not say.
+            self.disk_mb.map(|most| {
+                format!(
+                    "the limit `disk_mb` is {most}, with at most {} files",
+                    Limits::DISK_FILES
+                )
+            })
         } else {
-            return words;
+            None
         };
-        match most {
-            Some(most) => format!("the limit `{name}` is {most}: {words}"),
+        match met {
+            Some(met) => format!("{met}: {words}"),
             None => words,
         }
     }
@@ -251,7 +258,7 @@ mod tests {
                 failed,
                 false,
                 full,
-                "the limit `disk_mb` is 64: OSError: [Errno 28] No space left on device",
+                "the limit `disk_mb` is 64, with at most 100000 files: OSError: [Errno 28] No space left on device",
             ),
         ] {
             assert_eq!(kept.told(exit, out_of_memory, words.to_owned()), expected);

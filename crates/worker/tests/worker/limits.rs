@@ -90,7 +90,8 @@ async fn a_task_that_asks_for_no_disk_has_no_more_than_the_worker_grants() {
     assert_eq!(output(&bench.run(with(4)).await)["result"], 4 << 20);
     let message = error(&bench.run(with(6)).await);
     assert!(
-        message.starts_with("Failed: the limit `disk_mb` is 5: ") && message.contains("No space left on device"),
+        message.starts_with("Failed: the limit `disk_mb` is 5, with at most 100000 files: ")
+            && message.contains("No space left on device"),
         "{message}"
     );
     worker.stopped().await;

@@ -70,7 +70,7 @@ pub(crate) async fn retry(
     } = body;
     let limits = match limits {
         None => None,
-        // What is over is changed by nothing but another retry, after which this one is refused.
+        // What is over stays as it is until another retry, after which this one is refused.
         Some(change) => Some(limits::merged(engine.task(task).await?.spec.limits.as_ref(), change)?),
     };
     let edit = RetryTask {

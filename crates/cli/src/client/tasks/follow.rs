@@ -1,5 +1,6 @@
 //! Following what a task writes to its end, over as many connections as that takes.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -125,7 +126,7 @@ impl Reader {
         if let Some(attempt) = self.next_attempt(data) {
             output::end(self.within_a_line)?;
             // Not among what the task wrote: it would be a line of that to whoever reads it.
-            eprintln!("--- attempt {attempt} ---");
+            let _ = writeln!(io::stderr(), "--- attempt {attempt} ---");
         }
         let text = data["text"].as_str().unwrap_or_default();
         self.within_a_line = !text.ends_with('\n');

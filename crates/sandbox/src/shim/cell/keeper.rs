@@ -24,9 +24,6 @@ use crate::walls::shown::Link;
 
 const DISK: &str = "/run/task";
 
-/// A disk full of empty files is full, too.
-const FILES: u32 = 100_000;
-
 /// Everyone else in the namespace.
 const EVERYONE: Pid = Pid::from_raw(-1);
 
@@ -159,7 +156,11 @@ fn reap() {
 fn make_disk(links: &[Link]) -> io::Result<()> {
     small_disk(
         Path::new(DISK),
-        &format!("size={}m,nr_inodes={FILES},mode=700", Limits::USUAL_DISK_MEGABYTES),
+        &format!(
+            "size={}m,nr_inodes={},mode=700",
+            Limits::USUAL_DISK_MEGABYTES,
+            Limits::DISK_FILES
+        ),
     )?;
     launch::make_folders(Path::new(DISK))?;
     links

@@ -127,9 +127,15 @@ async fn update_edits(connection: &mut SqliteConnection, tasks: &[TaskWrite]) ->
                 ttl_ms: milliseconds(task.after.ttl),
                 max_retries: task.after.policy.max_retries,
                 description: edits.description.as_ref().map(Option::as_deref),
-                labels: edits.labels.as_ref().map(|labels| (!labels.is_empty()).then(|| json(labels))),
+                labels: edits
+                    .labels
+                    .as_ref()
+                    .map(|labels| (!labels.is_empty()).then(|| json(labels))),
                 timeout_ms: edits.timeout.map(|timeout| timeout.map(milliseconds)),
-                limits: edits.limits.as_ref().map(|limits| limits.as_ref().map(JsonText::as_str)),
+                limits: edits
+                    .limits
+                    .as_ref()
+                    .map(|limits| limits.as_ref().map(JsonText::as_str)),
                 input: edits.input.as_ref().map(JsonText::as_str),
             })
         })
