@@ -6,6 +6,7 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub mod expression;
 mod identity;
 mod json;
 mod objects;
