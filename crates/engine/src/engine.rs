@@ -5,8 +5,10 @@ use std::sync::atomic::AtomicBool;
 
 use orchestratum_broker::{self as broker, Broker, Hint, Signal};
 use orchestratum_core::task::{Ending, TaskEvent, TaskSpec, TaskState};
-use orchestratum_core::{JsonText, TaskId};
-use orchestratum_store::{self as store, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Store};
+use orchestratum_core::{JsonText, TaskId, Timestamp};
+use orchestratum_store::{
+    self as store, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Followed, Store,
+};
 use secrecy::ExposeSecret;
 
 use crate::announce::Announcer;
@@ -21,7 +23,7 @@ use crate::queues::Queues;
 use crate::signals::Signals;
 use crate::tasks::Counts;
 use crate::waiters::Waiters;
-use crate::{Error, Settings, loops};
+use crate::{Error, Settings, identity, loops};
 
 /// Everything a process needs to do its part. Cheap to clone; every clone is the same engine.
 #[derive(Debug, Clone)]
@@ -54,7 +56,11 @@ pub(crate) struct Parts {
 impl Engine {
     /// Connects to the database and the broker of the settings. The schema is not touched: see [`Engine::migrate`].
     pub async fn connect(settings: Settings) -> Result<Self, Error> {
-        let store = store::connect(settings.database.url.expose_secret(), &settings.database.options()).await?;
+        let database = store::Options {
+            limits: settings.tasks.limits(),
+            ..settings.database.options()
+        };
+        let store = store::connect(settings.database.url.expose_secret(), &database).await?;
         let clock = Clock::from_sample(store.database_time().await?);
         let options = broker::Options {
             prefix: settings.broker.prefix.clone(),
@@ -130,7 +136,8 @@ impl Engine {
     }
 
     /// Puts one event to a task, in a batch with others, and does what must follow the commit.
-    pub(crate) async fn change(&self, change: Change) -> Result<ChangeOutcome, Error> {
+    pub(crate) async fn change(&self, mut change: Change) -> Result<ChangeOutcome, Error> {
+        change.seed = identity::seed();
         let batcher = if is_plain_success(&change) {
             &self.parts.successes
         } else {
@@ -153,6 +160,7 @@ impl Engine {
         let mut ready = Vec::new();
         for changed in changes {
             journal::changed(changed, reason, now);
+            self.followed(changed, now, &mut ready);
             match &changed.life.state {
                 TaskState::Pending { due_at } if *due_at <= now => ready.push(Hint {
                     task: changed.task,
@@ -180,6 +188,28 @@ impl Engine {
         }
     }
 
+    /// What was written after a task with its end: told, and announced with what else became ready.
+    fn followed(&self, changed: &Changed, now: Timestamp, ready: &mut Vec<Hint>) {
+        let Followed { tasks, missing } = &changed.followed;
+        if tasks.is_empty() && missing.is_empty() {
+            return;
+        }
+        journal::followed(changed);
+        metrics::counter!("orchestratum_follow_ups_total").increment(tasks.len() as u64);
+        metrics::counter!("orchestratum_follow_ups_missing_total").increment(missing.len() as u64);
+        for task in tasks {
+            if task.due_at <= now {
+                ready.push(Hint {
+                    task: task.task,
+                    target: task.target.clone(),
+                    name: task.name.clone(),
+                });
+            } else if task.due_at.saturating_since(now) < loops::LOOK_EVERY {
+                self.release_soon(task.due_at.saturating_since(now));
+            }
+        }
+    }
+
     /// Wakes whoever waits here for the end of these tasks.
     pub(crate) fn ended(&self, tasks: &[TaskId]) {
         self.parts.waiters.ended(tasks);
@@ -198,6 +228,7 @@ fn changes_batcher(store: &Arc<dyn Store>, clock: &Clock) -> Batcher<Change, Cha
 fn is_plain_success(change: &Change) -> bool {
     matches!(&change.event, TaskEvent::Reported(report) if report.ending == Ending::Success)
         && change.evidence.logs.is_empty()
+        && change.evidence.follow_ups.is_empty()
 }
 
 fn creation_weight(request: &CreateRequest) -> Weight {
@@ -210,7 +241,8 @@ fn creation_weight(request: &CreateRequest) -> Weight {
 fn spec_bytes(spec: &TaskSpec) -> usize {
     let labels: usize = spec.labels.iter().map(|(key, value)| key.len() + value.len()).sum();
     let description = spec.description.as_ref().map_or(0, String::len);
-    spec.input.len() + spec.limits.as_ref().map_or(0, JsonText::len) + labels + description + 500
+    let follow_ups = spec.follow_ups.bytes();
+    spec.input.len() + spec.limits.as_ref().map_or(0, JsonText::len) + labels + description + follow_ups + 500
 }
 
 fn change_weight(change: &Change) -> Weight {

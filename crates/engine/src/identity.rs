@@ -27,6 +27,11 @@ pub fn new_request_id() -> Uuid {
     time_ordered()
 }
 
+/// What nobody can guess: ids are made from it.
+pub(crate) fn seed() -> u128 {
+    random()
+}
+
 /// An even draw from `[0, 1)`.
 pub fn chance() -> f64 {
     // The low 53 bits of a v4 are random (its fixed bits lie above), and 2^53 is what an f64 holds exactly.

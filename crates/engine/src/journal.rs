@@ -54,6 +54,24 @@ pub(crate) fn changed(changed: &Changed, reason: Reason, now: Timestamp) {
     );
 }
 
+/// One line for each follow-up: it is created with the end of its parent, or missing from then on.
+pub(crate) fn followed(parent: &Changed) {
+    for follow_up in &parent.followed.tasks {
+        tracing::info!(
+            task.id = %follow_up.task, task.name = %follow_up.name, task.target = %follow_up.target,
+            parent.id = %parent.task, parent.run = follow_up.place.run, edge = %follow_up.place.edge,
+            index = follow_up.place.index, "task created"
+        );
+    }
+    for missing in &parent.followed.missing {
+        tracing::warn!(
+            parent.id = %parent.task, parent.run = missing.place.run, edge = %missing.place.edge,
+            index = missing.place.index, task.name = %missing.name, reason = %missing.reason,
+            "a follow-up could not be made"
+        );
+    }
+}
+
 pub(crate) fn claimed(task: &ClaimedTask, worker: WorkerId) {
     tracing::info!(
         task.id = %task.id, task.name = %task.name, task.target = %task.target, from = %TaskStatus::Pending,

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use orchestratum_core::task::SpecLimits;
+
 use crate::postgres::PostgresStore;
 use crate::sqlite::SqliteStore;
 use crate::{Error, Store};
@@ -15,6 +17,8 @@ pub struct Options {
     pub max_connections: u32,
     /// How long a caller waits for a free connection, and a statement for its answer.
     pub timeout: Duration,
+    /// What follow-ups are held against when they are due.
+    pub limits: SpecLimits,
 }
 
 impl Default for Options {
@@ -23,6 +27,7 @@ impl Default for Options {
             schema: "orchestratum".to_owned(),
             max_connections: 10,
             timeout: Duration::from_secs(10),
+            limits: SpecLimits::default(),
         }
     }
 }

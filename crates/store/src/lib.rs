@@ -24,6 +24,7 @@ mod workers;
 use std::time::Duration;
 
 pub use connect::{Options, connect, connect_read_only};
+pub use decide::follow_up_id;
 pub use dispatches::{DispatchStore, Orphan, Pulse, Ready, Unoffered, UnofferedSearch, UnofferedTask};
 pub use error::Error;
 pub use keys::{ApiKey, KeyStore};
@@ -33,8 +34,9 @@ pub use postgres::{PostgresStore, statements};
 pub use queues::{Queue, QueueStore};
 pub use sqlite::SqliteStore;
 pub use tasks::{
-    Announce, Attempt, AttemptPage, Audit, Change, ChangeOutcome, Changed, ClaimRequest, ClaimedTask, CreateOutcome,
-    CreateRequest, DeleteOutcome, Dispatch, Evidence, IdempotencyKey, NewTask, Task, TaskFilter, TaskPage, TaskStore,
+    Announce, Attempt, AttemptPage, Audit, Change, ChangeOutcome, Changed, Children, ClaimRequest, ClaimedTask,
+    CreateOutcome, CreateRequest, DeleteOutcome, Dispatch, Evidence, FollowUpTask, Followed, IdempotencyKey,
+    MissingCause, MissingFollowUp, NewTask, Task, TaskFilter, TaskPage, TaskStore,
 };
 pub use workers::{Holding, LeaseKeeper, NO_PROGRAMS, Registration, Renewal, Worker, WorkerState, WorkerStore};
 

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use orchestratum_core::task::{
-    AttemptOutcome, CheckedPatch, Progress, Refusal, TaskError, TaskEvent, TaskLife, TaskSpec, TaskStatus,
+    AttemptOutcome, CheckedPatch, FollowUpPlace, Progress, Refusal, TaskError, TaskEvent, TaskLife, TaskSpec,
+    TaskStatus,
 };
 use orchestratum_core::{JsonText, Origin, Target, TaskId, TaskName, Timestamp, WorkerId};
 
@@ -107,13 +108,16 @@ pub struct Evidence {
     pub progress: Option<Progress>,
     /// All that was not appended before. A chunk that was, with the same number, may be among them: it stays as it is.
     pub logs: Vec<LogChunk>,
+    /// What comes after a success beside what its task lists, checked as that was.
+    pub follow_ups: Vec<JsonText>,
 }
 
 impl Evidence {
     /// How large it is, as far as that may be much.
     pub fn bytes(&self) -> usize {
         let logs: usize = self.logs.iter().map(|chunk| chunk.text.len()).sum();
-        self.output.as_ref().map_or(0, JsonText::len) + logs
+        let follow_ups: usize = self.follow_ups.iter().map(JsonText::len).sum();
+        self.output.as_ref().map_or(0, JsonText::len) + logs + follow_ups
     }
 }
 
@@ -139,6 +143,8 @@ pub struct Change {
     /// Refuse unless the task still has this version (`If-Match`).
     pub expected_version: Option<u32>,
     pub audit: Option<Audit>,
+    /// Where the ids of its follow-ups come from: random, since an id that somebody guesses can be taken.
+    pub seed: u128,
 }
 
 impl Change {
@@ -150,6 +156,7 @@ impl Change {
             patch: None,
             expected_version: None,
             audit: None,
+            seed: 0,
         }
     }
 }
@@ -179,6 +186,70 @@ pub struct Changed {
     pub life: TaskLife,
     /// When the newest attempt began.
     pub started_at: Option<Timestamp>,
+    /// What was written after it, in the same commit.
+    pub followed: Followed,
+}
+
+/// The follow-ups of a run that ended with a change.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Followed {
+    pub tasks: Vec<FollowUpTask>,
+    pub missing: Vec<MissingFollowUp>,
+}
+
+/// A task that was written after its parent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FollowUpTask {
+    pub task: TaskId,
+    pub name: TaskName,
+    pub target: Target,
+    pub place: FollowUpPlace,
+    pub due_at: Timestamp,
+}
+
+/// A follow-up that was due and is no task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingFollowUp {
+    pub parent: TaskId,
+    pub place: FollowUpPlace,
+    /// What was to run, as far as that is known.
+    pub name: String,
+    pub cause: MissingCause,
+    /// Why it could not be made.
+    pub reason: String,
+    pub since: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingCause {
+    /// An expression had no value, or what came of them broke a rule.
+    Unmade = 0,
+    /// Somebody deleted it, and its parent is still there.
+    Deleted = 1,
+}
+
+impl MissingCause {
+    /// The number in the database.
+    pub(crate) const fn code(self) -> i16 {
+        self as i16
+    }
+
+    pub(crate) const fn from_code(code: i16) -> Option<Self> {
+        match code {
+            0 => Some(Self::Unmade),
+            1 => Some(Self::Deleted),
+            _ => None,
+        }
+    }
+}
+
+/// What came after some tasks, in the order of their parents, runs, edges and places.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Children {
+    pub tasks: Vec<Task>,
+    pub missing: Vec<MissingFollowUp>,
+    /// There is more.
+    pub truncated: bool,
 }
 
 /// A task as a reader sees it.
@@ -283,6 +354,10 @@ pub trait TaskStore: Send + Sync {
 
     /// `before` is the `next` of the page before. A page may end before `limit`: see [`PAGE_BYTES`](crate::PAGE_BYTES).
     async fn list(&self, filter: &TaskFilter, before: Option<TaskId>, limit: usize) -> Result<TaskPage, Error>;
+
+    /// The tasks whose parents these are, at most `limit` and of at most so many bytes of texts; the first is always there. At
+    /// most `limit` missing ones beside them.
+    async fn children(&self, parents: &[TaskId], limit: usize, bytes: usize) -> Result<Children, Error>;
 
     /// Ended attempts with a number above `after`, which is 0 or the `next` of the page before. A page has at most
     /// [`ATTEMPTS_PAGE`](crate::ATTEMPTS_PAGE), and may end earlier: see [`PAGE_BYTES`](crate::PAGE_BYTES). The open one

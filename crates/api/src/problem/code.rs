@@ -66,7 +66,6 @@ registry! {
     InvalidPath = "invalid_path", UNPROCESSABLE_ENTITY, "A part of the path has a value that is not allowed";
     InvalidQuery = "invalid_query", UNPROCESSABLE_ENTITY, "A query parameter has a value that is not allowed";
     IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request";
-    NotAvailable = "not_available", UNPROCESSABLE_ENTITY, "This is not available in this version";
     NotStorable = "not_storable", UNPROCESSABLE_ENTITY, "The database cannot hold this value";
     InternalError = "internal_error", INTERNAL_SERVER_ERROR, "Something went wrong on our side";
     DatabaseUnavailable = "database_unavailable", SERVICE_UNAVAILABLE, "The database is not available";

@@ -46,6 +46,7 @@ pub(crate) fn all(engine: &Engine) -> OpenApiRouter<Engine> {
         .scoped(Scope::TasksRead, routes!(tasks::attempts))
         .scoped(Scope::TasksRead, routes!(tasks::logs))
         .scoped(Scope::TasksRead, routes!(tasks::why))
+        .scoped(Scope::TasksRead, routes!(tasks::tree))
         .scoped(Scope::TasksRead, routes!(workers::list))
         .scoped(Scope::TasksRead, routes!(queues::list))
         .scoped(Scope::Admin, routes!(queues::pause))

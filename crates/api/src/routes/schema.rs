@@ -3,7 +3,7 @@
 use serde_json::json;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Schema, SchemaType};
-use utoipa::openapi::{ObjectBuilder, RefOr};
+use utoipa::openapi::{ArrayBuilder, ObjectBuilder, Ref, RefOr};
 
 use crate::extract::Whole;
 
@@ -22,6 +22,40 @@ impl utoipa::PartialSchema for Anything {
 }
 
 impl ToSchema for Anything {}
+
+/// Tasks that come after a task.
+#[derive(Debug)]
+pub(crate) struct FollowUps;
+
+impl utoipa::PartialSchema for FollowUps {
+    fn schema() -> RefOr<Schema> {
+        ArrayBuilder::new()
+            .items(Ref::from_schema_name("NewTask"))
+            .description(Some(
+                "What a create takes, without `id`, nested up to 20 deep and 1,000 in all. Texts in `input`, `description`, \
+                 `labels`, `target` and `delay_seconds` may hold expressions over `output`, `error`, `input` and `task` of the \
+                 task before: `${ output.total }`. Without a `target` or `labels` a follow-up has those of that task.",
+            ))
+            .into()
+    }
+}
+
+impl ToSchema for FollowUps {}
+
+/// How the task before a follow-up ended.
+#[derive(Debug, ToSchema)]
+#[schema(as = Edge)]
+#[expect(
+    dead_code,
+    non_camel_case_types,
+    reason = "describes the words of the domain's own enum"
+)]
+pub(crate) enum Edge {
+    on_success,
+    on_failure,
+    on_cancel,
+    on_expire,
+}
 
 /// A time in RFC 3339 form, in UTC.
 #[derive(Debug, ToSchema)]

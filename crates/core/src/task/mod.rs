@@ -3,7 +3,9 @@
 
 mod built_in;
 mod event;
+mod follow_up;
 mod life;
+mod limits;
 #[cfg(feature = "mutants")]
 pub mod mutant;
 mod patch;
@@ -19,6 +21,10 @@ pub use built_in::{
     ShellInput, check_url,
 };
 pub use event::{Ending, LifePatch, Report, TaskEvent};
+pub use follow_up::{
+    Due, Edge, FOLLOW_UPS_BYTES_MAX, FOLLOW_UPS_DEPTH_MAX, FOLLOW_UPS_MAX, FollowUpList, FollowUpPlace, FollowUps,
+    ParentEnd, Unmade,
+};
 pub use life::{TaskLife, TaskState};
 pub use patch::{CheckedPatch, TaskPatch};
 pub use progress::{InvalidProgress, Progress};

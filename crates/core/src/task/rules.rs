@@ -58,6 +58,13 @@ impl Violations {
         result.map_err(|error| self.add(pointer, error.to_string())).ok()
     }
 
+    /// Notes those of a part of the request.
+    pub fn extend_below(&mut self, prefix: &str, broken: Self) {
+        for Violation { pointer, message } in broken.0 {
+            self.add(format!("{prefix}{pointer}"), message);
+        }
+    }
+
     pub fn into_result(self) -> Result<(), Self> {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
     }

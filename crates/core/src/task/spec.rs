@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::identity::{Target, TaskId, TaskName};
 use crate::json::JsonText;
+use crate::task::follow_up::{FollowUpPlace, FollowUps};
 use crate::task::life::TaskLife;
 use crate::task::retry::{Backoff, RetryPolicy};
 use crate::task::rules::{PRIORITY_MAX, RETRIES_MAX, Rules, Violations};
@@ -31,6 +32,10 @@ pub struct TaskSpec {
     /// Limits of a code task, as JSON (`memory_mb`, `cpu_seconds`, `disk_mb`, `processes`).
     pub limits: Option<JsonText>,
     pub parent_id: Option<TaskId>,
+    /// Which follow-up of the parent it is.
+    pub place: Option<FollowUpPlace>,
+    /// What comes after it.
+    pub follow_ups: FollowUps,
     pub created_at: Timestamp,
 }
 
@@ -76,6 +81,7 @@ pub struct TaskDraft {
     pub delay_seconds: Option<f64>,
     pub limits: Option<JsonText>,
     pub parent_id: Option<TaskId>,
+    pub follow_ups: FollowUps,
 }
 
 impl TaskDraft {
@@ -125,6 +131,9 @@ impl TaskDraft {
             backoff: self.backoff.unwrap_or(Backoff::DEFAULT),
         };
         let scheduled_at = rules.scheduled_at(self.scheduled_at, self.delay_seconds, now);
+        if let Err(broken) = self.follow_ups.check(prefix, limits, now) {
+            rules.violations.extend_below("", broken);
+        }
         match (name, target, rules.violations.into_result()) {
             (Some(name), Some(target), Ok(())) => {
                 let spec = TaskSpec {
@@ -140,6 +149,8 @@ impl TaskDraft {
                     policy,
                     limits: self.limits,
                     parent_id: self.parent_id,
+                    place: None,
+                    follow_ups: self.follow_ups,
                     created_at: now,
                 };
                 let life = TaskLife::new(policy, scheduled_at, ttl);

@@ -43,7 +43,7 @@ pub(crate) use pulse::INTERVAL as LOOK_EVERY;
 use supervise::supervise;
 
 use crate::journal::Reason;
-use crate::{Engine, Error};
+use crate::{Engine, Error, identity};
 
 /// How many rows one pass of a loop takes: a pass stays short, and the next one follows at once if there was more.
 const PASS: usize = 500;
@@ -99,7 +99,10 @@ impl Engine {
     }
 
     /// Puts the same kind of event to many tasks and does what must follow. A task that refuses it has moved on.
-    async fn sweep(&self, changes: Vec<Change>) -> Result<Pass, Error> {
+    async fn sweep(&self, mut changes: Vec<Change>) -> Result<Pass, Error> {
+        for change in &mut changes {
+            change.seed = identity::seed();
+        }
         let Some(reason) = changes.first().map(|change| Reason::of(&change.event)) else {
             return Ok(Pass::default());
         };

@@ -414,6 +414,7 @@ impl DatabaseSettings {
             schema: self.schema.clone(),
             max_connections: self.max_connections,
             timeout: Duration::from_secs_f64(self.timeout_seconds),
+            ..orchestratum_store::Options::default()
         }
     }
 }

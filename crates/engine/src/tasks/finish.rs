@@ -1,7 +1,7 @@
 //! Finishing: a worker says how an attempt ended.
 
 use orchestratum_core::TaskId;
-use orchestratum_core::task::{Ending, Refusal, Report, TaskEvent, TaskStatus};
+use orchestratum_core::task::{Ending, FollowUps, Refusal, Report, TaskEvent, TaskStatus};
 use orchestratum_store::{Change, ChangeOutcome, Evidence};
 
 use crate::{Engine, Error, identity};
@@ -20,6 +20,10 @@ pub enum FinishOutcome {
 
 impl Engine {
     /// Records the end of an attempt, with what it leaves behind.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every rule that the follow-ups of the evidence break: the attempt goes on then. Failures of the
+    /// database.
     pub async fn finish(
         &self,
         task: TaskId,
@@ -27,6 +31,12 @@ impl Engine {
         ending: Ending,
         evidence: Evidence,
     ) -> Result<FinishOutcome, Error> {
+        if !evidence.follow_ups.is_empty() {
+            let now = self.parts.clock.now();
+            let follow_ups = FollowUps::on_success(evidence.follow_ups.clone());
+            let checked = follow_ups.check("", &self.parts.settings.tasks.limits(), now);
+            checked.map_err(Error::Invalid)?;
+        }
         let (ending, evidence) = self.storable(ending, evidence);
         let outcome_word = ending.outcome().as_str();
         let report = Report {
@@ -61,6 +71,7 @@ impl Engine {
             (Ending::Success, Some(output)) if output.len() > most => {
                 let message = format!("the output has {} bytes; at most {most} can be stored", output.len());
                 evidence.output = None;
+                evidence.follow_ups = Vec::new();
                 (Ending::OutputNotStorable { message }, evidence)
             }
             _ => (ending, evidence),

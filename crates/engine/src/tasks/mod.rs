@@ -12,6 +12,7 @@ mod patch;
 mod read;
 mod retry;
 mod stats;
+mod tree;
 mod why;
 
 pub use cancel::CancelledTask;
@@ -20,4 +21,5 @@ pub use finish::FinishOutcome;
 pub use follow_logs::{FollowLogs, Followed, LogFollower, LogsEnd};
 pub use retry::RetryTask;
 pub use stats::{COUNTED_TASKS, Counts, Stats};
+pub use tree::{Branch, TREE_DEPTH_MAX, TREE_TASKS_MAX, Tree};
 pub use why::{AHEAD_MAX, Why};

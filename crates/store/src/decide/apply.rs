@@ -4,16 +4,23 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use orchestratum_core::task::{
-    AttemptOutcome, CheckedPatch, EndedAttempt, Ending, Labels, Progress, RetryPolicy, TaskEvent, TaskLife, TaskState,
-    transition,
+    AttemptOutcome, CheckedPatch, EndedAttempt, Ending, Labels, Progress, RetryPolicy, SpecLimits, TaskEvent, TaskLife,
+    TaskState, transition,
 };
 use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp, WorkerId};
 
 use super::LifeColumns;
+use super::follow::{Source, follow};
 use super::life::error_text;
-use crate::{Audit, Change, ChangeOutcome, Changed, Evidence, LogChunk, PUBLISH_LEASE};
+use crate::{
+    Audit, Change, ChangeOutcome, Changed, Evidence, Followed, LogChunk, MissingFollowUp, NewTask, PUBLISH_LEASE,
+};
 
-/// What a change needs to know of a task. Its input and output stay where they are.
+/// What the follow-ups of one transaction may cost together, in steps of expressions and bytes: about half a second. Changes
+/// that come after are decided in another one, so that no lock is held for as long as others can make it take.
+const FOLLOW_UPS_COST_MAX: u64 = 4_000_000;
+
+/// What a change needs to know of a task. Its input and output stay where they are, unless something follows it.
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub(crate) id: TaskId,
@@ -27,6 +34,8 @@ pub(crate) struct Stored {
     pub(crate) worker: Option<WorkerId>,
     /// Of the newest attempt.
     pub(crate) started_at: Option<Timestamp>,
+    /// Where it has follow-ups, or its report brings some.
+    pub(crate) source: Option<Box<Source>>,
 }
 
 /// The dispatch row of a pending task.
@@ -130,11 +139,15 @@ pub(crate) struct LogWrite<'a> {
 /// The answers, and everything to be written before they may be given.
 #[derive(Debug)]
 pub(crate) struct Decision<'a> {
+    /// Of the changes from the first on, and of one at least: what is left is to be decided after these are written.
     pub(crate) outcomes: Vec<ChangeOutcome>,
     pub(crate) tasks: Vec<TaskWrite>,
     pub(crate) attempts: Vec<AttemptWrite>,
     pub(crate) logs: Vec<LogWrite<'a>>,
     pub(crate) audits: Vec<(TaskId, &'a Audit)>,
+    /// By id.
+    pub(crate) follow_ups: Vec<NewTask>,
+    pub(crate) missing: Vec<MissingFollowUp>,
 }
 
 /// The attempts to look up before [`apply`]: reports that will be refused, unless they were recorded already.
@@ -155,12 +168,13 @@ pub(crate) fn doubtful_reports(changes: &[Change], tasks: &HashMap<TaskId, Store
 /// Puts each change to its task, in order, each to what the one before left.
 ///
 /// `recorded` holds the outcomes of the [`doubtful_reports`] that have an attempt row.
-pub(crate) fn apply(
-    changes: &[Change],
+pub(crate) fn apply<'a>(
+    changes: &'a [Change],
     tasks: HashMap<TaskId, Stored>,
     recorded: HashMap<(TaskId, u32), AttemptOutcome>,
+    limits: &SpecLimits,
     now: Timestamp,
-) -> Decision<'_> {
+) -> Decision<'a> {
     let mut batch = Batch {
         tasks,
         recorded,
@@ -172,11 +186,17 @@ pub(crate) fn apply(
             attempts: Vec::new(),
             logs: Vec::new(),
             audits: Vec::new(),
+            follow_ups: Vec::new(),
+            missing: Vec::new(),
         },
+        follow_ups_cost: 0,
     };
     for change in changes {
-        let outcome = batch.put(change, now);
+        let outcome = batch.put(change, limits, now);
         batch.decision.outcomes.push(outcome);
+        if batch.follow_ups_cost > FOLLOW_UPS_COST_MAX {
+            break;
+        }
     }
     batch.finish()
 }
@@ -197,10 +217,11 @@ struct Batch<'a> {
     /// The changed tasks in the order of their first change, so that equal input writes equal rows.
     order: Vec<TaskId>,
     decision: Decision<'a>,
+    follow_ups_cost: u64,
 }
 
 impl<'a> Batch<'a> {
-    fn put(&mut self, change: &'a Change, now: Timestamp) -> ChangeOutcome {
+    fn put(&mut self, change: &'a Change, limits: &SpecLimits, now: Timestamp) -> ChangeOutcome {
         let Some(task) = self.tasks.get_mut(&change.task) else {
             return ChangeOutcome::NotFound;
         };
@@ -249,6 +270,15 @@ impl<'a> Batch<'a> {
         if let Some(audit) = &change.audit {
             self.decision.audits.push((change.task, audit));
         }
+        let followed = if task.life.status().is_terminal() {
+            let follow_ups = follow(task, change, limits, now);
+            self.follow_ups_cost += follow_ups.cost;
+            self.decision.follow_ups.extend(follow_ups.tasks);
+            self.decision.missing.extend_from_slice(&follow_ups.followed.missing);
+            follow_ups.followed
+        } else {
+            Followed::default()
+        };
         ChangeOutcome::Done(Changed {
             task: change.task,
             name: task.name.clone(),
@@ -256,6 +286,7 @@ impl<'a> Batch<'a> {
             before: before.status(),
             life: task.life.clone(),
             started_at: task.started_at,
+            followed,
         })
     }
 
@@ -271,6 +302,7 @@ impl<'a> Batch<'a> {
                 });
             }
         }
+        self.decision.follow_ups.sort_unstable_by_key(|task| task.spec.id);
         self.decision
     }
 }
@@ -322,6 +354,9 @@ fn edit_columns(task: &mut Stored, touched: &mut Touched, patch: Option<&Checked
     if let Some(target) = target {
         task.target = target.clone();
     }
+    if let Some(source) = &mut task.source {
+        source.edit(description.as_ref(), labels.as_ref(), input.as_ref());
+    }
     if description.is_some() {
         edits.description.clone_from(description);
     }
@@ -346,6 +381,7 @@ fn record<'a>(decision: &mut Decision<'a>, change: &'a Change, ended: EndedAttem
         peak_memory_bytes,
         progress: _,
         logs,
+        follow_ups: _,
     } = &change.evidence;
     decision.logs.extend(logs.iter().map(|chunk| LogWrite {
         task: change.task,

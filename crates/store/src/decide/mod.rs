@@ -5,6 +5,7 @@
 
 mod apply;
 mod create;
+mod follow;
 mod life;
 mod list;
 mod purge;
@@ -14,6 +15,8 @@ pub(crate) use apply::{
     AttemptWrite, Decision, DispatchRow, Edits, LogWrite, Stored, TaskWrite, apply, doubtful_reports,
 };
 pub(crate) use create::{KeptKey, create};
+pub use follow::follow_up_id;
+pub(crate) use follow::{Source, bringing_follow_ups};
 pub(crate) use life::LifeColumns;
 pub(crate) use list::{IdRange, Way, attempt_page, narrows, page};
 pub(crate) use purge::purge_ends_at;

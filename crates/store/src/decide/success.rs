@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use orchestratum_core::task::{AttemptOutcome, Ending, TaskEvent, TaskLife, TaskState, TaskStatus};
 use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp};
 
-use crate::{Change, ChangeOutcome, Changed};
+use crate::{Change, ChangeOutcome, Changed, Followed};
 
 /// A report that leaves nothing but an output, and what is known of its process.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +52,7 @@ fn success(change: &Change) -> Option<Success<'_>> {
     let plain = report.ending == Ending::Success
         && change.evidence.logs.is_empty()
         && change.evidence.progress.is_none()
+        && change.evidence.follow_ups.is_empty()
         && change.patch.is_none()
         && change.expected_version.is_none()
         && change.audit.is_none();
@@ -82,6 +83,8 @@ impl CompletedRow {
                 version: self.version,
             },
             started_at: Some(self.started_at),
+            // Such a task goes the long way.
+            followed: Followed::default(),
         }
     }
 }
@@ -94,8 +97,11 @@ pub(crate) struct ShortWay {
 
 impl ShortWay {
     pub(crate) fn new(changes: &[Change], completed: Vec<CompletedRow>, now: Timestamp) -> Self {
-        let mut done: HashMap<TaskId, Changed> =
-            completed.into_iter().map(|row| (row.task, row.changed(now))).collect();
+        let completed = completed.into_iter().map(|row| (row.task, row.changed(now)));
+        Self::of(changes, completed.collect())
+    }
+
+    pub(crate) fn of(changes: &[Change], mut done: HashMap<TaskId, Changed>) -> Self {
         let outcomes = changes
             .iter()
             .map(|change| done.remove(&change.task).map(ChangeOutcome::Done))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use orchestratum_core::task::SpecLimits;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::query::{Query, QueryAs};
@@ -32,6 +33,8 @@ pub(super) struct Database {
     pub(super) timeout: Duration,
     pub(super) server: Server,
     refusals: Arc<Refusals>,
+    /// Of follow-ups.
+    pub(super) limits: SpecLimits,
 }
 
 impl Database {
@@ -43,6 +46,7 @@ impl Database {
             connect,
             schema: options.schema.as_str().into(),
             timeout: options.timeout,
+            limits: options.limits,
         }
     }
 

@@ -89,6 +89,47 @@ const RULES: &[Rule] = &[
             LIMIT $2",
     },
     Rule {
+        // Later on, follow-ups go with their age, as all tasks do.
+        rule: "each follow-up of a run that ended within the hour is a task or is recorded as missing",
+        broken_by: "SELECT ended.id || '/' || ended.run FROM (
+                SELECT id, run, follow_ups,
+                    CASE status WHEN 2 THEN 0 WHEN 3 THEN 1 WHEN 5 THEN 2 ELSE 3 END AS edge,
+                    CASE status
+                        WHEN 2 THEN 'on_success' WHEN 3 THEN 'on_failure' WHEN 5 THEN 'on_cancel' ELSE 'on_expire'
+                    END AS list
+                FROM tasks
+                WHERE follow_ups IS NOT NULL AND status >= 2 AND finished_at > $1 - INTERVAL '1 hour'
+            ) AS ended
+            WHERE jsonb_array_length(COALESCE(ended.follow_ups::jsonb -> ended.list, '[]'))
+                > (
+                    SELECT count(*) FROM tasks AS child
+                    WHERE child.parent_id = ended.id AND child.parent_run = ended.run AND child.edge = ended.edge
+                ) + (
+                    SELECT count(*) FROM missing_follow_ups AS missing
+                    WHERE missing.parent_id = ended.id AND missing.parent_run = ended.run AND missing.edge = ended.edge
+                )
+            LIMIT $2",
+    },
+    Rule {
+        rule: "a follow-up follows a run that ended in its way",
+        broken_by: "SELECT child.id::text FROM tasks AS child JOIN tasks AS parent ON parent.id = child.parent_id
+            WHERE child.parent_id IS NOT NULL
+              AND (
+                child.parent_run > parent.run
+                OR child.parent_run = parent.run
+                    AND child.edge IS DISTINCT FROM CASE parent.status WHEN 2 THEN 0 WHEN 3 THEN 1 WHEN 5 THEN 2 WHEN 4 THEN 3 END
+              )
+            LIMIT $2",
+    },
+    Rule {
+        rule: "a follow-up is a task or is missing, and not both",
+        broken_by: "SELECT child.id::text FROM missing_follow_ups AS missing
+            JOIN tasks AS child
+              ON (child.parent_id, child.parent_run, child.edge, child.ordinal)
+                = (missing.parent_id, missing.parent_run, missing.edge, missing.ordinal)
+            LIMIT $2",
+    },
+    Rule {
         rule: "a running task is held by a live worker, or is rescued within a minute",
         broken_by: "SELECT tasks.id::text FROM tasks
             LEFT JOIN workers ON workers.id = tasks.worker_id

@@ -196,7 +196,8 @@ impl Transaction for PurgeFinished {
         let ids: Vec<Uuid> = ids.into_iter().map(|(id,)| id).collect();
         sqlx::query(
             "WITH attempt AS (DELETE FROM attempts WHERE task_id = ANY($1)),
-            log AS (DELETE FROM task_logs WHERE task_id = ANY($1))
+            log AS (DELETE FROM task_logs WHERE task_id = ANY($1)),
+            missing AS (DELETE FROM missing_follow_ups WHERE parent_id = ANY($1))
             DELETE FROM tasks WHERE id = ANY($1)",
         )
         .bind(&ids)
@@ -217,6 +218,16 @@ const PURGE_RECORDS: &str = "
         WHERE id IN (SELECT id FROM task_changes WHERE changed_at < $2 ORDER BY id LIMIT $3)
         RETURNING 1
     ),
+    missing AS (
+        -- Of parents that went at the same moment as what followed them.
+        DELETE FROM missing_follow_ups
+        WHERE ctid IN (
+            SELECT ctid FROM missing_follow_ups
+            WHERE missing_since < $2 AND NOT EXISTS (SELECT FROM tasks WHERE tasks.id = parent_id)
+            LIMIT $3
+        )
+        RETURNING 1
+    ),
     worker AS (
         DELETE FROM workers
         WHERE id IN (
@@ -229,4 +240,4 @@ const PURGE_RECORDS: &str = "
         )
         RETURNING 1
     )
-    SELECT 1 FROM key UNION ALL SELECT 1 FROM change UNION ALL SELECT 1 FROM worker";
+    SELECT 1 FROM key UNION ALL SELECT 1 FROM change UNION ALL SELECT 1 FROM missing UNION ALL SELECT 1 FROM worker";

@@ -117,6 +117,17 @@ impl Maintenance for SqliteStore {
                 records_before,
             ),
             (
+                // Of parents that went at the same moment as what followed them.
+                "DELETE FROM missing_follow_ups WHERE parent_id IN (
+                     SELECT m.parent_id
+                     FROM missing_follow_ups m
+                     WHERE m.missing_since < ?1
+                       AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = m.parent_id)
+                     LIMIT ?2
+                 )",
+                records_before,
+            ),
+            (
                 "DELETE FROM workers WHERE id IN (
                      SELECT w.id
                      FROM workers w

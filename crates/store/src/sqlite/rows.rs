@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use orchestratum_core::task::{Backoff, Labels, Progress, RetryPolicy, TaskSpec};
-use orchestratum_core::{JsonText, TaskId, Timestamp, WorkerId};
+use orchestratum_core::task::{Backoff, Edge, FollowUpPlace, FollowUps, Labels, Progress, RetryPolicy, TaskSpec};
+use orchestratum_core::{JsonText, Origin, TaskId, Timestamp, WorkerId};
 use serde::{Serialize, Serializer};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, Type};
 use uuid::Uuid;
 
 use super::error::sql;
-use crate::decide::{LifeColumns, Stored};
+use crate::decide::{LifeColumns, Source, Stored};
 use crate::{Error, Task};
 
 /// A task as [`task`] reads it, whatever follows the `FROM`.
@@ -20,7 +20,8 @@ macro_rules! select_task {
             "SELECT t.id, t.name, t.target, t.description, t.input, t.labels, t.limits, t.backoff, t.ttl_ms, ",
             "t.timeout_ms, t.max_retries, t.max_losses, t.priority, t.parent_id, t.created_at, t.scheduled_at, ",
             "t.expires_at, t.status, t.run, t.attempt, t.version, t.retries_left, t.losses_left, t.cancel_requested, ",
-            "t.worker_id, t.started_at, t.finished_at, t.output, t.error, t.progress, d.due_at ",
+            "t.worker_id, t.started_at, t.finished_at, t.output, t.error, t.progress, t.follow_ups, t.parent_run, t.edge, ",
+            "t.ordinal, d.due_at ",
             $($from),+
         )
     };
@@ -190,7 +191,6 @@ pub(super) fn task(row: &SqliteRow) -> Result<Task, Error> {
     let id = task_id(row, "id")?;
     let columns = life_columns(row)?;
     let (worker, started_at) = (columns.worker, columns.started_at);
-    let labels: Option<&str> = get(row, "labels")?;
     let timeout: Option<i64> = get(row, "timeout_ms")?;
     Ok(Task {
         spec: TaskSpec {
@@ -199,16 +199,15 @@ pub(super) fn task(row: &SqliteRow) -> Result<Task, Error> {
             target: word(row, "tasks", "target", id)?,
             description: get(row, "description")?,
             input: JsonText::trusted(get::<String>(row, "input")?),
-            labels: labels
-                .map(|text| parsed::<Labels>(text, "tasks", "labels", id))
-                .transpose()?
-                .unwrap_or_default(),
+            labels: labels(row, id)?,
             priority: number(row, "tasks", "priority", id)?,
             ttl: duration(row, "ttl_ms", id)?,
             timeout: timeout.map(|_| duration(row, "timeout_ms", id)).transpose()?,
             policy: policy(row, id)?,
             limits: get::<Option<String>>(row, "limits")?.map(JsonText::trusted),
             parent_id: get::<Option<Uuid>>(row, "parent_id")?.map(TaskId),
+            place: place(row, "tasks", id)?,
+            follow_ups: follow_ups(row, id)?,
             created_at: timestamp(row, "created_at")?,
         },
         life: columns.decode(id)?,
@@ -217,6 +216,50 @@ pub(super) fn task(row: &SqliteRow) -> Result<Task, Error> {
         started_at,
         progress: progress(row, id)?,
     })
+}
+
+fn labels(row: &SqliteRow, id: TaskId) -> Result<Labels, Error> {
+    let labels: Option<&str> = get(row, "labels")?;
+    let labels = labels.map(|text| parsed::<Labels>(text, "tasks", "labels", id));
+    Ok(labels.transpose()?.unwrap_or_default())
+}
+
+fn follow_ups(row: &SqliteRow, id: TaskId) -> Result<FollowUps, Error> {
+    match get::<Option<&str>>(row, "follow_ups")? {
+        None => Ok(FollowUps::default()),
+        Some(text) => FollowUps::from_stored(text).map_err(|error| damaged("tasks", "follow_ups", id, error)),
+    }
+}
+
+/// Which follow-up of its parent it is.
+pub(super) fn place(row: &SqliteRow, table: &'static str, id: TaskId) -> Result<Option<FollowUpPlace>, Error> {
+    let Some(edge) = get::<Option<i64>>(row, "edge")? else {
+        return Ok(None);
+    };
+    let known = i16::try_from(edge).ok().and_then(Edge::from_code);
+    Ok(Some(FollowUpPlace {
+        run: number(row, table, "parent_run", id)?,
+        edge: known.ok_or_else(|| damaged(table, "edge", id, format!("{edge} is no edge")))?,
+        index: number(row, table, "ordinal", id)?,
+    }))
+}
+
+fn source(row: &SqliteRow, id: TaskId) -> Result<Option<Box<Source>>, Error> {
+    let Some(input) = get::<Option<String>>(row, "source_input")? else {
+        return Ok(None);
+    };
+    Ok(Some(Box::new(Source {
+        follow_ups: follow_ups(row, id)?,
+        description: get(row, "description")?,
+        labels: labels(row, id)?,
+        input: JsonText::trusted(input),
+        parent_id: get::<Option<Uuid>>(row, "parent_id")?.map(TaskId),
+        created_at: timestamp(row, "created_at")?,
+        origin: Origin {
+            trace_parent: maybe_word(row, "tasks", "trace_parent", id)?,
+            request_id: maybe_word(row, "tasks", "request_id", id)?,
+        },
+    })))
 }
 
 fn progress(row: &SqliteRow, id: TaskId) -> Result<Option<Progress>, Error> {
@@ -240,5 +283,6 @@ pub(super) fn stored(row: &SqliteRow) -> Result<Stored, Error> {
         life: columns.decode(id)?,
         worker,
         started_at,
+        source: source(row, id)?,
     })
 }

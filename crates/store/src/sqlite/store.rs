@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use orchestratum_core::task::SpecLimits;
 use parking_lot::Mutex;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Sqlite, SqlitePool, Transaction};
@@ -33,6 +34,8 @@ pub struct SqliteStore {
     /// The owner's; `None` for someone who only looks.
     pub(super) clock: Option<SteadyClock>,
     pub(super) signals: broadcast::Sender<String>,
+    /// Of follow-ups.
+    pub(super) limits: SpecLimits,
     owner: Mutex<Option<Arc<Owner>>>,
 }
 
@@ -48,7 +51,7 @@ impl SqliteStore {
             // The database is gone when its last connection closes, so the only one is never given up.
             let only = pool(connect, 1, options.timeout).await?;
             let clock = SteadyClock::starting_at(wall_time(&only).await?);
-            return Ok(Self::assemble(only.clone(), only, Some(clock), None));
+            return Ok(Self::assemble(only.clone(), only, Some(clock), None, options));
         }
         let path = connect.get_filename().to_owned();
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -66,7 +69,7 @@ impl SqliteStore {
         let clock = SteadyClock::starting_at(wall_time(&read).await?);
         // Before anyone can register with this one.
         end_leases_of_earlier_owners(&write, clock.now()).await?;
-        Ok(Self::assemble(write, read, Some(clock), Some(owner)))
+        Ok(Self::assemble(write, read, Some(clock), Some(owner), options))
     }
 
     /// Opens a file beside its owner, for looking only: every write fails.
@@ -77,15 +80,22 @@ impl SqliteStore {
         }
         let connect = connect.read_only(true).pragma("query_only", "1");
         let only = pool(connect, READERS, options.timeout).await?;
-        Ok(Self::assemble(only.clone(), only, None, None))
+        Ok(Self::assemble(only.clone(), only, None, None, options))
     }
 
-    fn assemble(write: SqlitePool, read: SqlitePool, clock: Option<SteadyClock>, owner: Option<Owner>) -> Self {
+    fn assemble(
+        write: SqlitePool,
+        read: SqlitePool,
+        clock: Option<SteadyClock>,
+        owner: Option<Owner>,
+        options: &Options,
+    ) -> Self {
         Self {
             write,
             read,
             clock,
             signals: broadcast::Sender::new(SIGNAL_BACKLOG),
+            limits: options.limits,
             owner: Mutex::new(owner.map(Arc::new)),
         }
     }

@@ -175,6 +175,7 @@ pub(super) fn evidence(done: &mut Done) -> Evidence {
         peak_memory_bytes: done.finished.peak_memory_bytes,
         progress: done.progress,
         logs: std::mem::take(&mut done.logs),
+        follow_ups: Vec::new(),
     }
 }
 

@@ -10,10 +10,10 @@ use futures::stream::BoxStream;
 use orchestratum_core::task::TaskStatus;
 use orchestratum_core::{Target, TaskId, Timestamp, WorkerId};
 use orchestratum_store::{
-    ApiKey, AttemptPage, Audit, BrokenInvariant, Change, ChangeOutcome, ClaimRequest, ClaimedTask, CreateOutcome,
-    CreateRequest, DeleteOutcome, Dispatch, DispatchStore, Error, KeyStore, LeaseKeeper, LogAppend, LogStore,
-    LogStream, LogsFrom, Maintenance, NewLogs, Orphan, Pulse, Queue, QueueStore, Ready, Registration, Store, Task,
-    TaskFilter, TaskLogs, TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker, WorkerStore,
+    ApiKey, AttemptPage, Audit, BrokenInvariant, Change, ChangeOutcome, Children, ClaimRequest, ClaimedTask,
+    CreateOutcome, CreateRequest, DeleteOutcome, Dispatch, DispatchStore, Error, KeyStore, LeaseKeeper, LogAppend,
+    LogStore, LogStream, LogsFrom, Maintenance, NewLogs, Orphan, Pulse, Queue, QueueStore, Ready, Registration, Store,
+    Task, TaskFilter, TaskLogs, TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker, WorkerStore,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -142,6 +142,7 @@ through! {
     statuses(ids: &[TaskId]) -> Result<Vec<(TaskId, TaskStatus)>, Error>;
     list(filter: &TaskFilter, before: Option<TaskId>, limit: usize) -> Result<TaskPage, Error>;
     attempts(task: TaskId, after: u32) -> Result<AttemptPage, Error>;
+    children(parents: &[TaskId], limit: usize, bytes: usize) -> Result<Children, Error>;
     dispatch(task: TaskId) -> Result<Option<Dispatch>, Error>;
     counts(most: usize) -> Result<BTreeMap<TaskStatus, u64>, Error>;
     {

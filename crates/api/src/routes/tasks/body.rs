@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use orchestratum_core::task::{Backoff, LABELS_MAX_COUNT, TaskDraft, Violations};
+use orchestratum_core::task::{Backoff, FollowUpList, FollowUps, LABELS_MAX_COUNT, TaskDraft, Violations};
 use orchestratum_core::{JsonText, Timestamp};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -69,24 +68,28 @@ pub(crate) struct TaskBody {
     labels: Option<BTreeMap<String, String>>,
     #[serde(default)]
     limits: Option<schema::Limits>,
+    /// What comes after it, if it is completed.
     #[serde(default)]
-    #[schema(ignore)]
-    on_success: Option<Vec<IgnoredAny>>,
+    #[schema(value_type = schema::FollowUps)]
+    on_success: FollowUpList,
+    /// If it failed for good.
     #[serde(default)]
-    #[schema(ignore)]
-    on_failure: Option<Vec<IgnoredAny>>,
+    #[schema(value_type = schema::FollowUps)]
+    on_failure: FollowUpList,
+    /// If it was cancelled.
     #[serde(default)]
-    #[schema(ignore)]
-    on_cancel: Option<Vec<IgnoredAny>>,
+    #[schema(value_type = schema::FollowUps)]
+    on_cancel: FollowUpList,
+    /// If its time-to-live ended.
     #[serde(default)]
-    #[schema(ignore)]
-    on_expire: Option<Vec<IgnoredAny>>,
+    #[schema(value_type = schema::FollowUps)]
+    on_expire: FollowUpList,
 }
 
 impl TaskBody {
     /// The draft, whose rules the domain checks. `prefix` goes before every pointer.
     pub(crate) fn into_draft(self, prefix: &str) -> Result<TaskDraft> {
-        self.refuse_follow_ups(prefix)?;
+        let lists = [self.on_success, self.on_failure, self.on_cancel, self.on_expire];
         let limits = self.limits.map(|limits| stored_limits(&limits, prefix)).transpose()?;
         Ok(TaskDraft {
             name: self.name,
@@ -104,29 +107,8 @@ impl TaskBody {
             delay_seconds: self.delay_seconds,
             limits,
             parent_id: None,
+            follow_ups: FollowUps::new(lists.map(|list| list.0)),
         })
-    }
-
-    /// A task without the follow-ups it was given would be worse than none. An empty list asks for nothing.
-    fn refuse_follow_ups(&self, prefix: &str) -> Result<()> {
-        let lists = [
-            ("on_success", &self.on_success),
-            ("on_failure", &self.on_failure),
-            ("on_cancel", &self.on_cancel),
-            ("on_expire", &self.on_expire),
-        ];
-        let mut violations = Violations::default();
-        for (name, list) in lists {
-            if list.as_ref().is_some_and(|list| !list.is_empty()) {
-                violations.add(
-                    format!("{prefix}/{name}"),
-                    "follow-ups are not available in this version",
-                );
-            }
-        }
-        violations
-            .into_result()
-            .map_err(|violations| Problem::invalid(Code::NotAvailable, violations))
     }
 }
 

@@ -60,6 +60,12 @@ const TENANT: &str = "default";
             "backoff": {"kind": "exponential", "delay_seconds": 1, "max_delay_seconds": 300, "jitter": true},
             "labels": {"team": "billing"}
         }))),
+        ("chain" = (summary = "A chain: what follows sees how the task before it ended", value = json!({
+            "name": "python",
+            "input": {"code": "def main(input):\n    return sum(input)", "input": [1, 2, 3]},
+            "on_success": [{"name": "echo", "input": {"total": "${ output.result }", "text": "the sum is ${ output.result }"}}],
+            "on_failure": [{"name": "echo", "input": "${ error.kind }: ${ error.message }"}]
+        }))),
         ("later" = (summary = "A task for later", value = json!({"name": "echo", "delay_seconds": 10}))),
     )),
     responses(

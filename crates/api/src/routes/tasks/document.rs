@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use orchestratum_core::task::{Backoff, Progress, TaskError, TaskState, TaskStatus};
+use orchestratum_core::task::{Backoff, Edge, Progress, TaskError, TaskState, TaskStatus};
 use orchestratum_core::{JsonText, TaskId, Timestamp};
 use orchestratum_store::Task;
 use serde::{Serialize, Serializer};
@@ -73,6 +73,19 @@ pub(crate) struct TaskDocument {
     worker_id: Option<Uuid>,
     #[schema(value_type = Option<Uuid>)]
     parent_id: Option<TaskId>,
+    /// The run of the parent that it followed.
+    parent_run: Option<u32>,
+    /// How that run ended.
+    #[schema(value_type = Option<schema::Edge>)]
+    edge: Option<&'static str>,
+    #[schema(value_type = schema::FollowUps)]
+    on_success: Vec<JsonText>,
+    #[schema(value_type = schema::FollowUps)]
+    on_failure: Vec<JsonText>,
+    #[schema(value_type = schema::FollowUps)]
+    on_cancel: Vec<JsonText>,
+    #[schema(value_type = schema::FollowUps)]
+    on_expire: Vec<JsonText>,
     saga_id: Option<Uuid>,
     cancel_requested: bool,
     /// Changed with every write but those of `progress`; the `ETag`.
@@ -138,6 +151,12 @@ impl From<Task> for TaskDocument {
             finished_at,
             worker_id: worker.map(|worker| worker.0),
             parent_id: spec.parent_id,
+            parent_run: spec.place.map(|place| place.run),
+            edge: spec.place.map(|place| place.edge.as_str()),
+            on_success: spec.follow_ups.of(Edge::Success).to_vec(),
+            on_failure: spec.follow_ups.of(Edge::Failure).to_vec(),
+            on_cancel: spec.follow_ups.of(Edge::Cancel).to_vec(),
+            on_expire: spec.follow_ups.of(Edge::Expire).to_vec(),
             saga_id: None,
             cancel_requested,
             version: life.version,

@@ -15,6 +15,7 @@ mod patch;
 mod read;
 mod retry;
 mod stats;
+mod tree;
 mod why;
 
 // `routes!` also needs what the attribute of each handler generates, hence the globs.
@@ -29,4 +30,5 @@ pub(crate) use patch::*;
 pub(crate) use read::*;
 pub(crate) use retry::*;
 pub(crate) use stats::*;
+pub(crate) use tree::*;
 pub(crate) use why::*;

@@ -2,48 +2,100 @@
 
 use orchestratum_core::task::TaskState;
 use orchestratum_core::{JsonText, RequestId, Timestamp, TraceParent};
-use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
-use sqlx::query::Query;
+use sqlx::query::{Query, QueryAs};
+use sqlx::{PgConnection, Postgres};
 use uuid::Uuid;
 
 use super::super::database::Database;
 use super::super::failure;
-use super::super::rows::{DELAYED, READY, Time, int2, milliseconds, time};
+use super::super::rows::{DELAYED, READY, Time, int2, int4, milliseconds, time};
 use super::create_guarded::CreateGuarded;
 use crate::decide::DispatchRow;
 use crate::{Announce, CreateOutcome, CreateRequest, Error, NewTask};
 
-/// Tasks and their dispatch rows: what is due later waits as `delayed`.
-pub(super) const INSERT: &str = "
-    WITH task AS (
-        INSERT INTO tasks (
-            id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries, max_losses,
-            retries_left, losses_left, priority, parent_id, request_hash, trace_parent, request_id, created_at,
-            scheduled_at, expires_at
+/// Inserts tasks of the parameters from `$1` on. `$columns` and `$values` are those that only some tasks have; `$joined` goes behind
+/// the new rows.
+macro_rules! insert_tasks_text {
+    ($columns:literal, $values:literal, $joined:literal) => {
+        concat!(
+            "INSERT INTO tasks (
+                id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries, max_losses,
+                retries_left, losses_left, priority, parent_id, request_hash, trace_parent, request_id, created_at,
+                scheduled_at, expires_at",
+            $columns,
+            "
+            )
+            SELECT
+                id, name, target, description, input, labels::jsonb, limits, backoff, ttl_ms, timeout_ms, max_retries,
+                max_losses, max_retries, max_losses, priority, parent_id, request_hash, trace_parent, request_id, created_at,
+                scheduled_at, expires_at",
+            $columns,
+            "
+            FROM UNNEST(
+                $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                $9::bigint[], $10::bigint[], $11::smallint[], $12::smallint[], $13::smallint[], $14::uuid[], $15::bytea[],
+                $16::text[], $17::text[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[]",
+            $values,
+            "
+            ) AS new (
+                id, name, target, description, input, labels, limits, backoff,
+                ttl_ms, timeout_ms, max_retries, max_losses, priority, parent_id, request_hash,
+                trace_parent, request_id, created_at, scheduled_at, expires_at",
+            $columns,
+            "
+            )",
+            $joined,
+            "
+            RETURNING id, target, name, priority, scheduled_at, expires_at"
         )
-        SELECT
-            id, name, target, description, input, labels::jsonb, limits, backoff, ttl_ms, timeout_ms, max_retries,
-            max_losses, max_retries, max_losses, priority, parent_id, request_hash, trace_parent, request_id, created_at,
-            scheduled_at, expires_at
-        FROM UNNEST(
-            $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-            $9::bigint[], $10::bigint[], $11::smallint[], $12::smallint[], $13::smallint[], $14::uuid[], $15::bytea[],
-            $16::text[], $17::text[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[]
-        ) AS new (
-            id, name, target, description, input, labels, limits, backoff,
-            ttl_ms, timeout_ms, max_retries, max_losses, priority, parent_id, request_hash,
-            trace_parent, request_id, created_at, scheduled_at, expires_at
+    };
+}
+pub(super) use insert_tasks_text;
+
+/// What `insert_tasks_text` takes of tasks that something follows, or that follow another one.
+macro_rules! insert_following_text {
+    ($joined:literal) => {
+        $crate::postgres::tasks::create::insert_tasks_text!(
+            ", follow_ups, parent_run, edge, ordinal",
+            ", $23::text[], $24::integer[], $25::smallint[], $26::integer[]",
+            $joined
         )
-        RETURNING id, target, name, priority, scheduled_at, expires_at
-    )
-    INSERT INTO dispatches (task_id, target, name, priority, due_at, expires_at, state, publish_at)
-    SELECT id, target, name, priority, scheduled_at, expires_at, state, publish_at
-    FROM task
-    -- All rows have their partner. FULL, so that it is hashed: a plan for any number of rows expects ten, and would compare
-    -- each with each.
-    FULL JOIN UNNEST($1::uuid[], $21::smallint[], $22::timestamptz[]) AS new (task_id, state, publish_at)
-      ON new.task_id = task.id";
+    };
+}
+pub(super) use insert_following_text;
+
+/// Inserts the dispatch rows of those that the `task` of the statement has inserted: what is due later waits as `delayed`.
+macro_rules! insert_dispatches_text {
+    ($among:literal) => {
+        concat!(
+            "INSERT INTO dispatches (task_id, target, name, priority, due_at, expires_at, state, publish_at)
+            SELECT task.id, target, name, priority, scheduled_at, expires_at, state, publish_at
+            FROM task
+            -- All rows have their partner. FULL, so that it is hashed: a plan for any number of rows expects ten, and would
+            -- compare each with each.
+            FULL JOIN UNNEST($1::uuid[], $21::smallint[], $22::timestamptz[]) AS new (task_id, state, publish_at)
+              ON new.task_id = task.id",
+            $among
+        )
+    };
+}
+pub(super) use insert_dispatches_text;
+
+/// Of tasks that nothing follows and that follow none.
+const INSERT: &str = concat!(
+    "WITH task AS (",
+    insert_tasks_text!("", "", ""),
+    ") ",
+    insert_dispatches_text!("")
+);
+
+const INSERT_FOLLOWING: &str = concat!(
+    "WITH task AS (",
+    insert_following_text!(""),
+    ") ",
+    insert_dispatches_text!("")
+);
 
 pub(super) async fn create(
     database: &Database,
@@ -69,12 +121,22 @@ async fn insert_plain(database: &Database, tasks: &[&NewTask], now: Timestamp) -
         return Ok(true);
     }
     let columns = Columns::of(tasks, now);
-    let inserted = database.execute_raw(|| columns.bind(sqlx::query(INSERT))).await;
+    let inserted = database.execute_raw(|| columns.insert()).await;
     match inserted {
         Ok(_) => Ok(true),
         Err(error) if failure::is_conflict_on(&error, "tasks_pkey") => Ok(false),
         Err(error) => Err(failure::error(error)),
     }
+}
+
+/// Inserts tasks of which none is there.
+pub(super) async fn insert_tasks(
+    connection: &mut PgConnection,
+    tasks: &[&NewTask],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    Columns::of(tasks, now).insert().execute(connection).await?;
+    Ok(())
 }
 
 /// The values of new tasks, column by column.
@@ -101,6 +163,60 @@ pub(super) struct Columns<'a> {
     expires_ats: Vec<Time>,
     states: Vec<i16>,
     publish_ats: Vec<Time>,
+    /// `None` where all of it is absent.
+    following: Option<Following>,
+}
+
+/// What takes parameters, one after the other: statements with rows and those without.
+pub(super) trait Bind<'q>: Sized {
+    fn bind<T: sqlx::Encode<'q, Postgres> + sqlx::Type<Postgres> + Send + 'q>(self, value: T) -> Self;
+}
+
+impl<'q> Bind<'q> for Query<'q, Postgres, PgArguments> {
+    fn bind<T: sqlx::Encode<'q, Postgres> + sqlx::Type<Postgres> + Send + 'q>(self, value: T) -> Self {
+        Self::bind(self, value)
+    }
+}
+
+impl<'q, O> Bind<'q> for QueryAs<'q, Postgres, O, PgArguments> {
+    fn bind<T: sqlx::Encode<'q, Postgres> + sqlx::Type<Postgres> + Send + 'q>(self, value: T) -> Self {
+        Self::bind(self, value)
+    }
+}
+
+/// What only tasks have that follow another one or that something follows.
+struct Following {
+    follow_ups: Vec<Option<String>>,
+    parent_runs: Vec<Option<i32>>,
+    edges: Vec<Option<i16>>,
+    ordinals: Vec<Option<i32>>,
+}
+
+impl Following {
+    fn of(tasks: &[&NewTask]) -> Option<Self> {
+        let is_plain = |task: &&NewTask| task.spec.follow_ups.is_empty() && task.spec.place.is_none();
+        if tasks.iter().all(is_plain) {
+            return None;
+        }
+        let places = || tasks.iter().map(|task| task.spec.place);
+        Some(Self {
+            follow_ups: tasks.iter().map(|task| task.spec.follow_ups.stored()).collect(),
+            parent_runs: places().map(|place| place.map(|place| int4(place.run))).collect(),
+            edges: places().map(|place| place.map(|place| place.edge.code())).collect(),
+            ordinals: places()
+                .map(|place| place.map(|place| i32::from(place.index)))
+                .collect(),
+        })
+    }
+
+    /// The parameters `$23` to `$26`.
+    fn bind<'q, Q: Bind<'q>>(&'q self, query: Q) -> Q {
+        query
+            .bind(&self.follow_ups)
+            .bind(&self.parent_runs)
+            .bind(&self.edges)
+            .bind(&self.ordinals)
+    }
 }
 
 impl<'a> Columns<'a> {
@@ -141,11 +257,31 @@ impl<'a> Columns<'a> {
             expires_ats: tasks.iter().map(|task| time(task.life.expires_at)).collect(),
             states: waits.iter().map(|(state, _)| *state).collect(),
             publish_ats: waits.iter().map(|(_, publish_at)| *publish_at).collect(),
+            following: Following::of(tasks),
         }
     }
 
-    /// The parameters of [`INSERT`].
-    pub(super) fn bind<'q>(&'q self, query: Query<'q, Postgres, PgArguments>) -> Query<'q, Postgres, PgArguments> {
+    /// The statement that inserts them.
+    fn insert(&self) -> Query<'_, Postgres, PgArguments> {
+        match &self.following {
+            None => self.bind(sqlx::query(INSERT)),
+            Some(following) => following.bind(self.bind(sqlx::query(INSERT_FOLLOWING))),
+        }
+    }
+
+    /// The parameters `$1` to `$26`.
+    pub(super) fn bind_following<'q, Q: Bind<'q>>(&'q self, query: Q) -> Q {
+        static NONE: Following = Following {
+            follow_ups: Vec::new(),
+            parent_runs: Vec::new(),
+            edges: Vec::new(),
+            ordinals: Vec::new(),
+        };
+        self.following.as_ref().unwrap_or(&NONE).bind(self.bind(query))
+    }
+
+    /// The parameters `$1` to `$22`.
+    fn bind<'q, Q: Bind<'q>>(&'q self, query: Q) -> Q {
         query
             .bind(&self.ids)
             .bind(&self.names)

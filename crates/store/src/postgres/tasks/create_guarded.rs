@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::super::failure;
 use super::super::rows::{Place, time};
 use super::super::transaction::{Abort, Transaction};
-use super::create::{Columns, INSERT};
+use super::create;
 use crate::decide::{self, KeptKey};
 use crate::{CreateOutcome, CreateRequest, Error, IdempotencyKey, NewTask};
 
@@ -136,12 +136,9 @@ async fn insert_keys(connection: &mut PgConnection, accepted: &[&CreateRequest],
 async fn insert_tasks(connection: &mut PgConnection, accepted: &[&CreateRequest], now: Timestamp) -> Result<(), Abort> {
     let mut tasks: Vec<&NewTask> = accepted.iter().flat_map(|request| &request.tasks).collect();
     tasks.sort_unstable_by_key(|task| task.spec.id);
-    Columns::of(&tasks, now)
-        .bind(sqlx::query(INSERT))
-        .execute(connection)
+    create::insert_tasks(connection, &tasks, now)
         .await
-        .map_err(|error| overtaken_on(error, "tasks_pkey"))?;
-    Ok(())
+        .map_err(|error| overtaken_on(error, "tasks_pkey"))
 }
 
 fn overtaken_on(error: sqlx::Error, constraint: &str) -> Abort {

@@ -47,9 +47,21 @@ impl Transaction for Delete {
             return Ok(DeleteOutcome::NotTerminal { status });
         }
         sqlx::query(
-            "WITH task AS (DELETE FROM tasks WHERE id = $1),
+            "WITH task AS (
+                DELETE FROM tasks WHERE id = $1 RETURNING parent_id, parent_run, edge, ordinal, name
+            ),
             attempt AS (DELETE FROM attempts WHERE task_id = $1),
-            log AS (DELETE FROM task_logs WHERE task_id = $1)
+            log AS (DELETE FROM task_logs WHERE task_id = $1),
+            missing AS (DELETE FROM missing_follow_ups WHERE parent_id = $1),
+            gap AS (
+                -- Where it followed another one, that one still tells of it.
+                INSERT INTO missing_follow_ups (
+                    parent_id, parent_run, edge, ordinal, name, cause, reason, missing_since
+                )
+                SELECT parent_id, parent_run, edge, ordinal, name, 1, '', $5
+                FROM task
+                WHERE edge IS NOT NULL AND EXISTS (SELECT FROM tasks AS parent WHERE parent.id = task.parent_id)
+            )
             INSERT INTO task_changes (task_id, action, actor, detail, changed_at)
             VALUES ($1, $2, $3, $4, $5)",
         )

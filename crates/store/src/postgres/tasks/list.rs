@@ -42,7 +42,7 @@ macro_rules! way {
                         -- Texts that are stored apart tell their sizes without being read.
                         sum(
                             octet_length(input) + COALESCE(octet_length(output), 0) + COALESCE(octet_length(error), 0)
-                            + COALESCE(octet_length(description), 0)
+                            + COALESCE(octet_length(description), 0) + COALESCE(octet_length(follow_ups), 0)
                         ) OVER (ORDER BY id DESC ROWS UNBOUNDED PRECEDING) AS bytes,
                         row_number() OVER (ORDER BY id DESC) AS place
                     FROM (

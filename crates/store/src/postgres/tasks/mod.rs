@@ -1,6 +1,7 @@
 //! Tasks. One file a use case.
 
 mod apply;
+mod children;
 mod claim;
 mod create;
 mod create_guarded;
@@ -20,8 +21,8 @@ use orchestratum_core::{TaskId, Timestamp};
 
 use super::PostgresStore;
 use crate::{
-    AttemptPage, Audit, Change, ChangeOutcome, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest, DeleteOutcome,
-    Dispatch, Error, Task, TaskFilter, TaskPage, TaskStore,
+    AttemptPage, Audit, Change, ChangeOutcome, Children, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest,
+    DeleteOutcome, Dispatch, Error, Task, TaskFilter, TaskPage, TaskStore,
 };
 
 #[async_trait]
@@ -56,6 +57,10 @@ impl TaskStore for PostgresStore {
 
     async fn list(&self, filter: &TaskFilter, before: Option<TaskId>, limit: usize) -> Result<TaskPage, Error> {
         list::list(&self.database, filter, before, limit).await
+    }
+
+    async fn children(&self, parents: &[TaskId], limit: usize, bytes: usize) -> Result<Children, Error> {
+        children::children(&self.database, parents, limit, bytes).await
     }
 
     async fn attempts(&self, task: TaskId, after: u32) -> Result<AttemptPage, Error> {

@@ -36,6 +36,7 @@ pub(super) async fn tasks(database: &Database, ids: &[TaskId]) -> Result<Vec<Tas
                             sum(
                                 octet_length(input) + COALESCE(octet_length(output), 0)
                                 + COALESCE(octet_length(error), 0) + COALESCE(octet_length(description), 0)
+                                + COALESCE(octet_length(follow_ups), 0)
                             ) OVER (ORDER BY place ROWS UNBOUNDED PRECEDING) AS bytes,
                             row_number() OVER (ORDER BY place) AS turn
                         FROM UNNEST($1::uuid[]) WITH ORDINALITY AS asked (id, place)

@@ -1,12 +1,12 @@
 //! The row of a task and the task it stands for.
 
-use orchestratum_core::task::{Labels, Progress, RetryPolicy, TaskSpec};
-use orchestratum_core::{JsonText, Target, TaskId, TaskName, WorkerId};
+use orchestratum_core::task::{Edge, FollowUpPlace, FollowUps, Labels, Progress, RetryPolicy, TaskSpec};
+use orchestratum_core::{JsonText, Origin, Target, TaskId, TaskName, WorkerId};
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::super::rows::{Place, Time, timestamp};
-use crate::decide::{LifeColumns, Stored};
+use crate::decide::{LifeColumns, Source, Stored};
 use crate::{Error, Task};
 
 /// The columns of [`StoredRow`], from `tasks`; `due_at` comes from the dispatch row, in a way of each statement's own.
@@ -27,12 +27,41 @@ macro_rules! task_columns {
         concat!(
             $crate::postgres::tasks::row::stored_columns!(),
             ", tasks.description, tasks.input, tasks.labels::text AS labels, tasks.limits, tasks.timeout_ms,
-            tasks.parent_id, tasks.created_at, tasks.output, tasks.progress,
+            tasks.parent_id, tasks.parent_run, tasks.edge, tasks.ordinal, tasks.follow_ups, tasks.created_at, tasks.output,
+            tasks.progress,
             (SELECT due_at FROM dispatches WHERE task_id = tasks.id) AS due_at"
         )
     };
 }
 pub(super) use task_columns;
+
+/// The columns of [`LockedRow`] beside those of [`StoredRow`]: what follow-ups need, and only where there are some. `$2` has the
+/// tasks whose reports bring some.
+macro_rules! source_columns {
+    () => {
+        "tasks.follow_ups,
+        CASE WHEN tasks.follow_ups IS NOT NULL OR tasks.id = ANY($2::uuid[]) THEN tasks.input END AS source_input,
+        CASE WHEN tasks.follow_ups IS NOT NULL OR tasks.id = ANY($2::uuid[]) THEN tasks.description END AS description,
+        CASE WHEN tasks.follow_ups IS NOT NULL OR tasks.id = ANY($2::uuid[]) THEN tasks.labels::text END AS labels,
+        tasks.parent_id, tasks.created_at, tasks.trace_parent, tasks.request_id"
+    };
+}
+pub(super) use source_columns;
+
+/// What a change needs to know of a task, and of one with follow-ups.
+#[derive(Debug, FromRow)]
+pub(super) struct LockedRow {
+    #[sqlx(flatten)]
+    pub(super) stored: StoredRow,
+    follow_ups: Option<String>,
+    source_input: Option<String>,
+    description: Option<String>,
+    labels: Option<String>,
+    parent_id: Option<Uuid>,
+    created_at: Time,
+    trace_parent: Option<String>,
+    request_id: Option<String>,
+}
 
 /// What a change needs to know of a task.
 #[derive(Debug, FromRow)]
@@ -72,9 +101,84 @@ pub(super) struct TaskRow {
     limits: Option<String>,
     timeout_ms: Option<i64>,
     parent_id: Option<Uuid>,
+    parent_run: Option<i32>,
+    edge: Option<i16>,
+    ordinal: Option<i32>,
+    follow_ups: Option<String>,
     created_at: Time,
     output: Option<String>,
     progress: Option<f64>,
+}
+
+/// The place of a follow-up behind its parent.
+pub(super) fn place_of(
+    place: &Place<'_>,
+    parent_run: Option<i32>,
+    edge: Option<i16>,
+    ordinal: Option<i32>,
+) -> Result<Option<FollowUpPlace>, Error> {
+    let (Some(parent_run), Some(edge), Some(ordinal)) = (parent_run, edge, ordinal) else {
+        return Ok(None);
+    };
+    Ok(Some(FollowUpPlace {
+        run: place.number("parent_run", parent_run)?,
+        edge: place.present("edge", Edge::from_code(edge))?,
+        index: place.number("ordinal", ordinal)?,
+    }))
+}
+
+fn follow_ups_of(place: &Place<'_>, stored: Option<&str>) -> Result<FollowUps, Error> {
+    stored.map_or_else(
+        || Ok(FollowUps::default()),
+        |stored| place.take("follow_ups", FollowUps::from_stored(stored)),
+    )
+}
+
+fn labels_of(place: &Place<'_>, stored: Option<&str>) -> Result<Labels, Error> {
+    stored.map_or_else(
+        || Ok(Labels::new()),
+        |labels| place.take("labels", serde_json::from_str(labels)),
+    )
+}
+
+impl LockedRow {
+    pub(super) fn into_stored(self) -> Result<Stored, Error> {
+        let Self {
+            stored,
+            follow_ups,
+            source_input,
+            description,
+            labels,
+            parent_id,
+            created_at,
+            trace_parent,
+            request_id,
+        } = self;
+        let id = stored.id;
+        let mut stored = stored.into_stored()?;
+        let Some(input) = source_input else {
+            return Ok(stored);
+        };
+        let place = Place {
+            table: "tasks",
+            row: &id,
+        };
+        let trace_parent = trace_parent.map(|text| place.take("trace_parent", text.parse()));
+        let request_id = request_id.map(|text| place.take("request_id", text.parse()));
+        stored.source = Some(Box::new(Source {
+            follow_ups: follow_ups_of(&place, follow_ups.as_deref())?,
+            description,
+            labels: labels_of(&place, labels.as_deref())?,
+            input: JsonText::trusted(input),
+            parent_id: parent_id.map(TaskId),
+            created_at: timestamp(created_at),
+            origin: Origin {
+                trace_parent: trace_parent.transpose()?,
+                request_id: request_id.transpose()?,
+            },
+        }));
+        Ok(stored)
+    }
 }
 
 impl StoredRow {
@@ -140,6 +244,7 @@ impl StoredRow {
             life: life.decode(id)?,
             worker,
             started_at,
+            source: None,
         })
     }
 }
@@ -154,6 +259,10 @@ impl TaskRow {
             limits,
             timeout_ms,
             parent_id,
+            parent_run,
+            edge,
+            ordinal,
+            follow_ups,
             created_at,
             output,
             progress,
@@ -168,6 +277,7 @@ impl TaskRow {
             life,
             worker,
             started_at,
+            source: _,
         } = stored.into_stored()?;
         let place = Place {
             table: "tasks",
@@ -179,10 +289,7 @@ impl TaskRow {
             target,
             description,
             input: JsonText::trusted(input),
-            labels: labels.map_or_else(
-                || Ok(Labels::new()),
-                |labels| place.take("labels", serde_json::from_str(&labels)),
-            )?,
+            labels: labels_of(&place, labels.as_deref())?,
             priority,
             ttl,
             timeout: timeout_ms
@@ -191,6 +298,8 @@ impl TaskRow {
             policy,
             limits: limits.map(JsonText::trusted),
             parent_id: parent_id.map(TaskId),
+            place: place_of(&place, parent_run, edge, ordinal)?,
+            follow_ups: follow_ups_of(&place, follow_ups.as_deref())?,
             created_at: timestamp(created_at),
         };
         Ok(Task {

@@ -25,12 +25,7 @@ pub(super) async fn create(
     let acceptance = decide::create(requests, keys, existing);
     let tasks: Vec<&NewTask> = acceptance.accepted.iter().flat_map(|request| &request.tasks).collect();
     if !acceptance.accepted.is_empty() {
-        insert_tasks(&mut transaction, &tasks).await?;
-        insert_dispatches(
-            &mut transaction,
-            &tasks.iter().filter_map(|task| dispatch(task, now)).collect::<Vec<_>>(),
-        )
-        .await?;
+        insert_new(&mut transaction, &tasks, now).await?;
         insert_keys(&mut transaction, &acceptance.accepted, now).await?;
     }
     transaction.commit().await.map_err(sql)?;
@@ -120,16 +115,27 @@ fn hex(bytes: &[u8]) -> String {
         })
 }
 
+/// Tasks and their dispatch rows.
+pub(super) async fn insert_new(
+    connection: &mut SqliteConnection,
+    tasks: &[&NewTask],
+    now: Timestamp,
+) -> Result<(), Error> {
+    insert_tasks(connection, tasks).await?;
+    let dispatches: Vec<DispatchRow> = tasks.iter().filter_map(|task| dispatch(task, now)).collect();
+    insert_dispatches(connection, &dispatches).await
+}
+
 async fn insert_tasks(connection: &mut SqliteConnection, tasks: &[&NewTask]) -> Result<(), Error> {
     static INSERT: OverValues = over_values!(
         "WITH new AS (VALUES ",
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ")
          INSERT INTO tasks (
              id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries,
              max_losses, priority, parent_id, request_hash, trace_parent, request_id, created_at, scheduled_at, expires_at,
              status, run, attempt, version, retries_left, losses_left, cancel_requested, worker_id, started_at,
-             finished_at, error
+             finished_at, error, follow_ups, parent_run, edge, ordinal
          )
          SELECT * FROM new WHERE column1 IS NOT NULL"
     );
@@ -152,6 +158,8 @@ fn bind_task<'q>(statement: Statement<'q>, task: &NewTask) -> Statement<'q> {
         policy,
         limits,
         parent_id,
+        place,
+        follow_ups,
         created_at,
     } = &task.spec;
     let life = LifeColumns::encode(&task.life, None, None);
@@ -192,6 +200,10 @@ fn bind_task<'q>(statement: Statement<'q>, task: &NewTask) -> Statement<'q> {
         .bind(life.started_at.map(Timestamp::as_micros))
         .bind(life.finished_at.map(Timestamp::as_micros))
         .bind(life.error)
+        .bind(follow_ups.stored())
+        .bind(place.map(|place| place.run))
+        .bind(place.map(|place| place.edge.code()))
+        .bind(place.map(|place| place.index))
 }
 
 fn dispatch(task: &NewTask, now: Timestamp) -> Option<DispatchRow> {

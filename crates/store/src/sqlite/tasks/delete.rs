@@ -32,6 +32,20 @@ pub(super) async fn delete(
     if !status.is_terminal() {
         return Ok(DeleteOutcome::NotTerminal { status });
     }
+    // Where it followed another one, that one still tells of it.
+    sqlx::query(
+        "INSERT INTO missing_follow_ups (parent_id, parent_run, edge, ordinal, name, cause, reason, missing_since)
+         SELECT t.parent_id, t.parent_run, t.edge, t.ordinal, t.name, 1, '', ?2
+         FROM tasks t
+         WHERE t.id = ?1
+           AND t.edge IS NOT NULL
+           AND EXISTS (SELECT 1 FROM tasks p WHERE p.id = t.parent_id)",
+    )
+    .bind(task.0)
+    .bind(now.as_micros())
+    .execute(&mut *transaction)
+    .await
+    .map_err(sql)?;
     delete_rows(&mut transaction, &[task]).await?;
     insert_audit(&mut transaction, Some(task), audit, now).await?;
     transaction.commit().await.map_err(sql)?;
@@ -44,6 +58,7 @@ pub(in super::super) async fn delete_rows(connection: &mut SqliteConnection, ids
     for statement in [
         "DELETE FROM task_logs WHERE task_id IN (SELECT unhex(value) FROM json_each(?1))",
         "DELETE FROM attempts WHERE task_id IN (SELECT unhex(value) FROM json_each(?1))",
+        "DELETE FROM missing_follow_ups WHERE parent_id IN (SELECT unhex(value) FROM json_each(?1))",
         "DELETE FROM tasks WHERE id IN (SELECT unhex(value) FROM json_each(?1))",
     ] {
         sqlx::query(statement)

@@ -34,7 +34,8 @@ macro_rules! way {
                  SELECT
                      t.id,
                      octet_length(t.input) + coalesce(octet_length(t.output), 0)
-                         + coalesce(octet_length(t.error), 0) + coalesce(octet_length(t.description), 0) AS size
+                         + coalesce(octet_length(t.error), 0) + coalesce(octet_length(t.description), 0)
+                         + coalesce(octet_length(t.follow_ups), 0) AS size
                  FROM (",
                 $window,
                 ") c

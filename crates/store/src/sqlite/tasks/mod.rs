@@ -1,6 +1,7 @@
 //! Tasks: one file a statement family, this one only says who does what.
 
 mod apply;
+mod children;
 mod claim;
 mod create;
 mod delete;
@@ -18,8 +19,8 @@ pub(super) use delete::delete_rows;
 
 use super::SqliteStore;
 use crate::{
-    AttemptPage, Audit, Change, ChangeOutcome, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest, DeleteOutcome,
-    Dispatch, Error, Task, TaskFilter, TaskPage, TaskStore,
+    AttemptPage, Audit, Change, ChangeOutcome, Children, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest,
+    DeleteOutcome, Dispatch, Error, Task, TaskFilter, TaskPage, TaskStore,
 };
 
 #[async_trait]
@@ -54,6 +55,10 @@ impl TaskStore for SqliteStore {
 
     async fn list(&self, filter: &TaskFilter, before: Option<TaskId>, limit: usize) -> Result<TaskPage, Error> {
         list::list(self, filter, before, limit).await
+    }
+
+    async fn children(&self, parents: &[TaskId], limit: usize, bytes: usize) -> Result<Children, Error> {
+        children::children(self, parents, limit, bytes).await
     }
 
     async fn attempts(&self, task: TaskId, after: u32) -> Result<AttemptPage, Error> {

@@ -27,7 +27,8 @@ pub(super) async fn tasks(store: &SqliteStore, ids: &[TaskId]) -> Result<Vec<Tas
                      s.id,
                      w.key AS place,
                      octet_length(s.input) + coalesce(octet_length(s.output), 0)
-                         + coalesce(octet_length(s.error), 0) + coalesce(octet_length(s.description), 0) AS size
+                         + coalesce(octet_length(s.error), 0) + coalesce(octet_length(s.description), 0)
+                         + coalesce(octet_length(s.follow_ups), 0) AS size
                  FROM json_each(?1) w
                  CROSS JOIN tasks s ON s.id = unhex(w.value)
              )

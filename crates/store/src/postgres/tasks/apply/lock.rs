@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use orchestratum_core::TaskId;
 use orchestratum_core::task::{TaskEvent, TaskStatus};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::super::super::transaction::Abort;
-use super::super::row::{StoredRow, stored_columns};
+use super::super::row::{LockedRow, source_columns, stored_columns};
 use super::ids_in_order;
 use crate::Change;
-use crate::decide::Stored;
+use crate::decide::{Stored, bringing_follow_ups};
 
 pub(super) async fn lock(connection: &mut PgConnection, changes: &[Change]) -> Result<HashMap<TaskId, Stored>, Abort> {
     let ids = ids_in_order(changes);
@@ -18,20 +19,23 @@ pub(super) async fn lock(connection: &mut PgConnection, changes: &[Change]) -> R
     let running_only = changes
         .iter()
         .all(|change| matches!(change.event, TaskEvent::Reported(_) | TaskEvent::WorkerLost { .. }));
-    let rows: Vec<StoredRow> = sqlx::query_as(if running_only { LOCK_TASKS } else { LOCK_BOTH })
+    let bringing: Vec<Uuid> = bringing_follow_ups(changes).into_iter().map(|id| id.0).collect();
+    let rows: Vec<LockedRow> = sqlx::query_as(if running_only { LOCK_TASKS } else { LOCK_BOTH })
         .bind(&ids)
+        .bind(&bringing)
         .fetch_all(connection)
         .await?;
     let mut tasks = HashMap::with_capacity(rows.len());
     for mut row in rows {
-        if row.status == TaskStatus::Pending.code() && row.due_at.is_none() {
+        let stored = &mut row.stored;
+        if stored.status == TaskStatus::Pending.code() && stored.due_at.is_none() {
             if !running_only {
                 // It became pending while we waited for its lock; our statement cannot see the new dispatch row, and
                 // locking it now would be against the order.
                 return Err(Abort::Overtaken);
             }
             // Only to be refused.
-            row.due_at = Some(row.scheduled_at);
+            stored.due_at = Some(stored.scheduled_at);
         }
         let stored = row.into_stored()?;
         tasks.insert(stored.id, stored);
@@ -42,6 +46,8 @@ pub(super) async fn lock(connection: &mut PgConnection, changes: &[Change]) -> R
 const LOCK_TASKS: &str = concat!(
     "SELECT ",
     stored_columns!(),
+    ", ",
+    source_columns!(),
     ", NULL::timestamptz AS due_at FROM tasks WHERE id = ANY($1) ORDER BY id FOR UPDATE",
 );
 
@@ -52,6 +58,8 @@ const LOCK_BOTH: &str = concat!(
     )
     SELECT ",
     stored_columns!(),
+    ", ",
+    source_columns!(),
     ", waiting.due_at
     FROM tasks
     LEFT JOIN waiting ON waiting.task_id = tasks.id

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //!   success   only reports of success       one statement, one round trip     (most of what happens)
+//!   followed  those that something follows  read ─► decide ─► one statement   (what was read is its guard)
 //!   otherwise lock ─► decide ─► write       one transaction                   (decide is pure and asks `transition`)
 //! ```
 
+mod followed;
 mod lock;
 mod success;
 mod write;
@@ -13,7 +15,7 @@ pub use self::success::COMPLETE;
 
 use std::collections::{HashMap, HashSet};
 
-use orchestratum_core::task::AttemptOutcome;
+use orchestratum_core::task::{AttemptOutcome, SpecLimits};
 use orchestratum_core::{TaskId, Timestamp};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -37,32 +39,53 @@ pub(super) async fn apply(
     let completed = success::apply(database, successes, now).await?;
     let short = decide::ShortWay::new(changes, completed, now);
     let left = short.left(changes);
+    if left.is_empty() {
+        return Ok(short.with(Vec::new()));
+    }
+    let followed = decide::ShortWay::of(&left, followed::apply(database, &left, now).await?);
+    let left = followed.left(&left);
     let rest = if left.is_empty() {
         Vec::new()
     } else {
         apply_any(database, left, now).await?
     };
-    Ok(short.with(rest))
+    Ok(short.with(followed.with(rest)))
 }
 
-async fn apply_any(database: &Database, changes: Vec<Change>, now: Timestamp) -> Result<Vec<ChangeOutcome>, Error> {
-    database.transact(Apply { changes, now }).await
+async fn apply_any(database: &Database, mut changes: Vec<Change>, now: Timestamp) -> Result<Vec<ChangeOutcome>, Error> {
+    let limits = database.limits;
+    let mut outcomes = Vec::with_capacity(changes.len());
+    // Once, but where follow-ups are so dear that a transaction takes only some of them.
+    loop {
+        let left = changes.len();
+        let rest = Apply { changes, limits, now };
+        let (decided, undecided) = database.transact(rest).await?;
+        assert!(undecided.len() < left, "each transaction decides one change at least");
+        outcomes.extend(decided);
+        if undecided.is_empty() {
+            return Ok(outcomes);
+        }
+        changes = undecided;
+    }
 }
 
 struct Apply {
     changes: Vec<Change>,
+    limits: SpecLimits,
     now: Timestamp,
 }
 
 impl Transaction for Apply {
-    type Output = Vec<ChangeOutcome>;
+    /// And the changes that are left.
+    type Output = (Vec<ChangeOutcome>, Vec<Change>);
 
     async fn perform(&self, connection: &mut PgConnection) -> Result<Self::Output, Abort> {
         let tasks = lock::lock(connection, &self.changes).await?;
         let recorded = recorded_attempts(connection, &decide::doubtful_reports(&self.changes, &tasks)).await?;
-        let decision = decide::apply(&self.changes, tasks, recorded, self.now);
+        let decision = decide::apply(&self.changes, tasks, recorded, &self.limits, self.now);
         write::write(connection, &decision, self.now).await?;
-        Ok(decision.outcomes)
+        let undecided = self.changes[decision.outcomes.len()..].to_vec();
+        Ok((decision.outcomes, undecided))
     }
 }
 

@@ -58,7 +58,11 @@ pub const COMPLETE: &str = "
             output = reported.output,
             error = NULL
         FROM reported
-        WHERE tasks.id = reported.task_id AND tasks.status = reported.status AND tasks.attempt = reported.attempt
+        WHERE tasks.id = reported.task_id
+          AND tasks.status = reported.status
+          AND tasks.attempt = reported.attempt
+          -- What follows it is written with it, the long way.
+          AND tasks.follow_ups IS NULL
         RETURNING
             tasks.id, tasks.name, tasks.target, tasks.attempt, tasks.run, tasks.version, tasks.retries_left,
             tasks.losses_left, tasks.worker_id, tasks.started_at, tasks.scheduled_at, tasks.expires_at,

@@ -6,7 +6,8 @@ use sqlx::PgConnection;
 
 use super::super::super::rows::{DELAYED, READY, int2, int4, milliseconds, time};
 use super::super::super::transaction::Abort;
-use super::super::create::labels_text;
+use super::super::create::{insert_tasks, labels_text};
+use crate::MissingFollowUp;
 use crate::decide::{AttemptWrite, Decision, DispatchRow, Edits, LifeColumns, TaskWrite};
 
 pub(super) async fn write(connection: &mut PgConnection, decision: &Decision<'_>, now: Timestamp) -> Result<(), Abort> {
@@ -16,6 +17,8 @@ pub(super) async fn write(connection: &mut PgConnection, decision: &Decision<'_>
         attempts: _,
         logs,
         audits,
+        follow_ups,
+        missing,
     } = decision;
     if tasks.is_empty() {
         return Ok(());
@@ -30,11 +33,18 @@ pub(super) async fn write(connection: &mut PgConnection, decision: &Decision<'_>
     if !audits.is_empty() {
         write_audits(connection, decision, now).await?;
     }
+    if !follow_ups.is_empty() {
+        let follow_ups: Vec<_> = follow_ups.iter().collect();
+        insert_tasks(connection, &follow_ups, now).await?;
+    }
+    if !missing.is_empty() {
+        write_missing(connection, missing).await?;
+    }
     Ok(())
 }
 
 /// The values of one column.
-fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
+pub(super) fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
 
@@ -248,6 +258,28 @@ async fn write_audits(connection: &mut PgConnection, decision: &Decision<'_>, no
     .bind(column(audits, |(_, audit)| audit.actor.as_deref()))
     .bind(column(audits, |(_, audit)| audit.detail.as_deref()))
     .bind(time(now))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn write_missing(connection: &mut PgConnection, missing: &[MissingFollowUp]) -> Result<(), Abort> {
+    sqlx::query(
+        "INSERT INTO missing_follow_ups (parent_id, parent_run, edge, ordinal, name, cause, reason, missing_since)
+        SELECT *
+        FROM UNNEST(
+            $1::uuid[], $2::integer[], $3::smallint[], $4::integer[], $5::text[], $6::smallint[], $7::text[],
+            $8::timestamptz[]
+        )",
+    )
+    .bind(column(missing, |one| one.parent.0))
+    .bind(column(missing, |one| int4(one.place.run)))
+    .bind(column(missing, |one| one.place.edge.code()))
+    .bind(column(missing, |one| i32::from(one.place.index)))
+    .bind(column(missing, |one| one.name.as_str()))
+    .bind(column(missing, |one| one.cause.code()))
+    .bind(column(missing, |one| one.reason.as_str()))
+    .bind(column(missing, |one| time(one.since)))
     .execute(connection)
     .await?;
     Ok(())

@@ -1,7 +1,8 @@
 //! Putting events to tasks, under the write lock.
 //!
 //! ```text
-//!   success   only reports of success       two statements over the batch     (most of what happens)
+//!   success   only reports of success,      two statements over the batch     (most of what happens)
+//!             that nothing follows
 //!   otherwise load ─► decide ─► write       decide is pure and asks `transition`
 //! ```
 
@@ -10,7 +11,7 @@ mod write;
 
 use std::collections::HashMap;
 
-use orchestratum_core::task::AttemptOutcome;
+use orchestratum_core::task::{AttemptOutcome, SpecLimits};
 use orchestratum_core::{TaskId, Timestamp};
 use sqlx::SqliteConnection;
 
@@ -36,10 +37,10 @@ pub(super) async fn apply(
         let completed = success::apply(&mut transaction, &successes, now).await?;
         let short = decide::ShortWay::new(changes, completed, now);
         let left = short.left(changes);
-        let rest = apply_any(&mut transaction, &left, now).await?;
+        let rest = apply_any(&mut transaction, &left, &store.limits, now).await?;
         short.with(rest)
     } else {
-        apply_any(&mut transaction, changes, now).await?
+        apply_any(&mut transaction, changes, &store.limits, now).await?
     };
     transaction.commit().await.map_err(sql)?;
     Ok(outcomes)
@@ -48,27 +49,36 @@ pub(super) async fn apply(
 async fn apply_any(
     connection: &mut SqliteConnection,
     changes: &[Change],
+    limits: &SpecLimits,
     now: Timestamp,
 ) -> Result<Vec<ChangeOutcome>, Error> {
-    if changes.is_empty() {
-        return Ok(Vec::new());
+    let mut outcomes = Vec::with_capacity(changes.len());
+    // Once, but where follow-ups are so large that only some of them are held in memory at a time.
+    while outcomes.len() < changes.len() {
+        let rest = &changes[outcomes.len()..];
+        let tasks = load(connection, rest).await?;
+        let recorded = recorded(connection, &decide::doubtful_reports(rest, &tasks)).await?;
+        let decision = decide::apply(rest, tasks, recorded, limits, now);
+        write::write(connection, &decision, now).await?;
+        outcomes.extend(decision.outcomes);
     }
-    let tasks = load(connection, changes).await?;
-    let recorded = recorded(connection, &decide::doubtful_reports(changes, &tasks)).await?;
-    let decision = decide::apply(changes, tasks, recorded, now);
-    write::write(connection, &decision, now).await?;
-    Ok(decision.outcomes)
+    Ok(outcomes)
 }
 
 async fn load(connection: &mut SqliteConnection, changes: &[Change]) -> Result<HashMap<TaskId, Stored>, Error> {
     static LOAD: OverValues = over_values!(
-        "WITH wanted (id) AS (VALUES ",
-        "(?)",
+        "WITH wanted (id, brings) AS (VALUES ",
+        "(?, ?)",
         ")
          SELECT
              t.id, t.name, t.target, t.priority, t.ttl_ms, t.backoff, t.max_retries, t.max_losses, t.scheduled_at,
              t.expires_at, t.status, t.run, t.attempt, t.version, t.retries_left, t.losses_left, t.cancel_requested,
-             t.worker_id, t.started_at, t.finished_at, t.error, d.due_at
+             t.worker_id, t.started_at, t.finished_at, t.error, d.due_at, t.follow_ups,
+             -- What follow-ups need, and only where there are some.
+             iif(w.brings OR t.follow_ups IS NOT NULL, t.input, NULL) AS source_input,
+             iif(w.brings OR t.follow_ups IS NOT NULL, t.description, NULL) AS description,
+             iif(w.brings OR t.follow_ups IS NOT NULL, t.labels, NULL) AS labels,
+             t.parent_id, t.created_at, t.trace_parent, t.request_id
          FROM wanted w
          CROSS JOIN tasks t ON t.id = w.id
          LEFT JOIN dispatches d ON d.task_id = t.id"
@@ -78,12 +88,22 @@ async fn load(connection: &mut SqliteConnection, changes: &[Change]) -> Result<H
             connection,
             changes,
             |statement| statement,
-            |statement, change| statement.bind(change.task.0),
+            |statement, change| {
+                statement
+                    .bind(change.task.0)
+                    .bind(!change.evidence.follow_ups.is_empty())
+            },
         )
         .await?;
     rows.iter()
         .map(|row| rows::stored(row).map(|task| (task.id, task)))
-        .collect()
+        .try_fold(HashMap::with_capacity(rows.len()), |mut tasks, task| {
+            let (id, task) = task?;
+            // One that comes twice is loaded twice: with what follow-ups need, if one of its changes brings some.
+            let kept: &mut Stored = tasks.entry(id).or_insert_with(|| task.clone());
+            kept.source = kept.source.take().or(task.source);
+            Ok(tasks)
+        })
 }
 
 async fn recorded(

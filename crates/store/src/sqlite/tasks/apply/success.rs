@@ -32,6 +32,8 @@ pub(super) async fn apply(
         ") AS reported
          -- The plus keeps the planner from walking every running task through the index of those.
          WHERE tasks.id = reported.column1 AND +tasks.status = 1 AND tasks.attempt = reported.column2
+           -- What follows it is written with it, the long way.
+           AND tasks.follow_ups IS NULL
          RETURNING
              id, name, target, attempt, run, version, retries_left, losses_left, worker_id, started_at, scheduled_at,
              expires_at"

@@ -8,9 +8,9 @@ use sqlx::SqliteConnection;
 use super::super::super::error::sql;
 use super::super::super::rows::{Hex, json, milliseconds, signed};
 use super::super::super::values::{OverValues, over_values};
-use super::super::create::insert_dispatches;
+use super::super::create::{insert_dispatches, insert_new};
 use crate::decide::{AttemptWrite, Decision, LogWrite, TaskWrite};
-use crate::{Audit, Error};
+use crate::{Audit, Error, MissingFollowUp, NewTask};
 
 pub(super) async fn write(
     connection: &mut SqliteConnection,
@@ -37,7 +37,35 @@ pub(super) async fn write(
     insert_dispatches(connection, &kept).await?;
     insert_attempts(connection, &decision.attempts).await?;
     insert_logs(connection, &decision.logs).await?;
-    insert_audits(connection, &decision.audits, now).await
+    insert_audits(connection, &decision.audits, now).await?;
+    if !decision.follow_ups.is_empty() {
+        let follow_ups: Vec<&NewTask> = decision.follow_ups.iter().collect();
+        insert_new(connection, &follow_ups, now).await?;
+    }
+    insert_missing(connection, &decision.missing).await
+}
+
+async fn insert_missing(connection: &mut SqliteConnection, missing: &[MissingFollowUp]) -> Result<(), Error> {
+    for one in missing {
+        sqlx::query(
+            "INSERT INTO missing_follow_ups (
+                 parent_id, parent_run, edge, ordinal, name, cause, reason, missing_since
+             )
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )
+        .bind(one.parent.0)
+        .bind(one.place.run)
+        .bind(one.place.edge.code())
+        .bind(one.place.index)
+        .bind(&one.name)
+        .bind(one.cause.code())
+        .bind(&one.reason)
+        .bind(one.since.as_micros())
+        .execute(&mut *connection)
+        .await
+        .map_err(sql)?;
+    }
+    Ok(())
 }
 
 /// The columns of the life of a task, its output and its progress.

@@ -1,0 +1,296 @@
+//! One entry of a list of follow-ups, read.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+
+use super::{FOLLOW_UPS_MAX, FollowUps, VARIABLES};
+use crate::expression::Template;
+use crate::task::limits::checked_limits;
+use crate::task::retry::Backoff;
+use crate::task::rules::{Violations, json_pointer};
+use crate::task::spec::{Labels, TaskDraft};
+use crate::time::Timestamp;
+use crate::{JsonText, Objects};
+
+/// What a create takes, but for the `id`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    name: String,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    input: Option<JsonText>,
+    #[serde(default)]
+    target: Option<String>,
+    #[serde(default)]
+    priority: Option<i64>,
+    #[serde(default)]
+    ttl_seconds: Option<f64>,
+    #[serde(default)]
+    timeout_seconds: Option<f64>,
+    #[serde(default)]
+    max_retries: Option<i64>,
+    #[serde(default)]
+    max_losses: Option<i64>,
+    #[serde(default)]
+    backoff: Option<Backoff>,
+    #[serde(default)]
+    scheduled_at: Option<Timestamp>,
+    /// A number, or a text that becomes one.
+    #[serde(default)]
+    delay_seconds: Option<JsonText>,
+    #[serde(default)]
+    labels: Option<Labels>,
+    #[serde(default)]
+    limits: Option<JsonText>,
+    #[serde(default)]
+    on_success: FollowUpList,
+    #[serde(default)]
+    on_failure: FollowUpList,
+    #[serde(default)]
+    on_cancel: FollowUpList,
+    #[serde(default)]
+    on_expire: FollowUpList,
+}
+
+/// A list of follow-ups as it comes in a body. It stops growing one entry after the most that is allowed: that is enough to know
+/// that there are too many.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FollowUpList(pub Vec<JsonText>);
+
+impl<'de> Deserialize<'de> for FollowUpList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bounded;
+        impl<'de> Visitor<'de> for Bounded {
+            type Value = FollowUpList;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(FollowUpList::default())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+                let mut list = Vec::new();
+                while list.len() <= FOLLOW_UPS_MAX {
+                    match entries.next_element()? {
+                        Some(entry) => list.push(entry),
+                        None => return Ok(FollowUpList(list)),
+                    }
+                }
+                while entries.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(FollowUpList(list))
+            }
+        }
+        deserializer.deserialize_any(Bounded)
+    }
+}
+
+/// A follow-up as it was written: what is constant as a draft, what holds expressions as templates.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Without what the templates stand for, and without follow-ups of its own.
+    pub(super) draft: TaskDraft,
+    pub(super) input: Option<Template>,
+    pub(super) description: Option<Template>,
+    pub(super) target: Option<Template>,
+    pub(super) delay_seconds: Option<Template>,
+    pub(super) labels: BTreeMap<String, Template>,
+    /// Whether it has labels of its own, and be it none.
+    pub(super) has_labels: bool,
+    pub(super) follow_ups: FollowUps,
+}
+
+impl Entry {
+    /// # Errors
+    /// All [`Violations`] that can be seen before the constant parts are checked as a draft.
+    pub(super) fn read(json: &JsonText) -> Result<Self, Violations> {
+        let body = read(json)?;
+        let mut reader = Reader::default();
+        let (mut draft, has_labels) = (TaskDraft::default(), body.labels.is_some());
+        let input = body
+            .input
+            .and_then(|input| reader.json("/input", input, &mut draft.input));
+        let description = reader.text("/description", body.description, &mut draft.description);
+        let target = reader.text("/target", body.target, &mut draft.target);
+        let delay_seconds = reader.number("/delay_seconds", body.delay_seconds, &mut draft.delay_seconds);
+        let labels = reader.labels(body.labels.unwrap_or_default(), &mut draft.labels);
+        draft.limits = body.limits.and_then(|limits| match checked_limits(&limits) {
+            Ok(limits) => Some(limits),
+            Err(broken) => {
+                reader.violations.extend_below("/limits", broken);
+                None
+            }
+        });
+        reader.violations.into_result()?;
+        let lists = [body.on_success, body.on_failure, body.on_cancel, body.on_expire];
+        Ok(Self {
+            draft: TaskDraft {
+                name: body.name,
+                priority: body.priority,
+                ttl_seconds: body.ttl_seconds,
+                timeout_seconds: body.timeout_seconds,
+                max_retries: body.max_retries,
+                max_losses: body.max_losses,
+                backoff: body.backoff,
+                scheduled_at: body.scheduled_at,
+                ..draft
+            },
+            input,
+            description,
+            target,
+            delay_seconds,
+            labels,
+            has_labels,
+            follow_ups: FollowUps::new(lists.map(|list| list.0)),
+        })
+    }
+
+    /// How many expressions it holds itself.
+    pub(super) fn expressions(&self) -> usize {
+        let templates = [&self.input, &self.description, &self.target, &self.delay_seconds];
+        let templates = templates.into_iter().flatten().chain(self.labels.values());
+        templates.map(Template::expressions).sum()
+    }
+}
+
+/// The fast path knows no places; only what is refused is read a second time to find where.
+fn read(json: &JsonText) -> Result<Body, Violations> {
+    use serde_path_to_error::Segment;
+
+    json.parse::<Body>().map_err(|error| {
+        let mut violations = Violations::default();
+        let mut deserializer = serde_json::Deserializer::from_str(json.as_str());
+        let Err(error) = serde_path_to_error::deserialize::<_, Body>(Objects(&mut deserializer)) else {
+            violations.add("", error.to_string());
+            return violations;
+        };
+        let text = error.inner().to_string();
+        let message = text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]);
+        let mut pointer = String::new();
+        for segment in error.path() {
+            match segment {
+                Segment::Seq { index } => pointer.push_str(&json_pointer(&index.to_string())),
+                Segment::Map { key } => pointer.push_str(&json_pointer(key)),
+                Segment::Enum { .. } | Segment::Unknown => {}
+            }
+        }
+        for prefix in ["missing field `", "unknown field `", "duplicate field `"] {
+            if let Some((name, _)) = message.strip_prefix(prefix).and_then(|rest| rest.split_once('`')) {
+                let last = json_pointer(name);
+                if !pointer.ends_with(&last) {
+                    pointer.push_str(&last);
+                }
+            }
+        }
+        violations.add(pointer, in_words(message));
+        violations
+    })
+}
+
+/// What the deserializer expected, as JSON calls it.
+fn in_words(message: &str) -> String {
+    let Some((found, expected)) = message.split_once(", expected ") else {
+        return message.to_owned();
+    };
+    let expected = match expected.split(' ').next().unwrap_or_default() {
+        "f64" => "a number",
+        "i64" => "a whole number",
+        "struct" => "an object",
+        "a" if expected == "a map" => "an object",
+        _ => expected,
+    };
+    format!("{found}, expected {expected}")
+}
+
+/// Sorts the fields into what is constant and what is not.
+#[derive(Default)]
+struct Reader {
+    violations: Violations,
+}
+
+impl Reader {
+    fn template(&mut self, pointer: &str, json: &JsonText) -> Option<Template> {
+        match Template::parse(json, &VARIABLES) {
+            Ok(template) => Some(template),
+            Err(faults) => {
+                for fault in faults {
+                    self.violations
+                        .add(format!("{pointer}{}", fault.pointer), fault.fault.to_string());
+                }
+                None
+            }
+        }
+    }
+
+    /// The template, unless the value is constant.
+    fn json(&mut self, pointer: &str, json: JsonText, constant: &mut Option<JsonText>) -> Option<Template> {
+        let template = self.template(pointer, &json)?;
+        if !template.is_constant() {
+            return Some(template);
+        }
+        *constant = Some(value_of(&template, json));
+        None
+    }
+
+    fn text(&mut self, pointer: &str, text: Option<String>, constant: &mut Option<String>) -> Option<Template> {
+        let text = text?;
+        if !text.contains("${") {
+            *constant = Some(text);
+            return None;
+        }
+        let json = JsonText::trusted(serde_json::to_string(&text).expect("a text is always JSON"));
+        let template = self.template(pointer, &json)?;
+        if !template.is_constant() {
+            return Some(template);
+        }
+        *constant = value_of(&template, json).parse().ok();
+        None
+    }
+
+    fn number(&mut self, pointer: &str, json: Option<JsonText>, constant: &mut Option<f64>) -> Option<Template> {
+        let json = json?;
+        if let Ok(number) = json.parse() {
+            *constant = Some(number);
+            return None;
+        }
+        let template = if json.as_str().starts_with('"') {
+            self.template(pointer, &json)?
+        } else {
+            self.violations
+                .add(pointer, "must be a number, or a text that is an expression");
+            return None;
+        };
+        if template.is_constant() {
+            self.violations
+                .add(pointer, "must be a number, or a text that is an expression");
+            return None;
+        }
+        Some(template)
+    }
+
+    fn labels(&mut self, labels: Labels, constant: &mut Labels) -> BTreeMap<String, Template> {
+        let mut templates = BTreeMap::new();
+        for (key, value) in labels {
+            let pointer = format!("/labels{}", json_pointer(&key));
+            let mut text = None;
+            if let Some(template) = self.text(&pointer, Some(value), &mut text) {
+                templates.insert(key, template);
+            } else if let Some(text) = text {
+                constant.insert(key, text);
+            }
+        }
+        templates
+    }
+}
+
+/// What a constant template stands for: `$${` is written otherwise than it is meant.
+fn value_of(template: &Template, json: JsonText) -> JsonText {
+    template.constant().cloned().unwrap_or(json)
+}

@@ -1,0 +1,215 @@
+//! The rules for follow-ups when their parent is created.
+
+use uuid::Uuid;
+
+use super::body::Entry;
+use super::{Edge, FollowUps};
+use crate::JsonText;
+use crate::identity::TaskId;
+use crate::task::rules::Violations;
+use crate::task::spec::SpecLimits;
+use crate::time::Timestamp;
+
+/// The most follow-ups of a task, those of its follow-ups included.
+pub const FOLLOW_UPS_MAX: usize = 1_000;
+
+/// How deep follow-ups may lie in each other: a chain of one task and so many more.
+pub const FOLLOW_UPS_DEPTH_MAX: usize = 20;
+
+/// How large they may be together, as they are written: they are kept with their parent.
+const FOLLOW_UPS_TEXT_MAX_BYTES: usize = 1 << 20;
+
+/// The most expressions of all of them: each takes its time, when the parent is created and when the follow-up is due.
+const EXPRESSIONS_MAX: usize = 10_000;
+
+impl FollowUps {
+    /// Checks every rule that does not depend on how the parents end.
+    ///
+    /// # Errors
+    /// All [`Violations`], their pointers below `prefix`, such as `/on_success/0/input/total`.
+    pub fn check(&self, prefix: &str, limits: &SpecLimits, now: Timestamp) -> Result<(), Violations> {
+        let mut checker = Checker {
+            limits,
+            now,
+            follow_ups: 0,
+            expressions: 0,
+            is_too_much: false,
+            violations: Violations::default(),
+        };
+        if self.bytes() > FOLLOW_UPS_TEXT_MAX_BYTES {
+            let first = Edge::ALL.into_iter().find(|edge| !self.of(*edge).is_empty());
+            let pointer = first.map_or_else(String::new, |edge| format!("{prefix}/{edge}"));
+            let message =
+                format!("the follow-ups of a task must not be larger than {FOLLOW_UPS_TEXT_MAX_BYTES} bytes together");
+            checker.violations.add(pointer, message);
+        } else {
+            checker.lists(self, prefix, 1);
+        }
+        checker.violations.into_result()
+    }
+}
+
+struct Checker<'a> {
+    limits: &'a SpecLimits,
+    now: Timestamp,
+    follow_ups: usize,
+    expressions: usize,
+    /// Whoever broke the bounds of the whole is told that, and not every rule that all of it breaks.
+    is_too_much: bool,
+    violations: Violations,
+}
+
+impl Checker<'_> {
+    fn lists(&mut self, follow_ups: &FollowUps, pointer: &str, depth: usize) {
+        for edge in Edge::ALL {
+            let list = follow_ups.of(edge);
+            let pointer = format!("{pointer}/{edge}");
+            if !list.is_empty() && depth > FOLLOW_UPS_DEPTH_MAX {
+                self.is_too_much = true;
+                let message = format!("follow-ups must not lie deeper than {FOLLOW_UPS_DEPTH_MAX} in each other");
+                self.violations.add(pointer, message);
+                return;
+            }
+            for (index, entry) in list.iter().enumerate() {
+                self.follow_ups += 1;
+                if self.follow_ups > FOLLOW_UPS_MAX && !self.is_too_much {
+                    self.is_too_much = true;
+                    let message = format!("a task must not have more than {FOLLOW_UPS_MAX} follow-ups in all");
+                    self.violations.add(pointer.clone(), message);
+                }
+                if self.is_too_much {
+                    return;
+                }
+                self.entry(entry, &format!("{pointer}/{index}"), depth);
+            }
+        }
+    }
+
+    fn entry(&mut self, json: &JsonText, pointer: &str, depth: usize) {
+        let entry = match Entry::read(json) {
+            Ok(entry) => entry,
+            Err(broken) => {
+                self.violations.extend_below(pointer, broken);
+                return;
+            }
+        };
+        self.expressions += entry.expressions();
+        if self.expressions > EXPRESSIONS_MAX && !self.is_too_much {
+            self.is_too_much = true;
+            let message =
+                format!("the follow-ups of a task must not have more than {EXPRESSIONS_MAX} expressions in all");
+            self.violations.add(pointer, message);
+            return;
+        }
+        let has_input = entry.input.is_some();
+        // Of the task that it will be only the rules matter here.
+        if let Err(mut broken) = entry.draft.check(pointer, TaskId(Uuid::nil()), self.limits, self.now) {
+            // What it is will be checked when it is there.
+            let input = format!("{pointer}/input");
+            broken
+                .0
+                .retain(|violation| !has_input || !violation.pointer.starts_with(&input));
+            self.violations.extend_below("", broken);
+        }
+        self.lists(&entry.follow_ups, pointer, depth + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(on_success: &str) -> Vec<String> {
+        let list: Vec<JsonText> = serde_json::from_str(on_success).expect("an array");
+        let checked = FollowUps::on_success(list).check("", &SpecLimits::default(), Timestamp::EPOCH);
+        checked.map_or_else(
+            |broken| broken.0.iter().map(ToString::to_string).collect(),
+            |()| Vec::new(),
+        )
+    }
+
+    #[test]
+    fn a_follow_up_is_checked_with_the_rules_of_a_create() {
+        assert_eq!(
+            check(
+                r#"[{"name": "echo", "input": {"total": "${ output.result }", "why": "${error.kind}"},
+                    "target": "${ task.target }", "delay_seconds": "${ output.wait }", "labels": {"of": "${task.id}"},
+                    "limits": {"memory_mb": 64}, "backoff": {"kind": "none"},
+                    "on_failure": [{"name": "python", "input": {"code": "${ input.code }"}}]}]"#
+            ),
+            Vec::<String>::new()
+        );
+        let told = check(
+            r#"[{"name": "no spaces", "priority": 10, "ttl_seconds": 0},
+                {"name": "python", "input": {"code": 5}, "target": "a b"},
+                {"name": "echo", "input": {"a": ["${ outptu }"]}, "description": "${ task.nme }"},
+                {"name": "echo", "delay_seconds": "soon", "limits": {"memory_mb": 0, "memory": 1}},
+                {"name": "echo", "id": "x"},
+                {"name": "echo", "priority": 1.5},
+                {"nme": "echo"},
+                5,
+                {"name": "echo", "on_success": [{"name": "shell"}], "on_expire": {}}]"#,
+        );
+        let expected = [
+            "/on_success/0/name must match [A-Za-z0-9._-]{1,100}",
+            "/on_success/0/priority must be a whole number from 0 to 9, not 10",
+            "/on_success/0/ttl_seconds must lie between 0.001 and 3155760000 seconds, not 0",
+            "/on_success/1/target must match [A-Za-z0-9._-]{1,100}",
+            "/on_success/1/input/code must be a text, not a number",
+            "/on_success/2/input/a/0 at character 4: there is no variable outptu; there are output, error, input, task",
+            "/on_success/2/description at character 4: task has no field nme; it has ",
+            "/on_success/3/delay_seconds must be a number, or a text that is an expression",
+            "/on_success/3/limits/memory ",
+            "/on_success/3/limits/memory_mb must be a whole number from 1 to 1048576, not 0",
+            "/on_success/4/id unknown field `id`, expected ",
+            "/on_success/5/priority invalid type: floating point `1.5`, expected a whole number",
+            "/on_success/6/nme unknown field `nme`",
+            "/on_success/7 invalid type: integer `5`, expected an object",
+            "/on_success/8/on_expire invalid type: map, expected an array",
+        ];
+        assert_eq!(told.len(), expected.len(), "{told:#?}");
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.starts_with(expected), "{told}\nexpected {expected}");
+        }
+    }
+
+    #[test]
+    fn a_nested_fault_is_told_with_the_whole_way_to_it() {
+        assert_eq!(
+            check(r#"[{"name": "echo", "on_expire": [{"name": "echo"}, {"name": "echo", "input": "${ 1 / 0 }"}]}]"#),
+            ["/on_success/0/on_expire/1/input at character 4: it divides by zero"]
+        );
+        assert_eq!(
+            check(r#"[{"name": "echo", "on_success": [{"name": "shell"}]}]"#),
+            ["/on_success/0/on_success/0/input must be an object, not null"]
+        );
+    }
+
+    #[test]
+    fn a_chain_may_be_twenty_deep_and_a_spec_may_have_a_thousand() {
+        let chain = |depth: usize| {
+            let begin = r#"[{"name": "echo", "on_success": "#;
+            format!("{}[]{}", begin.repeat(depth), "}]".repeat(depth))
+        };
+        assert_eq!(check(&chain(20)), Vec::<String>::new());
+        let told = check(&chain(21));
+        assert_eq!(told.len(), 1);
+        assert!(
+            told[0].ends_with("follow-ups must not lie deeper than 20 in each other"),
+            "{told:?}"
+        );
+        assert_eq!(told[0].matches("/on_success").count(), 21);
+
+        let many = |count: usize| format!("[{}]", vec![r#"{"name": "echo"}"#; count].join(","));
+        assert_eq!(check(&many(1_000)), Vec::<String>::new());
+        assert_eq!(
+            check(&many(1_001)),
+            ["/on_success a task must not have more than 1000 follow-ups in all"]
+        );
+        let nested = format!(r#"[{{"name": "echo", "on_success": {}}}]"#, many(1_000));
+        assert_eq!(
+            check(&nested),
+            ["/on_success/0/on_success a task must not have more than 1000 follow-ups in all"]
+        );
+    }
+}

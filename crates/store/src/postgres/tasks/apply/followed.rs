@@ -1,0 +1,181 @@
+//! A batch of successes that something follows: read, decided without a lock, and written in one statement whose guard is the
+//! version that was read. Expressions take their time while nobody waits for a row.
+
+use std::collections::{HashMap, HashSet};
+
+use orchestratum_core::task::{AttemptOutcome, TaskEvent, TaskState};
+use orchestratum_core::{JsonText, TaskId, Timestamp};
+use uuid::Uuid;
+
+use super::super::super::database::{AfterUnknown, Database};
+use super::super::super::rows::{int4, time};
+use super::super::create::{Columns, insert_dispatches_text, insert_following_text};
+use super::super::row::{LockedRow, source_columns, stored_columns};
+use super::write::{bytes, column};
+use crate::decide::{self, Decision, Stored};
+use crate::{Change, ChangeOutcome, Changed, Error, NewTask};
+
+/// What became of those whose guard held. The others have moved on since they were read, or nothing follows them.
+pub(super) async fn apply(
+    database: &Database,
+    changes: &[Change],
+    now: Timestamp,
+) -> Result<HashMap<TaskId, Changed>, Error> {
+    let tasks = read(database, changes).await?;
+    let is_open = |change: &&Change| {
+        let task = tasks.get(&change.task);
+        // The short way for successes has let each of these through but for its guard.
+        task.is_some_and(|task| {
+            matches!(task.life.state, TaskState::InProgress { .. }) && attempt_of(change) == Some(task.life.attempt)
+        })
+    };
+    let open: Vec<Change> = changes.iter().filter(is_open).cloned().collect();
+    if open.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let decision = decide::apply(&open, tasks, HashMap::new(), &database.limits, now);
+    let written = write(database, &decision, now).await?;
+    let mut done = HashMap::with_capacity(written.len());
+    for outcome in decision.outcomes {
+        if let ChangeOutcome::Done(changed) = outcome
+            && written.contains(&changed.task)
+        {
+            done.insert(changed.task, changed);
+        }
+    }
+    Ok(done)
+}
+
+fn attempt_of(change: &Change) -> Option<u32> {
+    match &change.event {
+        TaskEvent::Reported(report) => Some(report.attempt),
+        _ => None,
+    }
+}
+
+async fn read(database: &Database, changes: &[Change]) -> Result<HashMap<TaskId, Stored>, Error> {
+    let ids: Vec<Uuid> = changes.iter().map(|change| change.task.0).collect();
+    let none: [Uuid; 0] = [];
+    let rows: Vec<LockedRow> = database
+        .all(AfterUnknown::Repeat, || {
+            sqlx::query_as(concat!(
+                "SELECT ",
+                stored_columns!(),
+                ", ",
+                source_columns!(),
+                // Only for tasks that went back meanwhile, and are passed over.
+                ", tasks.scheduled_at AS due_at FROM tasks WHERE id = ANY($1) AND follow_ups IS NOT NULL"
+            ))
+            .bind(&ids)
+            .bind(&none[..])
+        })
+        .await?;
+    rows.into_iter()
+        .map(|row| row.into_stored().map(|task| (task.id, task)))
+        .collect()
+}
+
+/// Writes what was decided of the tasks that are still as they were read, and returns those.
+async fn write(database: &Database, decision: &Decision<'_>, now: Timestamp) -> Result<HashSet<TaskId>, Error> {
+    let mut tasks: Vec<_> = decision.tasks.iter().zip(&decision.attempts).collect();
+    tasks.sort_unstable_by_key(|(task, _)| task.after.id);
+    let ids = column(&tasks, |(task, _)| task.after.id.0);
+    let attempts = column(&tasks, |(_, attempt)| int4(attempt.ended.attempt));
+    let versions = column(&tasks, |(task, _)| int4(task.after.life.version - 1));
+    let outputs = column(&tasks, |(task, _)| {
+        task.output.iter().flatten().map(JsonText::as_str).next()
+    });
+    let exit_codes = column(&tasks, |(_, attempt)| attempt.exit_code);
+    let peaks = column(&tasks, |(_, attempt)| attempt.peak_memory_bytes.map(bytes));
+    let follow_ups: Vec<&NewTask> = decision.follow_ups.iter().collect();
+    let follow_ups = Columns::of(&follow_ups, now);
+    let missing = &decision.missing;
+    let missing_parents = column(missing, |one| one.parent.0);
+    let missing_runs = column(missing, |one| int4(one.place.run));
+    let missing_edges = column(missing, |one| one.place.edge.code());
+    let missing_ordinals = column(missing, |one| i32::from(one.place.index));
+    let missing_names = column(missing, |one| one.name.as_str());
+    let missing_causes = column(missing, |one| one.cause.code());
+    let missing_reasons = column(missing, |one| one.reason.as_str());
+    let completed: Vec<(Uuid,)> = database
+        // A second time the guard does not hold, and nothing is written.
+        .all(AfterUnknown::Repeat, || {
+            follow_ups
+                .bind_following(sqlx::query_as(COMPLETE_FOLLOWED))
+                .bind(&ids)
+                .bind(&attempts)
+                .bind(&versions)
+                .bind(&outputs)
+                .bind(&exit_codes)
+                .bind(&peaks)
+                .bind(time(now))
+                .bind(&missing_parents)
+                .bind(&missing_runs)
+                .bind(&missing_edges)
+                .bind(&missing_ordinals)
+                .bind(&missing_names)
+                .bind(&missing_causes)
+                .bind(&missing_reasons)
+        })
+        .await?;
+    Ok(completed.into_iter().map(|(id,)| TaskId(id)).collect())
+}
+
+const COMPLETE_FOLLOWED: &str = concat!(
+    "WITH reported AS MATERIALIZED (
+        SELECT *, 1::smallint AS status
+        FROM UNNEST($27::uuid[], $28::integer[], $29::integer[], $30::text[], $31::integer[], $32::bigint[])
+            AS reported (task_id, attempt, version, output, exit_code, peak_memory_bytes)
+    ),
+    completed AS (
+        UPDATE tasks
+        SET status = 2,
+            version = tasks.version + 1,
+            cancel_requested = false,
+            finished_at = $33,
+            output = reported.output,
+            error = NULL
+        FROM reported
+        WHERE tasks.id = reported.task_id
+          AND tasks.status = reported.status
+          AND tasks.attempt = reported.attempt
+          -- Whatever its follow-ups saw of it is still so.
+          AND tasks.version = reported.version
+        RETURNING
+            tasks.id AS completed_id, tasks.attempt AS ended_attempt, tasks.run AS ended_run,
+            tasks.worker_id AS ended_worker, tasks.started_at AS ended_start, reported.exit_code AS ended_code,
+            reported.peak_memory_bytes AS ended_peak
+    ),
+    ended AS (
+        INSERT INTO attempts (
+            task_id, attempt, run, worker_id, outcome, started_at, ended_at, exit_code, peak_memory_bytes
+        )
+        SELECT completed_id, ended_attempt, ended_run, ended_worker, 0, ended_start, $33, ended_code, ended_peak
+        FROM completed
+    ),
+    missing AS (
+        INSERT INTO missing_follow_ups (parent_id, parent_run, edge, ordinal, name, cause, reason, missing_since)
+        SELECT gap.parent_id, gap.parent_run, gap.edge, gap.ordinal, gap.name, gap.cause, gap.reason, $33
+        FROM UNNEST(
+            $34::uuid[], $35::integer[], $36::smallint[], $37::integer[], $38::text[], $39::smallint[], $40::text[]
+        ) AS gap (parent_id, parent_run, edge, ordinal, name, cause, reason)
+        WHERE gap.parent_id IN (SELECT completed_id FROM completed)
+    ),
+    task AS (",
+    insert_following_text!(
+        "
+        -- FULL, so that it is hashed, and a condition that does not make it another kind of join.
+        FULL JOIN completed ON completed.completed_id = new.parent_id
+        WHERE num_nonnulls(completed.completed_id, new.id) = 2"
+    ),
+    "),
+    dispatch AS (",
+    insert_dispatches_text!(
+        "
+        WHERE num_nonnulls(task.id, new.task_id) = 2"
+    ),
+    ")
+    SELECT completed_id FROM completed"
+);
+
+const _: () = assert!(AttemptOutcome::Success.code() == 0, "the number in the statement");
