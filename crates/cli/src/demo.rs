@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use orchestratum_core::task::{BuiltIn, TaskDraft, TaskState, TaskStatus};
+use orchestratum_core::task::{BuiltIn, FollowUps, TaskDraft, TaskState, TaskStatus};
 use orchestratum_core::{JsonText, Origin, TaskId, TaskName};
 use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
 use orchestratum_engine::{Engine, WorkerSettings};
@@ -60,6 +60,21 @@ fn samples() -> Vec<Sample> {
         &json!({"code": "def main(input):\n    return len('x' * (1 << 30))"}),
     );
     greedy.draft.limits = Some(plain(&json!({"memory_mb": 256})));
+    let mut order = sample(
+        BuiltIn::Echo,
+        "an order, which is paid and shipped after it",
+        &json!({"order": 7, "total": 42}),
+    );
+    order.draft.follow_ups = FollowUps::on_success(vec![plain(&json!({
+        "name": "echo",
+        "description": "the payment follows the order, with its total",
+        "input": {"order": "${ output.order }", "paid": "${ output.total }"},
+        "on_success": [{
+            "name": "echo",
+            "description": "the shipping follows the payment",
+            "input": "order ${ output.order } is on its way, ${ output.paid } was paid",
+        }],
+    }))]);
     vec![
         expired,
         retried,
@@ -75,6 +90,7 @@ fn samples() -> Vec<Sample> {
             &json!({"script": "echo \"hello from $(uname -s)\""}),
         ),
         greedy,
+        order,
         sample(
             BuiltIn::Http,
             "may not call this machine",
@@ -144,11 +160,23 @@ async fn why_not(name: &str, settings: &WorkerSettings) -> String {
 
 async fn show(engine: &Engine, name: BuiltIn, shows: &str, id: TaskId) -> anyhow::Result<()> {
     let task = engine.wait(id, PATIENCE).await?;
-    let (took, left) = ending(&task);
+    print(&task, name.as_str(), shows);
+    // What followed it was written with its end.
+    let mut followed = engine.tree(id).await?.root.follow_ups;
+    while let Some(next) = followed.pop() {
+        let task = engine.wait(next.task.spec.id, PATIENCE).await?;
+        let shows = task.spec.description.clone().unwrap_or_default();
+        print(&task, task.spec.name.as_str(), &shows);
+        followed.extend(engine.tree(task.spec.id).await?.root.follow_ups);
+    }
+    Ok(())
+}
+
+fn print(task: &Task, name: &str, shows: &str) {
+    let (took, left) = ending(task);
     let left = one_line(&left);
     let says = format!("{shows}: {}", bounded(&left, RESULT_MAX));
-    println!("{}", line(task.life.status().as_str(), name.as_str(), took, &says));
-    Ok(())
+    println!("{}", line(task.life.status().as_str(), name, took, &says));
 }
 
 /// How long the task was under way, and what is left of it.

@@ -53,6 +53,19 @@ pub(crate) struct Create {
     labels: Vec<String>,
     #[command(flatten)]
     limits: Limits,
+    /// What comes after it if it is completed: a task as the api takes it, or a list of them. JSON, `@file`, or `-` for
+    /// standard input. Example: --on-success '{"name": "echo", "input": "${ output.result }"}'
+    #[arg(long, value_name = "TASKS")]
+    on_success: Option<String>,
+    /// If it failed for good.
+    #[arg(long, value_name = "TASKS")]
+    on_failure: Option<String>,
+    /// If it was cancelled.
+    #[arg(long, value_name = "TASKS")]
+    on_cancel: Option<String>,
+    /// If its time-to-live ended.
+    #[arg(long, value_name = "TASKS")]
+    on_expire: Option<String>,
     /// A UUIDv7 of your own, made in the last or next 24 hours: the same id and task again is the same task.
     #[arg(long)]
     id: Option<String>,
@@ -92,6 +105,10 @@ fn body(create: Create) -> anyhow::Result<Value> {
         delay,
         labels,
         limits,
+        on_success,
+        on_failure,
+        on_cancel,
+        on_expire,
         id,
         idempotency_key: _,
         wait: _,
@@ -113,5 +130,15 @@ fn body(create: Create) -> anyhow::Result<Value> {
         ("delay_seconds", delay.map(Value::from)),
         ("labels", (!labels.is_empty()).then(|| json!(labels))),
         ("limits", limits.given()),
+        ("on_success", follow_ups(on_success.as_deref())?),
+        ("on_failure", follow_ups(on_failure.as_deref())?),
+        ("on_cancel", follow_ups(on_cancel.as_deref())?),
+        ("on_expire", follow_ups(on_expire.as_deref())?),
     ]))
+}
+
+/// A list; a single task is one of one.
+fn follow_ups(source: Option<&str>) -> anyhow::Result<Option<Value>> {
+    let given = source.map(input::json).transpose()?;
+    Ok(given.map(|given| if given.is_object() { json!([given]) } else { given }))
 }

@@ -7,6 +7,7 @@ mod follow;
 mod input;
 mod limits;
 mod list;
+mod tree;
 mod wait;
 
 use std::process::ExitCode;
@@ -90,6 +91,8 @@ pub(crate) enum Command {
     },
     /// Why a task is not running.
     Why { id: String },
+    /// A task with all that followed it.
+    Tree { id: String },
     /// How many tasks have each status.
     Stats,
 }
@@ -160,6 +163,7 @@ pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<ExitCod
             output::text(&http.get(&["tasks", &id, "logs"]).query(&query).text().await?)?;
         }
         Command::Why { id } => output::json(&http.get(&["tasks", &id, "why"]).json().await?)?,
+        Command::Tree { id } => tree::run(http, &id).await?,
         Command::Stats => output::json(&http.get(&["tasks", "stats"]).json().await?)?,
     }
     Ok(ExitCode::SUCCESS)
