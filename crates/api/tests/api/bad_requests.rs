@@ -258,18 +258,6 @@ async fn an_unknown_field_is_named() {
 }
 
 #[tokio::test]
-async fn what_comes_later_is_refused_now() {
-    let api = Api::start().await;
-    for list in ["on_success", "on_failure", "on_cancel", "on_expire"] {
-        let refused = api
-            .post("/api/tasks", &json!({"name": "echo", list: [{"name": "echo"}]}))
-            .await
-            .problem(422, "not_available");
-        assert_eq!(refused["errors"][0]["pointer"], format!("/{list}"));
-    }
-}
-
-#[tokio::test]
 async fn paths_and_queries_are_checked() {
     let api = Api::start().await;
     for id in [

@@ -6,6 +6,7 @@ mod bad_requests;
 mod bad_values;
 mod common;
 mod follow_logs;
+mod follow_ups;
 mod hang_ups;
 mod held;
 mod idempotency;

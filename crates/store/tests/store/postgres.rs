@@ -74,6 +74,7 @@ async fn a_server_that_falls_silent_is_told_with_its_place_and_the_time_it_had()
         schema: schema.name().to_owned(),
         max_connections: 1,
         timeout: SECOND,
+        ..Options::default()
     };
     let store = connect(&url, &options).await.expect("connects");
     store.database_time().await.expect("it answers");

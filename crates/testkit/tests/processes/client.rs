@@ -35,6 +35,7 @@ async fn the_same_binary_is_a_client() -> anyhow::Result<()> {
         vec!["tasks", "attempts", id],
         vec!["tasks", "logs", id],
         vec!["tasks", "why", id],
+        vec!["tasks", "tree", id],
         vec!["tasks", "stats"],
         vec!["workers"],
         vec!["queues"],
@@ -49,6 +50,26 @@ async fn the_same_binary_is_a_client() -> anyhow::Result<()> {
     }
     let listed = text(&dev.client(&["tasks", "list", "--label", "team=billing"])?);
     assert!(listed.contains(id), "{listed}");
+
+    let next = r#"{"name": "echo", "input": "${ output.stdout }"}"#;
+    let followed = dev.json(&[
+        "tasks",
+        "create",
+        "python",
+        "--input",
+        input,
+        "--on-success",
+        next,
+        "--wait",
+        "20",
+    ])?;
+    assert_eq!(followed["on_success"][0]["name"], "echo");
+    let root = followed["id"].as_str().unwrap_or_default();
+    let drawn = text(&dev.client(&["tasks", "tree", root])?);
+    assert!(
+        drawn.contains("python Completed") && drawn.contains("└─ on_success: echo "),
+        "{drawn}"
+    );
 
     let refused = dev.client(&["tasks", "create", "no spaces"])?;
     assert!(!refused.status.success());

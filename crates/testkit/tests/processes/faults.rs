@@ -3,6 +3,7 @@
 mod broker_data;
 mod deliveries;
 mod deployments;
+mod follow_ups;
 mod hang_ups;
 mod leaks;
 

@@ -236,6 +236,20 @@ impl Lab {
         claimed
     }
 
+    /// The same while others wait that the worker is not to take.
+    pub(crate) async fn running_beside(&self, draft: TaskDraft) -> ClaimedTask {
+        let id = self.create(draft).await;
+        let worker = self.echo_worker().await;
+        let request = ClaimRequest {
+            named: vec![id],
+            fill_up: false,
+            ..self.request(worker)
+        };
+        let mut claimed = self.claim_as(&request).await;
+        assert_eq!(claimed.len(), 1, "the task that was just created");
+        claimed.remove(0)
+    }
+
     pub(crate) async fn apply(&self, change: Change) -> ChangeOutcome {
         let mut outcomes = self.apply_all(vec![change]).await;
         outcomes.remove(0)
@@ -344,5 +358,6 @@ pub(crate) fn evidence(output: &str) -> Evidence {
             chunk(LogStream::Stderr, 1, "a warning: ü ✓\n"),
             chunk(LogStream::Stdout, 2, "second\n"),
         ],
+        follow_ups: Vec::new(),
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod applying;
 pub(crate) mod claiming;
 pub(crate) mod creating;
 pub(crate) mod data;
+pub(crate) mod following;
 pub(crate) mod keys;
 pub(crate) mod lab;
 pub(crate) mod listing;
@@ -131,6 +132,24 @@ macro_rules! suite {
                 a_thousand_tasks_are_stored_in_one_call,
                 what_is_absent_stays_absent,
                 times_keep_their_microseconds
+            ],
+            following: [
+                a_completed_task_is_followed_in_the_same_commit,
+                each_way_a_run_ends_has_follow_ups_of_its_own,
+                nothing_follows_an_attempt_that_is_not_the_last,
+                another_run_is_followed_once_more,
+                a_report_that_comes_twice_is_followed_once,
+                a_follow_up_that_cannot_be_made_is_recorded_and_the_others_are_there,
+                what_comes_with_a_report_follows_a_success_behind_the_list,
+                a_follow_up_is_run_and_followed_like_any_task,
+                trace_request_and_labels_are_carried_over,
+                edits_before_the_end_are_seen_by_what_follows,
+                a_follow_up_that_is_deleted_leaves_a_gap_and_one_without_parent_none,
+                children_are_read_within_bounds,
+                follow_ups_too_dear_for_one_transaction_are_written_in_several,
+                purging_takes_what_is_missing_with_its_parent,
+                a_report_with_logs_is_followed_too,
+                what_follows_has_seen_every_edit_that_was_accepted
             ],
             keys: [
                 a_key_is_read_as_it_was_stored,

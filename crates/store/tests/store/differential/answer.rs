@@ -6,7 +6,8 @@ use std::time::Duration;
 use orchestratum_core::task::TaskStatus;
 use orchestratum_core::{TaskId, WorkerId};
 use orchestratum_store::{
-    Attempt, ChangeOutcome, ClaimedTask, CreateOutcome, DeleteOutcome, Dispatch, Orphan, Pulse, Queue, Renewal, Task,
+    Attempt, ChangeOutcome, Children, ClaimedTask, CreateOutcome, DeleteOutcome, Dispatch, Orphan, Pulse, Queue,
+    Renewal, Task,
 };
 
 /// Everything a reader can see of one task.
@@ -43,6 +44,7 @@ pub(crate) enum Answer {
     Renewed(Renewal),
     Count(u64),
     Whole(Vec<Whole>),
+    Children(Box<Children>),
     Overview(Box<Overview>),
     Nothing,
 }

@@ -1,7 +1,10 @@
 //! What a change of its life does to the rest of a task, and the attempt that ends with it.
 
-use orchestratum_core::task::{CheckedPatch, EndedAttempt, Ending, TaskEvent, TaskSpec, TaskState};
-use orchestratum_store::{Attempt, Change, Task};
+use orchestratum_core::Timestamp;
+use orchestratum_core::task::{
+    CheckedPatch, Due, EndedAttempt, Ending, ParentEnd, SpecLimits, TaskEvent, TaskLife, TaskSpec, TaskState,
+};
+use orchestratum_store::{Attempt, Change, FollowUpTask, Followed, MissingCause, MissingFollowUp, Task, follow_up_id};
 
 /// What an event does to a task beside its life.
 pub(super) fn follow(task: &mut Task, change: &Change, ended: Option<&EndedAttempt>) {
@@ -56,4 +59,53 @@ pub(super) fn attempt(ended: EndedAttempt, change: &Change) -> Attempt {
         exit_code: change.evidence.exit_code,
         peak_memory_bytes: change.evidence.peak_memory_bytes,
     }
+}
+
+/// What comes after a task that a change has ended, and the tasks that are made of it.
+pub(super) fn followed(task: &Task, change: &Change, now: Timestamp) -> (Followed, Vec<(TaskSpec, TaskLife)>) {
+    let (mut followed, mut made) = (Followed::default(), Vec::new());
+    if !task.life.status().is_terminal() {
+        return (followed, made);
+    }
+    let spec = &task.spec;
+    let end = ParentEnd {
+        id: spec.id,
+        name: &spec.name,
+        target: &spec.target,
+        priority: spec.priority,
+        parent_id: spec.parent_id,
+        created_at: spec.created_at,
+        started_at: task.started_at,
+        description: spec.description.as_deref(),
+        labels: &spec.labels,
+        input: &spec.input,
+        output: task.output.as_ref(),
+        life: &task.life,
+    };
+    let id = |place| follow_up_id(change.seed, spec.id, place, now);
+    let reported = &change.evidence.follow_ups;
+    for Due { place, made: result } in spec.follow_ups.due(reported, &end, &SpecLimits::default(), now, id).0 {
+        match result {
+            Ok(task) => {
+                let (spec, life) = *task;
+                followed.tasks.push(FollowUpTask {
+                    task: spec.id,
+                    name: spec.name.clone(),
+                    target: spec.target.clone(),
+                    place,
+                    due_at: life.scheduled_at,
+                });
+                made.push((spec, life));
+            }
+            Err(unmade) => followed.missing.push(MissingFollowUp {
+                parent: spec.id,
+                place,
+                name: unmade.name,
+                cause: MissingCause::Unmade,
+                reason: unmade.reason,
+                since: now,
+            }),
+        }
+    }
+    (followed, made)
 }

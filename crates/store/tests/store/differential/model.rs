@@ -1,18 +1,21 @@
 //! What a store is, in memory: maps, and the transition function of the core.
 
+mod overview;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use orchestratum_core::task::{TaskEvent, TaskSpec, TaskState, TaskStatus, transition};
+use orchestratum_core::task::{FollowUpPlace, TaskEvent, TaskLife, TaskSpec, TaskState, TaskStatus, transition};
 use orchestratum_core::{Target, TaskId, TaskName, Timestamp, WorkerId};
 use orchestratum_store::{
-    Announce, Attempt, Change, ChangeOutcome, Changed, ClaimRequest, CreateOutcome, CreateRequest, DeleteOutcome,
-    Dispatch, Holding, LogAppend, PUBLISH_LEASE, Pulse, Queue, Registration, Renewal, Task, TaskFilter, WorkerState,
+    Announce, Attempt, Change, ChangeOutcome, Changed, Children, ClaimRequest, CreateOutcome, CreateRequest,
+    DeleteOutcome, Dispatch, Holding, LogAppend, MissingCause, MissingFollowUp, PUBLISH_LEASE, Registration, Renewal,
+    Task, TaskFilter, WorkerState,
 };
 
-use super::answer::{Answer, Overview, Whole, sorted};
-use super::follow::{attempt, follow};
-use super::operation::{Operation, RUNNING_GRACE, UNOFFERED_FOR};
+use super::answer::{Answer, Whole};
+use super::follow::{attempt, follow, followed};
+use super::operation::Operation;
 use crate::conformance::lab::START;
 
 #[derive(Debug, Clone)]
@@ -26,6 +29,25 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    fn new(spec: TaskSpec, life: TaskLife, request_hash: Option<[u8; 32]>, by_caller: bool, now: Timestamp) -> Self {
+        let mut row = Self {
+            task: Task {
+                spec,
+                life,
+                output: None,
+                worker: None,
+                started_at: None,
+                progress: None,
+            },
+            attempts: Vec::new(),
+            request_hash,
+            publish_at: now,
+            delayed: false,
+        };
+        row.wait(by_caller, now);
+        row
+    }
+
     fn due_at(&self) -> Option<Timestamp> {
         match self.task.life.state {
             TaskState::Pending { due_at } => Some(due_at),
@@ -81,6 +103,7 @@ pub(crate) struct Model {
     pub(crate) tasks: BTreeMap<TaskId, Row>,
     pub(crate) workers: BTreeMap<WorkerId, WorkerRow>,
     paused: BTreeSet<Target>,
+    missing: BTreeMap<(TaskId, FollowUpPlace), MissingFollowUp>,
     keys: HashMap<(String, String), ([u8; 32], Vec<TaskId>)>,
 }
 
@@ -91,6 +114,7 @@ impl Default for Model {
             tasks: BTreeMap::new(),
             workers: BTreeMap::new(),
             paused: BTreeSet::new(),
+            missing: BTreeMap::new(),
             keys: HashMap::new(),
         }
     }
@@ -143,6 +167,7 @@ impl Model {
             Operation::Feed { target, force } => self.feed(target, *force),
             Operation::PurgeFinished(before) => self.purge_finished(*before),
             Operation::List(filter) => Answer::Tasks(self.list(filter)),
+            Operation::Children(parents) => Answer::Children(Box::new(self.children(parents))),
             Operation::ReadAll(ids) => Answer::Whole(ids.iter().filter_map(|id| self.whole(*id)).collect()),
             Operation::Overview => Answer::Overview(Box::new(self.overview())),
         }
@@ -174,21 +199,14 @@ impl Model {
             return CreateOutcome::Exists { id: same.spec.id };
         }
         for new in &request.tasks {
-            let mut row = Row {
-                task: Task {
-                    spec: new.spec.clone(),
-                    life: new.life.clone(),
-                    output: None,
-                    worker: None,
-                    started_at: None,
-                    progress: None,
-                },
-                attempts: Vec::new(),
-                request_hash: new.request_hash,
-                publish_at: self.now,
-                delayed: false,
-            };
-            row.wait(new.announce == Announce::ByCaller, self.now);
+            let by_caller = new.announce == Announce::ByCaller;
+            let row = Row::new(
+                new.spec.clone(),
+                new.life.clone(),
+                new.request_hash,
+                by_caller,
+                self.now,
+            );
             self.tasks.insert(new.spec.id, row);
         }
         if let Some(key) = key {
@@ -280,17 +298,45 @@ impl Model {
         follow(&mut row.task, change, moved.ended.as_ref());
         row.attempts.extend(moved.ended.map(|ended| attempt(ended, change)));
         row.wait(true, now);
+        let (followed, made) = followed(&row.task, change, now);
         let Task {
             spec, life, started_at, ..
         } = &row.task;
-        ChangeOutcome::Done(Changed {
+        let changed = Changed {
             task: change.task,
             name: spec.name.clone(),
             target: spec.target.clone(),
             before,
             life: life.clone(),
             started_at: *started_at,
-        })
+            followed,
+        };
+        for (spec, life) in made {
+            let before = self.tasks.insert(spec.id, Row::new(spec, life, None, true, now));
+            assert!(before.is_none(), "a follow-up has an id of its own");
+        }
+        let missing = changed.followed.missing.iter();
+        self.missing
+            .extend(missing.map(|missing| ((missing.parent, missing.place), missing.clone())));
+        ChangeOutcome::Done(changed)
+    }
+
+    fn children(&self, parents: &[TaskId]) -> Children {
+        let rows = self.tasks.values().map(|row| &row.task);
+        let of_parents = |parent: Option<TaskId>| parent.is_some_and(|parent| parents.contains(&parent));
+        let mut tasks: Vec<Task> = rows.filter(|task| of_parents(task.spec.parent_id)).cloned().collect();
+        tasks.sort_by_key(|task| {
+            let TaskSpec {
+                parent_id, place, id, ..
+            } = &task.spec;
+            (*parent_id, place.is_none(), *place, *id)
+        });
+        let missing = self.missing.values().filter(|missing| of_parents(Some(missing.parent)));
+        Children {
+            tasks,
+            missing: missing.cloned().collect(),
+            truncated: false,
+        }
     }
 
     /// The attempt, if it runs.
@@ -308,7 +354,26 @@ impl Model {
             None => DeleteOutcome::NotFound,
             Some(status) if !status.is_terminal() => DeleteOutcome::NotTerminal { status },
             Some(_) => {
-                self.tasks.remove(&task);
+                self.missing.retain(|(parent, _), _| *parent != task);
+                let row = self.tasks.remove(&task);
+                if let Some(TaskSpec {
+                    parent_id: Some(parent),
+                    place: Some(place),
+                    name,
+                    ..
+                }) = row.map(|row| row.task.spec)
+                    && self.tasks.contains_key(&parent)
+                {
+                    let missing = MissingFollowUp {
+                        parent,
+                        place,
+                        name: name.to_string(),
+                        cause: MissingCause::Deleted,
+                        reason: String::new(),
+                        since: self.now,
+                    };
+                    self.missing.insert((parent, place), missing);
+                }
                 DeleteOutcome::Deleted
             }
         }
@@ -395,6 +460,7 @@ impl Model {
         let all = self.tasks.len();
         self.tasks
             .retain(|_, row| finished_at(&row.task).is_none_or(|finished_at| finished_at >= before));
+        self.missing.retain(|(parent, _), _| self.tasks.contains_key(parent));
         Answer::Count((all - self.tasks.len()) as u64)
     }
 
@@ -427,126 +493,6 @@ impl Model {
             attempts: row.attempts.clone(),
             dispatch: row.dispatch(),
         })
-    }
-
-    fn overview(&self) -> Overview {
-        let waiting = || {
-            self.tasks
-                .iter()
-                .filter_map(|(id, row)| Some((*id, row, row.dispatch()?)))
-        };
-        let overdue = |deadline: Timestamp| {
-            self.running()
-                .filter(move |(task, _, _)| task.life.expires_at < deadline)
-                .map(|(task, _, _)| task.spec.id)
-        };
-        let is_marked_live = |worker: &WorkerId| {
-            self.workers
-                .get(worker)
-                .is_some_and(|row| row.state == WorkerState::Live)
-        };
-        let orphans: Vec<_> = self
-            .running()
-            .filter(|(_, worker, _)| !is_marked_live(worker))
-            .map(|(task, worker, _)| (task.spec.id, worker, task.life.attempt))
-            .collect();
-        let live = self.workers.values().filter(|row| row.state == WorkerState::Live);
-        let served_targets: BTreeSet<Target> = live.flat_map(|row| row.registration.targets.iter().cloned()).collect();
-        let ready_targets: BTreeSet<Target> = waiting()
-            .filter(|(_, row, _)| !row.delayed)
-            .map(|(_, _, dispatch)| dispatch.target)
-            .filter(|target| served_targets.contains(target))
-            .collect();
-        let mut counts: BTreeMap<TaskStatus, u64> = TaskStatus::ALL.iter().map(|status| (*status, 0)).collect();
-        for row in self.tasks.values() {
-            *counts.entry(row.task.life.status()).or_default() += 1;
-        }
-        Overview {
-            pulse: Pulse {
-                next_due_at: waiting()
-                    .filter(|(_, row, _)| row.delayed)
-                    .map(|(_, _, dispatch)| dispatch.due_at)
-                    .min(),
-                next_deadline: waiting().map(|(_, _, dispatch)| dispatch.expires_at).min(),
-                overdue_running: overdue(self.now - RUNNING_GRACE).next().is_some(),
-                silent_workers: self
-                    .workers
-                    .values()
-                    .any(|row| row.state == WorkerState::Live && row.lease_expires_at <= self.now),
-                orphans: !orphans.is_empty(),
-                served_targets,
-                ready_targets,
-            },
-            counts,
-            queues: self.queue_list(),
-            expired_pending: waiting()
-                .filter(|(_, _, dispatch)| dispatch.expires_at <= self.now)
-                .map(|(id, _, _)| id)
-                .collect(),
-            overdue_running: sorted(overdue(self.now)),
-            orphans: sorted(orphans),
-            unoffered: self.unoffered(),
-        }
-    }
-
-    fn queue_list(&self) -> Vec<Queue> {
-        let served = self
-            .workers
-            .values()
-            .filter(|row| row.state == WorkerState::Live)
-            .flat_map(|row| row.registration.targets.iter().cloned());
-        let used = self
-            .tasks
-            .values()
-            .filter(|row| !row.task.life.status().is_terminal())
-            .map(|row| row.task.spec.target.clone());
-        let known: BTreeSet<Target> = served.chain(used).chain(self.paused.iter().cloned()).collect();
-        known
-            .into_iter()
-            .map(|target| {
-                let here = || self.tasks.values().filter(|row| row.task.spec.target == target);
-                let ready = || here().filter(|row| row.ready().is_some());
-                Queue {
-                    depth: here().filter(|row| row.due_at().is_some()).count() as u64,
-                    ready: ready().count() as u64,
-                    running: here()
-                        .filter(|row| row.task.life.status() == TaskStatus::InProgress)
-                        .count() as u64,
-                    paused: self.paused.contains(&target),
-                    oldest_due_at: ready().filter_map(Row::due_at).min(),
-                    target,
-                }
-            })
-            .collect()
-    }
-
-    fn unoffered(&self) -> Vec<TaskId> {
-        let since = self.now - UNOFFERED_FOR;
-        let serves = |row: &WorkerRow, target: &Target| row.registration.targets.contains(target);
-        let served = |target: &Target| {
-            self.workers.values().any(|row| {
-                row.state == WorkerState::Live
-                    && row.lease_expires_at > self.now
-                    && row.registered_at <= since
-                    && serves(row, target)
-            })
-        };
-        let offered = |target: &Target, name: &TaskName| {
-            self.workers
-                .values()
-                .any(|row| row.lease_expires_at > since && serves(row, target) && row.registration.names.contains(name))
-        };
-        self.tasks
-            .iter()
-            .filter(|(_, row)| {
-                let TaskSpec { target, name, .. } = &row.task.spec;
-                row.ready().is_some_and(|(_, due_at)| due_at <= since)
-                    && row.task.life.expires_at > self.now
-                    && served(target)
-                    && !offered(target, name)
-            })
-            .map(|(id, _)| *id)
-            .collect()
     }
 }
 

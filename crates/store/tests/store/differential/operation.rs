@@ -36,6 +36,7 @@ pub(crate) enum Operation {
     PurgeFinished(Timestamp),
     List(Box<TaskFilter>),
     ReadAll(Vec<TaskId>),
+    Children(Vec<TaskId>),
     Overview,
 }
 
@@ -93,6 +94,9 @@ impl Operation {
             Self::List(filter) => {
                 let page = store.list(filter, None, PLENTY).await?;
                 Answer::Tasks(page.items.into_iter().map(|task| task.spec.id).collect())
+            }
+            Self::Children(parents) => {
+                Answer::Children(Box::new(store.children(parents, PLENTY, usize::MAX >> 1).await?))
             }
             Self::ReadAll(ids) => Answer::Whole(whole(store, ids).await?),
             Self::Overview => Answer::Overview(Box::new(overview(store, now).await?)),

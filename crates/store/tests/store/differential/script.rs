@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::conformance::lab::{START, evidence, name, progress, target};
 use orchestratum_core::task::{
-    Backoff, CheckedPatch, Ending, Report, SpecLimits, TaskDraft, TaskEvent, TaskPatch, TaskState, TaskStatus,
+    Backoff, CheckedPatch, Ending, FollowUps, Report, SpecLimits, TaskDraft, TaskEvent, TaskPatch, TaskState,
+    TaskStatus,
 };
 use orchestratum_core::{JsonText, Origin, TaskId, Timestamp, WorkerId};
 use orchestratum_store::{
@@ -54,7 +55,8 @@ impl Script {
             },
             90..91 => Operation::PurgeFinished(model.now - self.some_time() * 4),
             91..94 => Operation::List(Box::new(self.filter(model))),
-            94..97 => Operation::ReadAll(model.tasks.keys().copied().chain([self.task(model)]).collect()),
+            94..95 => Operation::Children(model.tasks.keys().copied().chain([self.task(model)]).collect()),
+            95..97 => Operation::ReadAll(model.tasks.keys().copied().chain([self.task(model)]).collect()),
             _ => Operation::Overview,
         }
     }
@@ -143,6 +145,7 @@ impl Script {
             delay_seconds: self.once(3, |script| script.seconds(5)),
             limits: self.once(5, Self::json),
             parent_id: self.chance.pick(&parents).copied().filter(|_| self.chance.once_in(3)),
+            follow_ups: self.once(2, |script| script.follow_ups(0)).unwrap_or_default(),
         };
         // One in a few names a task that exists, as a caller that chose its id and repeats itself does.
         let chosen = self.once(5, |script| [u8::try_from(script.chance.below(2)).unwrap_or(0); 32]);
@@ -165,6 +168,45 @@ impl Script {
             request_hash: chosen,
             origin: Origin::default(),
         }
+    }
+
+    fn follow_ups(&mut self, depth: u64) -> FollowUps {
+        FollowUps::new([(); 4].map(|()| (0..self.chance.below(3)).map(|_| self.follow_up(depth)).collect()))
+    }
+
+    /// Some of which have no value, or one that breaks a rule.
+    fn follow_up(&mut self, depth: u64) -> JsonText {
+        const INPUTS: [&str; 6] = [
+            "5",
+            r#""${ output }""#,
+            r#"{"was": "${ input }", "why": "${ error }"}"#,
+            r#""${ task.name }#${ task.run }/${ task.attempt } ${ task.status }""#,
+            r#""${ output[0] + 1 }""#,
+            r#"["${ output.missing }"]"#,
+        ];
+        let mut text = format!(
+            r#"{{"name": "{}", "input": {}, "max_retries": {}"#,
+            self.word(&NAMES),
+            self.word(&INPUTS),
+            self.chance.below(2)
+        );
+        for field in [
+            r#""target": "mail""#,
+            r#""target": "${ task.target }""#,
+            r#""labels": {"team": "${ task.id }"}"#,
+            r#""delay_seconds": 1.5"#,
+            r#""delay_seconds": "${ output[0] }""#,
+            r#""description": "after ${ input }""#,
+        ] {
+            if self.chance.once_in(6) && !text.contains(&field[..8]) {
+                text = format!("{text}, {field}");
+            }
+        }
+        if depth < 2 && self.chance.once_in(3) {
+            let edge = self.word(&["on_success", "on_failure", "on_cancel", "on_expire"]);
+            text = format!(r#"{text}, "{edge}": [{}]"#, self.follow_up(depth + 1));
+        }
+        JsonText::new(format!("{text}}}")).expect("JSON")
     }
 
     fn backoff(&mut self) -> Backoff {
@@ -254,7 +296,8 @@ impl Script {
             _ => None,
         };
         Change {
-            evidence: if success { evidence("[1]") } else { self.leftovers() },
+            evidence: if success { self.success() } else { self.leftovers() },
+            seed: u128::from(self.chance.next()),
             patch: edits.map(|edits| checked(edits, model)),
             expected_version: self.once(12, |script| u32::try_from(script.chance.below(4)).unwrap_or(0)),
             audit: self.once(6, |_| audit()),
@@ -285,6 +328,18 @@ impl Script {
             current.saturating_sub(1)
         } else {
             current
+        }
+    }
+
+    fn success(&mut self) -> Evidence {
+        let follow_ups = self.once(8, |script| vec![script.follow_up(1)]).unwrap_or_default();
+        let whole = evidence("[1]");
+        Evidence {
+            follow_ups,
+            // Nothing but an output goes the short way.
+            logs: self.once(2, |_| whole.logs).unwrap_or_default(),
+            progress: whole.progress.filter(|_| self.chance.once_in(2)),
+            ..whole
         }
     }
 
