@@ -45,7 +45,8 @@ enum Goal {
 use Goal::{Absolute, Grown, Ratio};
 use Limit::{AtLeast, AtMost};
 use Measure::{
-    Backlog, CodeLatency, Create, Csharp, Drain, History, Idle, Latency, Memory, Neighbour, Python, Sandbox, Soak,
+    Backlog, Chains, CodeLatency, Create, Csharp, Drain, History, Idle, Latency, Memory, Neighbour, Python, Sandbox,
+    Soak,
 };
 use System::{
     Bubblewrap, Celery, CeleryInterpreter, CeleryResults, DotnetCold, Pgbench, PostgresAlone, PostgresRabbitmq, Sqlite,
@@ -83,6 +84,8 @@ const GOALS: &[Goal] = &[
     Absolute("Growth of the worker in the soak, MiB", (Soak, PostgresRabbitmq, "grown MiB"), AtMost(5.0)),
     Absolute("Left by the soak: files, mounts, groups, processes, zombies", (Soak, PostgresRabbitmq, "left"), AtMost(0.0)),
     Absolute("First of ten times the backlog : alone", (Backlog, PostgresRabbitmq, "part"), AtLeast(0.9)),
+    Absolute("1,000 chains of ten : as many plain tasks, tasks/s", (Chains, PostgresRabbitmq, "chained : plain"), AtLeast(0.8)),
+    Absolute("A chain of ten : one task, p50", (Chains, PostgresRabbitmq, "chain of ten : one task"), AtMost(12.0)),
     Grown("List p99, full table : empty", (History, PostgresRabbitmq, "list, full p99 ms"), (History, PostgresRabbitmq, "list, empty p99 ms"), 1.5, 2.0),
     Grown("Create p99, full table : empty", (History, PostgresRabbitmq, "create, full p99 ms"), (History, PostgresRabbitmq, "create, empty p99 ms"), 1.5, 2.0),
     Absolute("Peak memory of the api, MiB", (Memory, PostgresRabbitmq, "api MiB"), AtMost(80.0)),

@@ -1,6 +1,7 @@
 //! What is measured, one file each.
 
 mod backlog;
+mod chains;
 mod code_latency;
 mod create;
 mod csharp;
@@ -72,7 +73,7 @@ fn systems(measure: Measure) -> &'static [System] {
         Measure::Python => &[PostgresRabbitmq, Sqlite, CeleryInterpreter, Bubblewrap, WarmFork],
         Measure::Csharp => &[PostgresRabbitmq, DotnetCold],
         Measure::Sandbox => &[Sandbox],
-        Measure::Backlog => &[PostgresRabbitmq, PostgresAlone, Sqlite],
+        Measure::Backlog | Measure::Chains => &[PostgresRabbitmq, PostgresAlone, Sqlite],
         Measure::CodeLatency | Measure::Neighbour | Measure::Soak | Measure::History => &[PostgresRabbitmq],
         Measure::Memory | Measure::Idle => &[PostgresRabbitmq, PostgresAlone],
     }
@@ -97,6 +98,7 @@ async fn one(bench: &Bench, measure: Measure, system: System, results: &mut Resu
         Measure::Neighbour => neighbour::measure(bench, system, results).await,
         Measure::Soak => soak::measure(bench, system, results).await,
         Measure::Backlog => backlog::measure(bench, system, results).await,
+        Measure::Chains => chains::measure(bench, system, results).await,
         Measure::History => history::measure(bench, system, results).await,
         Measure::Memory => memory::measure(bench, system, results).await,
         Measure::Idle => idle::measure(bench, system, results).await,

@@ -11,6 +11,8 @@ pub(crate) enum Work {
     Echo,
     /// The no-op with an input of 1 KiB.
     EchoKibibyte,
+    /// A chain of no-ops.
+    Chain,
     /// The smallest program.
     Python,
     /// Processes that start processes until they are stopped; where no more are granted, they go on trying.
@@ -24,6 +26,7 @@ impl Work {
         match self {
             Self::Echo => json!({"name": "echo", "input": {"number": 1}}),
             Self::EchoKibibyte => json!({"name": "echo", "input": {"text": "x".repeat(1024)}}),
+            Self::Chain => chain(),
             Self::Python => json!({"name": "python", "input": {"code": "def main(input): return 1"}}),
             Self::ForkBomb => json!({"name": "python", "input": {"code": FORK_BOMB}}),
             Self::OutputFlood => json!({"name": "shell", "input": {"command": "yes"}}),
@@ -34,6 +37,17 @@ impl Work {
     pub(crate) fn request(self) -> Result<Bytes> {
         Ok(serde_json::to_vec(&self.body())?.into())
     }
+}
+
+/// How many tasks a chain has.
+pub(crate) const CHAIN_LINKS: u32 = 10;
+
+fn chain() -> Value {
+    (1..CHAIN_LINKS).fold(Work::Echo.body(), |next, _| {
+        let mut link = Work::Echo.body();
+        link["on_success"] = json!([next]);
+        link
+    })
 }
 
 const FORK_BOMB: &str = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass";
