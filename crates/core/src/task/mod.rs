@@ -17,8 +17,8 @@ mod status;
 mod transition;
 
 pub use built_in::{
-    BuiltIn, CSharpInput, ExpectedStatuses, HttpBody, HttpInput, HttpMethod, InvalidUrl, Invocation, PythonInput,
-    ShellInput, check_url,
+    AmqpBody, AmqpInput, AmqpReply, BuiltIn, CSharpInput, CeleryInput, ExpectedStatuses, HttpBody, HttpInput,
+    HttpMethod, InvalidUrl, Invocation, PythonInput, ShellInput, check_url,
 };
 pub use event::{Ending, LifePatch, Report, TaskEvent};
 pub use follow_up::{

@@ -53,10 +53,15 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn required_text(&mut self, name: &'static str) -> String {
+        self.required_text_if_present(name).unwrap_or_default()
+    }
+
+    /// The same for whoever has rules for it: one that is missing has been told of.
+    pub(super) fn required_text_if_present(&mut self, name: &'static str) -> Option<String> {
         if self.is_absent(name) && self.is_object {
             self.refuse(name, "is missing");
         }
-        self.text(name).unwrap_or_default()
+        self.text(name)
     }
 
     pub(super) fn is_absent(&self, name: &'static str) -> bool {
@@ -94,6 +99,26 @@ impl<'a> Fields<'a> {
             self.violations.add(json_pointer(name), message);
         }
         entries.ok()
+    }
+
+    /// An array as it was written.
+    pub(super) fn raw_array(&mut self, name: &'static str) -> Option<JsonText> {
+        self.raw(name, "an array")
+    }
+
+    /// An object as it was written.
+    pub(super) fn raw_object(&mut self, name: &'static str) -> Option<JsonText> {
+        self.raw(name, "an object")
+    }
+
+    fn raw(&mut self, name: &'static str, wanted: &str) -> Option<JsonText> {
+        let value = self.take(name)?.get();
+        let is_wanted = kind(value) == wanted;
+        if !is_wanted {
+            let message = format!("must be {wanted}, not {}", kind(value));
+            self.violations.add(json_pointer(name), message);
+        }
+        is_wanted.then(|| JsonText::trusted(value))
     }
 
     pub(super) fn texts(&mut self, name: &'static str) -> Vec<String> {

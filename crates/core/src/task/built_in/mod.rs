@@ -1,20 +1,25 @@
-//! The tasks that every worker offers by itself, and what they take as their input.
+//! The tasks that workers offer by themselves, and what they take as their input.
 //!
 //! The names are reserved: such a task means the same to whoever posts it and to whichever worker runs it. So its input is
 //! checked where it enters, and once more by the worker with these same rules, because another version may have stored it.
 //! No message repeats a value of an input: it may be a secret, and messages go into logs and into other people's lists.
 
+mod amqp;
+mod celery;
 mod csharp;
 mod environment;
 mod fields;
 mod http;
 mod invocation;
+mod names;
 mod python;
 mod shell;
 
 use crate::identity::TaskName;
 use crate::task::rules::Violations;
 
+pub use amqp::{AmqpBody, AmqpInput, AmqpReply};
+pub use celery::CeleryInput;
 pub use csharp::CSharpInput;
 pub use http::{ExpectedStatuses, HttpBody, HttpInput, HttpMethod, InvalidUrl, check_url};
 pub use invocation::Invocation;
@@ -24,6 +29,8 @@ pub use shell::ShellInput;
 /// A name that no handler may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BuiltIn {
+    Amqp,
+    Celery,
     CSharp,
     Echo,
     Http,
@@ -34,6 +41,8 @@ pub enum BuiltIn {
 impl BuiltIn {
     pub fn of(name: &TaskName) -> Option<Self> {
         match name.as_str() {
+            "amqp" => Some(Self::Amqp),
+            "celery" => Some(Self::Celery),
             "csharp" => Some(Self::CSharp),
             "echo" => Some(Self::Echo),
             "http" => Some(Self::Http),
@@ -46,11 +55,13 @@ impl BuiltIn {
     /// Whether no handler and no command may have the name: it belongs to a task that is there, or to one that will be. What
     /// somebody called so today would mean something else with the next version.
     pub fn is_reserved(name: &TaskName) -> bool {
-        Self::of(name).is_some() || matches!(name.as_str(), "amqp" | "celery") || name.as_str().starts_with("gitlab.")
+        Self::of(name).is_some() || name.as_str().starts_with("gitlab.")
     }
 
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Amqp => "amqp",
+            Self::Celery => "celery",
             Self::CSharp => "csharp",
             Self::Echo => "echo",
             Self::Http => "http",
@@ -66,6 +77,8 @@ impl BuiltIn {
     pub fn check(self, input: &str) -> Result<(), Violations> {
         match self {
             Self::Echo => Ok(()),
+            Self::Amqp => AmqpInput::read(input).map(drop),
+            Self::Celery => CeleryInput::read(input).map(drop),
             Self::CSharp => CSharpInput::read(input).map(drop),
             Self::Http => HttpInput::read(input).map(drop),
             Self::Python => PythonInput::read(input).map(drop),
@@ -93,6 +106,8 @@ mod tests {
     #[test]
     fn every_built_in_name_is_known_by_itself() {
         for built_in in [
+            BuiltIn::Amqp,
+            BuiltIn::Celery,
             BuiltIn::CSharp,
             BuiltIn::Echo,
             BuiltIn::Http,
@@ -108,7 +123,7 @@ mod tests {
     #[test]
     fn the_names_of_tasks_to_come_are_reserved_as_those_that_are_there() {
         let is_reserved = |name: &str| BuiltIn::is_reserved(&TaskName::new(name).expect("a name"));
-        for name in ["python", "celery", "amqp", "gitlab.pipeline"] {
+        for name in ["python", "gitlab.pipeline"] {
             assert!(is_reserved(name), "{name}");
         }
         for name in ["celery.send", "my.amqp", "gitlab", "gitlab-pipeline", "Python"] {
