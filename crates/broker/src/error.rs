@@ -14,7 +14,7 @@ pub enum Error {
     },
     #[error("no connection to {place} within {seconds} s")]
     UnreachedInTime { place: String, seconds: u64 },
-    #[error("{place} refuses the user or the password of `broker.url`")]
+    #[error("{place} refuses the user or the password of its URL")]
     Denied { place: String },
     /// The broker is short of memory or disk and takes no messages until it has recovered.
     #[error("the broker has blocked its publishers")]
@@ -23,6 +23,14 @@ pub enum Error {
     Timeout { seconds: u64 },
     #[error("the broker refused the operation")]
     Refused(#[source] lapin::Error),
+    /// The message came back: no queue takes it.
+    #[error("no queue takes the message: {0}")]
+    Unroutable(String),
+    /// As a queue does that is full and is told to refuse.
+    #[error("the broker did not take the message")]
+    NotTaken,
+    #[error("a name in the message has more than 255 bytes")]
+    NameTooLong,
     /// The broker ended a consumption by itself, as it does when the queue is deleted.
     #[error("the broker cancelled the consumption of {queue}")]
     Cancelled { queue: String },

@@ -7,15 +7,20 @@
 //!
 //! Nothing here is the truth: the `dispatches` rows are. Losing every message costs a bounded delay, a message too many
 //! costs one empty claim. So a broker may refuse, lose, repeat and reorder as it likes. Start at [`Broker`].
+//!
+//! Beside it stands what tasks say to other people's programs: [`Messenger`] sends and takes replies, [`celery`] knows what
+//! Celery's workers understand.
 
 mod backoff;
 mod broker;
+pub mod celery;
 mod connect;
 mod consumer;
 mod database;
 mod error;
 mod health;
 mod message;
+mod messenger;
 mod rabbitmq;
 mod switchboard;
 
@@ -25,4 +30,7 @@ pub use consumer::{Consumer, Delivery};
 pub use database::DatabaseBroker;
 pub use error::Error;
 pub use message::{Hint, Signal};
+pub use messenger::{
+    Expected, Header, Message, Messenger, MessengerOptions, Reply, TransientExchange, TransientKind, check_amqp_url,
+};
 pub use rabbitmq::RabbitBroker;

@@ -23,21 +23,21 @@ use crate::Error;
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// For everything the broker answers: opening, declaring, consuming, confirming.
-pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 /// Politeness towards a broker we are leaving anyway.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 /// lapin announces most ends of a connection; this finds the others.
 const CHECK_PERIOD: Duration = Duration::from_secs(1);
 
 /// A connection and everything on it. Once [ended](Self::ended) it never works again.
-pub(super) struct Link {
+pub(crate) struct Link {
     connection: Connection,
     socket: Socket,
     ended: CancellationToken,
     reason: Mutex<Option<String>>,
     blocked: watch::Sender<bool>,
     /// Channels that wait for the next publication.
-    pub(super) spare_channels: Mutex<Vec<Channel>>,
+    pub(crate) spare_channels: Mutex<Vec<Channel>>,
 }
 
 impl std::fmt::Debug for Link {
@@ -69,7 +69,7 @@ impl Drop for Socket {
 
 impl Link {
     /// Connects, within a deadline, and leaves nothing behind if that fails.
-    pub(super) async fn open(uri: &AMQPUri, name: &str) -> Result<Arc<Self>, Error> {
+    pub(crate) async fn open(uri: &AMQPUri, name: &str) -> Result<Arc<Self>, Error> {
         let socket = Socket::default();
         let connect = open_socket(uri.clone(), Arc::clone(&socket.0), name);
         let connection = timeout(CONNECT_DEADLINE, connect)
@@ -90,7 +90,7 @@ impl Link {
     }
 
     /// Follows the connection until it ends, and says why.
-    pub(super) async fn watch(&self) -> String {
+    pub(crate) async fn watch(&self) -> String {
         let mut events = Box::pin(self.connection.events_listener());
         let mut check = tokio::time::interval(CHECK_PERIOD);
         while !self.ended.is_cancelled() {
@@ -121,7 +121,7 @@ impl Link {
     }
 
     /// It does not work any more: ends it, so that the supervisor makes another.
-    pub(super) fn give_up(&self, reason: &str) {
+    pub(crate) fn give_up(&self, reason: &str) {
         self.reason.lock().get_or_insert_with(|| reason.to_owned());
         self.ended.cancel();
         self.spare_channels.lock().clear();
@@ -129,26 +129,26 @@ impl Link {
     }
 
     /// Ends it politely.
-    pub(super) async fn close(&self) {
+    pub(crate) async fn close(&self) {
         // Whether the broker answers makes no difference.
         let _ = timeout(CLOSE_DEADLINE, self.connection.close(200, "OK".into())).await;
         self.give_up("closed");
     }
 
-    pub(super) async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         self.ended.cancelled().await;
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.ended.is_cancelled()
     }
 
-    pub(super) fn is_blocked(&self) -> bool {
+    pub(crate) fn is_blocked(&self) -> bool {
         *self.blocked.borrow()
     }
 
     /// Returns when the broker takes no more messages, or the connection has ended.
-    pub(super) async fn unusable(&self) {
+    pub(crate) async fn unusable(&self) {
         let mut blocked = self.blocked.subscribe();
         tokio::select! {
             _ = blocked.wait_for(|blocked| *blocked) => {}
@@ -157,7 +157,7 @@ impl Link {
     }
 
     /// A deadline has passed without an answer. The connection is given up, unless the broker has said why it is silent.
-    pub(super) fn too_late(&self) -> Error {
+    pub(crate) fn too_late(&self) -> Error {
         if !self.is_blocked() {
             self.give_up("the broker did not answer in time");
         }
@@ -166,12 +166,12 @@ impl Link {
         }
     }
 
-    pub(super) async fn channel(&self) -> Result<Channel, Error> {
+    pub(crate) async fn channel(&self) -> Result<Channel, Error> {
         self.within(self.connection.create_channel()).await
     }
 
     /// Waits for the broker's answer, within the deadline.
-    pub(super) async fn within<T>(&self, operation: impl Future<Output = lapin::Result<T>>) -> Result<T, Error> {
+    pub(crate) async fn within<T>(&self, operation: impl Future<Output = lapin::Result<T>>) -> Result<T, Error> {
         tokio::select! {
             answer = timeout(ANSWER_DEADLINE, operation) => match answer {
                 Ok(answer) => answer.map_err(|error| {
@@ -195,7 +195,7 @@ impl Drop for Link {
 }
 
 /// Where the broker is, without what else its URL says.
-pub(super) fn place(uri: &AMQPUri) -> String {
+pub(crate) fn place(uri: &AMQPUri) -> String {
     format!("{}:{}", uri.authority.host, uri.authority.port)
 }
 

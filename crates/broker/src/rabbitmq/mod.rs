@@ -17,11 +17,11 @@ mod body;
 mod consume;
 mod depth;
 mod ledger;
-mod link;
+pub(crate) mod link;
 mod publish;
 mod signals;
-mod supervisor;
-mod topology;
+pub(crate) mod supervisor;
+pub(crate) mod topology;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,11 +42,20 @@ use crate::{Broker, Consumer, Error, Hint, Options, PublishReport, Signal};
 
 /// What a URL must be. It is not repeated: it may hold a password.
 pub(crate) const FORM: &str = "it must be `database`, or of the form amqp://user:password@host:port/vhost or amqps://…";
+/// The same where there must be a broker.
+pub(crate) const FORM_OF_AMQP: &str = "must be of the form amqp://user:password@host:port/vhost or amqps://…";
 
 /// A connection silent for twice this long is dead.
 const HEARTBEAT_SECONDS: u16 = 10;
 /// The longest a close waits for what is under way: a publication's own deadline and some.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(8);
+
+/// The parser's own message may quote the URL, which may hold a password.
+pub(crate) fn parse(url: &str) -> Option<AMQPUri> {
+    let mut uri: AMQPUri = url.parse().ok()?;
+    uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
+    Some(uri)
+}
 
 /// The broker on RabbitMQ.
 #[derive(Debug)]
@@ -75,10 +84,7 @@ impl RabbitBroker {
     /// # Errors
     /// [`Error::Url`] if the URL is not an AMQP URL.
     pub fn start(url: &str, options: &Options) -> Result<Self, Error> {
-        // The parser's message may quote the URL, which may hold a password.
-        let mut uri: AMQPUri = url.parse().map_err(|_message: String| Error::Url(FORM.to_owned()))?;
-        uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
-
+        let uri = parse(url).ok_or_else(|| Error::Url(FORM.to_owned()))?;
         let topology = topology::Topology::new(&options.prefix);
         let (closing, disconnecting) = (CancellationToken::new(), CancellationToken::new());
         let (users, connections) = (TaskTracker::new(), TaskTracker::new());

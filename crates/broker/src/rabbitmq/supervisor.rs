@@ -19,7 +19,7 @@ const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// What was said last of the broker: all connections to it meet the same, and it is said once.
 #[derive(Debug, Default)]
-pub(super) struct Said(Mutex<Option<(String, Instant)>>);
+pub(crate) struct Said(Mutex<Option<(String, Instant)>>);
 
 impl Said {
     fn is_news(&self, text: &str) -> bool {
@@ -39,14 +39,14 @@ impl Said {
 
 /// The current link of one role, if there is one.
 #[derive(Debug)]
-pub(super) struct Supervisor {
+pub(crate) struct Supervisor {
     current: watch::Receiver<Option<Arc<Link>>>,
 }
 
 impl Supervisor {
     /// The supervisor, and the task that does its work until the token is cancelled. `name` is what an operator sees in
     /// the broker's list of connections.
-    pub(super) fn new(
+    pub(crate) fn new(
         role: &'static str,
         name: String,
         uri: AMQPUri,
@@ -70,13 +70,13 @@ impl Supervisor {
     }
 
     /// The link, if there is one now.
-    pub(super) fn link(&self) -> Result<Arc<Link>, Error> {
+    pub(crate) fn link(&self) -> Result<Arc<Link>, Error> {
         let current = self.current.borrow().clone();
         current.filter(|link| !link.has_ended()).ok_or(Error::Disconnected)
     }
 
     /// The link as soon as there is one; never, if there will be none any more.
-    pub(super) async fn connected(&self) -> Arc<Link> {
+    pub(crate) async fn connected(&self) -> Arc<Link> {
         let mut current = self.current.clone();
         let usable = |link: &Option<Arc<Link>>| link.as_ref().is_some_and(|link| !link.has_ended());
         let link = match current.wait_for(usable).await {

@@ -13,28 +13,28 @@ use super::link::Link;
 use crate::Error;
 
 #[derive(Debug, Clone)]
-pub(super) struct Topology {
+pub(crate) struct Topology {
     prefix: String,
 }
 
 impl Topology {
-    pub(super) fn new(prefix: &str) -> Self {
+    pub(crate) fn new(prefix: &str) -> Self {
         Self {
             prefix: prefix.to_owned(),
         }
     }
 
-    pub(super) fn queue(&self, target: &Target) -> ShortString {
+    pub(crate) fn queue(&self, target: &Target) -> ShortString {
         format!("{}.tasks.{target}", self.prefix).into()
     }
 
-    pub(super) fn signals(&self) -> ShortString {
+    pub(crate) fn signals(&self) -> ShortString {
         format!("{}.signals", self.prefix).into()
     }
 
     /// Makes sure that the target's queue exists. One that somebody declared with other arguments is used as it is: it
     /// holds only hints, and a worker that refuses it would serve nobody.
-    pub(super) async fn declare_queue(&self, link: &Link, target: &Target) -> Result<(), Error> {
+    pub(crate) async fn declare_queue(&self, link: &Link, target: &Target) -> Result<(), Error> {
         // On a channel of its own, since a refusal closes it.
         let channel = link.channel().await?;
         let queue = self.queue(target);
@@ -55,7 +55,7 @@ impl Topology {
     }
 
     /// A transient exchange: what nobody hears need not survive.
-    pub(super) async fn declare_signals(&self, link: &Link, channel: &Channel) -> Result<(), Error> {
+    pub(crate) async fn declare_signals(&self, link: &Link, channel: &Channel) -> Result<(), Error> {
         let declare = channel.exchange_declare(
             self.signals(),
             ExchangeKind::Fanout,
@@ -67,12 +67,12 @@ impl Topology {
 }
 
 /// Closes a channel before its handle is dropped, so that the number of open channels never runs ahead.
-pub(super) async fn close(link: &Link, channel: &Channel) -> Result<(), Error> {
+pub(crate) async fn close(link: &Link, channel: &Channel) -> Result<(), Error> {
     link.within(channel.close(200, "OK".into())).await
 }
 
 /// Whether the broker closed the channel with this error.
-pub(super) fn is_soft_error(error: &Error, expected: &AMQPSoftError) -> bool {
+pub(crate) fn is_soft_error(error: &Error, expected: &AMQPSoftError) -> bool {
     let Error::Refused(error) = error else {
         return false;
     };
