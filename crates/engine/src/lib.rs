@@ -38,7 +38,8 @@ pub use loops::RUNNING_GRACE;
 pub use queues::Queues;
 pub use reachable::{InvalidReachable, Reachable};
 pub use settings::{
-    ApiSettings, AuthSettings, BrokerSettings, CommandLimits, CommandSettings, Commands, DEFAULTS, DatabaseSettings,
-    EnvironmentSettings, Error as SettingsError, HttpSettings, IsolationWanted, LogFormat, LogSettings,
-    MetricsSettings, Requirements, Settings, TaskSettings, TlsSettings, WorkerLimits, WorkerSettings,
+    AmqpSettings, ApiSettings, AuthSettings, BrokerSettings, CelerySettings, CommandLimits, CommandSettings, Commands,
+    DEFAULTS, DatabaseSettings, EnvironmentSettings, Error as SettingsError, HttpSettings, IsolationWanted, LogFormat,
+    LogSettings, MetricsSettings, NamePattern, Requirements, Settings, TaskSettings, TlsSettings, WorkerLimits,
+    WorkerSettings,
 };

@@ -4,6 +4,7 @@ mod commands;
 mod environments;
 mod fault;
 mod forms;
+mod messaging;
 mod place;
 mod variables;
 mod worker;
@@ -24,6 +25,7 @@ pub use self::commands::{CommandLimits, CommandSettings, Commands};
 pub use self::environments::{EnvironmentSettings, Requirements};
 use self::fault::Fault;
 use self::forms::{address, address_or_none, empty_is_none, one_of};
+pub use self::messaging::{AmqpSettings, CelerySettings, NamePattern};
 use self::place::Sources;
 pub use self::worker::{HttpSettings, IsolationWanted, WorkerLimits, WorkerSettings};
 
@@ -302,6 +304,7 @@ impl Settings {
             "must not be above tasks.max_ttl_seconds",
         )?;
         self.check_commands()?;
+        self.check_messaging()?;
         self.check_sizes()?;
         self.check_seconds()
     }
@@ -328,6 +331,17 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    fn check_messaging(&self) -> Result<(), Error> {
+        let broken = [self.worker.amqp.broken(), self.worker.celery.broken()];
+        match broken.into_iter().flatten().next() {
+            Some((key, rule)) => Err(Error::Invalid {
+                key: Cow::Borrowed(key),
+                rule: rule.to_owned(),
+            }),
+            None => Ok(()),
+        }
     }
 
     fn check_seconds(&self) -> Result<(), Error> {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::commands::{self, Commands};
 use super::environments::{self, EnvironmentSettings};
 use super::forms::{address_or_none, empty_is_none, list_or_commas, one_of};
+use super::messaging::{AmqpSettings, CelerySettings};
 use crate::reachable::Reachable;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -47,6 +48,8 @@ pub struct WorkerSettings {
     #[serde(deserialize_with = "address_or_none")]
     pub listen: Option<SocketAddr>,
     pub http: HttpSettings,
+    pub amqp: AmqpSettings,
+    pub celery: CelerySettings,
     #[serde(deserialize_with = "commands::deserialize")]
     pub commands: Commands,
 }
