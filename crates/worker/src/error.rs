@@ -20,6 +20,8 @@ pub enum Error {
     LeaseThread(#[source] io::Error),
     #[error("a part of the worker that takes tasks ended by itself")]
     TakerEnded(#[source] Option<tokio::task::JoinError>),
+    #[error("the broker of `amqp` or `celery` tasks cannot be used")]
+    Outside(#[source] orchestratum_broker::Error),
     #[error("the broker cannot be consumed")]
     Broker(#[source] orchestratum_broker::Error),
 }

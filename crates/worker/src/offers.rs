@@ -7,16 +7,17 @@ use std::sync::Arc;
 
 use orchestratum_core::TaskName;
 use orchestratum_core::task::{BuiltIn, Ending};
-use orchestratum_engine::{HttpSettings, WorkerSettings};
+use orchestratum_engine::{HttpSettings, Settings, WorkerSettings};
 use orchestratum_sandbox::Sandbox;
 use orchestratum_store::{ClaimedTask, Evidence};
 
 use crate::Error;
 use crate::dotnet::{self, Tools};
 use crate::environments::{self, Environments};
-use crate::executors::{CSharp, Configured, Executor, Http, InProcess, Python, Shell, echo};
+use crate::executors::{Amqp, CSharp, Celery, Configured, Executor, Http, InProcess, Python, Shell, echo};
 use crate::handler::Handler;
 use crate::machine;
+use crate::outside::Outside;
 use crate::shared::Programs;
 
 /// How a task of a name is run.
@@ -104,6 +105,23 @@ impl Offers {
         }
         let executor = Arc::new(Http::new(settings, output_max_bytes));
         self.add(BuiltIn::Http.as_str(), Offer::InProcess(executor), "the worker itself")
+    }
+
+    /// Messages to other people's programs, where the settings name their broker.
+    pub(crate) fn add_messaging(&mut self, outside: &Outside, settings: &Settings) -> Result<(), Error> {
+        if let Some(messenger) = &outside.amqp {
+            let executor = Arc::new(Amqp::new(Arc::clone(messenger), settings));
+            self.add(BuiltIn::Amqp.as_str(), Offer::InProcess(executor), "the worker itself")?;
+        }
+        if let Some(fleet) = &outside.celery {
+            let executor = Arc::new(Celery::new(Arc::clone(fleet), settings));
+            self.add(
+                BuiltIn::Celery.as_str(),
+                Offer::InProcess(executor),
+                "the worker itself",
+            )?;
+        }
+        Ok(())
     }
 
     /// What every worker brings along that runs programs, as far as the machine has it and it works behind the walls.

@@ -25,6 +25,7 @@ use crate::held::{HandBack, Held};
 use crate::lane::{Lane, Lanes};
 use crate::lease::{Heartbeat, Keeper, Steward};
 use crate::offers::{Found, Offer, Offers};
+use crate::outside::Outside;
 use crate::shared::{Life, Programs, Shared};
 use crate::slots::Slots;
 use crate::{Error, health, isolation, live_logs, mailroom};
@@ -112,6 +113,8 @@ impl Builder {
         self.handlers.add_echo()?;
         self.handlers
             .add_http(&settings.worker.http, settings.tasks.output_max_bytes)?;
+        let outside = Outside::connect(settings).map_err(Error::Outside)?;
+        self.handlers.add_messaging(&outside, settings)?;
         let machine = Found::on_this_machine(&settings.worker).await;
         let found = isolation::find(&settings.worker, &self.shim, &machine.folders()).await?;
         found.log(&settings.worker);
@@ -131,6 +134,7 @@ impl Builder {
             engine: self.engine,
             offers: self.handlers,
             environments,
+            outside,
             sandbox,
             render_metrics: self.render_metrics,
         })
@@ -141,6 +145,7 @@ pub struct Worker {
     engine: Engine,
     offers: Offers,
     environments: Vec<EnvironmentName>,
+    outside: Outside,
     sandbox: Option<Arc<Sandbox>>,
     render_metrics: Option<health::RenderMetrics>,
 }
@@ -226,6 +231,7 @@ impl Worker {
         let mut parts = JoinSet::new();
         parts.spawn(steward.run());
         parts.spawn(clean_up(self.sandbox, leaving.clone()));
+        parts.spawn(Outside::watch(self.outside.celery.clone(), leaving.clone()));
         start_tellers(&mut parts, &shared, self.render_metrics, &leaving);
         let stop_taking = stop.child_token();
         let mut takers = start_takers(&shared, consumer, &stop_taking);
@@ -242,6 +248,7 @@ impl Worker {
         leaving.cancel();
         join(parts).await;
         keeper.join().await;
+        self.outside.close().await;
         tracing::info!("the worker has left");
         ended
     }

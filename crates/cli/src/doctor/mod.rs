@@ -4,6 +4,7 @@
 mod http;
 mod installation;
 mod machine;
+mod messaging;
 mod report;
 
 use std::num::NonZeroUsize;
@@ -42,6 +43,7 @@ pub(crate) async fn run(arguments: Arguments, json: bool) -> anyhow::Result<Exit
             bootstrap_key(&settings, &mut report)?;
             installation::check(&settings, arguments.limit.get(), &mut report).await?;
             http::check(&settings.worker.http, &mut report)?;
+            messaging::check(&settings, &mut report).await?;
             machine::check(&settings, &mut report).await?;
         }
         Err(error) => {
@@ -53,6 +55,8 @@ pub(crate) async fn run(arguments: Arguments, json: bool) -> anyhow::Result<Exit
                 "data",
                 "broker",
                 "http",
+                "amqp",
+                "celery",
                 "python",
                 "csharp",
                 "shell",

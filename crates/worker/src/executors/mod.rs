@@ -1,12 +1,16 @@
 //! What runs a task: one file a kind.
 
+mod amqp;
 mod answer;
+mod celery;
 mod command;
+mod content;
 mod csharp;
 mod echo;
 mod http;
 mod in_process;
 mod limits;
+pub(crate) mod messaging;
 mod program;
 mod python;
 mod shell;
@@ -20,6 +24,8 @@ use orchestratum_core::task::{BuiltIn, Ending, Violations};
 use orchestratum_store::{ClaimedTask, Evidence};
 use tokio::sync::watch;
 
+pub(crate) use amqp::Amqp;
+pub(crate) use celery::{Celery, Fleet};
 pub(crate) use command::Configured;
 pub(crate) use csharp::CSharp;
 pub(crate) use echo::echo;

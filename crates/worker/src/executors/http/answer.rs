@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE};
 use http::{HeaderMap, StatusCode};
 use orchestratum_core::JsonText;
 use serde::Serialize;
 use url::Url;
 
+use super::super::content::{Body, with_body};
 use super::error::Error;
 
 pub(super) struct Answer {
@@ -35,14 +34,6 @@ struct Output<'a> {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Body<'a> {
-    Json(JsonText),
-    Text(&'a str),
-    Elsewhere(()),
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
 enum HeaderValues {
     /// Several are one list (RFC 9110, 5.3).
     Joined(String),
@@ -64,26 +55,8 @@ impl Answer {
                 redirects: self.redirects,
             })
         };
-        if let Ok(text) = std::str::from_utf8(&self.body) {
-            // What cannot be stored in an output, such as deep nesting, may be stored as a text.
-            if let Some(json) = self.json(text)
-                && let Ok(output) = output(Body::Json(json), None)
-            {
-                return Ok(output);
-            }
-            if let Ok(output) = output(Body::Text(text), None) {
-                return Ok(output);
-            }
-        }
-        output(Body::Elsewhere(()), Some(STANDARD.encode(&self.body))).map_err(Error::NotStorable)
-    }
-
-    fn json(&self, text: &str) -> Option<JsonText> {
-        let declared = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
-        if !is_json(declared) {
-            return None;
-        }
-        JsonText::new(text.strip_prefix('\u{feff}').unwrap_or(text)).ok()
+        let content_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        with_body(&self.body, content_type, output).map_err(Error::NotStorable)
     }
 
     fn headers(&self) -> BTreeMap<String, HeaderValues> {
@@ -108,19 +81,10 @@ impl Answer {
     }
 }
 
-/// `application/json`, and what ends with `+json` (RFC 6839).
-fn is_json(content_type: &str) -> bool {
-    let essence = content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    essence == "application/json" || (essence.contains('/') && essence.ends_with("+json"))
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use http::{HeaderName, HeaderValue};
     use serde_json::{Value, json};
 
