@@ -11,7 +11,9 @@
 //! schema and a queue prefix of their own. Nothing is mocked. Start at [`Cluster::builder`].
 
 pub mod again;
+mod amqp_peer;
 mod api;
+mod celery;
 mod cluster;
 mod corner;
 mod events;
@@ -27,7 +29,9 @@ mod traces;
 mod virtual_host;
 mod wait;
 
+pub use amqp_peer::{AmqpPeer, Answers, SeenMessage};
 pub use api::Api;
+pub use celery::CeleryWorker;
 pub use cluster::{Broker, Builder, Cluster, Database};
 pub use corner::{Corner, declared_under, sweep_corners};
 pub use events::{Event, Events};

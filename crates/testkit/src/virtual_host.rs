@@ -53,6 +53,40 @@ impl VirtualHost {
         Ok(())
     }
 
+    /// Whether there is an exchange of that name in it.
+    pub async fn has_exchange(&self, exchange: &str) -> anyhow::Result<bool> {
+        let all = call(
+            &self.servers,
+            Method::GET,
+            &format!("exchanges/{}?columns=name", self.name),
+            None,
+        )
+        .await?;
+        Ok(all.as_array().into_iter().flatten().any(|one| one["name"] == exchange))
+    }
+
+    /// As a restart does with one that is not durable.
+    pub async fn delete_exchange(&self, exchange: &str) -> anyhow::Result<()> {
+        let path = format!("exchanges/{}/{exchange}", self.name);
+        call(&self.servers, Method::DELETE, &path, None).await?;
+        Ok(())
+    }
+
+    /// The names of the queues in it.
+    pub async fn queues(&self) -> anyhow::Result<Vec<String>> {
+        let all = call(
+            &self.servers,
+            Method::GET,
+            &format!("queues/{}?columns=name", self.name),
+            None,
+        )
+        .await?;
+        let names = all.as_array().into_iter().flatten();
+        Ok(names
+            .filter_map(|one| one["name"].as_str().map(str::to_owned))
+            .collect())
+    }
+
     /// Everything in it is lost, and every connection to it ends.
     pub async fn delete(&self) -> anyhow::Result<()> {
         delete(&self.servers, &self.name).await

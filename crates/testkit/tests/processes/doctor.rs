@@ -8,13 +8,17 @@ use serde_json::Value;
 use crate::dev::{CSHARP_CACHE, csharp_runtime, text};
 
 /// Nobody listens on the first port.
-const BROKEN: [(&str, &str); 8] = [
+const BROKEN: [(&str, &str); 9] = [
     ("ORCHESTRATUM_CONFIG_DIR", "/nothing"),
     (
         "ORCHESTRATUM__DATABASE__URL",
         "postgres://postgres:hidden@127.0.0.1:1/nothing",
     ),
     ("ORCHESTRATUM__BROKER__URL", "amqp://guest:hidden@127.0.0.1:1/%2f"),
+    (
+        "ORCHESTRATUM__WORKER__CELERY__URL",
+        "amqp://guest:hidden@127.0.0.1:1/%2f",
+    ),
     ("ORCHESTRATUM__AUTH__BOOTSTRAP_KEY", "too short"),
     ("ORCHESTRATUM__WORKER__PYTHON", "/nothing/python3"),
     ("ORCHESTRATUM__WORKER__CSHARP", "/nothing"),
@@ -50,6 +54,8 @@ fn it_goes_on_behind_what_is_wrong_and_shows_every_part() -> anyhow::Result<()> 
         "data        not looked at: it needs the database",
         "broker      wrong: amqp://guest@127.0.0.1:1/%2f: ",
         "http        ok, to public addresses, ports 80, 443",
+        "amqp        ok, not offered: worker.amqp.url is not set",
+        "celery      wrong: `celery` tasks wait for their broker: ",
         "python      wrong: ",
         "csharp      wrong: a worker here offers no `csharp`: /nothing: ",
         "shell       ok, ",
@@ -57,7 +63,7 @@ fn it_goes_on_behind_what_is_wrong_and_shows_every_part() -> anyhow::Result<()> 
         "isolation   not looked at: it needs work_dir",
         "environment not looked at: it needs python",
         "open files  ",
-        "6 parts are wrong",
+        "7 parts are wrong",
     ] {
         assert!(
             said.lines().any(|said| said.starts_with(line)),
@@ -81,7 +87,7 @@ fn without_settings_it_says_what_it_cannot_look_at() -> anyhow::Result<()> {
         (&"settings".into(), &"wrong".into())
     );
     assert!(
-        parts.len() == 13 && parts[1..].iter().all(|part| part["state"] == "not looked at"),
+        parts.len() == 15 && parts[1..].iter().all(|part| part["state"] == "not looked at"),
         "{report}"
     );
     Ok(())

@@ -1,6 +1,8 @@
 //! Workers as they run, with real interpreters, real processes and a real database.
 
 mod ahead;
+mod amqp;
+mod celery;
 mod claims;
 mod clocks;
 mod commands;

@@ -1,0 +1,116 @@
+//! Real workers of a small Celery application, `celery/fleet.py`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::name;
+use crate::process::{Process, processes_with_environment};
+use crate::wait::eventually_within;
+
+/// An interpreter takes a while on a machine that is busy.
+const START: Duration = Duration::from_secs(60);
+
+/// Marks every process of a worker, so that none of them outlives it.
+const MARK: &str = "FLEET_MARK";
+
+/// A worker with two processes; all of it is killed when this is dropped.
+#[derive(Debug)]
+pub struct CeleryWorker {
+    process: Process,
+    mark: String,
+    python: PathBuf,
+    broker_url: String,
+    folder: TempDir,
+}
+
+impl CeleryWorker {
+    /// Starts one that consumes the queue `celery` of the broker, and waits until it does.
+    pub async fn start(broker_url: &str) -> anyhow::Result<Self> {
+        let python = std::env::var("CELERY_PYTHON")
+            .expect("these tests need an interpreter with Celery: run `cargo xtask test`, which brings one");
+        let python = PathBuf::from(python);
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("fleet.py"), include_str!("../celery/fleet.py"))?;
+        let work_dir = folder.path().to_str().context("a folder with a plain name")?;
+        let mark = name::unique();
+        let environment = BTreeMap::from([
+            ("FLEET_BROKER".to_owned(), broker_url.to_owned()),
+            (MARK.to_owned(), mark.clone()),
+            ("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned()),
+        ]);
+        let arguments = [
+            "-m",
+            "celery",
+            "--workdir",
+            work_dir,
+            "--app",
+            "fleet",
+            "worker",
+            "--concurrency",
+            "2",
+            "--hostname",
+            "fleet@%h",
+            "--loglevel",
+            "INFO",
+        ];
+        let log = folder.path().join("worker.log");
+        let mut worker = Self {
+            process: Process::start(&python, &arguments, &environment, log)?,
+            mark,
+            python,
+            broker_url: broker_url.to_owned(),
+            folder,
+        };
+        worker.until_ready().await;
+        Ok(worker)
+    }
+
+    async fn until_ready(&mut self) {
+        eventually_within(START, "a Celery worker is ready", || {
+            let said = self.process.output();
+            let ready = said.contains(" ready.");
+            let running = self.process.is_running();
+            async move { if ready && running { Ok(()) } else { Err(said) } }
+        })
+        .await;
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_running()
+    }
+
+    /// Ends a task as an operator of the application does.
+    pub async fn revoke(&self, id: &str) -> anyhow::Result<()> {
+        let revoke = format!("import fleet; fleet.app.control.revoke({id:?}, terminate=True)");
+        let status = tokio::process::Command::new(&self.python)
+            .args(["-c", &revoke])
+            .current_dir(self.folder.path())
+            .env("FLEET_BROKER", &self.broker_url)
+            .status()
+            .await?;
+        anyhow::ensure!(status.success(), "the order ended with {status}");
+        Ok(())
+    }
+
+    /// What it has logged so far.
+    pub fn output(&self) -> String {
+        self.process.output()
+    }
+}
+
+impl Drop for CeleryWorker {
+    fn drop(&mut self) {
+        for process in processes_with_environment(&format!("{MARK}={}", self.mark)) {
+            if let Ok(process) = i32::try_from(process) {
+                // It may be gone by itself.
+                let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
+            }
+        }
+    }
+}
