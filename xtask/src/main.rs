@@ -1,6 +1,7 @@
 //! The commands of the workspace. `cargo xtask` without a command lists them.
 
 mod bench;
+mod celery;
 mod csharp;
 mod docker;
 mod guard;
@@ -9,6 +10,7 @@ mod identity;
 mod metadata;
 mod packages;
 mod process;
+mod python;
 mod services;
 mod soak;
 mod stopwatch;
@@ -25,7 +27,8 @@ usage: cargo xtask COMMAND
 
   test                   everything that must hold before a change lands: format, lints, tidy checks, all tests;
                          brings its own PostgreSQL and RabbitMQ unless DATABASE_URL and AMQP_URL are set, and
-                         its own runtime of C# unless CSHARP_RUNTIME is or this machine has an SDK
+                         its own runtime of C# unless CSHARP_RUNTIME is or this machine has an SDK, and its own
+                         Celery unless CELERY_PYTHON is
   tidy                   the tidy checks alone
   soak [--minutes N]     the long forms of the simulation and of the fault tests (30 minutes unless told)
   services up|down       PostgreSQL and RabbitMQ to develop against; `up` prints the exports to evaluate
@@ -51,10 +54,17 @@ fn dispatch(arguments: &[&str]) -> Result<()> {
         ["soak", options @ ..] => soak::run(options),
         ["services", "up"] => {
             services::up()?;
-            match csharp::provide(&workspace::Workspace::locate()?) {
-                Ok(runtime) => println!("export {}='{}'", csharp::VARIABLE, runtime.display()),
-                // The servers are there, and most tests need nothing else.
-                Err(error) => eprintln!("warning: {error:#}"),
+            let workspace = workspace::Workspace::locate()?;
+            let others = [
+                (csharp::VARIABLE, csharp::provide(&workspace)),
+                (celery::VARIABLE, celery::provide(&workspace)),
+            ];
+            for (variable, provided) in others {
+                match provided {
+                    Ok(path) => println!("export {variable}='{}'", path.display()),
+                    // The servers are there, and most tests need nothing else.
+                    Err(error) => eprintln!("warning: {error:#}"),
+                }
             }
             Ok(())
         }

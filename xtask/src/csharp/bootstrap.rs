@@ -3,16 +3,16 @@
 //!
 //! Made in a folder of its own and renamed when it is complete, by one command at a time: whoever finds it finds all of it.
 
-use std::fs::{self, File, TryLockError};
-use std::io::ErrorKind;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::packages::{Installer, on_search_path};
+use crate::packages::on_search_path;
 use crate::process;
+use crate::python::{self, DOWNLOAD_LIMIT_SECONDS, remove};
 use crate::stopwatch::Stopwatch;
 
 const REQUIREMENTS: &str = include_str!("../../csharp/requirements.txt");
@@ -26,14 +26,8 @@ const PACKAGE: &str = "@azure-typespec/http-client-csharp@1.0.0-alpha.20250409.3
 /// Says in the folder what it was made by.
 const RECIPE: &str = "recipe.txt";
 
-/// A download that hangs is given up. What came before it is in the caches of pip and npm: the next try goes on from there.
-const DOWNLOAD_LIMIT_SECONDS: u32 = 600;
-
 /// Compiling one program takes some seconds, on a machine that has other things to do more.
 const COMPILE_LIMIT_SECONDS: u32 = 120;
-
-/// Those that the packages are for.
-const PYTHON_IS_NEW_ENOUGH: &str = "import sys; sys.exit(sys.version_info < (3, 10))";
 
 /// The npm of the package that stands in for the machine's, by the node of that package.
 const PACKAGED_NPM: &str = "
@@ -48,7 +42,7 @@ pub(super) fn provide(target: &Path) -> Result<PathBuf> {
     let folder = target.join("csharp");
     if !is_made(&folder) {
         fs::create_dir_all(target)?;
-        let _alone = lock(&target.join("csharp.lock"))?;
+        let _alone = python::lock(&target.join("csharp.lock"), "a runtime of C#")?;
         // Whoever had the lock before may have made it.
         if !is_made(&folder) {
             make(&folder)?;
@@ -64,21 +58,6 @@ fn recipe() -> String {
 
 fn is_made(folder: &Path) -> bool {
     fs::read_to_string(folder.join(RECIPE)).is_ok_and(|made_by| made_by == recipe())
-}
-
-/// Held until the file is closed, however this process ends.
-fn lock(path: &Path) -> Result<File> {
-    let file = File::options().create(true).truncate(false).write(true).open(path);
-    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            eprintln!("waiting for another command that makes a runtime of C#");
-            file.lock()?;
-        }
-        Err(TryLockError::Error(error)) => return Err(error.into()),
-    }
-    Ok(file)
 }
 
 fn make(folder: &Path) -> Result<()> {
@@ -98,11 +77,11 @@ fn make(folder: &Path) -> Result<()> {
     ] {
         fs::write(new.join(name), text)?;
     }
-    let python = environment(&new)?;
+    let python = python::environment(&new)?;
     let npm = Npm::provide(&python, &new)?;
     let package = thread::scope(|scope| {
         let fetching = scope.spawn(|| npm.fetch(PACKAGE, &new));
-        install(&python, &new.join("requirements.txt"))?;
+        python::install(&python, &new.join("requirements.txt"))?;
         fetching
             .join()
             .map_err(|_| anyhow!("the thread that fetches panicked"))?
@@ -121,58 +100,6 @@ fn make(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-/// An interpreter with packages of its own.
-fn environment(folder: &Path) -> Result<PathBuf> {
-    let python3 = |arguments: &[&str]| {
-        let mut command = Command::new("python3");
-        command.args(arguments);
-        command
-    };
-    if !process::succeeds(&mut python3(&["-c", PYTHON_IS_NEW_ENOUGH])) {
-        bail!("there is no `python3` of version 3.10 or newer");
-    }
-    if !process::succeeds(&mut python3(&["-c", "import ensurepip, venv"])) {
-        Installer::of_this_machine()?.install(&["python3-venv"])?;
-    }
-    let environment = folder.join("environment");
-    process::run(python3(&["-m", "venv"]).arg(&environment))?;
-    Ok(environment.join("bin/python"))
-}
-
-/// Every file is checked against its checksum.
-fn install(python: &Path, requirements: &Path) -> Result<()> {
-    let mut pip = Command::new(python);
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-input",
-    ]);
-    pip.args([
-        "--retries",
-        "5",
-        "--timeout",
-        "60",
-        "--no-deps",
-        "--only-binary",
-        ":all:",
-    ]);
-    pip.args(["--require-hashes", "--requirement"]).arg(requirements);
-    // What is printed may be read by a shell.
-    process::run(process::within(DOWNLOAD_LIMIT_SECONDS, &pip).stdout(Stdio::null()))
-}
-
 /// The client of the registry that has the compiler.
 struct Npm {
     program: PathBuf,
@@ -188,7 +115,7 @@ impl Npm {
                 arguments: &[],
             });
         }
-        install(python, &folder.join("npm.txt"))?;
+        python::install(python, &folder.join("npm.txt"))?;
         Ok(Self {
             program: python.to_owned(),
             arguments: &["-I", "-c", PACKAGED_NPM],

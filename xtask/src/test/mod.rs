@@ -14,7 +14,7 @@ use anyhow::{Result, bail};
 use self::counts::Counts;
 use crate::stopwatch::Stopwatch;
 use crate::workspace::Workspace;
-use crate::{csharp, services};
+use crate::{celery, csharp, services};
 
 /// What a step finds when it begins.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ struct Session {
     workspace: Workspace,
     addresses: services::Addresses,
     csharp_runtime: PathBuf,
+    celery_python: PathBuf,
 }
 
 /// How one step ended.
@@ -40,12 +41,15 @@ pub(crate) fn run() -> Result<()> {
     let servers = services::provide()?;
     let csharp_runtime = csharp::provide(&workspace)?;
     println!("    C# by {}", csharp_runtime.display());
+    let celery_python = celery::provide(&workspace)?;
+    println!("    Celery by {}", celery_python.display());
     println!("    ready after {total}");
 
     let session = Session {
         workspace,
         addresses: servers.addresses().clone(),
         csharp_runtime,
+        celery_python,
     };
     let outcomes: Vec<Outcome> = steps::ALL
         .iter()
