@@ -44,6 +44,11 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(meter::enviro
 
 impl Scope {
     pub fn new(variables: impl IntoIterator<Item = (&'static str, JsonText)>) -> Self {
+        Self::with_steps(variables, STEPS_MAX)
+    }
+
+    /// One whose expressions may take fewer steps, at most [`STEPS_MAX`].
+    pub fn with_steps(variables: impl IntoIterator<Item = (&'static str, JsonText)>, steps: u64) -> Self {
         let bound = variables.into_iter().map(|(name, json)| Bound {
             name,
             json,
@@ -51,7 +56,7 @@ impl Scope {
         });
         Self {
             bound: bound.collect(),
-            steps_left: AtomicU64::new(STEPS_MAX),
+            steps_left: AtomicU64::new(steps.min(STEPS_MAX)),
         }
     }
 

@@ -2,6 +2,7 @@
 //! what that does ([`transition`]).
 
 mod built_in;
+mod conditions;
 mod event;
 mod follow_up;
 mod life;
@@ -19,6 +20,10 @@ mod transition;
 pub use built_in::{
     AmqpBody, AmqpInput, AmqpReply, BuiltIn, CSharpInput, CeleryInput, ExpectedStatuses, HttpBody, HttpInput,
     HttpMethod, InvalidUrl, Invocation, PythonInput, ShellInput, check_url,
+};
+pub use conditions::{
+    Bucket, CONCURRENCY_MAX, Concurrency, ConcurrencyDraft, Conditions, ConditionsDraft, KEY_MAX_CHARACTERS, RATE_MAX,
+    Rate, RateDraft, Unique, UniqueDraft,
 };
 pub use event::{Ending, LifePatch, Report, TaskEvent};
 pub use follow_up::{

@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::identity::TaskName;
 use crate::json::JsonText;
 use crate::task::built_in::BuiltIn;
+use crate::task::conditions::{Conditions, ConditionsDraft, KnownTask};
+use crate::task::retry::{Backoff, RetryPolicy};
 use crate::task::spec::{Labels, SpecLimits};
 use crate::time::Timestamp;
 
@@ -102,6 +104,27 @@ impl Rules<'_> {
                 }
             },
         }
+    }
+
+    pub(super) fn policy(
+        &mut self,
+        max_retries: Option<i64>,
+        max_losses: Option<i64>,
+        backoff: Option<Backoff>,
+    ) -> RetryPolicy {
+        let default = RetryPolicy::DEFAULT;
+        RetryPolicy {
+            max_retries: self.whole("/max_retries", max_retries, default.max_retries, RETRIES_MAX),
+            max_losses: self.whole("/max_losses", max_losses, default.max_losses, RETRIES_MAX),
+            backoff: backoff.unwrap_or(Backoff::DEFAULT),
+        }
+    }
+
+    pub(super) fn conditions(&mut self, draft: &ConditionsDraft, task: KnownTask<'_>) -> Option<Box<Conditions>> {
+        let mut broken = Violations::default();
+        let conditions = draft.check(task, &mut broken);
+        self.violations.extend_below(self.prefix, broken);
+        conditions
     }
 
     /// In whole milliseconds.

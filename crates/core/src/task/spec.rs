@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use crate::identity::{Target, TaskId, TaskName};
 use crate::json::JsonText;
+use crate::task::conditions::{Conditions, ConditionsDraft, KnownTask};
 use crate::task::follow_up::{FollowUpPlace, FollowUps};
 use crate::task::life::TaskLife;
 use crate::task::retry::{Backoff, RetryPolicy};
-use crate::task::rules::{PRIORITY_MAX, RETRIES_MAX, Rules, Violations};
+use crate::task::rules::{PRIORITY_MAX, Rules, Violations};
 use crate::time::Timestamp;
 
 /// Small key-value pairs to find tasks by.
@@ -36,6 +37,8 @@ pub struct TaskSpec {
     pub place: Option<FollowUpPlace>,
     /// What comes after it.
     pub follow_ups: FollowUps,
+    /// What must hold before it may run, or be made.
+    pub conditions: Option<Box<Conditions>>,
     pub created_at: Timestamp,
 }
 
@@ -82,6 +85,7 @@ pub struct TaskDraft {
     pub limits: Option<JsonText>,
     pub parent_id: Option<TaskId>,
     pub follow_ups: FollowUps,
+    pub conditions: ConditionsDraft,
 }
 
 impl TaskDraft {
@@ -115,25 +119,26 @@ impl TaskDraft {
         let priority = rules.whole("/priority", self.priority, 0, u16::from(PRIORITY_MAX));
         let ttl = rules.ttl(self.ttl_seconds).unwrap_or(limits.default_ttl);
         let timeout = rules.timeout(self.timeout_seconds);
-        let policy = RetryPolicy {
-            max_retries: rules.whole(
-                "/max_retries",
-                self.max_retries,
-                RetryPolicy::DEFAULT.max_retries,
-                RETRIES_MAX,
-            ),
-            max_losses: rules.whole(
-                "/max_losses",
-                self.max_losses,
-                RetryPolicy::DEFAULT.max_losses,
-                RETRIES_MAX,
-            ),
-            backoff: self.backoff.unwrap_or(Backoff::DEFAULT),
-        };
+        let policy = rules.policy(self.max_retries, self.max_losses, self.backoff);
         let scheduled_at = rules.scheduled_at(self.scheduled_at, self.delay_seconds, now);
         if let Err(broken) = self.follow_ups.check(prefix, limits, now) {
             rules.violations.extend_below("", broken);
         }
+        let priority = u8::try_from(priority).unwrap_or(PRIORITY_MAX);
+        let input = self.input.unwrap_or_else(JsonText::null);
+        let known = name.as_ref().zip(target.as_ref()).map(|(name, target)| KnownTask {
+            id,
+            name,
+            target,
+            description: self.description.as_deref(),
+            input: &input,
+            labels: &self.labels,
+            priority,
+            parent_id: self.parent_id,
+            created_at: now,
+            scheduled_at,
+        });
+        let conditions = known.and_then(|known| rules.conditions(&self.conditions, known));
         match (name, target, rules.violations.into_result()) {
             (Some(name), Some(target), Ok(())) => {
                 let spec = TaskSpec {
@@ -141,9 +146,9 @@ impl TaskDraft {
                     name,
                     target,
                     description: self.description,
-                    input: self.input.unwrap_or_else(JsonText::null),
+                    input,
                     labels: self.labels,
-                    priority: u8::try_from(priority).unwrap_or(PRIORITY_MAX),
+                    priority,
                     ttl,
                     timeout,
                     policy,
@@ -151,6 +156,7 @@ impl TaskDraft {
                     parent_id: self.parent_id,
                     place: None,
                     follow_ups: self.follow_ups,
+                    conditions,
                     created_at: now,
                 };
                 let life = TaskLife::new(policy, scheduled_at, ttl);

@@ -8,6 +8,7 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
 use super::{FOLLOW_UPS_MAX, FollowUps, VARIABLES};
 use crate::expression::Template;
+use crate::task::conditions::{ConcurrencyDraft, ConditionsDraft, RateDraft, UniqueDraft};
 use crate::task::limits::checked_limits;
 use crate::task::retry::Backoff;
 use crate::task::rules::{Violations, json_pointer};
@@ -47,6 +48,12 @@ struct Body {
     labels: Option<Labels>,
     #[serde(default)]
     limits: Option<JsonText>,
+    #[serde(default)]
+    concurrency: Option<ConcurrencyDraft>,
+    #[serde(default)]
+    rate: Option<RateDraft>,
+    #[serde(default)]
+    unique: Option<UniqueDraft>,
     #[serde(default)]
     on_success: FollowUpList,
     #[serde(default)]
@@ -128,6 +135,12 @@ impl Entry {
                 None
             }
         });
+        let conditions = ConditionsDraft {
+            concurrency: body.concurrency,
+            rate: body.rate,
+            unique: body.unique,
+        };
+        conditions.check_form(&mut reader.violations);
         reader.violations.into_result()?;
         let lists = [body.on_success, body.on_failure, body.on_cancel, body.on_expire];
         Ok(Self {
@@ -140,6 +153,7 @@ impl Entry {
                 max_losses: body.max_losses,
                 backoff: body.backoff,
                 scheduled_at: body.scheduled_at,
+                conditions,
                 ..draft
             },
             input,
@@ -150,6 +164,11 @@ impl Entry {
             has_labels,
             follow_ups: FollowUps::new(lists.map(|list| list.0)),
         })
+    }
+
+    /// Whether all that its own keys can ask for is known before the parent has ended.
+    pub(super) fn is_known(&self) -> bool {
+        self.input.is_none() && self.description.is_none() && self.has_labels && self.labels.is_empty()
     }
 
     /// How many expressions it holds itself.

@@ -102,13 +102,17 @@ impl Checker<'_> {
             return;
         }
         let has_input = entry.input.is_some();
+        let is_known = entry.is_known();
         // Of the task that it will be only the rules matter here.
         if let Err(mut broken) = entry.draft.check(pointer, TaskId(Uuid::nil()), self.limits, self.now) {
             // What it is will be checked when it is there.
             let input = format!("{pointer}/input");
-            broken
-                .0
-                .retain(|violation| !has_input || !violation.pointer.starts_with(&input));
+            let keys = ["concurrency/key", "rate/key", "unique/by"].map(|key| format!("{pointer}/{key}"));
+            broken.0.retain(|violation| {
+                (!has_input || !violation.pointer.starts_with(&input))
+                    // Their form was checked as the entry was read.
+                    && (is_known || !keys.contains(&violation.pointer))
+            });
             self.violations.extend_below("", broken);
         }
         self.lists(&entry.follow_ups, pointer, depth + 1);
