@@ -161,6 +161,11 @@ impl Engine {
         for changed in changes {
             journal::changed(changed, reason, now);
             self.followed(changed, now, &mut ready);
+            ready.extend(changed.admitted.iter().map(|admitted| Hint {
+                task: admitted.task,
+                target: admitted.target.clone(),
+                name: admitted.name.clone(),
+            }));
             match &changed.life.state {
                 TaskState::Pending { due_at } if *due_at <= now => ready.push(Hint {
                     task: changed.task,
@@ -198,7 +203,9 @@ impl Engine {
         metrics::counter!("orchestratum_follow_ups_total").increment(tasks.len() as u64);
         metrics::counter!("orchestratum_follow_ups_missing_total").increment(missing.len() as u64);
         for task in tasks {
-            if task.due_at <= now {
+            if task.due_at <= now && task.asks {
+                // It is among the admitted, or waits.
+            } else if task.due_at <= now {
                 ready.push(Hint {
                     task: task.task,
                     target: task.target.clone(),

@@ -27,7 +27,8 @@ pub struct Orphan {
 /// What each loop has to do, from one statement of first-row probes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pulse {
-    /// The earliest `due_at` of a delayed task, past or ahead.
+    /// The earliest `due_at` of a delayed task, past or ahead, or when a task that waits for a start or for a place that is free
+    /// may have it.
     pub next_due_at: Option<Timestamp>,
     /// The earliest deadline of a pending task, past or ahead.
     pub next_deadline: Option<Timestamp>,
@@ -108,7 +109,7 @@ pub trait DispatchStore: Send + Sync {
     async fn pulse(&self, now: Timestamp, running_grace: std::time::Duration) -> Result<Pulse, Error>;
 
     /// Makes delayed tasks ready whose time has come, and returns them; the feeder announces them, where there are
-    /// queues.
+    /// queues. Those with conditions ask first, and whatever is free of what others wait for is given.
     async fn release_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Ready>, Error>;
 
     /// Of the first `window` ready tasks of the target whose names its workers offer, in order of priority and age (where

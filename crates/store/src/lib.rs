@@ -34,9 +34,9 @@ pub use postgres::{PostgresStore, statements};
 pub use queues::{Queue, QueueStore};
 pub use sqlite::SqliteStore;
 pub use tasks::{
-    Announce, Attempt, AttemptPage, Audit, Change, ChangeOutcome, Changed, Children, ClaimRequest, ClaimedTask,
-    CreateOutcome, CreateRequest, DeleteOutcome, Dispatch, Evidence, FollowUpTask, Followed, IdempotencyKey,
-    MissingCause, MissingFollowUp, NewTask, Task, TaskFilter, TaskPage, TaskStore,
+    Admission, Announce, Attempt, AttemptPage, Audit, Change, ChangeOutcome, Changed, Children, ClaimRequest,
+    ClaimedTask, CreateOutcome, CreateRequest, DeleteOutcome, Dispatch, Evidence, FollowUpTask, Followed,
+    IdempotencyKey, KeyWait, MissingCause, MissingFollowUp, NewTask, Task, TaskFilter, TaskPage, TaskStore,
 };
 pub use workers::{Holding, LeaseKeeper, NO_PROGRAMS, Registration, Renewal, Worker, WorkerState, WorkerStore};
 
@@ -62,6 +62,12 @@ pub const NEW_LOGS_BYTES: usize = 64 << 10;
 
 /// The most new chunks of one answer.
 pub const NEW_LOGS_CHUNKS: usize = 1_000;
+
+/// How many tasks before one that waits for a key are counted.
+pub const KEY_LINE_MAX: usize = 10_000;
+
+/// How many of those that hold a key are named.
+pub const KEY_HOLDERS_SHOWN: usize = 10;
 
 /// The most attempts of one page.
 pub const ATTEMPTS_PAGE: usize = 1_000;

@@ -13,7 +13,7 @@ use orchestratum_core::task::{
 };
 use orchestratum_core::{JsonText, Origin, Target, TaskId, TaskName, Timestamp, WorkerId};
 
-use crate::{Error, LogChunk};
+use crate::{Error, LogChunk, Ready};
 
 /// Who sends the message for a task that is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct CreateRequest {
 pub enum CreateOutcome {
     /// They are stored, by this call or by one of ours whose answer was lost.
     Created,
+    /// The same, where some of them have conditions.
+    Admitted(Admission),
     /// The key was used before with the same body: these are the tasks it made.
     Replayed { ids: Vec<TaskId> },
     /// The key was used before with another body. Nothing was stored.
@@ -65,6 +67,15 @@ pub enum CreateOutcome {
     Exists { id: TaskId },
     /// A task with this id exists and is another one. Nothing was stored.
     IdTaken { id: TaskId },
+}
+
+/// What became of tasks with conditions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// By their places in the request: those that are not stored, and the tasks like them that are there.
+    pub met: Vec<(usize, TaskId)>,
+    /// Those that are ready. The others wait for their time, a place, or a start.
+    pub ready: Vec<Ready>,
 }
 
 /// A worker asks for tasks.
@@ -162,6 +173,7 @@ impl Change {
 }
 
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all outcomes are the large one")]
 pub enum ChangeOutcome {
     Done(Changed),
     /// The very same report was recorded before (its answer was lost): nothing changed, and nothing is wrong.
@@ -188,6 +200,9 @@ pub struct Changed {
     pub started_at: Option<Timestamp>,
     /// What was written after it, in the same commit.
     pub followed: Followed,
+    /// Tasks that became ready with it or with another change of the same call: they waited for a place or a start, or are
+    /// follow-ups that got one.
+    pub admitted: Vec<Ready>,
 }
 
 /// The follow-ups of a run that ended with a change.
@@ -205,6 +220,8 @@ pub struct FollowUpTask {
     pub target: Target,
     pub place: FollowUpPlace,
     pub due_at: Timestamp,
+    /// It needs a place or a start before it is ready: if it got one, it is among the [admitted](Changed::admitted).
+    pub asks: bool,
 }
 
 /// A follow-up that was due and is no task.
@@ -226,6 +243,8 @@ pub enum MissingCause {
     Unmade = 0,
     /// Somebody deleted it, and its parent is still there.
     Deleted = 1,
+    /// It is unique, and met a task like it.
+    Met = 2,
 }
 
 impl MissingCause {
@@ -238,6 +257,7 @@ impl MissingCause {
         match code {
             0 => Some(Self::Unmade),
             1 => Some(Self::Deleted),
+            2 => Some(Self::Met),
             _ => None,
         }
     }
@@ -326,6 +346,30 @@ pub struct Dispatch {
     pub expires_at: Timestamp,
     /// Waits for `due_at`; the loop for due tasks makes it ready.
     pub delayed: bool,
+    /// Is due and waits for a place of its concurrency key or a start of its rate key.
+    pub blocked: bool,
+}
+
+/// What a task that is due waits for, beside a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyWait {
+    Place {
+        key: String,
+        limit: u64,
+        held: u64,
+        /// Some of those that hold one, the oldest first.
+        holders: Vec<TaskId>,
+        /// How many get one before it, [`KEY_LINE_MAX`](crate::KEY_LINE_MAX) at most.
+        ahead: u64,
+    },
+    Start {
+        key: String,
+        limit: u64,
+        per: std::time::Duration,
+        /// When somebody may start next, past or ahead.
+        opens_at: Timestamp,
+        ahead: u64,
+    },
 }
 
 #[async_trait]
@@ -365,6 +409,9 @@ pub trait TaskStore: Send + Sync {
     async fn attempts(&self, task: TaskId, after: u32) -> Result<AttemptPage, Error>;
 
     async fn dispatch(&self, task: TaskId) -> Result<Option<Dispatch>, Error>;
+
+    /// What a [blocked](Dispatch::blocked) task waits for; `None` for any other.
+    async fn key_wait(&self, task: TaskId) -> Result<Option<KeyWait>, Error>;
 
     /// How many tasks have each status; every status has an entry. Counting stops after `most` of each status, and after
     /// `most` of all: there may be more completed ones then, which no index tells from the rest.

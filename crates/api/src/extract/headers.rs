@@ -14,6 +14,9 @@ use crate::problem::{Code, Problem, Result};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The task is unique, and the answer is the one that it met.
+pub(crate) const UNIQUE_CONFLICT: HeaderName = HeaderName::from_static("unique-conflict");
+
 pub(crate) const IDEMPOTENT_REPLAY: HeaderName = HeaderName::from_static("idempotent-replay");
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const PREFER: HeaderName = HeaderName::from_static("prefer");

@@ -9,7 +9,9 @@ mod path;
 mod whole;
 
 pub(crate) use body::{Json, OptionalJson};
-pub(crate) use headers::{IDEMPOTENT_REPLAY, IdempotencyKey, IfMatch, Origin, REQUEST_ID, TRACEPARENT, Wait};
+pub(crate) use headers::{
+    IDEMPOTENT_REPLAY, IdempotencyKey, IfMatch, Origin, REQUEST_ID, TRACEPARENT, UNIQUE_CONFLICT, Wait,
+};
 pub(crate) use last_event_id::{LastEventId, event_id};
 pub(crate) use parameters::Parameters;
 pub(crate) use path::{KeyPath, TargetPath, TaskPath};

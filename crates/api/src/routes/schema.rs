@@ -42,6 +42,51 @@ impl utoipa::PartialSchema for FollowUps {
 
 impl ToSchema for FollowUps {}
 
+/// How many tasks of a key may be ready or running at a time.
+#[derive(Debug, ToSchema)]
+#[schema(as = Concurrency)]
+#[expect(dead_code, reason = "describes a struct of the domain")]
+pub(crate) struct Concurrency {
+    /// A text, which may hold expressions over `input` and `task`: they have their values when the task is created. At most 200
+    /// characters then.
+    #[schema(example = "customer-${ input.customer_id }")]
+    key: String,
+    /// The newest task of a key says it for all of them.
+    #[schema(minimum = 1, maximum = 10_000, example = 3)]
+    limit: i64,
+}
+
+/// How often tasks of a key start.
+#[derive(Debug, ToSchema)]
+#[schema(as = Rate)]
+#[expect(dead_code, reason = "describes a struct of the domain")]
+pub(crate) struct Rate {
+    /// As that of `concurrency`.
+    #[schema(example = "api-of-${ input.provider }")]
+    key: String,
+    /// After a rest, so many start at once. The newest task of a key says it for all of them.
+    #[schema(minimum = 1, maximum = 1_000_000, example = 10)]
+    limit: i64,
+    #[schema(minimum = 0.001, maximum = 2_592_000, example = 1)]
+    per_seconds: f64,
+}
+
+/// Which tasks are like it.
+#[derive(Debug, ToSchema)]
+#[schema(as = Unique)]
+#[expect(dead_code, reason = "describes a struct of the domain")]
+pub(crate) struct Unique {
+    /// A list of fields in which they are equal, of `name`, `target`, `input`, `description`, `labels` and `priority`; or a text,
+    /// which may hold expressions as that of `concurrency`.
+    #[schema(value_type = Anything, example = json!(["name", "target", "input"]))]
+    by: orchestratum_core::JsonText,
+    /// How long ago the other one may have been created; without it, any time.
+    #[schema(minimum = 0.001, maximum = 31_536_000, example = 3600)]
+    within_seconds: Option<f64>,
+    /// Where the other one may stand; `Pending` and `InProgress` if not given.
+    states: Option<Vec<Status>>,
+}
+
 /// How the task before a follow-up ended.
 #[derive(Debug, ToSchema)]
 #[schema(as = Edge)]

@@ -1,13 +1,13 @@
 //! Creating tasks: one, or up to a thousand that stand or fall together.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use orchestratum_broker::Hint;
 use orchestratum_core::task::{TaskDraft, Violations};
 use orchestratum_core::{Origin, TaskId};
-use orchestratum_store::{Announce, CreateOutcome, CreateRequest, IdempotencyKey, NewTask, Task};
+use orchestratum_store::{Admission, Announce, CreateOutcome, CreateRequest, IdempotencyKey, NewTask, Ready, Task};
 
-use crate::{Engine, Error, identity, journal};
+use crate::{Engine, Error, identity, journal, loops};
 
 /// A request to create tasks.
 #[derive(Debug, Clone)]
@@ -28,6 +28,11 @@ pub enum CreatedTasks {
     Replayed(Replay),
     /// The task with the chosen id was created before, from the same body.
     Existing(Box<Task>),
+    /// Some of them are unique and met tasks like them, which stand in their places.
+    Met {
+        tasks: Replay,
+        met: Vec<TaskId>,
+    },
 }
 
 /// The tasks of an earlier request, as they are now.
@@ -75,7 +80,8 @@ impl Engine {
 
         // Only now: a request that breaks rules must not use up the windows.
         for task in &mut tasks {
-            if task.life.scheduled_at <= now {
+            // Whether one with conditions is ready, the database says.
+            if task.life.scheduled_at <= now && !asks(task) {
                 task.announce = self.parts.announcer.reserve(&task.spec.target);
             }
         }
@@ -93,15 +99,66 @@ impl Engine {
         match self.parts.creations.submit(stored).await? {
             CreateOutcome::Created => {
                 self.parts.announcer.announce(hints);
-                journal::created(&created);
-                metrics::counter!("orchestratum_tasks_created_total").increment(created.len() as u64);
-                Ok(CreatedTasks::Created(created))
+                Ok(CreatedTasks::Created(told(created)))
+            }
+            CreateOutcome::Admitted(admission) => {
+                self.parts.announcer.announce(hints);
+                self.admitted(created, admission).await
             }
             CreateOutcome::Replayed { ids } => self.replayed(&ids).await.map(CreatedTasks::Replayed),
             CreateOutcome::KeyReused => Err(Error::IdempotencyKeyReused),
             CreateOutcome::Exists { id } => Ok(CreatedTasks::Existing(Box::new(self.task(id).await?))),
             CreateOutcome::IdTaken { id } => Err(Error::IdTaken { task: id }),
         }
+    }
+
+    /// What became of tasks with conditions.
+    async fn admitted(&self, tasks: Vec<Task>, admission: Admission) -> Result<CreatedTasks, Error> {
+        let Admission { met, ready } = admission;
+        let is_ready: HashSet<TaskId> = ready.iter().map(|ready| ready.task).collect();
+        self.parts
+            .announcer
+            .announce_with_places(ready.into_iter().map(hint_of));
+        // The first that waits for a start must not take longer than that.
+        let waits = tasks.iter().filter(|task| !is_ready.contains(&task.spec.id));
+        let rates = waits.filter_map(|task| task.spec.conditions.as_ref()?.rate.as_ref());
+        if let Some(soon) = rates.map(|rate| rate.per() / rate.limit).min()
+            && soon < loops::LOOK_EVERY
+        {
+            self.release_soon(soon);
+        }
+        if met.is_empty() {
+            return Ok(CreatedTasks::Created(told(tasks)));
+        }
+        let met: HashMap<usize, TaskId> = met.into_iter().collect();
+        let ids = tasks.iter().enumerate();
+        let ids: Vec<TaskId> = ids
+            .map(|(place, task)| met.get(&place).copied().unwrap_or(task.spec.id))
+            .collect();
+        let new = tasks.into_iter().enumerate();
+        told(
+            new.filter(|(place, _)| !met.contains_key(place))
+                .map(|(_, task)| task)
+                .collect(),
+        );
+        metrics::counter!("orchestratum_tasks_met_total").increment(met.len() as u64);
+        let mut met: Vec<TaskId> = met.into_values().collect();
+        met.sort_unstable();
+        met.dedup();
+        let mut wanted = ids.clone();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let read = self.parts.store.tasks(&wanted).await?;
+        let read: HashMap<TaskId, Task> = read.into_iter().map(|task| (task.spec.id, task)).collect();
+        wanted.retain(|id| !read.contains_key(id));
+        let there = ids.iter().filter_map(|id| read.get(id).cloned()).collect();
+        Ok(CreatedTasks::Met {
+            tasks: Replay {
+                tasks: there,
+                left_out: wanted,
+            },
+            met,
+        })
     }
 
     async fn replayed(&self, ids: &[TaskId]) -> Result<Replay, Error> {
@@ -128,6 +185,29 @@ fn as_created(task: &NewTask) -> Task {
         worker: None,
         started_at: None,
         progress: None,
+    }
+}
+
+/// Whether it has to ask before it is ready.
+fn asks(task: &NewTask) -> bool {
+    task.spec
+        .conditions
+        .as_ref()
+        .is_some_and(|conditions| conditions.gates())
+}
+
+/// What was created is told and counted.
+fn told(created: Vec<Task>) -> Vec<Task> {
+    journal::created(&created);
+    metrics::counter!("orchestratum_tasks_created_total").increment(created.len() as u64);
+    created
+}
+
+fn hint_of(ready: Ready) -> Hint {
+    Hint {
+        task: ready.task,
+        target: ready.target,
+        name: ready.name,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use orchestratum_core::task::{TaskState, TaskStatus};
 use orchestratum_core::{Target, TaskId, TaskName, Timestamp, WorkerId};
-use orchestratum_store::{NO_PROGRAMS, WorkerState};
+use orchestratum_store::{KeyWait, NO_PROGRAMS, WorkerState};
 
 use crate::{Engine, Error};
 
@@ -30,6 +30,8 @@ pub enum Why {
         due_at: Timestamp,
         failed_attempts: u32,
     },
+    /// It waits for a place of its concurrency key or a start of its rate key.
+    WaitsForKey(KeyWait),
     /// A person paused the target.
     Paused {
         target: Target,
@@ -73,6 +75,11 @@ impl Engine {
             | TaskState::Cancelled { .. } => return Ok(Why::Over { status }),
             TaskState::Pending { due_at } => due_at,
         };
+        let asks = found
+            .spec
+            .conditions
+            .as_ref()
+            .is_some_and(|conditions| conditions.gates());
         let (target, name) = (found.spec.target, found.spec.name);
         if due_at > self.parts.clock.now() {
             return Ok(if due_at > found.life.scheduled_at {
@@ -83,6 +90,9 @@ impl Engine {
             } else {
                 Why::DueLater { due_at }
             });
+        }
+        if asks && let Some(wait) = self.parts.store.key_wait(task).await? {
+            return Ok(Why::WaitsForKey(wait));
         }
         if self.parts.store.is_paused(&target).await? {
             return Ok(Why::Paused { target });

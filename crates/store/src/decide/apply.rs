@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use orchestratum_core::task::{
-    AttemptOutcome, CheckedPatch, EndedAttempt, Ending, Labels, Progress, RetryPolicy, SpecLimits, TaskEvent, TaskLife,
-    TaskState, transition,
+    AttemptOutcome, CheckedPatch, Conditions, EndedAttempt, Ending, Labels, Progress, RetryPolicy, SpecLimits,
+    TaskEvent, TaskLife, TaskState, transition,
 };
 use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp, WorkerId};
 
 use super::LifeColumns;
 use super::follow::{Source, follow};
+use super::gates::{DispatchState, GateChanges, Standing};
 use super::life::error_text;
 use crate::{
-    Audit, Change, ChangeOutcome, Changed, Evidence, Followed, LogChunk, MissingFollowUp, NewTask, PUBLISH_LEASE,
+    Audit, Change, ChangeOutcome, Changed, Evidence, Followed, LogChunk, MissingFollowUp, NewTask, PUBLISH_LEASE, Ready,
 };
 
 /// What the follow-ups of one transaction may cost together, in steps of expressions and bytes: about half a second. Changes
@@ -36,6 +37,9 @@ pub(crate) struct Stored {
     pub(crate) started_at: Option<Timestamp>,
     /// Where it has follow-ups, or its report brings some.
     pub(crate) source: Option<Box<Source>>,
+    pub(crate) conditions: Option<Box<Conditions>>,
+    /// Of its dispatch row, if it has conditions.
+    pub(crate) waits: Option<DispatchState>,
 }
 
 /// The dispatch row of a pending task.
@@ -48,7 +52,7 @@ pub(crate) struct DispatchRow {
     pub(crate) due_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     pub(crate) publish_at: Timestamp,
-    pub(crate) delayed: bool,
+    pub(crate) state: DispatchState,
 }
 
 impl DispatchRow {
@@ -71,6 +75,8 @@ pub(crate) struct TaskWrite {
     pub(crate) after: Stored,
     /// It had a dispatch row before.
     pub(crate) was_pending: bool,
+    /// Its worker gave it back unfinished.
+    pub(crate) handed_back: bool,
     /// `Some(None)` clears it.
     pub(crate) output: Option<Option<JsonText>>,
     /// `Some(None)` clears it.
@@ -108,7 +114,12 @@ impl TaskWrite {
             due_at,
             expires_at: after.life.expires_at,
             publish_at: DispatchRow::publish_at(due_at, true, now),
-            delayed: due_at > now,
+            state: match Standing::of(self, now) {
+                Standing::Keeps if due_at <= now => DispatchState::Ready,
+                Standing::Keeps | Standing::Asks | Standing::Leaves => {
+                    DispatchState::of(after.conditions.as_deref(), due_at, now)
+                }
+            },
         })
     }
 }
@@ -148,6 +159,8 @@ pub(crate) struct Decision<'a> {
     /// By id.
     pub(crate) follow_ups: Vec<NewTask>,
     pub(crate) missing: Vec<MissingFollowUp>,
+    /// What it means for the keys of tasks; without the follow-ups, until they are [admitted](Decision::admit_follow_ups).
+    pub(crate) gates: GateChanges,
 }
 
 /// The attempts to look up before [`apply`]: reports that will be refused, unless they were recorded already.
@@ -188,6 +201,7 @@ pub(crate) fn apply<'a>(
             audits: Vec::new(),
             follow_ups: Vec::new(),
             missing: Vec::new(),
+            gates: GateChanges::default(),
         },
         follow_ups_cost: 0,
     };
@@ -198,13 +212,14 @@ pub(crate) fn apply<'a>(
             break;
         }
     }
-    batch.finish()
+    batch.finish(now)
 }
 
 /// What is written of a task beside its row in [`Batch::tasks`].
 #[expect(clippy::option_option, reason = "whether it changes, and to what")]
 struct Touched {
     was_pending: bool,
+    handed_back: bool,
     output: Option<Option<JsonText>>,
     progress: Option<Option<Progress>>,
     edits: Option<Edits>,
@@ -251,12 +266,17 @@ impl<'a> Batch<'a> {
             self.order.push(change.task);
             Touched {
                 was_pending: matches!(before.state, TaskState::Pending { .. }),
+                handed_back: false,
                 output: None,
                 progress: None,
                 edits: None,
             }
         });
         edit(task, touched, change);
+        touched.handed_back = transition
+            .ended
+            .as_ref()
+            .is_some_and(|ended| ended.outcome == AttemptOutcome::Released);
         if let TaskState::InProgress { worker, started_at, .. } = task.life.state {
             task.worker = Some(worker);
             task.started_at = Some(started_at);
@@ -270,15 +290,8 @@ impl<'a> Batch<'a> {
         if let Some(audit) = &change.audit {
             self.decision.audits.push((change.task, audit));
         }
-        let followed = if task.life.status().is_terminal() {
-            let follow_ups = follow(task, change, limits, now);
-            self.follow_ups_cost += follow_ups.cost;
-            self.decision.follow_ups.extend(follow_ups.tasks);
-            self.decision.missing.extend_from_slice(&follow_ups.followed.missing);
-            follow_ups.followed
-        } else {
-            Followed::default()
-        };
+        let followed = self.followed(change, limits, now);
+        let task = &self.tasks[&change.task];
         ChangeOutcome::Done(Changed {
             task: change.task,
             name: task.name.clone(),
@@ -287,15 +300,30 @@ impl<'a> Batch<'a> {
             life: task.life.clone(),
             started_at: task.started_at,
             followed,
+            admitted: Vec::new(),
         })
     }
 
-    fn finish(mut self) -> Decision<'a> {
+    /// What comes after the task of a change, if that has ended it.
+    fn followed(&mut self, change: &Change, limits: &SpecLimits, now: Timestamp) -> Followed {
+        let task = &self.tasks[&change.task];
+        if !task.life.status().is_terminal() {
+            return Followed::default();
+        }
+        let follow_ups = follow(task, change, limits, now);
+        self.follow_ups_cost += follow_ups.cost;
+        self.decision.follow_ups.extend(follow_ups.tasks);
+        self.decision.missing.extend_from_slice(&follow_ups.followed.missing);
+        follow_ups.followed
+    }
+
+    fn finish(mut self, now: Timestamp) -> Decision<'a> {
         for id in &self.order {
             if let (Some(after), Some(touched)) = (self.tasks.remove(id), self.touched.remove(id)) {
                 self.decision.tasks.push(TaskWrite {
                     after,
                     was_pending: touched.was_pending,
+                    handed_back: touched.handed_back,
                     output: touched.output,
                     progress: touched.progress,
                     edits: touched.edits,
@@ -303,7 +331,34 @@ impl<'a> Batch<'a> {
             }
         }
         self.decision.follow_ups.sort_unstable_by_key(|task| task.spec.id);
+        let mut gates = GateChanges::default();
+        self.tasks.values().for_each(|task| gates.untouched(task));
+        self.decision.tasks.iter().for_each(|task| gates.changed(task, now));
+        self.decision.gates = gates;
         self.decision
+    }
+}
+
+impl Decision<'_> {
+    /// When the next message may be sent for what becomes ready with it: whoever gets an answer announces that.
+    pub(crate) fn admitted_publish_at(&self, now: Timestamp) -> Timestamp {
+        let is_told = self
+            .outcomes
+            .iter()
+            .any(|outcome| matches!(outcome, ChangeOutcome::Done(_)));
+        DispatchRow::publish_at(now, is_told, now)
+    }
+
+    /// The answers, the first of them with the tasks of others that became ready.
+    pub(crate) fn answers(mut self, admitted: Vec<Ready>) -> Vec<ChangeOutcome> {
+        let first = self.outcomes.iter_mut().find_map(|outcome| match outcome {
+            ChangeOutcome::Done(changed) => Some(changed),
+            _ => None,
+        });
+        if let Some(first) = first {
+            first.admitted = admitted;
+        }
+        self.outcomes
     }
 }
 

@@ -96,6 +96,7 @@ pub(super) fn follow(task: &Stored, change: &Change, limits: &SpecLimits, now: T
                     name: spec.name.clone(),
                     target: spec.target.clone(),
                     place,
+                    asks: spec.conditions.as_ref().is_some_and(|conditions| conditions.gates()),
                     due_at: match life.state {
                         TaskState::Pending { due_at } => due_at,
                         _ => life.scheduled_at,

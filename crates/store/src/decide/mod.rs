@@ -6,18 +6,22 @@
 mod apply;
 mod create;
 mod follow;
+mod gates;
 mod life;
 mod list;
 mod purge;
 mod success;
+mod unique;
 
 pub(crate) use apply::{
     AttemptWrite, Decision, DispatchRow, Edits, LogWrite, Stored, TaskWrite, apply, doubtful_reports,
 };
-pub(crate) use create::{KeptKey, create};
+pub(crate) use create::{Acceptance, KeptKey, create};
 pub use follow::follow_up_id;
 pub(crate) use follow::{Source, bringing_follow_ups};
+pub(crate) use gates::{Asking, DispatchState, GateChanges, PlaceCounts, StartCounts};
 pub(crate) use life::LifeColumns;
 pub(crate) use list::{IdRange, Way, attempt_page, narrows, page};
 pub(crate) use purge::purge_ends_at;
 pub(crate) use success::{CompletedRow, ShortWay, Success, successes};
+pub(crate) use unique::{Holder, admitted, likenesses, meet};

@@ -85,6 +85,7 @@ impl CompletedRow {
             started_at: Some(self.started_at),
             // Such a task goes the long way.
             followed: Followed::default(),
+            admitted: Vec::new(),
         }
     }
 }

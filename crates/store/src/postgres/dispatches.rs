@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::database::AfterUnknown;
 use super::rows::{Place, Time, int8, time, timestamp};
+use super::tasks::release;
 use crate::dispatches::LookedAt;
 use crate::{DispatchStore, Error, Orphan, PUBLISH_LEASE, Pulse, Ready, Unoffered, UnofferedSearch};
 
@@ -19,7 +20,12 @@ const PULSE: &str = "
         SELECT DISTINCT UNNEST(targets) AS target FROM workers WHERE state = 0
     )
     SELECT
-        (SELECT min(due_at) FROM dispatches WHERE state = 1),
+        LEAST(
+            (SELECT min(due_at) FROM dispatches WHERE state = 1),
+            (SELECT min(due_at) FROM dispatches WHERE state = 3),
+            (SELECT min(opens_at) FROM rate_keys WHERE waiting > 0),
+            (SELECT $1::timestamptz FROM concurrency_keys WHERE waiting > 0 AND held < key_limit LIMIT 1)
+        ),
         (SELECT min(expires_at) FROM dispatches),
         EXISTS (SELECT FROM tasks WHERE status = 1 AND expires_at < $2),
         EXISTS (SELECT FROM workers WHERE state = 0 AND lease_expires_at <= $1),
@@ -37,6 +43,12 @@ const PULSE: &str = "
                 SELECT FROM dispatches WHERE dispatches.target = served.target AND dispatches.state = 0 LIMIT 1
             ) AS ready
         )";
+
+/// Whether a task with conditions is due, or something that others wait for is free.
+const ASKS: &str = "
+    SELECT EXISTS (SELECT FROM dispatches WHERE state = 3 AND due_at <= $1)
+        OR EXISTS (SELECT FROM rate_keys WHERE waiting > 0 AND opens_at <= $1)
+        OR EXISTS (SELECT FROM concurrency_keys WHERE waiting > 0 AND held < key_limit)";
 
 type PulseRow = (Option<Time>, Option<Time>, bool, bool, bool, Vec<String>, Vec<String>);
 type ReadyRow = (Uuid, String, String);
@@ -112,7 +124,12 @@ impl DispatchStore for PostgresStore {
                 .bind(int8(limit))
             })
             .await?;
-        rows.into_iter().map(ready).collect()
+        let mut released = rows.into_iter().map(ready).collect::<Result<Vec<_>, _>>()?;
+        let (asks,): (bool,) = self.database.one(|| sqlx::query_as(ASKS).bind(time(now))).await?;
+        if asks {
+            released.extend(self.database.transact(release(now, limit)).await?);
+        }
+        Ok(released)
     }
 
     async fn feed(

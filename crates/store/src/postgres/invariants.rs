@@ -130,6 +130,64 @@ const RULES: &[Rule] = &[
             LIMIT $2",
     },
     Rule {
+        rule: "a task waits for a place if and only if it is blocked",
+        broken_by: "SELECT task_id::text FROM dispatches
+            WHERE state = 2
+              AND NOT EXISTS (SELECT FROM places WHERE places.task_id = dispatches.task_id AND NOT places.held)
+            UNION ALL
+            SELECT task_id::text FROM places
+            WHERE NOT held
+              AND NOT EXISTS (SELECT FROM dispatches WHERE dispatches.task_id = places.task_id AND dispatches.state = 2)
+            LIMIT $2",
+    },
+    Rule {
+        rule: "a task has a place if and only if it has a concurrency key and is ready, about to start, or running",
+        broken_by: "SELECT task_id::text FROM places
+            WHERE held
+              AND NOT EXISTS (SELECT FROM tasks WHERE tasks.id = places.task_id AND tasks.status = 1)
+              AND NOT EXISTS (
+                SELECT FROM dispatches WHERE dispatches.task_id = places.task_id AND dispatches.state IN (0, 4)
+              )
+            UNION ALL
+            SELECT id::text FROM tasks
+            WHERE conditions IS NOT NULL AND status < 2 AND conditions::jsonb ? 'concurrency'
+              AND NOT EXISTS (SELECT FROM places WHERE places.task_id = tasks.id AND places.held)
+              AND NOT EXISTS (SELECT FROM dispatches WHERE dispatches.task_id = tasks.id AND dispatches.state IN (2, 3))
+            LIMIT $2",
+    },
+    Rule {
+        rule: "the counts of a concurrency key are those of its tasks",
+        broken_by: "SELECT COALESCE(known.key, counted.key)
+            FROM concurrency_keys AS known
+            FULL JOIN (
+                SELECT key, count(*) FILTER (WHERE held) AS held, count(*) FILTER (WHERE NOT held) AS waiting
+                FROM places
+                GROUP BY key
+            ) AS counted ON counted.key = known.key
+            WHERE (known.held, known.waiting) IS DISTINCT FROM (counted.held, counted.waiting)
+            LIMIT $2",
+    },
+    Rule {
+        rule: "no place is free while a task waits for it",
+        broken_by: "SELECT key FROM concurrency_keys WHERE waiting > 0 AND held < key_limit LIMIT $2",
+    },
+    Rule {
+        rule: "a task waits for a start if and only if it is about to start, and is counted by its rate key",
+        broken_by: "SELECT task_id::text FROM dispatches
+            WHERE state = 4 AND NOT EXISTS (SELECT FROM rate_waits WHERE rate_waits.task_id = dispatches.task_id)
+            UNION ALL
+            SELECT task_id::text FROM rate_waits
+            WHERE NOT EXISTS (
+                SELECT FROM dispatches WHERE dispatches.task_id = rate_waits.task_id AND dispatches.state = 4
+            )
+            UNION ALL
+            SELECT COALESCE(known.key, counted.key)
+            FROM (SELECT key, waiting FROM rate_keys WHERE waiting > 0) AS known
+            FULL JOIN (SELECT key, count(*) AS waiting FROM rate_waits GROUP BY key) AS counted ON counted.key = known.key
+            WHERE known.waiting IS DISTINCT FROM counted.waiting
+            LIMIT $2",
+    },
+    Rule {
         rule: "a running task is held by a live worker, or is rescued within a minute",
         broken_by: "SELECT tasks.id::text FROM tasks
             LEFT JOIN workers ON workers.id = tasks.worker_id

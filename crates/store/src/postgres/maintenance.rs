@@ -197,7 +197,8 @@ impl Transaction for PurgeFinished {
         sqlx::query(
             "WITH attempt AS (DELETE FROM attempts WHERE task_id = ANY($1)),
             log AS (DELETE FROM task_logs WHERE task_id = ANY($1)),
-            missing AS (DELETE FROM missing_follow_ups WHERE parent_id = ANY($1))
+            missing AS (DELETE FROM missing_follow_ups WHERE parent_id = ANY($1)),
+            likeness AS (DELETE FROM unique_keys WHERE task_id = ANY($1))
             DELETE FROM tasks WHERE id = ANY($1)",
         )
         .bind(&ids)
@@ -239,5 +240,16 @@ const PURGE_RECORDS: &str = "
             LIMIT $3
         )
         RETURNING 1
+    ),
+    rate AS (
+        -- Full again for long.
+        DELETE FROM rate_keys
+        WHERE key IN (
+            SELECT key FROM rate_keys WHERE waiting = 0 AND spent_until < $2 LIMIT $3
+            -- Whoever has one wants it.
+            FOR UPDATE SKIP LOCKED
+        )
+        RETURNING 1
     )
-    SELECT 1 FROM key UNION ALL SELECT 1 FROM change UNION ALL SELECT 1 FROM missing UNION ALL SELECT 1 FROM worker";
+    SELECT 1 FROM key UNION ALL SELECT 1 FROM change UNION ALL SELECT 1 FROM missing UNION ALL SELECT 1 FROM worker
+    UNION ALL SELECT 1 FROM rate";

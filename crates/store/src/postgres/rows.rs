@@ -11,10 +11,6 @@ use crate::Error;
 
 pub(super) type Time = DateTime<Utc>;
 
-/// `state` of a dispatch row.
-pub(super) const READY: i16 = 0;
-pub(super) const DELAYED: i16 = 1;
-
 /// A row, for the errors about its columns.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::SqliteStore;
 use super::error::sql;
 use super::rows::{get, maybe_timestamp, number, parsed, signed, task_id, word};
+use super::tasks::release;
 use crate::dispatches::LookedAt;
 use crate::{DispatchStore, Error, Orphan, PUBLISH_LEASE, Pulse, Ready, Unoffered, UnofferedSearch};
 
@@ -22,7 +23,18 @@ impl DispatchStore for SqliteStore {
                  SELECT DISTINCT t.value FROM workers w, json_each(w.targets) t WHERE w.state = 0
              )
              SELECT
-                 (SELECT min(due_at) FROM dispatches WHERE state = 1) AS next_due_at,
+                 (
+                     SELECT min(at)
+                     FROM (
+                         SELECT min(due_at) AS at FROM dispatches WHERE state = 1
+                         UNION ALL
+                         SELECT min(due_at) FROM dispatches WHERE state = 3
+                         UNION ALL
+                         SELECT min(opens_at) FROM rate_keys WHERE waiting > 0
+                         UNION ALL
+                         SELECT ?1 WHERE EXISTS (SELECT 1 FROM concurrency_keys WHERE waiting > 0 AND held < key_limit)
+                     )
+                 ) AS next_due_at,
                  (SELECT min(expires_at) FROM dispatches) AS next_deadline,
                  EXISTS (SELECT 1 FROM tasks WHERE status = 1 AND expires_at < ?2) AS overdue_running,
                  EXISTS (SELECT 1 FROM workers WHERE state = 0 AND lease_expires_at <= ?1) AS silent_workers,
@@ -75,7 +87,9 @@ impl DispatchStore for SqliteStore {
         .fetch_all(&self.write)
         .await
         .map_err(sql)?;
-        in_order(&rows)
+        let mut released = in_order(&rows)?;
+        released.extend(release(self, now, limit).await?);
+        Ok(released)
     }
 
     async fn feed(

@@ -122,6 +122,56 @@ const RULES: &[Rule] = &[
             LIMIT ?2",
     },
     Rule {
+        rule: "a task waits for a place if and only if it is blocked",
+        broken_by: "SELECT lower(hex(task_id)) FROM dispatches
+            WHERE state = 2 AND NOT EXISTS (SELECT 1 FROM places p WHERE p.task_id = dispatches.task_id AND NOT p.held)
+            UNION ALL
+            SELECT lower(hex(task_id)) FROM places
+            WHERE NOT held AND NOT EXISTS (SELECT 1 FROM dispatches d WHERE d.task_id = places.task_id AND d.state = 2)
+            LIMIT ?2",
+    },
+    Rule {
+        rule: "a task has a place if and only if it has a concurrency key and is ready, about to start, or running",
+        broken_by: "SELECT lower(hex(task_id)) FROM places
+            WHERE held
+              AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = places.task_id AND t.status = 1)
+              AND NOT EXISTS (SELECT 1 FROM dispatches d WHERE d.task_id = places.task_id AND d.state IN (0, 4))
+            UNION ALL
+            SELECT lower(hex(id)) FROM tasks
+            WHERE conditions IS NOT NULL AND status < 2 AND conditions ->> 'concurrency' IS NOT NULL
+              AND NOT EXISTS (SELECT 1 FROM places p WHERE p.task_id = tasks.id AND p.held)
+              AND NOT EXISTS (SELECT 1 FROM dispatches d WHERE d.task_id = tasks.id AND d.state IN (2, 3))
+            LIMIT ?2",
+    },
+    Rule {
+        rule: "the counts of a concurrency key are those of its tasks",
+        broken_by: "SELECT coalesce(k.key, c.key)
+            FROM concurrency_keys k
+            FULL JOIN (
+                SELECT key, sum(held) AS held, sum(NOT held) AS waiting FROM places GROUP BY key
+            ) c ON c.key = k.key
+            WHERE (k.held, k.waiting) IS NOT (c.held, c.waiting)
+            LIMIT ?2",
+    },
+    Rule {
+        rule: "no place is free while a task waits for it",
+        broken_by: "SELECT key FROM concurrency_keys WHERE waiting > 0 AND held < key_limit LIMIT ?2",
+    },
+    Rule {
+        rule: "a task waits for a start if and only if it is about to start, and is counted by its rate key",
+        broken_by: "SELECT lower(hex(task_id)) FROM dispatches
+            WHERE state = 4 AND NOT EXISTS (SELECT 1 FROM rate_waits w WHERE w.task_id = dispatches.task_id)
+            UNION ALL
+            SELECT lower(hex(task_id)) FROM rate_waits
+            WHERE NOT EXISTS (SELECT 1 FROM dispatches d WHERE d.task_id = rate_waits.task_id AND d.state = 4)
+            UNION ALL
+            SELECT coalesce(k.key, c.key)
+            FROM (SELECT key, waiting FROM rate_keys WHERE waiting > 0) k
+            FULL JOIN (SELECT key, count(*) AS waiting FROM rate_waits GROUP BY key) c ON c.key = k.key
+            WHERE k.waiting IS NOT c.waiting
+            LIMIT ?2",
+    },
+    Rule {
         rule: "a running task is held by a live worker, or is rescued within a minute",
         broken_by: "SELECT lower(hex(t.id)) FROM tasks t
             LEFT JOIN workers w ON w.id = t.worker_id

@@ -128,6 +128,13 @@ impl Maintenance for SqliteStore {
                 records_before,
             ),
             (
+                // Full again for long.
+                "DELETE FROM rate_keys WHERE key IN (
+                     SELECT key FROM rate_keys WHERE waiting = 0 AND spent_until < ?1 LIMIT ?2
+                 )",
+                records_before,
+            ),
+            (
                 "DELETE FROM workers WHERE id IN (
                      SELECT w.id
                      FROM workers w

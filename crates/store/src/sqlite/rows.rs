@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use orchestratum_core::task::{Backoff, Edge, FollowUpPlace, FollowUps, Labels, Progress, RetryPolicy, TaskSpec};
+use orchestratum_core::task::{
+    Backoff, Conditions, Edge, FollowUpPlace, FollowUps, Labels, Progress, RetryPolicy, TaskSpec,
+};
 use orchestratum_core::{JsonText, Origin, TaskId, Timestamp, WorkerId};
 use serde::{Serialize, Serializer};
 use sqlx::sqlite::SqliteRow;
@@ -10,7 +12,7 @@ use sqlx::{Decode, Row, Sqlite, Type};
 use uuid::Uuid;
 
 use super::error::sql;
-use crate::decide::{LifeColumns, Source, Stored};
+use crate::decide::{DispatchState, LifeColumns, Source, Stored};
 use crate::{Error, Task};
 
 /// A task as [`task`] reads it, whatever follows the `FROM`.
@@ -21,7 +23,7 @@ macro_rules! select_task {
             "t.timeout_ms, t.max_retries, t.max_losses, t.priority, t.parent_id, t.created_at, t.scheduled_at, ",
             "t.expires_at, t.status, t.run, t.attempt, t.version, t.retries_left, t.losses_left, t.cancel_requested, ",
             "t.worker_id, t.started_at, t.finished_at, t.output, t.error, t.progress, t.follow_ups, t.parent_run, t.edge, ",
-            "t.ordinal, d.due_at ",
+            "t.ordinal, t.conditions, d.due_at ",
             $($from),+
         )
     };
@@ -208,6 +210,7 @@ pub(super) fn task(row: &SqliteRow) -> Result<Task, Error> {
             parent_id: get::<Option<Uuid>>(row, "parent_id")?.map(TaskId),
             place: place(row, "tasks", id)?,
             follow_ups: follow_ups(row, id)?,
+            conditions: conditions(row, id)?,
             created_at: timestamp(row, "created_at")?,
         },
         life: columns.decode(id)?,
@@ -229,6 +232,13 @@ fn follow_ups(row: &SqliteRow, id: TaskId) -> Result<FollowUps, Error> {
         None => Ok(FollowUps::default()),
         Some(text) => FollowUps::from_stored(text).map_err(|error| damaged("tasks", "follow_ups", id, error)),
     }
+}
+
+pub(super) fn conditions(row: &SqliteRow, id: TaskId) -> Result<Option<Box<Conditions>>, Error> {
+    let stored: Option<&str> = get(row, "conditions")?;
+    let conditions = stored.map(Conditions::from_stored).transpose();
+    let conditions = conditions.map_err(|error| damaged("tasks", "conditions", id, error))?;
+    Ok(conditions.map(Box::new))
 }
 
 /// Which follow-up of its parent it is.
@@ -284,5 +294,7 @@ pub(super) fn stored(row: &SqliteRow) -> Result<Stored, Error> {
         worker,
         started_at,
         source: source(row, id)?,
+        conditions: conditions(row, id)?,
+        waits: get::<Option<i64>>(row, "dispatch_state")?.and_then(DispatchState::from_code),
     })
 }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use orchestratum_core::task::{Backoff, FollowUpList, FollowUps, LABELS_MAX_COUNT, TaskDraft, Violations};
+use orchestratum_core::task::{
+    Backoff, ConcurrencyDraft, ConditionsDraft, FollowUpList, FollowUps, LABELS_MAX_COUNT, RateDraft, TaskDraft,
+    UniqueDraft, Violations,
+};
 use orchestratum_core::{JsonText, Timestamp};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -68,6 +71,18 @@ pub(crate) struct TaskBody {
     labels: Option<BTreeMap<String, String>>,
     #[serde(default)]
     limits: Option<schema::Limits>,
+    /// At most `limit` tasks of the key are ready or running at a time; the others wait.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::Concurrency>)]
+    concurrency: Option<ConcurrencyDraft>,
+    /// Tasks of the key start at most so often.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::Rate>)]
+    rate: Option<RateDraft>,
+    /// If a task like it is there, that one is the answer.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::Unique>)]
+    unique: Option<UniqueDraft>,
     /// What comes after it, if it is completed.
     #[serde(default)]
     #[schema(value_type = schema::FollowUps)]
@@ -108,6 +123,11 @@ impl TaskBody {
             limits,
             parent_id: None,
             follow_ups: FollowUps::new(lists.map(|list| list.0)),
+            conditions: ConditionsDraft {
+                concurrency: self.concurrency,
+                rate: self.rate,
+                unique: self.unique,
+            },
         })
     }
 }

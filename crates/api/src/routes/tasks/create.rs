@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use orchestratum_core::{TaskId, Timestamp};
-use orchestratum_engine::Engine;
 use orchestratum_engine::tasks::{CreateTasks, CreatedTasks, Replay};
+use orchestratum_engine::{Engine, Error};
 use orchestratum_store as store;
 use tracing::Span;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use super::body::TaskBody;
 use super::document::TaskDocument;
 use crate::canonical;
 use crate::changes::Begun;
-use crate::extract::{IDEMPOTENT_REPLAY, IdempotencyKey, Json, Origin, Wait};
+use crate::extract::{IDEMPOTENT_REPLAY, IdempotencyKey, Json, Origin, UNIQUE_CONFLICT, Wait};
 use crate::problem::{Code, Document, Problem, Result};
 
 /// How far the time in a chosen id may be from now: far enough for every clock, near enough to keep lists in order.
@@ -66,12 +66,19 @@ const TENANT: &str = "default";
             "on_success": [{"name": "echo", "input": {"total": "${ output.result }", "text": "the sum is ${ output.result }"}}],
             "on_failure": [{"name": "echo", "input": "${ error.kind }: ${ error.message }"}]
         }))),
+        ("limited" = (summary = "At most three of a customer at a time, ten starts a second, and none that is there already", value = json!({
+            "name": "echo", "input": {"customer_id": 17},
+            "concurrency": {"key": "customer-${ input.customer_id }", "limit": 3},
+            "rate": {"key": "echo", "limit": 10, "per_seconds": 1},
+            "unique": {"by": ["name", "input"], "within_seconds": 3600}
+        }))),
         ("later" = (summary = "A task for later", value = json!({"name": "echo", "delay_seconds": 10}))),
     )),
     responses(
         (status = 201, description = "Stored; with `Idempotent-Replay: true` it was stored before", body = TaskDocument,
          headers(("Location" = String), ("ETag" = String), ("Idempotent-Replay" = Option<String>))),
-        (status = 200, description = "The task with this `id` was created before, from the same body", body = TaskDocument),
+        (status = 200, description = "The task with this `id` was created before, from the same body; or, with `Unique-Conflict: true`, the task is unique and this one is like it", body = TaskDocument,
+         headers(("Location" = String), ("ETag" = String), ("Unique-Conflict" = Option<String>))),
         (status = 409, description = "Another task has this `id`", body = Document, content_type = "application/problem+json"),
         (status = 410, description = "The task of this `Idempotency-Key` was deleted", body = Document, content_type = "application/problem+json"),
     )
@@ -104,10 +111,22 @@ pub(crate) async fn create(
         indexed: false,
         origin,
     };
-    let (status, replayed, task) = match engine.create(request).await? {
-        CreatedTasks::Created(tasks) => (StatusCode::CREATED, false, tasks.into_iter().next()),
-        CreatedTasks::Replayed(Replay { tasks, .. }) => (StatusCode::CREATED, true, tasks.into_iter().next()),
-        CreatedTasks::Existing(task) => (StatusCode::OK, false, Some(*task)),
+    let (status, told, task) = match engine.create(request).await? {
+        CreatedTasks::Created(tasks) => (StatusCode::CREATED, None, tasks.into_iter().next()),
+        CreatedTasks::Replayed(Replay { tasks, .. }) => {
+            (StatusCode::CREATED, Some(IDEMPOTENT_REPLAY), tasks.into_iter().next())
+        }
+        CreatedTasks::Existing(task) => (StatusCode::OK, None, Some(*task)),
+        CreatedTasks::Met {
+            tasks: Replay { tasks, left_out },
+            ..
+        } => {
+            // It was deleted at this very moment.
+            if let Some(gone) = left_out.first() {
+                return Err(Error::TaskNotFound(*gone).into());
+            }
+            (StatusCode::OK, Some(UNIQUE_CONFLICT), tasks.into_iter().next())
+        }
     };
     let mut task = task.expect("one draft makes one task");
     let id = task.spec.id;
@@ -125,10 +144,8 @@ pub(crate) async fn create(
     let location = document.location();
     let mut response = document.answer(status);
     response.headers_mut().insert(header::LOCATION, location);
-    if replayed {
-        response
-            .headers_mut()
-            .insert(IDEMPOTENT_REPLAY, HeaderValue::from_static("true"));
+    if let Some(told) = told {
+        response.headers_mut().insert(told, HeaderValue::from_static("true"));
     }
     wait.note(response.headers_mut());
     Ok(response)

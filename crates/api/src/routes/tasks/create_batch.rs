@@ -40,6 +40,9 @@ pub(crate) struct Answer {
     /// 16 MiB of texts, by their ids. Read each with `GET /api/tasks/{id}`.
     #[schema(value_type = Vec<Uuid>)]
     left_out: Vec<TaskId>,
+    /// Those of the tasks that were there before: one of this batch is unique and met them. They stand in its place.
+    #[schema(value_type = Vec<Uuid>)]
+    met: Vec<TaskId>,
 }
 
 /// Create up to 1,000 tasks
@@ -88,13 +91,22 @@ pub(crate) async fn create_batch(
         indexed: true,
         origin,
     };
+    let mut met = Vec::new();
     let (replayed, tasks, left_out) = match engine.create(request).await? {
         CreatedTasks::Created(tasks) => (false, tasks, Vec::new()),
         CreatedTasks::Replayed(Replay { tasks, left_out }) => (true, tasks, left_out),
         CreatedTasks::Existing(task) => (false, vec![*task], Vec::new()),
+        CreatedTasks::Met {
+            tasks: Replay { tasks, left_out },
+            met: there,
+        } => {
+            met = there;
+            (false, tasks, left_out)
+        }
     };
     let tasks = tasks.into_iter().map(TaskDocument::from).collect();
-    let mut response = (StatusCode::CREATED, axum::Json(Answer { tasks, left_out })).into_response();
+    let answer = Answer { tasks, left_out, met };
+    let mut response = (StatusCode::CREATED, axum::Json(answer)).into_response();
     if replayed {
         response
             .headers_mut()

@@ -6,7 +6,9 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use orchestratum_core::task::{Backoff, Edge, Progress, TaskError, TaskState, TaskStatus};
+use orchestratum_core::task::{
+    Backoff, Concurrency, Conditions, Edge, Progress, Rate, TaskError, TaskState, TaskStatus, Unique,
+};
 use orchestratum_core::{JsonText, TaskId, Timestamp};
 use orchestratum_store::Task;
 use serde::{Serialize, Serializer};
@@ -78,6 +80,14 @@ pub(crate) struct TaskDocument {
     /// How that run ended.
     #[schema(value_type = Option<schema::Edge>)]
     edge: Option<&'static str>,
+    /// With the value of its key.
+    #[schema(value_type = Option<schema::Concurrency>)]
+    concurrency: Option<Concurrency>,
+    /// With the value of its key.
+    #[schema(value_type = Option<schema::Rate>)]
+    rate: Option<RateDocument>,
+    #[schema(value_type = Option<schema::Unique>)]
+    unique: Option<UniqueDocument>,
     #[schema(value_type = schema::FollowUps)]
     on_success: Vec<JsonText>,
     #[schema(value_type = schema::FollowUps)]
@@ -92,6 +102,42 @@ pub(crate) struct TaskDocument {
     version: u32,
 }
 
+#[derive(Debug, Serialize)]
+struct RateDocument {
+    key: String,
+    limit: u32,
+    #[serde(serialize_with = "seconds")]
+    per_seconds: Duration,
+}
+
+impl From<Rate> for RateDocument {
+    fn from(rate: Rate) -> Self {
+        Self {
+            per_seconds: rate.per(),
+            key: rate.key,
+            limit: rate.limit,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct UniqueDocument {
+    by: JsonText,
+    #[serde(serialize_with = "optional_seconds")]
+    within_seconds: Option<Duration>,
+    states: Vec<TaskStatus>,
+}
+
+impl From<Unique> for UniqueDocument {
+    fn from(unique: Unique) -> Self {
+        Self {
+            by: unique.by,
+            within_seconds: unique.within_ms.map(Duration::from_millis),
+            states: unique.states,
+        }
+    }
+}
+
 impl From<Task> for TaskDocument {
     fn from(task: Task) -> Self {
         let Task {
@@ -103,13 +149,7 @@ impl From<Task> for TaskDocument {
             progress,
         } = task;
         let status = life.status();
-        let (finished_at, error) = match &life.state {
-            TaskState::Pending { .. } | TaskState::InProgress { .. } => (None, None),
-            TaskState::Completed { finished_at } => (Some(*finished_at), None),
-            TaskState::Failed { finished_at, error }
-            | TaskState::Expired { finished_at, error }
-            | TaskState::Cancelled { finished_at, error } => (Some(*finished_at), Some(error.clone())),
-        };
+        let (finished_at, error) = end_of(&life.state);
         let due_at = match life.state {
             TaskState::Pending { due_at } => Some(due_at),
             _ => None,
@@ -121,6 +161,11 @@ impl From<Task> for TaskDocument {
                 ..
             }
         );
+        let Conditions {
+            concurrency,
+            rate,
+            unique,
+        } = spec.conditions.map(|conditions| *conditions).unwrap_or_default();
         Self {
             id: spec.id,
             name: spec.name.to_string(),
@@ -153,6 +198,9 @@ impl From<Task> for TaskDocument {
             parent_id: spec.parent_id,
             parent_run: spec.place.map(|place| place.run),
             edge: spec.place.map(|place| place.edge.as_str()),
+            concurrency,
+            rate: rate.map(RateDocument::from),
+            unique: unique.map(UniqueDocument::from),
             on_success: spec.follow_ups.of(Edge::Success).to_vec(),
             on_failure: spec.follow_ups.of(Edge::Failure).to_vec(),
             on_cancel: spec.follow_ups.of(Edge::Cancel).to_vec(),
@@ -161,6 +209,16 @@ impl From<Task> for TaskDocument {
             cancel_requested,
             version: life.version,
         }
+    }
+}
+
+fn end_of(state: &TaskState) -> (Option<Timestamp>, Option<TaskError>) {
+    match state {
+        TaskState::Pending { .. } | TaskState::InProgress { .. } => (None, None),
+        TaskState::Completed { finished_at } => (Some(*finished_at), None),
+        TaskState::Failed { finished_at, error }
+        | TaskState::Expired { finished_at, error }
+        | TaskState::Cancelled { finished_at, error } => (Some(*finished_at), Some(error.clone())),
     }
 }
 

@@ -48,10 +48,11 @@ pub(crate) struct MissingDocument {
     /// Its place in that list, from 0.
     index: u16,
     name: String,
-    /// `Failed`: an expression had no value, or what came of it broke a rule. `Deleted`: by a caller.
+    /// `Failed`: an expression had no value, or what came of it broke a rule. `Deleted`: by a caller. `Met`: it is unique, and a
+    /// task like it was there.
     #[schema(example = "Failed")]
     cause: &'static str,
-    /// Why it failed.
+    /// Why it failed, or what it met.
     #[schema(example = "/input/total there is no field \"total\"")]
     reason: Option<String>,
     #[schema(value_type = schema::Time)]
@@ -111,6 +112,7 @@ impl From<MissingFollowUp> for MissingDocument {
             cause: match cause {
                 MissingCause::Unmade => "Failed",
                 MissingCause::Deleted => "Deleted",
+                MissingCause::Met => "Met",
             },
             reason: (!reason.is_empty()).then_some(reason),
             since,

@@ -2,10 +2,11 @@
 
 use axum::Json;
 use axum::extract::State;
-use orchestratum_core::Timestamp;
 use orchestratum_core::task::{BuiltIn, TaskStatus};
+use orchestratum_core::{TaskId, Timestamp};
 use orchestratum_engine::Engine;
 use orchestratum_engine::tasks::{AHEAD_MAX, Why};
+use orchestratum_store::{KEY_LINE_MAX, KeyWait};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -46,6 +47,29 @@ pub(crate) enum Reason {
         #[schema(value_type = schema::Time)]
         due_at: Timestamp,
         failed_attempts: u32,
+    },
+    /// All places of its concurrency key are held.
+    WaitingForPlace {
+        key: String,
+        /// How many tasks of the key may be ready or running at a time.
+        limit: u64,
+        held: u64,
+        /// Up to ten of those that hold a place.
+        #[schema(value_type = Vec<Uuid>)]
+        held_by: Vec<TaskId>,
+        /// How many get a place before it; 10,000 stands for more, too.
+        ahead: u64,
+    },
+    /// Its rate key has no start left.
+    RateLimited {
+        key: String,
+        limit: u64,
+        per_seconds: f64,
+        /// When the next task of the key may start.
+        #[schema(value_type = schema::Time)]
+        next_at: Timestamp,
+        /// How many of the key start before it; 10,000 stands for more, too.
+        ahead: u64,
     },
     Paused {
         target: String,
@@ -95,6 +119,32 @@ impl From<Why> for WhyDocument {
                 due_at,
                 failed_attempts,
             },
+            Why::WaitsForKey(KeyWait::Place {
+                key,
+                limit,
+                held,
+                holders,
+                ahead,
+            }) => Reason::WaitingForPlace {
+                key,
+                limit,
+                held,
+                held_by: holders,
+                ahead,
+            },
+            Why::WaitsForKey(KeyWait::Start {
+                key,
+                limit,
+                per,
+                opens_at,
+                ahead,
+            }) => Reason::RateLimited {
+                key,
+                limit,
+                per_seconds: per.as_secs_f64(),
+                next_at: opens_at,
+                ahead,
+            },
             Why::Paused { target } => Reason::Paused {
                 target: target.to_string(),
             },
@@ -126,6 +176,7 @@ fn sentence(why: &Why) -> String {
         } => {
             format!("after {failed_attempts} attempt(s) it is tried again at {due_at}")
         }
+        Why::WaitsForKey(wait) => waits_for_key(wait),
         Why::Paused { target } => format!("the target {target} is paused"),
         Why::NoWorker { target } => format!("no live worker serves the target {target}"),
         Why::NameNotOffered {
@@ -154,6 +205,45 @@ fn sentence(why: &Why) -> String {
                  ready as well"
             )
         }
+    }
+}
+
+fn waits_for_key(wait: &KeyWait) -> String {
+    let or_more = |ahead: u64| if ahead >= KEY_LINE_MAX as u64 { " or more" } else { "" };
+    match wait {
+        KeyWait::Place {
+            key,
+            limit,
+            held,
+            holders,
+            ahead,
+        } => {
+            let named: Vec<String> = holders.iter().map(ToString::to_string).collect();
+            let others = held.saturating_sub(named.len() as u64);
+            let others = if others > 0 {
+                format!(" and {others} more")
+            } else {
+                String::new()
+            };
+            format!(
+                "all {limit} place(s) of the concurrency key {key:?} are held, by {}{others}; {ahead}{} other task(s) \
+                 wait before it",
+                named.join(", "),
+                or_more(*ahead)
+            )
+        }
+        KeyWait::Start {
+            key,
+            limit,
+            per,
+            opens_at,
+            ahead,
+        } => format!(
+            "tasks of the rate key {key:?} start {limit} time(s) in {} s: the next at {opens_at}; {ahead}{} other \
+             task(s) wait before it",
+            per.as_secs_f64(),
+            or_more(*ahead)
+        ),
     }
 }
 

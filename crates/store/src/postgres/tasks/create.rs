@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::super::database::Database;
 use super::super::failure;
-use super::super::rows::{DELAYED, READY, Time, int2, int4, milliseconds, time};
+use super::super::rows::{Time, int2, int4, milliseconds, time};
 use super::create_guarded::CreateGuarded;
-use crate::decide::DispatchRow;
+use crate::decide::{DispatchRow, DispatchState};
 use crate::{Announce, CreateOutcome, CreateRequest, Error, NewTask};
 
 /// Inserts tasks of the parameters from `$1` on. `$columns` and `$values` are those that only some tasks have; `$joined` goes behind
@@ -97,6 +97,18 @@ const INSERT_FOLLOWING: &str = concat!(
     insert_dispatches_text!("")
 );
 
+/// Of tasks with conditions, and of those among them.
+const INSERT_CONDITIONAL: &str = concat!(
+    "WITH task AS (",
+    insert_tasks_text!(
+        ", follow_ups, parent_run, edge, ordinal, conditions",
+        ", $23::text[], $24::integer[], $25::smallint[], $26::integer[], $27::text[]",
+        ""
+    ),
+    ") ",
+    insert_dispatches_text!("")
+);
+
 pub(super) async fn create(
     database: &Database,
     requests: &[CreateRequest],
@@ -104,7 +116,7 @@ pub(super) async fn create(
 ) -> Result<Vec<CreateOutcome>, Error> {
     let plain = requests
         .iter()
-        .all(|request| request.idempotency.is_none() && request.tasks.iter().all(|task| task.request_hash.is_none()));
+        .all(|request| request.idempotency.is_none() && request.tasks.iter().all(is_plain));
     if plain {
         let tasks: Vec<&NewTask> = requests.iter().flat_map(|request| &request.tasks).collect();
         if insert_plain(database, &tasks, now).await? {
@@ -112,6 +124,10 @@ pub(super) async fn create(
         }
     }
     database.transact(CreateGuarded::new(requests, now)).await
+}
+
+fn is_plain(task: &NewTask) -> bool {
+    task.request_hash.is_none() && task.spec.conditions.is_none()
 }
 
 /// `false` if one of the ids exists, which takes a repeated call. A second try of our own meets the rows of the first
@@ -165,6 +181,8 @@ pub(super) struct Columns<'a> {
     publish_ats: Vec<Time>,
     /// `None` where all of it is absent.
     following: Option<Following>,
+    /// The same.
+    conditions: Option<Vec<Option<String>>>,
 }
 
 /// What takes parameters, one after the other: statements with rows and those without.
@@ -258,14 +276,21 @@ impl<'a> Columns<'a> {
             states: waits.iter().map(|(state, _)| *state).collect(),
             publish_ats: waits.iter().map(|(_, publish_at)| *publish_at).collect(),
             following: Following::of(tasks),
+            conditions: tasks.iter().any(|task| task.spec.conditions.is_some()).then(|| {
+                let conditions = tasks.iter().map(|task| task.spec.conditions.as_ref());
+                conditions
+                    .map(|conditions| conditions.map(|conditions| conditions.stored()))
+                    .collect()
+            }),
         }
     }
 
     /// The statement that inserts them.
     fn insert(&self) -> Query<'_, Postgres, PgArguments> {
-        match &self.following {
-            None => self.bind(sqlx::query(INSERT)),
-            Some(following) => following.bind(self.bind(sqlx::query(INSERT_FOLLOWING))),
+        match (&self.conditions, &self.following) {
+            (Some(conditions), _) => self.bind_following(sqlx::query(INSERT_CONDITIONAL)).bind(conditions),
+            (None, None) => self.bind(sqlx::query(INSERT)),
+            (None, Some(following)) => following.bind(self.bind(sqlx::query(INSERT_FOLLOWING))),
         }
     }
 
@@ -318,7 +343,8 @@ fn wait(task: &NewTask, now: Timestamp) -> (i16, Time) {
         | TaskState::Cancelled { .. } => unreachable!("a new task is pending"),
     };
     let publish_at = DispatchRow::publish_at(due_at, task.announce == Announce::ByCaller, now);
-    (if due_at > now { DELAYED } else { READY }, time(publish_at))
+    let state = DispatchState::of(task.spec.conditions.as_deref(), due_at, now);
+    (state.code(), time(publish_at))
 }
 
 /// `None` where there are none, so that the index of labels holds only tasks that have some.

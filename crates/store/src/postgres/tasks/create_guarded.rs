@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::super::failure;
 use super::super::rows::{Place, time};
 use super::super::transaction::{Abort, Transaction};
-use super::create;
-use crate::decide::{self, KeptKey};
+use super::{create, gates, unique};
+use crate::decide::{self, Acceptance, DispatchRow, GateChanges, KeptKey};
 use crate::{CreateOutcome, CreateRequest, Error, IdempotencyKey, NewTask};
 
 pub(super) struct CreateGuarded {
@@ -36,10 +36,18 @@ impl Transaction for CreateGuarded {
     async fn perform(&self, connection: &mut PgConnection) -> Result<Self::Output, Abort> {
         let keys = kept_keys(connection, &self.requests).await?;
         let existing = existing_tasks(connection, &self.requests).await?;
-        let acceptance = decide::create(&self.requests, keys, existing);
-        insert_keys(connection, &acceptance.accepted, self.now).await?;
-        insert_tasks(connection, &acceptance.accepted, self.now).await?;
-        Ok(acceptance.outcomes)
+        let Acceptance { mut outcomes, accepted } = decide::create(&self.requests, keys, existing);
+        let mut tasks: Vec<&NewTask> = accepted.iter().flat_map(|request| &request.tasks).collect();
+        let met = unique::meet(connection, &tasks, self.now).await?;
+        insert_keys(connection, &accepted, &met, self.now).await?;
+        tasks.retain(|task| !met.contains_key(&task.spec.id));
+        let mut gates = GateChanges::default();
+        gates.created(tasks.iter().copied(), self.now);
+        insert_tasks(connection, &mut tasks, self.now).await?;
+        let publish_at = DispatchRow::publish_at(self.now, true, self.now);
+        let ready = gates::settle(connection, &gates, publish_at, self.now).await?;
+        decide::admitted(&self.requests, &mut outcomes, &met, ready);
+        Ok(outcomes)
     }
 }
 
@@ -112,11 +120,20 @@ fn hash(table: &'static str, column: &'static str, row: &String, bytes: Vec<u8>)
         .map_err(|_| Place { table, row }.corrupt(column, format!("it has {length} bytes, not 32")))
 }
 
-async fn insert_keys(connection: &mut PgConnection, accepted: &[&CreateRequest], now: Timestamp) -> Result<(), Abort> {
+/// A key stands for the tasks of its request, and where one of these met another one, for that.
+async fn insert_keys(
+    connection: &mut PgConnection,
+    accepted: &[&CreateRequest],
+    met: &HashMap<TaskId, TaskId>,
+    now: Timestamp,
+) -> Result<(), Abort> {
     let mut keys = keys_of(accepted.iter().copied());
     // One order for all, so that two batches with the same keys wait for each other and never deadlock.
     keys.sort_by(|(a, _), (b, _)| (&a.scope, &a.key).cmp(&(&b.scope, &b.key)));
-    for (key, ids) in keys {
+    for (key, mut ids) in keys {
+        for id in &mut ids {
+            *id = met.get(&TaskId(*id)).map_or(*id, |met| met.0);
+        }
         sqlx::query(
             "INSERT INTO idempotency_keys (scope, key, body_hash, resource_ids, created_at)
             VALUES ($1, $2, $3, $4, $5)",
@@ -133,10 +150,9 @@ async fn insert_keys(connection: &mut PgConnection, accepted: &[&CreateRequest],
     Ok(())
 }
 
-async fn insert_tasks(connection: &mut PgConnection, accepted: &[&CreateRequest], now: Timestamp) -> Result<(), Abort> {
-    let mut tasks: Vec<&NewTask> = accepted.iter().flat_map(|request| &request.tasks).collect();
+async fn insert_tasks(connection: &mut PgConnection, tasks: &mut [&NewTask], now: Timestamp) -> Result<(), Abort> {
     tasks.sort_unstable_by_key(|task| task.spec.id);
-    create::insert_tasks(connection, &tasks, now)
+    create::insert_tasks(connection, tasks, now)
         .await
         .map_err(|error| overtaken_on(error, "tasks_pkey"))
 }

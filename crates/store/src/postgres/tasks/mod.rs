@@ -6,12 +6,16 @@ mod claim;
 mod create;
 mod create_guarded;
 mod delete;
+mod gates;
+mod key_wait;
 mod list;
 mod read;
 mod row;
+mod unique;
 
 pub use self::apply::COMPLETE;
 pub use self::claim::CLAIM_AND_FILL_UP;
+pub(super) use self::gates::release;
 
 use std::collections::BTreeMap;
 
@@ -22,7 +26,7 @@ use orchestratum_core::{TaskId, Timestamp};
 use super::PostgresStore;
 use crate::{
     AttemptPage, Audit, Change, ChangeOutcome, Children, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest,
-    DeleteOutcome, Dispatch, Error, Task, TaskFilter, TaskPage, TaskStore,
+    DeleteOutcome, Dispatch, Error, KeyWait, Task, TaskFilter, TaskPage, TaskStore,
 };
 
 #[async_trait]
@@ -69,6 +73,10 @@ impl TaskStore for PostgresStore {
 
     async fn dispatch(&self, task: TaskId) -> Result<Option<Dispatch>, Error> {
         read::dispatch(&self.database, task).await
+    }
+
+    async fn key_wait(&self, task: TaskId) -> Result<Option<KeyWait>, Error> {
+        key_wait::key_wait(&self.database, task).await
     }
 
     async fn counts(&self, most: usize) -> Result<BTreeMap<TaskStatus, u64>, Error> {

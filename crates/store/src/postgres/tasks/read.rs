@@ -7,9 +7,9 @@ use orchestratum_core::{Target, TaskId, TaskName, WorkerId};
 use uuid::Uuid;
 
 use super::super::database::{AfterUnknown, Database};
-use super::super::rows::{DELAYED, Place, READY, Time, int8, timestamp};
+use super::super::rows::{Place, Time, int8, timestamp};
 use super::row::{TaskRow, task_columns};
-use crate::decide;
+use crate::decide::{self, DispatchState};
 use crate::{ATTEMPTS_PAGE, Attempt, AttemptPage, BATCH_BYTES, Dispatch, Error, PAGE_BYTES, Task};
 
 pub(super) async fn task(database: &Database, task: TaskId) -> Result<Option<Task>, Error> {
@@ -153,17 +153,15 @@ pub(super) async fn dispatch(database: &Database, task: TaskId) -> Result<Option
         row: &task,
     };
     row.map(|(target, name, due_at, publish_at, expires_at, state)| {
+        let state = place.present("state", DispatchState::from_code(state.into()))?;
         Ok(Dispatch {
             target: place.take("target", Target::new(target))?,
             name: place.take("name", TaskName::new(name))?,
             due_at: timestamp(due_at),
             publish_at: timestamp(publish_at),
             expires_at: timestamp(expires_at),
-            delayed: match state {
-                READY => false,
-                DELAYED => true,
-                _ => return Err(place.corrupt("state", state)),
-            },
+            delayed: state.is_delayed(),
+            blocked: state.waits_for_key(),
         })
     })
     .transpose()

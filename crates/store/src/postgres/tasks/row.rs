@@ -1,12 +1,12 @@
 //! The row of a task and the task it stands for.
 
-use orchestratum_core::task::{Edge, FollowUpPlace, FollowUps, Labels, Progress, RetryPolicy, TaskSpec};
+use orchestratum_core::task::{Conditions, Edge, FollowUpPlace, FollowUps, Labels, Progress, RetryPolicy, TaskSpec};
 use orchestratum_core::{JsonText, Origin, Target, TaskId, TaskName, WorkerId};
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::super::rows::{Place, Time, timestamp};
-use crate::decide::{LifeColumns, Source, Stored};
+use crate::decide::{DispatchState, LifeColumns, Source, Stored};
 use crate::{Error, Task};
 
 /// The columns of [`StoredRow`], from `tasks`; `due_at` comes from the dispatch row, in a way of each statement's own.
@@ -27,19 +27,19 @@ macro_rules! task_columns {
         concat!(
             $crate::postgres::tasks::row::stored_columns!(),
             ", tasks.description, tasks.input, tasks.labels::text AS labels, tasks.limits, tasks.timeout_ms,
-            tasks.parent_id, tasks.parent_run, tasks.edge, tasks.ordinal, tasks.follow_ups, tasks.created_at, tasks.output,
-            tasks.progress,
+            tasks.parent_id, tasks.parent_run, tasks.edge, tasks.ordinal, tasks.follow_ups, tasks.conditions, tasks.created_at,
+            tasks.output, tasks.progress,
             (SELECT due_at FROM dispatches WHERE task_id = tasks.id) AS due_at"
         )
     };
 }
 pub(super) use task_columns;
 
-/// The columns of [`LockedRow`] beside those of [`StoredRow`]: what follow-ups need, and only where there are some. `$2` has the
-/// tasks whose reports bring some.
+/// The columns of [`LockedRow`] beside those of [`StoredRow`]: conditions, and what follow-ups need, and only where there are some.
+/// `$2` has the tasks whose reports bring some. The `dispatch_state` comes from the dispatch row, as `due_at` does.
 macro_rules! source_columns {
     () => {
-        "tasks.follow_ups,
+        "tasks.follow_ups, tasks.conditions,
         CASE WHEN tasks.follow_ups IS NOT NULL OR tasks.id = ANY($2::uuid[]) THEN tasks.input END AS source_input,
         CASE WHEN tasks.follow_ups IS NOT NULL OR tasks.id = ANY($2::uuid[]) THEN tasks.description END AS description,
         CASE WHEN tasks.follow_ups IS NOT NULL OR tasks.id = ANY($2::uuid[]) THEN tasks.labels::text END AS labels,
@@ -53,6 +53,8 @@ pub(super) use source_columns;
 pub(super) struct LockedRow {
     #[sqlx(flatten)]
     pub(super) stored: StoredRow,
+    dispatch_state: Option<i16>,
+    conditions: Option<String>,
     follow_ups: Option<String>,
     source_input: Option<String>,
     description: Option<String>,
@@ -105,6 +107,7 @@ pub(super) struct TaskRow {
     edge: Option<i16>,
     ordinal: Option<i32>,
     follow_ups: Option<String>,
+    conditions: Option<String>,
     created_at: Time,
     output: Option<String>,
     progress: Option<f64>,
@@ -134,6 +137,11 @@ fn follow_ups_of(place: &Place<'_>, stored: Option<&str>) -> Result<FollowUps, E
     )
 }
 
+pub(super) fn conditions_of(place: &Place<'_>, stored: Option<&str>) -> Result<Option<Box<Conditions>>, Error> {
+    let conditions = stored.map(|stored| place.take("conditions", Conditions::from_stored(stored)));
+    Ok(conditions.transpose()?.map(Box::new))
+}
+
 fn labels_of(place: &Place<'_>, stored: Option<&str>) -> Result<Labels, Error> {
     stored.map_or_else(
         || Ok(Labels::new()),
@@ -145,6 +153,8 @@ impl LockedRow {
     pub(super) fn into_stored(self) -> Result<Stored, Error> {
         let Self {
             stored,
+            dispatch_state,
+            conditions,
             follow_ups,
             source_input,
             description,
@@ -156,12 +166,17 @@ impl LockedRow {
         } = self;
         let id = stored.id;
         let mut stored = stored.into_stored()?;
-        let Some(input) = source_input else {
-            return Ok(stored);
-        };
         let place = Place {
             table: "tasks",
             row: &id,
+        };
+        stored.conditions = conditions_of(&place, conditions.as_deref())?;
+        if stored.conditions.is_some() {
+            let state = |code: i16| place.present("state (of its dispatch)", DispatchState::from_code(code.into()));
+            stored.waits = dispatch_state.map(state).transpose()?;
+        }
+        let Some(input) = source_input else {
+            return Ok(stored);
         };
         let trace_parent = trace_parent.map(|text| place.take("trace_parent", text.parse()));
         let request_id = request_id.map(|text| place.take("request_id", text.parse()));
@@ -245,6 +260,8 @@ impl StoredRow {
             worker,
             started_at,
             source: None,
+            conditions: None,
+            waits: None,
         })
     }
 }
@@ -263,6 +280,7 @@ impl TaskRow {
             edge,
             ordinal,
             follow_ups,
+            conditions,
             created_at,
             output,
             progress,
@@ -278,6 +296,8 @@ impl TaskRow {
             worker,
             started_at,
             source: _,
+            conditions: _,
+            waits: _,
         } = stored.into_stored()?;
         let place = Place {
             table: "tasks",
@@ -300,6 +320,7 @@ impl TaskRow {
             parent_id: parent_id.map(TaskId),
             place: place_of(&place, parent_run, edge, ordinal)?,
             follow_ups: follow_ups_of(&place, follow_ups.as_deref())?,
+            conditions: conditions_of(&place, conditions.as_deref())?,
             created_at: timestamp(created_at),
         };
         Ok(Task {

@@ -11,7 +11,8 @@ use super::super::SqliteStore;
 use super::super::error::sql;
 use super::super::rows::{damaged, get, json, milliseconds, parsed, task_id};
 use super::super::values::{OverValues, Statement, over_values};
-use crate::decide::{self, DispatchRow, KeptKey, LifeColumns};
+use super::{gates, unique};
+use crate::decide::{self, Acceptance, DispatchRow, DispatchState, GateChanges, KeptKey, LifeColumns};
 use crate::{Announce, CreateOutcome, CreateRequest, Error, NewTask};
 
 pub(super) async fn create(
@@ -22,14 +23,21 @@ pub(super) async fn create(
     let mut transaction = store.begin().await?;
     let keys = kept_keys(&mut transaction, requests).await?;
     let existing = existing(&mut transaction, requests).await?;
-    let acceptance = decide::create(requests, keys, existing);
-    let tasks: Vec<&NewTask> = acceptance.accepted.iter().flat_map(|request| &request.tasks).collect();
-    if !acceptance.accepted.is_empty() {
+    let Acceptance { mut outcomes, accepted } = decide::create(requests, keys, existing);
+    let mut tasks: Vec<&NewTask> = accepted.iter().flat_map(|request| &request.tasks).collect();
+    if !accepted.is_empty() {
+        let met = unique::meet(&mut transaction, &tasks, now).await?;
+        tasks.retain(|task| !met.contains_key(&task.spec.id));
         insert_new(&mut transaction, &tasks, now).await?;
-        insert_keys(&mut transaction, &acceptance.accepted, now).await?;
+        insert_keys(&mut transaction, &accepted, &met, now).await?;
+        let mut gates = GateChanges::default();
+        gates.created(tasks, now);
+        let publish_at = DispatchRow::publish_at(now, true, now);
+        let ready = gates::settle(&mut transaction, &gates, publish_at, now).await?;
+        decide::admitted(requests, &mut outcomes, &met, ready);
     }
     transaction.commit().await.map_err(sql)?;
-    Ok(acceptance.outcomes)
+    Ok(outcomes)
 }
 
 async fn kept_keys(
@@ -129,13 +137,13 @@ pub(super) async fn insert_new(
 async fn insert_tasks(connection: &mut SqliteConnection, tasks: &[&NewTask]) -> Result<(), Error> {
     static INSERT: OverValues = over_values!(
         "WITH new AS (VALUES ",
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ")
          INSERT INTO tasks (
              id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries,
              max_losses, priority, parent_id, request_hash, trace_parent, request_id, created_at, scheduled_at, expires_at,
              status, run, attempt, version, retries_left, losses_left, cancel_requested, worker_id, started_at,
-             finished_at, error, follow_ups, parent_run, edge, ordinal
+             finished_at, error, follow_ups, parent_run, edge, ordinal, conditions
          )
          SELECT * FROM new WHERE column1 IS NOT NULL"
     );
@@ -160,6 +168,7 @@ fn bind_task<'q>(statement: Statement<'q>, task: &NewTask) -> Statement<'q> {
         parent_id,
         place,
         follow_ups,
+        conditions,
         created_at,
     } = &task.spec;
     let life = LifeColumns::encode(&task.life, None, None);
@@ -204,6 +213,7 @@ fn bind_task<'q>(statement: Statement<'q>, task: &NewTask) -> Statement<'q> {
         .bind(place.map(|place| place.run))
         .bind(place.map(|place| place.edge.code()))
         .bind(place.map(|place| place.index))
+        .bind(conditions.as_ref().map(|conditions| conditions.stored()))
 }
 
 fn dispatch(task: &NewTask, now: Timestamp) -> Option<DispatchRow> {
@@ -218,7 +228,7 @@ fn dispatch(task: &NewTask, now: Timestamp) -> Option<DispatchRow> {
         due_at,
         expires_at: task.life.expires_at,
         publish_at: DispatchRow::publish_at(due_at, task.announce == Announce::ByCaller, now),
-        delayed: due_at > now,
+        state: DispatchState::of(task.spec.conditions.as_deref(), due_at, now),
     })
 }
 
@@ -243,21 +253,24 @@ pub(super) async fn insert_dispatches(connection: &mut SqliteConnection, rows: &
                 .bind(row.due_at.as_micros())
                 .bind(row.expires_at.as_micros())
                 .bind(row.publish_at.as_micros())
-                .bind(row.delayed)
+                .bind(row.state.code())
         })
         .await
 }
 
+/// A key stands for the tasks of its request, and where one of these met another one, for that.
 async fn insert_keys(
     connection: &mut SqliteConnection,
     accepted: &[&CreateRequest],
+    met: &HashMap<TaskId, TaskId>,
     now: Timestamp,
 ) -> Result<(), Error> {
     let rows: Vec<(&str, &str, String, String)> = accepted
         .iter()
         .filter_map(|request| {
             let key = request.idempotency.as_ref()?;
-            let ids: Vec<Uuid> = request.tasks.iter().map(|task| task.spec.id.0).collect();
+            let ids = request.tasks.iter().map(|task| task.spec.id);
+            let ids: Vec<Uuid> = ids.map(|id| met.get(&id).unwrap_or(&id).0).collect();
             Some((key.scope.as_str(), key.key.as_str(), hex(&key.body_hash), json(&ids)))
         })
         .collect();

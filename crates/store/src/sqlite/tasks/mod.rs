@@ -5,8 +5,11 @@ mod children;
 mod claim;
 mod create;
 mod delete;
+mod gates;
+mod key_wait;
 mod list;
 mod read;
+mod unique;
 
 use std::collections::BTreeMap;
 
@@ -16,11 +19,12 @@ use orchestratum_core::{TaskId, Timestamp};
 
 pub(super) use apply::insert_audit;
 pub(super) use delete::delete_rows;
+pub(super) use gates::release;
 
 use super::SqliteStore;
 use crate::{
     AttemptPage, Audit, Change, ChangeOutcome, Children, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest,
-    DeleteOutcome, Dispatch, Error, Task, TaskFilter, TaskPage, TaskStore,
+    DeleteOutcome, Dispatch, Error, KeyWait, Task, TaskFilter, TaskPage, TaskStore,
 };
 
 #[async_trait]
@@ -67,6 +71,10 @@ impl TaskStore for SqliteStore {
 
     async fn dispatch(&self, task: TaskId) -> Result<Option<Dispatch>, Error> {
         read::dispatch(self, task).await
+    }
+
+    async fn key_wait(&self, task: TaskId) -> Result<Option<KeyWait>, Error> {
+        key_wait::key_wait(self, task).await
     }
 
     async fn counts(&self, most: usize) -> Result<BTreeMap<TaskStatus, u64>, Error> {

@@ -10,7 +10,7 @@ use super::super::error::sql;
 use super::super::rows::{
     damaged, get, id_list, maybe_worker_id, number, parsed, select_task, signed, task, task_id, timestamp, word,
 };
-use crate::decide;
+use crate::decide::{self, DispatchState};
 use crate::{ATTEMPTS_PAGE, Attempt, AttemptPage, BATCH_BYTES, Dispatch, Error, PAGE_BYTES, Task};
 
 pub(super) async fn tasks(store: &SqliteStore, ids: &[TaskId]) -> Result<Vec<Task>, Error> {
@@ -138,13 +138,17 @@ pub(super) async fn dispatch(store: &SqliteStore, task: TaskId) -> Result<Option
     .await
     .map_err(sql)?;
     row.map(|row| {
+        let state: i64 = get(&row, "state")?;
+        let state = DispatchState::from_code(state)
+            .ok_or_else(|| damaged("dispatches", "state", task, format!("{state} is no state")))?;
         Ok(Dispatch {
             target: word(&row, "dispatches", "target", task)?,
             name: word(&row, "dispatches", "name", task)?,
             due_at: timestamp(&row, "due_at")?,
             publish_at: timestamp(&row, "publish_at")?,
             expires_at: timestamp(&row, "expires_at")?,
-            delayed: get::<i64>(&row, "state")? == 1,
+            delayed: state.is_delayed(),
+            blocked: state.waits_for_key(),
         })
     })
     .transpose()

@@ -34,6 +34,10 @@ pub(super) async fn apply(
         return Ok(HashMap::new());
     }
     let decision = decide::apply(&open, tasks, HashMap::new(), &database.limits, now);
+    if decision.follow_ups.iter().any(|task| task.spec.conditions.is_some()) {
+        // They are settled the long way, too.
+        return Ok(HashMap::new());
+    }
     let written = write(database, &decision, now).await?;
     let mut done = HashMap::with_capacity(written.len());
     for outcome in decision.outcomes {
@@ -64,7 +68,10 @@ async fn read(database: &Database, changes: &[Change]) -> Result<HashMap<TaskId,
                 ", ",
                 source_columns!(),
                 // Only for tasks that went back meanwhile, and are passed over.
-                ", tasks.scheduled_at AS due_at FROM tasks WHERE id = ANY($1) AND follow_ups IS NOT NULL"
+                ", tasks.scheduled_at AS due_at, NULL::smallint AS dispatch_state
+                FROM tasks
+                -- Keys are settled the long way.
+                WHERE id = ANY($1) AND follow_ups IS NOT NULL AND conditions IS NULL"
             ))
             .bind(&ids)
             .bind(&none[..])

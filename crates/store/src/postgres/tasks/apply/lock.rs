@@ -48,19 +48,19 @@ const LOCK_TASKS: &str = concat!(
     stored_columns!(),
     ", ",
     source_columns!(),
-    ", NULL::timestamptz AS due_at FROM tasks WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+    ", NULL::timestamptz AS due_at, NULL::smallint AS dispatch_state FROM tasks WHERE id = ANY($1) ORDER BY id FOR UPDATE",
 );
 
 const LOCK_BOTH: &str = concat!(
     "WITH waiting AS MATERIALIZED (
         -- Before the tasks, as the claim does. Not SKIP LOCKED: whoever holds it decides first.
-        SELECT task_id, due_at FROM dispatches WHERE task_id = ANY($1) ORDER BY task_id FOR UPDATE
+        SELECT task_id, due_at, state FROM dispatches WHERE task_id = ANY($1) ORDER BY task_id FOR UPDATE
     )
     SELECT ",
     stored_columns!(),
     ", ",
     source_columns!(),
-    ", waiting.due_at
+    ", waiting.due_at, waiting.state AS dispatch_state
     FROM tasks
     LEFT JOIN waiting ON waiting.task_id = tasks.id
     WHERE id = ANY($1)

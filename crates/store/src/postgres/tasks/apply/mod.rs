@@ -12,6 +12,7 @@ mod success;
 mod write;
 
 pub use self::success::COMPLETE;
+pub(super) use self::write::column;
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,7 +24,8 @@ use uuid::Uuid;
 use super::super::database::Database;
 use super::super::rows::{Place, int4};
 use super::super::transaction::{Abort, Transaction};
-use crate::{Change, ChangeOutcome, Error, decide};
+use super::{gates, unique};
+use crate::{Change, ChangeOutcome, Error, NewTask, decide};
 
 pub(super) async fn apply(
     database: &Database,
@@ -82,10 +84,16 @@ impl Transaction for Apply {
     async fn perform(&self, connection: &mut PgConnection) -> Result<Self::Output, Abort> {
         let tasks = lock::lock(connection, &self.changes).await?;
         let recorded = recorded_attempts(connection, &decide::doubtful_reports(&self.changes, &tasks)).await?;
-        let decision = decide::apply(&self.changes, tasks, recorded, &self.limits, self.now);
+        let mut decision = decide::apply(&self.changes, tasks, recorded, &self.limits, self.now);
         write::write(connection, &decision, self.now).await?;
+        let follow_ups: Vec<&NewTask> = decision.follow_ups.iter().collect();
+        let met = unique::meet(connection, &follow_ups, self.now).await?;
+        decision.admit_follow_ups(&met, self.now);
+        write::write_follow_ups(connection, &decision, self.now).await?;
+        let publish_at = decision.admitted_publish_at(self.now);
+        let admitted = gates::settle(connection, &decision.gates, publish_at, self.now).await?;
         let undecided = self.changes[decision.outcomes.len()..].to_vec();
-        Ok((decision.outcomes, undecided))
+        Ok((decision.answers(admitted), undecided))
     }
 }
 

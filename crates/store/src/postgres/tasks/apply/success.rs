@@ -63,6 +63,8 @@ pub const COMPLETE: &str = "
           AND tasks.attempt = reported.attempt
           -- What follows it is written with it, the long way.
           AND tasks.follow_ups IS NULL
+          -- And what it gives back goes to others.
+          AND tasks.conditions IS NULL
         RETURNING
             tasks.id, tasks.name, tasks.target, tasks.attempt, tasks.run, tasks.version, tasks.retries_left,
             tasks.losses_left, tasks.worker_id, tasks.started_at, tasks.scheduled_at, tasks.expires_at,

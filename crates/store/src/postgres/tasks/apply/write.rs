@@ -4,7 +4,7 @@ use orchestratum_core::task::Progress;
 use orchestratum_core::{JsonText, Timestamp};
 use sqlx::PgConnection;
 
-use super::super::super::rows::{DELAYED, READY, int2, int4, milliseconds, time};
+use super::super::super::rows::{int2, int4, milliseconds, time};
 use super::super::super::transaction::Abort;
 use super::super::create::{insert_tasks, labels_text};
 use crate::MissingFollowUp;
@@ -17,8 +17,9 @@ pub(super) async fn write(connection: &mut PgConnection, decision: &Decision<'_>
         attempts: _,
         logs,
         audits,
-        follow_ups,
-        missing,
+        follow_ups: _,
+        missing: _,
+        gates: _,
     } = decision;
     if tasks.is_empty() {
         return Ok(());
@@ -33,18 +34,27 @@ pub(super) async fn write(connection: &mut PgConnection, decision: &Decision<'_>
     if !audits.is_empty() {
         write_audits(connection, decision, now).await?;
     }
-    if !follow_ups.is_empty() {
-        let follow_ups: Vec<_> = follow_ups.iter().collect();
+    Ok(())
+}
+
+/// After the changes: what is unique sees how those have left the tasks that it might meet.
+pub(super) async fn write_follow_ups(
+    connection: &mut PgConnection,
+    decision: &Decision<'_>,
+    now: Timestamp,
+) -> Result<(), Abort> {
+    if !decision.follow_ups.is_empty() {
+        let follow_ups: Vec<_> = decision.follow_ups.iter().collect();
         insert_tasks(connection, &follow_ups, now).await?;
     }
-    if !missing.is_empty() {
-        write_missing(connection, missing).await?;
+    if !decision.missing.is_empty() {
+        write_missing(connection, &decision.missing).await?;
     }
     Ok(())
 }
 
 /// The values of one column.
-pub(super) fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
+pub(in super::super) fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
 
@@ -99,7 +109,7 @@ async fn write_states(connection: &mut PgConnection, decision: &Decision<'_>, no
         .bind(column(&pending, |row| i16::from(row.priority)))
         .bind(column(&pending, |row| time(row.due_at)))
         .bind(column(&pending, |row| time(row.expires_at)))
-        .bind(column(&pending, |row| if row.delayed { DELAYED } else { READY }))
+        .bind(column(&pending, |row| row.state.code()))
         .bind(column(&pending, |row| time(row.publish_at)))
         .bind(column(attempts, |attempt| attempt.task.0))
         .bind(column(attempts, |attempt| int4(attempt.ended.attempt)))

@@ -19,8 +19,9 @@ use super::super::SqliteStore;
 use super::super::error::sql;
 use super::super::rows::{self, Hex, damaged, get, json, number, task_id};
 use super::super::values::{OverValues, over_values};
+use super::{gates, unique};
 use crate::decide::{self, Stored};
-use crate::{Change, ChangeOutcome, Error};
+use crate::{Change, ChangeOutcome, Error, NewTask};
 
 pub(in super::super) use write::insert_audit;
 
@@ -58,9 +59,15 @@ async fn apply_any(
         let rest = &changes[outcomes.len()..];
         let tasks = load(connection, rest).await?;
         let recorded = recorded(connection, &decide::doubtful_reports(rest, &tasks)).await?;
-        let decision = decide::apply(rest, tasks, recorded, limits, now);
+        let mut decision = decide::apply(rest, tasks, recorded, limits, now);
         write::write(connection, &decision, now).await?;
-        outcomes.extend(decision.outcomes);
+        let follow_ups: Vec<&NewTask> = decision.follow_ups.iter().collect();
+        let met = unique::meet(connection, &follow_ups, now).await?;
+        decision.admit_follow_ups(&met, now);
+        write::write_follow_ups(connection, &decision, now).await?;
+        let publish_at = decision.admitted_publish_at(now);
+        let admitted = gates::settle(connection, &decision.gates, publish_at, now).await?;
+        outcomes.extend(decision.answers(admitted));
     }
     Ok(outcomes)
 }
@@ -73,7 +80,7 @@ async fn load(connection: &mut SqliteConnection, changes: &[Change]) -> Result<H
          SELECT
              t.id, t.name, t.target, t.priority, t.ttl_ms, t.backoff, t.max_retries, t.max_losses, t.scheduled_at,
              t.expires_at, t.status, t.run, t.attempt, t.version, t.retries_left, t.losses_left, t.cancel_requested,
-             t.worker_id, t.started_at, t.finished_at, t.error, d.due_at, t.follow_ups,
+             t.worker_id, t.started_at, t.finished_at, t.error, d.due_at, d.state AS dispatch_state, t.conditions, t.follow_ups,
              -- What follow-ups need, and only where there are some.
              iif(w.brings OR t.follow_ups IS NOT NULL, t.input, NULL) AS source_input,
              iif(w.brings OR t.follow_ups IS NOT NULL, t.description, NULL) AS description,

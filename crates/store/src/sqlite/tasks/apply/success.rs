@@ -34,6 +34,8 @@ pub(super) async fn apply(
          WHERE tasks.id = reported.column1 AND +tasks.status = 1 AND tasks.attempt = reported.column2
            -- What follows it is written with it, the long way.
            AND tasks.follow_ups IS NULL
+           -- And what it gives back goes to others.
+           AND tasks.conditions IS NULL
          RETURNING
              id, name, target, attempt, run, version, retries_left, losses_left, worker_id, started_at, scheduled_at,
              expires_at"

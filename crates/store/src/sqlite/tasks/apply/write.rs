@@ -37,7 +37,15 @@ pub(super) async fn write(
     insert_dispatches(connection, &kept).await?;
     insert_attempts(connection, &decision.attempts).await?;
     insert_logs(connection, &decision.logs).await?;
-    insert_audits(connection, &decision.audits, now).await?;
+    insert_audits(connection, &decision.audits, now).await
+}
+
+/// After the changes: what is unique sees how those have left the tasks that it might meet.
+pub(super) async fn write_follow_ups(
+    connection: &mut SqliteConnection,
+    decision: &Decision<'_>,
+    now: Timestamp,
+) -> Result<(), Error> {
     if !decision.follow_ups.is_empty() {
         let follow_ups: Vec<&NewTask> = decision.follow_ups.iter().collect();
         insert_new(connection, &follow_ups, now).await?;
