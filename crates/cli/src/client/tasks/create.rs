@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::super::http::Http;
+use super::conditions::Conditions;
 use super::limits::Limits;
 use super::{backoff, input, wait};
 use crate::output;
@@ -53,6 +54,8 @@ pub(crate) struct Create {
     labels: Vec<String>,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    conditions: Conditions,
     /// What comes after it if it is completed: a task as the api takes it, or a list of them. JSON, `@file`, or `-` for
     /// standard input. Example: --on-success '{"name": "echo", "input": "${ output.result }"}'
     #[arg(long, value_name = "TASKS")]
@@ -105,6 +108,7 @@ fn body(create: Create) -> anyhow::Result<Value> {
         delay,
         labels,
         limits,
+        conditions,
         on_success,
         on_failure,
         on_cancel,
@@ -130,6 +134,9 @@ fn body(create: Create) -> anyhow::Result<Value> {
         ("delay_seconds", delay.map(Value::from)),
         ("labels", (!labels.is_empty()).then(|| json!(labels))),
         ("limits", limits.given()),
+        ("concurrency", conditions.concurrency),
+        ("rate", conditions.rate),
+        ("unique", conditions.unique),
         ("on_success", follow_ups(on_success.as_deref())?),
         ("on_failure", follow_ups(on_failure.as_deref())?),
         ("on_cancel", follow_ups(on_cancel.as_deref())?),

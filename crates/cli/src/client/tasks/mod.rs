@@ -1,6 +1,7 @@
 //! `orchestratum tasks …`
 
 mod backoff;
+mod conditions;
 mod create;
 mod events;
 mod follow;

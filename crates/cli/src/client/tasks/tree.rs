@@ -56,10 +56,10 @@ fn draw(task: &Value, lead: &str, below: &str, drawn: &mut String) {
         let (begin, _) = branch();
         let word = |field: &str| output::one_line(missing[field].as_str().unwrap_or_default());
         let (edge, name) = (word("edge"), word("name"));
-        let why = if missing["cause"] == "Deleted" {
-            "was deleted".to_owned()
-        } else {
-            format!("could not be made: {}", word("reason"))
+        let why = match missing["cause"].as_str() {
+            Some("Deleted") => "was deleted".to_owned(),
+            Some("Met") => format!("was not made: {}", word("reason")),
+            _ => format!("could not be made: {}", word("reason")),
         };
         writeln!(drawn, "{below}{begin}{edge}: {name} {why}").expect("a String takes every character");
     }
