@@ -10,5 +10,6 @@ mod follow_ups;
 mod hang_ups;
 mod held;
 mod idempotency;
+mod limits;
 mod server;
 mod tasks;

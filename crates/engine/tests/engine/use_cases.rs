@@ -121,6 +121,7 @@ async fn one_idempotency_key_makes_one_task_however_often_and_concurrently_it_is
         .map(|answer| match answer.expect("answered") {
             CreatedTasks::Created(tasks) | CreatedTasks::Replayed(Replay { tasks, .. }) => tasks[0].spec.id,
             CreatedTasks::Existing(task) => task.spec.id,
+            CreatedTasks::Met { tasks, .. } => panic!("nothing here is unique: {tasks:?}"),
         })
         .collect();
     assert_eq!(ids.len(), 1);

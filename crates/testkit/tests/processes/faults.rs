@@ -6,6 +6,7 @@ mod deployments;
 mod follow_ups;
 mod hang_ups;
 mod leaks;
+mod limits;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -11,9 +11,10 @@ use orchestratum_core::task::TaskStatus;
 use orchestratum_core::{Target, TaskId, Timestamp, WorkerId};
 use orchestratum_store::{
     ApiKey, AttemptPage, Audit, BrokenInvariant, Change, ChangeOutcome, Children, ClaimRequest, ClaimedTask,
-    CreateOutcome, CreateRequest, DeleteOutcome, Dispatch, DispatchStore, Error, KeyStore, LeaseKeeper, LogAppend,
-    LogStore, LogStream, LogsFrom, Maintenance, NewLogs, Orphan, Pulse, Queue, QueueStore, Ready, Registration, Store,
-    Task, TaskFilter, TaskLogs, TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker, WorkerStore,
+    CreateOutcome, CreateRequest, DeleteOutcome, Dispatch, DispatchStore, Error, KeyStore, KeyWait, LeaseKeeper,
+    LogAppend, LogStore, LogStream, LogsFrom, Maintenance, NewLogs, Orphan, Pulse, Queue, QueueStore, Ready,
+    Registration, Store, Task, TaskFilter, TaskLogs, TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker,
+    WorkerStore,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -144,6 +145,7 @@ through! {
     attempts(task: TaskId, after: u32) -> Result<AttemptPage, Error>;
     children(parents: &[TaskId], limit: usize, bytes: usize) -> Result<Children, Error>;
     dispatch(task: TaskId) -> Result<Option<Dispatch>, Error>;
+    key_wait(task: TaskId) -> Result<Option<KeyWait>, Error>;
     counts(most: usize) -> Result<BTreeMap<TaskStatus, u64>, Error>;
     {
         async fn claim(&self, request: &ClaimRequest, now: Timestamp) -> Result<Vec<ClaimedTask>, Error> {

@@ -10,6 +10,7 @@ pub(crate) mod data;
 pub(crate) mod following;
 pub(crate) mod keys;
 pub(crate) mod lab;
+pub(crate) mod limiting;
 pub(crate) mod listing;
 pub(crate) mod logs;
 pub(crate) mod loops;
@@ -18,7 +19,9 @@ pub(crate) mod patching;
 pub(crate) mod progress;
 pub(crate) mod queues;
 pub(crate) mod racing;
+pub(crate) mod rating;
 pub(crate) mod reporting;
+pub(crate) mod unifying;
 pub(crate) mod workers;
 
 use std::sync::Arc;
@@ -160,6 +163,35 @@ macro_rules! suite {
                 keys_are_listed_newest_first,
                 a_key_is_revoked_once_and_for_all,
                 the_last_use_of_a_key_is_kept
+            ],
+            limiting: [
+                as_many_as_the_limit_are_ready_and_the_others_are_blocked,
+                whatever_ends_a_task_gives_its_place_to_the_next_in_line,
+                a_retry_that_waits_gives_its_place_back,
+                what_is_handed_back_keeps_its_place,
+                what_waits_may_be_cancelled_edited_and_put_off,
+                a_task_for_later_asks_when_it_is_due,
+                the_newest_task_says_how_many,
+                another_run_asks_anew,
+                a_follow_up_waits_for_a_place_like_any_task,
+                a_task_and_its_conditions_are_read_as_they_were_created,
+                ends_at_the_same_moment_lose_no_place,
+                a_place_that_was_left_free_is_found
+            ],
+            rating: [
+                tasks_of_a_rate_key_start_in_even_steps,
+                whoever_waits_for_a_place_takes_no_start,
+                whoever_stops_waiting_for_a_start_leaves_it_to_others,
+                every_attempt_takes_a_start
+            ],
+            unifying: [
+                a_task_like_one_that_is_there_is_not_made,
+                only_certain_statuses_and_ages_count,
+                a_batch_meets_what_is_there_and_itself,
+                of_many_at_once_one_is_made,
+                a_repeated_key_answers_what_was_met,
+                a_follow_up_that_meets_a_task_is_recorded_as_missing,
+                what_is_deleted_is_met_by_nobody
             ],
             listing: [
                 tasks_are_read_in_the_order_asked_for,

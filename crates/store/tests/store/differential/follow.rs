@@ -94,6 +94,7 @@ pub(super) fn followed(task: &Task, change: &Change, now: Timestamp) -> (Followe
                     target: spec.target.clone(),
                     place,
                     due_at: life.scheduled_at,
+                    asks: spec.conditions.as_ref().is_some_and(|conditions| conditions.gates()),
                 });
                 made.push((spec, life));
             }

@@ -12,6 +12,7 @@
 mod answer;
 mod chance;
 mod follow;
+mod gates;
 mod model;
 mod operation;
 mod script;

@@ -5,16 +5,19 @@ mod overview;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use orchestratum_core::task::{FollowUpPlace, TaskEvent, TaskLife, TaskSpec, TaskState, TaskStatus, transition};
+use orchestratum_core::task::{
+    AttemptOutcome, FollowUpPlace, TaskEvent, TaskLife, TaskSpec, TaskState, TaskStatus, transition,
+};
 use orchestratum_core::{Target, TaskId, TaskName, Timestamp, WorkerId};
 use orchestratum_store::{
-    Announce, Attempt, Change, ChangeOutcome, Changed, Children, ClaimRequest, CreateOutcome, CreateRequest,
+    Admission, Announce, Attempt, Change, ChangeOutcome, Changed, Children, ClaimRequest, CreateOutcome, CreateRequest,
     DeleteOutcome, Dispatch, Holding, LogAppend, MissingCause, MissingFollowUp, PUBLISH_LEASE, Registration, Renewal,
     Task, TaskFilter, WorkerState,
 };
 
 use super::answer::{Answer, Whole};
 use super::follow::{attempt, follow, followed};
+use super::gates::{Gates, Wait};
 use super::operation::Operation;
 use crate::conformance::lab::START;
 
@@ -24,8 +27,10 @@ pub(crate) struct Row {
     pub(crate) attempts: Vec<Attempt>,
     request_hash: Option<[u8; 32]>,
     /// Of the dispatch row.
-    publish_at: Timestamp,
-    delayed: bool,
+    pub(super) publish_at: Timestamp,
+    pub(super) wait: Wait,
+    /// It has a place of its concurrency key.
+    pub(super) holds: bool,
 }
 
 impl Row {
@@ -42,13 +47,14 @@ impl Row {
             attempts: Vec::new(),
             request_hash,
             publish_at: now,
-            delayed: false,
+            wait: Wait::Ready,
+            holds: false,
         };
         row.wait(by_caller, now);
         row
     }
 
-    fn due_at(&self) -> Option<Timestamp> {
+    pub(super) fn due_at(&self) -> Option<Timestamp> {
         match self.task.life.state {
             TaskState::Pending { due_at } => Some(due_at),
             _ => None,
@@ -62,20 +68,21 @@ impl Row {
             name: self.task.spec.name.clone(),
             publish_at: self.publish_at,
             expires_at: self.task.life.expires_at,
-            delayed: self.delayed,
+            delayed: self.wait.is_delayed(),
+            blocked: self.wait.waits_for_key(),
         })
     }
 
     /// As it is ready, where it goes in its target.
     fn ready(&self) -> Option<(std::cmp::Reverse<u8>, Timestamp)> {
-        let due_at = self.due_at().filter(|_| !self.delayed)?;
+        let due_at = self.due_at().filter(|_| self.wait == Wait::Ready)?;
         Some((std::cmp::Reverse(self.task.spec.priority), due_at))
     }
 
     fn wait(&mut self, by_caller: bool, now: Timestamp) {
         if let Some(due_at) = self.due_at() {
-            self.delayed = due_at > now;
-            self.publish_at = if self.delayed {
+            self.wait = Wait::of(&self.task.spec, due_at, now);
+            self.publish_at = if due_at > now {
                 due_at
             } else if by_caller {
                 now + PUBLISH_LEASE
@@ -105,6 +112,7 @@ pub(crate) struct Model {
     paused: BTreeSet<Target>,
     missing: BTreeMap<(TaskId, FollowUpPlace), MissingFollowUp>,
     keys: HashMap<(String, String), ([u8; 32], Vec<TaskId>)>,
+    pub(super) gates: Gates,
 }
 
 impl Default for Model {
@@ -116,6 +124,7 @@ impl Default for Model {
             paused: BTreeSet::new(),
             missing: BTreeMap::new(),
             keys: HashMap::new(),
+            gates: Gates::default(),
         }
     }
 }
@@ -127,11 +136,9 @@ impl Model {
                 self.now = self.now + *by;
                 Answer::Nothing
             }
-            Operation::Create(requests) => {
-                Answer::Created(requests.iter().map(|request| self.create(request)).collect())
-            }
+            Operation::Create(requests) => Answer::Created(self.create_all(requests)),
             Operation::Claim(request) => self.claim(request),
-            Operation::Apply(changes) => Answer::Applied(changes.iter().map(|change| self.apply(change)).collect()),
+            Operation::Apply(changes) => Answer::Applied(self.apply_all(changes)),
             Operation::Append(appends) => Answer::appended(appends.iter().filter_map(|append| self.append(append))),
             Operation::Delete(task) => Answer::Deleted(self.delete(*task)),
             Operation::Register(registration) => {
@@ -173,8 +180,8 @@ impl Model {
         }
     }
 
-    fn create(&mut self, request: &CreateRequest) -> CreateOutcome {
-        let ids: Vec<TaskId> = request.tasks.iter().map(|task| task.spec.id).collect();
+    pub(super) fn create(&mut self, request: &CreateRequest) -> CreateOutcome {
+        let mut ids: Vec<TaskId> = request.tasks.iter().map(|task| task.spec.id).collect();
         let key = request.idempotency.as_ref();
         if let Some(key) = key
             && let Some((body_hash, kept)) = self.keys.get(&(key.scope.clone(), key.key.clone()))
@@ -198,7 +205,14 @@ impl Model {
         if let Some(same) = met(true) {
             return CreateOutcome::Exists { id: same.spec.id };
         }
-        for new in &request.tasks {
+        let mut there = Vec::new();
+        for (place, new) in request.tasks.iter().enumerate() {
+            if let Some(met) = self.meet(&new.spec) {
+                ids[place] = met;
+                there.push((place, met));
+                continue;
+            }
+            self.bring(&new.spec);
             let by_caller = new.announce == Announce::ByCaller;
             let row = Row::new(
                 new.spec.clone(),
@@ -213,7 +227,13 @@ impl Model {
             self.keys
                 .insert((key.scope.clone(), key.key.clone()), (key.body_hash, ids));
         }
-        CreateOutcome::Created
+        if request.tasks.iter().all(|task| task.spec.conditions.is_none()) {
+            return CreateOutcome::Created;
+        }
+        CreateOutcome::Admitted(Admission {
+            met: there,
+            ready: Vec::new(),
+        })
     }
 
     fn is_live(&self, worker: WorkerId) -> bool {
@@ -255,7 +275,7 @@ impl Model {
             .collect();
         let mut claimed = Vec::new();
         for id in taken {
-            let outcome = self.apply(&Change::new(id, TaskEvent::Claimed { worker }));
+            let outcome = self.apply(&Change::new(id, TaskEvent::Claimed { worker }), &mut Vec::new());
             assert!(
                 matches!(outcome, ChangeOutcome::Done(_)),
                 "the guards are those of the core"
@@ -263,11 +283,14 @@ impl Model {
             let life = &self.tasks[&id].task.life;
             claimed.push((id, life.attempt, life.run));
         }
+        self.gates.claimed();
         Answer::claimed(claimed)
     }
 
-    fn apply(&mut self, change: &Change) -> ChangeOutcome {
+    /// Without what it means for other tasks.
+    pub(super) fn apply(&mut self, change: &Change, follow_ups: &mut Vec<(TaskSpec, TaskLife)>) -> ChangeOutcome {
         let now = self.now;
+        self.touch(change.task);
         let Some(row) = self.tasks.get_mut(&change.task) else {
             return ChangeOutcome::NotFound;
         };
@@ -296,8 +319,14 @@ impl Model {
         };
         *life = moved.next;
         follow(&mut row.task, change, moved.ended.as_ref());
+        let handed_back = moved
+            .ended
+            .as_ref()
+            .is_some_and(|ended| ended.outcome == AttemptOutcome::Released);
         row.attempts.extend(moved.ended.map(|ended| attempt(ended, change)));
         row.wait(true, now);
+        self.gates.changed(change.task, handed_back);
+        let row = &self.tasks[&change.task];
         let (followed, made) = followed(&row.task, change, now);
         let Task {
             spec, life, started_at, ..
@@ -310,15 +339,23 @@ impl Model {
             life: life.clone(),
             started_at: *started_at,
             followed,
+            admitted: Vec::new(),
         };
-        for (spec, life) in made {
-            let before = self.tasks.insert(spec.id, Row::new(spec, life, None, true, now));
-            assert!(before.is_none(), "a follow-up has an id of its own");
-        }
-        let missing = changed.followed.missing.iter();
+        follow_ups.extend(made);
+        ChangeOutcome::Done(changed)
+    }
+
+    /// After all changes of a call.
+    pub(super) fn insert_follow_up(&mut self, spec: TaskSpec, life: TaskLife) {
+        self.bring(&spec);
+        let before = self.tasks.insert(spec.id, Row::new(spec, life, None, true, self.now));
+        assert!(before.is_none(), "a follow-up has an id of its own");
+    }
+
+    pub(super) fn record_missing<'a>(&mut self, missing: impl IntoIterator<Item = &'a MissingFollowUp>) {
+        let missing = missing.into_iter();
         self.missing
             .extend(missing.map(|missing| ((missing.parent, missing.place), missing.clone())));
-        ChangeOutcome::Done(changed)
     }
 
     fn children(&self, parents: &[TaskId]) -> Children {
@@ -421,19 +458,6 @@ impl Model {
             }
         }
         Answer::Workers(dead)
-    }
-
-    fn release_due(&mut self) -> Answer {
-        let now = self.now;
-        let mut released = Vec::new();
-        for (id, row) in &mut self.tasks {
-            if row.due_at().is_some_and(|due_at| row.delayed && due_at <= now) {
-                row.delayed = false;
-                row.publish_at = now;
-                released.push(*id);
-            }
-        }
-        Answer::Tasks(released)
     }
 
     fn feed(&mut self, target: &Target, force: bool) -> Answer {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::conformance::lab::{START, evidence, name, progress, target};
 use orchestratum_core::task::{
-    Backoff, CheckedPatch, Ending, FollowUps, Report, SpecLimits, TaskDraft, TaskEvent, TaskPatch, TaskState,
-    TaskStatus,
+    Backoff, CheckedPatch, ConcurrencyDraft, ConditionsDraft, Ending, FollowUps, RateDraft, Report, SpecLimits,
+    TaskDraft, TaskEvent, TaskPatch, TaskState, TaskStatus, UniqueDraft,
 };
 use orchestratum_core::{JsonText, Origin, TaskId, Timestamp, WorkerId};
 use orchestratum_store::{
@@ -146,6 +146,7 @@ impl Script {
             limits: self.once(5, Self::json),
             parent_id: self.chance.pick(&parents).copied().filter(|_| self.chance.once_in(3)),
             follow_ups: self.once(2, |script| script.follow_ups(0)).unwrap_or_default(),
+            conditions: self.once(3, Self::conditions).unwrap_or_default(),
         };
         // One in a few names a task that exists, as a caller that chose its id and repeats itself does.
         let chosen = self.once(5, |script| [u8::try_from(script.chance.below(2)).unwrap_or(0); 32]);
@@ -167,6 +168,34 @@ impl Script {
             },
             request_hash: chosen,
             origin: Origin::default(),
+        }
+    }
+
+    /// Few keys, so that they are asked for much.
+    fn conditions(&mut self) -> ConditionsDraft {
+        let statuses = ["Pending", "InProgress", "Completed", "Failed"];
+        ConditionsDraft {
+            concurrency: self.once(2, |script| ConcurrencyDraft {
+                key: script.word(&["one", "of-${ task.name }"]).to_owned(),
+                limit: 1 + i64::try_from(script.chance.below(3)).unwrap_or(0),
+            }),
+            rate: self.once(2, |script| RateDraft {
+                key: script.word(&["even", "${ task.target }"]).to_owned(),
+                limit: 2,
+                per_seconds: 1.5,
+            }),
+            unique: self.once(2, |script| UniqueDraft {
+                by: JsonText::trusted(script.word(&[
+                    r#"["name"]"#,
+                    r#"["target", "priority"]"#,
+                    r#""${ task.name }""#,
+                ])),
+                within_seconds: script.once(2, |script| script.seconds(20)),
+                states: script.once(2, |script| {
+                    let some = statuses.into_iter().filter(|_| !script.chance.once_in(2));
+                    some.chain(["Cancelled"]).map(str::to_owned).collect()
+                }),
+            }),
         }
     }
 
@@ -197,6 +226,9 @@ impl Script {
             r#""delay_seconds": 1.5"#,
             r#""delay_seconds": "${ output[0] }""#,
             r#""description": "after ${ input }""#,
+            r#""concurrency": {"key": "one", "limit": 2}"#,
+            r#""rate": {"key": "even", "limit": 2, "per_seconds": 1.5}"#,
+            r#""unique": {"by": ["name", "input"]}"#,
         ] {
             if self.chance.once_in(6) && !text.contains(&field[..8]) {
                 text = format!("{text}, {field}");
@@ -279,9 +311,12 @@ impl Script {
                 ttl: Duration::from_millis(1 + self.chance.below(10_000)),
             },
             8..11 => return self.patch(model, task),
-            11 if !model.workers.is_empty() => TaskEvent::Claimed {
-                worker: self.worker(model),
-            },
+            // Claims pass over those that wait for a key.
+            11 if !model.workers.is_empty() && row.is_some_and(|row| row.task.spec.conditions.is_none()) => {
+                TaskEvent::Claimed {
+                    worker: self.worker(model),
+                }
+            }
             12 => self.loss(model, task),
             _ => self.report(model, task),
         };

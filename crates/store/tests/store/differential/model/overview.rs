@@ -7,6 +7,7 @@ use orchestratum_core::{Target, TaskId, TaskName, Timestamp, WorkerId};
 use orchestratum_store::{Pulse, Queue, WorkerState};
 
 use super::super::answer::{Overview, sorted};
+use super::super::gates::Wait;
 use super::super::operation::{RUNNING_GRACE, UNOFFERED_FOR};
 use super::{Model, Row, WorkerRow};
 
@@ -35,7 +36,7 @@ impl Model {
         let live = self.workers.values().filter(|row| row.state == WorkerState::Live);
         let served_targets: BTreeSet<Target> = live.flat_map(|row| row.registration.targets.iter().cloned()).collect();
         let ready_targets: BTreeSet<Target> = waiting()
-            .filter(|(_, row, _)| !row.delayed)
+            .filter(|(_, row, _)| row.wait == Wait::Ready)
             .map(|(_, _, dispatch)| dispatch.target)
             .filter(|target| served_targets.contains(target))
             .collect();
@@ -46,8 +47,9 @@ impl Model {
         Overview {
             pulse: Pulse {
                 next_due_at: waiting()
-                    .filter(|(_, row, _)| row.delayed)
+                    .filter(|(_, row, _)| row.wait.is_delayed())
                     .map(|(_, _, dispatch)| dispatch.due_at)
+                    .chain(self.next_start())
                     .min(),
                 next_deadline: waiting().map(|(_, _, dispatch)| dispatch.expires_at).min(),
                 overdue_running: overdue(self.now - RUNNING_GRACE).next().is_some(),
