@@ -58,9 +58,12 @@ impl WorkerStore for PostgresStore {
     async fn leave(&self, worker: WorkerId, now: Timestamp) -> Result<(), Error> {
         self.database
             .execute(|| {
-                sqlx::query("UPDATE workers SET state = 2, lease_expires_at = $2 WHERE id = $1 AND state = 0")
-                    .bind(worker.0)
-                    .bind(time(now))
+                sqlx::query(
+                    "UPDATE workers SET state = 2, lease_expires_at = LEAST(lease_expires_at, $2)
+                    WHERE id = $1 AND state = 0",
+                )
+                .bind(worker.0)
+                .bind(time(now))
             })
             .await?;
         Ok(())
