@@ -27,7 +27,7 @@ pub struct TaskMessage<'a> {
     pub expires_at: Timestamp,
     /// How long the broker keeps it, by its own clock.
     pub expires_in: Duration,
-    /// After that the worker itself ends it.
+    /// After that the worker itself ends it, whatever limit the application gave the task. Without it that one holds.
     pub time_limit: Option<Duration>,
     pub trace_parent: Option<&'a TraceParent>,
 }

@@ -101,7 +101,8 @@ impl Celery {
             queue: call.queue,
             expires_at: task.started_at + left,
             expires_in: left,
-            time_limit: Some(left.saturating_add(TIME_LIMIT_MARGIN)),
+            // It takes the place of the application's own, which knows its task better than a time-to-live does.
+            time_limit: task.timeout.map(|_| left.saturating_add(TIME_LIMIT_MARGIN)),
             trace_parent: task.origin.trace_parent.as_ref(),
         };
         call.sent.store(true, Ordering::Relaxed);

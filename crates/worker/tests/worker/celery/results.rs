@@ -30,6 +30,16 @@ async fn a_call_is_run_by_a_celery_worker_and_its_result_is_the_output() {
     assert_eq!(told["orchestratum_task_id"], id.to_string());
     assert_eq!(told["timelimit"], json!([25, null]), "it ends a task that nobody ends");
     assert!(told["expires"].is_string(), "{told}");
+    let told = output(
+        &bench
+            .run(json!({"name": "celery", "input": {"task": "fleet.request"}}))
+            .await,
+    );
+    assert_eq!(
+        told["timelimit"],
+        json!([null, null]),
+        "the application's own limit holds"
+    );
 
     // Whatever may be posted leaves the worker alive and comes back as it was.
     for (args, kwargs) in [
