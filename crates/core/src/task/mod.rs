@@ -23,7 +23,7 @@ pub use built_in::{
 };
 pub use conditions::{
     Bucket, CONCURRENCY_MAX, Concurrency, ConcurrencyDraft, Conditions, ConditionsDraft, KEY_MAX_CHARACTERS, RATE_MAX,
-    Rate, RateDraft, Unique, UniqueDraft,
+    Rate, RateDraft, TargetRate, Unique, UniqueDraft,
 };
 pub use event::{Ending, LifePatch, Report, TaskEvent};
 pub use follow_up::{

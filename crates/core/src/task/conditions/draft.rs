@@ -10,7 +10,7 @@ use crate::task::rules::Violations;
 use crate::task::status::TaskStatus;
 
 /// The shortest and the longest time of a rate.
-const PER_SECONDS: std::ops::RangeInclusive<f64> = 0.001..=2_592_000.0;
+pub(super) const PER_SECONDS: std::ops::RangeInclusive<f64> = 0.001..=2_592_000.0;
 
 /// The longest time in which a task is unique.
 const WITHIN_SECONDS: std::ops::RangeInclusive<f64> = 0.001..=31_536_000.0;
@@ -165,13 +165,13 @@ fn check_key(pointer: &str, text: &str, violations: &mut Violations) {
     }
 }
 
-fn whole(pointer: &str, value: i64, most: i64, violations: &mut Violations) {
+pub(super) fn whole(pointer: &str, value: i64, most: i64, violations: &mut Violations) {
     if !(1..=most).contains(&value) {
         violations.add(pointer, format!("must be a whole number from 1 to {most}, not {value}"));
     }
 }
 
-fn seconds(pointer: &str, value: f64, range: &std::ops::RangeInclusive<f64>, violations: &mut Violations) {
+pub(super) fn seconds(pointer: &str, value: f64, range: &std::ops::RangeInclusive<f64>, violations: &mut Violations) {
     if !range.contains(&value) {
         let (least, most) = (range.start(), range.end());
         violations.add(
@@ -187,7 +187,7 @@ fn seconds(pointer: &str, value: f64, range: &std::ops::RangeInclusive<f64>, vio
     clippy::cast_sign_loss,
     reason = "the range was checked: it is positive and far below the largest"
 )]
-fn milliseconds(seconds: f64) -> u64 {
+pub(super) fn milliseconds(seconds: f64) -> u64 {
     (seconds * 1_000.0).round() as u64
 }
 

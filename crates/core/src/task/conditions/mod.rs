@@ -12,6 +12,7 @@
 mod bucket;
 mod draft;
 mod key;
+mod target_rate;
 mod unique;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub use bucket::Bucket;
 pub use draft::{ConcurrencyDraft, ConditionsDraft, RateDraft, UniqueDraft};
 pub use key::KEY_MAX_CHARACTERS;
 pub(super) use key::KnownTask;
+pub use target_rate::TargetRate;
 pub use unique::Unique;
 
 /// The most places of a concurrency key.
