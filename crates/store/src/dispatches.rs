@@ -30,6 +30,8 @@ pub struct Pulse {
     /// The earliest `due_at` of a delayed task, past or ahead, or when a task that waits for a start or for a place that is free
     /// may have it.
     pub next_due_at: Option<Timestamp>,
+    /// How many targets have a rate.
+    pub rates: usize,
     /// The earliest deadline of a pending task, past or ahead.
     pub next_deadline: Option<Timestamp>,
     /// A running task is past its deadline by more than the grace its worker has.

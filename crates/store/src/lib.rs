@@ -17,6 +17,7 @@ mod logs;
 mod maintenance;
 mod postgres;
 mod queues;
+mod rated;
 mod sqlite;
 mod tasks;
 mod workers;

@@ -1,6 +1,7 @@
 //! Targets as queues: how much waits, how much runs, and whether claiming is paused.
 
 use async_trait::async_trait;
+use orchestratum_core::task::{Bucket, TargetRate};
 use orchestratum_core::{Target, Timestamp};
 
 use crate::{Audit, Error};
@@ -30,4 +31,18 @@ pub trait QueueStore: Send + Sync {
     async fn set_paused(&self, target: &Target, paused: bool, audit: &Audit, now: Timestamp) -> Result<(), Error>;
 
     async fn is_paused(&self, target: &Target) -> Result<bool, Error>;
+
+    /// From now on tasks of the target start no more often than so; `None` lets them start whenever a worker has time.
+    async fn set_rate(
+        &self,
+        target: &Target,
+        rate: Option<TargetRate>,
+        audit: &Audit,
+        now: Timestamp,
+    ) -> Result<(), Error>;
+
+    async fn rate(&self, target: &Target) -> Result<Option<Bucket>, Error>;
+
+    /// The targets with a rate that have ready tasks and are not paused; by name.
+    async fn rated_targets(&self) -> Result<Vec<(Target, Bucket)>, Error>;
 }

@@ -377,7 +377,8 @@ pub trait TaskStore: Send + Sync {
     /// Stores tasks and their dispatch rows: one answer a request, in order.
     async fn create(&self, requests: &[CreateRequest], now: Timestamp) -> Result<Vec<CreateOutcome>, Error>;
 
-    /// Hands ready tasks to a live worker; deleting the dispatch row is the claim. A crash after the commit leaves
+    /// Hands ready tasks to a live worker; deleting the dispatch row is the claim. Those of targets with a rate take their starts
+    /// with it, as far as there are some. A crash after the commit leaves
     /// tasks that the next renewal of the worker's lease lists, or that are rescued when the lease ends.
     async fn claim(&self, request: &ClaimRequest, now: Timestamp) -> Result<Vec<ClaimedTask>, Error>;
 

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::failure::{self, Effect};
 use super::refusals::Refusals;
 use super::server::Server;
+use crate::rated::RatedTargets;
 use crate::{Error, Options};
 
 /// What to do when a statement may have been committed although its answer was lost.
@@ -35,6 +36,7 @@ pub(super) struct Database {
     refusals: Arc<Refusals>,
     /// Of follow-ups.
     pub(super) limits: SpecLimits,
+    pub(super) rated: Arc<RatedTargets>,
 }
 
 impl Database {
@@ -47,6 +49,7 @@ impl Database {
             schema: options.schema.as_str().into(),
             timeout: options.timeout,
             limits: options.limits,
+            rated: Arc::default(),
         }
     }
 

@@ -34,6 +34,7 @@ const PULSE: &str = "
             WHERE status = 1
               AND NOT EXISTS (SELECT FROM workers WHERE workers.id = tasks.worker_id AND workers.state = 0)
         ),
+        (SELECT count(*) FROM target_rates),
         ARRAY(SELECT target FROM served),
         ARRAY(
             SELECT target
@@ -50,7 +51,16 @@ const ASKS: &str = "
         OR EXISTS (SELECT FROM rate_keys WHERE waiting > 0 AND opens_at <= $1)
         OR EXISTS (SELECT FROM concurrency_keys WHERE waiting > 0 AND held < key_limit)";
 
-type PulseRow = (Option<Time>, Option<Time>, bool, bool, bool, Vec<String>, Vec<String>);
+type PulseRow = (
+    Option<Time>,
+    Option<Time>,
+    bool,
+    bool,
+    bool,
+    i64,
+    Vec<String>,
+    Vec<String>,
+);
 type ReadyRow = (Uuid, String, String);
 
 fn ready(row: ReadyRow) -> Result<Ready, Error> {
@@ -88,13 +98,14 @@ impl DispatchStore for PostgresStore {
             .database
             .one(|| sqlx::query_as(PULSE).bind(time(now)).bind(time(now - running_grace)))
             .await?;
-        let (next_due_at, next_deadline, overdue_running, silent_workers, orphans, served, ready) = row;
+        let (next_due_at, next_deadline, overdue_running, silent_workers, orphans, rates, served, ready) = row;
         Ok(Pulse {
             next_due_at: next_due_at.map(timestamp),
             next_deadline: next_deadline.map(timestamp),
             overdue_running,
             silent_workers,
             orphans,
+            rates: usize::try_from(rates).unwrap_or(0),
             served_targets: worker_targets(served)?,
             ready_targets: worker_targets(ready)?,
         })

@@ -1,12 +1,13 @@
 //! Targets as queues.
 
 use async_trait::async_trait;
+use orchestratum_core::task::{Bucket, TargetRate};
 use orchestratum_core::{Target, Timestamp};
 use sqlx::PgConnection;
 
 use super::PostgresStore;
 use super::database::AfterUnknown;
-use super::rows::{Place, Time, int8, time, timestamp};
+use super::rows::{Place, Time, int8, milliseconds, time, timestamp};
 use super::transaction::{Abort, Transaction};
 use crate::{Audit, Error, Queue, QueueStore};
 
@@ -81,6 +82,115 @@ impl QueueStore for PostgresStore {
             .optional(|| sqlx::query_as("SELECT true FROM paused_targets WHERE target = $1").bind(target.as_str()))
             .await?;
         Ok(row.is_some())
+    }
+
+    async fn set_rate(
+        &self,
+        target: &Target,
+        rate: Option<TargetRate>,
+        audit: &Audit,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let set = SetRate {
+            target: target.clone(),
+            rate,
+            audit: audit.clone(),
+            now,
+        };
+        self.database.transact(set).await?;
+        self.database.rated.forget();
+        Ok(())
+    }
+
+    async fn rate(&self, target: &Target) -> Result<Option<Bucket>, Error> {
+        let row: Option<RateRow> = self
+            .database
+            .optional(|| {
+                sqlx::query_as(
+                    "SELECT target, rate_limit, per_ms, burst, spent_until FROM target_rates WHERE target = $1",
+                )
+                .bind(target.as_str())
+            })
+            .await?;
+        row.map(|row| Ok(bucket(row)?.1)).transpose()
+    }
+
+    async fn rated_targets(&self) -> Result<Vec<(Target, Bucket)>, Error> {
+        let rows: Vec<RateRow> = self
+            .database
+            .all(AfterUnknown::Repeat, || {
+                sqlx::query_as(
+                    "SELECT target, rate_limit, per_ms, burst, spent_until
+                    FROM target_rates
+                    WHERE EXISTS (SELECT FROM dispatches WHERE dispatches.target = target_rates.target AND state = 0)
+                      AND NOT EXISTS (SELECT FROM paused_targets WHERE paused_targets.target = target_rates.target)
+                    ORDER BY target COLLATE \"C\"",
+                )
+            })
+            .await?;
+        rows.into_iter().map(bucket).collect()
+    }
+}
+
+pub(super) type RateRow = (String, i32, i64, i32, Time);
+
+pub(super) fn bucket((target, limit, per_ms, burst, spent_until): RateRow) -> Result<(Target, Bucket), Error> {
+    let place = Place {
+        table: "target_rates",
+        row: &target,
+    };
+    let bucket = Bucket {
+        limit: place.number("rate_limit", limit)?,
+        per: place.milliseconds("per_ms", per_ms)?,
+        burst: place.number("burst", burst)?,
+        spent_until: timestamp(spent_until),
+    };
+    Ok((place.take("target", Target::new(target.as_str()))?, bucket))
+}
+
+struct SetRate {
+    target: Target,
+    rate: Option<TargetRate>,
+    audit: Audit,
+    now: Timestamp,
+}
+
+impl Transaction for SetRate {
+    type Output = ();
+
+    async fn perform(&self, connection: &mut PgConnection) -> Result<(), Abort> {
+        match self.rate {
+            Some(TargetRate { limit, per, burst }) => {
+                sqlx::query(
+                    "INSERT INTO target_rates (target, rate_limit, per_ms, burst, spent_until)
+                    VALUES ($1, $2, $3, $4, $5)
+                    -- What was taken stays taken.
+                    ON CONFLICT (target) DO UPDATE
+                    SET rate_limit = EXCLUDED.rate_limit, per_ms = EXCLUDED.per_ms, burst = EXCLUDED.burst",
+                )
+                .bind(self.target.as_str())
+                .bind(i32::try_from(limit).unwrap_or(i32::MAX))
+                .bind(milliseconds(per))
+                .bind(i32::try_from(burst).unwrap_or(i32::MAX))
+                .bind(time(self.now))
+                .execute(&mut *connection)
+                .await?
+            }
+            None => {
+                sqlx::query("DELETE FROM target_rates WHERE target = $1")
+                    .bind(self.target.as_str())
+                    .execute(&mut *connection)
+                    .await?
+            }
+        };
+        sqlx::query("INSERT INTO task_changes (action, actor, detail, changed_at) VALUES ($1, $2, $3, $4)")
+            .bind(self.audit.action)
+            .bind(&self.audit.actor)
+            .bind(self.audit.detail.as_deref().unwrap_or(self.target.as_str()))
+            .bind(time(self.now))
+            .execute(connection)
+            .await?;
+        Ok(())
     }
 }
 

@@ -44,6 +44,7 @@ impl DispatchStore for SqliteStore {
                      WHERE t.status = 1
                        AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = t.worker_id AND w.state = 0)
                  ) AS orphans,
+                 (SELECT count(*) FROM target_rates) AS rates,
                  (SELECT json_group_array(target) FROM served) AS served_targets,
                  (
                      SELECT json_group_array(target)
@@ -62,6 +63,7 @@ impl DispatchStore for SqliteStore {
             overdue_running: get(&row, "overdue_running")?,
             silent_workers: get(&row, "silent_workers")?,
             orphans: get(&row, "orphans")?,
+            rates: number(&row, "target_rates", "rates", "(all)")?,
             served_targets: parsed(get(&row, "served_targets")?, "workers", "targets", "(live)")?,
             ready_targets: parsed(get(&row, "ready_targets")?, "workers", "targets", "(live)")?,
         })

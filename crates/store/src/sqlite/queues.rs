@@ -1,11 +1,15 @@
 //! Targets as queues.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use orchestratum_core::task::{Bucket, TargetRate};
 use orchestratum_core::{Target, Timestamp};
+use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
 use super::error::sql;
-use super::rows::{get, maybe_timestamp, number, signed, word};
+use super::rows::{get, maybe_timestamp, milliseconds, number, signed, timestamp, word};
 use super::tasks::insert_audit;
 use crate::{Audit, Error, Queue, QueueStore};
 
@@ -103,4 +107,74 @@ impl QueueStore for SqliteStore {
             .await
             .map_err(sql)
     }
+
+    async fn set_rate(
+        &self,
+        target: &Target,
+        rate: Option<TargetRate>,
+        audit: &Audit,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let mut transaction = self.begin().await?;
+        let query = match rate {
+            Some(TargetRate { limit, per, burst }) => sqlx::query(
+                "INSERT INTO target_rates (target, rate_limit, per_ms, burst, spent_until)
+                 VALUES (?1, ?2, ?3, ?4, ?5)
+                 -- What was taken stays taken.
+                 ON CONFLICT (target) DO UPDATE
+                 SET rate_limit = excluded.rate_limit, per_ms = excluded.per_ms, burst = excluded.burst",
+            )
+            .bind(target.as_str())
+            .bind(limit)
+            .bind(milliseconds(per))
+            .bind(burst)
+            .bind(now.as_micros()),
+            None => sqlx::query("DELETE FROM target_rates WHERE target = ?1").bind(target.as_str()),
+        };
+        query.execute(&mut *transaction).await.map_err(sql)?;
+        let named = Audit {
+            detail: Some(audit.detail.clone().unwrap_or_else(|| target.to_string())),
+            ..audit.clone()
+        };
+        insert_audit(&mut transaction, None, &named, now).await?;
+        transaction.commit().await.map_err(sql)?;
+        self.rated.forget();
+        Ok(())
+    }
+
+    async fn rate(&self, target: &Target) -> Result<Option<Bucket>, Error> {
+        let row =
+            sqlx::query("SELECT target, rate_limit, per_ms, burst, spent_until FROM target_rates WHERE target = ?1")
+                .bind(target.as_str())
+                .fetch_optional(&self.read)
+                .await
+                .map_err(sql)?;
+        row.map(|row| Ok(bucket(&row)?.1)).transpose()
+    }
+
+    async fn rated_targets(&self) -> Result<Vec<(Target, Bucket)>, Error> {
+        let rows = sqlx::query(
+            "SELECT target, rate_limit, per_ms, burst, spent_until
+             FROM target_rates r
+             WHERE EXISTS (SELECT 1 FROM dispatches d WHERE d.target = r.target AND d.state = 0)
+               AND r.target NOT IN (SELECT target FROM paused_targets)
+             ORDER BY target",
+        )
+        .fetch_all(&self.read)
+        .await
+        .map_err(sql)?;
+        rows.iter().map(bucket).collect()
+    }
+}
+
+/// A row of `target_rates`.
+pub(super) fn bucket(row: &SqliteRow) -> Result<(Target, Bucket), Error> {
+    let target: Target = word(row, "target_rates", "target", "(rate)")?;
+    let bucket = Bucket {
+        limit: number(row, "target_rates", "rate_limit", &target)?,
+        per: Duration::from_millis(number(row, "target_rates", "per_ms", &target)?),
+        burst: number(row, "target_rates", "burst", &target)?,
+        spent_until: timestamp(row, "spent_until")?,
+    };
+    Ok((target, bucket))
 }

@@ -15,6 +15,7 @@ use super::error::sql;
 use super::owner::Owner;
 use super::values::PREPARED_STATEMENTS;
 use super::workers::end_leases_of_earlier_owners;
+use crate::rated::RatedTargets;
 use crate::{Error, Options};
 
 /// Readers beside the writer. WAL lets them read while it writes; more than the cores of a small machine is waste.
@@ -36,6 +37,7 @@ pub struct SqliteStore {
     pub(super) signals: broadcast::Sender<String>,
     /// Of follow-ups.
     pub(super) limits: SpecLimits,
+    pub(super) rated: RatedTargets,
     owner: Mutex<Option<Arc<Owner>>>,
 }
 
@@ -96,6 +98,7 @@ impl SqliteStore {
             clock,
             signals: broadcast::Sender::new(SIGNAL_BACKLOG),
             limits: options.limits,
+            rated: RatedTargets::default(),
             owner: Mutex::new(owner.map(Arc::new)),
         }
     }

@@ -1,10 +1,13 @@
 //! Claiming. Deleting the dispatch row is the claim.
 
 use orchestratum_core::{JsonText, Origin, Target, TaskId, TaskName, Timestamp};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::database::{AfterUnknown, Database};
+use super::super::queues::{RateRow, bucket};
 use super::super::rows::{Place, Time, int8, time, timestamp};
+use super::super::transaction::{Abort, Transaction};
 use crate::{ClaimRequest, ClaimedTask, Error};
 
 pub(super) async fn claim(
@@ -15,6 +18,29 @@ pub(super) async fn claim(
     if request.limit == 0 || request.targets.is_empty() || request.names.is_empty() {
         return Ok(Vec::new());
     }
+    let rated = rated(database, request, now).await?;
+    if rated.is_empty() {
+        return plain(database, request, now).await;
+    }
+    // First: they take only what their rate allows, and would otherwise wait behind any backlog of the others.
+    let mut claimed = Vec::new();
+    for target in rated {
+        let left = request.limit - claimed.len();
+        if left > 0 {
+            claimed.extend(claim_rated(database, request, target, left, now).await?);
+        }
+    }
+    let rest = ClaimRequest {
+        limit: request.limit - claimed.len(),
+        ..request.clone()
+    };
+    if rest.limit > 0 {
+        claimed.extend(plain(database, &rest, now).await?);
+    }
+    Ok(claimed)
+}
+
+async fn plain(database: &Database, request: &ClaimRequest, now: Timestamp) -> Result<Vec<ClaimedTask>, Error> {
     let named: Vec<Uuid> = request.named.iter().map(|id| id.0).collect();
     let targets: Vec<&str> = request.targets.iter().map(Target::as_str).collect();
     let names: Vec<&str> = request.names.iter().map(TaskName::as_str).collect();
@@ -40,9 +66,9 @@ pub(super) async fn claim(
         .collect()
 }
 
-/// The statement of a claim, with the parts in which the two kinds of it differ.
+/// The statement of a claim, with the parts in which the kinds of it differ.
 macro_rules! claim {
-    ($more:literal, $picked:literal) => {
+    ($open:literal, $more:literal, $picked:literal) => {
         concat!(
             "
     WITH open AS MATERIALIZED (
@@ -50,7 +76,9 @@ macro_rules! claim {
         FROM (SELECT DISTINCT UNNEST($3::text[]) AS target) AS served
         -- A worker whose lease ran out gets nothing, even before it is marked dead.
         WHERE EXISTS (SELECT FROM workers WHERE id = $1 AND state = 0 AND lease_expires_at > $2)
-          AND NOT EXISTS (SELECT FROM paused_targets WHERE paused_targets.target = served.target)
+          AND NOT EXISTS (SELECT FROM paused_targets WHERE paused_targets.target = served.target)",
+            $open,
+            "
     ),
     named AS MATERIALIZED (
         SELECT task_id, priority, due_at
@@ -106,9 +134,21 @@ macro_rules! claim {
 
 /// For a few that messages named. The planner keeps one plan for it; of a claim that fills up it makes a new one each time,
 /// which takes longer than all the rest of this.
-const CLAIM_NAMED: &str = claim!("", "");
+const CLAIM_NAMED: &str = claim!(
+    "
+          -- Those are claimed with their starts.
+          AND NOT EXISTS (SELECT FROM target_rates WHERE target_rates.target = served.target)",
+    "",
+    ""
+);
 
-pub const CLAIM_AND_FILL_UP: &str = claim!(
+const CLAIM_NAMED_RATED: &str = claim!("", "", "");
+
+/// The parts of a claim that takes others beside the named ones.
+macro_rules! claim_and_fill_up {
+    ($open:literal) => {
+        claim!(
+            $open,
     ",
     more AS MATERIALIZED (
         SELECT ready.task_id, ready.priority, ready.due_at
@@ -135,7 +175,108 @@ pub const CLAIM_AND_FILL_UP: &str = claim!(
     "
         UNION ALL
         SELECT task_id, 1 AS turn, priority, due_at FROM more"
+        )
+    };
+}
+
+pub const CLAIM_AND_FILL_UP: &str = claim_and_fill_up!(
+    "
+          -- Those are claimed with their starts.
+          AND NOT EXISTS (SELECT FROM target_rates WHERE target_rates.target = served.target)"
 );
+
+const CLAIM_AND_FILL_UP_RATED: &str = claim_and_fill_up!("");
+
+/// The targets of the request that have a rate, as far as that is known.
+async fn rated(database: &Database, request: &ClaimRequest, now: Timestamp) -> Result<Vec<Target>, Error> {
+    if let Some(rated) = database.rated.of(&request.targets, now) {
+        return Ok(rated);
+    }
+    let rows: Vec<(String,)> = database
+        .all(AfterUnknown::Repeat, || {
+            sqlx::query_as("SELECT target FROM target_rates")
+        })
+        .await?;
+    let place = Place {
+        table: "target_rates",
+        row: &"(all)",
+    };
+    let targets = rows
+        .into_iter()
+        .map(|(target,)| place.take("target", Target::new(target)));
+    database.rated.set(targets.collect::<Result<_, _>>()?, now);
+    Ok(database.rated.of(&request.targets, now).unwrap_or_default())
+}
+
+/// Tasks of one target with a rate, and the starts they take.
+async fn claim_rated(
+    database: &Database,
+    request: &ClaimRequest,
+    target: Target,
+    limit: usize,
+    now: Timestamp,
+) -> Result<Vec<ClaimedTask>, Error> {
+    let request = ClaimRequest {
+        targets: vec![target],
+        limit,
+        ..request.clone()
+    };
+    database.transact(ClaimRated { request, now }).await
+}
+
+struct ClaimRated {
+    request: ClaimRequest,
+    now: Timestamp,
+}
+
+impl Transaction for ClaimRated {
+    type Output = Vec<ClaimedTask>;
+
+    async fn perform(&self, connection: &mut PgConnection) -> Result<Self::Output, Abort> {
+        let Self { request, now } = self;
+        let targets: Vec<&str> = request.targets.iter().map(Target::as_str).collect();
+        let row: Option<RateRow> = sqlx::query_as(
+            "SELECT target, rate_limit, per_ms, burst, spent_until FROM target_rates WHERE target = ANY($1) FOR UPDATE",
+        )
+        .bind(&targets)
+        .fetch_optional(&mut *connection)
+        .await?;
+        // It has none any more: the plain claim takes its tasks.
+        let Some(row) = row else { return Ok(Vec::new()) };
+        let (_, bucket) = bucket(row)?;
+        let limit = request
+            .limit
+            .min(usize::try_from(bucket.available(*now)).unwrap_or(usize::MAX));
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let statement = if request.fill_up {
+            CLAIM_AND_FILL_UP_RATED
+        } else {
+            CLAIM_NAMED_RATED
+        };
+        let rows: Vec<ClaimedRow> = sqlx::query_as(statement)
+            .bind(request.worker.0)
+            .bind(time(*now))
+            .bind(&targets)
+            .bind(request.names.iter().map(TaskName::as_str).collect::<Vec<_>>())
+            .bind(request.named.iter().map(|id| id.0).collect::<Vec<_>>())
+            .bind(int8(limit))
+            .fetch_all(&mut *connection)
+            .await?;
+        let claimed = rows.into_iter().filter_map(|row| claimed(row, *now).transpose());
+        let claimed = claimed.collect::<Result<Vec<_>, Error>>()?;
+        let taken = bucket.after(u32::try_from(claimed.len()).unwrap_or(u32::MAX), *now);
+        if !claimed.is_empty() {
+            sqlx::query("UPDATE target_rates SET spent_until = $2 WHERE target = ANY($1)")
+                .bind(&targets)
+                .bind(time(taken.spent_until))
+                .execute(connection)
+                .await?;
+        }
+        Ok(claimed)
+    }
+}
 
 type ClaimedRow = (
     Uuid,

@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use orchestratum_core::{JsonText, Origin, TaskId, Timestamp};
+use orchestratum_core::{JsonText, Origin, Target, TaskId, Timestamp};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::super::SqliteStore;
 use super::super::error::sql;
+use super::super::queues::bucket;
 use super::super::rows::{damaged, get, id_list, json, maybe_word, number, signed, task_id, timestamp, word};
 use super::super::values::{OverValues, over_values};
 use crate::{ClaimRequest, ClaimedTask, Error};
@@ -21,8 +22,20 @@ pub(super) async fn claim(
     if request.limit == 0 || request.targets.is_empty() || request.names.is_empty() {
         return Ok(Vec::new());
     }
+    let rated = rated(store, request, now).await?;
     let mut transaction = store.begin().await?;
-    let ids = take_dispatches(&mut transaction, request, now).await?;
+    let mut ids = Vec::new();
+    // First: they take only what their rate allows, and would otherwise wait behind any backlog of the others.
+    for target in rated {
+        ids.extend(take_rated(&mut transaction, request, target, request.limit - ids.len(), now).await?);
+    }
+    let rest = ClaimRequest {
+        limit: request.limit - ids.len(),
+        ..request.clone()
+    };
+    if rest.limit > 0 {
+        ids.extend(take_dispatches(&mut transaction, &rest, false, now).await?);
+    }
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -31,18 +44,66 @@ pub(super) async fn claim(
     Ok(claimed)
 }
 
-/// Deletes the dispatch rows that are claimed, under every guard, and returns their tasks in the order they go.
-async fn take_dispatches(
+/// The targets of the request that have a rate, as far as that is known.
+async fn rated(store: &SqliteStore, request: &ClaimRequest, now: Timestamp) -> Result<Vec<Target>, Error> {
+    if let Some(rated) = store.rated.of(&request.targets, now) {
+        return Ok(rated);
+    }
+    let rows = sqlx::query("SELECT target FROM target_rates")
+        .fetch_all(&store.read)
+        .await
+        .map_err(sql)?;
+    let targets = rows.iter().map(|row| word(row, "target_rates", "target", "(rate)"));
+    store.rated.set(targets.collect::<Result<_, Error>>()?, now);
+    Ok(store.rated.of(&request.targets, now).unwrap_or_default())
+}
+
+/// Those of one target with a rate, which take their starts.
+async fn take_rated(
     connection: &mut SqliteConnection,
     request: &ClaimRequest,
+    target: Target,
+    limit: usize,
     now: Timestamp,
 ) -> Result<Vec<TaskId>, Error> {
-    let rows = sqlx::query(
-        "WITH
+    let row = sqlx::query("SELECT target, rate_limit, per_ms, burst, spent_until FROM target_rates WHERE target = ?1")
+        .bind(target.as_str())
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(sql)?;
+    // It has none any more: the plain claim takes its tasks.
+    let Some(row) = row else { return Ok(Vec::new()) };
+    let (_, bucket) = bucket(&row)?;
+    let limit = limit.min(usize::try_from(bucket.available(now)).unwrap_or(usize::MAX));
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
+    let of_target = ClaimRequest {
+        targets: vec![target.clone()],
+        limit,
+        ..request.clone()
+    };
+    let ids = take_dispatches(connection, &of_target, true, now).await?;
+    let taken = bucket.after(u32::try_from(ids.len()).unwrap_or(u32::MAX), now);
+    if !ids.is_empty() {
+        sqlx::query("UPDATE target_rates SET spent_until = ?2 WHERE target = ?1")
+            .bind(target.as_str())
+            .bind(taken.spent_until.as_micros())
+            .execute(connection)
+            .await
+            .map_err(sql)?;
+    }
+    Ok(ids)
+}
+
+/// `?8` is whether targets with a rate are among those that are looked at.
+const TAKE: &str = "WITH
          served AS MATERIALIZED (
              SELECT w.value AS target
              FROM json_each(?2) w
              WHERE w.value NOT IN (SELECT target FROM paused_targets)
+               -- Those are claimed with their starts.
+               AND (?8 OR w.value NOT IN (SELECT target FROM target_rates))
                AND EXISTS (SELECT 1 FROM workers WHERE id = ?4 AND state = 0 AND lease_expires_at > ?5)
          ),
          named AS MATERIALIZED (
@@ -80,18 +141,27 @@ async fn take_dispatches(
          )
          DELETE FROM dispatches
          WHERE task_id IN (SELECT task_id FROM named UNION ALL SELECT task_id FROM more)
-         RETURNING task_id, priority, due_at",
-    )
-    .bind(id_list(request.named.iter().copied()))
-    .bind(json(&request.targets))
-    .bind(json(&request.names))
-    .bind(request.worker.0)
-    .bind(now.as_micros())
-    .bind(signed(request.limit))
-    .bind(request.fill_up)
-    .fetch_all(connection)
-    .await
-    .map_err(sql)?;
+         RETURNING task_id, priority, due_at";
+
+/// Deletes the dispatch rows that are claimed, under every guard, and returns their tasks in the order they go.
+async fn take_dispatches(
+    connection: &mut SqliteConnection,
+    request: &ClaimRequest,
+    with_rate: bool,
+    now: Timestamp,
+) -> Result<Vec<TaskId>, Error> {
+    let rows = sqlx::query(TAKE)
+        .bind(id_list(request.named.iter().copied()))
+        .bind(json(&request.targets))
+        .bind(json(&request.names))
+        .bind(request.worker.0)
+        .bind(now.as_micros())
+        .bind(signed(request.limit))
+        .bind(request.fill_up)
+        .bind(with_rate)
+        .fetch_all(connection)
+        .await
+        .map_err(sql)?;
     let named: HashSet<TaskId> = request.named.iter().copied().collect();
     let mut taken = rows
         .iter()
