@@ -1,6 +1,7 @@
 //! Queues are looked at, paused and resumed.
 
 use orchestratum_broker::Signal;
+use orchestratum_core::task::TargetRate;
 use orchestratum_core::{Target, Timestamp};
 use orchestratum_store::{Audit, Queue};
 
@@ -52,9 +53,50 @@ impl Engine {
             .await?;
         self.parts.queues.outdate();
         // The messages of the tasks that wait were used up while it was paused.
+        self.wake(target);
+        Ok(())
+    }
+
+    /// How often tasks of a target start; `None` if whenever a worker has time.
+    pub async fn rate(&self, target: &Target) -> Result<Option<TargetRate>, Error> {
+        let bucket = self.parts.store.rate(target).await?;
+        Ok(bucket.map(|bucket| TargetRate {
+            limit: bucket.limit,
+            per: bucket.per,
+            burst: bucket.burst,
+        }))
+    }
+
+    /// What was claimed before goes on.
+    pub async fn set_rate(
+        &self,
+        target: &Target,
+        rate: Option<TargetRate>,
+        actor: Option<String>,
+    ) -> Result<(), Error> {
+        let told = rate.map_or_else(String::new, |rate| {
+            format!(
+                ": {} in {} s, {} at once",
+                rate.limit,
+                rate.per.as_secs_f64(),
+                rate.burst
+            )
+        });
+        let audit = Audit {
+            actor,
+            action: if rate.is_some() { "set_rate" } else { "remove_rate" },
+            detail: Some(format!("{target}{told}")),
+        };
+        let now = self.parts.clock.now();
+        self.parts.store.set_rate(target, rate, &audit, now).await?;
+        self.wake(target);
+        Ok(())
+    }
+
+    /// Whoever is idle looks for tasks of the target.
+    pub(crate) fn wake(&self, target: &Target) {
         self.parts.signals.send(Signal::Ready {
             targets: vec![target.clone()],
         });
-        Ok(())
     }
 }

@@ -54,6 +54,7 @@ registry! {
     TaskNotFound = "task_not_found", NOT_FOUND, "There is no such task";
     AttemptNotFound = "attempt_not_found", NOT_FOUND, "The task has no such attempt";
     KeyNotFound = "key_not_found", NOT_FOUND, "There is no such API key";
+    RateNotFound = "rate_not_found", NOT_FOUND, "The target has no rate";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "This path does not take this method";
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "The body did not arrive in time";
     IllegalTransition = "illegal_transition", CONFLICT, "The status of the task does not allow this";

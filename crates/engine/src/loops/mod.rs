@@ -24,6 +24,7 @@ mod expire;
 mod feed;
 mod follow;
 mod pulse;
+mod rates;
 mod rescue;
 mod retention;
 mod supervise;

@@ -7,7 +7,7 @@ use orchestratum_store::Pulse;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Pass, RUNNING_GRACE, due, expire, rescue, sleep_unless_stopped, unoffered};
+use super::{Pass, RUNNING_GRACE, due, expire, rates, rescue, sleep_unless_stopped, unoffered};
 use crate::{Engine, Error, error};
 
 /// The longest time between two looks.
@@ -26,7 +26,12 @@ pub(super) async fn run(engine: Engine, pulses: watch::Sender<Pulse>, again: boo
         let wait = match look(&engine, &pulses, &mut state).await {
             Ok((pulse, now)) => {
                 let more = act(&engine, &pulse, now, &mut state).await;
-                if more { Duration::ZERO } else { until_next(&pulse, now) }
+                let rated = rates::tick(&engine, &pulse, now).await;
+                if more {
+                    Duration::ZERO
+                } else {
+                    until_next(&pulse, now).min(rated.map_or(INTERVAL, |at| at.saturating_since(now)))
+                }
             }
             Err(error) => {
                 state.lost_database = error.is_transient();

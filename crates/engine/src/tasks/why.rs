@@ -36,6 +36,11 @@ pub enum Why {
     Paused {
         target: Target,
     },
+    /// Tasks of the target start only so often, and no start is left.
+    TargetRateLimited {
+        target: Target,
+        opens_at: Timestamp,
+    },
     /// No live worker serves the target.
     NoWorker {
         target: Target,
@@ -120,12 +125,24 @@ impl Engine {
                 without_programs,
             });
         }
+        self.ready(target, offering).await
+    }
+
+    /// Of a ready task that so many workers offer.
+    async fn ready(&self, target: Target, workers: usize) -> Result<Why, Error> {
+        let now = self.parts.clock.now();
+        if let Some(bucket) = self.parts.store.rate(&target).await?
+            && bucket.available(now) == 0
+        {
+            let opens_at = bucket.opens_at();
+            return Ok(Why::TargetRateLimited { target, opens_at });
+        }
         // And the task itself.
         let most = usize::try_from(AHEAD_MAX).unwrap_or(usize::MAX).saturating_add(1);
         let ready = self.parts.store.ready(&target, most).await?;
         Ok(Why::WaitingForWorker {
             target,
-            workers: offering,
+            workers,
             ahead: ready.saturating_sub(1),
         })
     }

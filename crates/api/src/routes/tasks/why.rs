@@ -74,6 +74,13 @@ pub(crate) enum Reason {
     Paused {
         target: String,
     },
+    /// Tasks of its target start only so often: see `GET /api/queues/{target}/rate`.
+    TargetRateLimited {
+        target: String,
+        /// When the next task of the target may start.
+        #[schema(value_type = schema::Time)]
+        next_at: Timestamp,
+    },
     NoWorker {
         target: String,
     },
@@ -148,6 +155,10 @@ impl From<Why> for WhyDocument {
             Why::Paused { target } => Reason::Paused {
                 target: target.to_string(),
             },
+            Why::TargetRateLimited { target, opens_at } => Reason::TargetRateLimited {
+                target: target.to_string(),
+                next_at: opens_at,
+            },
             Why::NoWorker { target } => Reason::NoWorker {
                 target: target.to_string(),
             },
@@ -178,6 +189,9 @@ fn sentence(why: &Why) -> String {
         }
         Why::WaitsForKey(wait) => waits_for_key(wait),
         Why::Paused { target } => format!("the target {target} is paused"),
+        Why::TargetRateLimited { target, opens_at } => {
+            format!("tasks of the target {target} start only so often: the next at {opens_at}")
+        }
         Why::NoWorker { target } => format!("no live worker serves the target {target}"),
         Why::NameNotOffered {
             target,
