@@ -1,6 +1,8 @@
 //! `orchestratum queues …`
 
+use anyhow::bail;
 use clap::Subcommand;
+use serde_json::json;
 
 use super::http::Http;
 use crate::output;
@@ -15,6 +17,15 @@ pub(crate) enum Command {
     Pause { target: String },
     /// Claim from it again.
     Resume { target: String },
+    /// How often tasks of this target start. Example: orchestratum queues rate default 600/60 --burst 10
+    Rate {
+        target: String,
+        /// LIMIT/SECONDS to set it, `none` to remove it; without it, what it is.
+        rate: Option<String>,
+        /// How many start at once after a rest; if not given, what is earned in a second.
+        #[arg(long, requires = "rate")]
+        burst: Option<i64>,
+    },
 }
 
 pub(super) async fn run(http: &Http, command: Option<Command>) -> anyhow::Result<()> {
@@ -29,7 +40,31 @@ pub(super) async fn run(http: &Http, command: Option<Command>) -> anyhow::Result
         }
         Some(Command::Pause { target }) => done(http, &target, "pause").await,
         Some(Command::Resume { target }) => done(http, &target, "resume").await,
+        Some(Command::Rate { target, rate, burst }) => self::rate(http, &target, rate.as_deref(), burst).await,
     }
+}
+
+async fn rate(http: &Http, target: &str, rate: Option<&str>, burst: Option<i64>) -> anyhow::Result<()> {
+    let path = ["queues", target, "rate"];
+    let Some(rate) = rate else {
+        return output::json(&http.get(&path).json().await?);
+    };
+    if rate == "none" {
+        http.delete(&path).text().await?;
+        return Ok(());
+    }
+    let parsed = rate
+        .split_once('/')
+        .and_then(|(limit, per)| Some((limit.parse::<i64>().ok()?, per.parse::<f64>().ok()?)));
+    let Some((limit, per_seconds)) = parsed else {
+        bail!("the rate must be LIMIT/SECONDS, such as 600/60, or none, not {rate:?}");
+    };
+    let mut body = json!({"limit": limit, "per_seconds": per_seconds});
+    if let Some(burst) = burst {
+        body["burst"] = json!(burst);
+    }
+    http.put(&path).body(&body).text().await?;
+    Ok(())
 }
 
 async fn done(http: &Http, target: &str, action: &str) -> anyhow::Result<()> {
