@@ -120,6 +120,10 @@ impl Api {
         self.write(Method::POST, path, headers, body).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.write(Method::PUT, path, &[], &body.to_string()).await
+    }
+
     pub(crate) async fn patch(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
         self.write(Method::PATCH, path, headers, &body.to_string()).await
     }

@@ -214,3 +214,39 @@ async fn a_follow_up_that_meets_a_task_is_missing_on_the_tree() {
     );
     assert_eq!(tree["follow_ups"], json!([]));
 }
+
+#[tokio::test]
+async fn a_target_has_the_rate_that_an_operator_gives_it() {
+    let api = Api::start().await;
+    let path = "/api/queues/default/rate";
+    api.get(path).await.problem(404, "rate_not_found");
+    let problem = api
+        .put(path, &json!({"limit": 0, "per_seconds": 60, "burst": 0}))
+        .await
+        .problem(422, "invalid_body");
+    let pointers: Vec<&Value> = problem["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .map(|error| &error["pointer"])
+        .collect();
+    assert_eq!(pointers, ["/limit", "/burst"]);
+    let set = api.put(path, &json!({"limit": 1, "per_seconds": 600})).await;
+    assert_eq!(set.status, StatusCode::NO_CONTENT, "{set:?}");
+    assert_eq!(
+        api.get(path).await.json(),
+        json!({"target": "default", "limit": 1, "per_seconds": 600.0, "burst": 1})
+    );
+    let first = api.create(json!({"name": "echo"})).await;
+    let second = api.create(json!({"name": "echo"})).await;
+    assert_eq!(api.claim().await.id.to_string(), first);
+    let reason = why(&api, &second).await;
+    assert_eq!(
+        (&reason["reason"], &reason["target"]),
+        (&json!("target_rate_limited"), &json!("default"))
+    );
+    assert!(reason["next_at"].is_string(), "{reason}");
+    assert_eq!(api.delete(path).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(why(&api, &second).await["reason"], "waiting_for_worker");
+    assert_eq!(api.claim().await.id.to_string(), second);
+}

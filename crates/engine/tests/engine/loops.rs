@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::common::{LEASE, claim, create, echo, engine, eventually, worker};
 use orchestratum_core::TaskId;
-use orchestratum_core::task::{AttemptOutcome, Ending, TaskDraft, TaskStatus};
+use orchestratum_core::task::{AttemptOutcome, ConditionsDraft, Ending, RateDraft, TaskDraft, TaskStatus};
+use orchestratum_engine::tasks::Why;
 use orchestratum_engine::{Engine, RUNNING_GRACE};
-use orchestratum_store::Evidence;
+use orchestratum_store::{Evidence, KeyWait};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -50,6 +51,35 @@ async fn a_delayed_task_becomes_claimable_when_its_time_has_come() {
     engine.clock().advance(Duration::from_secs(5));
     let claimed = eventually("it is released", || async { claim(&engine, worker).await.pop() }).await;
     assert_eq!(claimed.id, id);
+    stop(tracker, token).await;
+}
+
+#[tokio::test]
+async fn a_task_that_waits_for_a_start_becomes_claimable_when_it_is_earned() {
+    let (engine, tracker, token) = with_loops().await;
+    let rated = || TaskDraft {
+        conditions: ConditionsDraft {
+            rate: Some(RateDraft {
+                key: "api".to_owned(),
+                limit: 1,
+                per_seconds: 60.0,
+            }),
+            ..ConditionsDraft::default()
+        },
+        ..echo()
+    };
+    let (first, second) = (create(&engine, rated()).await, create(&engine, rated()).await);
+    let worker = worker(&engine).await;
+    let claimed = claim(&engine, worker).await;
+    assert_eq!(claimed.iter().map(|task| task.id).collect::<Vec<_>>(), [first]);
+    let why = engine.why(second).await.expect("it exists");
+    assert!(matches!(why, Why::WaitsForKey(KeyWait::Start { .. })), "{why:?}");
+    // The lease must outlive the wait.
+    engine.clock().advance(Duration::from_secs(55));
+    let worker = crate::common::worker(&engine).await;
+    engine.clock().advance(Duration::from_secs(5));
+    let claimed = eventually("it is released", || async { claim(&engine, worker).await.pop() }).await;
+    assert_eq!(claimed.id, second);
     stop(tracker, token).await;
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use orchestratum_core::task::TaskStatus;
+use orchestratum_core::task::{Bucket, TargetRate, TaskStatus};
 use orchestratum_core::{Target, TaskId, Timestamp, WorkerId};
 use orchestratum_store::{
     ApiKey, AttemptPage, Audit, BrokenInvariant, Change, ChangeOutcome, Children, ClaimRequest, ClaimedTask,
@@ -192,6 +192,9 @@ through! {
     ready(target: &Target, most: usize) -> Result<u64, Error>;
     set_paused(target: &Target, paused: bool, audit: &Audit, now: Timestamp) -> Result<(), Error>;
     is_paused(target: &Target) -> Result<bool, Error>;
+    set_rate(target: &Target, rate: Option<TargetRate>, audit: &Audit, now: Timestamp) -> Result<(), Error>;
+    rate(target: &Target) -> Result<Option<Bucket>, Error>;
+    rated_targets() -> Result<Vec<(Target, Bucket)>, Error>;
     ; for QueueStore
 }
 

@@ -182,7 +182,10 @@ macro_rules! suite {
                 tasks_of_a_rate_key_start_in_even_steps,
                 whoever_waits_for_a_place_takes_no_start,
                 whoever_stops_waiting_for_a_start_leaves_it_to_others,
-                every_attempt_takes_a_start
+                every_attempt_takes_a_start,
+                tasks_of_a_target_with_a_rate_are_claimed_as_often_as_it_says,
+                a_target_with_a_rate_leaves_the_others_alone,
+                workers_at_once_take_no_more_starts_than_there_are
             ],
             unifying: [
                 a_task_like_one_that_is_there_is_not_made,

@@ -1,12 +1,14 @@
 //! Rate keys: how often tasks of a key start.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::future::join_all;
 use orchestratum_core::TaskId;
-use orchestratum_core::task::{ConditionsDraft, Ending, RateDraft, TaskDraft, TaskEvent};
-use orchestratum_store::{KeyWait, NewTask, Store};
+use orchestratum_core::task::{Bucket, ConditionsDraft, Ending, RateDraft, TargetRate, TaskDraft, TaskEvent};
+use orchestratum_store::{ClaimRequest, KeyWait, NewTask, Store};
 
-use super::lab::{Lab, SECOND, draft, failure};
+use super::lab::{Lab, SECOND, audit, draft, failure, target};
 use super::limiting::{admit, admitted, ids, is_blocked, keyed};
 
 /// A task of a rate key.
@@ -143,4 +145,117 @@ pub(crate) async fn every_attempt_takes_a_start(store: Arc<dyn Store>) {
     lab.advance(10 * SECOND);
     assert_eq!(released(&lab).await, [id]);
     assert_eq!(lab.claim_one(worker).await.attempt, 3);
+}
+
+async fn set_rate(lab: &Lab, name: &str, rate: Option<(u32, Duration, u32)>) {
+    let rate = rate.map(|(limit, per, burst)| TargetRate { limit, per, burst });
+    lab.store
+        .set_rate(&target(name), rate, &audit("set_rate"), lab.now)
+        .await
+        .expect("the store works");
+}
+
+pub(crate) async fn tasks_of_a_target_with_a_rate_are_claimed_as_often_as_it_says(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    let mut all = Vec::new();
+    for _ in 0..8 {
+        all.push(lab.create(draft("echo")).await);
+    }
+    set_rate(&lab, "default", Some((4, 8 * SECOND, 2))).await;
+    let worker = lab.echo_worker().await;
+    let claimed = |lab: &Lab| {
+        let (store, request, now) = (Arc::clone(&lab.store), lab.request(worker), lab.now);
+        async move {
+            let claimed = store.claim(&request, now).await.expect("the store works");
+            claimed.into_iter().map(|task| task.id).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(claimed(&lab).await, all[..2], "so many at once");
+    assert_eq!(claimed(&lab).await, []);
+    let expected = Bucket {
+        limit: 4,
+        per: 8 * SECOND,
+        burst: 2,
+        spent_until: lab.now + 4 * SECOND,
+    };
+    assert_eq!(lab.store.rate(&target("default")).await.expect("works"), Some(expected));
+    let rated = lab.store.rated_targets().await.expect("the store works");
+    assert_eq!(rated, [(target("default"), expected)]);
+    assert_eq!(
+        lab.store.pulse(lab.now, SECOND).await.expect("the store works").rates,
+        1
+    );
+    lab.advance(2 * SECOND);
+    let named = ClaimRequest {
+        named: vec![all[7]],
+        fill_up: false,
+        ..lab.request(worker)
+    };
+    assert_eq!(
+        lab.claimed_ids(&named).await,
+        [all[7]],
+        "a message takes a start as well"
+    );
+    assert_eq!(claimed(&lab).await, []);
+    lab.advance(2 * SECOND);
+    assert_eq!(claimed(&lab).await, [all[2]]);
+    lab.advance(20 * SECOND);
+    assert_eq!(claimed(&lab).await, all[3..5], "a rest is worth no more than the burst");
+    set_rate(&lab, "default", None).await;
+    assert_eq!(claimed(&lab).await, all[5..7]);
+    assert_eq!(lab.store.rate(&target("default")).await.expect("works"), None);
+    assert_eq!(
+        lab.store.pulse(lab.now, SECOND).await.expect("the store works").rates,
+        0
+    );
+}
+
+pub(crate) async fn a_target_with_a_rate_leaves_the_others_alone(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    let at = |name: &str| TaskDraft {
+        target: Some(name.to_owned()),
+        ..draft("echo")
+    };
+    let (slow, next) = (lab.create(at("slow")).await, lab.create(at("slow")).await);
+    let plain = lab.create(at("default")).await;
+    let worker = lab.worker(&["default", "slow", "paused"], &["echo"]).await;
+    let request = ClaimRequest {
+        targets: vec![target("default"), target("slow"), target("paused")],
+        ..lab.request(worker)
+    };
+    set_rate(&lab, "slow", Some((1, 10 * SECOND, 1))).await;
+    set_rate(&lab, "paused", Some((1, 10 * SECOND, 1))).await;
+    let waiting = lab.create(at("paused")).await;
+    lab.store
+        .set_paused(&target("paused"), true, &audit("pause"), lab.now)
+        .await
+        .expect("works");
+    let rated = lab.store.rated_targets().await.expect("the store works");
+    assert_eq!(rated.len(), 1, "nothing is claimed of the paused one");
+    assert_eq!(lab.claimed_ids(&request).await, [slow, plain]);
+    lab.advance(10 * SECOND);
+    assert_eq!(lab.claimed_ids(&request).await, [next]);
+    lab.store
+        .set_paused(&target("paused"), false, &audit("resume"), lab.now)
+        .await
+        .expect("works");
+    assert_eq!(lab.claimed_ids(&request).await, [waiting]);
+}
+
+pub(crate) async fn workers_at_once_take_no_more_starts_than_there_are(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    for _ in 0..30 {
+        lab.create(draft("echo")).await;
+    }
+    set_rate(&lab, "default", Some((10, 3600 * SECOND, 10))).await;
+    let workers = join_all((0..6).map(|_| lab.echo_worker())).await;
+    let claims = workers.iter().map(|worker| {
+        let request = ClaimRequest {
+            limit: 4,
+            ..lab.request(*worker)
+        };
+        let lab = &lab;
+        async move { lab.claimed_ids(&request).await.len() }
+    });
+    assert_eq!(join_all(claims).await.into_iter().sum::<usize>(), 10);
 }

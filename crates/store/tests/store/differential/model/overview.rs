@@ -58,6 +58,7 @@ impl Model {
                     .values()
                     .any(|row| row.state == WorkerState::Live && row.lease_expires_at <= self.now),
                 orphans: !orphans.is_empty(),
+                rates: 0,
                 served_targets,
                 ready_targets,
             },
