@@ -65,6 +65,7 @@ pub(crate) enum Measure {
     Soak,
     Backlog,
     Chains,
+    Keyed,
     History,
     Memory,
     Idle,
@@ -154,6 +155,7 @@ pub(crate) struct Sizes {
     pub(crate) soak_tasks: u32,
     pub(crate) chains: u32,
     pub(crate) chain_requests: u32,
+    pub(crate) keyed_tasks: u32,
     pub(crate) history_tasks: u32,
     pub(crate) history_requests: u32,
     /// What the warm-up leaves to be done has gone by then, and PostgreSQL has published its counts.
@@ -187,6 +189,7 @@ impl Sizes {
             soak_tasks: scaled(10_000),
             chains: scaled(1_000).max(1),
             chain_requests: scaled(100).max(1),
+            keyed_tasks: scaled(2_000).max(1),
             history_tasks: scaled(1_000_000),
             history_requests: scaled(2_000),
             settle: Duration::from_secs(12).mul_f64(scale),

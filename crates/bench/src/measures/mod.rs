@@ -8,6 +8,7 @@ mod csharp;
 mod drain;
 mod history;
 mod idle;
+mod keyed;
 mod latency;
 mod memory;
 mod neighbour;
@@ -73,7 +74,7 @@ fn systems(measure: Measure) -> &'static [System] {
         Measure::Python => &[PostgresRabbitmq, Sqlite, CeleryInterpreter, Bubblewrap, WarmFork],
         Measure::Csharp => &[PostgresRabbitmq, DotnetCold],
         Measure::Sandbox => &[Sandbox],
-        Measure::Backlog | Measure::Chains => &[PostgresRabbitmq, PostgresAlone, Sqlite],
+        Measure::Backlog | Measure::Chains | Measure::Keyed => &[PostgresRabbitmq, PostgresAlone, Sqlite],
         Measure::CodeLatency | Measure::Neighbour | Measure::Soak | Measure::History => &[PostgresRabbitmq],
         Measure::Memory | Measure::Idle => &[PostgresRabbitmq, PostgresAlone],
     }
@@ -99,6 +100,7 @@ async fn one(bench: &Bench, measure: Measure, system: System, results: &mut Resu
         Measure::Soak => soak::measure(bench, system, results).await,
         Measure::Backlog => backlog::measure(bench, system, results).await,
         Measure::Chains => chains::measure(bench, system, results).await,
+        Measure::Keyed => keyed::measure(bench, system, results).await,
         Measure::History => history::measure(bench, system, results).await,
         Measure::Memory => memory::measure(bench, system, results).await,
         Measure::Idle => idle::measure(bench, system, results).await,
