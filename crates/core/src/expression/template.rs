@@ -107,6 +107,18 @@ impl Template {
 }
 
 impl Node {
+    fn constant(&self) -> Option<&str> {
+        match self {
+            Self::Constant(json) => Some(json.as_str()),
+            Self::Value(_) | Self::Text(_) | Self::List(_) | Self::Object(_) => None,
+        }
+    }
+
+    /// A text without expressions may still be another one than it is written.
+    fn is_as_written(&self, json: &RawValue) -> bool {
+        self.constant() == Some(json.get())
+    }
+
     fn expressions(&self) -> usize {
         match self {
             Self::Constant(_) => 0,
@@ -139,27 +151,44 @@ impl Parser<'_> {
         match shape {
             Ok(Shape::Text(text)) => self.text(&text).unwrap_or_else(constant),
             Ok(Shape::List(entries)) => {
-                let nodes = entries.into_iter().enumerate();
+                let nodes = entries.iter().enumerate();
                 let nodes: Vec<Node> = nodes
                     .map(|(index, entry)| self.below(&format!("/{index}"), |parser| parser.node(entry.get())))
                     .collect();
-                if nodes.iter().all(|node| matches!(node, Node::Constant(_))) {
+                if nodes
+                    .iter()
+                    .zip(&entries)
+                    .all(|(node, entry)| node.is_as_written(entry))
+                {
                     return constant();
                 }
-                Node::List(nodes)
+                match nodes.iter().map(Node::constant).collect::<Option<Vec<&str>>>() {
+                    Some(entries) => Node::Constant(JsonText::trusted(format!("[{}]", entries.join(",")))),
+                    None => Node::List(nodes),
+                }
             }
             Ok(Shape::Object(fields)) => {
-                let fields: Vec<(String, Node)> = fields
-                    .into_iter()
+                let nodes: Vec<(String, Node)> = fields
+                    .iter()
                     .map(|(name, value)| {
-                        let node = self.below(&json_pointer(&name), |parser| parser.node(value.get()));
-                        (name, node)
+                        let node = self.below(&json_pointer(name), |parser| parser.node(value.get()));
+                        (name.clone(), node)
                     })
                     .collect();
-                if fields.iter().all(|(_, node)| matches!(node, Node::Constant(_))) {
+                if nodes
+                    .iter()
+                    .zip(&fields)
+                    .all(|((_, node), (_, value))| node.is_as_written(value))
+                {
                     return constant();
                 }
-                Node::Object(fields)
+                let constants = nodes
+                    .iter()
+                    .map(|(name, node)| node.constant().map(|value| format!("{}:{value}", quoted(name))));
+                match constants.collect::<Option<Vec<String>>>() {
+                    Some(fields) => Node::Constant(JsonText::trusted(format!("{{{}}}", fields.join(",")))),
+                    None => Node::Object(nodes),
+                }
             }
             Ok(Shape::Other) | Err(_) => constant(),
         }
@@ -419,6 +448,7 @@ mod tests {
             ),
             (r#"{"${output}": "${output.total}"}"#, r#"{"${output}":5}"#),
             (r#""$${output}""#, r#""${output}""#),
+            (r#"{"b": ["$${output}", 1.0]}"#, r#"{"b":["${output}",1.0]}"#),
             (r#""\u0024{output.total}""#, "5"),
             (r#""\u00e9""#, r#""\u00e9""#),
             (
