@@ -36,9 +36,10 @@ mod outside;
 mod report;
 mod shared;
 mod slots;
+mod telling;
 mod turns;
 mod worker;
 
 pub use error::Error;
-pub use handler::{Handler, HandlerContext, HandlerError};
+pub use handler::{Handled, Handler, HandlerContext, HandlerError};
 pub use worker::{Builder, Worker, run};

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::held::Key;
 use crate::shared::Shared;
+use crate::telling::Told;
 
 /// How often it is looked what is new.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -53,8 +54,15 @@ pub(crate) struct LiveLogs {
 #[derive(Debug)]
 struct Program {
     since: Instant,
-    written: Written,
+    source: Source,
     sending: Mutex<Sending>,
+}
+
+/// Where it comes from.
+#[derive(Debug)]
+enum Source {
+    Program(Written),
+    Handler(Arc<Told>),
 }
 
 #[derive(Debug, Default)]
@@ -95,9 +103,17 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 
 impl LiveLogs {
     pub(crate) fn watch(self: &Arc<Self>, key: Key, written: Written) -> Watched {
+        self.watch_source(key, Source::Program(written))
+    }
+
+    pub(crate) fn watch_handler(self: &Arc<Self>, key: Key, told: Arc<Told>) -> Watched {
+        self.watch_source(key, Source::Handler(told))
+    }
+
+    fn watch_source(self: &Arc<Self>, key: Key, source: Source) -> Watched {
         let program = Arc::new(Program {
             since: Instant::now(),
-            written,
+            source,
             sending: Mutex::default(),
         });
         self.programs.lock().insert(key, Arc::clone(&program));
@@ -141,7 +157,10 @@ impl Program {
             return None;
         }
         if sending.unconfirmed.is_empty() {
-            let texts = self.written.take(TAKEN_AT_ONCE);
+            let texts = match &self.source {
+                Source::Program(written) => written.take(TAKEN_AT_ONCE),
+                Source::Handler(told) => [Some(told.take(TAKEN_AT_ONCE)), None],
+            };
             for (stream, text) in STREAMS.into_iter().zip(texts) {
                 sending.number(stream, text.as_deref().unwrap_or_default());
             }
@@ -157,7 +176,10 @@ impl Program {
 
     /// What it told last.
     fn progress(&self) -> Option<Progress> {
-        self.written.progress().and_then(|share| Progress::new(share).ok())
+        match &self.source {
+            Source::Program(written) => written.progress().and_then(|share| Progress::new(share).ok()),
+            Source::Handler(told) => told.progress(),
+        }
     }
 
     fn confirmed(&self, append: &LogAppend) {
@@ -208,6 +230,14 @@ impl Watched {
             let rest = captured.text.get(captured.taken_bytes..);
             sending.number(stream, rest.expect("what was taken is the beginning of the text"));
         }
+        std::mem::take(&mut sending.unconfirmed)
+    }
+
+    /// The same of a handler.
+    pub(crate) fn rest_of_handler(self, told: &Told) -> Vec<LogChunk> {
+        let mut sending = self.program.sending.lock();
+        sending.over = true;
+        sending.number(LogStream::Stdout, &told.take(usize::MAX));
         std::mem::take(&mut sending.unconfirmed)
     }
 }

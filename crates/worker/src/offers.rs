@@ -82,14 +82,22 @@ impl Offers {
     }
 
     /// A built-in name is refused also where this machine cannot offer it: its tasks mean the same everywhere.
-    pub(crate) fn add_handler<H: Handler>(&mut self, name: &str, handler: H) -> Result<(), Error> {
+    pub(crate) fn add_handler<H: Handler>(
+        &mut self,
+        name: &str,
+        handler: H,
+        log_max_bytes: usize,
+    ) -> Result<(), Error> {
         if TaskName::new(name).is_ok_and(|name| BuiltIn::is_reserved(&name)) {
             return Err(Error::ReservedName {
                 name: name.to_owned(),
                 handler: type_name::<H>(),
             });
         }
-        let executor = Arc::new(InProcess(Arc::new(handler)));
+        let executor = Arc::new(InProcess {
+            handler: Arc::new(handler),
+            log_max_bytes,
+        });
         self.add(name, Offer::InProcess(executor), type_name::<H>())
     }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::executors::{Fleet, messaging};
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Outside {
     pub(crate) amqp: Option<Arc<Messenger>>,
     pub(crate) celery: Option<Arc<Fleet>>,

@@ -64,6 +64,7 @@ pub struct Builder {
     engine: Engine,
     handlers: Offers,
     first_error: Option<Error>,
+    built_in: bool,
     shim: Shim,
     render_metrics: Option<health::RenderMetrics>,
 }
@@ -80,9 +81,18 @@ impl Builder {
     /// Offers a name of the user's own.
     #[must_use]
     pub fn handler<H: Handler>(mut self, name: &str, handler: H) -> Self {
-        if let Err(error) = self.handlers.add_handler(name, handler) {
+        let log_max_bytes = self.engine.settings().worker.log_max_bytes;
+        if let Err(error) = self.handlers.add_handler(name, handler, log_max_bytes) {
             self.first_error.get_or_insert(error);
         }
+        self
+    }
+
+    /// Offers nothing else: no built-in name and no command of the settings. It looks for no programs then, and needs no
+    /// sandbox.
+    #[must_use]
+    pub fn handlers_only(mut self) -> Self {
+        self.built_in = false;
         self
     }
 
@@ -108,6 +118,16 @@ impl Builder {
     pub async fn build(mut self) -> Result<Worker, Error> {
         if let Some(error) = self.first_error {
             return Err(error);
+        }
+        if !self.built_in {
+            return Ok(Worker {
+                engine: self.engine,
+                offers: self.handlers,
+                environments: Vec::new(),
+                outside: Outside::default(),
+                sandbox: None,
+                render_metrics: self.render_metrics,
+            });
         }
         let settings = self.engine.settings();
         self.handlers.add_echo()?;
@@ -164,6 +184,7 @@ impl Worker {
             engine,
             handlers: Offers::default(),
             first_error: None,
+            built_in: true,
             shim: Shim::this_program(),
             render_metrics: None,
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use orchestratum_core::task::{AttemptOutcome, TaskStatus};
 use orchestratum_core::{JsonText, TaskId};
-use orchestratum_worker::{Builder, Handler, HandlerContext, HandlerError};
+use orchestratum_worker::{Builder, Handled, Handler, HandlerContext, HandlerError};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
@@ -15,8 +15,8 @@ struct Quick;
 
 #[async_trait]
 impl Handler for Quick {
-    async fn handle(&self, input: JsonText, _context: HandlerContext) -> Result<JsonText, HandlerError> {
-        Ok(input)
+    async fn handle(&self, input: JsonText, _context: HandlerContext) -> Result<Handled, HandlerError> {
+        Ok(input.into())
     }
 }
 
@@ -24,9 +24,9 @@ struct Slow(Arc<Semaphore>);
 
 #[async_trait]
 impl Handler for Slow {
-    async fn handle(&self, input: JsonText, _context: HandlerContext) -> Result<JsonText, HandlerError> {
+    async fn handle(&self, input: JsonText, _context: HandlerContext) -> Result<Handled, HandlerError> {
         let _permit = self.0.acquire().await.expect("it is never closed");
-        Ok(input)
+        Ok(input.into())
     }
 }
 

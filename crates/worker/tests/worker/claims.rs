@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use orchestratum_core::JsonText;
 use orchestratum_core::task::TaskStatus;
-use orchestratum_worker::{Handler, HandlerContext, HandlerError};
+use orchestratum_worker::{Handled, Handler, HandlerContext, HandlerError};
 use serde_json::json;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
@@ -20,11 +20,11 @@ struct Patient {
 
 #[async_trait]
 impl Handler for Patient {
-    async fn handle(&self, input: JsonText, _context: HandlerContext) -> Result<JsonText, HandlerError> {
+    async fn handle(&self, input: JsonText, _context: HandlerContext) -> Result<Handled, HandlerError> {
         let _ = self.begun.send(input.parse().expect("a number"));
         let permit = self.may_end.acquire().await.expect("it is never closed");
         permit.forget();
-        Ok(input)
+        Ok(input.into())
     }
 }
 

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orchestratum_core::JsonText;
-use orchestratum_core::task::{AttemptOutcome, TaskStatus};
-use orchestratum_worker::{Handler, HandlerContext, HandlerError, Worker};
+use orchestratum_core::task::{AttemptOutcome, Progress, TaskStatus};
+use orchestratum_core::{JsonText, TaskName};
+use orchestratum_worker::{Handled, Handler, HandlerContext, HandlerError, Worker};
 use serde_json::{Value, json};
 
 use crate::support::{Bench, error, output};
@@ -18,9 +18,9 @@ struct Obedient;
 
 #[async_trait]
 impl Handler for Obedient {
-    async fn handle(&self, input: JsonText, context: HandlerContext) -> Result<JsonText, HandlerError> {
+    async fn handle(&self, input: JsonText, context: HandlerContext) -> Result<Handled, HandlerError> {
         match input.parse::<&str>().expect("a word") {
-            "key" => Ok(JsonText::of(&context.idempotency_key()).expect("a text")),
+            "key" => Ok(text(&context.idempotency_key())),
             "fail once" if context.attempt == 1 => Err(HandlerError::Retryable("not yet".to_owned())),
             "fail" => Err(HandlerError::Permanent("never".to_owned())),
             "cancel" => Err(HandlerError::Cancelled("not wanted".to_owned())),
@@ -28,11 +28,26 @@ impl Handler for Obedient {
             "hang" => pending().await,
             "stop" => {
                 context.stopped().await;
-                Ok(JsonText::of("stopped in time").expect("a text"))
+                Ok(text("stopped in time"))
             }
-            other => Ok(JsonText::of(other).expect("a text")),
+            "late" => Err(HandlerError::TimedOut("no answer".to_owned())),
+            "unknown" => Err(HandlerError::NotFound("nobody does that".to_owned())),
+            "tell" => {
+                context.log("half of it");
+                context.progress(Progress::new(0.5).expect("a share"));
+                Ok(text("told"))
+            }
+            "go on" => Ok(Handled {
+                follow_ups: vec![JsonText::new(r#"{"name": "echo", "input": "${ output }"}"#).expect("JSON")],
+                ..text("went on")
+            }),
+            other => Ok(text(other)),
         }
     }
+}
+
+fn text(text: &str) -> Handled {
+    JsonText::of(text).expect("a text").into()
 }
 
 async fn run(word: &str, more: Value) -> (orchestratum_store::Task, Vec<AttemptOutcome>) {
@@ -66,6 +81,48 @@ async fn its_errors_decide_whether_it_is_tried_again() {
         (task.life.status(), error(&task).as_str()),
         (TaskStatus::Cancelled, "Cancelled: not wanted")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_waited_for_in_vain_and_what_nobody_does_use_a_retry_each() {
+    let (task, outcomes) = run("late", json!({"max_retries": 1})).await;
+    assert_eq!(error(&task), "TimedOut: no answer");
+    assert_eq!(outcomes, [AttemptOutcome::TimedOut, AttemptOutcome::TimedOut]);
+    let (task, outcomes) = run("unknown", json!({"max_retries": 1})).await;
+    assert_eq!(error(&task), "NotFound: nobody does that");
+    assert_eq!(outcomes, [AttemptOutcome::NotFound, AttemptOutcome::NotFound]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_tells_and_what_it_says_comes_next_is_kept_with_its_end() {
+    let bench = Bench::new().await;
+    let worker = bench
+        .worker_with(|builder| builder.handlers_only().handler("obedient", Obedient))
+        .await;
+    let task = bench.run(json!({"name": "obedient", "input": "tell"})).await;
+    assert_eq!(task.progress, Progress::new(0.5).ok());
+    let logs = bench.engine.logs(task.spec.id, None, None).await.expect("logs").chunks;
+    assert_eq!(logs[0].chunk.text, "half of it\n");
+
+    let task = bench.run(json!({"name": "obedient", "input": "go on"})).await;
+    let children = bench
+        .engine
+        .store()
+        .children(&[task.spec.id], 10, 1_000)
+        .await
+        .expect("it answers");
+    assert_eq!((children.tasks.len(), children.missing.len()), (1, 0));
+    assert_eq!(children.tasks[0].spec.input.as_str(), "\"went on\"");
+    worker.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_of_handlers_alone_offers_nothing_else() {
+    let bench = Bench::new().await;
+    let builder = Worker::builder(bench.engine.clone()).handlers_only();
+    let worker = builder.handler("obedient", Obedient).build().await.expect("a worker");
+    let names: Vec<&str> = worker.names().map(TaskName::as_str).collect();
+    assert_eq!(names, ["obedient"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,12 +186,12 @@ struct Member(Arc<Crowd>);
 
 #[async_trait]
 impl Handler for Member {
-    async fn handle(&self, input: JsonText, _context: HandlerContext) -> Result<JsonText, HandlerError> {
+    async fn handle(&self, input: JsonText, _context: HandlerContext) -> Result<Handled, HandlerError> {
         let running = self.0.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.most.fetch_max(running, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(5)).await;
         self.0.running.fetch_sub(1, Ordering::SeqCst);
-        Ok(input)
+        Ok(input.into())
     }
 }
 
