@@ -86,6 +86,12 @@ impl Engine {
         }
     }
 
+    /// One pass of the loops that sweep, now: for a host with a rhythm of its own, such as a test that moves the clock. `true` if
+    /// there may be more to do.
+    pub async fn sweep_once(&self) -> Result<bool, Error> {
+        pulse::once(self).await
+    }
+
     fn start_loop<Running>(
         &self,
         name: &'static str,

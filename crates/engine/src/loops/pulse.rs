@@ -45,6 +45,14 @@ pub(super) async fn run(engine: Engine, pulses: watch::Sender<Pulse>, again: boo
     }
 }
 
+/// One pass, without what a loop remembers.
+pub(super) async fn once(engine: &Engine) -> Result<bool, Error> {
+    let pulses = watch::Sender::new(Pulse::default());
+    let mut state = State::default();
+    let (pulse, now) = look(engine, &pulses, &mut state).await?;
+    Ok(act(engine, &pulse, now, &mut state).await)
+}
+
 #[derive(Default)]
 struct State {
     lost_database: bool,

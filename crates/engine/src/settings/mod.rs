@@ -179,6 +179,22 @@ impl Settings {
         }
     }
 
+    /// The defaults with `overrides` on top, and nothing of the folder or of the environment: for a program of a user that runs
+    /// an engine inside, and has settings of its own.
+    pub fn defaults_with(overrides: &[(&str, &str)]) -> Result<Self, Error> {
+        let mut chosen = Config::builder();
+        for (key, value) in overrides {
+            chosen = chosen.set_override(*key, *value)?;
+        }
+        let chosen = chosen.build()?;
+        let defaults = File::from_str(DEFAULTS, FileFormat::Toml);
+        let config = Config::builder()
+            .add_source(defaults)
+            .add_source(chosen.clone())
+            .build()?;
+        Self::read(&chosen, &config, Vec::new())
+    }
+
     pub(crate) fn load_from(
         folder: &Path,
         environment: Option<&str>,
@@ -209,10 +225,14 @@ impl Settings {
         }
         let chosen = chosen.build()?;
         let config = builder.add_source(chosen.clone()).build()?;
-        let sources = Sources { config: &config, files };
+        Self::read(&chosen, &config, files)
+    }
+
+    fn read(chosen: &Config, config: &Config, files: Vec<PathBuf>) -> Result<Self, Error> {
+        let sources = Sources { config, files };
         let read = config.clone().try_deserialize::<Self>();
         let mut settings = read.map_err(|error| Error::Wrong(Fault::of(&error, &sources).to_string()))?;
-        if is_set("api.listen", &chosen, &config)? && !is_set("api.tls.listen", &chosen, &config)? {
+        if is_set("api.listen", chosen, config)? && !is_set("api.tls.listen", chosen, config)? {
             // Several instances fit on one machine by giving each an `api.listen` alone.
             settings.api.tls.listen = None;
             settings.check_certificate().map_err(|error| error.placed(&sources))?;
