@@ -1,0 +1,69 @@
+//! Why something could not be done that the SDK was asked for. How commands end is told by their outcomes.
+
+use std::time::Duration;
+
+use crate::CommandId;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("handlers need what is not provided: {}; call `.provide(…)` of the builder with each", list(.0))]
+    MissingServices(Vec<(&'static str, &'static str)>),
+    #[error("two handlers run `{command}`: {first} and {second}")]
+    DuplicateHandler {
+        command: &'static str,
+        first: &'static str,
+        second: &'static str,
+    },
+    #[error(
+        "two commands are called `{name}`: {first} and {second}; give one of them another name by #[command(name = \"…\")]"
+    )]
+    DuplicateCommand {
+        name: &'static str,
+        first: &'static str,
+        second: &'static str,
+    },
+    #[error("two services of the type `{0}` are provided: a handler could not tell them apart")]
+    DuplicateService(&'static str),
+    #[error("handlers run where the engine is: a client of a server pushes commands and waits for them")]
+    HandlersNeedAnEngine,
+    #[error("the settings are wrong")]
+    Settings(#[source] orchestratum_engine::SettingsError),
+    #[error("the worker cannot work")]
+    Worker(#[source] orchestratum_worker::Error),
+    #[error("the worker ended by a panic")]
+    WorkerPanicked,
+    #[error("`{command}` cannot be pushed: {reason}")]
+    Input { command: &'static str, reason: String },
+    #[error("what comes after `{command}` cannot be written: {reason}")]
+    Chain { command: &'static str, reason: String },
+    /// The server refuses it.
+    #[error("the command is refused: {0}")]
+    Refused(String),
+    #[error("the output of command {command} cannot be read: {reason}")]
+    Output { command: CommandId, reason: String },
+    #[error("there is no command {0}")]
+    NotFound(CommandId),
+    #[error("another command has the id {0}")]
+    IdTaken(CommandId),
+    #[error("command {id} has not ended within {} s; it goes on", .after.as_secs_f64())]
+    StillRunning { id: CommandId, after: Duration },
+    /// The database or the broker, where the engine is embedded.
+    #[error("the engine failed")]
+    Engine(#[source] orchestratum_engine::Error),
+    #[error("the server cannot be asked")]
+    Unreachable(#[source] reqwest::Error),
+    #[error("the server answered {status}: {detail}")]
+    Answer { status: u16, detail: String },
+    #[error("{0}")]
+    Url(String),
+    #[error("the signals of the process cannot be listened to")]
+    Signals(#[source] std::io::Error),
+}
+
+fn list(lacking: &[(&'static str, &'static str)]) -> String {
+    let told: Vec<String> = lacking
+        .iter()
+        .map(|(handler, service)| format!("{handler} needs `{service}`"))
+        .collect();
+    told.join(", ")
+}

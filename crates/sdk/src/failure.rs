@@ -1,0 +1,118 @@
+//! Why a handler has no output.
+
+use std::error::Error as StdError;
+use std::io;
+
+use orchestratum_worker::HandlerError;
+
+/// Why a handler has no output, and what comes of that. Any error becomes one by `?`.
+///
+/// ```
+/// use orchestratum_sdk::Failure;
+///
+/// fn charge(card: &str) -> Result<u64, Failure> {
+///     if card.is_empty() {
+///         // It would be the same again.
+///         return Err(Failure::permanent("there is no card"));
+///     }
+///     // May go better the next time.
+///     Ok(card.parse::<u64>()?)
+/// }
+///
+/// assert_eq!(charge("").unwrap_err().to_string(), "there is no card");
+/// assert_eq!(charge("x").unwrap_err().to_string(), "invalid digit found in string");
+/// ```
+///
+/// An error that says that something took too long is [`timed_out`](Self::timed_out): a timeout of tokio, of reqwest or of the
+/// operating system, also as the cause of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure(pub(crate) HandlerError);
+
+impl Failure {
+    /// The attempt failed; it is tried again if there are retries left.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(HandlerError::Retryable(message.into()))
+    }
+
+    /// The command has failed, whatever retries are left.
+    pub fn permanent(message: impl Into<String>) -> Self {
+        Self(HandlerError::Permanent(message.into()))
+    }
+
+    /// The command is cancelled: nothing is tried again, and what comes after a cancel comes.
+    pub fn cancelled(message: impl Into<String>) -> Self {
+        Self(HandlerError::Cancelled(message.into()))
+    }
+
+    /// What it waited for took too long. Uses a retry like any other.
+    pub fn timed_out(message: impl Into<String>) -> Self {
+        Self(HandlerError::TimedOut(message.into()))
+    }
+
+    /// Nobody here can do that. Uses a retry like any other.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self(HandlerError::NotFound(message.into()))
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+// It is no error itself: then it could not be made of all others.
+impl<E: StdError + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let message = orchestratum_engine::error::chain(&error);
+        if says_that_it_took_too_long(&error) {
+            Self::timed_out(message)
+        } else {
+            Self::new(message)
+        }
+    }
+}
+
+fn says_that_it_took_too_long(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let is_timeout = error.is::<tokio::time::error::Elapsed>()
+            || error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+            || error
+                .downcast_ref::<reqwest::Error>()
+                .is_some_and(reqwest::Error::is_timeout);
+        if is_timeout {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the bank does not answer")]
+    struct Bank(#[source] io::Error);
+
+    #[tokio::test]
+    async fn match_5_what_took_too_long_is_timed_out_and_all_else_has_failed_with_its_text() {
+        let elapsed = tokio::time::timeout(Duration::ZERO, std::future::pending::<()>()).await;
+        let failure = Failure::from(elapsed.expect_err("it waits for ever"));
+        assert!(matches!(failure.0, HandlerError::TimedOut(_)), "{failure:?}");
+
+        let failure = Failure::from(Bank(io::Error::new(io::ErrorKind::TimedOut, "no answer")));
+        let expected = "the bank does not answer: no answer";
+        assert_eq!(failure.0, HandlerError::TimedOut(expected.to_owned()));
+
+        let failure = Failure::from(Bank(io::Error::other("closed")));
+        let expected = "the bank does not answer: closed";
+        assert_eq!(failure.0, HandlerError::Retryable(expected.to_owned()));
+    }
+}
