@@ -10,7 +10,8 @@ use crate::support::{Hosting, OTHER_KEY, Place};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_pushes_asks_waits_and_cancels() -> Result<(), Error> {
-    let client = Place::of(Hosting::Client).await.builder().start().await?;
+    let place = Place::of(Hosting::Client).await;
+    let client = place.builder().start().await?;
     let envelope = ActCommand::of(Act::Fail).then(Links::AllNotes).to("email-worker");
     let id = envelope.id();
     for _ in 0..2 {
