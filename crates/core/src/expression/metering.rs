@@ -96,14 +96,14 @@ impl<'a> Metering<'a> {
             return Ok(Kind::Any);
         }
         let known: Vec<&str> = self.variables.iter().map(|variable| variable.name).collect();
-        let known = if known.is_empty() {
-            "none".to_owned()
-        } else {
-            known.join(", ")
+        let known = match known[..] {
+            [] => "are none".to_owned(),
+            [only] => format!("is {only}"),
+            _ => format!("are {}", known.join(", ")),
         };
         Err(Fault::at_variable(
             name,
-            format!("there is no variable {name}; there are {known}"),
+            format!("there is no variable {name}; there {known}"),
         ))
     }
 

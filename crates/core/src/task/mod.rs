@@ -30,11 +30,12 @@ pub use follow_up::{
     Due, Edge, FOLLOW_UPS_BYTES_MAX, FOLLOW_UPS_DEPTH_MAX, FOLLOW_UPS_MAX, FollowUpList, FollowUpPlace, FollowUps,
     ParentEnd, Unmade,
 };
+pub(crate) use follow_up::{Entry, Rendered, check_entry, in_a_line};
 pub use life::{TaskLife, TaskState};
 pub use patch::{CheckedPatch, TaskPatch};
 pub use progress::{InvalidProgress, Progress};
 pub use retry::{Backoff, RetryPolicy};
 pub use rules::{LABELS_MAX_COUNT, PRIORITY_MAX, RETRIES_MAX, Violation, Violations, json_pointer};
-pub use spec::{Labels, SpecLimits, TaskDraft, TaskSpec};
+pub use spec::{Labels, ScheduledBy, SpecLimits, TaskDraft, TaskSpec};
 pub use status::{AttemptOutcome, ErrorKind, TaskError, TaskStatus, UnknownWord};
 pub use transition::{EndedAttempt, NOT_FOUND_MIN_WAIT, Refusal, Transition, transition};

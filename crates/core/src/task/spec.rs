@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::identity::{Target, TaskId, TaskName};
+use crate::identity::{ScheduleId, Target, TaskId, TaskName};
 use crate::json::JsonText;
 use crate::task::conditions::{Conditions, ConditionsDraft, KnownTask};
 use crate::task::follow_up::{FollowUpPlace, FollowUps};
@@ -35,11 +35,21 @@ pub struct TaskSpec {
     pub parent_id: Option<TaskId>,
     /// Which follow-up of the parent it is.
     pub place: Option<FollowUpPlace>,
+    /// The schedule that made it.
+    pub scheduled_by: Option<ScheduledBy>,
     /// What comes after it.
     pub follow_ups: FollowUps,
     /// What must hold before it may run, or be made.
     pub conditions: Option<Box<Conditions>>,
     pub created_at: Timestamp,
+}
+
+/// Which task of a schedule it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScheduledBy {
+    pub schedule: ScheduleId,
+    /// The time it stands for: with the schedule, that is what exists at most once. `None` where a caller triggered it.
+    pub slot: Option<Timestamp>,
 }
 
 /// The bounds a configuration sets on what callers may ask for.
@@ -155,6 +165,7 @@ impl TaskDraft {
                     limits: self.limits,
                     parent_id: self.parent_id,
                     place: None,
+                    scheduled_by: None,
                     follow_ups: self.follow_ups,
                     conditions,
                     created_at: now,

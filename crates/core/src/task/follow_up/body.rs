@@ -6,8 +6,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
-use super::{FOLLOW_UPS_MAX, FollowUps, VARIABLES};
-use crate::expression::Template;
+use super::{FOLLOW_UPS_MAX, FollowUps};
+use crate::expression::{Template, Variable};
 use crate::task::conditions::{ConcurrencyDraft, ConditionsDraft, RateDraft, UniqueDraft};
 use crate::task::limits::checked_limits;
 use crate::task::retry::Backoff;
@@ -99,27 +99,30 @@ impl<'de> Deserialize<'de> for FollowUpList {
     }
 }
 
-/// A follow-up as it was written: what is constant as a draft, what holds expressions as templates.
+/// A task as it was written to be created later: what is constant as a draft, what holds expressions as templates.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Without what the templates stand for, and without follow-ups of its own.
-    pub(super) draft: TaskDraft,
-    pub(super) input: Option<Template>,
-    pub(super) description: Option<Template>,
-    pub(super) target: Option<Template>,
-    pub(super) delay_seconds: Option<Template>,
-    pub(super) labels: BTreeMap<String, Template>,
+    pub(crate) draft: TaskDraft,
+    pub(crate) input: Option<Template>,
+    pub(crate) description: Option<Template>,
+    pub(crate) target: Option<Template>,
+    pub(crate) delay_seconds: Option<Template>,
+    pub(crate) labels: BTreeMap<String, Template>,
     /// Whether it has labels of its own, and be it none.
-    pub(super) has_labels: bool,
-    pub(super) follow_ups: FollowUps,
+    pub(crate) has_labels: bool,
+    pub(crate) follow_ups: FollowUps,
 }
 
 impl Entry {
     /// # Errors
     /// All [`Violations`] that can be seen before the constant parts are checked as a draft.
-    pub(super) fn read(json: &JsonText) -> Result<Self, Violations> {
+    pub(crate) fn read(json: &JsonText, variables: &'static [Variable]) -> Result<Self, Violations> {
         let body = read(json)?;
-        let mut reader = Reader::default();
+        let mut reader = Reader {
+            variables,
+            violations: Violations::default(),
+        };
         let (mut draft, has_labels) = (TaskDraft::default(), body.labels.is_some());
         let input = body
             .input
@@ -229,14 +232,15 @@ fn in_words(message: &str) -> String {
 }
 
 /// Sorts the fields into what is constant and what is not.
-#[derive(Default)]
 struct Reader {
+    /// What expressions may ask for.
+    variables: &'static [Variable],
     violations: Violations,
 }
 
 impl Reader {
     fn template(&mut self, pointer: &str, json: &JsonText) -> Option<Template> {
-        match Template::parse(json, &VARIABLES) {
+        match Template::parse(json, self.variables) {
             Ok(template) => Some(template),
             Err(faults) => {
                 for fault in faults {

@@ -3,8 +3,9 @@
 use uuid::Uuid;
 
 use super::body::Entry;
-use super::{Edge, FollowUps};
+use super::{Edge, FollowUps, VARIABLES};
 use crate::JsonText;
+use crate::expression::Variable;
 use crate::identity::TaskId;
 use crate::task::rules::Violations;
 use crate::task::spec::SpecLimits;
@@ -28,14 +29,7 @@ impl FollowUps {
     /// # Errors
     /// All [`Violations`], their pointers below `prefix`, such as `/on_success/0/input/total`.
     pub fn check(&self, prefix: &str, limits: &SpecLimits, now: Timestamp) -> Result<(), Violations> {
-        let mut checker = Checker {
-            limits,
-            now,
-            follow_ups: 0,
-            expressions: 0,
-            is_too_much: false,
-            violations: Violations::default(),
-        };
+        let mut checker = Checker::new(limits, now);
         if self.bytes() > FOLLOW_UPS_TEXT_MAX_BYTES {
             let first = Edge::ALL.into_iter().find(|edge| !self.of(*edge).is_empty());
             let pointer = first.map_or_else(String::new, |edge| format!("{prefix}/{edge}"));
@@ -49,6 +43,29 @@ impl FollowUps {
     }
 }
 
+/// Checks a task that is created later and follows none, with all that follows it; its expressions see these variables.
+///
+/// # Errors
+/// All [`Violations`], their pointers below `pointer`.
+pub(crate) fn check_entry(
+    json: &JsonText,
+    variables: &'static [Variable],
+    pointer: &str,
+    limits: &SpecLimits,
+    now: Timestamp,
+) -> Result<(), Violations> {
+    let mut checker = Checker::new(limits, now);
+    if json.len() > FOLLOW_UPS_TEXT_MAX_BYTES + limits.input_max_bytes {
+        let most = FOLLOW_UPS_TEXT_MAX_BYTES + limits.input_max_bytes;
+        checker
+            .violations
+            .add(pointer, format!("must not be larger than {most} bytes"));
+    } else {
+        checker.entry(json, variables, pointer, 0);
+    }
+    checker.violations.into_result()
+}
+
 struct Checker<'a> {
     limits: &'a SpecLimits,
     now: Timestamp,
@@ -59,7 +76,18 @@ struct Checker<'a> {
     violations: Violations,
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
+    fn new(limits: &'a SpecLimits, now: Timestamp) -> Self {
+        Self {
+            limits,
+            now,
+            follow_ups: 0,
+            expressions: 0,
+            is_too_much: false,
+            violations: Violations::default(),
+        }
+    }
+
     fn lists(&mut self, follow_ups: &FollowUps, pointer: &str, depth: usize) {
         for edge in Edge::ALL {
             let list = follow_ups.of(edge);
@@ -80,13 +108,13 @@ impl Checker<'_> {
                 if self.is_too_much {
                     return;
                 }
-                self.entry(entry, &format!("{pointer}/{index}"), depth);
+                self.entry(entry, &VARIABLES, &format!("{pointer}/{index}"), depth);
             }
         }
     }
 
-    fn entry(&mut self, json: &JsonText, pointer: &str, depth: usize) {
-        let entry = match Entry::read(json) {
+    fn entry(&mut self, json: &JsonText, variables: &'static [Variable], pointer: &str, depth: usize) {
+        let entry = match Entry::read(json, variables) {
             Ok(entry) => entry,
             Err(broken) => {
                 self.violations.extend_below(pointer, broken);

@@ -5,9 +5,10 @@ use std::cell::OnceCell;
 use serde_json::json;
 
 use super::body::Entry;
-use super::{Edge, FollowUpPlace, FollowUps};
+use super::render::Rendered;
+use super::{Edge, FollowUpPlace, FollowUps, VARIABLES};
 use crate::JsonText;
-use crate::expression::{Scope, Template};
+use crate::expression::Scope;
 use crate::identity::{Target, TaskId, TaskName};
 use crate::task::life::{TaskLife, TaskState};
 use crate::task::rules::{Violation, Violations};
@@ -113,7 +114,7 @@ impl End<'_> {
         limits: &SpecLimits,
         now: Timestamp,
     ) -> Result<Box<(TaskSpec, TaskLife)>, Unmade> {
-        let entry = Entry::read(json).map_err(|broken| Unmade {
+        let entry = Entry::read(json, &VARIABLES).map_err(|broken| Unmade {
             name: String::new(),
             reason: in_a_line(&broken),
         })?;
@@ -134,45 +135,12 @@ impl End<'_> {
         limits: &SpecLimits,
         now: Timestamp,
     ) -> Result<(TaskSpec, TaskLife), Violations> {
-        let Entry {
+        let Rendered {
             mut draft,
-            input,
-            description,
-            target,
-            delay_seconds,
-            labels,
             has_labels,
             follow_ups,
-        } = entry;
+        } = entry.render(|| self.scope(), limits.input_max_bytes)?;
         let mut violations = Violations::default();
-        let mut value = |pointer: &str, template: Option<Template>, most: usize| {
-            let rendered = template.as_ref()?.render(self.scope(), most);
-            rendered
-                .map_err(|(below, error)| violations.add(format!("{pointer}{below}"), error.to_string()))
-                .ok()
-        };
-        if let Some(input) = value("/input", input, limits.input_max_bytes) {
-            draft.input = Some(input);
-        }
-        if let Some(description) = value("/description", description, TEXT_MAX_BYTES) {
-            draft.description = as_text(&description);
-        }
-        if let Some(target) = value("/target", target, TEXT_MAX_BYTES) {
-            draft.target = as_text(&target);
-        }
-        let delay = value("/delay_seconds", delay_seconds, TEXT_MAX_BYTES);
-        for (key, label) in labels {
-            let pointer = format!("/labels{}", crate::task::json_pointer(&key));
-            if let Some(label) = value(&pointer, Some(label), TEXT_MAX_BYTES) {
-                draft.labels.insert(key, as_text(&label).unwrap_or_default());
-            }
-        }
-        if let Some(delay) = delay {
-            match delay.parse() {
-                Ok(seconds) => draft.delay_seconds = Some(seconds),
-                Err(_) => violations.add("/delay_seconds", "must be a number"),
-            }
-        }
         let size = draft.input.as_ref().map_or(0, JsonText::len) + follow_ups.bytes();
         if size > bytes_left {
             violations.add(
@@ -213,9 +181,6 @@ impl End<'_> {
     }
 }
 
-/// The longest of a field that is a text, before its own rule is asked.
-const TEXT_MAX_BYTES: usize = 10_000;
-
 impl ParentEnd<'_> {
     fn as_json(&self) -> JsonText {
         let life = self.life;
@@ -250,15 +215,7 @@ fn as_json(error: &TaskError) -> JsonText {
     JsonText::trusted(json!({"kind": error.kind.as_str(), "message": error.message}).to_string())
 }
 
-/// Texts as they are, anything else as JSON; nothing where there is `null`.
-fn as_text(json: &JsonText) -> Option<String> {
-    match json.parse::<Option<String>>() {
-        Ok(text) => text,
-        Err(_) => Some(json.as_str().to_owned()),
-    }
-}
-
-fn in_a_line(broken: &Violations) -> String {
+pub(crate) fn in_a_line(broken: &Violations) -> String {
     let told: Vec<String> = broken.0.iter().map(Violation::to_string).collect();
     shortened(&told.join("; "), REASON_MAX_BYTES, "").into_owned()
 }
