@@ -47,6 +47,11 @@ identifier! {
     WorkerId
 }
 
+identifier! {
+    /// A schedule; a UUIDv7.
+    ScheduleId
+}
+
 /// The longest name of a task or an environment, and the longest target, in bytes.
 pub const NAME_MAX_LENGTH: usize = 100;
 

@@ -11,11 +11,12 @@ mod identity;
 mod json;
 mod objects;
 mod origin;
+pub mod schedule;
 pub mod task;
 mod text;
 mod time;
 
-pub use identity::{EnvironmentName, InvalidName, NAME_MAX_LENGTH, Target, TaskId, TaskName, WorkerId};
+pub use identity::{EnvironmentName, InvalidName, NAME_MAX_LENGTH, ScheduleId, Target, TaskId, TaskName, WorkerId};
 pub use json::{InvalidJson, JSON_MAX_DEPTH, JsonText};
 pub use objects::Objects;
 pub use origin::{InvalidOrigin, Origin, RequestId, TraceParent};
