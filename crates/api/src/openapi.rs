@@ -24,6 +24,7 @@ const AUTHORIZATION: &str = "Authorization";
     ),
     tags(
         (name = "tasks", description = "Create, watch, change and end tasks"),
+        (name = "schedules", description = "Tasks that come by the clock"),
         (name = "workers", description = "Who runs them"),
         (name = "queues", description = "What waits where"),
         (name = "keys", description = "API keys"),

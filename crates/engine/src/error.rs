@@ -4,8 +4,8 @@ use std::any::Any;
 use std::sync::Arc;
 
 use orchestratum_broker as broker;
-use orchestratum_core::TaskId;
 use orchestratum_core::task::{Refusal, TaskStatus, Violations};
+use orchestratum_core::{ScheduleId, TaskId};
 use orchestratum_store as store;
 
 use crate::batcher;
@@ -37,6 +37,17 @@ pub enum Error {
     Gone { task: TaskId },
     #[error("another task has the id {task}")]
     IdTaken { task: TaskId },
+    #[error("there is no schedule {0}")]
+    ScheduleNotFound(ScheduleId),
+    /// `If-Match` named another version.
+    #[error("schedule {schedule} is at version {current}")]
+    ScheduleVersionMismatch { schedule: ScheduleId, current: u32 },
+    /// The idempotency key made a schedule that has been deleted since.
+    #[error("schedule {schedule}, which this idempotency key made, was deleted")]
+    ScheduleGone { schedule: ScheduleId },
+    /// Its task breaks a rule, with the values of now.
+    #[error("schedule {schedule} cannot make its task: {reason}")]
+    ScheduleUnmade { schedule: ScheduleId, reason: String },
     #[error("there is no API key {0}")]
     KeyNotFound(String),
     /// More is waiting than can be served soon.
@@ -98,6 +109,10 @@ impl Error {
             | Self::IdempotencyKeyReused
             | Self::Gone { .. }
             | Self::IdTaken { .. }
+            | Self::ScheduleNotFound(_)
+            | Self::ScheduleVersionMismatch { .. }
+            | Self::ScheduleGone { .. }
+            | Self::ScheduleUnmade { .. }
             | Self::KeyNotFound(_)
             | Self::Panicked => false,
         }

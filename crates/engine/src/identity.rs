@@ -1,6 +1,6 @@
 //! Where random values come from, and the only module that draws them.
 
-use orchestratum_core::{TaskId, WorkerId};
+use orchestratum_core::{ScheduleId, TaskId, WorkerId};
 use uuid::Uuid;
 
 #[expect(clippy::disallowed_methods, reason = "this is the module that may")]
@@ -16,6 +16,10 @@ fn time_ordered() -> Uuid {
 /// Later ids of one process are greater.
 pub fn new_task_id() -> TaskId {
     TaskId(time_ordered())
+}
+
+pub fn new_schedule_id() -> ScheduleId {
+    ScheduleId(time_ordered())
 }
 
 pub fn new_worker_id() -> WorkerId {

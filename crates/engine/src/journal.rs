@@ -4,8 +4,8 @@
 //! is on, because both lie on the hot path.
 
 use orchestratum_core::task::{ErrorKind, TaskEvent, TaskState, TaskStatus};
-use orchestratum_core::{Timestamp, WorkerId};
-use orchestratum_store::{Changed, ClaimedTask, Task};
+use orchestratum_core::{ScheduleId, Timestamp, WorkerId};
+use orchestratum_store::{Changed, ClaimedTask, Fired, Task};
 
 use crate::telemetry;
 
@@ -70,6 +70,26 @@ pub(crate) fn followed(parent: &Changed) {
             "a follow-up could not be made"
         );
     }
+}
+
+/// One line for each slot: it became a task, or will never be one.
+pub(crate) fn fired(fired: &Fired) {
+    for task in &fired.tasks {
+        tracing::info!(
+            task.id = %task.task, task.name = %task.name, task.target = %task.target, schedule.id = %task.schedule,
+            slot = %task.slot, "task created"
+        );
+    }
+    for (schedule, skip) in &fired.skipped {
+        tracing::warn!(
+            schedule.id = %schedule, slot = %skip.slot, reason = %skip.reason, detail = skip.detail, "a slot was skipped"
+        );
+    }
+}
+
+/// What a caller did with a schedule.
+pub(crate) fn schedule(schedule: ScheduleId, action: &'static str) {
+    tracing::info!(schedule.id = %schedule, action, "schedule changed");
 }
 
 pub(crate) fn claimed(task: &ClaimedTask, worker: WorkerId) {

@@ -24,6 +24,7 @@ pub mod keys;
 mod loops;
 mod queues;
 mod reachable;
+pub mod schedules;
 mod settings;
 mod signals;
 pub mod tasks;

@@ -34,6 +34,8 @@ pub struct Pulse {
     pub rates: usize,
     /// The earliest deadline of a pending task, past or ahead.
     pub next_deadline: Option<Timestamp>,
+    /// When the next schedule has to be looked at, past or ahead.
+    pub next_schedule_at: Option<Timestamp>,
     /// A running task is past its deadline by more than the grace its worker has.
     pub overdue_running: bool,
     /// A worker's lease has run out and it is not marked dead.

@@ -18,6 +18,7 @@ mod maintenance;
 mod postgres;
 mod queues;
 mod rated;
+mod schedules;
 mod sqlite;
 mod tasks;
 mod workers;
@@ -33,6 +34,10 @@ pub use logs::{LogAppend, LogChunk, LogPosition, LogStore, LogStream, LogsFrom, 
 pub use maintenance::{BrokenInvariant, Maintenance};
 pub use postgres::{PostgresStore, statements};
 pub use queues::{Queue, QueueStore};
+pub use schedules::{
+    ChangeScheduleOutcome, CreateScheduleOutcome, Fired, FiredTask, LastTask, NewSchedule, Schedule, SchedulePage,
+    ScheduleStore,
+};
 pub use sqlite::SqliteStore;
 pub use tasks::{
     Admission, Announce, Attempt, AttemptPage, Audit, Change, ChangeOutcome, Changed, Children, ClaimRequest,
@@ -75,11 +80,28 @@ pub const ATTEMPTS_PAGE: usize = 1_000;
 
 /// Everything the engine needs of a database.
 pub trait Store:
-    TaskStore + LogStore + DispatchStore + WorkerStore + QueueStore + KeyStore + Maintenance + std::fmt::Debug
+    TaskStore
+    + LogStore
+    + DispatchStore
+    + WorkerStore
+    + QueueStore
+    + ScheduleStore
+    + KeyStore
+    + Maintenance
+    + std::fmt::Debug
 {
 }
 
-impl<T: TaskStore + LogStore + DispatchStore + WorkerStore + QueueStore + KeyStore + Maintenance + std::fmt::Debug>
-    Store for T
+impl<
+    T: TaskStore
+        + LogStore
+        + DispatchStore
+        + WorkerStore
+        + QueueStore
+        + ScheduleStore
+        + KeyStore
+        + Maintenance
+        + std::fmt::Debug,
+> Store for T
 {
 }

@@ -11,7 +11,7 @@ use orchestratum_core::task::{
     AttemptOutcome, CheckedPatch, FollowUpPlace, Progress, Refusal, TaskError, TaskEvent, TaskLife, TaskSpec,
     TaskStatus,
 };
-use orchestratum_core::{JsonText, Origin, Target, TaskId, TaskName, Timestamp, WorkerId};
+use orchestratum_core::{JsonText, Origin, ScheduleId, Target, TaskId, TaskName, Timestamp, WorkerId};
 
 use crate::{Error, LogChunk, Ready};
 
@@ -314,6 +314,7 @@ pub struct TaskFilter {
     pub name: Option<TaskName>,
     pub target: Option<Target>,
     pub parent_id: Option<TaskId>,
+    pub schedule_id: Option<ScheduleId>,
     pub labels: BTreeMap<String, String>,
     pub created_after: Option<Timestamp>,
     pub created_before: Option<Timestamp>,

@@ -2,7 +2,7 @@
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use orchestratum_core::{Target, TaskId};
+use orchestratum_core::{ScheduleId, Target, TaskId};
 use tracing::Span;
 use uuid::Uuid;
 
@@ -14,6 +14,10 @@ const UUID_LENGTH: usize = 36;
 /// `{id}` of a task.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TaskPath(pub(crate) TaskId);
+
+/// `{id}` of a schedule.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SchedulePath(pub(crate) ScheduleId);
 
 /// `{target}` of a queue.
 #[derive(Debug, Clone)]
@@ -30,19 +34,30 @@ async fn text<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String> {
     Ok(text)
 }
 
+fn uuid(text: &str, of: &str) -> Result<Uuid> {
+    let id = (text.len() == UUID_LENGTH)
+        .then(|| Uuid::parse_str(text).ok())
+        .flatten();
+    id.ok_or_else(|| Problem::new(Code::InvalidPath, format!("the id of a {of} is a UUID, not {text:?}")))
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let text = text(parts, state).await?;
-        let id = (text.len() == UUID_LENGTH)
-            .then(|| Uuid::parse_str(&text).ok())
-            .flatten();
-        let id = TaskId(
-            id.ok_or_else(|| Problem::new(Code::InvalidPath, format!("the id of a task is a UUID, not {text:?}")))?,
-        );
+        let id = TaskId(uuid(&text, "task")?);
         Span::current().record("task.id", tracing::field::display(id));
         Ok(Self(id))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SchedulePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let text = text(parts, state).await?;
+        Ok(Self(ScheduleId(uuid(&text, "schedule")?)))
     }
 }
 

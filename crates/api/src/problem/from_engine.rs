@@ -19,6 +19,13 @@ impl From<Error> for Problem {
             Error::IdempotencyKeyReused => Self::new(Code::IdempotencyKeyReused, error.to_string()),
             Error::Gone { .. } => Self::new(Code::TaskGone, error.to_string()),
             Error::IdTaken { .. } => Self::new(Code::TaskExists, error.to_string()),
+            Error::ScheduleNotFound(_) => Self::new(Code::ScheduleNotFound, error.to_string()),
+            Error::ScheduleVersionMismatch { schedule, current } => Self::new(
+                Code::VersionMismatch,
+                format!("schedule {schedule} has the ETag \"{current}\" now"),
+            ),
+            Error::ScheduleGone { .. } => Self::new(Code::ScheduleGone, error.to_string()),
+            Error::ScheduleUnmade { .. } => Self::new(Code::ScheduleUnmade, error.to_string()),
             Error::KeyNotFound(_) => Self::new(Code::KeyNotFound, error.to_string()),
             Error::Overloaded | Error::TooManyFollowers | Error::TooManyFollowersOfOneKey { .. } => {
                 Self::new(Code::Overloaded, error.to_string())

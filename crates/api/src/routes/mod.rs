@@ -3,6 +3,7 @@
 mod keys;
 mod operations;
 mod queues;
+mod schedules;
 pub(crate) mod schema;
 mod tasks;
 mod workers;
@@ -47,6 +48,12 @@ pub(crate) fn all(engine: &Engine) -> OpenApiRouter<Engine> {
         .scoped(Scope::TasksRead, routes!(tasks::logs))
         .scoped(Scope::TasksRead, routes!(tasks::why))
         .scoped(Scope::TasksRead, routes!(tasks::tree))
+        .scoped_input(Scope::TasksWrite, routes!(schedules::create))
+        .scoped(Scope::TasksRead, routes!(schedules::list))
+        .scoped(Scope::TasksRead, routes!(schedules::read))
+        .scoped_input(Scope::TasksWrite, routes!(schedules::patch))
+        .scoped(Scope::TasksWrite, routes!(schedules::delete))
+        .scoped(Scope::TasksWrite, routes!(schedules::trigger))
         .scoped(Scope::TasksRead, routes!(workers::list))
         .scoped(Scope::TasksRead, routes!(queues::list))
         .scoped(Scope::Admin, routes!(queues::pause))

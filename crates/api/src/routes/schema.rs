@@ -87,6 +87,74 @@ pub(crate) struct Unique {
     states: Option<Vec<Status>>,
 }
 
+/// The task of a schedule.
+#[derive(Debug)]
+pub(crate) struct ScheduledTask;
+
+impl utoipa::PartialSchema for ScheduledTask {
+    fn schema() -> RefOr<Schema> {
+        RefOr::Ref(
+            Ref::builder()
+                .ref_location_from_schema_name("NewTask")
+                .description(Some(
+                    "What a create takes, without `id` and `scheduled_at`; `delay_seconds` counts from the slot. Texts in \
+                     `input`, `description`, `labels`, `target` and `delay_seconds` may hold expressions over `schedule`, \
+                     which has `id`, `name` and `slot`: `${ schedule.slot }`.",
+                ))
+                .build(),
+        )
+    }
+}
+
+impl ToSchema for ScheduledTask {}
+
+/// What happens with a slot while a task of the schedule is pending or running.
+#[derive(Debug, ToSchema)]
+#[schema(as = Overlap)]
+#[expect(
+    dead_code,
+    non_camel_case_types,
+    reason = "describes the words of the domain's own enum"
+)]
+pub(crate) enum Overlap {
+    skip,
+    queue,
+    replace,
+    allow,
+}
+
+/// What happens with slots that nobody looked at within a minute.
+#[derive(Debug, ToSchema)]
+#[schema(as = Misfire)]
+#[expect(
+    dead_code,
+    non_camel_case_types,
+    reason = "describes the words of the domain's own enum"
+)]
+pub(crate) enum Misfire {
+    fire_once,
+    skip,
+    catch_up,
+}
+
+/// Why a slot has no task.
+#[derive(Debug, ToSchema)]
+#[schema(as = SkipReason)]
+#[expect(
+    dead_code,
+    non_camel_case_types,
+    reason = "describes the words of the domain's own enum"
+)]
+pub(crate) enum SkipReason {
+    missed,
+    overlap,
+    queue_full,
+    replaced,
+    changed,
+    unmade,
+    met,
+}
+
 /// How the task before a follow-up ended.
 #[derive(Debug, ToSchema)]
 #[schema(as = Edge)]

@@ -24,7 +24,7 @@ pub struct Standing {
 pub struct Skip {
     pub slot: Timestamp,
     pub reason: SkipReason,
-    /// Of a task that could not be made: what stands against it.
+    /// Of a task that was not made: what stands against it.
     pub detail: Option<String>,
 }
 
@@ -42,16 +42,19 @@ pub enum SkipReason {
     Changed = 4,
     /// The task that it describes breaks a rule.
     Unmade = 5,
+    /// Its task is to be unique, and one like it was there.
+    Met = 6,
 }
 
 impl SkipReason {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Missed,
         Self::Overlap,
         Self::QueueFull,
         Self::Replaced,
         Self::Changed,
         Self::Unmade,
+        Self::Met,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -62,6 +65,7 @@ impl SkipReason {
             Self::Replaced => "replaced",
             Self::Changed => "changed",
             Self::Unmade => "unmade",
+            Self::Met => "met",
         }
     }
 

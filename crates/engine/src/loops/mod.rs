@@ -7,6 +7,7 @@
 //! ```text
 //!   pulse   1 s or sooner: what is there to do?
 //!     ├─► due       delayed tasks become ready and are announced
+//!     ├─► schedules slots that have come become tasks
 //!     ├─► expire    deadlines pass, in the queue and (after a grace) while running
 //!     ├─► rescue    silent workers are declared dead, their tasks run again
 //!     └─► unoffered tasks whose name nobody offers
@@ -27,6 +28,7 @@ mod pulse;
 mod rates;
 mod rescue;
 mod retention;
+mod schedules;
 mod supervise;
 mod unoffered;
 

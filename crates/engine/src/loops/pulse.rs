@@ -7,7 +7,7 @@ use orchestratum_store::Pulse;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Pass, RUNNING_GRACE, due, expire, rates, rescue, sleep_unless_stopped, unoffered};
+use super::{Pass, RUNNING_GRACE, due, expire, rates, rescue, schedules, sleep_unless_stopped, unoffered};
 use crate::{Engine, Error, error};
 
 /// The longest time between two looks.
@@ -82,6 +82,9 @@ async fn act(engine: &Engine, pulse: &Pulse, now: Timestamp, state: &mut State) 
     if pulse.next_due_at.is_some_and(|due_at| due_at <= now) {
         more |= passed("due", due::tick(engine, now).await);
     }
+    if pulse.next_schedule_at.is_some_and(|wake_at| wake_at <= now) {
+        more |= passed("schedules", schedules::tick(engine, now).await);
+    }
     if pulse.next_deadline.is_some_and(|deadline| deadline <= now) || pulse.overdue_running {
         more |= passed("expire", expire::tick(engine, now).await);
     }
@@ -114,7 +117,7 @@ fn passed(name: &'static str, pass: Result<Pass, Error>) -> bool {
 
 /// A back-off of a tenth of a second must not take a whole one.
 fn until_next(pulse: &Pulse, now: Timestamp) -> Duration {
-    [pulse.next_due_at, pulse.next_deadline]
+    [pulse.next_due_at, pulse.next_deadline, pulse.next_schedule_at]
         .into_iter()
         .flatten()
         .filter(|next| *next > now)

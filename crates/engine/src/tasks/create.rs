@@ -77,7 +77,16 @@ impl Engine {
             }
         }
         violations.into_result().map_err(Error::Invalid)?;
+        self.store_new(tasks, request.idempotency).await
+    }
 
+    /// Stores tasks that meet every rule, and announces those that are due.
+    pub(crate) async fn store_new(
+        &self,
+        mut tasks: Vec<NewTask>,
+        idempotency: Option<IdempotencyKey>,
+    ) -> Result<CreatedTasks, Error> {
+        let now = self.parts.clock.now();
         // Only now: a request that breaks rules must not use up the windows.
         for task in &mut tasks {
             // Whether one with conditions is ready, the database says.
@@ -85,10 +94,7 @@ impl Engine {
                 task.announce = self.parts.announcer.reserve(&task.spec.target);
             }
         }
-        let stored = CreateRequest {
-            tasks,
-            idempotency: request.idempotency,
-        };
+        let stored = CreateRequest { tasks, idempotency };
         let created: Vec<Task> = stored.tasks.iter().map(as_created).collect();
         let hints: Vec<Hint> = stored
             .tasks

@@ -18,6 +18,7 @@ pub(crate) enum Way {
     /// No index of its own: the newest tasks.
     Newest,
     Children,
+    Scheduled,
     Labelled,
     /// Those with a dispatch row.
     Pending,
@@ -30,6 +31,9 @@ impl Way {
     pub(crate) fn of(filter: &TaskFilter) -> Self {
         if filter.parent_id.is_some() {
             return Self::Children;
+        }
+        if filter.schedule_id.is_some() {
+            return Self::Scheduled;
         }
         match filter.status {
             Some(TaskStatus::InProgress) => Self::Running,
@@ -94,6 +98,7 @@ pub(crate) fn narrows(filter: &TaskFilter) -> bool {
         name,
         target,
         parent_id,
+        schedule_id,
         labels,
         created_after,
         created_before,
@@ -102,6 +107,7 @@ pub(crate) fn narrows(filter: &TaskFilter) -> bool {
         || name.is_some()
         || target.is_some()
         || parent_id.is_some()
+        || schedule_id.is_some()
         || !labels.is_empty()
         || created_after.is_some()
         || created_before.is_some()

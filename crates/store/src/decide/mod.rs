@@ -10,6 +10,8 @@ mod gates;
 mod life;
 mod list;
 mod purge;
+mod schedule_change;
+mod schedules;
 mod success;
 mod unique;
 
@@ -23,5 +25,7 @@ pub(crate) use gates::{Asking, DispatchState, GateChanges, PlaceCounts, StartCou
 pub(crate) use life::LifeColumns;
 pub(crate) use list::{IdRange, Way, attempt_page, narrows, page};
 pub(crate) use purge::purge_ends_at;
+pub(crate) use schedule_change::{ScheduleChange, change_schedule};
+pub(crate) use schedules::{DueSchedule, LIVE_MAX, ScheduleWrite, fire, waiting_of, waiting_text};
 pub(crate) use success::{CompletedRow, ShortWay, Success, successes};
 pub(crate) use unique::{Holder, admitted, likenesses, meet};

@@ -43,7 +43,8 @@ const PULSE: &str = "
             CROSS JOIN LATERAL (
                 SELECT FROM dispatches WHERE dispatches.target = served.target AND dispatches.state = 0 LIMIT 1
             ) AS ready
-        )";
+        ),
+        (SELECT min(wake_at) FROM schedules WHERE wake_at IS NOT NULL)";
 
 /// Whether a task with conditions is due, or something that others wait for is free.
 const ASKS: &str = "
@@ -60,6 +61,7 @@ type PulseRow = (
     i64,
     Vec<String>,
     Vec<String>,
+    Option<Time>,
 );
 type ReadyRow = (Uuid, String, String);
 
@@ -98,10 +100,21 @@ impl DispatchStore for PostgresStore {
             .database
             .one(|| sqlx::query_as(PULSE).bind(time(now)).bind(time(now - running_grace)))
             .await?;
-        let (next_due_at, next_deadline, overdue_running, silent_workers, orphans, rates, served, ready) = row;
+        let (
+            next_due_at,
+            next_deadline,
+            overdue_running,
+            silent_workers,
+            orphans,
+            rates,
+            served,
+            ready,
+            next_schedule_at,
+        ) = row;
         Ok(Pulse {
             next_due_at: next_due_at.map(timestamp),
             next_deadline: next_deadline.map(timestamp),
+            next_schedule_at: next_schedule_at.map(timestamp),
             overdue_running,
             silent_workers,
             orphans,

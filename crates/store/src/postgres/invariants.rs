@@ -89,6 +89,12 @@ const RULES: &[Rule] = &[
             LIMIT $2",
     },
     Rule {
+        rule: "a schedule is looked at when its next slot comes, or before",
+        broken_by: "SELECT id::text FROM schedules
+            WHERE next_slot IS NOT NULL AND (wake_at IS NULL OR wake_at > next_slot)
+            LIMIT $2",
+    },
+    Rule {
         // Later on, follow-ups go with their age, as all tasks do.
         rule: "each follow-up of a run that ended within the hour is a task or is recorded as missing",
         broken_by: "SELECT ended.id || '/' || ended.run FROM (

@@ -5,7 +5,7 @@
 //!   several          Database::transact          a lost COMMIT: the state of the transaction is asked for
 //! ```
 //!
-//! One lock order everywhere: dispatches, then tasks, each by id, then inserts. What only sweeps takes `SKIP LOCKED`.
+//! One lock order everywhere: schedules, dispatches, then tasks, each by id, then inserts. What only sweeps takes `SKIP LOCKED`.
 
 mod connect;
 mod database;
@@ -19,6 +19,7 @@ mod maintenance;
 mod queues;
 mod refusals;
 mod rows;
+mod schedules;
 mod server;
 mod tasks;
 mod transaction;

@@ -36,6 +36,7 @@ impl DispatchStore for SqliteStore {
                      )
                  ) AS next_due_at,
                  (SELECT min(expires_at) FROM dispatches) AS next_deadline,
+                 (SELECT min(wake_at) FROM schedules WHERE wake_at IS NOT NULL) AS next_schedule_at,
                  EXISTS (SELECT 1 FROM tasks WHERE status = 1 AND expires_at < ?2) AS overdue_running,
                  EXISTS (SELECT 1 FROM workers WHERE state = 0 AND lease_expires_at <= ?1) AS silent_workers,
                  EXISTS (
@@ -60,6 +61,7 @@ impl DispatchStore for SqliteStore {
         Ok(Pulse {
             next_due_at: maybe_timestamp(&row, "next_due_at")?,
             next_deadline: maybe_timestamp(&row, "next_deadline")?,
+            next_schedule_at: maybe_timestamp(&row, "next_schedule_at")?,
             overdue_running: get(&row, "overdue_running")?,
             silent_workers: get(&row, "silent_workers")?,
             orphans: get(&row, "orphans")?,

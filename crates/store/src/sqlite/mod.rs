@@ -19,6 +19,7 @@ mod maintenance;
 mod owner;
 mod queues;
 mod rows;
+mod schedules;
 mod store;
 mod tasks;
 mod values;

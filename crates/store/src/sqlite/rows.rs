@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use orchestratum_core::task::{
-    Backoff, Conditions, Edge, FollowUpPlace, FollowUps, Labels, Progress, RetryPolicy, TaskSpec,
+    Backoff, Conditions, Edge, FollowUpPlace, FollowUps, Labels, Progress, RetryPolicy, ScheduledBy, TaskSpec,
 };
-use orchestratum_core::{JsonText, Origin, TaskId, Timestamp, WorkerId};
+use orchestratum_core::{JsonText, Origin, ScheduleId, TaskId, Timestamp, WorkerId};
 use serde::{Serialize, Serializer};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, Type};
@@ -23,7 +23,7 @@ macro_rules! select_task {
             "t.timeout_ms, t.max_retries, t.max_losses, t.priority, t.parent_id, t.created_at, t.scheduled_at, ",
             "t.expires_at, t.status, t.run, t.attempt, t.version, t.retries_left, t.losses_left, t.cancel_requested, ",
             "t.worker_id, t.started_at, t.finished_at, t.output, t.error, t.progress, t.follow_ups, t.parent_run, t.edge, ",
-            "t.ordinal, t.conditions, d.due_at ",
+            "t.ordinal, t.conditions, t.schedule_id, t.slot, d.due_at ",
             $($from),+
         )
     };
@@ -209,6 +209,7 @@ pub(super) fn task(row: &SqliteRow) -> Result<Task, Error> {
             limits: get::<Option<String>>(row, "limits")?.map(JsonText::trusted),
             parent_id: get::<Option<Uuid>>(row, "parent_id")?.map(TaskId),
             place: place(row, "tasks", id)?,
+            scheduled_by: scheduled_by(row)?,
             follow_ups: follow_ups(row, id)?,
             conditions: conditions(row, id)?,
             created_at: timestamp(row, "created_at")?,
@@ -219,6 +220,16 @@ pub(super) fn task(row: &SqliteRow) -> Result<Task, Error> {
         started_at,
         progress: progress(row, id)?,
     })
+}
+
+fn scheduled_by(row: &SqliteRow) -> Result<Option<ScheduledBy>, Error> {
+    let Some(schedule) = get::<Option<Uuid>>(row, "schedule_id")? else {
+        return Ok(None);
+    };
+    Ok(Some(ScheduledBy {
+        schedule: ScheduleId(schedule),
+        slot: maybe_timestamp(row, "slot")?,
+    }))
 }
 
 fn labels(row: &SqliteRow, id: TaskId) -> Result<Labels, Error> {

@@ -151,7 +151,7 @@ pub(crate) async fn create(
     Ok(response)
 }
 
-pub(super) fn idempotency(key: String, body_hash: [u8; 32]) -> store::IdempotencyKey {
+pub(crate) fn idempotency(key: String, body_hash: [u8; 32]) -> store::IdempotencyKey {
     store::IdempotencyKey {
         scope: TENANT.to_owned(),
         key,

@@ -97,6 +97,11 @@ pub(crate) struct TaskDocument {
     #[schema(value_type = schema::FollowUps)]
     on_expire: Vec<JsonText>,
     saga_id: Option<Uuid>,
+    /// The schedule that made it.
+    schedule_id: Option<Uuid>,
+    /// The time of the schedule that it stands for; `null` where a caller triggered it.
+    #[schema(value_type = Option<schema::Time>)]
+    slot: Option<Timestamp>,
     cancel_requested: bool,
     /// Changed with every write but those of `progress`; the `ETag`.
     version: u32,
@@ -206,6 +211,8 @@ impl From<Task> for TaskDocument {
             on_cancel: spec.follow_ups.of(Edge::Cancel).to_vec(),
             on_expire: spec.follow_ups.of(Edge::Expire).to_vec(),
             saga_id: None,
+            schedule_id: spec.scheduled_by.map(|by| by.schedule.0),
+            slot: spec.scheduled_by.and_then(|by| by.slot),
             cancel_requested,
             version: life.version,
         }
@@ -239,7 +246,7 @@ impl TaskDocument {
 }
 
 /// Whole seconds without a fraction, as people write them.
-fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     if duration.subsec_nanos() == 0 {
         serializer.serialize_u64(duration.as_secs())
     } else {

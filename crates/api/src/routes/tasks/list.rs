@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use orchestratum_core::TaskId;
+use orchestratum_core::{ScheduleId, TaskId};
 use orchestratum_engine::Engine;
 use orchestratum_store::TaskFilter;
 use serde::Serialize;
@@ -18,11 +18,12 @@ const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 200;
 const LABELS_MAX: usize = 32;
 
-const PARAMETERS: [&str; 9] = [
+const PARAMETERS: [&str; 10] = [
     "status",
     "name",
     "target",
     "parent_id",
+    "schedule_id",
     "label.KEY",
     "created_after",
     "created_before",
@@ -44,7 +45,7 @@ pub(crate) struct Page {
 
 /// List tasks, newest first
 ///
-/// All given conditions must hold. `status`, `parent_id` and labels are indexed; with `name` or `target` alone only the
+/// All given conditions must hold. `status`, `parent_id`, `schedule_id` and labels are indexed; with `name` or `target` alone only the
 /// newest 100,000 tasks are looked at. A page ends before its inputs, outputs and errors are larger than 8 MiB together,
 /// however many tasks were asked for: go on with its `next_cursor`.
 #[utoipa::path(
@@ -54,6 +55,7 @@ pub(crate) struct Page {
         ("name" = Option<String>, Query),
         ("target" = Option<String>, Query),
         ("parent_id" = Option<Uuid>, Query),
+        ("schedule_id" = Option<Uuid>, Query),
         ("label.KEY" = Option<String>, Query, description = "The label KEY has this value; may be given for several keys"),
         ("created_after" = Option<schema::Time>, Query),
         ("created_before" = Option<schema::Time>, Query),
@@ -75,6 +77,9 @@ pub(crate) async fn list(State(engine): State<Engine>, mut parameters: Parameter
         name: parameters.take_strict("name")?,
         target: parameters.take_strict("target")?,
         parent_id: parameters.take::<Uuid>("parent_id", "must be a UUID")?.map(TaskId),
+        schedule_id: parameters
+            .take::<Uuid>("schedule_id", "must be a UUID")?
+            .map(ScheduleId),
         labels,
         created_after: parameters.take("created_after", "must be a time such as 2026-12-01T00:00:00Z")?,
         created_before: parameters.take("created_before", "must be a time such as 2026-12-01T00:00:00Z")?,

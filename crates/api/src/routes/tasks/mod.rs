@@ -24,6 +24,7 @@ pub(crate) use cancel::*;
 pub(crate) use create::*;
 pub(crate) use create_batch::*;
 pub(crate) use delete::*;
+pub(crate) use document::{TaskDocument, seconds};
 pub(crate) use list::*;
 pub(crate) use logs::*;
 pub(crate) use patch::*;

@@ -109,6 +109,18 @@ const INSERT_CONDITIONAL: &str = concat!(
     insert_dispatches_text!("")
 );
 
+/// Of tasks among which some were made by a schedule.
+const INSERT_SCHEDULED: &str = concat!(
+    "WITH task AS (",
+    insert_tasks_text!(
+        ", follow_ups, parent_run, edge, ordinal, conditions, schedule_id, slot",
+        ", $23::text[], $24::integer[], $25::smallint[], $26::integer[], $27::text[], $28::uuid[], $29::timestamptz[]",
+        ""
+    ),
+    ") ",
+    insert_dispatches_text!("")
+);
+
 pub(super) async fn create(
     database: &Database,
     requests: &[CreateRequest],
@@ -146,7 +158,7 @@ async fn insert_plain(database: &Database, tasks: &[&NewTask], now: Timestamp) -
 }
 
 /// Inserts tasks of which none is there.
-pub(super) async fn insert_tasks(
+pub(in super::super) async fn insert_tasks(
     connection: &mut PgConnection,
     tasks: &[&NewTask],
     now: Timestamp,
@@ -183,6 +195,24 @@ pub(super) struct Columns<'a> {
     following: Option<Following>,
     /// The same.
     conditions: Option<Vec<Option<String>>>,
+    /// `None` where no schedule made one of them.
+    scheduling: Option<Scheduling>,
+}
+
+/// What only tasks have that a schedule made.
+struct Scheduling {
+    schedules: Vec<Option<Uuid>>,
+    slots: Vec<Option<Time>>,
+}
+
+impl Scheduling {
+    fn of(tasks: &[&NewTask]) -> Option<Self> {
+        let by = || tasks.iter().map(|task| task.spec.scheduled_by);
+        by().any(|by| by.is_some()).then(|| Self {
+            schedules: by().map(|by| by.map(|by| by.schedule.0)).collect(),
+            slots: by().map(|by| by.and_then(|by| by.slot).map(time)).collect(),
+        })
+    }
 }
 
 /// What takes parameters, one after the other: statements with rows and those without.
@@ -282,15 +312,22 @@ impl<'a> Columns<'a> {
                     .map(|conditions| conditions.map(|conditions| conditions.stored()))
                     .collect()
             }),
+            scheduling: Scheduling::of(tasks),
         }
     }
 
     /// The statement that inserts them.
     fn insert(&self) -> Query<'_, Postgres, PgArguments> {
-        match (&self.conditions, &self.following) {
-            (Some(conditions), _) => self.bind_following(sqlx::query(INSERT_CONDITIONAL)).bind(conditions),
-            (None, None) => self.bind(sqlx::query(INSERT)),
-            (None, Some(following)) => following.bind(self.bind(sqlx::query(INSERT_FOLLOWING))),
+        static NONE: Vec<Option<String>> = Vec::new();
+        match (&self.scheduling, &self.conditions, &self.following) {
+            (Some(scheduling), conditions, _) => self
+                .bind_following(sqlx::query(INSERT_SCHEDULED))
+                .bind(conditions.as_ref().unwrap_or(&NONE))
+                .bind(&scheduling.schedules)
+                .bind(&scheduling.slots),
+            (None, Some(conditions), _) => self.bind_following(sqlx::query(INSERT_CONDITIONAL)).bind(conditions),
+            (None, None, None) => self.bind(sqlx::query(INSERT)),
+            (None, None, Some(following)) => following.bind(self.bind(sqlx::query(INSERT_FOLLOWING))),
         }
     }
 

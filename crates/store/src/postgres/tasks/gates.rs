@@ -19,7 +19,7 @@ use crate::decide::{Asking, DispatchState, GateChanges, PlaceCounts, StartCounts
 use crate::{Error, Ready};
 
 /// Gives back, asks, and hands on: what became ready with it.
-pub(super) async fn settle(
+pub(in super::super) async fn settle(
     connection: &mut PgConnection,
     changes: &GateChanges,
     publish_at: Timestamp,

@@ -56,6 +56,7 @@ macro_rules! way {
                   AND ($8::jsonb IS NULL OR tasks.labels @> $8)
                   AND ($9::timestamptz IS NULL OR tasks.created_at >= $9)
                   AND ($10::timestamptz IS NULL OR tasks.created_at < $10)
+                  AND ($13::uuid IS NULL OR tasks.schedule_id = $13)
                 ORDER BY tasks.id DESC
                 LIMIT $11
                     ) AS page
@@ -69,7 +70,7 @@ macro_rules! way {
                 ") AS newest
                 -- The parameters of the page, for their types.
                 WHERE num_nulls($4::smallint, $5::text, $6::text, $9::timestamptz, $10::timestamptz, $11::bigint) >= 0
-                  AND num_nulls($7::uuid, $8::jsonb, $12::bigint) >= 0"
+                  AND num_nulls($7::uuid, $8::jsonb, $12::bigint, $13::uuid) >= 0"
             ),
         }
     };
@@ -78,6 +79,8 @@ macro_rules! way {
 const NEWEST: Statements = way!("SELECT * FROM tasks WHERE id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3");
 const CHILDREN: Statements =
     way!("SELECT * FROM tasks WHERE parent_id = $7::uuid AND id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3");
+const SCHEDULED: Statements =
+    way!("SELECT * FROM tasks WHERE schedule_id = $13::uuid AND id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3");
 const LABELLED: Statements = way!(
     "SELECT * FROM tasks
     WHERE labels IS NOT NULL AND labels @> $8::jsonb AND id < $1 AND id >= $2
@@ -101,6 +104,7 @@ fn statements(way: Way) -> &'static Statements {
     match way {
         Way::Newest => &NEWEST,
         Way::Children => &CHILDREN,
+        Way::Scheduled => &SCHEDULED,
         Way::Labelled => &LABELLED,
         Way::Pending => &PENDING,
         Way::Running => &RUNNING,
@@ -164,4 +168,5 @@ where
         .bind(filter.created_before.map(time))
         .bind(int8(limit))
         .bind(int8(PAGE_BYTES))
+        .bind(filter.schedule_id.map(|id| id.0))
 }

@@ -15,7 +15,9 @@ mod unique;
 
 pub use self::apply::COMPLETE;
 pub use self::claim::CLAIM_AND_FILL_UP;
-pub(super) use self::gates::release;
+pub(super) use self::create::insert_tasks;
+pub(super) use self::gates::{release, settle};
+pub(super) use self::unique::meet;
 
 use std::collections::BTreeMap;
 

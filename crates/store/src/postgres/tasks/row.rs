@@ -1,7 +1,9 @@
 //! The row of a task and the task it stands for.
 
-use orchestratum_core::task::{Conditions, Edge, FollowUpPlace, FollowUps, Labels, Progress, RetryPolicy, TaskSpec};
-use orchestratum_core::{JsonText, Origin, Target, TaskId, TaskName, WorkerId};
+use orchestratum_core::task::{
+    Conditions, Edge, FollowUpPlace, FollowUps, Labels, Progress, RetryPolicy, ScheduledBy, TaskSpec,
+};
+use orchestratum_core::{JsonText, Origin, ScheduleId, Target, TaskId, TaskName, WorkerId};
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -28,7 +30,7 @@ macro_rules! task_columns {
             $crate::postgres::tasks::row::stored_columns!(),
             ", tasks.description, tasks.input, tasks.labels::text AS labels, tasks.limits, tasks.timeout_ms,
             tasks.parent_id, tasks.parent_run, tasks.edge, tasks.ordinal, tasks.follow_ups, tasks.conditions, tasks.created_at,
-            tasks.output, tasks.progress,
+            tasks.output, tasks.progress, tasks.schedule_id, tasks.slot,
             (SELECT due_at FROM dispatches WHERE task_id = tasks.id) AS due_at"
         )
     };
@@ -111,6 +113,8 @@ pub(super) struct TaskRow {
     created_at: Time,
     output: Option<String>,
     progress: Option<f64>,
+    schedule_id: Option<Uuid>,
+    slot: Option<Time>,
 }
 
 /// The place of a follow-up behind its parent.
@@ -140,6 +144,13 @@ fn follow_ups_of(place: &Place<'_>, stored: Option<&str>) -> Result<FollowUps, E
 pub(super) fn conditions_of(place: &Place<'_>, stored: Option<&str>) -> Result<Option<Box<Conditions>>, Error> {
     let conditions = stored.map(|stored| place.take("conditions", Conditions::from_stored(stored)));
     Ok(conditions.transpose()?.map(Box::new))
+}
+
+fn scheduled_by(schedule: Option<Uuid>, slot: Option<Time>) -> Option<ScheduledBy> {
+    Some(ScheduledBy {
+        schedule: ScheduleId(schedule?),
+        slot: slot.map(timestamp),
+    })
 }
 
 fn labels_of(place: &Place<'_>, stored: Option<&str>) -> Result<Labels, Error> {
@@ -284,6 +295,8 @@ impl TaskRow {
             created_at,
             output,
             progress,
+            schedule_id,
+            slot,
         } = self;
         let Stored {
             id,
@@ -319,6 +332,7 @@ impl TaskRow {
             limits: limits.map(JsonText::trusted),
             parent_id: parent_id.map(TaskId),
             place: place_of(&place, parent_run, edge, ordinal)?,
+            scheduled_by: scheduled_by(schedule_id, slot),
             follow_ups: follow_ups_of(&place, follow_ups.as_deref())?,
             conditions: conditions_of(&place, conditions.as_deref())?,
             created_at: timestamp(created_at),

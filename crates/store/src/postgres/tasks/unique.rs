@@ -15,7 +15,7 @@ use crate::NewTask;
 use crate::decide::{self, Holder};
 
 /// Those of the new tasks that are not to be stored, each with the one it meets.
-pub(super) async fn meet(
+pub(in super::super) async fn meet(
     connection: &mut PgConnection,
     tasks: &[&NewTask],
     now: Timestamp,

@@ -124,7 +124,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Tasks and their dispatch rows.
-pub(super) async fn insert_new(
+pub(in super::super) async fn insert_new(
     connection: &mut SqliteConnection,
     tasks: &[&NewTask],
     now: Timestamp,
@@ -147,8 +147,30 @@ async fn insert_tasks(connection: &mut SqliteConnection, tasks: &[&NewTask]) -> 
          )
          SELECT * FROM new WHERE column1 IS NOT NULL"
     );
-    INSERT
-        .execute(connection, tasks, |statement, task| bind_task(statement, task))
+    static INSERT_SCHEDULED: OverValues = over_values!(
+        "WITH new AS (VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        ")
+         INSERT INTO tasks (
+             id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries,
+             max_losses, priority, parent_id, request_hash, trace_parent, request_id, created_at, scheduled_at, expires_at,
+             status, run, attempt, version, retries_left, losses_left, cancel_requested, worker_id, started_at,
+             finished_at, error, follow_ups, parent_run, edge, ordinal, conditions, schedule_id, slot
+         )
+         SELECT * FROM new WHERE column1 IS NOT NULL"
+    );
+    if tasks.iter().all(|task| task.spec.scheduled_by.is_none()) {
+        return INSERT
+            .execute(connection, tasks, |statement, task| bind_task(statement, task))
+            .await;
+    }
+    INSERT_SCHEDULED
+        .execute(connection, tasks, |statement, task| {
+            let by = task.spec.scheduled_by;
+            bind_task(statement, task)
+                .bind(by.map(|by| by.schedule.0))
+                .bind(by.and_then(|by| by.slot).map(Timestamp::as_micros))
+        })
         .await
 }
 
@@ -167,6 +189,8 @@ fn bind_task<'q>(statement: Statement<'q>, task: &NewTask) -> Statement<'q> {
         limits,
         parent_id,
         place,
+        // Bound behind the others, where there is one.
+        scheduled_by: _,
         follow_ups,
         conditions,
         created_at,

@@ -53,6 +53,7 @@ macro_rules! way {
                        ))
                    AND (?9 IS NULL OR t.created_at >= ?9)
                    AND (?10 IS NULL OR t.created_at < ?10)
+                   AND (?13 IS NULL OR t.schedule_id = ?13)
                  ORDER BY c.id DESC
                  LIMIT ?11
                  )
@@ -65,7 +66,7 @@ macro_rules! way {
             candidates: concat!(
                 "SELECT count(*) AS candidates FROM (",
                 $window,
-                ") WHERE ?11 IS NOT NULL AND ?12 IS NOT NULL"
+                ") WHERE ?11 IS NOT NULL AND ?12 IS NOT NULL AND ?13 IS ?13"
             ),
         }
     };
@@ -75,6 +76,10 @@ const NEWEST: Statements = way!("SELECT id FROM tasks WHERE id < ?1 AND id >= ?2
 const CHILDREN: Statements = way!(
     "SELECT id FROM tasks INDEXED BY tasks_parent
      WHERE parent_id IS NOT NULL AND parent_id = ?7 AND id < ?1 AND id >= ?2 ORDER BY id DESC LIMIT ?3"
+);
+const SCHEDULED: Statements = way!(
+    "SELECT id FROM tasks INDEXED BY tasks_schedule
+     WHERE schedule_id IS NOT NULL AND schedule_id = ?13 AND id < ?1 AND id >= ?2 ORDER BY id DESC LIMIT ?3"
 );
 const LABELLED: Statements = way!(
     "SELECT id FROM tasks INDEXED BY tasks_labels
@@ -95,6 +100,7 @@ fn statements(way: Way) -> &'static Statements {
     match way {
         Way::Newest => &NEWEST,
         Way::Children => &CHILDREN,
+        Way::Scheduled => &SCHEDULED,
         Way::Labelled => &LABELLED,
         Way::Pending => &PENDING,
         Way::Running => &RUNNING,
@@ -148,4 +154,5 @@ fn bind<'q>(
         .bind(filter.created_before.map(Timestamp::as_micros))
         .bind(signed(limit))
         .bind(signed(PAGE_BYTES))
+        .bind(filter.schedule_id.map(|id| id.0))
 }

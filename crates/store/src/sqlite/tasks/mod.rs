@@ -18,8 +18,10 @@ use orchestratum_core::task::TaskStatus;
 use orchestratum_core::{TaskId, Timestamp};
 
 pub(super) use apply::insert_audit;
+pub(super) use create::insert_new;
 pub(super) use delete::delete_rows;
-pub(super) use gates::release;
+pub(super) use gates::{release, settle};
+pub(super) use unique::meet;
 
 use super::SqliteStore;
 use crate::{

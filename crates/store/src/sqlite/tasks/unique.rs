@@ -12,7 +12,7 @@ use crate::decide::{self, Holder};
 use crate::{Error, NewTask};
 
 /// Those of the new tasks that are not to be stored, each with the one it meets.
-pub(super) async fn meet(
+pub(in super::super) async fn meet(
     connection: &mut SqliteConnection,
     tasks: &[&NewTask],
     now: Timestamp,
