@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use orchestratum_core::schedule::{Misfire, Overlap, ScheduleDraft};
 use orchestratum_core::task::{BuiltIn, FollowUps, TaskDraft, TaskState, TaskStatus};
 use orchestratum_core::{JsonText, Origin, TaskId, TaskName};
+use orchestratum_engine::schedules::{CreateSchedule, CreatedSchedule};
 use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
 use orchestratum_engine::{Engine, WorkerSettings};
 use orchestratum_store::Task;
@@ -16,6 +18,14 @@ use crate::output::{bounded, one_line};
 
 /// Longer than any sample takes.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the sample of a schedule shows.
+const SCHEDULED: &str = "a schedule makes it, with its slot";
+
+/// Two seconds or three come in it.
+const SCHEDULE_LASTS: Duration = Duration::from_secs(3);
+
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The most characters of what a sample left.
 const RESULT_MAX: usize = 100;
@@ -131,6 +141,7 @@ pub(crate) async fn run(engine: Engine, offered: Vec<TaskName>) -> anyhow::Resul
             watched.extend(tasks.into_iter().map(|task| (sample.name, sample.shows, task.spec.id)));
         }
     }
+    watched.push((BuiltIn::Echo, SCHEDULED, first_of_a_schedule(&engine).await?));
     let missing: BTreeSet<&str> = missing.iter().map(|sample| sample.name.as_str()).collect();
     for name in missing {
         let why = why_not(name, &engine.settings().worker).await;
@@ -145,6 +156,37 @@ pub(crate) async fn run(engine: Engine, offered: Vec<TaskName>) -> anyhow::Resul
         began.elapsed().as_secs_f64()
     );
     Ok(())
+}
+
+/// A schedule of each second, which ends soon: its first task.
+async fn first_of_a_schedule(engine: &Engine) -> anyhow::Result<TaskId> {
+    let draft = ScheduleDraft {
+        name: "demo".to_owned(),
+        cron: "* * * * * *".to_owned(),
+        time_zone: "UTC".to_owned(),
+        task: plain(&json!({"name": "echo", "description": SCHEDULED, "input": "${ schedule.slot }"})),
+        overlap: Overlap::default(),
+        misfire: Misfire::default(),
+        start_at: None,
+        end_at: Some(engine.clock().now() + SCHEDULE_LASTS),
+        jitter_seconds: 0.0,
+        paused: false,
+    };
+    let request = CreateSchedule {
+        draft,
+        idempotency: None,
+        actor: None,
+    };
+    let (CreatedSchedule::Created(schedule) | CreatedSchedule::Replayed(schedule)) =
+        engine.create_schedule(request).await?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(task) = engine.schedule(schedule.id).await?.last_task {
+            return Ok(task.id);
+        }
+        anyhow::ensure!(Instant::now() < deadline, "no slot of the schedule became a task");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Why a worker here offers no tasks of this name.

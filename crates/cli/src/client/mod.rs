@@ -4,6 +4,7 @@
 mod http;
 mod keys;
 mod queues;
+mod schedules;
 mod tasks;
 mod workers;
 
@@ -40,6 +41,14 @@ pub(crate) enum Command {
         server: Server,
         #[command(subcommand)]
         command: Option<queues::Command>,
+    },
+    /// Tasks that come by the clock.
+    #[command(mut_args(|argument| argument.global(true)))]
+    Schedules {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: schedules::Command,
     },
     /// API keys.
     #[command(mut_args(|argument| argument.global(true)))]
@@ -103,6 +112,7 @@ pub(crate) async fn run(command: Command, before: Server) -> anyhow::Result<Exit
         Command::Tasks { server, command } => return tasks::run(&Http::new(&server.or(before))?, command).await,
         Command::Workers { server } => workers::run(&Http::new(&server.or(before))?).await?,
         Command::Queues { server, command } => queues::run(&Http::new(&server.or(before))?, command).await?,
+        Command::Schedules { server, command } => schedules::run(&Http::new(&server.or(before))?, command).await?,
         Command::Keys { server, command } => keys::run(&Http::new(&server.or(before))?, command).await?,
     }
     Ok(ExitCode::SUCCESS)

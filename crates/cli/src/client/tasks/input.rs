@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 
 /// A number of seconds that has a place in JSON; its rules are the api's.
-pub(super) fn seconds(text: &str) -> Result<f64, String> {
+pub(in super::super) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds.is_finite() => Ok(seconds),
         _ => Err("must be a number of seconds".to_owned()),
@@ -37,7 +37,7 @@ pub(super) fn labels(pairs: &[String]) -> anyhow::Result<BTreeMap<String, String
 }
 
 /// An object of the fields that were given.
-pub(super) fn given<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
+pub(in super::super) fn given<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
     let fields = fields
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value?)));
@@ -45,7 +45,7 @@ pub(super) fn given<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value
 }
 
 /// JSON itself, `@file`, or `-` for standard input.
-pub(super) fn json(source: &str) -> anyhow::Result<Value> {
+pub(in super::super) fn json(source: &str) -> anyhow::Result<Value> {
     match source.strip_prefix('@') {
         Some(file) => json_of_file(file),
         None if source == "-" => json_of_file(source),

@@ -30,6 +30,9 @@ pub(crate) struct List {
     target: Option<String>,
     #[arg(long, value_name = "ID")]
     parent_id: Option<String>,
+    /// The tasks that a schedule made.
+    #[arg(long, value_name = "ID")]
+    schedule_id: Option<String>,
     /// key=value; may be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
@@ -64,6 +67,7 @@ fn query(list: List) -> anyhow::Result<Vec<(String, String)>> {
         name,
         target,
         parent_id,
+        schedule_id,
         labels,
         created_after,
         created_before,
@@ -76,6 +80,7 @@ fn query(list: List) -> anyhow::Result<Vec<(String, String)>> {
         ("name", name),
         ("target", target),
         ("parent_id", parent_id),
+        ("schedule_id", schedule_id),
         ("created_after", created_after),
         ("created_before", created_before),
         ("limit", limit.map(|limit| limit.to_string())),

@@ -5,7 +5,7 @@ mod conditions;
 mod create;
 mod events;
 mod follow;
-mod input;
+pub(super) mod input;
 mod limits;
 mod list;
 mod tree;
@@ -217,7 +217,7 @@ async fn attempts(http: &Http, id: &str) -> anyhow::Result<()> {
 }
 
 /// The number that a task has as its `version`, or the `ETag` as an answer has it.
-fn entity_tag(version: &str) -> String {
+pub(super) fn entity_tag(version: &str) -> String {
     if version.bytes().all(|byte| byte.is_ascii_digit()) {
         format!("\"{version}\"")
     } else {
