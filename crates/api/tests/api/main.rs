@@ -11,5 +11,6 @@ mod hang_ups;
 mod held;
 mod idempotency;
 mod limits;
+mod schedules;
 mod server;
 mod tasks;

@@ -3,4 +3,5 @@
 mod brokers;
 mod common;
 mod loops;
+mod schedules;
 mod use_cases;

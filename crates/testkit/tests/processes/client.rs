@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use orchestratum_testkit::binary;
+use orchestratum_testkit::{binary, eventually};
 use serde_json::{Value, json};
 
 use crate::dev::{start, text};
@@ -78,6 +78,68 @@ async fn the_same_binary_is_a_client() -> anyhow::Result<()> {
         "{}",
         text(&refused)
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_is_made_watched_changed_and_deleted_from_the_command_line() -> anyhow::Result<()> {
+    let dev = start(&[]).await?;
+    let task = r#"{"name": "echo", "input": "${ schedule.slot }"}"#;
+    let options = "--cron 30_2_*_*_* --time-zone Europe/Berlin --overlap queue --misfire skip --jitter 0.5 --paused \
+                   --start-at 2026-01-01T00:00:00Z --end-at 2099-01-01T00:00:00Z --idempotency-key once";
+    let options: Vec<String> = options.split_whitespace().map(|word| word.replace('_', " ")).collect();
+    let mut arguments = vec!["schedules", "create", "nightly", "--task", task];
+    arguments.extend(options.iter().map(String::as_str));
+    let made = dev.json(&arguments)?;
+    assert_eq!(dev.json(&arguments)?["id"], made["id"], "the same key again");
+    let expected = json!({
+        "name": "nightly", "cron": "30 2 * * *", "time_zone": "Europe/Berlin", "overlap": "queue", "misfire": "skip",
+        "jitter_seconds": 0.5, "paused": true, "start_at": "2026-01-01T00:00:00Z", "end_at": "2099-01-01T00:00:00Z"
+    });
+    for (field, value) in expected.as_object().into_iter().flatten() {
+        assert_eq!(made[field], *value, "{field}");
+    }
+    let id = made["id"].as_str().unwrap_or_default();
+    assert_eq!(dev.json(&["schedules", "resume", id])?["paused"], false);
+    let patched = dev.json(&["schedules", "patch", id, r#"{"cron": "@hourly"}"#, "--if-match", "2"])?;
+    assert_eq!((&patched["cron"], &patched["version"]), (&json!("@hourly"), &json!(3)));
+    let triggered = dev.json(&["schedules", "trigger", id])?;
+    assert_eq!(triggered["schedule_id"], made["id"]);
+    let task = triggered["id"].as_str().unwrap_or_default();
+    dev.json(&["tasks", "get", task, "--wait", "20"])?;
+    assert_eq!(dev.json(&["schedules", "get", id])?["last_task_status"], "Completed");
+    let listed = text(&dev.client(&["tasks", "list", "--schedule-id", id])?);
+    assert!(listed.contains(task), "{listed}");
+    let listed = text(&dev.client(&["schedules", "list", "--name", "nightly"])?);
+    assert!(listed.contains(id) && listed.contains("@hourly"), "{listed}");
+    assert_eq!(dev.json(&["schedules", "pause", id])?["next_at"], Value::Null);
+    let deleted = dev.client(&["schedules", "delete", id])?;
+    assert!(
+        deleted.status.success() && text(&deleted).is_empty(),
+        "{}",
+        text(&deleted)
+    );
+
+    // It fires by itself, too.
+    let ticking = dev.json(&[
+        "schedules",
+        "create",
+        "ticks",
+        "--cron",
+        "* * * * * *",
+        "--task",
+        r#"{"name": "echo"}"#,
+    ])?;
+    let id = ticking["id"].as_str().unwrap_or_default();
+    eventually("a slot has become a task", || async {
+        let ticking = dev.json(&["schedules", "get", id]).map_err(|error| error.to_string())?;
+        if ticking["last_slot"].is_string() {
+            Ok(())
+        } else {
+            Err(ticking.to_string())
+        }
+    })
+    .await;
     Ok(())
 }
 

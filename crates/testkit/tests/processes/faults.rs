@@ -7,6 +7,7 @@ mod follow_ups;
 mod hang_ups;
 mod leaks;
 mod limits;
+mod schedules;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

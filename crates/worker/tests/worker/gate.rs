@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use orchestratum_core::schedule::SchedulePatch;
 use orchestratum_core::task::{Bucket, TargetRate, TaskStatus};
-use orchestratum_core::{Target, TaskId, Timestamp, WorkerId};
+use orchestratum_core::{ScheduleId, Target, TaskId, Timestamp, WorkerId};
 use orchestratum_store::{
-    ApiKey, AttemptPage, Audit, BrokenInvariant, Change, ChangeOutcome, Children, ClaimRequest, ClaimedTask,
-    CreateOutcome, CreateRequest, DeleteOutcome, Dispatch, DispatchStore, Error, KeyStore, KeyWait, LeaseKeeper,
-    LogAppend, LogStore, LogStream, LogsFrom, Maintenance, NewLogs, Orphan, Pulse, Queue, QueueStore, Ready,
-    Registration, Store, Task, TaskFilter, TaskLogs, TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker,
-    WorkerStore,
+    ApiKey, AttemptPage, Audit, BrokenInvariant, Change, ChangeOutcome, ChangeScheduleOutcome, Children, ClaimRequest,
+    ClaimedTask, CreateOutcome, CreateRequest, CreateScheduleOutcome, DeleteOutcome, Dispatch, DispatchStore, Error,
+    Fired, KeyStore, KeyWait, LeaseKeeper, LogAppend, LogStore, LogStream, LogsFrom, Maintenance, NewLogs, NewSchedule,
+    Orphan, Pulse, Queue, QueueStore, Ready, Registration, Schedule, SchedulePage, ScheduleStore, Store, Task,
+    TaskFilter, TaskLogs, TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker, WorkerStore,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -196,6 +197,22 @@ through! {
     rate(target: &Target) -> Result<Option<Bucket>, Error>;
     rated_targets() -> Result<Vec<(Target, Bucket)>, Error>;
     ; for QueueStore
+}
+
+through! {
+    create_schedule(schedule: &NewSchedule, audit: &Audit, now: Timestamp) -> Result<CreateScheduleOutcome, Error>;
+    schedule(schedule: ScheduleId) -> Result<Option<Schedule>, Error>;
+    schedules(name: Option<&str>, before: Option<ScheduleId>, limit: usize) -> Result<SchedulePage, Error>;
+    change_schedule(
+        schedule: ScheduleId,
+        patch: &SchedulePatch,
+        expected_version: Option<u32>,
+        audit: &Audit,
+        now: Timestamp
+    ) -> Result<ChangeScheduleOutcome, Error>;
+    delete_schedule(schedule: ScheduleId, audit: &Audit, now: Timestamp) -> Result<bool, Error>;
+    fire_schedules(limit: usize, seed: u128, now: Timestamp) -> Result<Fired, Error>;
+    ; for ScheduleStore
 }
 
 through! {

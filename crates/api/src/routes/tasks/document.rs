@@ -159,13 +159,6 @@ impl From<Task> for TaskDocument {
             TaskState::Pending { due_at } => Some(due_at),
             _ => None,
         };
-        let cancel_requested = matches!(
-            life.state,
-            TaskState::InProgress {
-                cancel_requested: Some(_),
-                ..
-            }
-        );
         let Conditions {
             concurrency,
             rate,
@@ -213,10 +206,20 @@ impl From<Task> for TaskDocument {
             saga_id: None,
             schedule_id: spec.scheduled_by.map(|by| by.schedule.0),
             slot: spec.scheduled_by.and_then(|by| by.slot),
-            cancel_requested,
+            cancel_requested: is_cancel_requested(&life.state),
             version: life.version,
         }
     }
+}
+
+fn is_cancel_requested(state: &TaskState) -> bool {
+    matches!(
+        state,
+        TaskState::InProgress {
+            cancel_requested: Some(_),
+            ..
+        }
+    )
 }
 
 fn end_of(state: &TaskState) -> (Option<Timestamp>, Option<TaskError>) {

@@ -21,6 +21,7 @@ pub(crate) mod queues;
 pub(crate) mod racing;
 pub(crate) mod rating;
 pub(crate) mod reporting;
+pub(crate) mod scheduling;
 pub(crate) mod unifying;
 pub(crate) mod workers;
 
@@ -322,6 +323,23 @@ macro_rules! suite {
                 another_ending_of_a_reported_attempt_is_refused,
                 of_two_reports_at_once_one_counts,
                 a_worker_that_died_and_reports_late_is_refused
+            ],
+            scheduling: [
+                a_schedule_is_read_as_it_was_created,
+                a_slot_becomes_one_task_when_it_comes,
+                jitter_delays_the_task_of_a_slot,
+                several_that_look_at_once_make_each_task_once,
+                a_pass_makes_a_bounded_number_of_tasks,
+                a_schedule_whose_task_is_not_over_does_what_it_was_told,
+                a_running_or_triggered_task_counts_as_not_over,
+                the_conditions_of_a_task_hold_for_slots,
+                what_cannot_be_made_is_recorded_and_the_others_run,
+                a_change_is_guarded_and_what_is_so_already_is_not_written,
+                a_paused_schedule_does_nothing_until_it_is_resumed,
+                a_deleted_schedule_leaves_its_tasks,
+                a_repeated_key_makes_one_schedule,
+                schedules_are_listed_newest_first_page_by_page,
+                the_pulse_tells_when_the_next_schedule_is_due
             ],
             workers: [
                 a_worker_is_listed_as_it_registered,

@@ -52,6 +52,7 @@ impl Model {
                     .chain(self.next_start())
                     .min(),
                 next_deadline: waiting().map(|(_, _, dispatch)| dispatch.expires_at).min(),
+                next_schedule_at: None,
                 overdue_running: overdue(self.now - RUNNING_GRACE).next().is_some(),
                 silent_workers: self
                     .workers
