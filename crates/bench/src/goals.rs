@@ -46,7 +46,7 @@ use Goal::{Absolute, Grown, Ratio};
 use Limit::{AtLeast, AtMost};
 use Measure::{
     Backlog, Chains, CodeLatency, Create, Csharp, Drain, History, Idle, Latency, Memory, Neighbour, Python, Sandbox,
-    Soak,
+    Schedules, Soak,
 };
 use System::{
     Bubblewrap, Celery, CeleryInterpreter, CeleryResults, DotnetCold, Pgbench, PostgresAlone, PostgresRabbitmq, Sqlite,
@@ -86,6 +86,7 @@ const GOALS: &[Goal] = &[
     Absolute("First of ten times the backlog : alone", (Backlog, PostgresRabbitmq, "part"), AtLeast(0.9)),
     Absolute("1,000 chains of ten : as many plain tasks, tasks/s", (Chains, PostgresRabbitmq, "chained : plain"), AtLeast(0.8)),
     Absolute("A chain of ten : one task, p50", (Chains, PostgresRabbitmq, "chain of ten : one task"), AtMost(12.0)),
+    Absolute("10,000 of 100,000 schedules due at once, last task, s", (Schedules, PostgresRabbitmq, "last task s"), AtMost(5.0)),
     Grown("List p99, full table : empty", (History, PostgresRabbitmq, "list, full p99 ms"), (History, PostgresRabbitmq, "list, empty p99 ms"), 1.5, 2.0),
     Grown("Create p99, full table : empty", (History, PostgresRabbitmq, "create, full p99 ms"), (History, PostgresRabbitmq, "create, empty p99 ms"), 1.5, 2.0),
     Absolute("Peak memory of the api, MiB", (Memory, PostgresRabbitmq, "api MiB"), AtMost(80.0)),

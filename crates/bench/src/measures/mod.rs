@@ -16,6 +16,7 @@ mod observer;
 mod pacing;
 mod python;
 mod sandbox;
+mod schedules;
 mod soak;
 
 use std::time::Duration;
@@ -75,7 +76,9 @@ fn systems(measure: Measure) -> &'static [System] {
         Measure::Csharp => &[PostgresRabbitmq, DotnetCold],
         Measure::Sandbox => &[Sandbox],
         Measure::Backlog | Measure::Chains | Measure::Keyed => &[PostgresRabbitmq, PostgresAlone, Sqlite],
-        Measure::CodeLatency | Measure::Neighbour | Measure::Soak | Measure::History => &[PostgresRabbitmq],
+        Measure::CodeLatency | Measure::Neighbour | Measure::Soak | Measure::Schedules | Measure::History => {
+            &[PostgresRabbitmq]
+        }
         Measure::Memory | Measure::Idle => &[PostgresRabbitmq, PostgresAlone],
     }
 }
@@ -101,6 +104,7 @@ async fn one(bench: &Bench, measure: Measure, system: System, results: &mut Resu
         Measure::Backlog => backlog::measure(bench, system, results).await,
         Measure::Chains => chains::measure(bench, system, results).await,
         Measure::Keyed => keyed::measure(bench, system, results).await,
+        Measure::Schedules => schedules::measure(bench, system, results).await,
         Measure::History => history::measure(bench, system, results).await,
         Measure::Memory => memory::measure(bench, system, results).await,
         Measure::Idle => idle::measure(bench, system, results).await,
