@@ -26,6 +26,10 @@ pub struct Orphan {
 
 /// What each loop has to do, from one statement of first-row probes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is the answer to a question of its own"
+)]
 pub struct Pulse {
     /// The earliest `due_at` of a delayed task, past or ahead, or when a task that waits for a start or for a place that is free
     /// may have it.
@@ -41,6 +45,8 @@ pub struct Pulse {
     /// A worker's lease has run out and it is not marked dead.
     pub silent_workers: bool,
     pub orphans: bool,
+    /// The lease of an external worker on a task is over: the attempt is, too, or what is left of the claim can go.
+    pub ended_leases: bool,
     /// The targets of the workers that are not known to be gone. Anyone who may create tasks may invent targets; nothing
     /// is asked about those.
     pub served_targets: BTreeSet<Target>,

@@ -12,6 +12,7 @@ mod connect;
 mod decide;
 mod dispatches;
 mod error;
+mod external;
 mod keys;
 mod logs;
 mod maintenance;
@@ -29,6 +30,10 @@ pub use connect::{Options, connect, connect_read_only};
 pub use decide::follow_up_id;
 pub use dispatches::{DispatchStore, Orphan, Pulse, Ready, Unoffered, UnofferedSearch, UnofferedTask};
 pub use error::Error;
+pub use external::{
+    AttemptHolder, Beaten, EXTERNAL_SILENCE, EndedLease, ExternalClaim, ExternalStore, ExternalTask, ExternallyClaimed,
+    Heartbeat, Offer,
+};
 pub use keys::{ApiKey, KeyStore};
 pub use logs::{LogAppend, LogChunk, LogPosition, LogStore, LogStream, LogsFrom, NewLogs, StoredLogChunk, TaskLogs};
 pub use maintenance::{BrokenInvariant, Maintenance};
@@ -84,6 +89,7 @@ pub trait Store:
     + LogStore
     + DispatchStore
     + WorkerStore
+    + ExternalStore
     + QueueStore
     + ScheduleStore
     + KeyStore
@@ -97,6 +103,7 @@ impl<
         + LogStore
         + DispatchStore
         + WorkerStore
+        + ExternalStore
         + QueueStore
         + ScheduleStore
         + KeyStore

@@ -45,6 +45,8 @@ pub struct Worker {
     pub renewed_at: Timestamp,
     pub lease_expires_at: Timestamp,
     pub running: u64,
+    /// The API key of an external worker; `None` for a process, which needs none.
+    pub key_id: Option<String>,
 }
 
 /// An attempt that the database thinks a worker holds.

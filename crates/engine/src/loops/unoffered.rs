@@ -129,6 +129,7 @@ mod tests {
             renewed_at: Timestamp::EPOCH,
             lease_expires_at: Timestamp::EPOCH,
             running: 0,
+            key_id: None,
         };
         let workers = [
             worker(WorkerState::Dead, "default", vec!["dead".to_owned()]),

@@ -35,6 +35,7 @@ const PULSE: &str = "
               AND NOT EXISTS (SELECT FROM workers WHERE workers.id = tasks.worker_id AND workers.state = 0)
         ),
         (SELECT count(*) FROM target_rates),
+        EXISTS (SELECT FROM external_claims WHERE lease_expires_at <= $1),
         ARRAY(SELECT target FROM served),
         ARRAY(
             SELECT target
@@ -59,6 +60,7 @@ type PulseRow = (
     bool,
     bool,
     i64,
+    bool,
     Vec<String>,
     Vec<String>,
     Option<Time>,
@@ -107,6 +109,7 @@ impl DispatchStore for PostgresStore {
             silent_workers,
             orphans,
             rates,
+            ended_leases,
             served,
             ready,
             next_schedule_at,
@@ -119,6 +122,7 @@ impl DispatchStore for PostgresStore {
             silent_workers,
             orphans,
             rates: usize::try_from(rates).unwrap_or(0),
+            ended_leases,
             served_targets: worker_targets(served)?,
             ready_targets: worker_targets(ready)?,
         })
@@ -169,7 +173,10 @@ impl DispatchStore for PostgresStore {
             .all(AfterUnknown::Repeat, || {
                 sqlx::query_as(
                     "WITH offered AS MATERIALIZED (
-                        SELECT DISTINCT UNNEST(names) AS name FROM workers WHERE state = 0 AND $1 = ANY(targets)
+                        SELECT DISTINCT UNNEST(names) AS name
+                        FROM workers
+                        -- External workers get no messages.
+                        WHERE state = 0 AND key_id IS NULL AND $1 = ANY(targets)
                     ),
                     first AS MATERIALIZED (
                         SELECT ready.task_id, ready.priority, ready.due_at, ready.publish_at

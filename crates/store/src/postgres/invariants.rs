@@ -202,6 +202,15 @@ const RULES: &[Rule] = &[
             LIMIT $2",
     },
     Rule {
+        rule: "a task that an external worker runs has a lease, and goes back within a minute after its end",
+        broken_by: "SELECT tasks.id::text FROM tasks
+            JOIN workers ON workers.id = tasks.worker_id AND workers.key_id IS NOT NULL
+            LEFT JOIN external_claims AS held ON held.task_id = tasks.id AND held.attempt = tasks.attempt
+            WHERE tasks.status = 1
+              AND (held.task_id IS NULL OR held.lease_expires_at < $1 - INTERVAL '1 minute')
+            LIMIT $2",
+    },
+    Rule {
         rule: "a task that is not over is ended within a minute after its deadline",
         broken_by: "SELECT id::text FROM tasks
             WHERE status = 1 AND expires_at < $1 - INTERVAL '1 minute'

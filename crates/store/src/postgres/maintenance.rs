@@ -198,7 +198,8 @@ impl Transaction for PurgeFinished {
             "WITH attempt AS (DELETE FROM attempts WHERE task_id = ANY($1)),
             log AS (DELETE FROM task_logs WHERE task_id = ANY($1)),
             missing AS (DELETE FROM missing_follow_ups WHERE parent_id = ANY($1)),
-            likeness AS (DELETE FROM unique_keys WHERE task_id = ANY($1))
+            likeness AS (DELETE FROM unique_keys WHERE task_id = ANY($1)),
+            checkpoint AS (DELETE FROM checkpoints WHERE task_id = ANY($1))
             DELETE FROM tasks WHERE id = ANY($1)",
         )
         .bind(&ids)
@@ -234,7 +235,8 @@ const PURGE_RECORDS: &str = "
         WHERE id IN (
             SELECT id FROM workers
             WHERE state <> 0
-              AND lease_expires_at < $2
+              -- External workers may be many: whoever claims makes them up.
+              AND lease_expires_at < CASE WHEN key_id IS NULL THEN $2 ELSE GREATEST($1, $2) END
               -- Its tasks are still to be rescued.
               AND NOT EXISTS (SELECT FROM tasks WHERE status = 1 AND worker_id = workers.id)
             LIMIT $3

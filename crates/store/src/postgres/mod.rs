@@ -10,6 +10,7 @@
 mod connect;
 mod database;
 mod dispatches;
+mod external;
 mod failure;
 mod invariants;
 mod keys;

@@ -87,7 +87,7 @@ impl WorkerStore for PostgresStore {
                 sqlx::query_as(
                     "SELECT
                         id, name, targets, names, capacity, isolation, environments, version, lease_ms,
-                        registered_at, state, renewed_at, lease_expires_at,
+                        registered_at, state, renewed_at, lease_expires_at, key_id,
                         (SELECT count(*) FROM tasks WHERE status = 1 AND worker_id = workers.id) AS running
                     FROM workers
                     ORDER BY state <> 0, id DESC
@@ -119,6 +119,7 @@ struct WorkerRow {
     state: i16,
     renewed_at: Time,
     lease_expires_at: Time,
+    key_id: Option<String>,
     running: i64,
 }
 
@@ -138,6 +139,7 @@ impl WorkerRow {
             state,
             renewed_at,
             lease_expires_at,
+            key_id,
             running,
         } = self;
         let place = Place {
@@ -175,6 +177,7 @@ impl WorkerRow {
             renewed_at: timestamp(renewed_at),
             lease_expires_at: timestamp(lease_expires_at),
             running: place.number("running", running)?,
+            key_id,
         })
     }
 }

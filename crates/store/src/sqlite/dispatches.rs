@@ -46,6 +46,7 @@ impl DispatchStore for SqliteStore {
                        AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = t.worker_id AND w.state = 0)
                  ) AS orphans,
                  (SELECT count(*) FROM target_rates) AS rates,
+                 EXISTS (SELECT 1 FROM external_claims WHERE lease_expires_at <= ?1) AS ended_leases,
                  (SELECT json_group_array(target) FROM served) AS served_targets,
                  (
                      SELECT json_group_array(target)
@@ -66,6 +67,7 @@ impl DispatchStore for SqliteStore {
             silent_workers: get(&row, "silent_workers")?,
             orphans: get(&row, "orphans")?,
             rates: number(&row, "target_rates", "rates", "(all)")?,
+            ended_leases: get(&row, "ended_leases")?,
             served_targets: parsed(get(&row, "served_targets")?, "workers", "targets", "(live)")?,
             ready_targets: parsed(get(&row, "ready_targets")?, "workers", "targets", "(live)")?,
         })
@@ -109,6 +111,8 @@ impl DispatchStore for SqliteStore {
                  SELECT DISTINCT n.value AS name
                  FROM workers w, json_each(w.names) n
                  WHERE w.state = 0
+                   -- External workers get no messages.
+                   AND w.key_id IS NULL
                    AND ?1 IN (SELECT value FROM json_each(w.targets))
              ),
              window AS MATERIALIZED (

@@ -186,6 +186,15 @@ const RULES: &[Rule] = &[
             LIMIT ?2",
     },
     Rule {
+        rule: "a task that an external worker runs has a lease, and goes back within a minute after its end",
+        broken_by: "SELECT lower(hex(t.id)) FROM tasks t
+            JOIN workers w ON w.id = t.worker_id AND w.key_id IS NOT NULL
+            LEFT JOIN external_claims c ON c.task_id = t.id AND c.attempt = t.attempt
+            WHERE t.status = 1
+              AND (c.task_id IS NULL OR c.lease_expires_at < ?1 - 60000000)
+            LIMIT ?2",
+    },
+    Rule {
         rule: "a task that is not over is ended within a minute after its deadline",
         broken_by: "SELECT lower(hex(id)) FROM tasks
             WHERE status = 1 AND expires_at < ?1 - 60000000

@@ -146,6 +146,20 @@ impl Maintenance for SqliteStore {
                  )",
                 records_before,
             ),
+            (
+                // External workers may be many: whoever claims makes them up.
+                "DELETE FROM workers WHERE id IN (
+                     SELECT w.id
+                     FROM workers w
+                     WHERE w.state <> 0
+                       AND w.key_id IS NOT NULL
+                       AND w.lease_expires_at < ?1
+                       AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.status = 1 AND t.worker_id = w.id)
+                     ORDER BY w.id
+                     LIMIT ?2
+                 )",
+                keys_before,
+            ),
         ] {
             purged += sqlx::query(statement)
                 .bind(before.as_micros())

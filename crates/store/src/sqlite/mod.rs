@@ -11,6 +11,7 @@
 mod clock;
 mod dispatches;
 mod error;
+mod external;
 mod invariants;
 mod keys;
 mod lease;

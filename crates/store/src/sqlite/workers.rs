@@ -89,7 +89,7 @@ impl WorkerStore for SqliteStore {
         let rows = sqlx::query(
             "SELECT
                  w.id, w.name, w.targets, w.names, w.capacity, w.isolation, w.environments, w.version, w.lease_ms,
-                 w.registered_at, w.state, w.renewed_at, w.lease_expires_at,
+                 w.registered_at, w.state, w.renewed_at, w.lease_expires_at, w.key_id,
                  (SELECT count(*) FROM tasks t WHERE t.status = 1 AND t.worker_id = w.id) AS running
              FROM workers w
              ORDER BY w.state <> 0, w.id DESC
@@ -109,7 +109,7 @@ impl WorkerStore for SqliteStore {
 
 /// Ends the leases that are left of earlier owners of the file. Their workers lived in their processes, whose end gave the
 /// lock free: nobody need wait for a lease to run out. All else goes as ever: the workers are marked dead, and what they
-/// held is lost and runs again.
+/// held is lost and runs again. Workers that claim over HTTP live elsewhere: they go on.
 pub(super) async fn end_leases_of_earlier_owners(write: &SqlitePool, now: Timestamp) -> Result<(), Error> {
     let migrated: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'workers')")
         .fetch_one(write)
@@ -118,16 +118,28 @@ pub(super) async fn end_leases_of_earlier_owners(write: &SqlitePool, now: Timest
     if !migrated {
         return Ok(());
     }
-    sqlx::query(
+    let knows_external_workers: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pragma_table_info('workers') WHERE name = 'key_id')")
+            .fetch_one(write)
+            .await
+            .map_err(sql)?;
+    let statement = if knows_external_workers {
         "UPDATE workers
          SET lease_expires_at = ?1
          WHERE state = 0
-           AND lease_expires_at > ?1",
-    )
-    .bind(now.as_micros())
-    .execute(write)
-    .await
-    .map_err(sql)?;
+           AND key_id IS NULL
+           AND lease_expires_at > ?1"
+    } else {
+        "UPDATE workers
+         SET lease_expires_at = ?1
+         WHERE state = 0
+           AND lease_expires_at > ?1"
+    };
+    sqlx::query(statement)
+        .bind(now.as_micros())
+        .execute(write)
+        .await
+        .map_err(sql)?;
     Ok(())
 }
 
@@ -156,5 +168,6 @@ fn worker(row: &SqliteRow) -> Result<Worker, Error> {
         renewed_at: timestamp(row, "renewed_at")?,
         lease_expires_at: timestamp(row, "lease_expires_at")?,
         running: number(row, "workers", "running", id)?,
+        key_id: get(row, "key_id")?,
     })
 }

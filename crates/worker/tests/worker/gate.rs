@@ -11,10 +11,10 @@ use orchestratum_core::schedule::SchedulePatch;
 use orchestratum_core::task::{Bucket, TargetRate, TaskStatus};
 use orchestratum_core::{ScheduleId, Target, TaskId, Timestamp, WorkerId};
 use orchestratum_store::{
-    ApiKey, AttemptPage, Audit, BrokenInvariant, Change, ChangeOutcome, ChangeScheduleOutcome, Children, ClaimRequest,
-    ClaimedTask, CreateOutcome, CreateRequest, CreateScheduleOutcome, DeleteOutcome, Dispatch, DispatchStore, Error,
+    ApiKey, AttemptHolder, AttemptPage, Audit, Beaten, BrokenInvariant, Change, ChangeOutcome, ChangeScheduleOutcome, Children, ClaimRequest,
+    ClaimedTask, CreateOutcome, CreateRequest, CreateScheduleOutcome, DeleteOutcome, Dispatch, DispatchStore, EndedLease, Error, ExternalClaim, ExternalStore, ExternallyClaimed, Heartbeat,
     Fired, KeyStore, KeyWait, LeaseKeeper, LogAppend, LogStore, LogStream, LogsFrom, Maintenance, NewLogs, NewSchedule,
-    Orphan, Pulse, Queue, QueueStore, Ready, Registration, Schedule, SchedulePage, ScheduleStore, Store, Task,
+    Offer, Orphan, Pulse, Queue, QueueStore, Ready, Registration, Schedule, SchedulePage, ScheduleStore, Store, Task,
     TaskFilter, TaskLogs, TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker, WorkerStore,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -186,6 +186,16 @@ through! {
     workers(limit: usize) -> Result<Vec<Worker>, Error>;
     lease_keeper() -> Result<Box<dyn LeaseKeeper>, Error>;
     ; for WorkerStore
+}
+
+through! {
+    claim_external(claim: &ExternalClaim, now: Timestamp) -> Result<ExternallyClaimed, Error>;
+    heartbeat(heartbeat: &Heartbeat, now: Timestamp) -> Result<Option<Beaten>, Error>;
+    holders(attempts: &[(TaskId, u32)]) -> Result<Vec<AttemptHolder>, Error>;
+    claimable(offers: &[Offer], most: usize, now: Timestamp) -> Result<Vec<(Offer, usize)>, Error>;
+    ended_leases(now: Timestamp, limit: usize) -> Result<Vec<EndedLease>, Error>;
+    purge_claims(now: Timestamp, limit: usize) -> Result<u64, Error>;
+    ; for ExternalStore
 }
 
 through! {

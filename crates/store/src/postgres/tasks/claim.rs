@@ -68,7 +68,7 @@ async fn plain(database: &Database, request: &ClaimRequest, now: Timestamp) -> R
 
 /// The statement of a claim, with the parts in which the kinds of it differ.
 macro_rules! claim {
-    ($open:literal, $more:literal, $picked:literal) => {
+    ($open:expr, $more:expr, $picked:expr) => {
         concat!(
             "
     WITH open AS MATERIALIZED (
@@ -144,12 +144,10 @@ const CLAIM_NAMED: &str = claim!(
 
 const CLAIM_NAMED_RATED: &str = claim!("", "", "");
 
-/// The parts of a claim that takes others beside the named ones.
-macro_rules! claim_and_fill_up {
-    ($open:literal) => {
-        claim!(
-            $open,
-    ",
+/// Other ready tasks.
+macro_rules! more {
+    () => {
+        ",
     more AS MATERIALIZED (
         SELECT ready.task_id, ready.priority, ready.due_at
         FROM open
@@ -171,10 +169,44 @@ macro_rules! claim_and_fill_up {
         ) AS ready
         ORDER BY ready.priority DESC, ready.due_at
         LIMIT $6 - (SELECT count(*) FROM named)
-    )",
-    "
+    )"
+    };
+}
+
+/// A claim that takes others beside the named ones.
+macro_rules! claim_and_fill_up {
+    ($open:expr) => {
+        claim!(
+            $open,
+            more!(),
+            "
         UNION ALL
         SELECT task_id, 1 AS turn, priority, due_at FROM more"
+        )
+    };
+}
+
+/// Of those only so many that their inputs fit one answer, and the first. `$7` is how large they may be together.
+macro_rules! claim_within_bytes {
+    ($open:expr) => {
+        claim!(
+            $open,
+            concat!(
+                more!(),
+                ",
+    sized AS MATERIALIZED (
+        SELECT
+            task_id, priority, due_at,
+            -- Texts that are stored apart tell their sizes without being read.
+            sum((SELECT octet_length(input) FROM tasks WHERE tasks.id = more.task_id))
+                OVER (ORDER BY priority DESC, due_at, task_id ROWS UNBOUNDED PRECEDING) AS bytes,
+            row_number() OVER (ORDER BY priority DESC, due_at, task_id) AS place
+        FROM more
+    )"
+            ),
+            "
+        UNION ALL
+        SELECT task_id, 1 AS turn, priority, due_at FROM sized WHERE bytes <= $7 OR place = 1"
         )
     };
 }
@@ -186,6 +218,14 @@ pub const CLAIM_AND_FILL_UP: &str = claim_and_fill_up!(
 );
 
 const CLAIM_AND_FILL_UP_RATED: &str = claim_and_fill_up!("");
+
+pub(in crate::postgres) const CLAIM_WITHIN_BYTES: &str = claim_within_bytes!(
+    "
+          -- Those are claimed with their starts.
+          AND NOT EXISTS (SELECT FROM target_rates WHERE target_rates.target = served.target)"
+);
+
+pub(in crate::postgres) const CLAIM_WITHIN_BYTES_RATED: &str = claim_within_bytes!("");
 
 /// The targets of the request that have a rate, as far as that is known.
 async fn rated(database: &Database, request: &ClaimRequest, now: Timestamp) -> Result<Vec<Target>, Error> {
@@ -278,7 +318,7 @@ impl Transaction for ClaimRated {
     }
 }
 
-type ClaimedRow = (
+pub(in crate::postgres) type ClaimedRow = (
     Uuid,
     Option<i32>,
     Option<i32>,
@@ -293,7 +333,7 @@ type ClaimedRow = (
 );
 
 /// `None` for a dispatch row whose task is not pending, which is left to the checks of an operator.
-fn claimed(row: ClaimedRow, now: Timestamp) -> Result<Option<ClaimedTask>, Error> {
+pub(in crate::postgres) fn claimed(row: ClaimedRow, now: Timestamp) -> Result<Option<ClaimedTask>, Error> {
     let (id, attempt, run, name, target, input, limits, timeout_ms, expires_at, trace_parent, request_id) = row;
     let (Some(attempt), Some(run), Some(name), Some(target), Some(input), Some(expires_at)) =
         (attempt, run, name, target, input, expires_at)

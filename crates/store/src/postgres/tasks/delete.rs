@@ -54,6 +54,7 @@ impl Transaction for Delete {
             log AS (DELETE FROM task_logs WHERE task_id = $1),
             missing AS (DELETE FROM missing_follow_ups WHERE parent_id = $1),
             likeness AS (DELETE FROM unique_keys WHERE task_id = $1),
+            checkpoint AS (DELETE FROM checkpoints WHERE task_id = $1),
             gap AS (
                 -- Where it followed another one, that one still tells of it.
                 INSERT INTO missing_follow_ups (

@@ -15,6 +15,7 @@ mod unique;
 
 pub use self::apply::COMPLETE;
 pub use self::claim::CLAIM_AND_FILL_UP;
+pub(super) use self::claim::{CLAIM_WITHIN_BYTES, CLAIM_WITHIN_BYTES_RATED, ClaimedRow, claimed};
 pub(super) use self::create::insert_tasks;
 pub(super) use self::gates::{release, settle};
 pub(super) use self::unique::meet;

@@ -59,7 +59,7 @@ async fn rated(store: &SqliteStore, request: &ClaimRequest, now: Timestamp) -> R
 }
 
 /// Those of one target with a rate, which take their starts.
-async fn take_rated(
+pub(in super::super) async fn take_rated(
     connection: &mut SqliteConnection,
     request: &ClaimRequest,
     target: Target,
@@ -144,7 +144,7 @@ const TAKE: &str = "WITH
          RETURNING task_id, priority, due_at";
 
 /// Deletes the dispatch rows that are claimed, under every guard, and returns their tasks in the order they go.
-async fn take_dispatches(
+pub(in super::super) async fn take_dispatches(
     connection: &mut SqliteConnection,
     request: &ClaimRequest,
     with_rate: bool,
@@ -177,7 +177,7 @@ async fn take_dispatches(
     Ok(taken.into_iter().map(|(_, _, _, id)| id).collect())
 }
 
-async fn start(
+pub(in super::super) async fn start(
     connection: &mut SqliteConnection,
     request: &ClaimRequest,
     ids: &[TaskId],
@@ -220,7 +220,7 @@ async fn start(
         .collect()
 }
 
-fn claimed_task(row: &SqliteRow, now: Timestamp) -> Result<ClaimedTask, Error> {
+pub(in super::super) fn claimed_task(row: &SqliteRow, now: Timestamp) -> Result<ClaimedTask, Error> {
     let id = task_id(row, "id")?;
     let timeout: Option<i64> = get(row, "timeout_ms")?;
     Ok(ClaimedTask {

@@ -7,6 +7,7 @@ pub(crate) mod applying;
 pub(crate) mod claiming;
 pub(crate) mod creating;
 pub(crate) mod data;
+pub(crate) mod external;
 pub(crate) mod following;
 pub(crate) mod keys;
 pub(crate) mod lab;
@@ -136,6 +137,25 @@ macro_rules! suite {
                 a_thousand_tasks_are_stored_in_one_call,
                 what_is_absent_stays_absent,
                 times_keep_their_microseconds
+            ],
+            external: [
+                an_external_claim_registers_its_worker_once_and_gives_tasks_in_their_order,
+                an_external_claim_takes_no_more_than_its_inputs_may_have_together,
+                the_same_claim_again_has_the_same_tasks_as_far_as_they_are_held,
+                of_two_claims_that_are_the_same_at_once_both_have_the_same_tasks,
+                a_paused_target_and_other_names_give_an_external_claim_nothing,
+                a_key_has_a_bounded_number_of_external_workers,
+                a_heartbeat_extends_the_lease_and_the_life_of_the_worker,
+                a_heartbeat_tells_of_a_cancel_and_keeps_what_it_brings,
+                a_heartbeat_of_an_attempt_that_is_over_is_refused,
+                a_checkpoint_is_for_the_next_attempt_of_the_same_run,
+                a_lease_that_ends_is_found_until_its_attempt_is_over_and_is_then_purged,
+                a_lease_ends_with_the_timeout_of_its_attempt_however_often_it_beats,
+                who_made_an_attempt_is_known_also_after_its_end,
+                what_can_be_claimed_is_counted_for_each_offer,
+                tasks_of_a_silent_external_worker_are_orphans,
+                external_workers_get_no_messages,
+                a_target_with_a_rate_gives_an_external_claim_only_its_starts
             ],
             following: [
                 a_completed_task_is_followed_in_the_same_commit,

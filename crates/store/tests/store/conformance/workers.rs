@@ -39,6 +39,7 @@ pub(crate) async fn a_worker_is_listed_as_it_registered(store: Arc<dyn Store>) {
         renewed_at: lab.now,
         lease_expires_at: lab.now + LEASE,
         running: 0,
+        key_id: None,
     };
     assert_eq!(workers(&lab).await, std::slice::from_ref(&expected));
     for _ in 0..2 {

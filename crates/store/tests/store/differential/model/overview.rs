@@ -60,6 +60,7 @@ impl Model {
                     .any(|row| row.state == WorkerState::Live && row.lease_expires_at <= self.now),
                 orphans: !orphans.is_empty(),
                 rates: 0,
+                ended_leases: false,
                 served_targets,
                 ready_targets,
             },
