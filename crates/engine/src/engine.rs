@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 use crate::announce::Announcer;
 use crate::batcher::{Batcher, Bounds, Weight};
 use crate::clock::Clock;
+use crate::external::{Holders, Pollers};
 use crate::follows::Follows;
 use crate::health::{self, Health};
 use crate::journal::{self, Reason};
@@ -45,6 +46,8 @@ pub(crate) struct Parts {
     pub(crate) signals: Signals,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) follows: Follows,
+    pub(crate) holders: Holders,
+    pub(crate) pollers: Arc<Pollers>,
     /// A release of due tasks is planned already.
     pub(crate) release_planned: AtomicBool,
     pub(crate) keys: KeyCache,
@@ -95,6 +98,8 @@ impl Engine {
             signals: Signals::start(Arc::clone(&broker)),
             keys: KeyCache::new(&settings.auth),
             follows: Follows::new(settings.api.max_followers),
+            holders: Holders::start(&store),
+            pollers: Arc::default(),
             settings,
             store,
             broker,
@@ -183,7 +188,7 @@ impl Engine {
                 | TaskState::Cancelled { .. } => finished.push(changed.task),
             }
         }
-        self.parts.announcer.announce_with_places(ready);
+        self.became_ready(ready);
         self.ended(&finished);
         if !finished.is_empty() {
             self.parts.signals.send(Signal::Finished { tasks: finished });
@@ -215,6 +220,14 @@ impl Engine {
                 self.release_soon(task.due_at.saturating_since(now));
             }
         }
+    }
+
+    /// Tells of tasks that a commit made ready: those who claim over HTTP here, and the queues.
+    pub(crate) fn became_ready(&self, hints: Vec<Hint>) {
+        for hint in &hints {
+            self.parts.pollers.ready(&hint.target, &hint.name, 1);
+        }
+        self.parts.announcer.announce_with_places(hints);
     }
 
     /// Wakes whoever waits here for the end of these tasks.

@@ -59,6 +59,16 @@ pub enum Error {
     /// One key is not to take the places of all others.
     #[error("this key follows logs {most} times already, which is its share of the places (`api.max_followers`)")]
     TooManyFollowersOfOneKey { most: usize },
+    /// Every claim under another name, or of other names, makes another worker.
+    #[error(
+        "this key has {most} live external workers already: a worker keeps its name, and what it offers, from claim to claim"
+    )]
+    TooManyExternalWorkers { most: usize },
+    /// Only whoever claimed an attempt may say how it goes.
+    #[error("attempt {attempt} of task {task} was not claimed with this API key")]
+    ClaimedByAnother { task: TaskId, attempt: u32 },
+    #[error("attempt {attempt} of task {task} is over, and did not end in this way: stop working on it")]
+    AttemptOver { task: TaskId, attempt: u32 },
     #[error("the process is stopping")]
     Stopping,
     /// A fault of ours. Whether the work was done is not known.
@@ -97,7 +107,11 @@ impl Error {
     /// Whether the same call may succeed a little later.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Overloaded | Self::TooManyFollowers | Self::TooManyFollowersOfOneKey { .. } | Self::Stopping => true,
+            Self::Overloaded
+            | Self::TooManyFollowers
+            | Self::TooManyFollowersOfOneKey { .. }
+            | Self::TooManyExternalWorkers { .. }
+            | Self::Stopping => true,
             // A URL stays what it is.
             Self::Broker(error) => !matches!(error, broker::Error::Url(_)),
             Self::Store(error) => error.is_transient(),
@@ -114,6 +128,8 @@ impl Error {
             | Self::ScheduleGone { .. }
             | Self::ScheduleUnmade { .. }
             | Self::KeyNotFound(_)
+            | Self::ClaimedByAnother { .. }
+            | Self::AttemptOver { .. }
             | Self::Panicked => false,
         }
     }

@@ -14,6 +14,7 @@ pub mod batcher;
 pub mod clock;
 mod engine;
 pub mod error;
+pub mod external;
 mod follow_places;
 mod follows;
 mod health;

@@ -17,7 +17,7 @@ pub(super) async fn tick(engine: &Engine, now: Timestamp) -> Result<Pass, Error>
         target: ready.target,
         name: ready.name,
     });
-    engine.parts.announcer.announce_with_places(hints);
+    engine.became_ready(hints.collect());
     Ok(pass)
 }
 

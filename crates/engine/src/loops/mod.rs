@@ -10,10 +10,12 @@
 //!     ├─► schedules slots that have come become tasks
 //!     ├─► expire    deadlines pass, in the queue and (after a grace) while running
 //!     ├─► rescue    silent workers are declared dead, their tasks run again
+//!     ├─► leases    what external workers hold for too long is lost, or has timed out
 //!     └─► unoffered tasks whose name nobody offers
 //!   feed      1 s or when a window runs low: messages for ready tasks
 //!   answers   250 ms while someone waits: are the tasks over?
 //!   follow    250 ms while someone follows logs: what is new?
+//!   poll      250 ms while a claim waits: what can be claimed?
 //!   retention 1 min: old tasks and records go
 //! ```
 //!
@@ -24,6 +26,8 @@ mod due;
 mod expire;
 mod feed;
 mod follow;
+mod leases;
+mod poll;
 mod pulse;
 mod rates;
 mod rescue;
@@ -74,6 +78,7 @@ impl Engine {
         self.start_loop("signals", tracker, stop, answers::listen);
         self.start_loop("answers", tracker, stop, answers::ask);
         self.start_loop("follow", tracker, stop, follow::run);
+        self.start_loop("poll", tracker, stop, poll::run);
         let (pulses, latest_pulse) = watch::channel(Pulse::default());
         // Without a pulse it feeds nothing, but still measures the windows for those who create tasks here.
         self.start_loop("feed", tracker, stop, move |engine, stop| {

@@ -7,7 +7,7 @@ use orchestratum_store::Pulse;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Pass, RUNNING_GRACE, due, expire, rates, rescue, schedules, sleep_unless_stopped, unoffered};
+use super::{Pass, RUNNING_GRACE, due, expire, leases, rates, rescue, schedules, sleep_unless_stopped, unoffered};
 use crate::{Engine, Error, error};
 
 /// The longest time between two looks.
@@ -15,6 +15,10 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often it is asked whether names are offered by nobody: those tasks wait half a minute anyway.
 const UNOFFERED_EVERY: Duration = Duration::from_secs(5);
+
+/// For how long after its start a process leaves leases of external workers alone: they could not be renewed while nobody was
+/// there to take heartbeats, which come at least so often.
+const HEARTBEATS_WAITED_FOR: Duration = Duration::from_secs(10);
 
 /// `again` after a panic: what it knew is gone, and the database may have been away.
 pub(super) async fn run(engine: Engine, pulses: watch::Sender<Pulse>, again: bool, stop: CancellationToken) {
@@ -58,6 +62,8 @@ struct State {
     lost_database: bool,
     /// No worker is declared dead before this: when the database was away, all of them were silent.
     no_rescue_before: Option<Timestamp>,
+    /// No lease of an external worker is taken for over before this.
+    no_lease_ends_before: Option<Timestamp>,
     unoffered_asked_at: Option<Timestamp>,
     unoffered_rounds: unoffered::Rounds,
 }
@@ -69,7 +75,9 @@ async fn look(engine: &Engine, pulses: &watch::Sender<Pulse>, state: &mut State)
     let now = parts.clock.now();
     if std::mem::take(&mut state.lost_database) {
         state.no_rescue_before = Some(now + parts.settings.worker.lease());
+        state.no_lease_ends_before = None;
     }
+    state.no_lease_ends_before.get_or_insert(now + HEARTBEATS_WAITED_FOR);
     let pulse = parts.store.pulse(now, RUNNING_GRACE).await?;
     pulses.send_replace(pulse.clone());
     Ok((pulse, now))
@@ -90,6 +98,9 @@ async fn act(engine: &Engine, pulse: &Pulse, now: Timestamp, state: &mut State) 
     }
     if state.no_rescue_before.is_none_or(|before| now >= before) && (pulse.silent_workers || pulse.orphans) {
         more |= passed("rescue", rescue::tick(engine, now).await);
+    }
+    if pulse.ended_leases && state.no_lease_ends_before.is_none_or(|before| now >= before) {
+        more |= passed("leases", leases::tick(engine, now).await);
     }
     if !pulse.ready_targets.is_empty()
         && state

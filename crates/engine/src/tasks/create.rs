@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use orchestratum_broker::Hint;
 use orchestratum_core::task::{TaskDraft, Violations};
-use orchestratum_core::{Origin, TaskId};
+use orchestratum_core::{Origin, TaskId, Timestamp};
 use orchestratum_store::{Admission, Announce, CreateOutcome, CreateRequest, IdempotencyKey, NewTask, Ready, Task};
 
 use crate::{Engine, Error, identity, journal, loops};
@@ -105,10 +105,12 @@ impl Engine {
         match self.parts.creations.submit(stored).await? {
             CreateOutcome::Created => {
                 self.parts.announcer.announce(hints);
+                self.created_ready(&created, now);
                 Ok(CreatedTasks::Created(told(created)))
             }
             CreateOutcome::Admitted(admission) => {
                 self.parts.announcer.announce(hints);
+                self.created_ready(&created, now);
                 self.admitted(created, admission).await
             }
             CreateOutcome::Replayed { ids } => self.replayed(&ids).await.map(CreatedTasks::Replayed),
@@ -118,13 +120,19 @@ impl Engine {
         }
     }
 
+    /// Tells claims that wait here of those that were ready as they were created.
+    fn created_ready(&self, created: &[Task], now: Timestamp) {
+        let is_ready = |task: &&Task| task.life.scheduled_at <= now && task.spec.conditions.is_none();
+        for task in created.iter().filter(is_ready) {
+            self.parts.pollers.ready(&task.spec.target, &task.spec.name, 1);
+        }
+    }
+
     /// What became of tasks with conditions.
     async fn admitted(&self, tasks: Vec<Task>, admission: Admission) -> Result<CreatedTasks, Error> {
         let Admission { met, ready } = admission;
         let is_ready: HashSet<TaskId> = ready.iter().map(|ready| ready.task).collect();
-        self.parts
-            .announcer
-            .announce_with_places(ready.into_iter().map(hint_of));
+        self.became_ready(ready.into_iter().map(hint_of).collect());
         // The first that waits for a start must not take longer than that.
         let waits = tasks.iter().filter(|task| !is_ready.contains(&task.spec.id));
         let rates = waits.filter_map(|task| task.spec.conditions.as_ref()?.rate.as_ref());

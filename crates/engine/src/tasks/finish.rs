@@ -65,7 +65,7 @@ impl Engine {
     }
 
     /// An output that is too large ends the attempt as failed, for good: it would be as large the next time.
-    fn storable(&self, ending: Ending, mut evidence: Evidence) -> (Ending, Evidence) {
+    pub(crate) fn storable(&self, ending: Ending, mut evidence: Evidence) -> (Ending, Evidence) {
         let most = self.parts.settings.tasks.output_max_bytes;
         match (&ending, &evidence.output) {
             (Ending::Success, Some(output)) if output.len() > most => {

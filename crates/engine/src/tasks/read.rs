@@ -34,6 +34,7 @@ impl Engine {
     pub fn stop_waiting(&self) {
         self.parts.waiters.give_up();
         self.parts.follows.give_up();
+        self.parts.pollers.give_up();
     }
 
     /// The task, and a page of its ended attempts, oldest first: those after the `next` of the page before, or after 0.

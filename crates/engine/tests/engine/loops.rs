@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::common::{LEASE, claim, create, echo, engine, eventually, worker};
 use orchestratum_core::TaskId;
 use orchestratum_core::task::{AttemptOutcome, ConditionsDraft, Ending, RateDraft, TaskDraft, TaskStatus};
+use orchestratum_engine::external::ClaimDraft;
 use orchestratum_engine::tasks::Why;
-use orchestratum_engine::{Engine, RUNNING_GRACE};
+use orchestratum_engine::{Engine, Error, RUNNING_GRACE};
 use orchestratum_store::{Evidence, KeyWait};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -189,5 +190,40 @@ async fn a_name_that_nobody_offers_fails_half_a_minute_after_a_worker_came() {
         "{}",
         error.message
     );
+    stop(tracker, token).await;
+}
+
+#[tokio::test]
+async fn what_an_external_worker_does_not_keep_is_lost_and_what_takes_too_long_has_timed_out() {
+    let (engine, tracker, token) = with_loops().await;
+    let lost = create(&engine, echo()).await;
+    let slow = TaskDraft {
+        timeout_seconds: Some(10.0),
+        ..echo()
+    };
+    let slow = create(&engine, slow).await;
+    let draft = ClaimDraft {
+        worker: "outside".to_owned(),
+        targets: vec!["default".to_owned()],
+        names: vec!["echo".to_owned()],
+        max: 10,
+        ..ClaimDraft::default()
+    };
+    let claimed = engine.claim_external(draft, "key").await.expect("claimed");
+    assert_eq!(claimed.tasks.len(), 2);
+    eventually("both attempts are over", || async {
+        engine.clock().advance(Duration::from_secs(1));
+        let (_, of_lost) = engine.attempts(lost, 0).await.expect("it exists");
+        let (_, of_slow) = engine.attempts(slow, 0).await.expect("it exists");
+        let (of_lost, of_slow) = (of_lost.items.first()?, of_slow.items.first()?);
+        assert_eq!(of_lost.outcome, AttemptOutcome::Lost);
+        assert_eq!(of_slow.outcome, AttemptOutcome::TimedOut);
+        Some(())
+    })
+    .await;
+    until(&engine, lost, TaskStatus::Pending).await;
+    until(&engine, slow, TaskStatus::Failed).await;
+    let late = engine.heartbeat(lost, 1, None, None, "key").await;
+    assert!(matches!(late, Err(Error::AttemptOver { .. })), "{late:?}");
     stop(tracker, token).await;
 }

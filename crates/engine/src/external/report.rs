@@ -1,0 +1,134 @@
+//! Reports of external workers.
+
+use orchestratum_core::task::{AttemptOutcome, Ending, ErrorKind, Violations};
+use orchestratum_core::{JsonText, TaskId};
+use orchestratum_store::Evidence;
+
+use crate::tasks::FinishOutcome;
+use crate::{Engine, Error};
+
+/// How long what a worker says of its failure may be, as for other workers.
+const MESSAGE_MAX_BYTES: usize = 64 << 10;
+
+/// How an attempt ended, as its worker says.
+#[derive(Debug, Clone)]
+pub enum AttemptEnd {
+    Completed {
+        output: Option<JsonText>,
+        /// As entries of `on_success`.
+        follow_ups: Vec<JsonText>,
+    },
+    Failed {
+        kind: ErrorKind,
+        message: String,
+        /// `None` says nothing: then it is, where the kind allows it.
+        retryable: Option<bool>,
+    },
+    /// Handed back unfinished: it runs again, and no retry is used.
+    Released { message: String },
+}
+
+/// A report.
+#[derive(Debug, Clone)]
+pub struct Told {
+    pub task: TaskId,
+    pub attempt: u32,
+    pub end: AttemptEnd,
+}
+
+impl Engine {
+    /// Records how an attempt ended. The same report again is answered alike.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with pointers into the report, [`Error::AttemptOver`] if it ended in another way before, and those
+    /// of an attempt that this key did not claim.
+    pub async fn report(&self, told: Told, key_id: &str) -> Result<AttemptOutcome, Error> {
+        let Told { task, attempt, end } = told;
+        let (ending, evidence) = end.check().map_err(Error::Invalid)?;
+        self.check_holder(task, attempt, key_id).await?;
+        let (ending, evidence) = self.storable(ending, evidence);
+        let outcome = ending.outcome();
+        let finished = self.finish(task, attempt, ending, evidence).await;
+        match finished.map_err(in_the_report)? {
+            FinishOutcome::Recorded { .. } | FinishOutcome::AlreadyRecorded => Ok(outcome),
+            FinishOutcome::Refused { .. } => Err(Error::AttemptOver { task, attempt }),
+            FinishOutcome::NotFound => Err(Error::TaskNotFound(task)),
+        }
+    }
+}
+
+impl AttemptEnd {
+    fn check(self) -> Result<(Ending, Evidence), Violations> {
+        let plain = |ending| Ok((ending, Evidence::default()));
+        match self {
+            Self::Completed { output, follow_ups } => {
+                let evidence = Evidence {
+                    output,
+                    follow_ups,
+                    ..Evidence::default()
+                };
+                Ok((Ending::Success, evidence))
+            }
+            Self::Released { message } => plain(Ending::Released {
+                message: checked("/reason", message)?,
+            }),
+            Self::Failed {
+                kind,
+                message,
+                retryable,
+            } => {
+                let message = checked("/error/message", message)?;
+                if kind != ErrorKind::Failed && retryable == Some(false) {
+                    let rule = format!("only an error of the kind Failed can be for good, not one of the kind {kind}");
+                    return Err(violation("/retryable", rule));
+                }
+                plain(match kind {
+                    ErrorKind::Failed => Ending::Failed {
+                        message,
+                        retryable: retryable.unwrap_or(true),
+                    },
+                    ErrorKind::Cancelled => Ending::Cancelled { message },
+                    ErrorKind::TimedOut => Ending::TimedOut { message },
+                    ErrorKind::NotFound => Ending::NotFound { message },
+                    ErrorKind::OutOfMemory => Ending::OutOfMemory { message },
+                    ErrorKind::Expired
+                    | ErrorKind::Lost
+                    | ErrorKind::OutputNotStorable
+                    | ErrorKind::CompileError
+                    | ErrorKind::UnknownEnvironment
+                    | ErrorKind::NotGranted => {
+                        let rule = "must be Failed, Cancelled, TimedOut, NotFound or OutOfMemory";
+                        return Err(violation("/error/kind", format!("{rule}, not {kind}")));
+                    }
+                })
+            }
+        }
+    }
+}
+
+fn violation(pointer: &str, rule: impl Into<String>) -> Violations {
+    let mut violations = Violations::default();
+    violations.add(pointer, rule);
+    violations
+}
+
+fn checked(pointer: &str, message: String) -> Result<String, Violations> {
+    if message.len() > MESSAGE_MAX_BYTES || message.contains('\0') {
+        let rule = format!("must have at most {MESSAGE_MAX_BYTES} bytes, none of them U+0000");
+        return Err(violation(pointer, rule));
+    }
+    Ok(message)
+}
+
+/// What a report brings is checked as an `on_success` of its task.
+fn in_the_report(error: Error) -> Error {
+    let Error::Invalid(mut violations) = error else {
+        return error;
+    };
+    for violation in &mut violations.0 {
+        if let Some(rest) = violation.pointer.strip_prefix("/on_success") {
+            violation.pointer = format!("/follow_ups{rest}");
+        }
+    }
+    Error::Invalid(violations)
+}
