@@ -26,6 +26,7 @@ const AUTHORIZATION: &str = "Authorization";
         (name = "tasks", description = "Create, watch, change and end tasks"),
         (name = "schedules", description = "Tasks that come by the clock"),
         (name = "workers", description = "Who runs them"),
+        (name = "worker", description = "Run them yourself, in any language: `/docs/http-workers.md`"),
         (name = "queues", description = "What waits where"),
         (name = "keys", description = "API keys"),
         (name = "operations", description = "Health and figures"),

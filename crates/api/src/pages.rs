@@ -8,6 +8,7 @@ use crate::problem::{self, Code};
 
 const ERRORS: &str = include_str!("../../../docs/errors/README.md");
 const TASKS: &str = include_str!("../../../docs/tasks.md");
+const HTTP_WORKERS: &str = include_str!("../../../docs/http-workers.md");
 const SANDBOX: &str = include_str!("../../../docs/sandbox.md");
 
 /// `/docs/tasks` as well as `/docs/tasks.md`, which links between the pages lead to.
@@ -15,6 +16,7 @@ pub(crate) async fn document(Path(name): Path<String>) -> Response {
     match without_ending(&name) {
         "tasks" => page(TASKS),
         "sandbox" => page(SANDBOX),
+        "http-workers" => page(HTTP_WORKERS),
         "errors" => Redirect::to("/docs/errors/README.md").into_response(),
         _ => problem::of_status(StatusCode::NOT_FOUND).into_response(),
     }

@@ -19,6 +19,13 @@ pub(crate) struct TaskPath(pub(crate) TaskId);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SchedulePath(pub(crate) ScheduleId);
 
+/// `{id}` and `{attempt}` of an attempt.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AttemptPath {
+    pub(crate) task: TaskId,
+    pub(crate) attempt: u32,
+}
+
 /// `{target}` of a queue.
 #[derive(Debug, Clone)]
 pub(crate) struct TargetPath(pub(crate) Target);
@@ -46,9 +53,33 @@ impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let text = text(parts, state).await?;
-        let id = TaskId(uuid(&text, "task")?);
-        Span::current().record("task.id", tracing::field::display(id));
-        Ok(Self(id))
+        task_id(&text).map(Self)
+    }
+}
+
+fn task_id(text: &str) -> Result<TaskId> {
+    let id = TaskId(uuid(text, "task")?);
+    Span::current().record("task.id", tracing::field::display(id));
+    Ok(id)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AttemptPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let Path((task, attempt)) = Path::<(String, String)>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::new(Code::InvalidPath, "the path must be percent-encoded UTF-8"))?;
+        let number = attempt.parse().ok();
+        Ok(Self {
+            task: task_id(&task)?,
+            attempt: number.ok_or_else(|| {
+                Problem::new(
+                    Code::InvalidPath,
+                    format!("an attempt is a whole number, not {attempt:?}"),
+                )
+            })?,
+        })
     }
 }
 

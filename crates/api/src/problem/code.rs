@@ -50,6 +50,7 @@ registry! {
     BadRequest = "bad_request", BAD_REQUEST, "The request is not valid HTTP for this server";
     Unauthenticated = "unauthenticated", UNAUTHORIZED, "A valid API key is needed";
     MissingScope = "missing_scope", FORBIDDEN, "The API key lacks the scope for this";
+    ClaimedByAnother = "claimed_by_another", FORBIDDEN, "The attempt was claimed with another API key";
     RouteNotFound = "route_not_found", NOT_FOUND, "There is nothing at this path";
     TaskNotFound = "task_not_found", NOT_FOUND, "There is no such task";
     AttemptNotFound = "attempt_not_found", NOT_FOUND, "The task has no such attempt";
@@ -59,6 +60,7 @@ registry! {
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "This path does not take this method";
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "The body did not arrive in time";
     IllegalTransition = "illegal_transition", CONFLICT, "The status of the task does not allow this";
+    AttemptOver = "attempt_over", CONFLICT, "The attempt is over";
     TaskExists = "task_exists", CONFLICT, "Another task has this id";
     ScheduleUnmade = "schedule_unmade", CONFLICT, "The schedule cannot make its task";
     TaskGone = "task_gone", GONE, "The task that this key made was deleted";

@@ -27,9 +27,12 @@ impl From<Error> for Problem {
             Error::ScheduleGone { .. } => Self::new(Code::ScheduleGone, error.to_string()),
             Error::ScheduleUnmade { .. } => Self::new(Code::ScheduleUnmade, error.to_string()),
             Error::KeyNotFound(_) => Self::new(Code::KeyNotFound, error.to_string()),
-            Error::Overloaded | Error::TooManyFollowers | Error::TooManyFollowersOfOneKey { .. } => {
-                Self::new(Code::Overloaded, error.to_string())
-            }
+            Error::Overloaded
+            | Error::TooManyFollowers
+            | Error::TooManyFollowersOfOneKey { .. }
+            | Error::TooManyExternalWorkers { .. } => Self::new(Code::Overloaded, error.to_string()),
+            Error::ClaimedByAnother { .. } => Self::new(Code::ClaimedByAnother, error.to_string()),
+            Error::AttemptOver { .. } => Self::new(Code::AttemptOver, error.to_string()),
             Error::Stopping => Self::new(Code::Stopping, error.to_string()),
             Error::Store(cause) => from_store(&cause),
             Error::Broker(_) | Error::Panicked => Self::internal(&error),

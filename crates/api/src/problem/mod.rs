@@ -64,6 +64,19 @@ pub(crate) struct Fault {
     message: String,
 }
 
+/// The part of a problem that is its own, where one answer has several.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProblemSummary)]
+pub(crate) struct Summary {
+    #[schema(example = 409)]
+    status: u16,
+    /// Stable: branch on this one.
+    #[schema(example = "attempt_over")]
+    code: &'static str,
+    detail: String,
+    errors: Vec<Fault>,
+}
+
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
@@ -110,6 +123,16 @@ impl Problem {
 
     pub fn code(&self) -> Code {
         self.code
+    }
+
+    pub(crate) fn summary(self) -> Summary {
+        let fault = |Violation { pointer, message }| Fault { pointer, message };
+        Summary {
+            status: self.code.status().as_u16(),
+            code: self.code.as_str(),
+            detail: self.detail,
+            errors: self.violations.into_iter().map(fault).collect(),
+        }
     }
 
     pub(crate) fn to_body(&self, request_id: &str) -> Vec<u8> {

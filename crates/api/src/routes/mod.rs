@@ -6,6 +6,7 @@ mod queues;
 mod schedules;
 pub(crate) mod schema;
 mod tasks;
+mod worker;
 mod workers;
 
 use axum::middleware::from_fn_with_state;
@@ -22,6 +23,9 @@ const BODY_MAX_BYTES: usize = 1 << 20;
 
 /// What a task has beside its input: names, labels and the rest, with every character escaped.
 const BESIDE_INPUT_BYTES: usize = 128 << 10;
+
+/// What follows a task may be as large as that.
+const FOLLOW_UPS_BYTES: usize = 1 << 20;
 
 /// Every call of the interface.
 pub(crate) fn all(engine: &Engine) -> OpenApiRouter<Engine> {
@@ -55,6 +59,12 @@ pub(crate) fn all(engine: &Engine) -> OpenApiRouter<Engine> {
         .scoped(Scope::TasksWrite, routes!(schedules::delete))
         .scoped(Scope::TasksWrite, routes!(schedules::trigger))
         .scoped(Scope::TasksRead, routes!(workers::list))
+        .scoped(Scope::Worker, routes!(worker::claim))
+        .scoped(Scope::Worker, routes!(worker::heartbeat))
+        .scoped_output(Scope::Worker, routes!(worker::complete))
+        .scoped(Scope::Worker, routes!(worker::fail))
+        .scoped(Scope::Worker, routes!(worker::release))
+        .scoped_large(Scope::Worker, tasks::BATCH_BODY_MAX_BYTES, routes!(worker::reports))
         .scoped(Scope::TasksRead, routes!(queues::list))
         .scoped(Scope::Admin, routes!(queues::pause))
         .scoped(Scope::Admin, routes!(queues::resume))
@@ -99,6 +109,16 @@ impl Routes {
                 "this follows the setting `tasks.input_max_bytes`; POST /api/tasks/batch takes up to 16777216 bytes, \
                  whose inputs have the same limit",
             ),
+        };
+        self.guarded(Some(scope), limit, routes)
+    }
+
+    /// Takes the output of a task, and what follows it.
+    fn scoped_output(self, scope: Scope, routes: UtoipaMethodRouter<Engine>) -> Self {
+        let wanted = self.engine.settings().tasks.output_max_bytes + FOLLOW_UPS_BYTES + BESIDE_INPUT_BYTES;
+        let limit = BodyLimit {
+            bytes: wanted.clamp(BODY_MAX_BYTES, tasks::BATCH_BODY_MAX_BYTES),
+            remedy: Some("this follows the setting `tasks.output_max_bytes`"),
         };
         self.guarded(Some(scope), limit, routes)
     }

@@ -27,6 +27,7 @@ fn calls(document: &Value) -> Vec<(Method, String, Value)> {
     for (path, item) in document["paths"].as_object().expect("paths") {
         let path = path
             .replace("{id}", "01936e5a-7c00-7000-8000-000000000000")
+            .replace("{attempt}", "1")
             .replace("{target}", "default");
         for (method, operation) in item.as_object().expect("a path item") {
             let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).expect("a method");
@@ -314,6 +315,13 @@ async fn every_example_runs_as_shown() {
                 } else {
                     id
                 };
+                if path.ends_with("/claim") {
+                    api.create(json!({"name": "invoice.send"})).await;
+                }
+                if path.contains("/attempts/") {
+                    let claim = json!({"worker": "a", "targets": ["nobody"], "names": ["echo"], "max": 1_000});
+                    api.post("/api/worker/claim", &claim).await;
+                }
                 let path = path.replace("01936e5a-7c00-7000-8000-000000000000", &id);
                 let headers = [("content-type", content_type.as_str())];
                 let answer = match method {
@@ -351,6 +359,7 @@ async fn documents_and_error_pages_are_open() {
         ("/docs/tasks.md", "# The built-in tasks"),
         ("/docs/tasks", "# The built-in tasks"),
         ("/docs/sandbox.md", "# "),
+        ("/docs/http-workers.md", "# HTTP workers"),
         ("/docs/errors/README.md", "# Errors"),
         ("/docs/errors/task_not_found.md", "# `task_not_found`"),
     ] {

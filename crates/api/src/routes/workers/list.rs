@@ -13,7 +13,7 @@ use crate::extract::Parameters;
 use crate::problem::Result;
 use crate::routes::schema;
 
-/// One life of a worker process.
+/// One life of a worker: of a process, or of an external one from its first claim until it is silent for long.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Worker)]
 pub(crate) struct WorkerDocument {
@@ -33,6 +33,8 @@ pub(crate) struct WorkerDocument {
     /// The environments that `python` tasks may ask for there.
     environments: Vec<String>,
     version: String,
+    /// Of an external worker, the API key that it claims with; `null` for a worker process.
+    api_key_id: Option<String>,
     #[schema(value_type = schema::Time)]
     registered_at: Timestamp,
     #[schema(value_type = schema::Time)]
@@ -81,6 +83,7 @@ impl From<Worker> for WorkerDocument {
             isolation: registration.isolation,
             environments: registration.environments.iter().map(ToString::to_string).collect(),
             version: registration.version,
+            api_key_id: worker.key_id,
             registered_at: worker.registered_at,
             last_heartbeat_at: worker.renewed_at,
             lease_expires_at: worker.lease_expires_at,

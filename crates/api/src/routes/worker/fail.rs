@@ -1,0 +1,86 @@
+//! `POST /api/worker/tasks/{id}/attempts/{attempt}/fail`
+
+use axum::extract::State;
+use orchestratum_core::task::ErrorKind;
+use orchestratum_engine::Engine;
+use orchestratum_engine::external::{AttemptEnd, Told};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::Ended;
+use crate::auth::Caller;
+use crate::extract::{AttemptPath, Json};
+use crate::problem::{Document, Result};
+use crate::routes::schema;
+
+/// The attempt did not succeed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = WorkerFailure)]
+pub(crate) struct Failure {
+    error: FailureError,
+    /// Whether it may go better the next time, as far as the task has retries. `false` only with the kind `Failed`.
+    #[serde(default)]
+    #[schema(default = true)]
+    retryable: Option<bool>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = WorkerFailureError)]
+pub(crate) struct FailureError {
+    /// `Failed`, `TimedOut`, `NotFound` or `OutOfMemory` use a retry; with `Cancelled` the task is `Cancelled`.
+    #[serde(default = "failed")]
+    #[schema(value_type = Option<schema::ErrorKind>, default = "Failed")]
+    kind: ErrorKind,
+    /// For a person: at most 64 KiB.
+    #[schema(max_length = 65536)]
+    message: String,
+}
+
+const fn failed() -> ErrorKind {
+    ErrorKind::Failed
+}
+
+/// Report a failure
+#[utoipa::path(
+    post, path = "/api/worker/tasks/{id}/attempts/{attempt}/fail", tag = "worker", operation_id = "fail_claimed_task",
+    params(
+        ("id" = uuid::Uuid, Path, description = "The task"),
+        ("attempt" = u32, Path, description = "The attempt that was claimed"),
+    ),
+    request_body(content = Failure, examples(
+        ("retry" = (summary = "It may go better the next time", value = json!({"error": {"message": "the mail server is away"}}))),
+        ("permanent" = (summary = "It will not", value = json!({"error": {"message": "no such order"}, "retryable": false}))),
+        ("cancelled" = (summary = "It was stopped on request", value = json!({"error": {"kind": "Cancelled", "message": "stopped"}}))),
+    )),
+    responses(
+        (status = 200, description = "Recorded, now or by the same report before", body = Ended),
+        (status = 404, description = "No such task or attempt", body = Document, content_type = "application/problem+json"),
+        (status = 409, description = "The attempt ended in another way", body = Document, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn fail(
+    State(engine): State<Engine>,
+    caller: Caller,
+    path: AttemptPath,
+    Json { value: failure, .. }: Json<Failure>,
+) -> Result<axum::Json<Ended>> {
+    let told = Told {
+        task: path.task,
+        attempt: path.attempt,
+        end: failure.into_end(),
+    };
+    let outcome = engine.report(told, &caller.actor()).await?;
+    Ok(axum::Json(Ended::new(path, outcome)))
+}
+
+impl Failure {
+    pub(super) fn into_end(self) -> AttemptEnd {
+        AttemptEnd::Failed {
+            kind: self.error.kind,
+            message: self.error.message,
+            retryable: self.retryable,
+        }
+    }
+}
