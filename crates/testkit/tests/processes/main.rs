@@ -7,5 +7,6 @@ mod doctor;
 mod end_to_end;
 mod faults;
 mod follow;
+mod http_worker;
 mod leftovers;
 mod secrets;
