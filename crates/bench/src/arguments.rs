@@ -67,6 +67,7 @@ pub(crate) enum Measure {
     Chains,
     Keyed,
     Schedules,
+    External,
     History,
     Memory,
     Idle,

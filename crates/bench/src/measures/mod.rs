@@ -6,6 +6,7 @@ mod code_latency;
 mod create;
 mod csharp;
 mod drain;
+mod external;
 mod history;
 mod idle;
 mod keyed;
@@ -75,7 +76,9 @@ fn systems(measure: Measure) -> &'static [System] {
         Measure::Python => &[PostgresRabbitmq, Sqlite, CeleryInterpreter, Bubblewrap, WarmFork],
         Measure::Csharp => &[PostgresRabbitmq, DotnetCold],
         Measure::Sandbox => &[Sandbox],
-        Measure::Backlog | Measure::Chains | Measure::Keyed => &[PostgresRabbitmq, PostgresAlone, Sqlite],
+        Measure::Backlog | Measure::Chains | Measure::Keyed | Measure::External => {
+            &[PostgresRabbitmq, PostgresAlone, Sqlite]
+        }
         Measure::CodeLatency | Measure::Neighbour | Measure::Soak | Measure::Schedules | Measure::History => {
             &[PostgresRabbitmq]
         }
@@ -105,6 +108,7 @@ async fn one(bench: &Bench, measure: Measure, system: System, results: &mut Resu
         Measure::Chains => chains::measure(bench, system, results).await,
         Measure::Keyed => keyed::measure(bench, system, results).await,
         Measure::Schedules => schedules::measure(bench, system, results).await,
+        Measure::External => external::measure(bench, system, results).await,
         Measure::History => history::measure(bench, system, results).await,
         Measure::Memory => memory::measure(bench, system, results).await,
         Measure::Idle => idle::measure(bench, system, results).await,
