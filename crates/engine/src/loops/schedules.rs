@@ -38,7 +38,7 @@ pub(super) async fn tick(engine: &Engine, now: Timestamp) -> Result<Pass, Error>
         target: ready.target,
         name: ready.name,
     });
-    engine.parts.announcer.announce_with_places(hints);
+    engine.became_ready(hints.collect());
     if !cancel.is_empty() {
         let changes = cancel.into_iter().map(|task| {
             let reason = Some(REPLACED.to_owned());

@@ -11,11 +11,12 @@ use orchestratum_core::schedule::SchedulePatch;
 use orchestratum_core::task::{Bucket, TargetRate, TaskStatus};
 use orchestratum_core::{ScheduleId, Target, TaskId, Timestamp, WorkerId};
 use orchestratum_store::{
-    ApiKey, AttemptHolder, AttemptPage, Audit, Beaten, BrokenInvariant, Change, ChangeOutcome, ChangeScheduleOutcome, Children, ClaimRequest,
-    ClaimedTask, CreateOutcome, CreateRequest, CreateScheduleOutcome, DeleteOutcome, Dispatch, DispatchStore, EndedLease, Error, ExternalClaim, ExternalStore, ExternallyClaimed, Heartbeat,
-    Fired, KeyStore, KeyWait, LeaseKeeper, LogAppend, LogStore, LogStream, LogsFrom, Maintenance, NewLogs, NewSchedule,
-    Offer, Orphan, Pulse, Queue, QueueStore, Ready, Registration, Schedule, SchedulePage, ScheduleStore, Store, Task,
-    TaskFilter, TaskLogs, TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker, WorkerStore,
+    ApiKey, AttemptHolder, AttemptPage, Audit, Beaten, BrokenInvariant, Change, ChangeOutcome, ChangeScheduleOutcome,
+    Children, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest, CreateScheduleOutcome, DeleteOutcome, Dispatch,
+    DispatchStore, EndedLease, Error, ExternalClaim, ExternalStore, ExternallyClaimed, Fired, Heartbeat, KeyStore,
+    KeyWait, LeaseKeeper, LogAppend, LogStore, LogStream, LogsFrom, Maintenance, NewLogs, NewSchedule, Offer, Orphan,
+    Pulse, Queue, QueueStore, Ready, Registration, Schedule, SchedulePage, ScheduleStore, Store, Task, TaskFilter,
+    TaskLogs, TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker, WorkerStore,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
