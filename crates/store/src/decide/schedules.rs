@@ -6,7 +6,7 @@ use orchestratum_core::schedule::{InvalidCron, Look, MakeTask, ScheduleSpec, Ski
 use orchestratum_core::task::{Edge, FollowUpPlace, SpecLimits, TaskState};
 use orchestratum_core::{Origin, ScheduleId, TaskId, Timestamp};
 
-use super::{GateChanges, follow_up_id};
+use super::{DispatchState, GateChanges, follow_up_id};
 use crate::{Announce, Fired, FiredTask, NewTask, Ready};
 
 /// The most tasks of one transaction, to within those of one schedule: as many as a request of a caller makes.
@@ -77,7 +77,10 @@ impl FireDecision {
 
     /// With those that are ready: `admitted` are the ones that got what they asked for.
     pub(crate) fn into_fired(self, admitted: Vec<Ready>, now: Timestamp) -> Fired {
-        let is_ready = |task: &&NewTask| task.spec.conditions.is_none() && task.life.scheduled_at <= now;
+        let is_ready = |task: &&NewTask| {
+            let conditions = task.spec.conditions.as_deref();
+            DispatchState::of(conditions, task.life.scheduled_at, now) == DispatchState::Ready
+        };
         let ready = self.tasks.iter().filter(is_ready).map(|task| Ready {
             task: task.spec.id,
             target: task.spec.target.clone(),
