@@ -201,7 +201,7 @@ impl Builder {
         let (hosting, options, registry) = self.checked()?;
         let host: Box<dyn Host> = match hosting {
             Hosting::Embedded { url } => Box::new(embedded::start(&url, &options, registry).await?),
-            Hosting::Client { url, key } => Box::new(remote::start(&url, &key, &registry)?),
+            Hosting::Client { url, key } => Box::new(remote::start(&url, &key, &options, registry)?),
         };
         Ok(Orchestratum::on(host))
     }
@@ -237,8 +237,8 @@ impl Orchestratum {
         })
     }
 
-    /// With a server, such as `http://127.0.0.1:5000`, and a key of it with the scopes `tasks:read` and `tasks:write`: to push
-    /// commands and to wait for them. Handlers run where the engine is.
+    /// With a server, such as `http://127.0.0.1:5000`, and a key of it: `tasks:read` and `tasks:write` to push commands and to
+    /// wait for them, `worker` to run handlers.
     pub fn client(url: impl Into<String>, key: impl Into<String>) -> Builder {
         Builder::new(Hosting::Client {
             url: url.into(),

@@ -24,8 +24,6 @@ pub enum Error {
     },
     #[error("two services of the type `{0}` are provided: a handler could not tell them apart")]
     DuplicateService(&'static str),
-    #[error("handlers run where the engine is: a client of a server pushes commands and waits for them")]
-    HandlersNeedAnEngine,
     #[error("the settings are wrong")]
     Settings(#[source] orchestratum_engine::SettingsError),
     #[error("the worker cannot work")]

@@ -2,6 +2,7 @@
 
 pub(crate) mod embedded;
 pub(crate) mod remote;
+mod remote_worker;
 
 use std::time::Duration;
 

@@ -4,13 +4,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestratum_core::JsonText;
+use parking_lot::Mutex;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::Host;
+use super::remote_worker::RemoteWorker;
+use crate::builder::Options;
 use crate::entry::Entry;
 use crate::registry::Registry;
 use crate::{CommandId, Error, Fault, Followers, MissingFollower, State, Status};
@@ -25,8 +30,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const ANSWER_SHOWN: usize = 500;
 
 /// Requests to a server.
-#[derive(Debug)]
-struct Client {
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
     http: reqwest::Client,
     url: Url,
     key: HeaderValue,
@@ -34,14 +39,27 @@ struct Client {
 
 pub(crate) struct Remote {
     client: Client,
+    stop: CancellationToken,
+    ended: CancellationToken,
+    worker: Mutex<Option<JoinHandle<()>>>,
 }
 
-pub(crate) fn start(url: &str, key: &str, registry: &Registry) -> Result<Remote, Error> {
-    if !registry.is_empty() {
-        return Err(Error::HandlersNeedAnEngine);
-    }
+pub(crate) fn start(url: &str, key: &str, options: &Options, registry: Registry) -> Result<Remote, Error> {
+    let client = Client::new(url, key)?;
+    let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+    let worker = (!registry.is_empty()).then(|| {
+        let worker = RemoteWorker::new(client.clone(), options, registry, stop.clone());
+        let ended = ended.clone();
+        tokio::spawn(async move {
+            let _ended = ended.drop_guard();
+            worker.run().await;
+        })
+    });
     Ok(Remote {
-        client: Client::new(url, key)?,
+        client,
+        stop,
+        ended,
+        worker: Mutex::new(worker),
     })
 }
 
@@ -65,7 +83,7 @@ impl Client {
     }
 
     /// `path` are the parts below `/api`.
-    async fn send(
+    pub(crate) async fn send(
         &self,
         method: Method,
         path: &[&str],
@@ -150,13 +168,28 @@ impl Host for Remote {
         read::<Task>(&answer?).map(Status::from)
     }
 
-    /// It has no worker.
     async fn ended(&self) {
-        std::future::pending::<()>().await;
+        let has_worker = self.worker.lock().is_some();
+        if has_worker {
+            self.ended.cancelled().await;
+        } else {
+            std::future::pending::<()>().await;
+        }
     }
 
     async fn stop(&self) -> Result<(), Error> {
-        Ok(())
+        self.stop.cancel();
+        let worker = self.worker.lock().take();
+        match worker {
+            None => Ok(()),
+            Some(worker) => worker.await.map_err(|_panicked| Error::WorkerPanicked),
+        }
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        self.stop.cancel();
     }
 }
 
@@ -213,7 +246,7 @@ impl From<Task> for Status {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(answer: &'a str) -> Result<T, Error> {
+pub(crate) fn read<'a, T: Deserialize<'a>>(answer: &'a str) -> Result<T, Error> {
     serde_json::from_str(answer).map_err(|error| Error::Answer {
         status: 200,
         detail: format!("the answer cannot be read: {error}"),

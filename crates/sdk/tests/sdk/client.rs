@@ -5,7 +5,7 @@ use std::time::Duration;
 use orchestratum_sdk::Error;
 use orchestratum_sdk::prelude::*;
 
-use crate::commands::{Act, ActCommand, Actor, Links, NoteCommand, World};
+use crate::commands::{Act, ActCommand, Links, NoteCommand};
 use crate::support::{Hosting, OTHER_KEY, Place};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,11 +90,4 @@ async fn a_server_that_is_not_there_and_a_url_that_is_none_are_told() {
         let started = Orchestratum::client(url, key).start().await;
         assert!(matches!(started, Err(Error::Url(_))), "{started:?}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn handlers_beside_a_server_are_refused_at_the_start() {
-    let builder = Orchestratum::client("http://127.0.0.1:1", OTHER_KEY).provide(World::default());
-    let started = builder.register::<NoteCommand, Actor>().start().await;
-    assert!(matches!(started, Err(Error::HandlersNeedAnEngine)), "{started:?}");
 }

@@ -13,6 +13,11 @@ async fn match_11_shutdown_interrupts_without_using_a_retry_and_another_takes_ov
     another_takes_over(Hosting::EmbeddedInPostgres).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn match_11_shutdown_over_http_uses_no_retry_either() {
+    another_takes_over(Hosting::Client).await;
+}
+
 async fn another_takes_over(hosting: Hosting) {
     let lab = Lab::new(hosting).await;
     let hang = ActCommand::of(Act::Hang).envelope().timeout(Duration::from_secs(3_600));

@@ -30,6 +30,15 @@ macro_rules! on_every_hosting {
                 }
             )*
         }
+
+        mod client {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    super::$test(super::Hosting::Client).await;
+                }
+            )*
+        }
     };
 }
 
