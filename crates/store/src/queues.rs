@@ -15,13 +15,15 @@ pub struct Queue {
     pub ready: u64,
     pub running: u64,
     pub paused: bool,
+    /// How often its tasks start, if an operator has said so.
+    pub rate: Option<TargetRate>,
     /// When the oldest ready task became due.
     pub oldest_due_at: Option<Timestamp>,
 }
 
 #[async_trait]
 pub trait QueueStore: Send + Sync {
-    /// Every target that has tasks or live workers, or is paused; by name.
+    /// Every target that has tasks or live workers, is paused or has a rate; by name.
     async fn queues(&self) -> Result<Vec<Queue>, Error>;
 
     /// How many tasks of a target are ready, `most` or more counting as `most`.

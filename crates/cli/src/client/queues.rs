@@ -7,11 +7,20 @@ use serde_json::json;
 use super::http::Http;
 use crate::output;
 
-const COLUMNS: [&str; 6] = ["target", "depth", "ready", "running", "paused", "oldest_due_at"];
+const COLUMNS: [&str; 8] = [
+    "target",
+    "depth",
+    "ready",
+    "running",
+    "paused",
+    "rate.limit",
+    "rate.per_seconds",
+    "oldest_due_at",
+];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Every target that has tasks or workers, or is paused; so does `queues` alone.
+    /// Every target that has tasks or workers, is paused or has a rate; so does `queues` alone.
     List,
     /// Claim nothing more from this target.
     Pause { target: String },

@@ -28,17 +28,31 @@ const QUEUES: &str = "
         UNION
         SELECT target FROM paused_targets
         UNION
+        SELECT target FROM target_rates
+        UNION
         SELECT UNNEST(targets) FROM workers WHERE state = 0
     )
     SELECT
         target, COALESCE(depth, 0), COALESCE(ready, 0), COALESCE(running, 0),
-        EXISTS (SELECT FROM paused_targets WHERE paused_targets.target = known.target), oldest_due_at
+        EXISTS (SELECT FROM paused_targets WHERE paused_targets.target = known.target), oldest_due_at,
+        rate_limit, per_ms, burst
     FROM known
     LEFT JOIN waiting USING (target)
     LEFT JOIN running USING (target)
+    LEFT JOIN target_rates USING (target)
     ORDER BY target COLLATE \"C\"";
 
-type QueueRow = (String, i64, i64, i64, bool, Option<Time>);
+type QueueRow = (
+    String,
+    i64,
+    i64,
+    i64,
+    bool,
+    Option<Time>,
+    Option<i32>,
+    Option<i64>,
+    Option<i32>,
+);
 
 #[async_trait]
 impl QueueStore for PostgresStore {
@@ -195,7 +209,7 @@ impl Transaction for SetRate {
 }
 
 fn queue(row: QueueRow) -> Result<Queue, Error> {
-    let (target, depth, ready, running, paused, oldest_due_at) = row;
+    let (target, depth, ready, running, paused, oldest_due_at, limit, per_ms, burst) = row;
     let place = Place {
         table: "queues",
         row: &target,
@@ -206,6 +220,14 @@ fn queue(row: QueueRow) -> Result<Queue, Error> {
         ready: place.number("ready", ready)?,
         running: place.number("running", running)?,
         paused,
+        rate: match (limit, per_ms, burst) {
+            (Some(limit), Some(per_ms), Some(burst)) => Some(TargetRate {
+                limit: place.number("rate_limit", limit)?,
+                per: place.milliseconds("per_ms", per_ms)?,
+                burst: place.number("burst", burst)?,
+            }),
+            _ => None,
+        },
         oldest_due_at: oldest_due_at.map(timestamp),
     })
 }

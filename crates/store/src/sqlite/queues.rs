@@ -34,6 +34,7 @@ impl QueueStore for SqliteStore {
                  UNION SELECT target FROM running
                  UNION SELECT target FROM served
                  UNION SELECT target FROM paused_targets
+                 UNION SELECT target FROM target_rates
              )
              SELECT
                  k.target,
@@ -41,10 +42,14 @@ impl QueueStore for SqliteStore {
                  coalesce(w.ready, 0) AS ready,
                  coalesce(r.running, 0) AS running,
                  k.target IN (SELECT target FROM paused_targets) AS paused,
-                 w.oldest_due_at
+                 w.oldest_due_at,
+                 l.rate_limit,
+                 l.per_ms,
+                 l.burst
              FROM known k
              LEFT JOIN waiting w ON w.target = k.target
              LEFT JOIN running r ON r.target = k.target
+             LEFT JOIN target_rates l ON l.target = k.target
              ORDER BY k.target",
         )
         .fetch_all(&self.read)
@@ -58,6 +63,7 @@ impl QueueStore for SqliteStore {
                     ready: number(row, "dispatches", "ready", &target)?,
                     running: number(row, "tasks", "running", &target)?,
                     paused: get(row, "paused")?,
+                    rate: rate(row, &target)?,
                     oldest_due_at: maybe_timestamp(row, "oldest_due_at")?,
                     target,
                 })
@@ -165,6 +171,18 @@ impl QueueStore for SqliteStore {
         .map_err(sql)?;
         rows.iter().map(bucket).collect()
     }
+}
+
+/// Of a queue, if it has one.
+fn rate(row: &SqliteRow, target: &Target) -> Result<Option<TargetRate>, Error> {
+    if get::<Option<i64>>(row, "rate_limit")?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(TargetRate {
+        limit: number(row, "target_rates", "rate_limit", target)?,
+        per: Duration::from_millis(number(row, "target_rates", "per_ms", target)?),
+        burst: number(row, "target_rates", "burst", target)?,
+    }))
 }
 
 /// A row of `target_rates`.

@@ -23,10 +23,19 @@ pub(crate) struct QueueDocument {
     ready: u64,
     running: u64,
     paused: bool,
+    /// How often its tasks start; `null` if whenever a worker has time.
+    rate: Option<QueueRate>,
     /// When the oldest ready task became due.
     #[schema(value_type = Option<schema::Time>)]
     oldest_due_at: Option<Timestamp>,
     oldest_age_seconds: Option<f64>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct QueueRate {
+    limit: u32,
+    per_seconds: f64,
+    burst: u32,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,7 +49,7 @@ pub(crate) struct QueueList {
     next_cursor: Option<String>,
 }
 
-/// List queues: every target that has tasks or workers, or is paused
+/// List queues: every target that has tasks or workers, is paused or has a rate
 ///
 /// Where counting a large backlog takes longer than 50 ms, the answer is kept for 20 times as long as it took.
 #[utoipa::path(
@@ -66,6 +75,7 @@ impl QueueDocument {
             ready,
             running,
             paused,
+            rate,
             oldest_due_at,
         } = queue;
         Self {
@@ -74,6 +84,11 @@ impl QueueDocument {
             ready,
             running,
             paused,
+            rate: rate.map(|rate| QueueRate {
+                limit: rate.limit,
+                per_seconds: rate.per.as_secs_f64(),
+                burst: rate.burst,
+            }),
             oldest_due_at,
             oldest_age_seconds: oldest_due_at.map(|due_at| counted_at.saturating_since(due_at).as_secs_f64()),
         }

@@ -18,6 +18,7 @@ fn idle(name: &str) -> Queue {
         ready: 0,
         running: 0,
         paused: false,
+        rate: None,
         oldest_due_at: None,
     }
 }

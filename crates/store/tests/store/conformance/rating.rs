@@ -230,6 +230,12 @@ pub(crate) async fn a_target_with_a_rate_leaves_the_others_alone(store: Arc<dyn 
         .set_paused(&target("paused"), true, &audit("pause"), lab.now)
         .await
         .expect("works");
+    let queues = lab.store.queues().await.expect("the store works");
+    let rates: Vec<_> = queues
+        .into_iter()
+        .map(|queue| queue.rate.map(|rate| rate.limit))
+        .collect();
+    assert_eq!(rates, [None, Some(1), Some(1)], "default, paused and slow");
     let rated = lab.store.rated_targets().await.expect("the store works");
     assert_eq!(rated.len(), 1, "nothing is claimed of the paused one");
     assert_eq!(lab.claimed_ids(&request).await, [slow, plain]);

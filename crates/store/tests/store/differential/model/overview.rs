@@ -100,6 +100,7 @@ impl Model {
                         .filter(|row| row.task.life.status() == TaskStatus::InProgress)
                         .count() as u64,
                     paused: self.paused.contains(&target),
+                    rate: None,
                     oldest_due_at: ready().filter_map(Row::due_at).min(),
                     target,
                 }
