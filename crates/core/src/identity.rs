@@ -43,6 +43,11 @@ identifier! {
 }
 
 identifier! {
+    /// Tasks that belong together; a UUIDv7, so that the order of ids is the order of creation.
+    GroupId
+}
+
+identifier! {
     /// One life of one worker process: a restarted worker is another worker.
     WorkerId
 }

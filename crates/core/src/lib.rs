@@ -16,7 +16,9 @@ pub mod task;
 mod text;
 mod time;
 
-pub use identity::{EnvironmentName, InvalidName, NAME_MAX_LENGTH, ScheduleId, Target, TaskId, TaskName, WorkerId};
+pub use identity::{
+    EnvironmentName, GroupId, InvalidName, NAME_MAX_LENGTH, ScheduleId, Target, TaskId, TaskName, WorkerId,
+};
 pub use json::{InvalidJson, JSON_MAX_DEPTH, JsonText};
 pub use objects::Objects;
 pub use origin::{InvalidOrigin, Origin, RequestId, TraceParent};

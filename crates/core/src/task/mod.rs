@@ -5,6 +5,7 @@ mod built_in;
 mod conditions;
 mod event;
 mod follow_up;
+mod group;
 mod life;
 mod limits;
 #[cfg(feature = "mutants")]
@@ -31,6 +32,10 @@ pub use follow_up::{
     ParentEnd, Unmade,
 };
 pub(crate) use follow_up::{Entry, Rendered, check_entry, in_a_line};
+pub use group::{
+    GroupDraft, GroupEnd, GroupEnds, GroupLife, GroupPlace, GroupPolicy, GroupSpec, GroupStatus, MEMBERS_MAX,
+    MemberEnd, Members,
+};
 pub use life::{TaskLife, TaskState};
 pub use patch::{CheckedPatch, TaskPatch};
 pub use progress::{InvalidProgress, Progress};

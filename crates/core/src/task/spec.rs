@@ -7,6 +7,7 @@ use crate::identity::{ScheduleId, Target, TaskId, TaskName};
 use crate::json::JsonText;
 use crate::task::conditions::{Conditions, ConditionsDraft, KnownTask};
 use crate::task::follow_up::{FollowUpPlace, FollowUps};
+use crate::task::group::GroupPlace;
 use crate::task::life::TaskLife;
 use crate::task::retry::{Backoff, RetryPolicy};
 use crate::task::rules::{PRIORITY_MAX, Rules, Violations};
@@ -41,6 +42,8 @@ pub struct TaskSpec {
     pub follow_ups: FollowUps,
     /// What must hold before it may run, or be made.
     pub conditions: Option<Box<Conditions>>,
+    /// Which member of a group it is.
+    pub group: Option<GroupPlace>,
     pub created_at: Timestamp,
 }
 
@@ -168,6 +171,7 @@ impl TaskDraft {
                     scheduled_by: None,
                     follow_ups: self.follow_ups,
                     conditions,
+                    group: None,
                     created_at: now,
                 };
                 let life = TaskLife::new(policy, scheduled_at, ttl);

@@ -1,8 +1,5 @@
 //! The words for where a task stands and how an attempt ended, as they are on the wire and in the database.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 /// Gives an enum its wire spelling and its stored number, each in one place.
@@ -38,13 +35,13 @@ macro_rules! coded {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.pad(self.as_str())
             }
         }
 
-        impl FromStr for $name {
+        impl ::std::str::FromStr for $name {
             type Err = UnknownWord;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -55,6 +52,8 @@ macro_rules! coded {
         }
     };
 }
+
+pub(super) use coded;
 
 /// The text is none of the words of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
