@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use orchestratum_broker::{self as broker, Broker, Hint, Signal};
-use orchestratum_core::task::{Ending, TaskEvent, TaskSpec, TaskState};
+use orchestratum_core::task::{Ending, GroupEnds, TaskEvent, TaskSpec, TaskState};
 use orchestratum_core::{JsonText, TaskId, Timestamp};
 use orchestratum_store::{
     self as store, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Followed, Store,
@@ -50,6 +50,8 @@ pub(crate) struct Parts {
     pub(crate) pollers: Arc<Pollers>,
     /// A release of due tasks is planned already.
     pub(crate) release_planned: AtomicBool,
+    /// Groups are about to be settled.
+    pub(crate) settling_planned: AtomicBool,
     pub(crate) keys: KeyCache,
     pub(crate) counts: Arc<Kept<Counts>>,
     pub(crate) queues: Arc<Kept<Queues>>,
@@ -109,6 +111,7 @@ impl Engine {
             changes,
             waiters,
             release_planned: AtomicBool::new(false),
+            settling_planned: AtomicBool::new(false),
         };
         Self { parts: Arc::new(parts) }
     }
@@ -189,6 +192,9 @@ impl Engine {
             }
         }
         self.became_ready(ready);
+        if changes.iter().any(counts_for_a_group) {
+            self.settle_groups_soon();
+        }
         self.ended(&finished);
         if !finished.is_empty() {
             self.parts.signals.send(Signal::Finished { tasks: finished });
@@ -243,6 +249,11 @@ fn changes_batcher(store: &Arc<dyn Store>, clock: &Clock) -> Batcher<Change, Cha
         let (store, clock) = (Arc::clone(&store), clock.clone());
         async move { store.apply(&changes, clock.now()).await }
     })
+}
+
+/// Whether a member of a group has ended, or runs once more.
+fn counts_for_a_group(changed: &Changed) -> bool {
+    changed.group.is_some() && !GroupEnds::of(changed.before, changed.life.status()).is_nothing()
 }
 
 fn is_plain_success(change: &Change) -> bool {

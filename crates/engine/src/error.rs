@@ -4,8 +4,8 @@ use std::any::Any;
 use std::sync::Arc;
 
 use orchestratum_broker as broker;
-use orchestratum_core::task::{Refusal, TaskStatus, Violations};
-use orchestratum_core::{ScheduleId, TaskId};
+use orchestratum_core::task::{GroupStatus, Refusal, TaskStatus, Violations};
+use orchestratum_core::{GroupId, ScheduleId, TaskId};
 use orchestratum_store as store;
 
 use crate::batcher;
@@ -48,6 +48,20 @@ pub enum Error {
     /// Its task breaks a rule, with the values of now.
     #[error("schedule {schedule} cannot make its task: {reason}")]
     ScheduleUnmade { schedule: ScheduleId, reason: String },
+    #[error("there is no group {0}")]
+    GroupNotFound(GroupId),
+    /// The idempotency key made a group that has been deleted since.
+    #[error("group {group}, which this idempotency key made, was deleted")]
+    GroupGone { group: GroupId },
+    #[error("another group has the id {group}")]
+    GroupIdTaken { group: GroupId },
+    /// The group is not in a state for that.
+    #[error("group {group} is {status} and cannot be {wanted}")]
+    GroupRefused {
+        group: GroupId,
+        status: GroupStatus,
+        wanted: &'static str,
+    },
     #[error("there is no API key {0}")]
     KeyNotFound(String),
     /// More is waiting than can be served soon.
@@ -127,6 +141,10 @@ impl Error {
             | Self::ScheduleVersionMismatch { .. }
             | Self::ScheduleGone { .. }
             | Self::ScheduleUnmade { .. }
+            | Self::GroupNotFound(_)
+            | Self::GroupGone { .. }
+            | Self::GroupIdTaken { .. }
+            | Self::GroupRefused { .. }
             | Self::KeyNotFound(_)
             | Self::ClaimedByAnother { .. }
             | Self::AttemptOver { .. }

@@ -1,6 +1,6 @@
 //! Where random values come from, and the only module that draws them.
 
-use orchestratum_core::{ScheduleId, TaskId, WorkerId};
+use orchestratum_core::{GroupId, ScheduleId, TaskId, WorkerId};
 use uuid::Uuid;
 
 #[expect(clippy::disallowed_methods, reason = "this is the module that may")]
@@ -20,6 +20,10 @@ pub fn new_task_id() -> TaskId {
 
 pub fn new_schedule_id() -> ScheduleId {
     ScheduleId(time_ordered())
+}
+
+pub fn new_group_id() -> GroupId {
+    GroupId(time_ordered())
 }
 
 pub fn new_worker_id() -> WorkerId {

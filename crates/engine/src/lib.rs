@@ -17,6 +17,7 @@ pub mod error;
 pub mod external;
 mod follow_places;
 mod follows;
+pub mod groups;
 mod health;
 pub mod identity;
 mod journal;

@@ -61,6 +61,15 @@ impl Waiters {
         self.over.cancel();
     }
 
+    pub(crate) fn gave_up(&self) -> bool {
+        self.over.is_cancelled()
+    }
+
+    /// Returns when nobody waits any more.
+    pub(crate) async fn giving_up(&self) {
+        self.over.cancelled().await;
+    }
+
     /// The tasks someone waits for.
     pub(crate) fn waited_for(&self) -> Vec<TaskId> {
         self.tasks

@@ -52,6 +52,8 @@ pub struct Pulse {
     pub served_targets: BTreeSet<Target>,
     /// Those of them with ready tasks.
     pub ready_targets: BTreeSet<Target>,
+    /// Members of groups have ended that are not counted, or a group is to stop.
+    pub groups: bool,
 }
 
 /// Where to look for tasks of names that nobody offers.

@@ -13,6 +13,7 @@ mod decide;
 mod dispatches;
 mod error;
 mod external;
+mod groups;
 mod keys;
 mod logs;
 mod maintenance;
@@ -27,12 +28,16 @@ mod workers;
 use std::time::Duration;
 
 pub use connect::{Options, connect, connect_read_only};
-pub use decide::follow_up_id;
+pub use decide::{follow_up_id, id_after_group};
 pub use dispatches::{DispatchStore, Orphan, Pulse, Ready, Unoffered, UnofferedSearch, UnofferedTask};
 pub use error::Error;
 pub use external::{
     AttemptHolder, Beaten, EXTERNAL_SILENCE, EndedLease, ExternalClaim, ExternalStore, ExternalTask, ExternallyClaimed,
     Heartbeat, Offer,
+};
+pub use groups::{
+    AfterGroup, CancelGroupOutcome, CreateGroupOutcome, DeleteGroupOutcome, Group, GroupPage, GroupStore, MemberPage,
+    MemberSearch, NewGroup, Settled, TaskAfterGroup,
 };
 pub use keys::{ApiKey, KeyStore};
 pub use logs::{LogAppend, LogChunk, LogPosition, LogStore, LogStream, LogsFrom, NewLogs, StoredLogChunk, TaskLogs};
@@ -92,6 +97,7 @@ pub trait Store:
     + ExternalStore
     + QueueStore
     + ScheduleStore
+    + GroupStore
     + KeyStore
     + Maintenance
     + std::fmt::Debug
@@ -106,6 +112,7 @@ impl<
         + ExternalStore
         + QueueStore
         + ScheduleStore
+        + GroupStore
         + KeyStore
         + Maintenance
         + std::fmt::Debug,

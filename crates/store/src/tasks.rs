@@ -11,7 +11,7 @@ use orchestratum_core::task::{
     AttemptOutcome, CheckedPatch, FollowUpPlace, Progress, Refusal, TaskError, TaskEvent, TaskLife, TaskSpec,
     TaskStatus,
 };
-use orchestratum_core::{JsonText, Origin, ScheduleId, Target, TaskId, TaskName, Timestamp, WorkerId};
+use orchestratum_core::{GroupId, JsonText, Origin, ScheduleId, Target, TaskId, TaskName, Timestamp, WorkerId};
 
 use crate::{Error, LogChunk, Ready};
 
@@ -203,6 +203,8 @@ pub struct Changed {
     /// Tasks that became ready with it or with another change of the same call: they waited for a place or a start, or are
     /// follow-ups that got one.
     pub admitted: Vec<Ready>,
+    /// Of which it is a member: its end is to be counted.
+    pub group: Option<GroupId>,
 }
 
 /// The follow-ups of a run that ended with a change.

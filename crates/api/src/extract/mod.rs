@@ -14,5 +14,5 @@ pub(crate) use headers::{
 };
 pub(crate) use last_event_id::{LastEventId, event_id};
 pub(crate) use parameters::Parameters;
-pub(crate) use path::{AttemptPath, KeyPath, SchedulePath, TargetPath, TaskPath};
+pub(crate) use path::{AttemptPath, GroupPath, KeyPath, SchedulePath, TargetPath, TaskPath};
 pub(crate) use whole::{Priority, Retries, Whole};

@@ -2,7 +2,7 @@
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use orchestratum_core::{ScheduleId, Target, TaskId};
+use orchestratum_core::{GroupId, ScheduleId, Target, TaskId};
 use tracing::Span;
 use uuid::Uuid;
 
@@ -26,6 +26,10 @@ pub(crate) struct AttemptPath {
     pub(crate) attempt: u32,
 }
 
+/// `{id}` of a group.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GroupPath(pub(crate) GroupId);
+
 /// `{target}` of a queue.
 #[derive(Debug, Clone)]
 pub(crate) struct TargetPath(pub(crate) Target);
@@ -39,6 +43,15 @@ async fn text<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String> {
         .await
         .map_err(|_| Problem::new(Code::InvalidPath, "the path must be percent-encoded UTF-8"))?;
     Ok(text)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for GroupPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let text = text(parts, state).await?;
+        uuid(&text, "group").map(|id| Self(GroupId(id)))
+    }
 }
 
 fn uuid(text: &str, of: &str) -> Result<Uuid> {

@@ -53,6 +53,7 @@ registry! {
     ClaimedByAnother = "claimed_by_another", FORBIDDEN, "The attempt was claimed with another API key";
     RouteNotFound = "route_not_found", NOT_FOUND, "There is nothing at this path";
     TaskNotFound = "task_not_found", NOT_FOUND, "There is no such task";
+    GroupNotFound = "group_not_found", NOT_FOUND, "There is no such group";
     AttemptNotFound = "attempt_not_found", NOT_FOUND, "The task has no such attempt";
     ScheduleNotFound = "schedule_not_found", NOT_FOUND, "There is no such schedule";
     KeyNotFound = "key_not_found", NOT_FOUND, "There is no such API key";
@@ -63,6 +64,9 @@ registry! {
     AttemptOver = "attempt_over", CONFLICT, "The attempt is over";
     TaskExists = "task_exists", CONFLICT, "Another task has this id";
     ScheduleUnmade = "schedule_unmade", CONFLICT, "The schedule cannot make its task";
+    IllegalGroupStatus = "illegal_group_status", CONFLICT, "The status of the group does not allow this";
+    GroupExists = "group_exists", CONFLICT, "Another group has this id";
+    GroupGone = "group_gone", GONE, "The group that this key made was deleted";
     TaskGone = "task_gone", GONE, "The task that this key made was deleted";
     ScheduleGone = "schedule_gone", GONE, "The schedule that this key made was deleted";
     VersionMismatch = "version_mismatch", PRECONDITION_FAILED, "It has changed since it was read";

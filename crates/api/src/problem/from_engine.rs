@@ -26,6 +26,10 @@ impl From<Error> for Problem {
             ),
             Error::ScheduleGone { .. } => Self::new(Code::ScheduleGone, error.to_string()),
             Error::ScheduleUnmade { .. } => Self::new(Code::ScheduleUnmade, error.to_string()),
+            Error::GroupNotFound(_) => Self::new(Code::GroupNotFound, error.to_string()),
+            Error::GroupGone { .. } => Self::new(Code::GroupGone, error.to_string()),
+            Error::GroupIdTaken { .. } => Self::new(Code::GroupExists, error.to_string()),
+            Error::GroupRefused { .. } => Self::new(Code::IllegalGroupStatus, error.to_string()),
             Error::KeyNotFound(_) => Self::new(Code::KeyNotFound, error.to_string()),
             Error::Overloaded
             | Error::TooManyFollowers

@@ -1,5 +1,6 @@
 //! The routes: one file an endpoint, all of them listed in [`all`] with the scope each needs.
 
+mod groups;
 mod keys;
 mod operations;
 mod queues;
@@ -58,6 +59,12 @@ pub(crate) fn all(engine: &Engine) -> OpenApiRouter<Engine> {
         .scoped_input(Scope::TasksWrite, routes!(schedules::patch))
         .scoped(Scope::TasksWrite, routes!(schedules::delete))
         .scoped(Scope::TasksWrite, routes!(schedules::trigger))
+        .scoped_large(Scope::TasksWrite, tasks::BATCH_BODY_MAX_BYTES, routes!(groups::create))
+        .scoped(Scope::TasksRead, routes!(groups::list))
+        .scoped(Scope::TasksRead, routes!(groups::read))
+        .scoped(Scope::TasksRead, routes!(groups::members))
+        .scoped(Scope::TasksWrite, routes!(groups::cancel))
+        .scoped(Scope::TasksWrite, routes!(groups::delete))
         .scoped(Scope::TasksRead, routes!(workers::list))
         .scoped(Scope::Worker, routes!(worker::claim))
         .scoped(Scope::Worker, routes!(worker::heartbeat))

@@ -155,6 +155,50 @@ pub(crate) enum SkipReason {
     met,
 }
 
+/// The task that comes after a group.
+#[derive(Debug)]
+pub(crate) struct AfterGroup;
+
+impl utoipa::PartialSchema for AfterGroup {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .description(Some(
+                "What a create takes, without `id`. Texts in `input`, `description`, `labels`, `target` and `delay_seconds` may \
+                 hold expressions over `outputs`, `results` and `group`: `${ outputs }`.",
+            ))
+            .examples([json!({"name": "echo", "input": {"outputs": "${ outputs }"}})])
+            .into()
+    }
+}
+
+impl ToSchema for AfterGroup {}
+
+/// What a member that does not succeed means for the others.
+#[derive(Debug, ToSchema)]
+#[schema(as = GroupPolicy)]
+#[expect(
+    dead_code,
+    non_camel_case_types,
+    reason = "describes the words of the domain's own enum"
+)]
+pub(crate) enum GroupPolicy {
+    fail,
+    r#continue,
+}
+
+/// Where a group stands: `Failing` and `Cancelling` while the members that are left are being cancelled.
+#[derive(Debug, ToSchema)]
+#[schema(as = GroupStatus)]
+#[expect(dead_code, reason = "describes the words of the domain's own enum")]
+pub(crate) enum GroupStatus {
+    Running,
+    Failing,
+    Cancelling,
+    Completed,
+    Failed,
+    Cancelled,
+}
+
 /// How the task before a follow-up ended.
 #[derive(Debug, ToSchema)]
 #[schema(as = Edge)]

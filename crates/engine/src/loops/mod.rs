@@ -9,6 +9,7 @@
 //!     ├─► due       delayed tasks become ready and are announced
 //!     ├─► schedules slots that have come become tasks
 //!     ├─► expire    deadlines pass, in the queue and (after a grace) while running
+//!     ├─► groups    ends of members are counted, groups stop, and what comes after them is created
 //!     ├─► rescue    silent workers are declared dead, their tasks run again
 //!     ├─► leases    what external workers hold for too long is lost, or has timed out
 //!     └─► unoffered tasks whose name nobody offers
@@ -26,6 +27,7 @@ mod due;
 mod expire;
 mod feed;
 mod follow;
+mod groups;
 mod leases;
 mod poll;
 mod pulse;

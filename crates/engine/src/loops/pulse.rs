@@ -7,7 +7,9 @@ use orchestratum_store::Pulse;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Pass, RUNNING_GRACE, due, expire, leases, rates, rescue, schedules, sleep_unless_stopped, unoffered};
+use super::{
+    Pass, RUNNING_GRACE, due, expire, groups, leases, rates, rescue, schedules, sleep_unless_stopped, unoffered,
+};
 use crate::{Engine, Error, error};
 
 /// The longest time between two looks.
@@ -95,6 +97,9 @@ async fn act(engine: &Engine, pulse: &Pulse, now: Timestamp, state: &mut State) 
     }
     if pulse.next_deadline.is_some_and(|deadline| deadline <= now) || pulse.overdue_running {
         more |= passed("expire", expire::tick(engine, now).await);
+    }
+    if pulse.groups {
+        more |= passed("groups", groups::tick(engine).await);
     }
     if state.no_rescue_before.is_none_or(|before| now >= before) && (pulse.silent_workers || pulse.orphans) {
         more |= passed("rescue", rescue::tick(engine, now).await);

@@ -1,13 +1,13 @@
 //! Events put to tasks: what each change answers, and what is to be written.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use orchestratum_core::task::{
-    AttemptOutcome, CheckedPatch, Conditions, EndedAttempt, Ending, Labels, Progress, RetryPolicy, SpecLimits,
-    TaskEvent, TaskLife, TaskState, transition,
+    AttemptOutcome, CheckedPatch, Conditions, EndedAttempt, Ending, GroupEnds, Labels, Progress, RetryPolicy,
+    SpecLimits, TaskEvent, TaskLife, TaskState, TaskStatus, transition,
 };
-use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp, WorkerId};
+use orchestratum_core::{GroupId, JsonText, Target, TaskId, TaskName, Timestamp, WorkerId};
 
 use super::LifeColumns;
 use super::follow::{Source, follow};
@@ -40,6 +40,8 @@ pub(crate) struct Stored {
     pub(crate) conditions: Option<Box<Conditions>>,
     /// Of its dispatch row, if it has conditions.
     pub(crate) waits: Option<DispatchState>,
+    /// Of which it is a member.
+    pub(crate) group: Option<GroupId>,
 }
 
 /// The dispatch row of a pending task.
@@ -161,6 +163,8 @@ pub(crate) struct Decision<'a> {
     pub(crate) missing: Vec<MissingFollowUp>,
     /// What it means for the keys of tasks; without the follow-ups, until they are [admitted](Decision::admit_follow_ups).
     pub(crate) gates: GateChanges,
+    /// What it means for the groups of the tasks.
+    pub(crate) group_ends: BTreeMap<GroupId, GroupEnds>,
 }
 
 /// The attempts to look up before [`apply`]: reports that will be refused, unless they were recorded already.
@@ -202,6 +206,7 @@ pub(crate) fn apply<'a>(
             follow_ups: Vec::new(),
             missing: Vec::new(),
             gates: GateChanges::default(),
+            group_ends: BTreeMap::new(),
         },
         follow_ups_cost: 0,
     };
@@ -292,6 +297,7 @@ impl<'a> Batch<'a> {
         }
         let followed = self.followed(change, limits, now);
         let task = &self.tasks[&change.task];
+        tell_group(&mut self.decision, task, before.status());
         ChangeOutcome::Done(Changed {
             task: change.task,
             name: task.name.clone(),
@@ -301,6 +307,7 @@ impl<'a> Batch<'a> {
             started_at: task.started_at,
             followed,
             admitted: Vec::new(),
+            group: task.group,
         })
     }
 
@@ -335,6 +342,7 @@ impl<'a> Batch<'a> {
         self.tasks.values().for_each(|task| gates.untouched(task));
         self.decision.tasks.iter().for_each(|task| gates.changed(task, now));
         self.decision.gates = gates;
+        self.decision.group_ends.retain(|_, ends| !ends.is_nothing());
         self.decision
     }
 }
@@ -426,6 +434,13 @@ fn edit_columns(task: &mut Stored, touched: &mut Touched, patch: Option<&Checked
     }
     if limits.is_some() {
         edits.limits.clone_from(limits);
+    }
+}
+
+fn tell_group(decision: &mut Decision<'_>, task: &Stored, before: TaskStatus) {
+    if let Some(group) = task.group {
+        let ends = GroupEnds::of(before, task.life.status());
+        decision.group_ends.entry(group).or_default().add(ends);
     }
 }
 

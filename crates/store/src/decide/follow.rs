@@ -133,7 +133,14 @@ pub fn follow_up_id(seed: u128, parent: TaskId, place: FollowUpPlace, now: Times
     const SPREAD: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
     let place =
         (u128::from(place.run) << 32) | (u128::from(place.edge.code().unsigned_abs()) << 16) | u128::from(place.index);
-    let random = (seed ^ parent.0.as_u128()).wrapping_add((place + 1).wrapping_mul(SPREAD));
+    task_id_at(
+        (seed ^ parent.0.as_u128()).wrapping_add((place + 1).wrapping_mul(SPREAD)),
+        now,
+    )
+}
+
+/// A UUIDv7 of this moment.
+pub(super) fn task_id_at(random: u128, now: Timestamp) -> TaskId {
     let milliseconds = u128::from(u64::try_from(now.as_micros() / 1_000).unwrap_or(0)) << 80;
     let version = 0x7_u128 << 76;
     let variant = 0b10_u128 << 62;

@@ -7,6 +7,7 @@ mod apply;
 mod create;
 mod follow;
 mod gates;
+mod group;
 mod life;
 mod list;
 mod purge;
@@ -22,6 +23,10 @@ pub(crate) use create::{Acceptance, KeptKey, create};
 pub use follow::follow_up_id;
 pub(crate) use follow::{Source, bringing_follow_ups};
 pub(crate) use gates::{Asking, DispatchState, GateChanges, PlaceCounts, StartCounts};
+pub use group::id_after_group;
+pub(crate) use group::{
+    JoinedMembers, LockedGroup, Settling, cancel_group, counted, create_group, joined, member_page,
+};
 pub(crate) use life::LifeColumns;
 pub(crate) use list::{IdRange, Way, attempt_page, narrows, page};
 pub(crate) use purge::purge_ends_at;

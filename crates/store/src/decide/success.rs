@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use orchestratum_core::task::{AttemptOutcome, Ending, TaskEvent, TaskLife, TaskState, TaskStatus};
-use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp};
+use orchestratum_core::{GroupId, JsonText, Target, TaskId, TaskName, Timestamp};
 
 use crate::{Change, ChangeOutcome, Changed, Followed};
 
@@ -34,6 +34,7 @@ pub(crate) struct CompletedRow {
     pub(crate) started_at: Timestamp,
     pub(crate) scheduled_at: Timestamp,
     pub(crate) expires_at: Timestamp,
+    pub(crate) group: Option<GroupId>,
 }
 
 /// The successes, if every change is one and each is of another task.
@@ -86,6 +87,7 @@ impl CompletedRow {
             // Such a task goes the long way.
             followed: Followed::default(),
             admitted: Vec::new(),
+            group: self.group,
         }
     }
 }

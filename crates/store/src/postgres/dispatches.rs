@@ -45,7 +45,8 @@ const PULSE: &str = "
                 SELECT FROM dispatches WHERE dispatches.target = served.target AND dispatches.state = 0 LIMIT 1
             ) AS ready
         ),
-        (SELECT min(wake_at) FROM schedules WHERE wake_at IS NOT NULL)";
+        (SELECT min(wake_at) FROM schedules WHERE wake_at IS NOT NULL),
+        EXISTS (SELECT FROM group_ends) OR EXISTS (SELECT FROM task_groups WHERE status IN (1, 2))";
 
 /// Whether a task with conditions is due, or something that others wait for is free.
 const ASKS: &str = "
@@ -64,6 +65,7 @@ type PulseRow = (
     Vec<String>,
     Vec<String>,
     Option<Time>,
+    bool,
 );
 type ReadyRow = (Uuid, String, String);
 
@@ -113,6 +115,7 @@ impl DispatchStore for PostgresStore {
             served,
             ready,
             next_schedule_at,
+            groups,
         ) = row;
         Ok(Pulse {
             next_due_at: next_due_at.map(timestamp),
@@ -125,6 +128,7 @@ impl DispatchStore for PostgresStore {
             ended_leases,
             served_targets: worker_targets(served)?,
             ready_targets: worker_targets(ready)?,
+            groups,
         })
     }
 

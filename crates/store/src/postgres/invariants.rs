@@ -40,6 +40,35 @@ const RULES: &[Rule] = &[
             LIMIT $2",
     },
     Rule {
+        rule: "a group counts the members that are not over, but for those whose ends wait to be counted",
+        broken_by: "SELECT task_groups.id::text FROM task_groups
+            CROSS JOIN LATERAL (
+                SELECT COALESCE(sum(ended), 0) AS ended FROM group_ends WHERE group_id = task_groups.id
+            ) AS waiting
+            CROSS JOIN LATERAL (
+                SELECT count(*) AS open FROM tasks WHERE group_id = task_groups.id AND status < 2
+            ) AS members
+            WHERE task_groups.remaining - waiting.ended <> members.open
+            LIMIT $2",
+    },
+    Rule {
+        rule: "a group ends within a minute after its last member",
+        broken_by: "SELECT id::text FROM task_groups
+            WHERE status < 3
+              AND NOT EXISTS (
+                  SELECT FROM tasks
+                  WHERE group_id = task_groups.id AND (status < 2 OR finished_at > $1 - INTERVAL '1 minute')
+              )
+              AND EXISTS (SELECT FROM tasks WHERE group_id = task_groups.id)
+            LIMIT $2",
+    },
+    Rule {
+        rule: "what comes after a group is a task only where the group is over",
+        broken_by: "SELECT id::text FROM task_groups
+            WHERE status < 3 AND num_nonnulls(follow_up_id, missing_name, missing_reason) > 0
+            LIMIT $2",
+    },
+    Rule {
         rule: "a task has a finish if and only if it is over",
         broken_by: "SELECT id::text FROM tasks WHERE (status >= 2) <> (finished_at IS NOT NULL) LIMIT $2",
     },

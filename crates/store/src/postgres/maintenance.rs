@@ -184,6 +184,11 @@ impl Transaction for PurgeFinished {
             "SELECT id
             FROM tasks
             WHERE id < $2 AND status >= 2 AND finished_at < $1
+              -- What comes after their group is to see them.
+              AND (
+                  group_id IS NULL
+                  OR NOT EXISTS (SELECT FROM task_groups WHERE task_groups.id = tasks.group_id AND task_groups.status < 3)
+              )
             ORDER BY id
             LIMIT $3
             FOR UPDATE SKIP LOCKED",
@@ -203,9 +208,18 @@ impl Transaction for PurgeFinished {
             DELETE FROM tasks WHERE id = ANY($1)",
         )
         .bind(&ids)
+        .execute(&mut *connection)
+        .await?;
+        let groups = sqlx::query(
+            "DELETE FROM task_groups
+            WHERE id IN (SELECT id FROM task_groups WHERE id < $2 AND finished_at < $1 ORDER BY id LIMIT $3)",
+        )
+        .bind(time(self.before))
+        .bind(purge_ends_at(self.before))
+        .bind(int8(self.limit))
         .execute(connection)
         .await?;
-        Ok(ids.len() as u64)
+        Ok(ids.len() as u64 + groups.rows_affected())
     }
 }
 

@@ -5,13 +5,15 @@
 //!   several          Database::transact          a lost COMMIT: the state of the transaction is asked for
 //! ```
 //!
-//! One lock order everywhere: schedules, dispatches, then tasks, each by id, then inserts. What only sweeps takes `SKIP LOCKED`.
+//! One lock order everywhere: schedules, dispatches, then tasks, each by id, then inserts. A group is locked alone, before inserts.
+//! What only sweeps takes `SKIP LOCKED`.
 
 mod connect;
 mod database;
 mod dispatches;
 mod external;
 mod failure;
+mod groups;
 mod invariants;
 mod keys;
 mod leases;

@@ -52,7 +52,9 @@ impl DispatchStore for SqliteStore {
                      SELECT json_group_array(target)
                      FROM served s
                      WHERE EXISTS (SELECT 1 FROM dispatches d WHERE d.target = s.target AND d.state = 0)
-                 ) AS ready_targets",
+                 ) AS ready_targets,
+                 EXISTS (SELECT 1 FROM group_ends)
+                     OR EXISTS (SELECT 1 FROM task_groups WHERE status IN (1, 2)) AS \"groups\"",
         )
         .bind(now.as_micros())
         .bind((now - running_grace).as_micros())
@@ -70,6 +72,7 @@ impl DispatchStore for SqliteStore {
             ended_leases: get(&row, "ended_leases")?,
             served_targets: parsed(get(&row, "served_targets")?, "workers", "targets", "(live)")?,
             ready_targets: parsed(get(&row, "ready_targets")?, "workers", "targets", "(live)")?,
+            groups: get(&row, "groups")?,
         })
     }
 

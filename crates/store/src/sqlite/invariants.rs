@@ -33,6 +33,36 @@ const RULES: &[Rule] = &[
             LIMIT ?2",
     },
     Rule {
+        rule: "a group counts the members that are not over, but for those whose ends wait to be counted",
+        broken_by: "SELECT lower(hex(g.id)) FROM task_groups g
+            WHERE g.remaining - coalesce((SELECT sum(e.ended) FROM group_ends e WHERE e.group_id = g.id), 0)
+                <> (
+                    SELECT count(*) FROM tasks t INDEXED BY tasks_group
+                    WHERE t.group_id IS NOT NULL AND t.group_id = g.id AND t.status < 2
+                )
+            LIMIT ?2",
+    },
+    Rule {
+        rule: "a group ends within a minute after its last member",
+        broken_by: "SELECT lower(hex(g.id)) FROM task_groups g
+            WHERE g.status < 3
+              AND NOT EXISTS (
+                  SELECT 1 FROM tasks t INDEXED BY tasks_group
+                  WHERE t.group_id IS NOT NULL AND t.group_id = g.id
+                    AND (t.status < 2 OR t.finished_at > ?1 - 60000000)
+              )
+              AND EXISTS (
+                  SELECT 1 FROM tasks t INDEXED BY tasks_group WHERE t.group_id IS NOT NULL AND t.group_id = g.id
+              )
+            LIMIT ?2",
+    },
+    Rule {
+        rule: "what comes after a group is a task only where the group is over",
+        broken_by: "SELECT lower(hex(id)) FROM task_groups
+            WHERE status < 3 AND (follow_up_id IS NOT NULL OR missing_reason IS NOT NULL)
+            LIMIT ?2",
+    },
+    Rule {
         rule: "a task has a finish if and only if it is over",
         broken_by: "SELECT lower(hex(id)) FROM tasks WHERE (status >= 2) <> (finished_at IS NOT NULL) LIMIT ?2",
     },

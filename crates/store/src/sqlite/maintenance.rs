@@ -64,6 +64,10 @@ impl Maintenance for SqliteStore {
              FROM tasks
              WHERE id < ?1
                AND finished_at < ?2
+               -- What comes after their group is to see them.
+               AND (group_id IS NULL OR NOT EXISTS (
+                   SELECT 1 FROM task_groups g WHERE g.id = tasks.group_id AND g.status < 3
+               ))
              ORDER BY id
              LIMIT ?3",
         )
@@ -73,7 +77,15 @@ impl Maintenance for SqliteStore {
         .fetch_all(&self.read)
         .await
         .map_err(sql)?;
-        if candidates.is_empty() {
+        let groups: Vec<Uuid> =
+            sqlx::query_scalar("SELECT id FROM task_groups WHERE id < ?1 AND finished_at < ?2 ORDER BY id LIMIT ?3")
+                .bind(purge_ends_at(before))
+                .bind(before.as_micros())
+                .bind(signed(limit))
+                .fetch_all(&self.read)
+                .await
+                .map_err(sql)?;
+        if candidates.is_empty() && groups.is_empty() {
             return Ok(0);
         }
         let mut transaction = self.begin().await?;
@@ -91,8 +103,15 @@ impl Maintenance for SqliteStore {
         .map_err(sql)?;
         let ids: Vec<TaskId> = ids.into_iter().map(TaskId).collect();
         delete_rows(&mut transaction, &ids).await?;
+        // What is over stays over.
+        let groups = groups.into_iter().map(TaskId);
+        let gone = sqlx::query("DELETE FROM task_groups WHERE id IN (SELECT unhex(value) FROM json_each(?1))")
+            .bind(id_list(groups))
+            .execute(&mut *transaction)
+            .await
+            .map_err(sql)?;
         transaction.commit().await.map_err(sql)?;
-        Ok(ids.len() as u64)
+        Ok(ids.len() as u64 + gone.rows_affected())
     }
 
     async fn purge_records(

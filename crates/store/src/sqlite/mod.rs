@@ -12,6 +12,7 @@ mod clock;
 mod dispatches;
 mod error;
 mod external;
+mod groups;
 mod invariants;
 mod keys;
 mod lease;

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use orchestratum_core::task::{
-    Backoff, Conditions, Edge, FollowUpPlace, FollowUps, Labels, Progress, RetryPolicy, ScheduledBy, TaskSpec,
+    Backoff, Conditions, Edge, FollowUpPlace, FollowUps, GroupPlace, Labels, Progress, RetryPolicy, ScheduledBy,
+    TaskSpec,
 };
-use orchestratum_core::{JsonText, Origin, ScheduleId, TaskId, Timestamp, WorkerId};
+use orchestratum_core::{GroupId, JsonText, Origin, ScheduleId, TaskId, Timestamp, WorkerId};
 use serde::{Serialize, Serializer};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, Type};
@@ -23,7 +24,7 @@ macro_rules! select_task {
             "t.timeout_ms, t.max_retries, t.max_losses, t.priority, t.parent_id, t.created_at, t.scheduled_at, ",
             "t.expires_at, t.status, t.run, t.attempt, t.version, t.retries_left, t.losses_left, t.cancel_requested, ",
             "t.worker_id, t.started_at, t.finished_at, t.output, t.error, t.progress, t.follow_ups, t.parent_run, t.edge, ",
-            "t.ordinal, t.conditions, t.schedule_id, t.slot, d.due_at ",
+            "t.ordinal, t.conditions, t.schedule_id, t.slot, t.group_id, t.group_index, d.due_at ",
             $($from),+
         )
     };
@@ -212,6 +213,7 @@ pub(super) fn task(row: &SqliteRow) -> Result<Task, Error> {
             scheduled_by: scheduled_by(row)?,
             follow_ups: follow_ups(row, id)?,
             conditions: conditions(row, id)?,
+            group: member(row, id)?,
             created_at: timestamp(row, "created_at")?,
         },
         life: columns.decode(id)?,
@@ -250,6 +252,23 @@ pub(super) fn conditions(row: &SqliteRow, id: TaskId) -> Result<Option<Box<Condi
     let conditions = stored.map(Conditions::from_stored).transpose();
     let conditions = conditions.map_err(|error| damaged("tasks", "conditions", id, error))?;
     Ok(conditions.map(Box::new))
+}
+
+pub(super) fn group_id(row: &SqliteRow, column: &'static str) -> Result<GroupId, Error> {
+    get(row, column).map(GroupId)
+}
+
+/// Of which a task is a member.
+pub(super) fn maybe_group_id(row: &SqliteRow) -> Result<Option<GroupId>, Error> {
+    get::<Option<Uuid>>(row, "group_id").map(|id| id.map(GroupId))
+}
+
+fn member(row: &SqliteRow, id: TaskId) -> Result<Option<GroupPlace>, Error> {
+    let Some(group) = maybe_group_id(row)? else {
+        return Ok(None);
+    };
+    let index = number(row, "tasks", "group_index", id)?;
+    Ok(Some(GroupPlace { group, index }))
 }
 
 /// Which follow-up of its parent it is.
@@ -307,5 +326,6 @@ pub(super) fn stored(row: &SqliteRow) -> Result<Stored, Error> {
         source: source(row, id)?,
         conditions: conditions(row, id)?,
         waits: get::<Option<i64>>(row, "dispatch_state")?.and_then(DispatchState::from_code),
+        group: maybe_group_id(row)?,
     })
 }

@@ -8,15 +8,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use orchestratum_core::schedule::SchedulePatch;
-use orchestratum_core::task::{Bucket, TargetRate, TaskStatus};
-use orchestratum_core::{ScheduleId, Target, TaskId, Timestamp, WorkerId};
+use orchestratum_core::task::{Bucket, GroupStatus, TargetRate, TaskStatus};
+use orchestratum_core::{GroupId, ScheduleId, Target, TaskId, Timestamp, WorkerId};
 use orchestratum_store::{
-    ApiKey, AttemptHolder, AttemptPage, Audit, Beaten, BrokenInvariant, Change, ChangeOutcome, ChangeScheduleOutcome,
-    Children, ClaimRequest, ClaimedTask, CreateOutcome, CreateRequest, CreateScheduleOutcome, DeleteOutcome, Dispatch,
-    DispatchStore, EndedLease, Error, ExternalClaim, ExternalStore, ExternallyClaimed, Fired, Heartbeat, KeyStore,
-    KeyWait, LeaseKeeper, LogAppend, LogStore, LogStream, LogsFrom, Maintenance, NewLogs, NewSchedule, Offer, Orphan,
-    Pulse, Queue, QueueStore, Ready, Registration, Schedule, SchedulePage, ScheduleStore, Store, Task, TaskFilter,
-    TaskLogs, TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker, WorkerStore,
+    ApiKey, AttemptHolder, AttemptPage, Audit, Beaten, BrokenInvariant, CancelGroupOutcome, Change, ChangeOutcome,
+    ChangeScheduleOutcome, Children, ClaimRequest, ClaimedTask, CreateGroupOutcome, CreateOutcome, CreateRequest,
+    CreateScheduleOutcome, DeleteGroupOutcome, DeleteOutcome, Dispatch, DispatchStore, EndedLease, Error,
+    ExternalClaim, ExternalStore, ExternallyClaimed, Fired, Group, GroupPage, GroupStore, Heartbeat, KeyStore, KeyWait,
+    LeaseKeeper, LogAppend, LogStore, LogStream, LogsFrom, Maintenance, MemberPage, MemberSearch, NewGroup, NewLogs,
+    NewSchedule, Offer, Orphan, Pulse, Queue, QueueStore, Ready, Registration, Schedule, SchedulePage, ScheduleStore,
+    Settled, Store, Task, TaskFilter, TaskLogs, TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker, WorkerStore,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -224,6 +225,23 @@ through! {
     delete_schedule(schedule: ScheduleId, audit: &Audit, now: Timestamp) -> Result<bool, Error>;
     fire_schedules(limit: usize, seed: u128, now: Timestamp) -> Result<Fired, Error>;
     ; for ScheduleStore
+}
+
+through! {
+    create_group(group: &NewGroup, now: Timestamp) -> Result<CreateGroupOutcome, Error>;
+    group(group: GroupId) -> Result<Option<Group>, Error>;
+    group_status(group: GroupId) -> Result<Option<GroupStatus>, Error>;
+    member_counts(group: GroupId) -> Result<BTreeMap<TaskStatus, u64>, Error>;
+    groups(status: Option<GroupStatus>, before: Option<GroupId>, limit: usize) -> Result<GroupPage, Error>;
+    members(search: &MemberSearch) -> Result<MemberPage, Error>;
+    cancel_group(
+        group: GroupId, reason: Option<&str>, audit: &Audit, now: Timestamp
+    ) -> Result<CancelGroupOutcome, Error>;
+    delete_group(group: GroupId, audit: &Audit, now: Timestamp) -> Result<DeleteGroupOutcome, Error>;
+    unsettled_groups(limit: usize) -> Result<Vec<GroupId>, Error>;
+    settle_group(group: GroupId, seed: u128, now: Timestamp) -> Result<Option<Settled>, Error>;
+    members_to_cancel(limit: usize) -> Result<Vec<(TaskId, GroupStatus)>, Error>;
+    ; for GroupStore
 }
 
 through! {

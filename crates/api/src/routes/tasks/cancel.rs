@@ -25,6 +25,17 @@ pub(crate) struct Body {
     reason: Option<String>,
 }
 
+impl Body {
+    pub(crate) fn into_reason(self) -> Result<Option<String>> {
+        let is_broken = |reason: &String| reason.len() > REASON_MAX_LENGTH || reason.contains('\0');
+        if self.reason.as_ref().is_some_and(is_broken) {
+            let rule = format!("must have at most {REASON_MAX_LENGTH} bytes, none of them U+0000");
+            return Err(Problem::broken(Code::InvalidBody, "/reason", rule));
+        }
+        Ok(self.reason)
+    }
+}
+
 /// Cancel a task
 ///
 /// A pending task is `Cancelled` at once, a running one when its worker has killed it. Asked for again, it changes
@@ -44,17 +55,9 @@ pub(crate) async fn cancel(
     State(engine): State<Engine>,
     caller: Caller,
     TaskPath(task): TaskPath,
-    OptionalJson {
-        value: Body { reason }, ..
-    }: OptionalJson<Body>,
+    OptionalJson { value: body, .. }: OptionalJson<Body>,
 ) -> Result<Response> {
-    if reason
-        .as_ref()
-        .is_some_and(|reason| reason.len() > REASON_MAX_LENGTH || reason.contains('\0'))
-    {
-        let rule = format!("must have at most {REASON_MAX_LENGTH} bytes, none of them U+0000");
-        return Err(Problem::broken(Code::InvalidBody, "/reason", rule));
-    }
+    let reason = body.into_reason()?;
     let (status, task) = match engine.cancel(task, reason, Some(caller.actor())).await? {
         CancelledTask::Now(task) => (StatusCode::ACCEPTED, task),
         CancelledTask::Before(task) => (StatusCode::OK, task),

@@ -104,7 +104,7 @@ pub(crate) async fn create(
     let request = CreateTasks {
         drafts: vec![draft],
         chosen_id: match id {
-            Some(id) => Some(check_chosen(id, engine.clock().now())?).zip(hash),
+            Some(id) => Some(TaskId(check_chosen(id, engine.clock().now())?)).zip(hash),
             None => None,
         },
         idempotency: key.zip(hash).map(|(key, hash)| idempotency(key, hash)),
@@ -159,8 +159,8 @@ pub(crate) fn idempotency(key: String, body_hash: [u8; 32]) -> store::Idempotenc
     }
 }
 
-/// Ids are the order of creation, so a chosen one must be about as old as its task.
-fn check_chosen(id: Uuid, now: Timestamp) -> Result<TaskId> {
+/// Ids are the order of creation, so a chosen one must be about as old as what it is for.
+pub(crate) fn check_chosen(id: Uuid, now: Timestamp) -> Result<Uuid> {
     const VERSION: usize = 7;
     let rule = "must be a UUIDv7 whose time is within 24 hours of now";
     let broken = || Problem::broken(Code::InvalidBody, "/id", format!("{rule}, not {id}"));
@@ -174,7 +174,7 @@ fn check_chosen(id: Uuid, now: Timestamp) -> Result<TaskId> {
         .saturating_add(u64::from(nanos / 1_000));
     let now = u64::try_from(now.as_micros()).unwrap_or(0);
     if micros.abs_diff(now) <= CHOSEN_ID_MAX_DISTANCE_MICROS {
-        Ok(TaskId(id))
+        Ok(id)
     } else {
         Err(broken())
     }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use orchestratum_core::task::{
     Backoff, Concurrency, Conditions, Edge, Progress, Rate, TaskError, TaskState, TaskStatus, Unique,
 };
-use orchestratum_core::{JsonText, TaskId, Timestamp};
+use orchestratum_core::{GroupId, JsonText, TaskId, Timestamp};
 use orchestratum_store::Task;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
@@ -88,6 +88,11 @@ pub(crate) struct TaskDocument {
     rate: Option<RateDocument>,
     #[schema(value_type = Option<schema::Unique>)]
     unique: Option<UniqueDocument>,
+    /// The group of which it is a member.
+    #[schema(value_type = Option<Uuid>)]
+    group_id: Option<GroupId>,
+    /// Its place in the group, from 0.
+    group_index: Option<u16>,
     #[schema(value_type = schema::FollowUps)]
     on_success: Vec<JsonText>,
     #[schema(value_type = schema::FollowUps)]
@@ -155,10 +160,6 @@ impl From<Task> for TaskDocument {
         } = task;
         let status = life.status();
         let (finished_at, error) = end_of(&life.state);
-        let due_at = match life.state {
-            TaskState::Pending { due_at } => Some(due_at),
-            _ => None,
-        };
         let Conditions {
             concurrency,
             rate,
@@ -189,7 +190,7 @@ impl From<Task> for TaskDocument {
             created_at: spec.created_at,
             scheduled_at: life.scheduled_at,
             expires_at: life.expires_at,
-            due_at,
+            due_at: due_at(&life.state),
             started_at,
             finished_at,
             worker_id: worker.map(|worker| worker.0),
@@ -199,6 +200,8 @@ impl From<Task> for TaskDocument {
             concurrency,
             rate: rate.map(RateDocument::from),
             unique: unique.map(UniqueDocument::from),
+            group_id: spec.group.map(|place| place.group),
+            group_index: spec.group.map(|place| place.index),
             on_success: spec.follow_ups.of(Edge::Success).to_vec(),
             on_failure: spec.follow_ups.of(Edge::Failure).to_vec(),
             on_cancel: spec.follow_ups.of(Edge::Cancel).to_vec(),
@@ -229,6 +232,13 @@ fn end_of(state: &TaskState) -> (Option<Timestamp>, Option<TaskError>) {
         TaskState::Failed { finished_at, error }
         | TaskState::Expired { finished_at, error }
         | TaskState::Cancelled { finished_at, error } => (Some(*finished_at), Some(error.clone())),
+    }
+}
+
+fn due_at(state: &TaskState) -> Option<Timestamp> {
+    match state {
+        TaskState::Pending { due_at } => Some(*due_at),
+        _ => None,
     }
 }
 

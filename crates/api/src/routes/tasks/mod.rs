@@ -18,9 +18,10 @@ mod stats;
 mod tree;
 mod why;
 
+pub(crate) use body::TaskBody;
 // `routes!` also needs what the attribute of each handler generates, hence the globs.
 pub(crate) use attempts::*;
-pub(crate) use cancel::*;
+pub(crate) use cancel::{Body as CancelBody, *};
 pub(crate) use create::*;
 pub(crate) use create_batch::*;
 pub(crate) use delete::*;

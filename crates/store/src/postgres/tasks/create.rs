@@ -53,12 +53,12 @@ macro_rules! insert_tasks_text {
 }
 pub(super) use insert_tasks_text;
 
-/// What `insert_tasks_text` takes of tasks that something follows, or that follow another one.
+/// What `insert_tasks_text` takes of tasks that something follows, that follow another one, or are members of a group.
 macro_rules! insert_following_text {
     ($joined:literal) => {
         $crate::postgres::tasks::create::insert_tasks_text!(
-            ", follow_ups, parent_run, edge, ordinal",
-            ", $23::text[], $24::integer[], $25::smallint[], $26::integer[]",
+            ", follow_ups, parent_run, edge, ordinal, group_id, group_index",
+            ", $23::text[], $24::integer[], $25::smallint[], $26::integer[], $27::uuid[], $28::integer[]",
             $joined
         )
     };
@@ -82,7 +82,7 @@ macro_rules! insert_dispatches_text {
 }
 pub(super) use insert_dispatches_text;
 
-/// Of tasks that nothing follows and that follow none.
+/// Of tasks that nothing follows, that follow none, and are in no group.
 const INSERT: &str = concat!(
     "WITH task AS (",
     insert_tasks_text!("", "", ""),
@@ -101,8 +101,8 @@ const INSERT_FOLLOWING: &str = concat!(
 const INSERT_CONDITIONAL: &str = concat!(
     "WITH task AS (",
     insert_tasks_text!(
-        ", follow_ups, parent_run, edge, ordinal, conditions",
-        ", $23::text[], $24::integer[], $25::smallint[], $26::integer[], $27::text[]",
+        ", follow_ups, parent_run, edge, ordinal, group_id, group_index, conditions",
+        ", $23::text[], $24::integer[], $25::smallint[], $26::integer[], $27::uuid[], $28::integer[], $29::text[]",
         ""
     ),
     ") ",
@@ -113,8 +113,9 @@ const INSERT_CONDITIONAL: &str = concat!(
 const INSERT_SCHEDULED: &str = concat!(
     "WITH task AS (",
     insert_tasks_text!(
-        ", follow_ups, parent_run, edge, ordinal, conditions, schedule_id, slot",
-        ", $23::text[], $24::integer[], $25::smallint[], $26::integer[], $27::text[], $28::uuid[], $29::timestamptz[]",
+        ", follow_ups, parent_run, edge, ordinal, group_id, group_index, conditions, schedule_id, slot",
+        ", $23::text[], $24::integer[], $25::smallint[], $26::integer[], $27::uuid[], $28::integer[], $29::text[], $30::uuid[],
+        $31::timestamptz[]",
         ""
     ),
     ") ",
@@ -232,21 +233,25 @@ impl<'q, O> Bind<'q> for QueryAs<'q, Postgres, O, PgArguments> {
     }
 }
 
-/// What only tasks have that follow another one or that something follows.
+/// What only tasks have that follow another one, that something follows, or that are members of a group.
 struct Following {
     follow_ups: Vec<Option<String>>,
     parent_runs: Vec<Option<i32>>,
     edges: Vec<Option<i16>>,
     ordinals: Vec<Option<i32>>,
+    groups: Vec<Option<Uuid>>,
+    group_indexes: Vec<Option<i32>>,
 }
 
 impl Following {
     fn of(tasks: &[&NewTask]) -> Option<Self> {
-        let is_plain = |task: &&NewTask| task.spec.follow_ups.is_empty() && task.spec.place.is_none();
+        let is_plain =
+            |task: &&NewTask| task.spec.follow_ups.is_empty() && task.spec.place.is_none() && task.spec.group.is_none();
         if tasks.iter().all(is_plain) {
             return None;
         }
         let places = || tasks.iter().map(|task| task.spec.place);
+        let members = || tasks.iter().map(|task| task.spec.group);
         Some(Self {
             follow_ups: tasks.iter().map(|task| task.spec.follow_ups.stored()).collect(),
             parent_runs: places().map(|place| place.map(|place| int4(place.run))).collect(),
@@ -254,16 +259,22 @@ impl Following {
             ordinals: places()
                 .map(|place| place.map(|place| i32::from(place.index)))
                 .collect(),
+            groups: members().map(|place| place.map(|place| place.group.0)).collect(),
+            group_indexes: members()
+                .map(|place| place.map(|place| i32::from(place.index)))
+                .collect(),
         })
     }
 
-    /// The parameters `$23` to `$26`.
+    /// The parameters `$23` to `$28`.
     fn bind<'q, Q: Bind<'q>>(&'q self, query: Q) -> Q {
         query
             .bind(&self.follow_ups)
             .bind(&self.parent_runs)
             .bind(&self.edges)
             .bind(&self.ordinals)
+            .bind(&self.groups)
+            .bind(&self.group_indexes)
     }
 }
 
@@ -331,13 +342,15 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// The parameters `$1` to `$26`.
+    /// The parameters `$1` to `$28`.
     pub(super) fn bind_following<'q, Q: Bind<'q>>(&'q self, query: Q) -> Q {
         static NONE: Following = Following {
             follow_ups: Vec::new(),
             parent_runs: Vec::new(),
             edges: Vec::new(),
             ordinals: Vec::new(),
+            groups: Vec::new(),
+            group_indexes: Vec::new(),
         };
         self.following.as_ref().unwrap_or(&NONE).bind(self.bind(query))
     }

@@ -157,7 +157,7 @@ async fn insert_tasks(connection: &mut PgConnection, tasks: &mut [&NewTask], now
         .map_err(|error| overtaken_on(error, "tasks_pkey"))
 }
 
-fn overtaken_on(error: sqlx::Error, constraint: &str) -> Abort {
+pub(in super::super) fn overtaken_on(error: sqlx::Error, constraint: &str) -> Abort {
     if failure::is_conflict_on(&error, constraint) {
         Abort::Overtaken
     } else {

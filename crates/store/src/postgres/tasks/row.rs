@@ -1,9 +1,9 @@
 //! The row of a task and the task it stands for.
 
 use orchestratum_core::task::{
-    Conditions, Edge, FollowUpPlace, FollowUps, Labels, Progress, RetryPolicy, ScheduledBy, TaskSpec,
+    Conditions, Edge, FollowUpPlace, FollowUps, GroupPlace, Labels, Progress, RetryPolicy, ScheduledBy, TaskSpec,
 };
-use orchestratum_core::{JsonText, Origin, ScheduleId, Target, TaskId, TaskName, WorkerId};
+use orchestratum_core::{GroupId, JsonText, Origin, ScheduleId, Target, TaskId, TaskName, WorkerId};
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ macro_rules! stored_columns {
         "tasks.id, tasks.name, tasks.target, tasks.priority, tasks.ttl_ms, tasks.max_retries, tasks.max_losses,
         tasks.backoff, tasks.status, tasks.run, tasks.attempt, tasks.version, tasks.retries_left, tasks.losses_left,
         tasks.cancel_requested, tasks.worker_id, tasks.started_at, tasks.finished_at, tasks.scheduled_at,
-        tasks.expires_at, tasks.error"
+        tasks.expires_at, tasks.error, tasks.group_id"
     };
 }
 pub(super) use stored_columns;
@@ -30,7 +30,7 @@ macro_rules! task_columns {
             $crate::postgres::tasks::row::stored_columns!(),
             ", tasks.description, tasks.input, tasks.labels::text AS labels, tasks.limits, tasks.timeout_ms,
             tasks.parent_id, tasks.parent_run, tasks.edge, tasks.ordinal, tasks.follow_ups, tasks.conditions, tasks.created_at,
-            tasks.output, tasks.progress, tasks.schedule_id, tasks.slot,
+            tasks.output, tasks.progress, tasks.schedule_id, tasks.slot, tasks.group_index,
             (SELECT due_at FROM dispatches WHERE task_id = tasks.id) AS due_at"
         )
     };
@@ -91,6 +91,7 @@ pub(super) struct StoredRow {
     pub(super) scheduled_at: Time,
     expires_at: Time,
     error: Option<String>,
+    group_id: Option<Uuid>,
     pub(super) due_at: Option<Time>,
 }
 
@@ -115,6 +116,7 @@ pub(super) struct TaskRow {
     progress: Option<f64>,
     schedule_id: Option<Uuid>,
     slot: Option<Time>,
+    group_index: Option<i32>,
 }
 
 /// The place of a follow-up behind its parent.
@@ -132,6 +134,14 @@ pub(super) fn place_of(
         edge: place.present("edge", Edge::from_code(edge))?,
         index: place.number("ordinal", ordinal)?,
     }))
+}
+
+fn member_of(place: &Place<'_>, group: Option<GroupId>, index: Option<i32>) -> Result<Option<GroupPlace>, Error> {
+    let (Some(group), Some(index)) = (group, index) else {
+        return Ok(None);
+    };
+    let index = place.number("group_index", index)?;
+    Ok(Some(GroupPlace { group, index }))
 }
 
 fn follow_ups_of(place: &Place<'_>, stored: Option<&str>) -> Result<FollowUps, Error> {
@@ -231,6 +241,7 @@ impl StoredRow {
             scheduled_at,
             expires_at,
             error,
+            group_id,
             due_at,
         } = self;
         let place = Place {
@@ -273,6 +284,7 @@ impl StoredRow {
             source: None,
             conditions: None,
             waits: None,
+            group: group_id.map(GroupId),
         })
     }
 }
@@ -297,6 +309,7 @@ impl TaskRow {
             progress,
             schedule_id,
             slot,
+            group_index,
         } = self;
         let Stored {
             id,
@@ -308,9 +321,8 @@ impl TaskRow {
             life,
             worker,
             started_at,
-            source: _,
-            conditions: _,
-            waits: _,
+            group,
+            ..
         } = stored.into_stored()?;
         let place = Place {
             table: "tasks",
@@ -335,6 +347,7 @@ impl TaskRow {
             scheduled_by: scheduled_by(schedule_id, slot),
             follow_ups: follow_ups_of(&place, follow_ups.as_deref())?,
             conditions: conditions_of(&place, conditions.as_deref())?,
+            group: member_of(&place, group, group_index)?,
             created_at: timestamp(created_at),
         };
         Ok(Task {

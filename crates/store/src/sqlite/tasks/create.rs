@@ -74,7 +74,12 @@ async fn kept_keys(
         .collect()
 }
 
-fn hash(bytes: &[u8], table: &'static str, column: &'static str, row: &str) -> Result<[u8; 32], Error> {
+pub(in super::super) fn hash(
+    bytes: &[u8],
+    table: &'static str,
+    column: &'static str,
+    row: &str,
+) -> Result<[u8; 32], Error> {
     bytes
         .try_into()
         .map_err(|_| damaged(table, column, row, format!("{} bytes are no SHA-256", bytes.len())))
@@ -137,25 +142,26 @@ pub(in super::super) async fn insert_new(
 async fn insert_tasks(connection: &mut SqliteConnection, tasks: &[&NewTask]) -> Result<(), Error> {
     static INSERT: OverValues = over_values!(
         "WITH new AS (VALUES ",
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        ")
-         INSERT INTO tasks (
-             id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries,
-             max_losses, priority, parent_id, request_hash, trace_parent, request_id, created_at, scheduled_at, expires_at,
-             status, run, attempt, version, retries_left, losses_left, cancel_requested, worker_id, started_at,
-             finished_at, error, follow_ups, parent_run, edge, ordinal, conditions
-         )
-         SELECT * FROM new WHERE column1 IS NOT NULL"
-    );
-    static INSERT_SCHEDULED: OverValues = over_values!(
-        "WITH new AS (VALUES ",
         "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ")
          INSERT INTO tasks (
              id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries,
              max_losses, priority, parent_id, request_hash, trace_parent, request_id, created_at, scheduled_at, expires_at,
              status, run, attempt, version, retries_left, losses_left, cancel_requested, worker_id, started_at,
-             finished_at, error, follow_ups, parent_run, edge, ordinal, conditions, schedule_id, slot
+             finished_at, error, follow_ups, parent_run, edge, ordinal, conditions, group_id, group_index
+         )
+         SELECT * FROM new WHERE column1 IS NOT NULL"
+    );
+    static INSERT_SCHEDULED: OverValues = over_values!(
+        "WITH new AS (VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        ")
+         INSERT INTO tasks (
+             id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries,
+             max_losses, priority, parent_id, request_hash, trace_parent, request_id, created_at, scheduled_at, expires_at,
+             status, run, attempt, version, retries_left, losses_left, cancel_requested, worker_id, started_at,
+             finished_at, error, follow_ups, parent_run, edge, ordinal, conditions, group_id, group_index, schedule_id,
+             slot
          )
          SELECT * FROM new WHERE column1 IS NOT NULL"
     );
@@ -193,6 +199,7 @@ fn bind_task<'q>(statement: Statement<'q>, task: &NewTask) -> Statement<'q> {
         scheduled_by: _,
         follow_ups,
         conditions,
+        group,
         created_at,
     } = &task.spec;
     let life = LifeColumns::encode(&task.life, None, None);
@@ -238,6 +245,8 @@ fn bind_task<'q>(statement: Statement<'q>, task: &NewTask) -> Statement<'q> {
         .bind(place.map(|place| place.edge.code()))
         .bind(place.map(|place| place.index))
         .bind(conditions.as_ref().map(|conditions| conditions.stored()))
+        .bind(group.map(|place| place.group.0))
+        .bind(group.map(|place| place.index))
 }
 
 fn dispatch(task: &NewTask, now: Timestamp) -> Option<DispatchRow> {

@@ -131,7 +131,7 @@ async fn write(database: &Database, decision: &Decision<'_>, now: Timestamp) -> 
 const COMPLETE_FOLLOWED: &str = concat!(
     "WITH reported AS MATERIALIZED (
         SELECT *, 1::smallint AS status
-        FROM UNNEST($27::uuid[], $28::integer[], $29::integer[], $30::text[], $31::integer[], $32::bigint[])
+        FROM UNNEST($29::uuid[], $30::integer[], $31::integer[], $32::text[], $33::integer[], $34::bigint[])
             AS reported (task_id, attempt, version, output, exit_code, peak_memory_bytes)
     ),
     completed AS (
@@ -139,7 +139,7 @@ const COMPLETE_FOLLOWED: &str = concat!(
         SET status = 2,
             version = tasks.version + 1,
             cancel_requested = false,
-            finished_at = $33,
+            finished_at = $35,
             output = reported.output,
             error = NULL
         FROM reported
@@ -150,21 +150,25 @@ const COMPLETE_FOLLOWED: &str = concat!(
           AND tasks.version = reported.version
         RETURNING
             tasks.id AS completed_id, tasks.attempt AS ended_attempt, tasks.run AS ended_run,
-            tasks.worker_id AS ended_worker, tasks.started_at AS ended_start, reported.exit_code AS ended_code,
+            tasks.worker_id AS ended_worker, tasks.started_at AS ended_start, tasks.group_id AS ended_group, reported.exit_code AS ended_code,
             reported.peak_memory_bytes AS ended_peak
     ),
     ended AS (
         INSERT INTO attempts (
             task_id, attempt, run, worker_id, outcome, started_at, ended_at, exit_code, peak_memory_bytes
         )
-        SELECT completed_id, ended_attempt, ended_run, ended_worker, 0, ended_start, $33, ended_code, ended_peak
+        SELECT completed_id, ended_attempt, ended_run, ended_worker, 0, ended_start, $35, ended_code, ended_peak
         FROM completed
+    ),
+    members AS (
+        INSERT INTO group_ends (group_id, ended, failed)
+        SELECT ended_group, count(*), 0 FROM completed WHERE ended_group IS NOT NULL GROUP BY ended_group
     ),
     missing AS (
         INSERT INTO missing_follow_ups (parent_id, parent_run, edge, ordinal, name, cause, reason, missing_since)
-        SELECT gap.parent_id, gap.parent_run, gap.edge, gap.ordinal, gap.name, gap.cause, gap.reason, $33
+        SELECT gap.parent_id, gap.parent_run, gap.edge, gap.ordinal, gap.name, gap.cause, gap.reason, $35
         FROM UNNEST(
-            $34::uuid[], $35::integer[], $36::smallint[], $37::integer[], $38::text[], $39::smallint[], $40::text[]
+            $36::uuid[], $37::integer[], $38::smallint[], $39::integer[], $40::text[], $41::smallint[], $42::text[]
         ) AS gap (parent_id, parent_run, edge, ordinal, name, cause, reason)
         WHERE gap.parent_id IN (SELECT completed_id FROM completed)
     ),

@@ -1,6 +1,6 @@
 //! A batch of nothing but successes, in one statement.
 
-use orchestratum_core::{JsonText, Target, TaskId, TaskName, Timestamp};
+use orchestratum_core::{GroupId, JsonText, Target, TaskId, TaskName, Timestamp};
 use uuid::Uuid;
 
 use super::super::super::database::{AfterUnknown, Database};
@@ -67,7 +67,7 @@ pub const COMPLETE: &str = "
           AND tasks.conditions IS NULL
         RETURNING
             tasks.id, tasks.name, tasks.target, tasks.attempt, tasks.run, tasks.version, tasks.retries_left,
-            tasks.losses_left, tasks.worker_id, tasks.started_at, tasks.scheduled_at, tasks.expires_at,
+            tasks.losses_left, tasks.worker_id, tasks.started_at, tasks.scheduled_at, tasks.expires_at, tasks.group_id,
             reported.exit_code, reported.peak_memory_bytes
     ),
     ended AS (
@@ -76,16 +76,46 @@ pub const COMPLETE: &str = "
         )
         SELECT id, attempt, run, worker_id, 0, started_at, $6, exit_code, peak_memory_bytes
         FROM completed
+    ),
+    members AS (
+        -- Of most batches none.
+        INSERT INTO group_ends (group_id, ended, failed)
+        SELECT group_id, count(*), 0 FROM completed WHERE group_id IS NOT NULL GROUP BY group_id
     )
     SELECT
-        id, name, target, attempt, run, version, retries_left, losses_left, started_at, scheduled_at, expires_at
+        id, name, target, attempt, run, version, retries_left, losses_left, started_at, scheduled_at, expires_at, group_id
     FROM completed";
 
-type Row = (Uuid, String, String, i32, i32, i32, i16, i16, Time, Time, Time);
+type Row = (
+    Uuid,
+    String,
+    String,
+    i32,
+    i32,
+    i32,
+    i16,
+    i16,
+    Time,
+    Time,
+    Time,
+    Option<Uuid>,
+);
 
 fn completed(row: Row) -> Result<CompletedRow, Error> {
-    let (id, name, target, attempt, run, version, retries_left, losses_left, started_at, scheduled_at, expires_at) =
-        row;
+    let (
+        id,
+        name,
+        target,
+        attempt,
+        run,
+        version,
+        retries_left,
+        losses_left,
+        started_at,
+        scheduled_at,
+        expires_at,
+        group,
+    ) = row;
     let place = Place {
         table: "tasks",
         row: &id,
@@ -102,5 +132,6 @@ fn completed(row: Row) -> Result<CompletedRow, Error> {
         started_at: timestamp(started_at),
         scheduled_at: timestamp(scheduled_at),
         expires_at: timestamp(expires_at),
+        group: group.map(GroupId),
     })
 }

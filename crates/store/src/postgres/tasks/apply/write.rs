@@ -1,7 +1,9 @@
 //! Writing what was decided: one statement for tasks, attempts and dispatch rows, others only where they have rows.
 
-use orchestratum_core::task::Progress;
-use orchestratum_core::{JsonText, Timestamp};
+use std::collections::BTreeMap;
+
+use orchestratum_core::task::{GroupEnds, Progress};
+use orchestratum_core::{GroupId, JsonText, Timestamp};
 use sqlx::PgConnection;
 
 use super::super::super::rows::{int2, int4, milliseconds, time};
@@ -20,6 +22,7 @@ pub(super) async fn write(connection: &mut PgConnection, decision: &Decision<'_>
         follow_ups: _,
         missing: _,
         gates: _,
+        group_ends,
     } = decision;
     if tasks.is_empty() {
         return Ok(());
@@ -33,6 +36,9 @@ pub(super) async fn write(connection: &mut PgConnection, decision: &Decision<'_>
     }
     if !audits.is_empty() {
         write_audits(connection, decision, now).await?;
+    }
+    if !group_ends.is_empty() {
+        write_group_ends(connection, group_ends).await?;
     }
     Ok(())
 }
@@ -290,6 +296,22 @@ async fn write_missing(connection: &mut PgConnection, missing: &[MissingFollowUp
     .bind(column(missing, |one| one.cause.code()))
     .bind(column(missing, |one| one.reason.as_str()))
     .bind(column(missing, |one| time(one.since)))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn write_group_ends(
+    connection: &mut PgConnection,
+    group_ends: &BTreeMap<GroupId, GroupEnds>,
+) -> Result<(), Abort> {
+    let rows: Vec<(&GroupId, &GroupEnds)> = group_ends.iter().collect();
+    sqlx::query(
+        "INSERT INTO group_ends (group_id, ended, failed) SELECT * FROM UNNEST($1::uuid[], $2::integer[], $3::integer[])",
+    )
+    .bind(column(&rows, |(group, _)| group.0))
+    .bind(column(&rows, |(_, ends)| ends.ended))
+    .bind(column(&rows, |(_, ends)| ends.failed))
     .execute(connection)
     .await?;
     Ok(())

@@ -1,15 +1,15 @@
 //! A batch of nothing but successes: what the long way reads and writes whole is here a handful of columns.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use orchestratum_core::task::{AttemptOutcome, EndedAttempt};
-use orchestratum_core::{TaskId, Timestamp, WorkerId};
+use orchestratum_core::task::{AttemptOutcome, EndedAttempt, GroupEnds, TaskStatus};
+use orchestratum_core::{GroupId, TaskId, Timestamp, WorkerId};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::super::super::rows::{maybe_worker_id, number, task_id, timestamp, word};
+use super::super::super::rows::{maybe_group_id, maybe_worker_id, number, task_id, timestamp, word};
 use super::super::super::values::{OverValues, over_values};
-use super::write::insert_attempts;
+use super::write::{insert_attempts, insert_group_ends};
 use crate::Error;
 use crate::decide::{AttemptWrite, CompletedRow, Success};
 
@@ -38,7 +38,7 @@ pub(super) async fn apply(
            AND tasks.conditions IS NULL
          RETURNING
              id, name, target, attempt, run, version, retries_left, losses_left, worker_id, started_at, scheduled_at,
-             expires_at"
+             expires_at, group_id"
     );
     let rows = COMPLETE
         .fetch(
@@ -67,6 +67,12 @@ pub(super) async fn apply(
         done.push(completed);
     }
     insert_attempts(connection, &attempts).await?;
+    let mut group_ends: BTreeMap<GroupId, GroupEnds> = BTreeMap::new();
+    for group in done.iter().filter_map(|row| row.group) {
+        let ends = GroupEnds::of(TaskStatus::InProgress, TaskStatus::Completed);
+        group_ends.entry(group).or_default().add(ends);
+    }
+    insert_group_ends(connection, &group_ends).await?;
     Ok(done)
 }
 
@@ -102,5 +108,6 @@ fn completed(row: &SqliteRow) -> Result<CompletedRow, Error> {
         started_at: timestamp(row, "started_at")?,
         scheduled_at: timestamp(row, "scheduled_at")?,
         expires_at: timestamp(row, "expires_at")?,
+        group: maybe_group_id(row)?,
     })
 }

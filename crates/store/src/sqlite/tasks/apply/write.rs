@@ -1,7 +1,9 @@
 //! What was decided, in few statements over the whole batch.
 
-use orchestratum_core::task::Progress;
-use orchestratum_core::{JsonText, TaskId, Timestamp};
+use std::collections::BTreeMap;
+
+use orchestratum_core::task::{GroupEnds, Progress};
+use orchestratum_core::{GroupId, JsonText, TaskId, Timestamp};
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
@@ -37,7 +39,8 @@ pub(super) async fn write(
     insert_dispatches(connection, &kept).await?;
     insert_attempts(connection, &decision.attempts).await?;
     insert_logs(connection, &decision.logs).await?;
-    insert_audits(connection, &decision.audits, now).await
+    insert_audits(connection, &decision.audits, now).await?;
+    insert_group_ends(connection, &decision.group_ends).await
 }
 
 /// After the changes: what is unique sees how those have left the tasks that it might meet.
@@ -51,6 +54,23 @@ pub(super) async fn write_follow_ups(
         insert_new(connection, &follow_ups, now).await?;
     }
     insert_missing(connection, &decision.missing).await
+}
+
+/// What waits to be counted for each group.
+pub(super) async fn insert_group_ends(
+    connection: &mut SqliteConnection,
+    group_ends: &BTreeMap<GroupId, GroupEnds>,
+) -> Result<(), Error> {
+    for (group, ends) in group_ends {
+        sqlx::query("INSERT INTO group_ends (group_id, ended, failed) VALUES (?1, ?2, ?3)")
+            .bind(group.0)
+            .bind(ends.ended)
+            .bind(ends.failed)
+            .execute(&mut *connection)
+            .await
+            .map_err(sql)?;
+    }
+    Ok(())
 }
 
 async fn insert_missing(connection: &mut SqliteConnection, missing: &[MissingFollowUp]) -> Result<(), Error> {

@@ -1,0 +1,116 @@
+//! The ends of members are counted; groups that are to stop have their members cancelled; what comes after a group is created with
+//! its end.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use orchestratum_broker::Hint;
+use orchestratum_core::GroupId;
+use orchestratum_core::task::{GroupStatus, TaskEvent};
+use orchestratum_store::{Change, Settled};
+
+use super::{PASS, Pass};
+use crate::{Engine, Error, error, identity};
+
+/// How many groups are settled in one pass, each in a transaction of its own.
+const GROUPS: usize = 100;
+
+/// How long ends of members gather before the process that wrote them counts them: a large group that drains is not settled with
+/// each batch.
+const GATHERING: Duration = Duration::from_millis(50);
+
+pub(super) async fn tick(engine: &Engine) -> Result<Pass, Error> {
+    let groups = engine.parts.store.unsettled_groups(GROUPS).await?;
+    let mut settled = 0;
+    for group in &groups {
+        // One that fails does not keep the others from their end.
+        match settle(engine, *group).await {
+            Ok(done) => settled += usize::from(done),
+            Err(error) => {
+                tracing::warn!(group.id = %group, error = %error::chain(&error), "a group could not be settled");
+            }
+        }
+    }
+    let cancelled = cancel_members(engine).await?;
+    Ok(Pass {
+        done: settled + cancelled.done,
+        // What nobody could settle is left for the next pulse.
+        more: (groups.len() >= GROUPS && settled > 0) || cancelled.more,
+    })
+}
+
+/// `false` if somebody else does so.
+async fn settle(engine: &Engine, group: GroupId) -> Result<bool, Error> {
+    let now = engine.parts.clock.now();
+    let Some(settled) = engine.parts.store.settle_group(group, identity::seed(), now).await? else {
+        return Ok(false);
+    };
+    let Settled {
+        before,
+        after,
+        task,
+        missing,
+    } = settled;
+    if before != after {
+        tracing::info!(group.id = %group, from = %before, to = %after, "group changed");
+    }
+    if after.is_over() && !before.is_over() {
+        metrics::counter!("orchestratum_groups_ended_total", "status" => after.as_str()).increment(1);
+    }
+    if let Some(reason) = missing {
+        tracing::warn!(group.id = %group, reason = %reason, "what comes after a group could not be made");
+        metrics::counter!("orchestratum_follow_ups_missing_total").increment(1);
+    }
+    if let Some(task) = task {
+        tracing::info!(
+            task.id = %task.task, task.name = %task.name, task.target = %task.target, group.id = %group, "task created"
+        );
+        metrics::counter!("orchestratum_follow_ups_total").increment(1);
+        let wait = task.due_at.saturating_since(now);
+        // One that has to ask is announced by the feeder, when it has what it needs.
+        if !task.asks && wait.is_zero() {
+            let hint = Hint {
+                task: task.task,
+                target: task.target,
+                name: task.name,
+            };
+            engine.became_ready(vec![hint]);
+        } else if wait < super::LOOK_EVERY {
+            engine.release_soon(wait);
+        }
+    }
+    Ok(true)
+}
+
+/// A pass of them: many members are cancelled in many short transactions.
+async fn cancel_members(engine: &Engine) -> Result<Pass, Error> {
+    let members = engine.parts.store.members_to_cancel(PASS).await?;
+    let changes = members.into_iter().map(|(task, status)| {
+        let reason = match status {
+            GroupStatus::Failing => "another member of its group did not succeed",
+            _ => "its group was cancelled",
+        };
+        let reason = Some(reason.to_owned());
+        Change::new(task, TaskEvent::CancelRequested { reason })
+    });
+    engine.sweep(changes.collect()).await
+}
+
+impl Engine {
+    /// Settles the groups whose members have just ended. Whoever ended them does this, also where no loops run; what is lost with
+    /// the process the loops find.
+    pub(crate) fn settle_groups_soon(&self) {
+        // One is enough: it settles all there are by then.
+        if self.parts.settling_planned.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let engine = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(GATHERING).await;
+            engine.parts.settling_planned.store(false, Ordering::Release);
+            if let Err(error) = tick(&engine).await {
+                tracing::debug!(error = %error::chain(&error), "left to the loop for groups");
+            }
+        });
+    }
+}

@@ -1,0 +1,33 @@
+//! Tasks that come without a request of their own: the members of a group, and what comes after it.
+
+use orchestratum_core::{TaskId, Timestamp};
+use sqlx::PgConnection;
+
+use super::super::transaction::Abort;
+use super::create::insert_tasks;
+use super::{gates, unique};
+use crate::NewTask;
+use crate::decide::GateChanges;
+
+/// Inserts tasks of which none is there, and lets them ask for what they need. The feeder announces those that got it.
+pub(in super::super) async fn insert_asking(
+    connection: &mut PgConnection,
+    tasks: &[&NewTask],
+    now: Timestamp,
+) -> Result<(), Abort> {
+    insert_tasks(connection, tasks, now).await?;
+    let mut changes = GateChanges::default();
+    changes.created(tasks.iter().copied(), now);
+    gates::settle(connection, &changes, now, now).await?;
+    Ok(())
+}
+
+/// The task like it that is there already, if it is unique.
+pub(in super::super) async fn met_by(
+    connection: &mut PgConnection,
+    task: &NewTask,
+    now: Timestamp,
+) -> Result<Option<TaskId>, Abort> {
+    let met = unique::meet(connection, &[task], now).await?;
+    Ok(met.get(&task.spec.id).copied())
+}

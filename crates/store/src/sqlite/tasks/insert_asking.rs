@@ -1,0 +1,32 @@
+//! Tasks that come without a request of their own: the members of a group, and what comes after it.
+
+use orchestratum_core::{TaskId, Timestamp};
+use sqlx::SqliteConnection;
+
+use super::create::insert_new;
+use super::{gates, unique};
+use crate::decide::GateChanges;
+use crate::{Error, NewTask};
+
+/// Inserts tasks of which none is there, and lets them ask for what they need. The feeder announces those that got it.
+pub(in super::super) async fn insert_asking(
+    connection: &mut SqliteConnection,
+    tasks: &[&NewTask],
+    now: Timestamp,
+) -> Result<(), Error> {
+    insert_new(connection, tasks, now).await?;
+    let mut changes = GateChanges::default();
+    changes.created(tasks.iter().copied(), now);
+    gates::settle(connection, &changes, now, now).await?;
+    Ok(())
+}
+
+/// The task like it that is there already, if it is unique.
+pub(in super::super) async fn met_by(
+    connection: &mut SqliteConnection,
+    task: &NewTask,
+    now: Timestamp,
+) -> Result<Option<TaskId>, Error> {
+    let met = unique::meet(connection, &[task], now).await?;
+    Ok(met.get(&task.spec.id).copied())
+}
