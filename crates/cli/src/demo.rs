@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use orchestratum_core::schedule::{Misfire, Overlap, ScheduleDraft};
-use orchestratum_core::task::{BuiltIn, FollowUps, TaskDraft, TaskState, TaskStatus};
-use orchestratum_core::{JsonText, Origin, TaskId, TaskName};
+use orchestratum_core::task::{BuiltIn, FollowUps, GroupDraft, GroupPolicy, Members, TaskDraft, TaskState, TaskStatus};
+use orchestratum_core::{GroupId, JsonText, Origin, TaskId, TaskName};
+use orchestratum_engine::groups::{CreateGroup, CreatedGroup};
 use orchestratum_engine::schedules::{CreateSchedule, CreatedSchedule};
 use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
 use orchestratum_engine::{Engine, WorkerSettings};
-use orchestratum_store::Task;
+use orchestratum_store::{AfterGroup, Task};
 use orchestratum_worker::dotnet;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -122,6 +123,28 @@ fn samples() -> Vec<Sample> {
     ]
 }
 
+/// A group of three, and what adds them up.
+fn pages() -> GroupDraft {
+    GroupDraft {
+        name: Some("pages".to_owned()),
+        policy: GroupPolicy::Fail,
+        members: Members::Inputs {
+            template: Box::new(TaskDraft {
+                name: BuiltIn::Echo.as_str().to_owned(),
+                description: Some("counts the words of a page".to_owned()),
+                ..TaskDraft::default()
+            }),
+            inputs: [120, 80, 55].map(|words| plain(&json!(words))).to_vec(),
+        },
+        on_complete: Some(plain(&json!({
+            "name": "echo",
+            "description": "one task follows a group of three, with all their outputs",
+            "input": "${ group.completed } pages have ${ outputs[0] + outputs[1] + outputs[2] } words",
+        }))),
+        on_failure: None,
+    }
+}
+
 /// Submits those samples whose names are offered, and prints how each one ends.
 pub(crate) async fn run(engine: Engine, offered: Vec<TaskName>) -> anyhow::Result<()> {
     let began = Instant::now();
@@ -142,6 +165,14 @@ pub(crate) async fn run(engine: Engine, offered: Vec<TaskName>) -> anyhow::Resul
         }
     }
     watched.push((BuiltIn::Echo, SCHEDULED, first_of_a_schedule(&engine).await?));
+    let group = engine
+        .create_group(CreateGroup {
+            draft: pages(),
+            chosen_id: None,
+            idempotency: None,
+            origin: Origin::default(),
+        })
+        .await?;
     let missing: BTreeSet<&str> = missing.iter().map(|sample| sample.name.as_str()).collect();
     for name in missing {
         let why = why_not(name, &engine.settings().worker).await;
@@ -150,7 +181,13 @@ pub(crate) async fn run(engine: Engine, offered: Vec<TaskName>) -> anyhow::Resul
     let endings = watched
         .into_iter()
         .map(|(name, shows, id)| show(&engine, name, shows, id));
-    futures::future::try_join_all(endings).await?;
+    let of_group = async {
+        match group {
+            CreatedGroup::Created(state) => show_group(&engine, state.group.spec.id).await,
+            CreatedGroup::Replayed(_) | CreatedGroup::Existing(_) => Ok(()),
+        }
+    };
+    futures::future::try_join(futures::future::try_join_all(endings), of_group).await?;
     println!(
         "\n  The samples are done after {:.1} s; the server goes on. Stop it with Ctrl-C.\n",
         began.elapsed().as_secs_f64()
@@ -210,6 +247,16 @@ async fn show(engine: &Engine, name: BuiltIn, shows: &str, id: TaskId) -> anyhow
         let shows = task.spec.description.clone().unwrap_or_default();
         print(&task, task.spec.name.as_str(), &shows);
         followed.extend(engine.tree(task.spec.id).await?.root.follow_ups);
+    }
+    Ok(())
+}
+
+async fn show_group(engine: &Engine, group: GroupId) -> anyhow::Result<()> {
+    let ended = engine.wait_for_group(group, PATIENCE).await?;
+    if let Some(AfterGroup::Task(task)) = ended.group.after {
+        let task = engine.wait(task, PATIENCE).await?;
+        let shows = task.spec.description.clone().unwrap_or_default();
+        print(&task, task.spec.name.as_str(), &shows);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! A client for every endpoint of a running api. It prints what the api answers: JSON, or a table where a list is
 //! easier to read as one.
 
+mod groups;
 mod http;
 mod keys;
 mod queues;
@@ -27,6 +28,14 @@ pub(crate) enum Command {
         server: Server,
         #[command(subcommand)]
         command: tasks::Command,
+    },
+    /// Groups: many tasks, and one that comes after them.
+    #[command(mut_args(|argument| argument.global(true)))]
+    Groups {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: groups::Command,
     },
     /// The workers, what they serve and how busy they are.
     #[command(mut_args(|argument| argument.global(true)))]
@@ -110,6 +119,7 @@ fn variable(name: &str) -> Option<String> {
 pub(crate) async fn run(command: Command, before: Server) -> anyhow::Result<ExitCode> {
     match command {
         Command::Tasks { server, command } => return tasks::run(&Http::new(&server.or(before))?, command).await,
+        Command::Groups { server, command } => return groups::run(&Http::new(&server.or(before))?, command).await,
         Command::Workers { server } => workers::run(&Http::new(&server.or(before))?).await?,
         Command::Queues { server, command } => queues::run(&Http::new(&server.or(before))?, command).await?,
         Command::Schedules { server, command } => schedules::run(&Http::new(&server.or(before))?, command).await?,

@@ -16,7 +16,7 @@ pub(in super::super) fn seconds(text: &str) -> Result<f64, String> {
 }
 
 /// How long to wait for the end of a task.
-pub(super) fn patience(text: &str) -> Result<Duration, String> {
+pub(in crate::client) fn patience(text: &str) -> Result<Duration, String> {
     seconds(text)
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()))
         .map_err(|_| "must be a number of seconds from 0 on".to_owned())
@@ -37,7 +37,7 @@ pub(super) fn labels(pairs: &[String]) -> anyhow::Result<BTreeMap<String, String
 }
 
 /// An object of the fields that were given.
-pub(in super::super) fn given<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
+pub(in crate::client) fn given<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
     let fields = fields
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value?)));
@@ -45,7 +45,7 @@ pub(in super::super) fn given<const N: usize>(fields: [(&str, Option<Value>); N]
 }
 
 /// JSON itself, `@file`, or `-` for standard input.
-pub(in super::super) fn json(source: &str) -> anyhow::Result<Value> {
+pub(in crate::client) fn json(source: &str) -> anyhow::Result<Value> {
     match source.strip_prefix('@') {
         Some(file) => json_of_file(file),
         None if source == "-" => json_of_file(source),
@@ -54,7 +54,7 @@ pub(in super::super) fn json(source: &str) -> anyhow::Result<Value> {
 }
 
 /// The JSON in a file, or `-` for standard input.
-pub(super) fn json_of_file(file: &str) -> anyhow::Result<Value> {
+pub(in crate::client) fn json_of_file(file: &str) -> anyhow::Result<Value> {
     let text = if file == "-" {
         let mut text = String::new();
         let read = std::io::stdin().read_to_string(&mut text);

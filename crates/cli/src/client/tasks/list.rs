@@ -6,7 +6,7 @@ use super::super::http::Http;
 use super::input;
 use crate::output;
 
-const COLUMNS: [&str; 8] = [
+pub(in crate::client) const COLUMNS: [&str; 8] = [
     "id",
     "name",
     "target",

@@ -18,6 +18,9 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+pub(super) use list::COLUMNS as TASK_COLUMNS;
+pub(super) use wait::{AT_ONCE, NOT_OVER, UNSUCCESSFUL};
+
 use super::http::Http;
 use crate::output;
 

@@ -10,15 +10,15 @@ use super::super::http::Http;
 use crate::output;
 
 /// The exit status when the task ended, and not as `Completed`.
-pub(super) const UNSUCCESSFUL: u8 = 3;
+pub(in crate::client) const UNSUCCESSFUL: u8 = 3;
 /// The exit status when the wait was over before the task.
-const NOT_OVER: u8 = 4;
+pub(in crate::client) const NOT_OVER: u8 = 4;
 
 pub(super) const EXIT_STATUS: &str = "Exit status with --wait: 0 if the task is Completed; 3 if it is Failed, Expired or \
     Cancelled; 4 if it is not over when the wait ends. Always: 1 for any other failure, 2 for a wrong command line.";
 
 /// The longest wait of one request. The api may allow less: then there are more requests.
-const AT_ONCE: Duration = Duration::from_secs(50);
+pub(in crate::client) const AT_ONCE: Duration = Duration::from_secs(50);
 
 /// Shows a task when it is over, or when there is no patience left.
 pub(super) async fn until_over(http: &Http, id: &str, patience: Duration) -> anyhow::Result<ExitCode> {
