@@ -312,6 +312,9 @@ async fn every_example_runs_as_shown() {
                     let schedule = json!({"name": "x", "cron": "@daily", "task": {"name": "echo"}});
                     let schedule = api.post("/api/schedules", &schedule).await.json();
                     schedule["id"].as_str().expect("an id").to_owned()
+                } else if path.starts_with("/api/groups/") {
+                    let group = api.post("/api/groups", &json!({"tasks": [{"name": "echo"}]})).await;
+                    group.json()["id"].as_str().expect("an id").to_owned()
                 } else {
                     id
                 };

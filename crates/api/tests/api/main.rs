@@ -8,6 +8,7 @@ mod common;
 mod external;
 mod follow_logs;
 mod follow_ups;
+mod groups;
 mod hang_ups;
 mod held;
 mod idempotency;

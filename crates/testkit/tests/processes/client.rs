@@ -253,3 +253,67 @@ async fn tables_say_when_they_are_empty_and_what_went_wrong_and_logs_come_as_the
     assert_eq!(dev.client(&["tasks", "logs", id])?.stdout, b"unended");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_are_created_watched_listed_and_forgotten() -> anyhow::Result<()> {
+    let dev = start(&[]).await?;
+    let created = dev.json(&[
+        "groups",
+        "create",
+        "--template",
+        r#"{"name": "echo"}"#,
+        "--inputs",
+        "[1, 2, 3]",
+        "--policy",
+        "continue",
+        "--on-complete",
+        r#"{"name": "echo", "input": "${ outputs }"}"#,
+        "--idempotency-key",
+        "once",
+    ])?;
+    let id = created["id"].as_str().unwrap_or_default();
+    let ended = dev.client(&["groups", "get", id, "--wait", "20"])?;
+    assert_eq!(ended.status.code(), Some(0), "{}", text(&ended));
+    let ended: Value = serde_json::from_slice(&ended.stdout)?;
+    assert_eq!(
+        (&ended["status"], &ended["members"]["Completed"]),
+        (&json!("Completed"), &json!(3))
+    );
+    let after = ended["follow_up_id"].as_str().unwrap_or_default();
+    assert_eq!(
+        dev.json(&["tasks", "get", after, "--wait", "20"])?["output"],
+        json!([1, 2, 3])
+    );
+    let listed = text(&dev.client(&["groups", "list"])?);
+    assert!(listed.contains(id) && listed.contains("Completed"), "{listed}");
+    let members = dev.json(&["groups", "tasks", id, "--status", "Completed", "--json"])?;
+    assert_eq!(members["items"][2]["input"], 3);
+    let over = dev.client(&["groups", "cancel", id])?;
+    assert!(
+        !over.status.success() && text(&over).contains("is Completed"),
+        "{}",
+        text(&over)
+    );
+    assert!(dev.client(&["groups", "delete", id])?.status.success());
+
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("group.json");
+    std::fs::write(&file, r#"{"tasks": [{"name": "echo", "target": "nobody"}]}"#)?;
+    let waiting = dev.json(&["groups", "create", &file.display().to_string()])?;
+    let id = waiting["id"].as_str().unwrap_or_default();
+    assert_eq!(
+        dev.client(&["groups", "get", id, "--wait", "0.2"])?.status.code(),
+        Some(4)
+    );
+    assert_eq!(
+        dev.json(&["groups", "cancel", id, "--reason", "enough"])?["reason"],
+        "enough"
+    );
+    assert_eq!(
+        dev.client(&["groups", "get", id, "--wait", "20"])?.status.code(),
+        Some(3)
+    );
+    let both = dev.client(&["groups", "create", "-", "--template", "{}", "--inputs", "[]"])?;
+    assert_eq!(both.status.code(), Some(2), "{}", text(&both));
+    Ok(())
+}

@@ -192,6 +192,11 @@ async fn the_samples_end_as_they_say() -> anyhow::Result<()> {
             "may not call this machine: Failed after 1 attempt: the host `127.0.0.1:80` is refused: ",
         ),
         (
+            "Completed",
+            "echo",
+            "one task follows a group of three, with all their outputs: \"3 pages have 255 words\"",
+        ),
+        (
             "Expired",
             "python",
             "an endless loop ends with its time-to-live: Expired after 1 attempt: ",

@@ -4,6 +4,7 @@ mod broker_data;
 mod deliveries;
 mod deployments;
 mod follow_ups;
+mod groups;
 mod hang_ups;
 mod leaks;
 mod limits;

@@ -9,8 +9,11 @@ pub(crate) mod creating;
 pub(crate) mod data;
 pub(crate) mod external;
 pub(crate) mod following;
+pub(crate) mod group_records;
+pub(crate) mod grouping;
 pub(crate) mod keys;
 pub(crate) mod lab;
+pub(crate) mod large_groups;
 pub(crate) mod limiting;
 pub(crate) mod listing;
 pub(crate) mod logs;
@@ -175,6 +178,24 @@ macro_rules! suite {
                 a_report_with_logs_is_followed_too,
                 what_follows_has_seen_every_edit_that_was_accepted
             ],
+            grouping: [
+                a_group_is_stored_with_its_members_in_their_order,
+                what_comes_after_a_group_sees_each_way_a_member_can_end,
+                a_group_is_joined_once_however_many_settle_it,
+                a_member_without_success_stops_the_others_where_the_policy_says_so,
+                a_member_that_runs_again_before_the_end_is_waited_for,
+                a_member_that_runs_again_after_the_end_changes_nothing,
+                what_cannot_be_made_after_a_group_is_recorded,
+                outputs_that_are_too_much_are_left_out,
+                a_cancelled_group_ends_with_its_members_and_nothing_follows
+            ],
+            group_records: [
+                a_repeated_group_is_the_same_group,
+                concurrent_creates_with_one_key_make_one_group,
+                groups_and_their_members_are_listed_in_pages,
+                purging_waits_for_the_group_of_a_member,
+                members_wait_for_their_key_and_what_comes_after_may_meet_a_task_like_it
+            ],
             keys: [
                 a_key_is_read_as_it_was_stored,
                 an_unknown_key_is_absent,
@@ -216,6 +237,10 @@ macro_rules! suite {
                 a_repeated_key_answers_what_was_met,
                 a_follow_up_that_meets_a_task_is_recorded_as_missing,
                 what_is_deleted_is_met_by_nobody
+            ],
+            large_groups: [
+                a_group_of_ten_thousand_is_joined_at_once_with_all_outputs,
+                a_group_of_ten_thousand_is_stopped_in_short_passes
             ],
             listing: [
                 tasks_are_read_in_the_order_asked_for,

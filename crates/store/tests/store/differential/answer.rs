@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use orchestratum_core::task::TaskStatus;
-use orchestratum_core::{TaskId, WorkerId};
+use orchestratum_core::{GroupId, TaskId, WorkerId};
 use orchestratum_store::{
-    Attempt, ChangeOutcome, Children, ClaimedTask, CreateOutcome, DeleteOutcome, Dispatch, Orphan, Pulse, Queue,
-    Renewal, Task,
+    Attempt, CancelGroupOutcome, ChangeOutcome, Children, ClaimedTask, CreateGroupOutcome, CreateOutcome,
+    DeleteOutcome, Dispatch, Group, Orphan, Pulse, Queue, Renewal, Settled, Task,
 };
 
 /// Everything a reader can see of one task.
@@ -30,6 +30,14 @@ pub(crate) struct Overview {
     pub(crate) unoffered: Vec<TaskId>,
 }
 
+/// Everything that can be seen of groups.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Groups {
+    pub(crate) items: Vec<Group>,
+    pub(crate) unsettled: Vec<GroupId>,
+    pub(crate) to_cancel: Vec<TaskId>,
+}
+
 #[derive(Debug, PartialEq)]
 pub(crate) enum Answer {
     Created(Vec<CreateOutcome>),
@@ -46,6 +54,10 @@ pub(crate) enum Answer {
     Whole(Vec<Whole>),
     Children(Box<Children>),
     Overview(Box<Overview>),
+    CreatedGroup(CreateGroupOutcome),
+    CancelledGroup(CancelGroupOutcome),
+    Settled(Option<Settled>),
+    Groups(Box<Groups>),
     Nothing,
 }
 

@@ -1,14 +1,15 @@
 //! What a store is, in memory: maps, and the transition function of the core.
 
+mod groups;
 mod overview;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use orchestratum_core::task::{
-    AttemptOutcome, FollowUpPlace, TaskEvent, TaskLife, TaskSpec, TaskState, TaskStatus, transition,
+    AttemptOutcome, FollowUpPlace, GroupEnds, TaskEvent, TaskLife, TaskSpec, TaskState, TaskStatus, transition,
 };
-use orchestratum_core::{Target, TaskId, TaskName, Timestamp, WorkerId};
+use orchestratum_core::{GroupId, Target, TaskId, TaskName, Timestamp, WorkerId};
 use orchestratum_store::{
     Admission, Announce, Attempt, Change, ChangeOutcome, Changed, Children, ClaimRequest, CreateOutcome, CreateRequest,
     DeleteOutcome, Dispatch, Holding, LogAppend, MissingCause, MissingFollowUp, PUBLISH_LEASE, Registration, Renewal,
@@ -18,7 +19,7 @@ use orchestratum_store::{
 use super::answer::{Answer, Whole};
 use super::follow::{attempt, follow, followed};
 use super::gates::{Gates, Wait};
-use super::operation::Operation;
+use super::operation::{CANCELLED, Operation};
 use crate::conformance::lab::START;
 
 #[derive(Debug, Clone)]
@@ -111,6 +112,9 @@ pub(crate) struct Model {
     pub(crate) workers: BTreeMap<WorkerId, WorkerRow>,
     paused: BTreeSet<Target>,
     missing: BTreeMap<(TaskId, FollowUpPlace), MissingFollowUp>,
+    pub(crate) groups: BTreeMap<GroupId, groups::GroupRow>,
+    /// What members of groups told that is still to be counted.
+    waiting: groups::Waiting,
     keys: HashMap<(String, String), ([u8; 32], Vec<TaskId>)>,
     pub(super) gates: Gates,
 }
@@ -123,6 +127,8 @@ impl Default for Model {
             workers: BTreeMap::new(),
             paused: BTreeSet::new(),
             missing: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             keys: HashMap::new(),
             gates: Gates::default(),
         }
@@ -138,7 +144,11 @@ impl Model {
             }
             Operation::Create(requests) => Answer::Created(self.create_all(requests)),
             Operation::Claim(request) => self.claim(request),
-            Operation::Apply(changes) => Answer::Applied(self.apply_all(changes)),
+            Operation::Apply(changes) => self.apply_batch(changes),
+            Operation::CreateGroup(group) => Answer::CreatedGroup(self.create_group(group)),
+            Operation::CancelGroup(group) => Answer::CancelledGroup(self.cancel_group(*group, CANCELLED)),
+            Operation::SettleGroup(group, seed) => Answer::Settled(self.settle_group(*group, *seed)),
+            Operation::Groups => Answer::Groups(Box::new(self.read_groups())),
             Operation::Append(appends) => Answer::appended(appends.iter().filter_map(|append| self.append(append))),
             Operation::Delete(task) => Answer::Deleted(self.delete(*task)),
             Operation::Register(registration) => {
@@ -287,6 +297,21 @@ impl Model {
         Answer::claimed(claimed)
     }
 
+    fn apply_batch(&mut self, changes: &[Change]) -> Answer {
+        let mut told = BTreeMap::new();
+        let outcomes = self.apply_all(changes);
+        for outcome in &outcomes {
+            if let ChangeOutcome::Done(changed) = outcome
+                && let Some(group) = changed.group
+            {
+                let ends: &mut GroupEnds = told.entry(group).or_default();
+                ends.add(GroupEnds::of(changed.before, changed.life.status()));
+            }
+        }
+        self.wait_to_be_counted(told);
+        Answer::Applied(outcomes)
+    }
+
     /// Without what it means for other tasks.
     pub(super) fn apply(&mut self, change: &Change, follow_ups: &mut Vec<(TaskSpec, TaskLife)>) -> ChangeOutcome {
         let now = self.now;
@@ -340,6 +365,7 @@ impl Model {
             started_at: *started_at,
             followed,
             admitted: Vec::new(),
+            group: spec.group.map(|place| place.group),
         };
         follow_ups.extend(made);
         ChangeOutcome::Done(changed)
@@ -481,11 +507,15 @@ impl Model {
     }
 
     fn purge_finished(&mut self, before: Timestamp) -> Answer {
-        let all = self.tasks.len();
-        self.tasks
-            .retain(|_, row| finished_at(&row.task).is_none_or(|finished_at| finished_at >= before));
+        let is_gone = |row: &Row| is_old(row, before) && !self.is_in_an_open_group(row);
+        let old = self.tasks.iter().filter(|(_, row)| is_gone(row));
+        let old: Vec<TaskId> = old.map(|(id, _)| *id).collect();
+        for id in &old {
+            self.tasks.remove(id);
+        }
         self.missing.retain(|(parent, _), _| self.tasks.contains_key(parent));
-        Answer::Count((all - self.tasks.len()) as u64)
+        let groups = self.purge_groups(before);
+        Answer::Count((old.len() + groups) as u64)
     }
 
     fn list(&self, filter: &TaskFilter) -> Vec<TaskId> {
@@ -518,6 +548,10 @@ impl Model {
             dispatch: row.dispatch(),
         })
     }
+}
+
+pub(super) fn is_old(row: &Row, before: Timestamp) -> bool {
+    finished_at(&row.task).is_some_and(|finished_at| finished_at < before)
 }
 
 fn finished_at(task: &Task) -> Option<Timestamp> {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::conformance::lab::target;
-use orchestratum_core::{Target, TaskId, Timestamp, WorkerId};
+use orchestratum_core::{GroupId, Target, TaskId, Timestamp, WorkerId};
 use orchestratum_store::{
-    Audit, Change, ClaimRequest, CreateRequest, LogAppend, Registration, Store, TaskFilter, UnofferedSearch,
+    Audit, Change, ClaimRequest, CreateRequest, LogAppend, NewGroup, Registration, Store, TaskFilter, UnofferedSearch,
 };
 
-use super::answer::{self, Answer, Overview, Whole, sorted};
+use super::answer::{self, Answer, Groups, Overview, Whole, sorted};
 use super::script::TARGETS;
 
 /// More than a script ever has.
@@ -38,7 +38,14 @@ pub(crate) enum Operation {
     ReadAll(Vec<TaskId>),
     Children(Vec<TaskId>),
     Overview,
+    CreateGroup(Box<NewGroup>),
+    CancelGroup(GroupId),
+    SettleGroup(GroupId, u128),
+    Groups,
 }
+
+/// Why somebody cancels a group.
+pub(crate) const CANCELLED: &str = "enough";
 
 pub(crate) fn audit() -> Audit {
     Audit {
@@ -100,6 +107,12 @@ impl Operation {
             }
             Self::ReadAll(ids) => Answer::Whole(whole(store, ids).await?),
             Self::Overview => Answer::Overview(Box::new(overview(store, now).await?)),
+            Self::CreateGroup(group) => Answer::CreatedGroup(store.create_group(group, now).await?),
+            Self::CancelGroup(group) => {
+                Answer::CancelledGroup(store.cancel_group(*group, Some(CANCELLED), &audit(), now).await?)
+            }
+            Self::SettleGroup(group, seed) => Answer::Settled(store.settle_group(*group, *seed, now).await?),
+            Self::Groups => Answer::Groups(Box::new(groups(store).await?)),
         })
     }
 }
@@ -126,6 +139,15 @@ async fn overview(store: &dyn Store, now: Timestamp) -> Result<Overview, orchest
         overdue_running: sorted(store.overdue_running(now, PLENTY).await?),
         orphans: sorted(store.orphans(PLENTY).await?.iter().map(answer::orphan)),
         unoffered: sorted(unoffered(store, now).await?),
+    })
+}
+
+async fn groups(store: &dyn Store) -> Result<Groups, orchestratum_store::Error> {
+    let to_cancel = store.members_to_cancel(PLENTY).await?;
+    Ok(Groups {
+        items: store.groups(None, None, PLENTY).await?.items,
+        unsettled: sorted(store.unsettled_groups(PLENTY).await?),
+        to_cancel: sorted(to_cancel.into_iter().map(|(task, _)| task)),
     })
 }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::conformance::lab::{START, evidence, name, progress, target};
 use orchestratum_core::task::{
-    Backoff, CheckedPatch, ConcurrencyDraft, ConditionsDraft, Ending, FollowUps, RateDraft, Report, SpecLimits,
-    TaskDraft, TaskEvent, TaskPatch, TaskState, TaskStatus, UniqueDraft,
+    Backoff, CheckedPatch, ConcurrencyDraft, ConditionsDraft, Ending, FollowUps, GroupDraft, GroupPolicy, Members,
+    RateDraft, Report, SpecLimits, TaskDraft, TaskEvent, TaskPatch, TaskState, TaskStatus, UniqueDraft,
 };
-use orchestratum_core::{JsonText, Origin, TaskId, Timestamp, WorkerId};
+use orchestratum_core::{GroupId, JsonText, Origin, TaskId, Timestamp, WorkerId};
 use orchestratum_store::{
-    Announce, Audit, Change, ClaimRequest, CreateRequest, Evidence, IdempotencyKey, LogAppend, NewTask, Registration,
-    TaskFilter,
+    Announce, Audit, Change, ClaimRequest, CreateRequest, Evidence, IdempotencyKey, LogAppend, NewGroup, NewTask,
+    Registration, TaskFilter,
 };
 use uuid::Uuid;
 
@@ -36,7 +36,7 @@ impl Script {
     }
 
     pub(crate) fn next(&mut self, model: &Model) -> Operation {
-        match self.chance.below(100) {
+        match self.chance.below(108) {
             0..10 => Operation::Advance(self.some_time()),
             10..24 => Operation::Create((0..=self.chance.below(3)).map(|_| self.request(model)).collect()),
             24..40 => Operation::Claim(self.claim(model)),
@@ -53,11 +53,15 @@ impl Script {
                 target: target(self.word(&TARGETS)),
                 force: self.chance.once_in(4),
             },
-            90..91 => Operation::PurgeFinished(model.now - self.some_time() * 4),
+            90..91 => self.purge(model),
             91..94 => Operation::List(Box::new(self.filter(model))),
             94..95 => Operation::Children(model.tasks.keys().copied().chain([self.task(model)]).collect()),
             95..97 => Operation::ReadAll(model.tasks.keys().copied().chain([self.task(model)]).collect()),
-            _ => Operation::Overview,
+            97..100 => Operation::Overview,
+            100..102 => Operation::CreateGroup(Box::new(self.group(model))),
+            102..105 => Operation::SettleGroup(self.known_group(model), u128::from(self.chance.next())),
+            105 => Operation::CancelGroup(self.known_group(model)),
+            _ => Operation::Groups,
         }
     }
 
@@ -127,9 +131,73 @@ impl Script {
         CreateRequest { tasks, idempotency }
     }
 
-    fn new_task(&mut self, model: &Model) -> NewTask {
+    /// Not where the parent of what goes stays for its group: so soon after the end of the parent nothing goes otherwise.
+    fn purge(&mut self, model: &Model) -> Operation {
+        let before = model.now - self.some_time() * 4;
+        if model.spares_a_parent(before) {
+            Operation::Overview
+        } else {
+            Operation::PurgeFinished(before)
+        }
+    }
+
+    /// Mostly one that exists.
+    fn known_group(&mut self, model: &Model) -> GroupId {
+        let known: Vec<GroupId> = model.groups.keys().rev().take(6).copied().collect();
+        let known = self.chance.pick(&known).copied();
+        known.unwrap_or(GroupId(Uuid::from_u128(1)))
+    }
+
+    /// What comes after some of them cannot be made.
+    fn group(&mut self, model: &Model) -> NewGroup {
+        const AFTER: [&str; 4] = [
+            r#"{"name": "echo", "input": "${ outputs }"}"#,
+            r#"{"name": "resize", "target": "gpu", "input": {"results": "${ results }", "group": "${ group.status }"}}"#,
+            r#"{"name": "echo", "input": "${ outputs[0][0] + 1 }", "delay_seconds": 1}"#,
+            r#"{"name": "echo", "labels": {"team": "${ group.name }"}}"#,
+        ];
+        let after = |script: &mut Self| JsonText::new(script.word(&AFTER)).expect("JSON");
+        let policy = GroupPolicy::ALL[usize::from(self.chance.once_in(2))];
+        // What is ready of them is for the model of keys to say, which knows requests.
+        let drafts = (0..=self.chance.below(3)).map(|_| TaskDraft {
+            conditions: ConditionsDraft::default(),
+            ..self.draft(model)
+        });
+        let drafts = drafts.collect();
+        let draft = GroupDraft {
+            name: self.once(2, |_| "nightly".to_owned()),
+            policy,
+            members: Members::Tasks(drafts),
+            on_complete: self.once(2, after),
+            on_failure: self.once(2, after).filter(|_| policy == GroupPolicy::Fail),
+        };
+        let id = GroupId(self.identity(model.now));
+        let checked = draft.check(
+            id,
+            || TaskId(self.identity(model.now)),
+            &SpecLimits::default(),
+            model.now,
+        );
+        let (spec, members) = checked.expect("a draft that meets the rules");
+        let tasks = members.into_iter().map(|(spec, life)| NewTask {
+            spec,
+            life,
+            announce: Announce::ByFeeder,
+            request_hash: None,
+            origin: Origin::default(),
+        });
+        NewGroup {
+            spec,
+            tasks: tasks.collect(),
+            request_hash: None,
+            idempotency: None,
+            origin: Origin::default(),
+        }
+    }
+
+    fn draft(&mut self, model: &Model) -> TaskDraft {
         let parents: Vec<TaskId> = model.tasks.keys().copied().take(3).collect();
-        let draft = TaskDraft {
+        TaskDraft {
             name: self.word(&NAMES).to_owned(),
             target: Some(self.word(&TARGETS).to_owned()),
             description: self.once(3, |script| script.json().to_string()),
@@ -147,7 +215,11 @@ impl Script {
             parent_id: self.chance.pick(&parents).copied().filter(|_| self.chance.once_in(3)),
             follow_ups: self.once(2, |script| script.follow_ups(0)).unwrap_or_default(),
             conditions: self.once(3, Self::conditions).unwrap_or_default(),
-        };
+        }
+    }
+
+    fn new_task(&mut self, model: &Model) -> NewTask {
+        let draft = self.draft(model);
         // One in a few names a task that exists, as a caller that chose its id and repeats itself does.
         let chosen = self.once(5, |script| [u8::try_from(script.chance.below(2)).unwrap_or(0); 32]);
         let known: Vec<TaskId> = model.tasks.keys().copied().collect();

@@ -63,6 +63,7 @@ impl Model {
                 ended_leases: false,
                 served_targets,
                 ready_targets,
+                groups: self.has_work_for_groups(),
             },
             counts,
             queues: self.queue_list(),
