@@ -68,6 +68,7 @@ pub(crate) enum Measure {
     Keyed,
     Schedules,
     External,
+    Groups,
     History,
     Memory,
     Idle,
@@ -160,6 +161,7 @@ pub(crate) struct Sizes {
     pub(crate) keyed_tasks: u32,
     pub(crate) schedules: u32,
     pub(crate) schedules_due: u32,
+    pub(crate) group_members: u32,
     pub(crate) history_tasks: u32,
     pub(crate) history_requests: u32,
     /// What the warm-up leaves to be done has gone by then, and PostgreSQL has published its counts.
@@ -196,6 +198,8 @@ impl Sizes {
             keyed_tasks: scaled(2_000).max(1),
             schedules: scaled(100_000),
             schedules_due: scaled(10_000),
+            // As many as a group may have.
+            group_members: scaled(10_000).clamp(1, 10_000),
             history_tasks: scaled(1_000_000),
             history_requests: scaled(2_000),
             settle: Duration::from_secs(12).mul_f64(scale),

@@ -45,8 +45,8 @@ enum Goal {
 use Goal::{Absolute, Grown, Ratio};
 use Limit::{AtLeast, AtMost};
 use Measure::{
-    Backlog, Chains, CodeLatency, Create, Csharp, Drain, External, History, Idle, Latency, Memory, Neighbour, Python,
-    Sandbox, Schedules, Soak,
+    Backlog, Chains, CodeLatency, Create, Csharp, Drain, External, Groups, History, Idle, Latency, Memory, Neighbour,
+    Python, Sandbox, Schedules, Soak,
 };
 use System::{
     Bubblewrap, Celery, CeleryInterpreter, CeleryResults, DotnetCold, Pgbench, PostgresAlone, PostgresRabbitmq, Sqlite,
@@ -86,6 +86,7 @@ const GOALS: &[Goal] = &[
     Absolute("First of ten times the backlog : alone", (Backlog, PostgresRabbitmq, "part"), AtLeast(0.9)),
     Absolute("1,000 chains of ten : as many plain tasks, tasks/s", (Chains, PostgresRabbitmq, "chained : plain"), AtLeast(0.8)),
     Absolute("One external worker, 100 at a time, each reported by itself, tasks/s", (External, PostgresRabbitmq, RATE), AtLeast(2_000.0)),
+    Absolute("Last end of a group of 10,000 to what comes after it, ms", (Groups, PostgresRabbitmq, "last end to join ms"), AtMost(2000.0)),
     Absolute("A chain of ten : one task, p50", (Chains, PostgresRabbitmq, "chain of ten : one task"), AtMost(12.0)),
     Absolute("10,000 of 100,000 schedules due at once, last task, s", (Schedules, PostgresRabbitmq, "last task s"), AtMost(5.0)),
     Grown("List p99, full table : empty", (History, PostgresRabbitmq, "list, full p99 ms"), (History, PostgresRabbitmq, "list, empty p99 ms"), 1.5, 2.0),

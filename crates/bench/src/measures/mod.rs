@@ -7,6 +7,7 @@ mod create;
 mod csharp;
 mod drain;
 mod external;
+mod groups;
 mod history;
 mod idle;
 mod keyed;
@@ -76,7 +77,7 @@ fn systems(measure: Measure) -> &'static [System] {
         Measure::Python => &[PostgresRabbitmq, Sqlite, CeleryInterpreter, Bubblewrap, WarmFork],
         Measure::Csharp => &[PostgresRabbitmq, DotnetCold],
         Measure::Sandbox => &[Sandbox],
-        Measure::Backlog | Measure::Chains | Measure::Keyed | Measure::External => {
+        Measure::Backlog | Measure::Chains | Measure::Keyed | Measure::External | Measure::Groups => {
             &[PostgresRabbitmq, PostgresAlone, Sqlite]
         }
         Measure::CodeLatency | Measure::Neighbour | Measure::Soak | Measure::Schedules | Measure::History => {
@@ -109,6 +110,7 @@ async fn one(bench: &Bench, measure: Measure, system: System, results: &mut Resu
         Measure::Keyed => keyed::measure(bench, system, results).await,
         Measure::Schedules => schedules::measure(bench, system, results).await,
         Measure::External => external::measure(bench, system, results).await,
+        Measure::Groups => groups::measure(bench, system, results).await,
         Measure::History => history::measure(bench, system, results).await,
         Measure::Memory => memory::measure(bench, system, results).await,
         Measure::Idle => idle::measure(bench, system, results).await,
