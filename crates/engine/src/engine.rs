@@ -41,6 +41,8 @@ pub(crate) struct Parts {
     pub(crate) creations: Batcher<CreateRequest, CreateOutcome>,
     /// Successes travel alone: a batch of nothing else is one statement, and most reports are successes.
     pub(crate) successes: Batcher<Change, ChangeOutcome>,
+    /// Successes whose workers go on with what follows: written in another way, so also with their like.
+    pub(crate) continuations: Batcher<Change, ChangeOutcome>,
     pub(crate) changes: Batcher<Change, ChangeOutcome>,
     pub(crate) announcer: Announcer,
     pub(crate) signals: Signals,
@@ -89,6 +91,7 @@ impl Engine {
             )
         };
         let successes = changes_batcher(&store, &clock);
+        let continuations = changes_batcher(&store, &clock);
         let changes = changes_batcher(&store, &clock);
         let waiters = Arc::new(Waiters::default());
         let patience = settings.database.options().timeout;
@@ -108,6 +111,7 @@ impl Engine {
             clock,
             creations,
             successes,
+            continuations,
             changes,
             waiters,
             release_planned: AtomicBool::new(false),
@@ -146,10 +150,10 @@ impl Engine {
     /// Puts one event to a task, in a batch with others, and does what must follow the commit.
     pub(crate) async fn change(&self, mut change: Change) -> Result<ChangeOutcome, Error> {
         change.seed = identity::seed();
-        let batcher = if is_plain_success(&change) {
-            &self.parts.successes
-        } else {
-            &self.parts.changes
+        let batcher = match is_plain_success(&change) {
+            true if change.takes.is_some() => &self.parts.continuations,
+            true => &self.parts.successes,
+            false => &self.parts.changes,
         };
         let reason = Reason::of(&change.event);
         let outcome = batcher.submit(change).await?;
@@ -214,8 +218,8 @@ impl Engine {
         metrics::counter!("orchestratum_follow_ups_total").increment(tasks.len() as u64);
         metrics::counter!("orchestratum_follow_ups_missing_total").increment(missing.len() as u64);
         for task in tasks {
-            if task.due_at <= now && task.asks {
-                // It is among the admitted, or waits.
+            if task.claimed.is_some() || (task.due_at <= now && task.asks) {
+                // The worker that reported its parent has it; or it is among the admitted, or waits.
             } else if task.due_at <= now {
                 ready.push(Hint {
                     task: task.task,

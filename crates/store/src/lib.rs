@@ -52,7 +52,7 @@ pub use sqlite::SqliteStore;
 pub use tasks::{
     Admission, Announce, Attempt, AttemptPage, Audit, Change, ChangeOutcome, Changed, Children, ClaimRequest,
     ClaimedTask, CreateOutcome, CreateRequest, DeleteOutcome, Dispatch, Evidence, FollowUpTask, Followed,
-    IdempotencyKey, KeyWait, MissingCause, MissingFollowUp, NewTask, Task, TaskFilter, TaskPage, TaskStore,
+    IdempotencyKey, KeyWait, MissingCause, MissingFollowUp, NewTask, Takes, Task, TaskFilter, TaskPage, TaskStore,
 };
 pub use workers::{Holding, LeaseKeeper, NO_PROGRAMS, Registration, Renewal, Worker, WorkerState, WorkerStore};
 

@@ -5,6 +5,7 @@
 //! answers what it finds, so a caller never sees an unknown outcome unless the database stays away.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use orchestratum_core::task::{
@@ -93,7 +94,7 @@ pub struct ClaimRequest {
 }
 
 /// What a worker needs to run an attempt.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ClaimedTask {
     pub id: TaskId,
     /// The fence of this attempt.
@@ -107,6 +108,8 @@ pub struct ClaimedTask {
     pub expires_at: Timestamp,
     pub started_at: Timestamp,
     pub origin: Origin,
+    /// Its lists of follow-ups are not all empty.
+    pub followed: bool,
 }
 
 /// What an attempt leaves beside its outcome.
@@ -142,6 +145,18 @@ pub struct Audit {
     pub detail: Option<String>,
 }
 
+/// A worker's offer with its report: of what follows the task, it takes the first that it serves without a claim of its own.
+///
+/// The follow-up is then written as running there, where the lease of the worker is live and the target is not paused. One
+/// whose priority is below its parent's has to wait its turn with the others. It is an offer: a store may make all of them wait.
+#[derive(Debug, Clone)]
+pub struct Takes {
+    pub worker: WorkerId,
+    pub targets: Arc<[Target]>,
+    /// In their order.
+    pub names: Arc<[TaskName]>,
+}
+
 /// One event for one task.
 #[derive(Debug, Clone)]
 pub struct Change {
@@ -156,6 +171,8 @@ pub struct Change {
     pub audit: Option<Audit>,
     /// Where the ids of its follow-ups come from: random, since an id that somebody guesses can be taken.
     pub seed: u128,
+    /// With a report of success: what its worker goes on with at once.
+    pub takes: Option<Takes>,
 }
 
 impl Change {
@@ -168,6 +185,7 @@ impl Change {
             expected_version: None,
             audit: None,
             seed: 0,
+            takes: None,
         }
     }
 }
@@ -215,7 +233,7 @@ pub struct Followed {
 }
 
 /// A task that was written after its parent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FollowUpTask {
     pub task: TaskId,
     pub name: TaskName,
@@ -224,6 +242,8 @@ pub struct FollowUpTask {
     pub due_at: Timestamp,
     /// It needs a place or a start before it is ready: if it got one, it is among the [admitted](Changed::admitted).
     pub asks: bool,
+    /// The worker that reported the end of its parent has it already.
+    pub claimed: Option<Box<ClaimedTask>>,
 }
 
 /// A follow-up that was due and is no task.

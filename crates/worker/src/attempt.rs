@@ -26,12 +26,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
+use crate::claim::Claimer;
 use crate::executors::{Context, Ended, Executor, Phase};
 use crate::held::{Attended, HandBack, Orders};
 use crate::report::{places, report};
 use crate::shared::{Life, Shared};
 use crate::slots::Slot;
-use crate::turns::{Turn, Turns};
+use crate::turns::Turn;
 
 /// Between TERM and KILL at the end of the time-to-live: the processes are to be dead within 2 s, whatever the machine is
 /// busy with.
@@ -72,10 +73,10 @@ pub(crate) async fn run(
     executor: Arc<dyn Executor>,
     attended: Arc<Attended>,
     slot: Slot,
-    turns: Arc<Turns>,
+    claimer: Claimer,
 ) {
     let span = span(&task);
-    attend(shared, life, task, executor, attended, slot, turns)
+    attend(shared, life, task, executor, attended, slot, claimer)
         .instrument(span)
         .await;
 }
@@ -101,8 +102,9 @@ async fn attend(
     executor: Arc<dyn Executor>,
     attended: Arc<Attended>,
     slot: Slot,
-    turns: Arc<Turns>,
+    claimer: Claimer,
 ) {
+    let turns = &claimer.lane().turns;
     let key = (task.id, task.attempt);
     let mut clocks = Clocks {
         shared: &shared,
@@ -134,10 +136,13 @@ async fn attend(
     };
     let (ending, evidence) = clocks.conclude(&task, ended);
     let _on_its_way = shared.reports.take_many(places(&evidence));
-    // The next attempt need not wait until this one is recorded.
-    drop(slot);
+    let takes = claimer.takes(&life, task.followed, &ending);
+    // The next attempt need not wait until this one is recorded, unless it is what follows.
+    let slot = slot.filter(|_| takes.is_some());
     turns.beat().await;
-    report(&shared, &life, key, ending, evidence).await;
+    let next = report(&shared, &life, key, ending, evidence, takes).await;
+    claimer.go_on(&life, next.into_iter().collect());
+    drop(slot);
 }
 
 /// What came of waiting for a turn.

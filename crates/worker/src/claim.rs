@@ -12,7 +12,7 @@ use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use orchestratum_core::task::Ending;
 use orchestratum_engine::error;
-use orchestratum_store::{ClaimRequest, ClaimedTask, Evidence};
+use orchestratum_store::{ClaimRequest, ClaimedTask, Evidence, Takes};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -196,6 +196,7 @@ impl ClaimLoop {
 /// An attempt that is over before it has become a task of the runtime.
 struct Inline {
     key: Key,
+    followed: bool,
     ending: Ending,
     evidence: Evidence,
     span: Span,
@@ -207,6 +208,7 @@ impl Inline {
         let (ending, evidence) = span.in_scope(run);
         Self {
             key: (task.id, task.attempt),
+            followed: task.followed,
             ending,
             evidence,
             span,
@@ -216,13 +218,17 @@ impl Inline {
 
 /// Claims for a lane, and starts what it got.
 #[derive(Debug, Clone)]
-struct Claimer {
+pub(crate) struct Claimer {
     shared: Arc<Shared>,
     lane: Arc<Lane>,
     stop: CancellationToken,
 }
 
 impl Claimer {
+    pub(crate) fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
     fn room(&self, promised: usize) -> usize {
         let most = self.shared.engine.settings().worker.max_claim;
         let ahead = self.lane.turns.ahead();
@@ -248,7 +254,7 @@ impl Claimer {
             worker: life.worker,
             named: hints.iter().map(|hint| hint.delivery.hint.task).collect(),
             targets: self.shared.engine.settings().worker.targets.clone(),
-            names: self.lane.offers.keys().cloned().collect(),
+            names: self.lane.names.to_vec(),
             limit: room,
             fill_up,
         };
@@ -318,8 +324,36 @@ impl Claimer {
             Arc::clone(executor),
             attended,
             self.lane.slots.take(),
-            Arc::clone(&self.lane.turns),
+            self.clone(),
         ));
+    }
+
+    /// What this lane would go on with after a success, where anything follows it.
+    pub(crate) fn takes(&self, life: &Life, followed: bool, ending: &Ending) -> Option<Takes> {
+        let goes_on = followed && *ending == Ending::Success && !self.stop.is_cancelled();
+        goes_on.then(|| Takes {
+            worker: life.worker,
+            targets: Arc::clone(&self.shared.targets),
+            names: Arc::clone(&self.lane.names),
+        })
+    }
+
+    /// Starts what came of reports.
+    pub(crate) fn go_on(&self, life: &Life, tasks: Vec<ClaimedTask>) {
+        if tasks.is_empty() {
+            return;
+        }
+        if life.is_over() {
+            // They are rescued with the rest of that life.
+            tracing::warn!(tasks = tasks.len(), "what follows came after its lease was over");
+            for task in &tasks {
+                self.shared.held.remove((task.id, task.attempt));
+            }
+        } else if self.stop.is_cancelled() {
+            self.hand_back(life, &tasks);
+        } else {
+            self.start(life, tasks);
+        }
     }
 
     fn hand_back(&self, life: &Life, tasks: &[ClaimedTask]) {
@@ -340,17 +374,20 @@ impl Claimer {
             .iter()
             .map(|ended| self.shared.reports.take_many(places(&ended.evidence)))
             .collect();
-        let (shared, life) = (Arc::clone(&self.shared), life.clone());
+        let (claimer, life) = (self.clone(), life.clone());
         self.shared.tracker.spawn(async move {
             let reports = ended.into_iter().zip(slots).map(|(ended, slot)| {
-                let (shared, life) = (&shared, &life);
+                let (claimer, life) = (&claimer, &life);
                 let reporting = async move {
-                    report(shared, life, ended.key, ended.ending, ended.evidence).await;
+                    let takes = claimer.takes(life, ended.followed, &ended.ending);
+                    let next = report(&claimer.shared, life, ended.key, ended.ending, ended.evidence, takes).await;
                     drop(slot);
+                    next
                 };
                 reporting.instrument(ended.span)
             });
-            join_all(reports).await;
+            let next = join_all(reports).await;
+            claimer.go_on(&life, next.into_iter().flatten().collect());
         });
     }
 }

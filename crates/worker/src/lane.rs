@@ -19,6 +19,8 @@ use crate::turns::Turns;
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) offers: BTreeMap<TaskName, Offer>,
+    /// The same in their order, for those who pass them on.
+    pub(crate) names: Arc<[TaskName]>,
     /// One for each task from its claim to the end of its work.
     pub(crate) slots: Arc<Slots>,
     pub(crate) turns: Arc<Turns>,
@@ -85,6 +87,7 @@ impl Lane {
     pub(crate) fn new(offers: BTreeMap<TaskName, Offer>, slots: usize) -> Arc<Self> {
         let wake = Arc::new(Notify::new());
         Arc::new(Self {
+            names: offers.keys().cloned().collect(),
             offers,
             slots: Slots::new(slots, Arc::clone(&wake)),
             turns: Turns::new(slots),

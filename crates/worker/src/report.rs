@@ -7,7 +7,7 @@ use orchestratum_core::shortened;
 use orchestratum_core::task::Ending;
 use orchestratum_engine::tasks::FinishOutcome;
 use orchestratum_engine::{Error, error, identity};
-use orchestratum_store::Evidence;
+use orchestratum_store::{ClaimedTask, Evidence, Takes};
 
 use crate::held::Key;
 use crate::shared::{Life, Shared};
@@ -39,18 +39,39 @@ pub(crate) fn places(evidence: &Evidence) -> usize {
 /// Repeats while the database is away. A report of a life that is over is dropped: the attempt is, or will be, `Lost`.
 ///
 /// What the database refuses for good ends the attempt for good: the same would be refused after the next attempt.
-pub(crate) async fn report(shared: &Shared, life: &Life, key: Key, ending: Ending, mut evidence: Evidence) {
+///
+/// Returns what this worker goes on with: held already, and to be started.
+pub(crate) async fn report(
+    shared: &Shared,
+    life: &Life,
+    key: Key,
+    ending: Ending,
+    mut evidence: Evidence,
+    mut takes: Option<Takes>,
+) -> Option<ClaimedTask> {
     let (task, attempt) = key;
     let mut ending = bounded(ending);
     let mut reduced = false;
     let mut panicked = false;
     let mut pause = FIRST_PAUSE;
+    let mut next = None;
     loop {
-        match shared
+        // Once: a second report may be answered for one that was recorded, and what it brought is handed back then.
+        let takes = takes.take();
+        let claim = takes.is_some().then(|| shared.held.begin_claim());
+        let finished = shared
             .engine
-            .finish(task, attempt, ending.clone(), evidence.clone())
-            .await
-        {
+            .finish_and_go_on(task, attempt, ending.clone(), evidence.clone(), takes)
+            .await;
+        let outcome = finished.map(|finished| {
+            next = finished.claimed;
+            if let Some(next) = &next {
+                shared.held.put((next.id, next.attempt), None);
+            }
+            finished.outcome
+        });
+        drop(claim);
+        match outcome {
             Ok(FinishOutcome::Recorded { .. } | FinishOutcome::AlreadyRecorded) => break,
             Ok(FinishOutcome::Refused { refusal }) => {
                 tracing::warn!(task.id = %task, attempt, %refusal, "a report was refused");
@@ -73,7 +94,7 @@ pub(crate) async fn report(shared: &Shared, life: &Life, key: Key, ending: Endin
                 // `Expired`, or as `Lost` with this worker.
                 tracing::error!(task.id = %task, attempt, error = %error::chain(&error), "an attempt cannot be ended");
                 shared.held.put(key, None);
-                return;
+                return None;
             }
             Err(error) => {
                 tracing::error!(task.id = %task, attempt, error = %error::chain(&error), "a report cannot be stored");
@@ -95,6 +116,7 @@ pub(crate) async fn report(shared: &Shared, life: &Life, key: Key, ending: Endin
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
     shared.held.remove(key);
+    next
 }
 
 #[cfg(test)]

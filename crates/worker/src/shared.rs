@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestratum_core::WorkerId;
+use orchestratum_core::{Target, WorkerId};
 use orchestratum_engine::{CommandLimits, Engine, Settings, WorkerLimits};
 use orchestratum_sandbox::Sandbox;
 use parking_lot::Mutex;
@@ -57,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) held: Held,
     pub(crate) lanes: Lanes,
+    pub(crate) targets: Arc<[Target]>,
     /// How well programs are kept apart here: a level, or `none` where none are run.
     pub(crate) isolation: &'static str,
     pub(crate) live_logs: Arc<LiveLogs>,

@@ -213,6 +213,7 @@ impl Worker {
             engine: self.engine,
             held: Held::default(),
             lanes: lanes(self.offers, &settings),
+            targets: settings.targets.as_slice().into(),
             isolation: level(self.sandbox.as_deref()),
             live_logs: Arc::default(),
             reports: Slots::new(REPORTS, Arc::new(Notify::new())),

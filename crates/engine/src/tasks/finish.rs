@@ -2,9 +2,9 @@
 
 use orchestratum_core::TaskId;
 use orchestratum_core::task::{Ending, FollowUps, Refusal, Report, TaskEvent, TaskStatus};
-use orchestratum_store::{Change, ChangeOutcome, Evidence};
+use orchestratum_store::{Change, ChangeOutcome, ClaimedTask, Evidence, Takes};
 
-use crate::{Engine, Error, identity};
+use crate::{Engine, Error, identity, journal};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum FinishOutcome {
@@ -16,6 +16,14 @@ pub enum FinishOutcome {
     Refused { refusal: Refusal },
     /// The task was deleted.
     NotFound,
+}
+
+/// A report's outcome, and what its worker goes on with.
+#[derive(Debug)]
+pub struct Finished {
+    pub outcome: FinishOutcome,
+    /// Of the tasks that follow. It is claimed like any other: it has to be run and reported, or handed back.
+    pub claimed: Option<ClaimedTask>,
 }
 
 impl Engine {
@@ -31,6 +39,23 @@ impl Engine {
         ending: Ending,
         evidence: Evidence,
     ) -> Result<FinishOutcome, Error> {
+        let finished = self.finish_and_go_on(task, attempt, ending, evidence, None).await?;
+        Ok(finished.outcome)
+    }
+
+    /// The same by a worker that would go on with one of the tasks that follow. After an error it is unknown whether it has one,
+    /// as after a [claim](Self::claim).
+    ///
+    /// # Errors
+    /// Those of [`finish`](Self::finish).
+    pub async fn finish_and_go_on(
+        &self,
+        task: TaskId,
+        attempt: u32,
+        ending: Ending,
+        evidence: Evidence,
+        takes: Option<Takes>,
+    ) -> Result<Finished, Error> {
         if !evidence.follow_ups.is_empty() {
             let now = self.parts.clock.now();
             let follow_ups = FollowUps::on_success(evidence.follow_ups.clone());
@@ -44,16 +69,19 @@ impl Engine {
             ending,
             chance: identity::chance(),
         };
+        let worker = takes.as_ref().map(|takes| takes.worker);
         let change = Change {
             evidence,
+            takes,
             ..Change::new(task, TaskEvent::Reported(report))
         };
-        Ok(match self.change(change).await? {
+        let mut claimed = None;
+        let outcome = match self.change(change).await? {
             ChangeOutcome::Done(changed) => {
                 metrics::counter!("orchestratum_attempts_total", "outcome" => outcome_word).increment(1);
-                FinishOutcome::Recorded {
-                    status: changed.life.status(),
-                }
+                let status = changed.life.status();
+                claimed = changed.followed.tasks.into_iter().find_map(|task| task.claimed);
+                FinishOutcome::Recorded { status }
             }
             ChangeOutcome::AlreadyReported => FinishOutcome::AlreadyRecorded,
             ChangeOutcome::Refused { refusal, .. } => {
@@ -61,7 +89,13 @@ impl Engine {
                 FinishOutcome::Refused { refusal }
             }
             ChangeOutcome::NotFound | ChangeOutcome::VersionMismatch { .. } => FinishOutcome::NotFound,
-        })
+        };
+        if let (Some(task), Some(worker)) = (&claimed, worker) {
+            journal::claimed(task, worker);
+            metrics::counter!("orchestratum_tasks_claimed_total").increment(1);
+        }
+        let claimed = claimed.map(|task| *task);
+        Ok(Finished { outcome, claimed })
     }
 
     /// An output that is too large ends the attempt as failed, for good: it would be as large the next time.

@@ -17,7 +17,7 @@ mod why;
 
 pub use cancel::CancelledTask;
 pub use create::{CreateTasks, CreatedTasks, Replay};
-pub use finish::FinishOutcome;
+pub use finish::{FinishOutcome, Finished};
 pub use follow_logs::{FollowLogs, Followed, LogFollower, LogsEnd};
 pub use retry::RetryTask;
 pub use stats::{COUNTED_TASKS, Counts, Stats};

@@ -165,6 +165,8 @@ pub(crate) struct Decision<'a> {
     pub(crate) gates: GateChanges,
     /// What it means for the groups of the tasks.
     pub(crate) group_ends: BTreeMap<GroupId, GroupEnds>,
+    /// Which of the follow-ups their worker may go on with at once.
+    pub(crate) taken: HashMap<TaskId, WorkerId>,
 }
 
 /// The attempts to look up before [`apply`]: reports that will be refused, unless they were recorded already.
@@ -207,6 +209,7 @@ pub(crate) fn apply<'a>(
             missing: Vec::new(),
             gates: GateChanges::default(),
             group_ends: BTreeMap::new(),
+            taken: HashMap::new(),
         },
         follow_ups_cost: 0,
     };
@@ -321,6 +324,10 @@ impl<'a> Batch<'a> {
         self.follow_ups_cost += follow_ups.cost;
         self.decision.follow_ups.extend(follow_ups.tasks);
         self.decision.missing.extend_from_slice(&follow_ups.followed.missing);
+        let taken = follow_ups.taken.zip(change.takes.as_ref());
+        self.decision
+            .taken
+            .extend(taken.map(|(task, takes)| (task, takes.worker)));
         follow_ups.followed
     }
 

@@ -1,13 +1,13 @@
 //! What follows a task whose run has ended, as rows to be written with that end.
 
 use orchestratum_core::task::{
-    Due, Ending, FollowUpPlace, FollowUps, Labels, ParentEnd, SpecLimits, TaskEvent, TaskState,
+    Due, Ending, FollowUpPlace, FollowUps, Labels, ParentEnd, SpecLimits, TaskEvent, TaskLife, TaskSpec, TaskState,
 };
 use orchestratum_core::{JsonText, Origin, TaskId, Timestamp};
 use uuid::Uuid;
 
 use super::Stored;
-use crate::{Announce, Change, FollowUpTask, Followed, MissingCause, MissingFollowUp, NewTask};
+use crate::{Announce, Change, ClaimedTask, FollowUpTask, Followed, MissingCause, MissingFollowUp, NewTask, Takes};
 
 /// What follow-ups need to know of their parent beside what every change does.
 #[derive(Debug, Clone)]
@@ -54,6 +54,8 @@ pub(super) struct FollowUpRows {
     pub(super) followed: Followed,
     /// In steps of expressions and bytes.
     pub(super) cost: u64,
+    /// Which of the tasks the worker of the report may go on with.
+    pub(super) taken: Option<TaskId>,
 }
 
 /// The follow-ups of a task that this change has ended.
@@ -91,6 +93,12 @@ pub(super) fn follow(task: &Stored, change: &Change, limits: &SpecLimits, now: T
         match made {
             Ok(made) => {
                 let (spec, life) = *made;
+                if rows.taken.is_none()
+                    && let Some(takes) = &change.takes
+                    && may_take(takes, task, &spec, &life, now)
+                {
+                    rows.taken = Some(spec.id);
+                }
                 rows.followed.tasks.push(FollowUpTask {
                     task: spec.id,
                     name: spec.name.clone(),
@@ -101,6 +109,7 @@ pub(super) fn follow(task: &Stored, change: &Change, limits: &SpecLimits, now: T
                         TaskState::Pending { due_at } => due_at,
                         _ => life.scheduled_at,
                     },
+                    claimed: None,
                 });
                 rows.tasks.push(NewTask {
                     spec,
@@ -122,6 +131,34 @@ pub(super) fn follow(task: &Stored, change: &Change, limits: &SpecLimits, now: T
         }
     }
     rows
+}
+
+/// Whether a worker may go on with a follow-up of what it ran. Its parent was its turn; what is less urgent waits with the others.
+fn may_take(takes: &Takes, parent: &Stored, spec: &TaskSpec, life: &TaskLife, now: Timestamp) -> bool {
+    let is_due = matches!(life.state, TaskState::Pending { due_at } if due_at <= now);
+    is_due
+        && spec.priority >= parent.priority
+        && takes.targets.contains(&spec.target)
+        && takes.names.binary_search(&spec.name).is_ok()
+}
+
+/// A new task as the worker gets it that runs it from the beginning.
+pub(crate) fn claimed_at_once(task: &NewTask, now: Timestamp) -> ClaimedTask {
+    let NewTask { spec, life, origin, .. } = task;
+    ClaimedTask {
+        id: spec.id,
+        attempt: life.attempt + 1,
+        run: life.run,
+        name: spec.name.clone(),
+        target: spec.target.clone(),
+        input: spec.input.clone(),
+        limits: spec.limits.clone(),
+        timeout: spec.timeout,
+        expires_at: life.expires_at,
+        started_at: now,
+        origin: origin.clone(),
+        followed: !spec.follow_ups.is_empty(),
+    }
 }
 
 /// The id of a follow-up: a UUIDv7 of this moment.

@@ -21,7 +21,7 @@ pub(crate) use apply::{
 };
 pub(crate) use create::{Acceptance, KeptKey, create};
 pub use follow::follow_up_id;
-pub(crate) use follow::{Source, bringing_follow_ups};
+pub(crate) use follow::{Source, bringing_follow_ups, claimed_at_once};
 pub(crate) use gates::{Asking, DispatchState, GateChanges, PlaceCounts, StartCounts};
 pub use group::id_after_group;
 pub(crate) use group::{

@@ -146,7 +146,15 @@ impl Steward {
             let (shared, life) = (Arc::clone(&self.shared), life.clone());
             self.shared.tracker.spawn(async move {
                 let message = "the answer to the claim was lost".to_owned();
-                report(&shared, &life, key, Ending::Released { message }, Evidence::default()).await;
+                report(
+                    &shared,
+                    &life,
+                    key,
+                    Ending::Released { message },
+                    Evidence::default(),
+                    None,
+                )
+                .await;
             });
         }
     }

@@ -350,6 +350,8 @@ impl HeldRow {
             self.expires_at,
             self.trace_parent,
             self.request_id,
+            // Nobody goes on with what follows: it is for workers of our own to say.
+            None,
         );
         let task = claimed(row, started_at)?;
         Ok(task.map(|task| (task, timestamp(self.lease_expires_at))))

@@ -114,7 +114,9 @@ macro_rules! claim {
             progress = NULL
         -- An array and not a join: it is an index scan whatever the statistics say.
         WHERE id = ANY(ARRAY(SELECT task_id FROM picked)) AND status = 0
-        RETURNING id, attempt, run, name, target, input, limits, timeout_ms, expires_at, trace_parent, request_id
+        RETURNING
+            id, attempt, run, name, target, input, limits, timeout_ms, expires_at, trace_parent, request_id,
+            follow_ups IS NOT NULL AS followed
     ),
     gone AS (
         -- Only what was taken: a dispatch row without a pending task stays to be found by the checks.
@@ -122,7 +124,7 @@ macro_rules! claim {
     )
     SELECT
         picked.task_id, taken.attempt, taken.run, taken.name, taken.target, taken.input, taken.limits,
-        taken.timeout_ms, taken.expires_at, taken.trace_parent, taken.request_id
+        taken.timeout_ms, taken.expires_at, taken.trace_parent, taken.request_id, taken.followed
     FROM taken
     -- FULL, so that it is hashed: without statistics an inner join compares each row with each (seen: a third of the
     -- statement). What was picked and not taken comes out too, and is told.
@@ -330,11 +332,13 @@ pub(in crate::postgres) type ClaimedRow = (
     Option<Time>,
     Option<String>,
     Option<String>,
+    Option<bool>,
 );
 
 /// `None` for a dispatch row whose task is not pending, which is left to the checks of an operator.
 pub(in crate::postgres) fn claimed(row: ClaimedRow, now: Timestamp) -> Result<Option<ClaimedTask>, Error> {
-    let (id, attempt, run, name, target, input, limits, timeout_ms, expires_at, trace_parent, request_id) = row;
+    let (id, attempt, run, name, target, input, limits, timeout_ms, expires_at, trace_parent, request_id, followed) =
+        row;
     let (Some(attempt), Some(run), Some(name), Some(target), Some(input), Some(expires_at)) =
         (attempt, run, name, target, input, expires_at)
     else {
@@ -366,5 +370,6 @@ pub(in crate::postgres) fn claimed(row: ClaimedRow, now: Timestamp) -> Result<Op
                 .map(|text| place.take("request_id", text.parse()))
                 .transpose()?,
         },
+        followed: followed == Some(true),
     }))
 }

@@ -56,14 +56,13 @@ pub(super) use insert_tasks_text;
 /// What `insert_tasks_text` takes of tasks that something follows, that follow another one, or are members of a group.
 macro_rules! insert_following_text {
     ($joined:literal) => {
-        $crate::postgres::tasks::create::insert_tasks_text!(
+        insert_tasks_text!(
             ", follow_ups, parent_run, edge, ordinal, group_id, group_index",
             ", $23::text[], $24::integer[], $25::smallint[], $26::integer[], $27::uuid[], $28::integer[]",
             $joined
         )
     };
 }
-pub(super) use insert_following_text;
 
 /// Inserts the dispatch rows of those that the `task` of the statement has inserted: what is due later waits as `delayed`.
 macro_rules! insert_dispatches_text {
@@ -190,7 +189,8 @@ pub(super) struct Columns<'a> {
     created_ats: Vec<Time>,
     scheduled_ats: Vec<Time>,
     expires_ats: Vec<Time>,
-    states: Vec<i16>,
+    /// `None` where there is no dispatch row.
+    states: Vec<Option<i16>>,
     publish_ats: Vec<Time>,
     /// `None` where all of it is absent.
     following: Option<Following>,
@@ -314,7 +314,7 @@ impl<'a> Columns<'a> {
             created_ats: tasks.iter().map(|task| time(task.spec.created_at)).collect(),
             scheduled_ats: tasks.iter().map(|task| time(task.life.scheduled_at)).collect(),
             expires_ats: tasks.iter().map(|task| time(task.life.expires_at)).collect(),
-            states: waits.iter().map(|(state, _)| *state).collect(),
+            states: waits.iter().map(|(state, _)| Some(*state)).collect(),
             publish_ats: waits.iter().map(|(_, publish_at)| *publish_at).collect(),
             following: Following::of(tasks),
             conditions: tasks.iter().any(|task| task.spec.conditions.is_some()).then(|| {
@@ -324,6 +324,15 @@ impl<'a> Columns<'a> {
                     .collect()
             }),
             scheduling: Scheduling::of(tasks),
+        }
+    }
+
+    /// Takes away the dispatch rows of those that are not pending.
+    pub(super) fn without_dispatches(&mut self, is_running: impl Fn(&Uuid) -> bool) {
+        for (id, state) in self.ids.iter().zip(&mut self.states) {
+            if is_running(id) {
+                *state = None;
+            }
         }
     }
 

@@ -196,7 +196,9 @@ pub(in super::super) async fn start(
            AND id IN (VALUES ",
         "(?)",
         ")
-         RETURNING id, attempt, run, name, target, input, limits, timeout_ms, expires_at, trace_parent, request_id"
+         RETURNING
+             id, attempt, run, name, target, input, limits, timeout_ms, expires_at, trace_parent, request_id,
+             follow_ups IS NOT NULL AS followed"
     );
     let rows = START
         .fetch(
@@ -241,5 +243,6 @@ pub(in super::super) fn claimed_task(row: &SqliteRow, now: Timestamp) -> Result<
             trace_parent: maybe_word(row, "tasks", "trace_parent", id)?,
             request_id: maybe_word(row, "tasks", "request_id", id)?,
         },
+        followed: get(row, "followed")?,
     })
 }

@@ -95,6 +95,7 @@ pub(super) fn followed(task: &Task, change: &Change, now: Timestamp) -> (Followe
                     place,
                     due_at: life.scheduled_at,
                     asks: spec.conditions.as_ref().is_some_and(|conditions| conditions.gates()),
+                    claimed: None,
                 });
                 made.push((spec, life));
             }

@@ -1,18 +1,22 @@
 //! A batch of successes that something follows: read, decided without a lock, and written in one statement whose guard is the
 //! version that was read. Expressions take their time while nobody waits for a row.
+//!
+//! Their worker may go on with what follows: the new task is written as running there, and never waits as a dispatch row. The
+//! conditions of a claim are conditions of the whole statement; where they do not hold nothing is written, and the batch goes
+//! the long way, on which everything waits its turn.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use orchestratum_core::task::{AttemptOutcome, TaskEvent, TaskState};
+use orchestratum_core::task::{AttemptOutcome, TaskEvent, TaskState, TaskStatus};
 use orchestratum_core::{JsonText, TaskId, Timestamp};
 use uuid::Uuid;
 
 use super::super::super::database::{AfterUnknown, Database};
-use super::super::super::rows::{int4, time};
-use super::super::create::{Columns, insert_dispatches_text, insert_following_text};
+use super::super::super::rows::{Time, int4, time};
+use super::super::create::{Columns, insert_dispatches_text, insert_tasks_text};
 use super::super::row::{LockedRow, source_columns, stored_columns};
 use super::write::{bytes, column};
-use crate::decide::{self, Decision, Stored};
+use crate::decide::{self, Decision, Stored, claimed_at_once};
 use crate::{Change, ChangeOutcome, Changed, Error, NewTask};
 
 /// What became of those whose guard held. The others have moved on since they were read, or nothing follows them.
@@ -33,21 +37,35 @@ pub(super) async fn apply(
     if open.is_empty() {
         return Ok(HashMap::new());
     }
-    let decision = decide::apply(&open, tasks, HashMap::new(), &database.limits, now);
+    let mut decision = decide::apply(&open, tasks, HashMap::new(), &database.limits, now);
     if decision.follow_ups.iter().any(|task| task.spec.conditions.is_some()) {
         // They are settled the long way, too.
         return Ok(HashMap::new());
     }
     let written = write(database, &decision, now).await?;
     let mut done = HashMap::with_capacity(written.len());
-    for outcome in decision.outcomes {
+    for outcome in std::mem::take(&mut decision.outcomes) {
         if let ChangeOutcome::Done(changed) = outcome
             && written.contains(&changed.task)
         {
-            done.insert(changed.task, changed);
+            done.insert(changed.task, with_claims(changed, &decision, now));
         }
     }
     Ok(done)
+}
+
+/// With what its worker goes on with.
+fn with_claims(mut changed: Changed, decision: &Decision<'_>, now: Timestamp) -> Changed {
+    let taken = |id: &TaskId| decision.taken.contains_key(id);
+    for follow_up in changed.followed.tasks.iter_mut().filter(|task| taken(&task.task)) {
+        let place = decision
+            .follow_ups
+            .binary_search_by_key(&follow_up.task, |task| task.spec.id);
+        follow_up.claimed = place
+            .ok()
+            .map(|place| Box::new(claimed_at_once(&decision.follow_ups[place], now)));
+    }
+    changed
 }
 
 fn attempt_of(change: &Change) -> Option<u32> {
@@ -95,7 +113,10 @@ async fn write(database: &Database, decision: &Decision<'_>, now: Timestamp) -> 
     let exit_codes = column(&tasks, |(_, attempt)| attempt.exit_code);
     let peaks = column(&tasks, |(_, attempt)| attempt.peak_memory_bytes.map(bytes));
     let follow_ups: Vec<&NewTask> = decision.follow_ups.iter().collect();
-    let follow_ups = Columns::of(&follow_ups, now);
+    let begun = Begun::of(&follow_ups, decision, now);
+    let mut follow_ups = Columns::of(&follow_ups, now);
+    follow_ups.without_dispatches(|id| decision.taken.contains_key(&TaskId(*id)));
+    let follow_ups = follow_ups;
     let missing = &decision.missing;
     let missing_parents = column(missing, |one| one.parent.0);
     let missing_runs = column(missing, |one| int4(one.place.run));
@@ -123,9 +144,50 @@ async fn write(database: &Database, decision: &Decision<'_>, now: Timestamp) -> 
                 .bind(&missing_names)
                 .bind(&missing_causes)
                 .bind(&missing_reasons)
+                .bind(&begun.statuses)
+                .bind(&begun.attempts)
+                .bind(&begun.versions)
+                .bind(&begun.workers)
+                .bind(&begun.starts)
+                .bind(&begun.claimants)
+                .bind(&begun.targets)
         })
         .await?;
     Ok(completed.into_iter().map(|(id,)| TaskId(id)).collect())
+}
+
+/// Which of the new tasks run already, and where.
+struct Begun<'a> {
+    statuses: Vec<i16>,
+    attempts: Vec<i32>,
+    versions: Vec<i32>,
+    workers: Vec<Option<Uuid>>,
+    starts: Vec<Option<Time>>,
+    /// Each worker of them once, and each target.
+    claimants: Vec<Uuid>,
+    targets: Vec<&'a str>,
+}
+
+impl<'a> Begun<'a> {
+    fn of(tasks: &[&'a NewTask], decision: &Decision<'_>, now: Timestamp) -> Self {
+        let worker = |task: &&NewTask| decision.taken.get(&task.spec.id).map(|worker| worker.0);
+        let begins = |task: &&NewTask| worker(task).is_some();
+        let claimants: BTreeSet<Uuid> = tasks.iter().filter_map(worker).collect();
+        let targets: BTreeSet<&str> = tasks
+            .iter()
+            .filter(|task| begins(task))
+            .map(|task| task.spec.target.as_str())
+            .collect();
+        Self {
+            statuses: column(tasks, |task| i16::from(begins(task))),
+            attempts: column(tasks, |task| i32::from(begins(task))),
+            versions: column(tasks, |task| 1 + i32::from(begins(task))),
+            workers: column(tasks, worker),
+            starts: column(tasks, |task| begins(task).then(|| time(now))),
+            claimants: claimants.into_iter().collect(),
+            targets: targets.into_iter().collect(),
+        }
+    }
 }
 
 const COMPLETE_FOLLOWED: &str = concat!(
@@ -148,10 +210,16 @@ const COMPLETE_FOLLOWED: &str = concat!(
           AND tasks.attempt = reported.attempt
           -- Whatever its follow-ups saw of it is still so.
           AND tasks.version = reported.version
+          -- All that a claim asks of its worker and of the targets.
+          AND NOT EXISTS (SELECT FROM paused_targets WHERE target = ANY($49::text[]))
+          AND NOT EXISTS (SELECT FROM target_rates WHERE target = ANY($49::text[]))
+          AND cardinality($48::uuid[]) = (
+              SELECT count(*) FROM workers WHERE id = ANY($48::uuid[]) AND state = 0 AND lease_expires_at > $35
+          )
         RETURNING
             tasks.id AS completed_id, tasks.attempt AS ended_attempt, tasks.run AS ended_run,
-            tasks.worker_id AS ended_worker, tasks.started_at AS ended_start, tasks.group_id AS ended_group, reported.exit_code AS ended_code,
-            reported.peak_memory_bytes AS ended_peak
+            tasks.worker_id AS ended_worker, tasks.started_at AS ended_start, tasks.group_id AS ended_group,
+            reported.exit_code AS ended_code, reported.peak_memory_bytes AS ended_peak
     ),
     ended AS (
         INSERT INTO attempts (
@@ -173,7 +241,10 @@ const COMPLETE_FOLLOWED: &str = concat!(
         WHERE gap.parent_id IN (SELECT completed_id FROM completed)
     ),
     task AS (",
-    insert_following_text!(
+    insert_tasks_text!(
+        ", follow_ups, parent_run, edge, ordinal, group_id, group_index, status, attempt, version, worker_id, started_at",
+        ", $23::text[], $24::integer[], $25::smallint[], $26::integer[], $27::uuid[], $28::integer[],
+            $43::smallint[], $44::integer[], $45::integer[], $46::uuid[], $47::timestamptz[]",
         "
         -- FULL, so that it is hashed, and a condition that does not make it another kind of join.
         FULL JOIN completed ON completed.completed_id = new.parent_id
@@ -183,10 +254,14 @@ const COMPLETE_FOLLOWED: &str = concat!(
     dispatch AS (",
     insert_dispatches_text!(
         "
-        WHERE num_nonnulls(task.id, new.task_id) = 2"
+        -- One that runs already waits for nobody.
+        WHERE num_nonnulls(task.id, new.task_id, new.state) = 3"
     ),
     ")
     SELECT completed_id FROM completed"
 );
 
-const _: () = assert!(AttemptOutcome::Success.code() == 0, "the number in the statement");
+const _: () = assert!(
+    AttemptOutcome::Success.code() == 0 && TaskStatus::Pending.code() == 0 && TaskStatus::InProgress.code() == 1,
+    "the numbers in the statement"
+);

@@ -38,7 +38,12 @@ pub(super) async fn apply(
     let Some(successes) = decide::successes(changes) else {
         return apply_any(database, changes.to_vec(), now).await;
     };
-    let completed = success::apply(database, successes, now).await?;
+    // Whoever takes what follows says with that what there is to follow.
+    let completed = if changes.iter().all(|change| change.takes.is_some()) {
+        Vec::new()
+    } else {
+        success::apply(database, successes, now).await?
+    };
     let short = decide::ShortWay::new(changes, completed, now);
     let left = short.left(changes);
     if left.is_empty() {

@@ -23,6 +23,8 @@ pub(super) async fn write(connection: &mut PgConnection, decision: &Decision<'_>
         missing: _,
         gates: _,
         group_ends,
+        // They wait their turn where a change takes the long way.
+        taken: _,
     } = decision;
     if tasks.is_empty() {
         return Ok(());

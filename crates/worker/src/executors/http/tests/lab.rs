@@ -144,6 +144,7 @@ pub(super) fn task(input: &Value) -> ClaimedTask {
             trace_parent: Some(TraceParent::new(TRACE_PARENT).expect("well-formed")),
             request_id: None,
         },
+        followed: false,
     }
 }
 
