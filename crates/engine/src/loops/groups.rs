@@ -21,15 +21,20 @@ const GATHERING: Duration = Duration::from_millis(50);
 
 pub(super) async fn tick(engine: &Engine) -> Result<Pass, Error> {
     let groups = engine.parts.store.unsettled_groups(GROUPS).await?;
-    let mut settled = 0;
+    let (mut settled, mut passed_over) = (0, false);
     for group in &groups {
         // One that fails does not keep the others from their end.
         match settle(engine, *group).await {
-            Ok(done) => settled += usize::from(done),
+            Ok(true) => settled += 1,
+            Ok(false) => passed_over = true,
             Err(error) => {
                 tracing::warn!(group.id = %group, error = %error::chain(&error), "a group could not be settled");
             }
         }
+    }
+    if passed_over {
+        // Whoever is at it may have looked before the last ends were written: they must not wait for the next pulse.
+        engine.settle_groups_soon();
     }
     let cancelled = cancel_members(engine).await?;
     Ok(Pass {
