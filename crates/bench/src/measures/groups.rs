@@ -8,21 +8,17 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::pacing::milliseconds;
-use super::{DRAIN_LIMIT, warm_up};
+use super::{DRAIN_LIMIT, warm};
 use crate::arguments::Measure;
 use crate::bench::Bench;
 use crate::results::{Results, System};
-use crate::systems::orchestratum::{Deployment, Work};
+use crate::systems::orchestratum::Work;
 use crate::systems::wait_for;
-
-const WARM_UP_TASKS: u32 = 300;
 
 pub(super) async fn measure(bench: &Bench, system: System, results: &mut Results) -> Result<()> {
     let members = bench.sizes.group_members;
-    let mut deployment = Deployment::start(bench, system).await?;
-    if system != System::Sqlite {
-        warm_up(&mut deployment, Work::Echo, WARM_UP_TASKS).await?;
-    }
+    // As many tasks are there before: the database knows by then how large its tables are.
+    let mut deployment = warm(bench, system, Vec::new(), Work::Echo, members).await?;
     let group = json!({
         "template": {"name": "echo"},
         "inputs": (0..members).collect::<Vec<_>>(),
@@ -30,10 +26,8 @@ pub(super) async fn measure(bench: &Bench, system: System, results: &mut Results
     });
     let group: Bytes = serde_json::to_vec(&group)?.into();
     deployment.server()?.post_all("/api/groups", &group, 1, 1).await?;
-    bench.postgres.checkpoint().await?;
-    deployment.start_worker().await?;
     let mut records = deployment.records().await?;
-    let all = members as usize + 1;
+    let (before, all) = (members as usize, 2 * members as usize + 1);
     wait_for(
         "what comes after the group",
         DRAIN_LIMIT,
@@ -46,13 +40,16 @@ pub(super) async fn measure(bench: &Bench, system: System, results: &mut Results
     .await?;
     let mut times = records.times().await?;
     times.sort_unstable_by_key(|task| task.finished_micros);
+    times.drain(..before);
     // It started when all others had ended, or it was started too soon.
     let after = times.pop().context("a task after the group")?;
     let first = times.iter().map(|task| task.started_micros).min().context("a member")?;
     let last = times.last().context("a member")?.finished_micros;
     let drained = f64::from(members) * 1e6 / (last - first) as f64;
+    let joined = records.group_ended().await?;
     let mut add = |figure, value| results.add(Measure::Groups, system, figure, value);
     add("members/s", drained);
-    add("last end to join ms", milliseconds(after.started_micros - last));
+    add("last end to join ms", milliseconds(joined - last));
+    add("last end to start ms", milliseconds(after.started_micros - last));
     deployment.remove().await
 }

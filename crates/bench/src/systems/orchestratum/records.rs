@@ -134,6 +134,23 @@ impl Records {
         Ok(timed.collect())
     }
 
+    /// When the only group ended, in microseconds since 1970.
+    pub(crate) async fn group_ended(&mut self) -> Result<i64> {
+        let (ended,): (i64,) = match self {
+            Self::Postgres(connection) => {
+                sqlx::query_as("SELECT (extract(epoch FROM finished_at) * 1000000)::bigint FROM task_groups")
+                    .fetch_one(connection)
+                    .await?
+            }
+            Self::Sqlite(connection) => {
+                sqlx::query_as("SELECT finished_at FROM task_groups")
+                    .fetch_one(connection)
+                    .await?
+            }
+        };
+        Ok(ended)
+    }
+
     /// Those of the tasks that another connection can see as done.
     pub(crate) async fn visible(&mut self, ids: &[Uuid]) -> Result<Vec<Uuid>> {
         match self {
