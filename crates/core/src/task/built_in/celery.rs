@@ -23,7 +23,7 @@ impl CeleryInput {
     pub fn read(input: &str) -> Result<Self, Violations> {
         let mut fields = Fields::of(input, &[&["task", "args", "kwargs", "queue"]]);
         let read = Self {
-            task: names::required(&mut fields, "task"),
+            task: task(&mut fields),
             args: fields.raw_array("args").unwrap_or_else(|| JsonText::trusted("[]")),
             kwargs: fields.raw_object("kwargs").unwrap_or_else(|| JsonText::trusted("{}")),
             queue: names::optional(&mut fields, "queue", 1),
@@ -50,6 +50,15 @@ impl CeleryInput {
     pub fn queue(&self) -> Option<&str> {
         self.queue.as_deref()
     }
+}
+
+/// Celery's own tasks send messages wherever their arguments say, past what the settings allow.
+fn task(fields: &mut Fields<'_>) -> String {
+    let task = names::required(fields, "task");
+    if task.starts_with("celery.") {
+        fields.refuse("task", "must not begin with `celery.`: those are Celery's own");
+    }
+    task
 }
 
 /// Without what may be secret: the arguments.
@@ -81,6 +90,14 @@ mod tests {
         assert_eq!(full.args.as_str(), r#"[1.50, "é"]"#);
         assert_eq!(full.kwargs.as_str(), r#"{"b": 1e2, "a": null}"#);
         assert_eq!(full.queue.as_deref(), Some("slow"));
+    }
+
+    #[test]
+    fn tasks_of_celery_itself_are_refused() {
+        assert_eq!(
+            told(r#"{"task": "celery.group"}"#),
+            ["/task must not begin with `celery.`: those are Celery's own"]
+        );
     }
 
     #[test]
