@@ -13,6 +13,9 @@ use crate::time::Timestamp;
 /// The most members of a group.
 pub const MEMBERS_MAX: usize = 10_000;
 
+/// How large the texts of a template may be together, times its members: as large as a request that spells them out.
+const TEMPLATE_BYTES_MAX: usize = 16 << 20;
+
 /// The longest name of a group, in bytes.
 const NAME_MAX_BYTES: usize = 255;
 
@@ -137,6 +140,14 @@ fn each(
     members
 }
 
+/// How large the texts are that each member has from its template.
+fn texts(template: &TaskDraft) -> usize {
+    let labels: usize = template.labels.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let description = template.description.as_ref().map_or(0, String::len);
+    let limits = template.limits.as_ref().map_or(0, JsonText::len);
+    template.follow_ups.bytes() + labels + description + limits
+}
+
 fn of_template(
     template: &TaskDraft,
     inputs: Vec<JsonText>,
@@ -147,6 +158,15 @@ fn of_template(
 ) -> Vec<(TaskSpec, TaskLife)> {
     if template.input.is_some() {
         violations.add("/template/input", "each member has one of the inputs");
+        return Vec::new();
+    }
+    let bytes = texts(template);
+    if bytes.saturating_mul(inputs.len()) > TEMPLATE_BYTES_MAX {
+        let message = format!(
+            "has {bytes} bytes of texts for each of {} members: more than {TEMPLATE_BYTES_MAX} together",
+            inputs.len()
+        );
+        violations.add("/template", message);
         return Vec::new();
     }
     let mut members = Vec::with_capacity(inputs.len());
@@ -248,6 +268,25 @@ mod tests {
         assert_eq!(group.size, 2);
         let given: Vec<&str> = members.iter().map(|(spec, _)| spec.input.as_str()).collect();
         assert_eq!(given, ["1", r#"{"a": 2}"#]);
+    }
+
+    #[test]
+    fn a_template_that_becomes_much_by_its_members_is_refused() {
+        let of_inputs = |count: usize| {
+            of(Members::Inputs {
+                template: Box::new(TaskDraft {
+                    description: Some("x".repeat(2_000)),
+                    ..echo()
+                }),
+                inputs: vec![json("1"); count],
+            })
+        };
+        assert!(check(of_inputs(8_388)).is_ok());
+        let broken = check(of_inputs(8_389)).expect_err("refused");
+        assert_eq!(
+            broken,
+            ["/template has 2000 bytes of texts for each of 8389 members: more than 16777216 together"]
+        );
     }
 
     #[test]
