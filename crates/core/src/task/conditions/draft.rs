@@ -252,6 +252,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_key_is_told_with_its_place() {
         let long = "x".repeat(201);
+        let expressions = "${ 1 }".repeat(400);
         for (key, limit, told) in [
             ("", 1, "/concurrency/key must have 1 to 200 characters, not 0"),
             (
@@ -260,6 +261,11 @@ mod tests {
                 "/concurrency/key must have 1 to 200 characters, not 201",
             ),
             ("a\nb", 1, "/concurrency/key must not contain control characters"),
+            (
+                expressions.as_str(),
+                1,
+                "/concurrency/key must have at most 2000 bytes, not 2400",
+            ),
             (
                 "a",
                 0,

@@ -14,6 +14,9 @@ use crate::time::Timestamp;
 /// The longest a key may be, once its expressions have values.
 pub const KEY_MAX_CHARACTERS: usize = 200;
 
+/// The longest text of a key with expressions.
+const TEMPLATE_MAX_BYTES: usize = 2_000;
+
 /// How large a value may grow before the rule for its length is asked.
 const RENDERED_MAX_BYTES: usize = 10_000;
 
@@ -121,6 +124,12 @@ impl<'a> Keys<'a> {
 pub(super) fn parse(text: &str) -> Result<Option<Template>, Vec<String>> {
     if !text.contains("${") {
         return Ok(None);
+    }
+    if text.len() > TEMPLATE_MAX_BYTES {
+        let length = text.len();
+        return Err(vec![format!(
+            "must have at most {TEMPLATE_MAX_BYTES} bytes, not {length}"
+        )]);
     }
     let json = JsonText::trusted(serde_json::to_string(text).expect("a text is always JSON"));
     match Template::parse(&json, &VARIABLES) {
