@@ -21,6 +21,9 @@ use crate::time::Timestamp;
 /// transaction, with those of other tasks.
 pub const FOLLOW_UPS_BYTES_MAX: usize = 8 << 20;
 
+/// What each costs beside its texts, in the unit of the rest: it is a row, or two.
+const FOLLOW_UP_COST: u64 = 2_000;
+
 /// The most of a reason why a follow-up is missing.
 const REASON_MAX_BYTES: usize = 2_000;
 
@@ -79,6 +82,7 @@ impl FollowUps {
             scope: OnceCell::new(),
         };
         let mut bytes_left = FOLLOW_UPS_BYTES_MAX;
+        let mut cost = 0;
         let mut due = Vec::new();
         for (index, entry) in self.of(edge).iter().chain(reported).enumerate() {
             let place = FollowUpPlace {
@@ -86,6 +90,7 @@ impl FollowUps {
                 edge,
                 index: u16::try_from(index).unwrap_or(u16::MAX),
             };
+            cost += FOLLOW_UP_COST;
             let made = end.follow(entry, id(place), place, bytes_left, limits, now);
             if let Ok(made) = &made {
                 let size = made.0.input.len() + made.0.follow_ups.bytes();
@@ -94,7 +99,7 @@ impl FollowUps {
             due.push(Due { place, made });
         }
         let steps = end.scope.get().map_or(0, Scope::steps_taken);
-        (due, steps + (FOLLOW_UPS_BYTES_MAX - bytes_left) as u64)
+        (due, cost + steps + (FOLLOW_UPS_BYTES_MAX - bytes_left) as u64)
     }
 }
 
