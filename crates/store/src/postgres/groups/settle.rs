@@ -16,7 +16,8 @@ use crate::{AfterGroup, Error, Settled};
 pub(super) async fn unsettled(database: &Database, limit: usize) -> Result<Vec<GroupId>, Error> {
     let rows: Vec<(Uuid,)> = database
         .all(AfterUnknown::Repeat, || {
-            sqlx::query_as("SELECT DISTINCT group_id FROM group_ends LIMIT $1").bind(int8(limit))
+            sqlx::query_as("SELECT group_id FROM group_ends GROUP BY group_id ORDER BY min(id) LIMIT $1")
+                .bind(int8(limit))
         })
         .await?;
     Ok(rows.into_iter().map(|(id,)| GroupId(id)).collect())

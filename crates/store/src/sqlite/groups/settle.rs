@@ -15,11 +15,12 @@ use crate::decide::{self, JoinedMembers, LockedGroup, Settling};
 use crate::{AfterGroup, Error, Settled};
 
 pub(super) async fn unsettled(store: &SqliteStore, limit: usize) -> Result<Vec<GroupId>, Error> {
-    let ids: Vec<Uuid> = sqlx::query_scalar("SELECT DISTINCT group_id FROM group_ends LIMIT ?1")
-        .bind(signed(limit))
-        .fetch_all(&store.read)
-        .await
-        .map_err(sql)?;
+    let ids: Vec<Uuid> =
+        sqlx::query_scalar("SELECT group_id FROM group_ends GROUP BY group_id ORDER BY min(id) LIMIT ?1")
+            .bind(signed(limit))
+            .fetch_all(&store.read)
+            .await
+            .map_err(sql)?;
     Ok(ids.into_iter().map(GroupId).collect())
 }
 
