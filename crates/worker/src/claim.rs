@@ -382,12 +382,11 @@ impl Claimer {
                     let takes = claimer.takes(life, ended.followed, &ended.ending);
                     let next = report(&claimer.shared, life, ended.key, ended.ending, ended.evidence, takes).await;
                     drop(slot);
-                    next
+                    claimer.go_on(life, next.into_iter().collect());
                 };
                 reporting.instrument(ended.span)
             });
-            let next = join_all(reports).await;
-            claimer.go_on(&life, next.into_iter().flatten().collect());
+            join_all(reports).await;
         });
     }
 }
