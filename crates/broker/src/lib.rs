@@ -31,6 +31,7 @@ pub use database::DatabaseBroker;
 pub use error::Error;
 pub use message::{Hint, Signal};
 pub use messenger::{
-    Expected, Header, Message, Messenger, MessengerOptions, Reply, TransientExchange, TransientKind, check_amqp_url,
+    Expected, Header, Message, Messenger, MessengerOptions, Reply, TooLarge, TransientExchange, TransientKind,
+    check_amqp_url,
 };
 pub use rabbitmq::RabbitBroker;

@@ -19,7 +19,7 @@ impl Outside {
     /// Those that the settings name. Returns at once; the connections are made in the background.
     pub(crate) fn connect(settings: &Settings) -> Result<Self, Error> {
         let amqp = &settings.worker.amqp;
-        let messenger = || messaging::start(&amqp.url, "amqp", Vec::new(), settings);
+        let messenger = || messaging::start(&amqp.url, "amqp", Vec::new(), 0, settings);
         Ok(Self {
             amqp: amqp.is_configured().then(messenger).transpose()?,
             celery: settings

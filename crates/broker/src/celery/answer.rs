@@ -6,7 +6,7 @@ use orchestratum_core::JsonText;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::Reply;
+use crate::{Reply, TooLarge};
 
 /// Where a task is. Any but the first is the last word, and the first last word counts: one that was sent twice has two.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub enum Unreadable {
     Malformed(String),
     #[error("its result {0}")]
     NotStorable(orchestratum_core::InvalidJson),
+    #[error("it {0}")]
+    TooLarge(TooLarge),
 }
 
 #[derive(Deserialize)]

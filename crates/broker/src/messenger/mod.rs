@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 
 pub use message::{Header, Message};
 pub use replies::Expected;
-pub use reply::Reply;
+pub use reply::{Reply, TooLarge};
 
 use crate::Error;
 use crate::health::Health;
@@ -47,6 +47,8 @@ pub struct MessengerOptions {
     pub name: String,
     /// Nobody else's.
     pub reply_queue: String,
+    /// Of a larger reply only that is told.
+    pub reply_max_bytes: usize,
     /// Exchanges that must be there, although a restart of the broker loses them.
     pub transient_exchanges: Vec<TransientExchange>,
 }
@@ -126,6 +128,7 @@ impl Messenger {
         let listener = replies::Listener {
             replies: Arc::clone(&replies),
             queue: options.reply_queue.clone(),
+            reply_max_bytes: options.reply_max_bytes,
             exchanges: options.transient_exchanges,
             consuming,
             health: Arc::clone(&health),

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::reply::{Reply, correlation_id};
+use super::reply::{Reply, TooLarge, correlation_id};
 use super::{TransientExchange, TransientKind};
 use crate::Error;
 use crate::backoff::Backoff;
@@ -28,7 +28,8 @@ use crate::rabbitmq::topology::{close, is_soft_error};
 
 /// How long the queue of a process that is gone stays.
 const QUEUE_EXPIRES_MS: i32 = 30 * 60 * 1_000;
-const PREFETCH: u16 = 256;
+/// So many replies are in memory before anybody looks at how large they are: RabbitMQ takes messages of many megabytes.
+const PREFETCH: u16 = 32;
 /// How many replies may lie before one who waits. Nobody who waits does anything else for long.
 const WAITING: usize = 64;
 /// An exchange or a binding that is lost is back after this: the broker does not tell us.
@@ -38,6 +39,8 @@ const DELETE_DEADLINE: Duration = Duration::from_secs(1);
 /// Its name in the health report.
 const PART: &str = "queue for replies";
 
+type Arrived = Result<Reply, TooLarge>;
+
 /// Who waits for what.
 #[derive(Debug, Default)]
 pub(super) struct Replies {
@@ -46,7 +49,7 @@ pub(super) struct Replies {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    by_id: HashMap<String, (u64, mpsc::Sender<Reply>)>,
+    by_id: HashMap<String, (u64, mpsc::Sender<Arrived>)>,
     newest: u64,
 }
 
@@ -56,7 +59,7 @@ pub struct Expected {
     replies: Arc<Replies>,
     id: String,
     number: u64,
-    arriving: mpsc::Receiver<Reply>,
+    arriving: mpsc::Receiver<Arrived>,
 }
 
 impl Replies {
@@ -76,7 +79,7 @@ impl Replies {
     }
 
     /// Hands it to whoever waits for it. What nobody waits for is late, or nobody's.
-    async fn arrived(&self, id: Option<&str>, reply: Reply) {
+    async fn arrived(&self, id: Option<&str>, reply: Arrived) {
         let sender = id.and_then(|id| Some(self.waiting.lock().by_id.get(id)?.1.clone()));
         let taken = match sender {
             Some(sender) => sender.send(reply).await.is_ok(),
@@ -89,7 +92,10 @@ impl Replies {
 
 impl Expected {
     /// The next one. It may never come.
-    pub async fn next(&mut self) -> Reply {
+    ///
+    /// # Errors
+    /// If it is larger than this messenger keeps.
+    pub async fn next(&mut self) -> Result<Reply, TooLarge> {
         match self.arriving.recv().await {
             Some(reply) => reply,
             // Somebody else waits for it now.
@@ -115,6 +121,7 @@ impl Drop for Expected {
 pub(super) struct Listener {
     pub(super) replies: Arc<Replies>,
     pub(super) queue: String,
+    pub(super) reply_max_bytes: usize,
     pub(super) exchanges: Vec<TransientExchange>,
     pub(super) consuming: Arc<Supervisor>,
     pub(super) health: Arc<Health>,
@@ -168,7 +175,8 @@ impl Listener {
                 message = messages.next() => match message {
                     Some(Ok(message)) => {
                         let (id, acker) = (correlation_id(&message), message.acker.clone());
-                        self.replies.arrived(id.as_deref(), Reply::of(message)).await;
+                        let reply = Reply::of(message, self.reply_max_bytes);
+                        self.replies.arrived(id.as_deref(), reply).await;
                         // Behind the hand-over: with the process the attempt that waits is lost, too.
                         if let Err(error) = link.within(async { acker.ack(BasicAckOptions::default()).await }).await {
                             return error;
@@ -279,13 +287,16 @@ mod tests {
         let replies = Arc::new(Replies::default());
         let (first, mut second) = (replies.expect("a"), replies.expect("a"));
         let mut other = replies.expect("b");
-        replies.arrived(Some("a"), reply("1")).await;
+        replies.arrived(Some("a"), Ok(reply("1"))).await;
         drop(first);
-        replies.arrived(Some("a"), reply("2")).await;
-        replies.arrived(Some("b"), reply("3")).await;
-        replies.arrived(None, reply("nobody's")).await;
-        assert_eq!((second.next().await, second.next().await), (reply("1"), reply("2")));
-        assert_eq!(other.next().await, reply("3"));
+        replies.arrived(Some("a"), Ok(reply("2"))).await;
+        replies.arrived(Some("b"), Ok(reply("3"))).await;
+        replies.arrived(None, Ok(reply("nobody's"))).await;
+        assert_eq!(
+            (second.next().await, second.next().await),
+            (Ok(reply("1")), Ok(reply("2")))
+        );
+        assert_eq!(other.next().await, Ok(reply("3")));
         drop((second, other));
         assert!(replies.waiting.lock().by_id.is_empty());
     }

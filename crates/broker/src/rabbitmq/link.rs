@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::stream::{self, BrokerStream};
 use crate::Error;
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -218,16 +219,16 @@ async fn open_socket(
     name: &str,
 ) -> lapin::Result<Connection> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let runtime = lapin::runtime::default_runtime()?;
+    let tokio = lapin::runtime::default_runtime()?;
     Connection::connector(
         uri,
-        runtime,
-        async move |uri: AMQPUri, runtime| {
+        stream::runtime(),
+        async move |uri: AMQPUri, _| {
             let host = uri.authority.host.as_str();
             // Runs on the connection's own thread, which must not outlive the caller's patience.
             let connected = timeout(CONNECT_DEADLINE, async {
                 let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, uri.authority.port)).await?.collect();
-                let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
+                let stream = AsyncTcpStream::connect(&tokio, addresses).await?;
                 if let AsyncTcpStream::Plain(stream) = &stream {
                     let handle = stream.get_ref().as_fd().try_clone_to_owned()?;
                     *second_handle.lock() = Some(TcpStream::from(handle));
@@ -240,7 +241,7 @@ async fn open_socket(
             let stream = connected
                 .await
                 .map_err(|_elapsed| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
-            Ok(stream)
+            Ok(AsyncTcpStream::Plain(BrokerStream::from(stream)))
         },
         properties,
     )

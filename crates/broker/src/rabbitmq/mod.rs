@@ -19,7 +19,9 @@ mod depth;
 mod ledger;
 pub(crate) mod link;
 mod publish;
+pub(crate) mod shallow;
 mod signals;
+mod stream;
 pub(crate) mod supervisor;
 pub(crate) mod topology;
 

@@ -3,6 +3,7 @@
 mod conformance;
 mod database;
 mod harness;
+mod messenger;
 mod rabbitmq_delivery;
 mod rabbitmq_faults;
 mod rabbitmq_signals;

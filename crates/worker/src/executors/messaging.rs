@@ -13,17 +13,19 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 
 const NAME_LENGTH: usize = 20;
 
-/// Connections to the broker at the URL, and a queue there for replies to this process alone.
+/// Connections to the broker at the URL, and a queue there for replies to this process alone: an output with so much around it.
 pub(crate) fn start(
     url: &SecretString,
     role: &str,
     exchanges: Vec<TransientExchange>,
+    around_output: usize,
     settings: &Settings,
 ) -> Result<Arc<Messenger>, broker::Error> {
     let prefix = &settings.broker.prefix;
     let options = MessengerOptions {
         name: format!("{prefix} {role}"),
         reply_queue: format!("{prefix}.replies.{role}.{}", identity::random_text(NAME_LENGTH)),
+        reply_max_bytes: settings.tasks.output_max_bytes + around_output,
         transient_exchanges: exchanges,
     };
     Messenger::start(url.expose_secret(), options)

@@ -81,6 +81,23 @@ impl Management {
         self.call(Method::DELETE, &format!("exchanges/%2F/{name}"), None).await;
     }
 
+    /// Publishes to a queue, as whoever may write to it can. The properties and the payload are JSON.
+    pub(crate) async fn publish(&self, queue: &str, properties: &str, payload: &str) {
+        let body = format!(
+            r#"{{"routing_key": "{queue}", "properties": {properties}, "payload": {payload}, "payload_encoding": "string"}}"#
+        );
+        let routed = self
+            .client
+            .post(format!("{}/api/exchanges/%2F/amq.default/publish", self.url))
+            .basic_auth(&self.user, Some(&self.password))
+            .body(body)
+            .send()
+            .await
+            .expect("the management API answers");
+        let told = routed.text().await.expect("an answer");
+        assert_eq!(told, r#"{"routed":true}"#);
+    }
+
     pub(crate) async fn declare_odd_queue(&self, name: &str) {
         let body = serde_json::json!({"durable": true, "arguments": {"x-max-length": 1_000}});
         self.call(Method::PUT, &format!("queues/%2F/{name}"), Some(body)).await;

@@ -31,6 +31,10 @@ impl Rabbit {
         }
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(crate) fn queue(&self, target: &str) -> String {
         format!("{}.tasks.{target}", self.prefix)
     }

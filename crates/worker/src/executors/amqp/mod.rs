@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use orchestratum_broker::{Header, Message, Messenger, Reply};
+use orchestratum_broker::{Header, Message, Messenger};
 use orchestratum_core::JsonText;
 use orchestratum_core::task::{AmqpBody, AmqpInput, AmqpReply, BuiltIn, Ending};
 use orchestratum_engine::Settings;
@@ -25,7 +25,6 @@ pub(crate) struct Amqp {
     messenger: Arc<Messenger>,
     exchanges: Names,
     queues: Names,
-    output_max_bytes: usize,
 }
 
 impl fmt::Debug for Amqp {
@@ -41,7 +40,6 @@ impl Amqp {
             messenger,
             exchanges: Names::new(&amqp.exchanges, settings),
             queues: Names::new(&amqp.queues, settings),
-            output_max_bytes: settings.tasks.output_max_bytes,
         }
     }
 
@@ -66,10 +64,10 @@ impl Amqp {
         let output = match input.reply {
             AmqpReply::None => output::confirmed(&id),
             AmqpReply::Queue => {
-                let reply = replies.next().await;
-                if let Some(refused) = self.too_large(&reply) {
-                    return Ok(refused);
-                }
+                let reply = match replies.next().await {
+                    Ok(reply) => reply,
+                    Err(too_large) => return Ok(not_storable(format!("the answer {too_large}"))),
+                };
                 output::answered(&id, &reply)
             }
         };
@@ -77,11 +75,6 @@ impl Amqp {
             Ok(output) => success(output),
             Err(error) => not_storable(format!("the answer {error}")),
         })
-    }
-
-    fn too_large(&self, reply: &Reply) -> Option<Ended> {
-        let most = self.output_max_bytes;
-        (reply.body.len() > most).then(|| not_storable(format!("the answer has more than {most} bytes")))
     }
 }
 

@@ -17,6 +17,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 const TICKET_LENGTH: usize = 20;
 
+/// What an answer holds beside a result: names, and the ids of what Celery called itself.
+const ENVELOPE_MAX_BYTES: usize = 64 << 10;
+
 #[derive(Debug)]
 pub(crate) struct Fleet {
     messenger: Arc<Messenger>,
@@ -28,7 +31,7 @@ impl Fleet {
     pub(crate) fn start(settings: &Settings) -> Result<Arc<Self>, Error> {
         let celery = &settings.worker.celery;
         let control = Control::new(&celery.control_exchange);
-        let messenger = messaging::start(&celery.url, "celery", control.exchanges(), settings)?;
+        let messenger = messaging::start(&celery.url, "celery", control.exchanges(), ENVELOPE_MAX_BYTES, settings)?;
         Ok(Arc::new(Self { messenger, control }))
     }
 
@@ -50,7 +53,9 @@ impl Fleet {
         let mut workers = Vec::new();
         let gather = async {
             loop {
-                workers.extend(pong(&answers.next().await));
+                if let Ok(answer) = answers.next().await {
+                    workers.extend(pong(&answer));
+                }
             }
         };
         // It goes on until the time is over: nobody knows how many there are.

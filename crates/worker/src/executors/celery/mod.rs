@@ -157,6 +157,7 @@ impl Celery {
                 message: format!("revoked in Celery: {reason}"),
             }),
             Ok(Answer::UnderWay) => Ended::failed("Celery did not say how the task ended", true),
+            Err(Unreadable::TooLarge(_)) => self.too_large(),
             Err(unreadable @ Unreadable::NotStorable(_)) => ending(Ending::OutputNotStorable {
                 message: format!("the answer of a Celery worker cannot be stored: {unreadable}"),
             }),
@@ -168,11 +169,8 @@ impl Celery {
     }
 
     fn succeeded(&self, output: JsonText) -> Ended {
-        let most = self.output_max_bytes;
-        if output.len() > most {
-            return ending(Ending::OutputNotStorable {
-                message: format!("the result has more than {most} bytes"),
-            });
+        if output.len() > self.output_max_bytes {
+            return self.too_large();
         }
         Ended {
             evidence: Evidence {
@@ -181,6 +179,12 @@ impl Celery {
             },
             ..ending(Ending::Success)
         }
+    }
+
+    fn too_large(&self) -> Ended {
+        ending(Ending::OutputNotStorable {
+            message: format!("the result has more than {} bytes", self.output_max_bytes),
+        })
     }
 }
 
@@ -222,7 +226,8 @@ impl Executor for Celery {
 /// The first of them counts: a broker that was restarted may have given a task to two workers.
 async fn last_word(answers: &mut Expected) -> LastWord {
     loop {
-        match Answer::read(&answers.next().await) {
+        let reply = answers.next().await.map_err(Unreadable::TooLarge)?;
+        match Answer::read(&reply) {
             Ok(Answer::UnderWay) => {}
             last_word => return last_word,
         }
