@@ -1,5 +1,7 @@
 //! From a source to an expression: parsed, held against every bound that does not depend on values, and metered.
 
+use std::iter::Sum;
+use std::ops::Add;
 use std::sync::Arc;
 
 use cel::common::ast::{Expr, IdedExpr};
@@ -20,6 +22,33 @@ pub const DEPTH_MAX: usize = 32;
 
 /// How deep `all`, `exists`, `exists_one`, `filter` and `map` may stand inside each other.
 pub const LOOPS_MAX: usize = 2;
+
+/// The most regular expressions of an expression. Each is compiled with it.
+pub const REGEXES_MAX: usize = 10;
+
+/// What takes time whenever a text with expressions is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    pub expressions: usize,
+    pub regexes: usize,
+}
+
+impl Add for Size {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            expressions: self.expressions + other.expressions,
+            regexes: self.regexes + other.regexes,
+        }
+    }
+}
+
+impl Sum for Size {
+    fn sum<I: Iterator<Item = Self>>(sizes: I) -> Self {
+        sizes.fold(Self::default(), Add::add)
+    }
+}
 
 /// A name that an expression may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +88,10 @@ pub struct Expression(Arc<Form>);
 enum Form {
     /// Nothing but a variable: its JSON is handed on byte for byte, however large or precise its numbers are.
     Variable(String),
-    Computed(IdedExpr),
+    Computed {
+        tree: IdedExpr,
+        regexes: usize,
+    },
 }
 
 impl Expression {
@@ -92,7 +124,19 @@ impl Expression {
                 message: error.to_string(),
             });
         }
-        Ok(Self(Arc::new(Form::Computed(tree))))
+        let regexes = metering.regexes;
+        Ok(Self(Arc::new(Form::Computed { tree, regexes })))
+    }
+
+    pub(super) fn size(&self) -> Size {
+        let regexes = match self.0.as_ref() {
+            Form::Variable(_) => 0,
+            Form::Computed { regexes, .. } => *regexes,
+        };
+        Size {
+            expressions: 1,
+            regexes,
+        }
     }
 
     /// Its value, of at most so many bytes of JSON.
@@ -109,7 +153,7 @@ impl Expression {
                 }
                 Ok(json.clone())
             }
-            Form::Computed(tree) => {
+            Form::Computed { tree, .. } => {
                 let json = scope.evaluate(tree, most)?;
                 // Texts can be put together to what JSON may hold and we do not: U+0000, or too many levels.
                 JsonText::new(json).map_err(|error| EvaluationError::Failed(format!("the result {error}")))

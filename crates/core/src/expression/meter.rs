@@ -15,8 +15,7 @@
 //! `@` cannot be written in a source, so nobody calls or avoids these. A copy of a variable that is only handed through is
 //! never made, and costs nothing.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::Cell;
 
 use cel::common::functions::Function;
 use cel::common::types::{
@@ -24,7 +23,8 @@ use cel::common::types::{
 };
 use cel::common::value::{CowVal, Val};
 use cel::{Env, ExecutionError};
-use regex::{Regex, RegexBuilder};
+
+use super::regexes;
 
 pub(super) const DEEP: &str = "@deep";
 pub(super) const SHALLOW: &str = "@shallow";
@@ -40,15 +40,8 @@ pub(super) const REFUSED: &str = "@refused";
 /// So many bytes of a text are walked or copied in a step.
 const BYTES_A_STEP: usize = 64;
 
-/// How large a compiled regular expression may be: enough for a few classes of Unicode.
-const REGEX_BYTES: usize = 1 << 20;
-
-/// Regular expressions are literals, so one process meets few of them.
-const REGEXES_KEPT: usize = 64;
-
 thread_local! {
     static STEPS_LEFT: Cell<u64> = const { Cell::new(0) };
-    static REGEXES: RefCell<HashMap<String, Regex>> = RefCell::new(HashMap::new());
 }
 
 /// An evaluation on this thread has so many steps.
@@ -158,35 +151,8 @@ fn matches<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Exe
         return Err(refused("matches() is asked of a text"));
     };
     take(10 + text.inner().len() / BYTES_A_STEP * 4)?;
-    let is_match = REGEXES.with_borrow_mut(|kept| {
-        if let Some(regex) = kept.get(pattern.inner()) {
-            return Ok(regex.is_match(text.inner()));
-        }
-        let regex = compiled(pattern.inner()).map_err(|message| refused(&message))?;
-        let is_match = regex.is_match(text.inner());
-        if kept.len() >= REGEXES_KEPT {
-            kept.clear();
-        }
-        kept.insert(pattern.inner().to_owned(), regex);
-        Ok(is_match)
-    })?;
-    Ok(CowVal::owned(CelBool::from(is_match)))
-}
-
-/// A regular expression, if it is one and is not too large.
-pub(super) fn compiled(pattern: &str) -> Result<Regex, String> {
-    let regex = RegexBuilder::new(pattern)
-        .size_limit(REGEX_BYTES)
-        .dfa_size_limit(REGEX_BYTES)
-        .build();
-    regex.map_err(|error| {
-        let words = if matches!(error, regex::Error::CompiledTooBig(_)) {
-            "the regular expression is too large"
-        } else {
-            "it is no regular expression of RE2's kind"
-        };
-        words.to_owned()
-    })
+    let regex = regexes::compiled(pattern.inner()).map_err(refused)?;
+    Ok(CowVal::owned(CelBool::from(regex.is_match(text.inner()))))
 }
 
 /// A step for each node and for every few bytes of texts.

@@ -5,10 +5,10 @@ use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr,
 };
 
-use super::compile::{DEPTH_MAX, LOOPS_MAX, NODES_MAX, Variable};
+use super::compile::{DEPTH_MAX, LOOPS_MAX, NODES_MAX, REGEXES_MAX, Variable};
 use super::fault::Fault;
 use super::kinds::{self, Kind};
-use super::meter;
+use super::{meter, regexes};
 
 /// What the accumulators of loops are called, which cannot be written in a source.
 const ACCUMULATOR: &str = "@result";
@@ -20,6 +20,7 @@ pub(super) struct Metering<'a> {
     bound: Vec<String>,
     nodes: usize,
     loops: usize,
+    pub(super) regexes: usize,
     /// It uses no variable so far.
     pub(super) is_constant: bool,
 }
@@ -33,6 +34,7 @@ impl<'a> Metering<'a> {
             bound: Vec::new(),
             nodes: 0,
             loops: 0,
+            regexes: 0,
             is_constant: true,
         }
     }
@@ -232,8 +234,56 @@ impl<'a> Metering<'a> {
                 Ok((called(func_name, arguments.collect()), given[0]))
             }
             (None, 2) if is_operator(&func_name) => binary(func_name, arguments, &given),
-            (target, _) => function(func_name, target.map(|(target, _)| target), arguments),
+            (target, _) => self.function(func_name, target.map(|(target, _)| target), arguments),
         }
+    }
+
+    fn function(
+        &mut self,
+        name: String,
+        target: Option<IdedExpr>,
+        mut arguments: Vec<IdedExpr>,
+    ) -> Result<(Expr, Kind), Fault> {
+        let Some(kind) = kinds::of_function(&name, target.is_some()) else {
+            let message = if kinds::of_function(&name, target.is_none()).is_some() {
+                format!("{name} is called in another way")
+            } else {
+                format!("there is no function {name}")
+            };
+            return Err(Fault::at_function(&name, message));
+        };
+        if name == "matches" {
+            arguments.splice(0..0, target);
+            return self.matching(arguments);
+        }
+        let arguments = arguments.into_iter().map(|argument| before(meter::SHALLOW, argument));
+        let call = CallExpr {
+            func_name: name,
+            target: target.map(|target| Box::new(before(meter::SHALLOW, target))),
+            args: arguments.collect(),
+        };
+        Ok((Expr::Call(call), kind))
+    }
+
+    /// A regular expression must be written down, so that it is known to be one and not to be large.
+    fn matching(&mut self, arguments: Vec<IdedExpr>) -> Result<(Expr, Kind), Fault> {
+        let at_name = |message: &str| Fault::at_function("matches", message.to_owned());
+        let [_, pattern] = arguments.as_slice() else {
+            return Err(at_name("matches takes a text and a regular expression"));
+        };
+        let Expr::Literal(LiteralValue::String(pattern)) = &pattern.expr else {
+            return Err(at_name(
+                "matches takes a regular expression that is written down as a text",
+            ));
+        };
+        self.regexes += 1;
+        if self.regexes > REGEXES_MAX {
+            return Err(at_name(&format!(
+                "an expression must not have more than {REGEXES_MAX} regular expressions"
+            )));
+        }
+        regexes::compiled(pattern.inner()).map_err(at_name)?;
+        Ok((called(meter::MATCHES.to_owned(), arguments), Kind::Bool))
     }
 }
 
@@ -262,43 +312,6 @@ fn binary(name: String, mut arguments: Vec<IdedExpr>, given: &[Kind]) -> Result<
         }
     }
     Ok((called(name, arguments), kind))
-}
-
-fn function(name: String, target: Option<IdedExpr>, mut arguments: Vec<IdedExpr>) -> Result<(Expr, Kind), Fault> {
-    let Some(kind) = kinds::of_function(&name, target.is_some()) else {
-        let message = if kinds::of_function(&name, target.is_none()).is_some() {
-            format!("{name} is called in another way")
-        } else {
-            format!("there is no function {name}")
-        };
-        return Err(Fault::at_function(&name, message));
-    };
-    if name == "matches" {
-        arguments.splice(0..0, target);
-        return matching(arguments);
-    }
-    let arguments = arguments.into_iter().map(|argument| before(meter::SHALLOW, argument));
-    let call = CallExpr {
-        func_name: name,
-        target: target.map(|target| Box::new(before(meter::SHALLOW, target))),
-        args: arguments.collect(),
-    };
-    Ok((Expr::Call(call), kind))
-}
-
-/// A regular expression must be written down, so that it is known to be one and not to be large.
-fn matching(arguments: Vec<IdedExpr>) -> Result<(Expr, Kind), Fault> {
-    let at_name = |message: String| Fault::at_function("matches", message);
-    let [_, pattern] = arguments.as_slice() else {
-        return Err(at_name("matches takes a text and a regular expression".to_owned()));
-    };
-    let Expr::Literal(LiteralValue::String(pattern)) = &pattern.expr else {
-        return Err(at_name(
-            "matches takes a regular expression that is written down as a text".to_owned(),
-        ));
-    };
-    meter::compiled(pattern.inner()).map_err(at_name)?;
-    Ok((called(meter::MATCHES.to_owned(), arguments), Kind::Bool))
 }
 
 fn condition(name: &str, given: Kind) -> Fault {

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::compile::{Expression, InvalidExpression, Variable};
+use super::compile::{Expression, InvalidExpression, Size, Variable};
 use super::convert::quoted;
 use super::scan::{Piece, pieces};
 use super::scope::{EvaluationError, Scope};
@@ -76,9 +76,9 @@ impl Template {
         self.constant().is_some()
     }
 
-    /// How many expressions it holds.
-    pub fn expressions(&self) -> usize {
-        self.0.expressions()
+    /// What it holds.
+    pub fn size(&self) -> Size {
+        self.0.size()
     }
 
     /// The value, of at most so many bytes.
@@ -119,13 +119,13 @@ impl Node {
         self.constant() == Some(json.get())
     }
 
-    fn expressions(&self) -> usize {
+    fn size(&self) -> Size {
         match self {
-            Self::Constant(_) => 0,
-            Self::Value(_) => 1,
-            Self::Text(parts) => parts.iter().filter(|part| matches!(part, Part::Value(_))).count(),
-            Self::List(nodes) => nodes.iter().map(Self::expressions).sum(),
-            Self::Object(fields) => fields.iter().map(|(_, node)| node.expressions()).sum(),
+            Self::Constant(_) => Size::default(),
+            Self::Value(expression) => expression.size(),
+            Self::Text(parts) => parts.iter().map(Part::size).sum(),
+            Self::List(nodes) => nodes.iter().map(Self::size).sum(),
+            Self::Object(fields) => fields.iter().map(|(_, node)| node.size()).sum(),
         }
     }
 }
@@ -262,6 +262,13 @@ impl Part {
         match self {
             Self::Text(text) => text,
             Self::Value(_) => "",
+        }
+    }
+
+    fn size(&self) -> Size {
+        match self {
+            Self::Text(_) => Size::default(),
+            Self::Value(expression) => expression.size(),
         }
     }
 }
@@ -497,7 +504,11 @@ mod tests {
         assert!(template.render(&scope(), 200).is_ok());
         let (_, error) = template.render(&scope(), 60).expect_err("too large");
         assert_eq!(error, EvaluationError::TooLarge { most: 60 });
-        assert_eq!(template.expressions(), 2);
+        let size = Size {
+            expressions: 2,
+            regexes: 0,
+        };
+        assert_eq!(template.size(), size);
     }
 
     #[test]

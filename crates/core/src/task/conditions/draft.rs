@@ -6,6 +6,7 @@ use super::key::{self, Keys, KnownTask};
 use super::unique::Likeness;
 use super::{CONCURRENCY_MAX, Concurrency, Conditions, RATE_MAX, Rate, Unique};
 use crate::JsonText;
+use crate::expression::Size;
 use crate::task::rules::Violations;
 use crate::task::status::TaskStatus;
 
@@ -54,10 +55,12 @@ impl ConditionsDraft {
         self.concurrency.is_none() && self.rate.is_none() && self.unique.is_none()
     }
 
-    /// Checks all that does not depend on the values of the task. Pointers begin with the name of the condition.
-    pub(in crate::task) fn check_form(&self, violations: &mut Violations) {
+    /// Checks all that does not depend on the values of the task. Pointers begin with the name of the condition. Returns what
+    /// the keys hold.
+    pub(in crate::task) fn check_form(&self, violations: &mut Violations) -> Size {
+        let mut size = Size::default();
         if let Some(ConcurrencyDraft { key, limit }) = &self.concurrency {
-            check_key("/concurrency/key", key, violations);
+            size = size + check_key("/concurrency/key", key, violations);
             whole("/concurrency/limit", *limit, i64::from(CONCURRENCY_MAX), violations);
         }
         if let Some(RateDraft {
@@ -66,13 +69,14 @@ impl ConditionsDraft {
             per_seconds,
         }) = &self.rate
         {
-            check_key("/rate/key", key, violations);
+            size = size + check_key("/rate/key", key, violations);
             whole("/rate/limit", *limit, i64::from(RATE_MAX), violations);
             seconds("/rate/per_seconds", *per_seconds, &PER_SECONDS, violations);
         }
         if let Some(unique) = &self.unique {
-            unique.check_form(violations);
+            size = size + unique.check_form(violations);
         }
+        size
     }
 
     /// The conditions of a task; `None` where it has none, or with the reasons noted.
@@ -111,20 +115,23 @@ impl ConditionsDraft {
 impl UniqueDraft {
     const STATES: [TaskStatus; 2] = [TaskStatus::Pending, TaskStatus::InProgress];
 
-    fn check_form(&self, violations: &mut Violations) {
-        match Likeness::read(&self.by) {
-            Err(reason) => violations.add("/unique/by", reason),
-            Ok(Likeness::Fields(_)) => {}
+    fn check_form(&self, violations: &mut Violations) -> Size {
+        let size = match Likeness::read(&self.by) {
+            Err(reason) => {
+                violations.add("/unique/by", reason);
+                Size::default()
+            }
+            Ok(Likeness::Fields(_)) => Size::default(),
             Ok(Likeness::Key(text)) => check_key("/unique/by", &text, violations),
-        }
+        };
         if let Some(within) = self.within_seconds {
             seconds("/unique/within_seconds", within, &WITHIN_SECONDS, violations);
         }
-        let Some(states) = &self.states else { return };
+        let Some(states) = &self.states else { return size };
         if states.is_empty() || states.len() > TaskStatus::ALL.len() {
             let most = TaskStatus::ALL.len();
             violations.add("/unique/states", format!("must name 1 to {most} statuses, each once"));
-            return;
+            return size;
         }
         for (index, state) in states.iter().enumerate() {
             let pointer = format!("/unique/states/{index}");
@@ -133,6 +140,7 @@ impl UniqueDraft {
                 violations.add(pointer, format!("names {state} a second time"));
             }
         }
+        size
     }
 
     fn checked(&self, keys: &Keys<'_>, violations: &mut Violations) -> Option<Unique> {
@@ -151,9 +159,9 @@ impl UniqueDraft {
     }
 }
 
-fn check_key(pointer: &str, text: &str, violations: &mut Violations) {
+fn check_key(pointer: &str, text: &str, violations: &mut Violations) -> Size {
     match key::parse(text) {
-        Ok(Some(_)) => {}
+        Ok(Some(template)) => return template.size(),
         Ok(None) => {
             violations.take(pointer, key::check(text));
         }
@@ -163,6 +171,7 @@ fn check_key(pointer: &str, text: &str, violations: &mut Violations) {
             }
         }
     }
+    Size::default()
 }
 
 pub(super) fn whole(pointer: &str, value: i64, most: i64, violations: &mut Violations) {

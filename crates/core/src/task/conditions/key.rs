@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use serde_json::json;
 
 use crate::JsonText;
-use crate::expression::{EvaluationError, Scope, Template, Variable};
+use crate::expression::{EvaluationError, REGEXES_MAX, Scope, Template, Variable};
 use crate::identity::{Target, TaskId, TaskName};
 use crate::task::rules::Violations;
 use crate::task::spec::Labels;
@@ -133,6 +133,9 @@ pub(super) fn parse(text: &str) -> Result<Option<Template>, Vec<String>> {
     }
     let json = JsonText::trusted(serde_json::to_string(text).expect("a text is always JSON"));
     match Template::parse(&json, &VARIABLES) {
+        Ok(template) if template.size().regexes > REGEXES_MAX => Err(vec![format!(
+            "must not have more than {REGEXES_MAX} regular expressions"
+        )]),
         Ok(template) => Ok(Some(template)),
         Err(faults) => Err(faults.into_iter().map(|fault| fault.fault.to_string()).collect()),
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
 use super::{FOLLOW_UPS_MAX, FollowUps};
-use crate::expression::{Template, Variable};
+use crate::expression::{Size, Template, Variable};
 use crate::task::conditions::{ConcurrencyDraft, ConditionsDraft, RateDraft, UniqueDraft};
 use crate::task::limits::checked_limits;
 use crate::task::retry::Backoff;
@@ -112,6 +112,8 @@ pub(crate) struct Entry {
     /// Whether it has labels of its own, and be it none.
     pub(crate) has_labels: bool,
     pub(crate) follow_ups: FollowUps,
+    /// What its keys hold.
+    pub(super) keys: Size,
 }
 
 impl Entry {
@@ -143,7 +145,7 @@ impl Entry {
             rate: body.rate,
             unique: body.unique,
         };
-        conditions.check_form(&mut reader.violations);
+        let keys = conditions.check_form(&mut reader.violations);
         reader.violations.into_result()?;
         let lists = [body.on_success, body.on_failure, body.on_cancel, body.on_expire];
         Ok(Self {
@@ -166,6 +168,7 @@ impl Entry {
             labels,
             has_labels,
             follow_ups: FollowUps::new(lists.map(|list| list.0)),
+            keys,
         })
     }
 
@@ -174,11 +177,11 @@ impl Entry {
         self.input.is_none() && self.description.is_none() && self.has_labels && self.labels.is_empty()
     }
 
-    /// How many expressions it holds itself.
-    pub(super) fn expressions(&self) -> usize {
+    /// What it holds itself.
+    pub(super) fn size(&self) -> Size {
         let templates = [&self.input, &self.description, &self.target, &self.delay_seconds];
         let templates = templates.into_iter().flatten().chain(self.labels.values());
-        templates.map(Template::expressions).sum()
+        templates.map(Template::size).sum::<Size>() + self.keys
     }
 }
 

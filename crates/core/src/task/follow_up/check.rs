@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::body::Entry;
 use super::{Edge, FollowUps, VARIABLES};
 use crate::JsonText;
-use crate::expression::Variable;
+use crate::expression::{Size, Variable};
 use crate::identity::TaskId;
 use crate::task::rules::Violations;
 use crate::task::spec::SpecLimits;
@@ -22,6 +22,9 @@ const FOLLOW_UPS_TEXT_MAX_BYTES: usize = 1 << 20;
 
 /// The most expressions of all of them: each takes its time, when the parent is created and when the follow-up is due.
 const EXPRESSIONS_MAX: usize = 10_000;
+
+/// The most regular expressions of all of them: to compile one may take as long as a thousand expressions.
+const REGEXES_MAX: usize = 100;
 
 impl FollowUps {
     /// Checks every rule that does not depend on how the parents end.
@@ -70,7 +73,7 @@ struct Checker<'a> {
     limits: &'a SpecLimits,
     now: Timestamp,
     follow_ups: usize,
-    expressions: usize,
+    size: Size,
     /// Whoever broke the bounds of the whole is told that, and not every rule that all of it breaks.
     is_too_much: bool,
     violations: Violations,
@@ -82,7 +85,7 @@ impl<'a> Checker<'a> {
             limits,
             now,
             follow_ups: 0,
-            expressions: 0,
+            size: Size::default(),
             is_too_much: false,
             violations: Violations::default(),
         }
@@ -121,12 +124,17 @@ impl<'a> Checker<'a> {
                 return;
             }
         };
-        self.expressions += entry.expressions();
-        if self.expressions > EXPRESSIONS_MAX && !self.is_too_much {
-            self.is_too_much = true;
-            let message =
-                format!("the follow-ups of a task must not have more than {EXPRESSIONS_MAX} expressions in all");
-            self.violations.add(pointer, message);
+        self.size = self.size + entry.size();
+        let most = [
+            (self.size.expressions, EXPRESSIONS_MAX, "expressions"),
+            (self.size.regexes, REGEXES_MAX, "regular expressions"),
+        ];
+        if let Some((_, most, what)) = most.into_iter().find(|(count, most, _)| count > most) {
+            if !self.is_too_much {
+                self.is_too_much = true;
+                let message = format!("the follow-ups of a task must not have more than {most} {what} in all");
+                self.violations.add(pointer, message);
+            }
             return;
         }
         let has_input = entry.input.is_some();
@@ -214,6 +222,43 @@ mod tests {
         assert_eq!(
             check(r#"[{"name": "echo", "on_success": [{"name": "shell"}]}]"#),
             ["/on_success/0/on_success/0/input must be an object, not null"]
+        );
+    }
+
+    #[test]
+    fn expressions_are_counted_wherever_they_stand() {
+        let matching = |count: usize| format!("${{ {} }}", vec!["input.a.matches('^a+$')"; count].join(" && "));
+        let with = |tasks: usize, inputs: usize, keys: usize| {
+            let concurrency = format!(
+                r#"{{"key": "${{ string({}) }}", "limit": 1}}"#,
+                &matching(keys)[3..].replace(" }", "")
+            );
+            let task = format!(
+                r#"{{"name": "echo", "input": "{}", "concurrency": {concurrency}}}"#,
+                matching(inputs)
+            );
+            format!("[{}]", vec![task; tasks].join(","))
+        };
+        assert_eq!(check(&with(5, 10, 10)), Vec::<String>::new());
+        assert_eq!(
+            check(&with(6, 10, 10)),
+            ["/on_success/5 the follow-ups of a task must not have more than 100 regular expressions in all"]
+        );
+        assert_eq!(
+            check(&with(1, 11, 1)),
+            ["/on_success/0/input at character 12: an expression must not have more than 10 regular expressions"]
+        );
+        let keys = |count: usize| {
+            let key = "${ 1 }".repeat(300);
+            format!(
+                "[{}]",
+                vec![format!(r#"{{"name": "echo", "rate": {{"key": "{key}", "limit": 1, "per_seconds": 1}}}}"#); count]
+                    .join(",")
+            )
+        };
+        assert_eq!(
+            check(&keys(34)),
+            ["/on_success/33 the follow-ups of a task must not have more than 10000 expressions in all"]
         );
     }
 

@@ -38,6 +38,7 @@ impl Entry {
             labels,
             has_labels,
             follow_ups,
+            keys: _,
         } = self;
         let mut violations = Violations::default();
         let mut value = |pointer: &str, template: Option<Template>, most: usize| {
