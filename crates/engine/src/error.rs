@@ -78,6 +78,14 @@ pub enum Error {
         "this key has {most} live external workers already: a worker keeps its name, and what it offers, from claim to claim"
     )]
     TooManyExternalWorkers { most: usize },
+    /// Waiting takes a connection and memory for long.
+    #[error("more claims wait for tasks than this process holds at a time ({most})")]
+    TooManyWaitingClaims { most: usize },
+    /// One key is not to take the places of all others.
+    #[error(
+        "{most} claims of this key wait for tasks already, or fewer that offer more than a hundred names and targets each"
+    )]
+    TooManyWaitingClaimsOfOneKey { most: usize },
     /// Only whoever claimed an attempt may say how it goes.
     #[error("attempt {attempt} of task {task} was not claimed with this API key")]
     ClaimedByAnother { task: TaskId, attempt: u32 },
@@ -125,6 +133,8 @@ impl Error {
             | Self::TooManyFollowers
             | Self::TooManyFollowersOfOneKey { .. }
             | Self::TooManyExternalWorkers { .. }
+            | Self::TooManyWaitingClaims { .. }
+            | Self::TooManyWaitingClaimsOfOneKey { .. }
             | Self::Stopping => true,
             // A URL stays what it is.
             Self::Broker(error) => !matches!(error, broker::Error::Url(_)),

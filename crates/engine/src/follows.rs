@@ -15,7 +15,13 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::follow_places::{Place, Places};
+use crate::places::{Full, Place, Places};
+
+/// The part of all places that one key may have: one in so many.
+const SHARE: usize = 4;
+
+/// Where there are so few places that its part would be less, one key may have this many.
+const SHARE_MIN: usize = 10;
 
 /// What has come; `None` if the task was deleted.
 pub(crate) type News = Option<Arc<NewLogs>>;
@@ -54,7 +60,7 @@ pub(crate) struct Questions {
 impl Follows {
     pub(crate) fn new(most: usize) -> Self {
         Self {
-            places: Places::new(most),
+            places: Places::new(most, (most / SHARE).max(SHARE_MIN).min(most)),
             waiting: Mutex::default(),
             woken: Notify::new(),
             over: CancellationToken::new(),
@@ -66,7 +72,10 @@ impl Follows {
         if self.over.is_cancelled() {
             return Err(Error::Stopping);
         }
-        self.places.take(key_id)
+        self.places.take(key_id, 1).map_err(|full| match full {
+            Full::All => Error::TooManyFollowers,
+            Full::OfOneKey { most } => Error::TooManyFollowersOfOneKey { most },
+        })
     }
 
     /// Waits until there is something new; `None` when the process stops.

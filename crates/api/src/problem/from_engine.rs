@@ -34,7 +34,9 @@ impl From<Error> for Problem {
             Error::Overloaded
             | Error::TooManyFollowers
             | Error::TooManyFollowersOfOneKey { .. }
-            | Error::TooManyExternalWorkers { .. } => Self::new(Code::Overloaded, error.to_string()),
+            | Error::TooManyExternalWorkers { .. }
+            | Error::TooManyWaitingClaims { .. }
+            | Error::TooManyWaitingClaimsOfOneKey { .. } => Self::new(Code::Overloaded, error.to_string()),
             Error::ClaimedByAnother { .. } => Self::new(Code::ClaimedByAnother, error.to_string()),
             Error::AttemptOver { .. } => Self::new(Code::AttemptOver, error.to_string()),
             Error::Stopping => Self::new(Code::Stopping, error.to_string()),

@@ -272,6 +272,8 @@ async fn what_is_wrong_with_a_claim_is_told_with_its_place() {
         ("worker", json!(""), "/worker"),
         ("names", json!([]), "/names"),
         ("names", json!(["mail", "a b"]), "/names/1"),
+        ("names", json!(["mail", "http"]), "/names/1"),
+        ("names", json!(["gitlab.commit"]), "/names/0"),
         ("names", json!(vec!["mail"; 101]), "/names"),
         ("targets", json!([]), "/targets"),
         ("targets", json!(vec!["a"; 17]), "/targets"),

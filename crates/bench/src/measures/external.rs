@@ -15,7 +15,7 @@ use crate::bench::Bench;
 use crate::load::Lane;
 use crate::machine::monotonic_now;
 use crate::results::{Results, System};
-use crate::systems::orchestratum::{Deployment, Work};
+use crate::systems::orchestratum::{Deployment, OUTSIDE_NAME, Work};
 
 const CLAIMED_AT_ONCE: usize = 100;
 
@@ -62,7 +62,7 @@ pub(super) async fn measure(bench: &Bench, system: System, results: &mut Results
 
 /// How long it took, in seconds.
 async fn drained(deployment: &Deployment, reports: Reports, tasks: u32) -> Result<f64> {
-    fill(deployment, Work::Echo, tasks).await?;
+    fill(deployment, Work::Outside, tasks).await?;
     let server = deployment.server()?;
     let mut claimer = server.lane().await?;
     let reporters = try_join_all((0..reports.in_flight()).map(|_| server.lane())).await?;
@@ -98,7 +98,7 @@ async fn drained(deployment: &Deployment, reports: Reports, tasks: u32) -> Resul
 
 /// The ids of tasks in their first attempt.
 async fn claim(lane: &mut Lane) -> Result<Vec<String>> {
-    let claim = json!({"worker": "bench", "names": ["echo"], "max": CLAIMED_AT_ONCE});
+    let claim = json!({"worker": "bench", "names": [OUTSIDE_NAME], "max": CLAIMED_AT_ONCE});
     let claimed = post(lane, "/api/worker/claim", &claim).await?;
     let tasks = claimed["tasks"].as_array().context("the tasks of a claim")?;
     let ids = tasks.iter().filter_map(|task| task["id"].as_str().map(str::to_owned));

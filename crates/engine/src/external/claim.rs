@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use orchestratum_core::task::Violations;
+use orchestratum_core::task::{BuiltIn, Violations};
 use orchestratum_core::{RequestId, Target, TaskName, Timestamp, WorkerId};
 use orchestratum_store::{EXTERNAL_SILENCE, ExternalClaim, ExternalTask, ExternallyClaimed, NO_PROGRAMS, Registration};
 use sha2::{Digest, Sha256};
@@ -54,16 +54,19 @@ impl Engine {
     /// Hands ready tasks to an external worker; where there are none, it waits for some.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::TooManyExternalWorkers`], failures of the database.
+    /// [`Error::Invalid`], [`Error::TooManyExternalWorkers`], [`Error::TooManyWaitingClaims`],
+    /// [`Error::TooManyWaitingClaimsOfOneKey`], failures of the database.
     pub async fn claim_external(&self, draft: ClaimDraft, key_id: &str) -> Result<ClaimedExternally, Error> {
         let Claim { claim, wait } = self.check_claim(draft, key_id).map_err(Error::Invalid)?;
         let give_up_at = Instant::now() + wait;
         let registration = &claim.registration;
         // Armed before the first look, so that what becomes ready after it is not missed.
-        let waiting = (!wait.is_zero()).then(|| {
-            let pollers = &self.parts.pollers;
-            pollers.enlist(&registration.targets, &registration.names, claim.limit)
-        });
+        let waiting = if wait.is_zero() {
+            None
+        } else {
+            let Registration { targets, names, .. } = registration;
+            Some(self.parts.pollers.enlist(key_id, targets, names, claim.limit)?)
+        };
         loop {
             let claimed = self.try_claim(&claim).await?;
             let Some(waiting) = &waiting else { return Ok(claimed) };
@@ -118,7 +121,7 @@ impl Engine {
             violations.add("/worker", rule);
         }
         let targets = words("/targets", targets, TARGETS_MAX, Target::new, &mut violations);
-        let names = words("/names", names, NAMES_MAX, TaskName::new, &mut violations);
+        let names = words("/names", names, NAMES_MAX, offered, &mut violations);
         let limit = usize::try_from(max).ok().filter(|max| (1..=CLAIM_MAX).contains(max));
         if limit.is_none() {
             violations.add(
@@ -168,6 +171,17 @@ impl Engine {
             wait,
         })
     }
+}
+
+/// A name that means what its worker makes of it.
+fn offered(text: String) -> Result<TaskName, String> {
+    let name = TaskName::new(text).map_err(|error| error.to_string())?;
+    if BuiltIn::is_reserved(&name) {
+        return Err(format!(
+            "must not be {name}: built-in tasks mean the same on every worker"
+        ));
+    }
+    Ok(name)
 }
 
 /// Sorted, each once.

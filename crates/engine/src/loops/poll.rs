@@ -9,6 +9,9 @@ use crate::{Engine, error};
 /// The most offers of one question.
 const ASKED_AT_ONCE: usize = 1_000;
 
+/// The most of one round. What is left is asked for in the next.
+const ASKED_IN_A_ROUND: usize = 10_000;
+
 /// How far ready tasks of one offer are counted: as many as one claim may take.
 const COUNTED: usize = crate::external::CLAIM_MAX;
 
@@ -24,7 +27,7 @@ pub(super) async fn run(engine: Engine, stop: CancellationToken) {
         if !sleep_unless_stopped(ASK_EVERY, &stop).await {
             return;
         }
-        for offers in pollers.offers().chunks(ASKED_AT_ONCE) {
+        for offers in pollers.offers(ASKED_IN_A_ROUND).chunks(ASKED_AT_ONCE) {
             let now = engine.parts.clock.now();
             match engine.parts.store.claimable(offers, COUNTED, now).await {
                 Ok(claimable) => {

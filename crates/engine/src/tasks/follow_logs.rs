@@ -9,9 +9,9 @@ use orchestratum_core::task::{AttemptOutcome, TaskStatus};
 use orchestratum_store::{LogPosition, LogStream, LogsFrom, NewLogs, StoredLogChunk};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::follow_places::Place;
 use crate::follows::{News, is_over};
 use crate::keys::Identity;
+use crate::places::Place;
 use crate::{Engine, Error, error};
 
 /// How often is asked whether a caller may still follow who is told nothing.

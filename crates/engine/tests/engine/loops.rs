@@ -196,16 +196,20 @@ async fn a_name_that_nobody_offers_fails_half_a_minute_after_a_worker_came() {
 #[tokio::test]
 async fn what_an_external_worker_does_not_keep_is_lost_and_what_takes_too_long_has_timed_out() {
     let (engine, tracker, token) = with_loops().await;
-    let lost = create(&engine, echo()).await;
+    let mail = || TaskDraft {
+        name: "mail".to_owned(),
+        ..TaskDraft::default()
+    };
+    let lost = create(&engine, mail()).await;
     let slow = TaskDraft {
         timeout_seconds: Some(10.0),
-        ..echo()
+        ..mail()
     };
     let slow = create(&engine, slow).await;
     let draft = ClaimDraft {
         worker: "outside".to_owned(),
         targets: vec!["default".to_owned()],
-        names: vec!["echo".to_owned()],
+        names: vec!["mail".to_owned()],
         max: 10,
         ..ClaimDraft::default()
     };

@@ -14,7 +14,7 @@ use hyper::StatusCode;
 use url::Url;
 
 pub(crate) use self::records::{Records, Timed};
-pub(crate) use self::work::{CHAIN_LINKS, Work, batch};
+pub(crate) use self::work::{CHAIN_LINKS, OUTSIDE_NAME, Work, batch};
 use super::wait_for;
 use crate::bench::Bench;
 use crate::load::Server;

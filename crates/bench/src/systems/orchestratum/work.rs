@@ -11,6 +11,8 @@ pub(crate) enum Work {
     Echo,
     /// The no-op with an input of 1 KiB.
     EchoKibibyte,
+    /// A no-op that a worker outside runs.
+    Outside,
     /// A chain of no-ops.
     Chain,
     /// The smallest program.
@@ -26,6 +28,7 @@ impl Work {
         match self {
             Self::Echo => json!({"name": "echo", "input": {"number": 1}}),
             Self::EchoKibibyte => json!({"name": "echo", "input": {"text": "x".repeat(1024)}}),
+            Self::Outside => json!({"name": OUTSIDE_NAME, "input": {"number": 1}}),
             Self::Chain => chain(),
             Self::Python => json!({"name": "python", "input": {"code": "def main(input): return 1"}}),
             Self::ForkBomb => json!({"name": "python", "input": {"code": FORK_BOMB}}),
@@ -38,6 +41,9 @@ impl Work {
         Ok(serde_json::to_vec(&self.body())?.into())
     }
 }
+
+/// What a worker outside offers: the names of the built-in tasks are for workers of our own.
+pub(crate) const OUTSIDE_NAME: &str = "bench.outside";
 
 /// How many tasks a chain has.
 pub(crate) const CHAIN_LINKS: u32 = 10;
