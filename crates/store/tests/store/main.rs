@@ -3,7 +3,7 @@
 //! ```text
 //!   conformance   the behaviours  ──► in_memory, in_file (SQLite), postgres: each of them on each
 //!   differential  random operations: a model, SQLite and PostgreSQL give equal answers
-//!   going_on, lost_commits, sqlite_file     what can only befall the one or the other
+//!   going_on, lost_commits, plans, sqlite_file     what can only befall the one or the other
 //! ```
 
 mod conformance;
@@ -12,6 +12,7 @@ mod going_on;
 mod in_file;
 mod in_memory;
 mod lost_commits;
+mod plans;
 mod postgres;
 mod sqlite_file;
 mod support;

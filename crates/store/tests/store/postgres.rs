@@ -17,7 +17,7 @@ async fn fixture() -> Box<dyn Fixture> {
 crate::conformance::suite!(crate::postgres::fixture);
 
 /// A store, and its schema for those who look behind it.
-async fn migrated(url: &str) -> (Schema, Arc<dyn Store>) {
+pub(crate) async fn migrated(url: &str) -> (Schema, Arc<dyn Store>) {
     let schema = Schema::unique(url).await.expect("a schema");
     let options = Options {
         schema: schema.name().to_owned(),

@@ -44,8 +44,9 @@ pub(super) async fn apply(
 pub const COMPLETE: &str = "
     WITH reported AS MATERIALIZED (
         -- The status they must have is a column here: as a constant below it would let the planner walk every running
-        -- task through the index of those (seen: 40 ms instead of 1).
-        SELECT *, 1::smallint AS status
+        -- task through the index of those (seen: 40 ms instead of 1). So is how much of them may be settled the long way only:
+        -- a table without statistics is taken to have one such row, and that is looked for first (seen: a tenth of the speed).
+        SELECT *, 1::smallint AS status, 0 AS long_ways
         FROM UNNEST($1::uuid[], $2::integer[], $3::text[], $4::integer[], $5::bigint[])
             AS reported (task_id, attempt, output, exit_code, peak_memory_bytes)
     ),
@@ -61,10 +62,8 @@ pub const COMPLETE: &str = "
         WHERE tasks.id = reported.task_id
           AND tasks.status = reported.status
           AND tasks.attempt = reported.attempt
-          -- What follows it is written with it, the long way.
-          AND tasks.follow_ups IS NULL
-          -- And what it gives back goes to others.
-          AND tasks.conditions IS NULL
+          -- What follows it is written with it, and what it gives back goes to others.
+          AND num_nonnulls(tasks.follow_ups, tasks.conditions) = reported.long_ways
         RETURNING
             tasks.id, tasks.name, tasks.target, tasks.attempt, tasks.run, tasks.version, tasks.retries_left,
             tasks.losses_left, tasks.worker_id, tasks.started_at, tasks.scheduled_at, tasks.expires_at, tasks.group_id,
