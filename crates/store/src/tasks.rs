@@ -145,6 +145,16 @@ pub struct Audit {
     pub detail: Option<String>,
 }
 
+impl Audit {
+    /// With the name of what was changed, where it does not say more.
+    pub(crate) fn about(&self, name: &str) -> Self {
+        Self {
+            detail: Some(self.detail.clone().unwrap_or_else(|| name.to_owned())),
+            ..self.clone()
+        }
+    }
+}
+
 /// A worker's offer with its report: of what follows the task, it takes the first that it serves without a claim of its own.
 ///
 /// The follow-up is then written as running there, where the lease of the worker is live and the target is not paused. One

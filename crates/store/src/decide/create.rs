@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use orchestratum_core::TaskId;
+use uuid::Uuid;
 
 use crate::{CreateOutcome, CreateRequest, IdempotencyKey, NewTask};
 
@@ -10,7 +11,30 @@ use crate::{CreateOutcome, CreateRequest, IdempotencyKey, NewTask};
 #[derive(Debug, Clone)]
 pub(crate) struct KeptKey {
     pub(crate) body_hash: [u8; 32],
-    pub(crate) ids: Vec<TaskId>,
+    /// Of what it stands for.
+    pub(crate) ids: Vec<Uuid>,
+}
+
+/// What a key that was used before says to a request for one resource.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// It was used with another body.
+    Reused,
+    /// Nobody but this very call has this id: the answer to its first COMMIT was lost.
+    Ours,
+    /// Of the resource that it stands for.
+    Replayed(Uuid),
+}
+
+impl KeptKey {
+    /// `id` is the one that the request has been given for its resource.
+    pub(crate) fn repeat(&self, key: &IdempotencyKey, id: Uuid) -> Repeat {
+        match self.ids.first() {
+            Some(first) if self.body_hash == key.body_hash && *first == id => Repeat::Ours,
+            Some(first) if self.body_hash == key.body_hash => Repeat::Replayed(*first),
+            _ => Repeat::Reused,
+        }
+    }
 }
 
 /// The answers, and the requests to be written before they may be given.
@@ -19,6 +43,27 @@ pub(crate) struct Acceptance<'a> {
     pub(crate) outcomes: Vec<CreateOutcome>,
     /// Those with tasks to store. One whose tasks are stored already, because an answer of ours was lost, is left out.
     pub(crate) accepted: Vec<&'a CreateRequest>,
+}
+
+/// What each key of the requests stands for from now on: their tasks, and where one of these met another one, that.
+pub(crate) fn keys_of<'a>(
+    accepted: &[&'a CreateRequest],
+    met: &HashMap<TaskId, TaskId>,
+) -> Vec<(&'a IdempotencyKey, Vec<Uuid>)> {
+    let keys = accepted.iter().filter_map(|request| {
+        let ids = request.tasks.iter().map(|task| task.spec.id);
+        let ids = ids.map(|id| met.get(&id).unwrap_or(&id).0).collect();
+        Some((request.idempotency.as_ref()?, ids))
+    });
+    keys.collect()
+}
+
+/// The keys of the requests.
+pub(crate) fn keys(requests: &[CreateRequest]) -> Vec<&IdempotencyKey> {
+    requests
+        .iter()
+        .filter_map(|request| request.idempotency.as_ref())
+        .collect()
 }
 
 /// `keys` and `existing` hold those of the requests' keys and ids that are stored; the hash is that of the caller who
@@ -48,8 +93,8 @@ pub(crate) fn create(
     Acceptance { outcomes, accepted }
 }
 
-fn ids(tasks: &[NewTask]) -> Vec<TaskId> {
-    tasks.iter().map(|task| task.spec.id).collect()
+fn ids(tasks: &[NewTask]) -> Vec<Uuid> {
+    tasks.iter().map(|task| task.spec.id.0).collect()
 }
 
 fn repeated(request: &CreateRequest, keys: &HashMap<(String, String), KeptKey>) -> Option<CreateOutcome> {
@@ -61,7 +106,9 @@ fn repeated(request: &CreateRequest, keys: &HashMap<(String, String), KeptKey>) 
         // Nobody but this very call has these ids: the answer to its first COMMIT was lost.
         CreateOutcome::Created
     } else {
-        CreateOutcome::Replayed { ids: kept.ids.clone() }
+        CreateOutcome::Replayed {
+            ids: kept.ids.iter().copied().map(TaskId).collect(),
+        }
     })
 }
 

@@ -5,8 +5,8 @@ use orchestratum_core::task::{
 };
 use orchestratum_core::{GroupId, Origin, TaskId, Timestamp};
 
-use super::KeptKey;
 use super::follow::task_id_at;
+use super::{KeptKey, Repeat};
 use crate::{
     AfterGroup, Announce, CancelGroupOutcome, CreateGroupOutcome, MemberPage, NewGroup, NewTask, Settled, Task,
     TaskAfterGroup,
@@ -22,17 +22,11 @@ pub(crate) fn create_group(
 ) -> Option<CreateGroupOutcome> {
     let id = group.spec.id;
     if let (Some(kept), Some(key)) = (kept, &group.idempotency) {
-        let first = kept.ids.first().map(|id| GroupId(id.0));
-        return Some(match first {
-            Some(first) if kept.body_hash == key.body_hash => {
-                if first == id && group.request_hash.is_none() {
-                    // Nobody but this very call has this id: the answer to its first COMMIT was lost.
-                    CreateGroupOutcome::Created
-                } else {
-                    CreateGroupOutcome::Replayed { id: first }
-                }
-            }
-            _ => CreateGroupOutcome::KeyReused,
+        return Some(match kept.repeat(key, id.0) {
+            Repeat::Reused => CreateGroupOutcome::KeyReused,
+            Repeat::Ours if group.request_hash.is_none() => CreateGroupOutcome::Created,
+            Repeat::Ours => CreateGroupOutcome::Replayed { id },
+            Repeat::Replayed(id) => CreateGroupOutcome::Replayed { id: GroupId(id) },
         });
     }
     match existing {
@@ -225,7 +219,7 @@ mod tests {
     fn a_repeated_create_is_told_apart_from_another_one() {
         let kept = |id: u128, byte: u8| KeptKey {
             body_hash: [byte; 32],
-            ids: vec![TaskId(Uuid::from_u128(id))],
+            ids: vec![Uuid::from_u128(id)],
         };
         let first = GroupId(Uuid::from_u128(9));
         for (group, kept, existing, outcome) in [

@@ -19,7 +19,7 @@ mod unique;
 pub(crate) use apply::{
     AttemptWrite, Decision, DispatchRow, Edits, LogWrite, Stored, TaskWrite, apply, doubtful_reports,
 };
-pub(crate) use create::{Acceptance, KeptKey, create};
+pub(crate) use create::{Acceptance, KeptKey, Repeat, create, keys, keys_of};
 pub use follow::follow_up_id;
 pub(crate) use follow::{Source, bringing_follow_ups, claimed_at_once};
 pub(crate) use gates::{Asking, DispatchState, GateChanges, PlaceCounts, StartCounts};
@@ -30,7 +30,7 @@ pub(crate) use group::{
 pub(crate) use life::LifeColumns;
 pub(crate) use list::{IdRange, Way, attempt_page, narrows, page};
 pub(crate) use purge::purge_ends_at;
-pub(crate) use schedule_change::{ScheduleChange, change_schedule};
+pub(crate) use schedule_change::{ScheduleChange, change_schedule, create_schedule};
 pub(crate) use schedules::{DueSchedule, LIVE_MAX, ScheduleWrite, fire, waiting_of, waiting_text};
 pub(crate) use success::{CompletedRow, ShortWay, Success, successes};
 pub(crate) use unique::{Holder, admitted, likenesses, meet};

@@ -1,10 +1,21 @@
-//! A caller's change of a schedule.
+//! What callers do to schedules.
 
-use orchestratum_core::Timestamp;
 use orchestratum_core::schedule::SchedulePatch;
 use orchestratum_core::task::SpecLimits;
+use orchestratum_core::{ScheduleId, Timestamp};
 
-use crate::{ChangeScheduleOutcome, Schedule};
+use super::{KeptKey, Repeat};
+use crate::{ChangeScheduleOutcome, CreateScheduleOutcome, NewSchedule, Schedule};
+
+/// The answer to a create of which nothing is to be stored; `None` if it is. `kept` is its idempotency key if that was used.
+pub(crate) fn create_schedule(schedule: &NewSchedule, kept: Option<&KeptKey>) -> Option<CreateScheduleOutcome> {
+    let (kept, key) = (kept?, schedule.idempotency.as_ref()?);
+    Some(match kept.repeat(key, schedule.id.0) {
+        Repeat::Reused => CreateScheduleOutcome::KeyReused,
+        Repeat::Ours => CreateScheduleOutcome::Created,
+        Repeat::Replayed(id) => CreateScheduleOutcome::Replayed { id: ScheduleId(id) },
+    })
+}
 
 /// What a change comes to.
 #[derive(Debug)]

@@ -8,12 +8,14 @@
 //! One lock order everywhere: schedules, dispatches, then tasks, each by id, then inserts. A group is locked alone, before inserts.
 //! What only sweeps takes `SKIP LOCKED`.
 
+mod audit;
 mod connect;
 mod database;
 mod dispatches;
 mod external;
 mod failure;
 mod groups;
+mod idempotency;
 mod invariants;
 mod keys;
 mod leases;

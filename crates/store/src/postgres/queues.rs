@@ -6,6 +6,7 @@ use orchestratum_core::{Target, Timestamp};
 use sqlx::PgConnection;
 
 use super::PostgresStore;
+use super::audit;
 use super::database::AfterUnknown;
 use super::rows::{Place, Time, int8, milliseconds, time, timestamp};
 use super::transaction::{Abort, Transaction};
@@ -197,13 +198,7 @@ impl Transaction for SetRate {
                     .await?
             }
         };
-        sqlx::query("INSERT INTO task_changes (action, actor, detail, changed_at) VALUES ($1, $2, $3, $4)")
-            .bind(self.audit.action)
-            .bind(&self.audit.actor)
-            .bind(self.audit.detail.as_deref().unwrap_or(self.target.as_str()))
-            .bind(time(self.now))
-            .execute(connection)
-            .await?;
+        audit::record(connection, &self.audit.about(self.target.as_str()), self.now).await?;
         Ok(())
     }
 }
@@ -243,28 +238,16 @@ impl Transaction for SetPaused {
     type Output = ();
 
     async fn perform(&self, connection: &mut PgConnection) -> Result<(), Abort> {
-        sqlx::query(if self.paused { PAUSE } else { RESUME })
+        let statement = if self.paused {
+            "INSERT INTO paused_targets (target) VALUES ($1) ON CONFLICT (target) DO NOTHING"
+        } else {
+            "DELETE FROM paused_targets WHERE target = $1"
+        };
+        sqlx::query(statement)
             .bind(self.target.as_str())
-            .bind(self.audit.action)
-            .bind(&self.audit.actor)
-            .bind(self.audit.detail.as_deref().unwrap_or(self.target.as_str()))
-            .bind(time(self.now))
-            .execute(connection)
+            .execute(&mut *connection)
             .await?;
+        audit::record(connection, &self.audit.about(self.target.as_str()), self.now).await?;
         Ok(())
     }
 }
-
-const PAUSE: &str = "
-    WITH paused AS (
-        INSERT INTO paused_targets (target) VALUES ($1) ON CONFLICT (target) DO NOTHING
-    )
-    INSERT INTO task_changes (action, actor, detail, changed_at)
-    VALUES ($2, $3, $4, $5)";
-
-const RESUME: &str = "
-    WITH resumed AS (
-        DELETE FROM paused_targets WHERE target = $1
-    )
-    INSERT INTO task_changes (action, actor, detail, changed_at)
-    VALUES ($2, $3, $4, $5)";

@@ -13,6 +13,7 @@ mod dispatches;
 mod error;
 mod external;
 mod groups;
+mod idempotency;
 mod invariants;
 mod keys;
 mod lease;

@@ -98,11 +98,7 @@ impl QueueStore for SqliteStore {
             .execute(&mut *transaction)
             .await
             .map_err(sql)?;
-        let named = Audit {
-            detail: Some(audit.detail.clone().unwrap_or_else(|| target.to_string())),
-            ..audit.clone()
-        };
-        insert_audit(&mut transaction, None, &named, now).await?;
+        insert_audit(&mut transaction, None, &audit.about(target.as_str()), now).await?;
         transaction.commit().await.map_err(sql)
     }
 
@@ -138,11 +134,7 @@ impl QueueStore for SqliteStore {
             None => sqlx::query("DELETE FROM target_rates WHERE target = ?1").bind(target.as_str()),
         };
         query.execute(&mut *transaction).await.map_err(sql)?;
-        let named = Audit {
-            detail: Some(audit.detail.clone().unwrap_or_else(|| target.to_string())),
-            ..audit.clone()
-        };
-        insert_audit(&mut transaction, None, &named, now).await?;
+        insert_audit(&mut transaction, None, &audit.about(target.as_str()), now).await?;
         transaction.commit().await.map_err(sql)?;
         self.rated.forget();
         Ok(())

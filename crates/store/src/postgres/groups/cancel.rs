@@ -4,8 +4,9 @@ use orchestratum_core::task::GroupStatus;
 use orchestratum_core::{GroupId, Timestamp};
 use sqlx::PgConnection;
 
+use super::super::audit;
 use super::super::database::Database;
-use super::super::rows::{Place, time};
+use super::super::rows::Place;
 use super::super::transaction::{Abort, Transaction};
 use super::row;
 use crate::{Audit, CancelGroupOutcome, DeleteGroupOutcome, Error, decide};
@@ -52,7 +53,7 @@ impl Transaction for Cancel {
             .bind(&self.reason)
             .execute(&mut *connection)
             .await?;
-        record(connection, &self.audit, self.now).await?;
+        audit::record(connection, &self.audit, self.now).await?;
         Ok(CancelGroupOutcome::Cancelling)
     }
 }
@@ -87,7 +88,7 @@ impl Transaction for Delete {
             .bind(self.group.0)
             .execute(&mut *connection)
             .await?;
-        record(connection, &self.audit, self.now).await?;
+        audit::record(connection, &self.audit, self.now).await?;
         Ok(DeleteGroupOutcome::Deleted)
     }
 }
@@ -102,15 +103,4 @@ async fn lock(connection: &mut PgConnection, group: GroupId) -> Result<Option<Gr
         row: &group,
     };
     Ok(row.map(|(code,)| row::status(&place, code)).transpose()?)
-}
-
-async fn record(connection: &mut PgConnection, audit: &Audit, now: Timestamp) -> Result<(), Abort> {
-    sqlx::query("INSERT INTO task_changes (action, actor, detail, changed_at) VALUES ($1, $2, $3, $4)")
-        .bind(audit.action)
-        .bind(&audit.actor)
-        .bind(&audit.detail)
-        .bind(time(now))
-        .execute(connection)
-        .await?;
-    Ok(())
 }

@@ -5,10 +5,10 @@ use orchestratum_core::task::SpecLimits;
 use orchestratum_core::{ScheduleId, Timestamp};
 use sqlx::PgConnection;
 
+use super::super::audit;
 use super::super::database::Database;
 use super::super::rows::{int4, milliseconds, time};
 use super::super::transaction::{Abort, Transaction};
-use super::create::insert_audit;
 use super::read::SCHEDULE;
 use super::row::ScheduleRow;
 use crate::decide::{ScheduleChange, change_schedule, waiting_text};
@@ -63,7 +63,7 @@ impl Transaction for ChangeSchedule {
             ScheduleChange::Write(schedule) => schedule,
         };
         write(connection, &schedule).await?;
-        insert_audit(connection, &self.audit, self.now).await?;
+        audit::record(connection, &self.audit, self.now).await?;
         Ok(ChangeScheduleOutcome::Done(schedule))
     }
 }
@@ -160,7 +160,7 @@ impl Transaction for Delete {
         if deleted.rows_affected() == 0 {
             return Ok(false);
         }
-        insert_audit(connection, &self.audit, self.now).await?;
+        audit::record(connection, &self.audit, self.now).await?;
         Ok(true)
     }
 }

@@ -19,7 +19,6 @@ pub use self::apply::COMPLETE;
 pub use self::claim::CLAIM_AND_FILL_UP;
 pub(super) use self::claim::{CLAIM_WITHIN_BYTES, CLAIM_WITHIN_BYTES_RATED, ClaimedRow, claimed};
 pub(super) use self::create::insert_tasks;
-pub(super) use self::create_guarded::overtaken_on;
 pub(super) use self::gates::{release, settle};
 pub(super) use self::insert_asking::{insert_asking, met_by};
 pub(super) use self::unique::meet;

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use orchestratum_core::task::{TaskSpec, TaskState};
 use orchestratum_core::{TaskId, Timestamp};
 use sqlx::SqliteConnection;
-use uuid::Uuid;
 
 use super::super::SqliteStore;
 use super::super::error::sql;
-use super::super::rows::{damaged, get, json, milliseconds, parsed, task_id};
+use super::super::idempotency::{self, hash};
+use super::super::rows::{get, json, milliseconds, task_id};
 use super::super::values::{OverValues, Statement, over_values};
 use super::{gates, unique};
-use crate::decide::{self, Acceptance, DispatchRow, DispatchState, GateChanges, KeptKey, LifeColumns};
+use crate::decide::{self, Acceptance, DispatchRow, DispatchState, GateChanges, LifeColumns};
 use crate::{Announce, CreateOutcome, CreateRequest, Error, NewTask};
 
 pub(super) async fn create(
@@ -21,7 +21,7 @@ pub(super) async fn create(
     now: Timestamp,
 ) -> Result<Vec<CreateOutcome>, Error> {
     let mut transaction = store.begin().await?;
-    let keys = kept_keys(&mut transaction, requests).await?;
+    let keys = idempotency::kept(&mut transaction, &decide::keys(requests)).await?;
     let existing = existing(&mut transaction, requests).await?;
     let Acceptance { mut outcomes, accepted } = decide::create(requests, keys, existing);
     let mut tasks: Vec<&NewTask> = accepted.iter().flat_map(|request| &request.tasks).collect();
@@ -29,7 +29,7 @@ pub(super) async fn create(
         let met = unique::meet(&mut transaction, &tasks, now).await?;
         tasks.retain(|task| !met.contains_key(&task.spec.id));
         insert_new(&mut transaction, &tasks, now).await?;
-        insert_keys(&mut transaction, &accepted, &met, now).await?;
+        idempotency::keep(&mut transaction, decide::keys_of(&accepted, &met), now).await?;
         let mut gates = GateChanges::default();
         gates.created(tasks, now);
         let publish_at = DispatchRow::publish_at(now, true, now);
@@ -38,51 +38,6 @@ pub(super) async fn create(
     }
     transaction.commit().await.map_err(sql)?;
     Ok(outcomes)
-}
-
-async fn kept_keys(
-    connection: &mut SqliteConnection,
-    requests: &[CreateRequest],
-) -> Result<HashMap<(String, String), KeptKey>, Error> {
-    let wanted: Vec<(&str, &str)> = requests
-        .iter()
-        .filter_map(|request| request.idempotency.as_ref())
-        .map(|key| (key.scope.as_str(), key.key.as_str()))
-        .collect();
-    if wanted.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let rows = sqlx::query(
-        "SELECT k.scope, k.key, k.body_hash, k.resource_ids
-         FROM json_each(?1) w
-         JOIN idempotency_keys k ON k.scope = w.value ->> 0 AND k.key = w.value ->> 1",
-    )
-    .bind(json(&wanted))
-    .fetch_all(connection)
-    .await
-    .map_err(sql)?;
-    rows.iter()
-        .map(|row| {
-            let key: String = get(row, "key")?;
-            let ids: Vec<Uuid> = parsed(get(row, "resource_ids")?, "idempotency_keys", "resource_ids", &key)?;
-            let kept = KeptKey {
-                body_hash: hash(get(row, "body_hash")?, "idempotency_keys", "body_hash", &key)?,
-                ids: ids.into_iter().map(TaskId).collect(),
-            };
-            Ok(((get(row, "scope")?, key), kept))
-        })
-        .collect()
-}
-
-pub(in super::super) fn hash(
-    bytes: &[u8],
-    table: &'static str,
-    column: &'static str,
-    row: &str,
-) -> Result<[u8; 32], Error> {
-    bytes
-        .try_into()
-        .map_err(|_| damaged(table, column, row, format!("{} bytes are no SHA-256", bytes.len())))
 }
 
 async fn existing(
@@ -116,16 +71,6 @@ async fn existing(
             Ok((id, request_hash))
         })
         .collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("a String takes every character");
-            text
-        })
 }
 
 /// Tasks and their dispatch rows.
@@ -289,36 +234,4 @@ pub(super) async fn insert_dispatches(connection: &mut SqliteConnection, rows: &
                 .bind(row.state.code())
         })
         .await
-}
-
-/// A key stands for the tasks of its request, and where one of these met another one, for that.
-async fn insert_keys(
-    connection: &mut SqliteConnection,
-    accepted: &[&CreateRequest],
-    met: &HashMap<TaskId, TaskId>,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let rows: Vec<(&str, &str, String, String)> = accepted
-        .iter()
-        .filter_map(|request| {
-            let key = request.idempotency.as_ref()?;
-            let ids = request.tasks.iter().map(|task| task.spec.id);
-            let ids: Vec<Uuid> = ids.map(|id| met.get(&id).unwrap_or(&id).0).collect();
-            Some((key.scope.as_str(), key.key.as_str(), hex(&key.body_hash), json(&ids)))
-        })
-        .collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO idempotency_keys (scope, key, body_hash, resource_ids, created_at)
-         SELECT value ->> 0, value ->> 1, unhex(value ->> 2), value ->> 3, ?2
-         FROM json_each(?1)",
-    )
-    .bind(json(&rows))
-    .bind(now.as_micros())
-    .execute(connection)
-    .await
-    .map_err(sql)?;
-    Ok(())
 }

@@ -20,7 +20,7 @@ use orchestratum_core::{TaskId, Timestamp};
 
 pub(super) use apply::insert_audit;
 pub(super) use claim::{claimed_task, start, take_dispatches, take_rated};
-pub(super) use create::{hash, insert_new};
+pub(super) use create::insert_new;
 pub(super) use delete::delete_rows;
 pub(super) use gates::{release, settle};
 pub(super) use insert_asking::{insert_asking, met_by};
