@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use orchestratum_core::task::{
-    Backoff, Ending, ErrorKind, LifePatch, Refusal, Report, RetryPolicy, TaskError, TaskEvent, TaskLife, TaskState,
-    TaskStatus, transition,
+    Backoff, Ending, ErrorKind, HANDED_BACK_FREELY, LifePatch, Refusal, Report, RetryPolicy, TaskError, TaskEvent,
+    TaskLife, TaskState, TaskStatus, transition,
 };
 use orchestratum_core::{Timestamp, WorkerId};
 use uuid::Uuid;
@@ -353,4 +353,30 @@ fn a_manual_retry_begins_no_earlier_than_the_end_of_the_run_before() {
     assert_eq!((next.run, next.attempt), (2, 3));
     assert_eq!((next.scheduled_at, next.expires_at), (NOW, NOW + TTL));
     assert_eq!((next.retries_left, next.losses_left), (2, 2));
+}
+
+#[test]
+fn a_task_that_is_handed_back_again_and_again_comes_to_an_end() {
+    let handed_back = |life: &TaskLife| {
+        let event = reported(life.attempt, Ending::Released { message: message() });
+        transition(life, &POLICY, &event, NOW).expect("it runs").next
+    };
+    let mut freely = life(InProgress);
+    freely.attempt = HANDED_BACK_FREELY;
+    let next = handed_back(&freely);
+    assert_eq!((next.status(), next.losses_left), (Pending, POLICY.max_losses));
+    let mut at_a_cost = TaskLife {
+        attempt: HANDED_BACK_FREELY + 1,
+        ..freely
+    };
+    for left in (0..POLICY.max_losses).rev() {
+        let next = handed_back(&at_a_cost);
+        assert_eq!((next.status(), next.losses_left), (Pending, left));
+        at_a_cost.losses_left = left;
+    }
+    let over = handed_back(&at_a_cost);
+    let TaskState::Failed { error, .. } = &over.state else {
+        panic!("{over:?}")
+    };
+    assert_eq!(error.kind, ErrorKind::Lost);
 }

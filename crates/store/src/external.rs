@@ -87,6 +87,8 @@ pub struct AttemptHolder {
     pub newest: u32,
     /// The API key of the external worker that made it, if one did.
     pub key_id: Option<String>,
+    /// Whoever made it is long gone, so that the attempt is over.
+    pub is_forgotten: bool,
 }
 
 /// An attempt whose lease is over while it runs.

@@ -41,7 +41,7 @@ pub use groups::{
 };
 pub use keys::{ApiKey, KeyStore};
 pub use logs::{LogAppend, LogChunk, LogPosition, LogStore, LogStream, LogsFrom, NewLogs, StoredLogChunk, TaskLogs};
-pub use maintenance::{BrokenInvariant, Maintenance};
+pub use maintenance::{BrokenInvariant, Maintenance, RecordsBefore};
 pub use postgres::{PostgresStore, statements};
 pub use queues::{Queue, QueueStore};
 pub use schedules::{

@@ -15,6 +15,27 @@ pub struct BrokenInvariant {
     pub row: String,
 }
 
+/// From when on records are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordsBefore {
+    pub idempotency_keys: Timestamp,
+    /// Workers over HTTP that are gone. They may be many: whoever claims makes them up.
+    pub external_workers: Timestamp,
+    /// The audit, other workers that are gone, and what is left of tasks.
+    pub others: Timestamp,
+}
+
+impl RecordsBefore {
+    /// All from the same time on.
+    pub const fn all(before: Timestamp) -> Self {
+        Self {
+            idempotency_keys: before,
+            external_workers: before,
+            others: before,
+        }
+    }
+}
+
 #[async_trait]
 pub trait Maintenance: Send + Sync {
     /// Brings the schema to the version of this program, or leaves a newer one; of several that start together one does it, the others wait.
@@ -31,13 +52,8 @@ pub trait Maintenance: Send + Sync {
     /// Deletes tasks that finished before `before`, with their attempts and logs, at most `limit`: how many.
     async fn purge_finished(&self, before: Timestamp, limit: usize) -> Result<u64, Error>;
 
-    /// Deletes idempotency keys made before `keys_before`, audit rows and gone workers from before `records_before`.
-    async fn purge_records(
-        &self,
-        keys_before: Timestamp,
-        records_before: Timestamp,
-        limit: usize,
-    ) -> Result<u64, Error>;
+    /// Deletes what is old and belongs to no task that is there, at most `limit` of each kind: how much.
+    async fn purge_records(&self, before: &RecordsBefore, limit: usize) -> Result<u64, Error>;
 
     /// Every broken invariant, at most `limit`; read-only.
     async fn broken_invariants(&self, now: Timestamp, limit: usize) -> Result<Vec<BrokenInvariant>, Error>;

@@ -43,4 +43,4 @@ pub use retry::{Backoff, RetryPolicy};
 pub use rules::{LABELS_MAX_COUNT, PRIORITY_MAX, RETRIES_MAX, Violation, Violations, json_pointer};
 pub use spec::{Labels, ScheduledBy, SpecLimits, TaskDraft, TaskSpec};
 pub use status::{AttemptOutcome, ErrorKind, TaskError, TaskStatus, UnknownWord};
-pub use transition::{EndedAttempt, NOT_FOUND_MIN_WAIT, Refusal, Transition, transition};
+pub use transition::{EndedAttempt, HANDED_BACK_FREELY, NOT_FOUND_MIN_WAIT, Refusal, Transition, transition};

@@ -27,6 +27,10 @@ use crate::time::Timestamp;
 /// The shortest wait after an attempt that found no handler, so that a rolling deploy has time to bring one.
 pub const NOT_FOUND_MIN_WAIT: Duration = Duration::from_secs(1);
 
+/// So many attempts of a task may be handed back for nothing: far more than deployments a task lives through. Each is a row, and a
+/// worker that claims and hands back in a loop must come to an end.
+pub const HANDED_BACK_FREELY: u32 = 1_000;
+
 /// What an event did to a task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transition {
@@ -394,6 +398,13 @@ impl Held {
                     .unwrap_or_else(|| cancellation(Some(message)));
                 (moved(life, cancelled(why.clone(), now)).next, Some(why))
             }
+            Ending::Released { .. } if life.attempt > HANDED_BACK_FREELY => {
+                let message = format!("attempt {} was handed back, and no losses are left", life.attempt);
+                (
+                    self.after_loss(life, TaskError::new(ErrorKind::Lost, message), now),
+                    None,
+                )
+            }
             Ending::Released { .. } => (self.hand_back(life, now), None),
         };
         Ok(self.end(life, next, report.ending.outcome(), error, now))
@@ -448,23 +459,21 @@ impl Held {
             return Err(Refusal::HeldByAnother { holder: self.worker });
         }
         let error = TaskError::new(ErrorKind::Lost, format!("worker {worker} stopped renewing its lease"));
-        let next = if self.cancel_requested.is_some() || now >= life.expires_at {
+        let next = self.after_loss(life, error.clone(), now);
+        Ok(self.end(life, next, AttemptOutcome::Lost, Some(error), now))
+    }
+
+    fn after_loss(&self, life: &TaskLife, error: TaskError, now: Timestamp) -> TaskLife {
+        if self.cancel_requested.is_some() || now >= life.expires_at {
             self.hand_back(life, now)
         } else if life.losses_left == 0 {
-            moved(
-                life,
-                TaskState::Failed {
-                    finished_at: now,
-                    error: error.clone(),
-                },
-            )
-            .next
+            let finished_at = now;
+            moved(life, TaskState::Failed { finished_at, error }).next
         } else {
             let mut next = self.hand_back(life, now);
             next.losses_left -= 1;
             next
-        };
-        Ok(self.end(life, next, AttemptOutcome::Lost, Some(error), now))
+        }
     }
 
     /// The worker should have reported by itself; the sweeper closes the fence in its place.

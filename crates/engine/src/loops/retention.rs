@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use orchestratum_store::RecordsBefore;
 use tokio_util::sync::CancellationToken;
 
 use super::{PASS, sleep_unless_stopped};
@@ -16,6 +17,10 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long an idempotency key is remembered.
 const KEYS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How long workers over HTTP that are gone are remembered: a new name with each claim makes a thousand a minute for each key.
+/// Nobody needs one later: all it had is over.
+const EXTERNAL_WORKERS_KEPT: Duration = Duration::from_secs(60 * 60);
 
 /// How long the audit, and workers that are gone, are kept where tasks are kept for ever or for less.
 const RECORDS_KEPT_DAYS: u32 = 90;
@@ -47,8 +52,12 @@ async fn tick(engine: &Engine) -> Result<u64, Error> {
     if days > 0 {
         deleted += parts.store.purge_finished(now - DAY * days, PASS).await?;
     }
-    let records_before = now - DAY * days.max(RECORDS_KEPT_DAYS);
-    deleted += parts.store.purge_records(now - KEYS_KEPT, records_before, PASS).await?;
+    let before = RecordsBefore {
+        idempotency_keys: now - KEYS_KEPT,
+        external_workers: now - EXTERNAL_WORKERS_KEPT,
+        others: now - DAY * days.max(RECORDS_KEPT_DAYS),
+    };
+    deleted += parts.store.purge_records(&before, PASS).await?;
     metrics::counter!("orchestratum_rows_purged_total").increment(deleted);
     Ok(deleted)
 }

@@ -16,7 +16,10 @@ impl Engine {
             detail: None,
         };
         match self.parts.store.delete(task, &audit, self.parts.clock.now()).await? {
-            DeleteOutcome::Deleted => Ok(()),
+            DeleteOutcome::Deleted => {
+                self.parts.holders.forget(task);
+                Ok(())
+            }
             DeleteOutcome::NotTerminal { status } => Err(Error::Refused {
                 task,
                 refusal: Refusal::Illegal {

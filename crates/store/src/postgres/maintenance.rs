@@ -15,7 +15,7 @@ use super::rows::{Time, int8, time, timestamp};
 use super::transaction::{Abort, Transaction};
 use super::{PostgresStore, failure, invariants};
 use crate::decide::purge_ends_at;
-use crate::{BrokenInvariant, Error, Maintenance};
+use crate::{BrokenInvariant, Error, Maintenance, RecordsBefore};
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!("../../migrations/postgres");
@@ -56,18 +56,14 @@ impl Maintenance for PostgresStore {
         self.database.transact(PurgeFinished { before, limit }).await
     }
 
-    async fn purge_records(
-        &self,
-        keys_before: Timestamp,
-        records_before: Timestamp,
-        limit: usize,
-    ) -> Result<u64, Error> {
+    async fn purge_records(&self, before: &RecordsBefore, limit: usize) -> Result<u64, Error> {
         self.database
             .execute(|| {
                 sqlx::query(PURGE_RECORDS)
-                    .bind(time(keys_before))
-                    .bind(time(records_before))
+                    .bind(time(before.idempotency_keys))
+                    .bind(time(before.others))
                     .bind(int8(limit))
+                    .bind(time(before.external_workers))
             })
             .await
     }
@@ -204,7 +200,8 @@ impl Transaction for PurgeFinished {
             log AS (DELETE FROM task_logs WHERE task_id = ANY($1)),
             missing AS (DELETE FROM missing_follow_ups WHERE parent_id = ANY($1)),
             likeness AS (DELETE FROM unique_keys WHERE task_id = ANY($1)),
-            checkpoint AS (DELETE FROM checkpoints WHERE task_id = ANY($1))
+            checkpoint AS (DELETE FROM checkpoints WHERE task_id = ANY($1)),
+            claim AS (DELETE FROM external_claims WHERE task_id = ANY($1))
             DELETE FROM tasks WHERE id = ANY($1)",
         )
         .bind(&ids)
@@ -249,8 +246,7 @@ const PURGE_RECORDS: &str = "
         WHERE id IN (
             SELECT id FROM workers
             WHERE state <> 0
-              -- External workers may be many: whoever claims makes them up.
-              AND lease_expires_at < CASE WHEN key_id IS NULL THEN $2 ELSE GREATEST($1, $2) END
+              AND lease_expires_at < CASE WHEN key_id IS NULL THEN $2 ELSE $4 END
               -- Its tasks are still to be rescued.
               AND NOT EXISTS (SELECT FROM tasks WHERE status = 1 AND worker_id = workers.id)
             LIMIT $3

@@ -4,13 +4,13 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orchestratum_core::{Target, TaskId, TaskName, Timestamp, WorkerId};
+use orchestratum_core::{Target, TaskId, TaskName, Timestamp};
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::SqliteStore;
 use super::error::sql;
-use super::rows::{get, maybe_timestamp, number, parsed, signed, task_id, word};
+use super::rows::{get, maybe_timestamp, number, parsed, running_attempt, signed, task_id, word};
 use super::tasks::release;
 use crate::dispatches::LookedAt;
 use crate::{DispatchStore, Error, Orphan, PUBLISH_LEASE, Pulse, Ready, Unoffered, UnofferedSearch};
@@ -209,12 +209,8 @@ impl DispatchStore for SqliteStore {
         .map_err(sql)?;
         rows.iter()
             .map(|row| {
-                let task = task_id(row, "id")?;
-                Ok(Orphan {
-                    task,
-                    worker: WorkerId(get(row, "worker_id")?),
-                    attempt: number(row, "tasks", "attempt", task)?,
-                })
+                let (task, worker, attempt) = running_attempt(row)?;
+                Ok(Orphan { task, worker, attempt })
             })
             .collect()
     }

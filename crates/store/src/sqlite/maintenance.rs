@@ -15,7 +15,7 @@ use super::rows::{id_list, signed};
 use super::tasks::delete_rows;
 use super::{SqliteStore, invariants};
 use crate::decide::purge_ends_at;
-use crate::{BrokenInvariant, Error, Maintenance};
+use crate::{BrokenInvariant, Error, Maintenance, RecordsBefore};
 
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!("../../migrations/sqlite");
@@ -114,12 +114,7 @@ impl Maintenance for SqliteStore {
         Ok(ids.len() as u64 + gone.rows_affected())
     }
 
-    async fn purge_records(
-        &self,
-        keys_before: Timestamp,
-        records_before: Timestamp,
-        limit: usize,
-    ) -> Result<u64, Error> {
+    async fn purge_records(&self, before: &RecordsBefore, limit: usize) -> Result<u64, Error> {
         let mut transaction = self.begin().await?;
         let mut purged = 0;
         for (statement, before) in [
@@ -127,13 +122,13 @@ impl Maintenance for SqliteStore {
                 "DELETE FROM idempotency_keys WHERE rowid IN (
                      SELECT rowid FROM idempotency_keys WHERE created_at < ?1 ORDER BY created_at LIMIT ?2
                  )",
-                keys_before,
+                before.idempotency_keys,
             ),
             (
                 "DELETE FROM task_changes WHERE id IN (
                      SELECT id FROM task_changes WHERE changed_at < ?1 ORDER BY id LIMIT ?2
                  )",
-                records_before,
+                before.others,
             ),
             (
                 // Of parents that went at the same moment as what followed them.
@@ -144,29 +139,29 @@ impl Maintenance for SqliteStore {
                        AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = m.parent_id)
                      LIMIT ?2
                  )",
-                records_before,
+                before.others,
             ),
             (
                 // Full again for long.
                 "DELETE FROM rate_keys WHERE key IN (
                      SELECT key FROM rate_keys WHERE waiting = 0 AND spent_until < ?1 LIMIT ?2
                  )",
-                records_before,
+                before.others,
             ),
             (
                 "DELETE FROM workers WHERE id IN (
                      SELECT w.id
                      FROM workers w
                      WHERE w.state <> 0
+                       AND w.key_id IS NULL
                        AND w.lease_expires_at < ?1
                        AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.status = 1 AND t.worker_id = w.id)
                      ORDER BY w.id
                      LIMIT ?2
                  )",
-                records_before,
+                before.others,
             ),
             (
-                // External workers may be many: whoever claims makes them up.
                 "DELETE FROM workers WHERE id IN (
                      SELECT w.id
                      FROM workers w
@@ -177,7 +172,7 @@ impl Maintenance for SqliteStore {
                      ORDER BY w.id
                      LIMIT ?2
                  )",
-                keys_before,
+                before.external_workers,
             ),
         ] {
             purged += sqlx::query(statement)

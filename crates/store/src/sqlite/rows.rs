@@ -79,6 +79,13 @@ pub(super) fn task_id(row: &SqliteRow, column: &'static str) -> Result<TaskId, E
     get(row, column).map(TaskId)
 }
 
+/// Of a row of running tasks: its `id`, `worker_id` and `attempt`.
+pub(super) fn running_attempt(row: &SqliteRow) -> Result<(TaskId, WorkerId, u32), Error> {
+    let task = task_id(row, "id")?;
+    let worker = WorkerId(get(row, "worker_id")?);
+    Ok((task, worker, number(row, "tasks", "attempt", task)?))
+}
+
 pub(super) fn maybe_worker_id(row: &SqliteRow, column: &'static str) -> Result<Option<WorkerId>, Error> {
     get::<Option<Uuid>>(row, column).map(|id| id.map(WorkerId))
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::conformance::Fixture;
 use crate::conformance::lab::{Lab, SECOND, draft, target};
+use crate::conformance::rating::set_rate;
 use crate::support::Postgres;
 use orchestratum_core::task::TaskDraft;
-use orchestratum_store::{Options, Store, UnofferedSearch, connect};
+use orchestratum_store::{ClaimRequest, Options, Store, UnofferedSearch, connect};
 use orchestratum_testkit::{FaultProxy, Schema, eventually};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
@@ -121,6 +122,34 @@ async fn a_server_that_is_gone_is_told_as_such_and_long_before_the_pool_gives_up
     tokio::time::timeout(patience, told)
         .await
         .expect("sooner than the pool gives up");
+}
+
+/// A claim of targets with a rate is several transactions.
+#[tokio::test]
+async fn what_was_claimed_is_given_although_a_later_part_of_the_claim_fails() {
+    let url = crate::support::database_url();
+    let (schema, store) = migrated(&url).await;
+    let lab = Lab::new(store);
+    let rated = TaskDraft {
+        target: Some("rated".to_owned()),
+        ..draft("echo")
+    };
+    let claimed = lab.create(rated).await;
+    let damaged = lab.create(draft("echo")).await;
+    set_rate(&lab, "rated", Some((1, SECOND, 1))).await;
+    let mut connection = PgConnection::connect(&url).await.expect("connects");
+    let damage = format!(
+        "UPDATE {}.tasks SET trace_parent = 'none' WHERE id = '{damaged}'",
+        schema.name()
+    );
+    connection.execute(AssertSqlSafe(damage)).await.expect("damaged");
+    let worker = lab.worker(&["rated", "default"], &["echo"]).await;
+    let request = ClaimRequest {
+        targets: vec![target("rated"), target("default")],
+        ..lab.request(worker)
+    };
+    assert_eq!(lab.claimed_ids(&request).await, [claimed]);
+    lab.store.close().await;
 }
 
 /// Statistics are taken now and then; what is true of the backlog a moment later they cannot know.

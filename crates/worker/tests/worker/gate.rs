@@ -16,8 +16,9 @@ use orchestratum_store::{
     CreateScheduleOutcome, DeleteGroupOutcome, DeleteOutcome, Dispatch, DispatchStore, EndedLease, Error,
     ExternalClaim, ExternalStore, ExternallyClaimed, Fired, Group, GroupPage, GroupStore, Heartbeat, KeyStore, KeyWait,
     LeaseKeeper, LogAppend, LogStore, LogStream, LogsFrom, Maintenance, MemberPage, MemberSearch, NewGroup, NewLogs,
-    NewSchedule, Offer, Orphan, Pulse, Queue, QueueStore, Ready, Registration, Schedule, SchedulePage, ScheduleStore,
-    Settled, Store, Task, TaskFilter, TaskLogs, TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker, WorkerStore,
+    NewSchedule, Offer, Orphan, Pulse, Queue, QueueStore, Ready, RecordsBefore, Registration, Schedule, SchedulePage,
+    ScheduleStore, Settled, Store, Task, TaskFilter, TaskLogs, TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker,
+    WorkerStore,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -259,7 +260,7 @@ through! {
     check_schema() -> Result<(), Error>;
     database_time() -> Result<Timestamp, Error>;
     purge_finished(before: Timestamp, limit: usize) -> Result<u64, Error>;
-    purge_records(keys_before: Timestamp, records_before: Timestamp, limit: usize) -> Result<u64, Error>;
+    purge_records(before: &RecordsBefore, limit: usize) -> Result<u64, Error>;
     broken_invariants(now: Timestamp, limit: usize) -> Result<Vec<BrokenInvariant>, Error>;
     signal(payload: &str) -> Result<(), Error>;
     signals() -> Result<BoxStream<'static, String>, Error>;

@@ -123,6 +123,7 @@ impl Claim {
                 ON tasks.id = held.task_id
                 AND tasks.status = 1
                 AND tasks.attempt = held.attempt
+                AND tasks.worker_id = held.worker_id
                 AND held.lease_expires_at > $3
             WHERE held.worker_id = $1 AND held.request_id = $2
             ORDER BY held.place",

@@ -24,7 +24,7 @@ const HEARTBEAT: &str = "
             ends_at
         )
         FROM running
-        WHERE held.task_id = running.id AND held.attempt = $2
+        WHERE held.task_id = running.id AND held.attempt = $2 AND held.worker_id = running.worker_id
         RETURNING running.*, held.lease_expires_at, held.lease_ms
     ),
     told AS (

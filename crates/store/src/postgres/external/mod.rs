@@ -27,11 +27,13 @@ impl ExternalStore for PostgresStore {
     async fn holders(&self, attempts: &[(TaskId, u32)]) -> Result<Vec<AttemptHolder>, Error> {
         let tasks: Vec<Uuid> = attempts.iter().map(|(task, _)| task.0).collect();
         let numbers: Vec<i32> = attempts.iter().map(|(_, attempt)| int4(*attempt)).collect();
-        let rows: Vec<(Uuid, i32, i32, Option<String>)> = self
+        let rows: Vec<(Uuid, i32, i32, Option<String>, bool)> = self
             .database
             .all(AfterUnknown::Repeat, || {
                 sqlx::query_as(
-                    "SELECT asked.task_id, asked.attempt, tasks.attempt, workers.key_id
+                    "SELECT
+                        asked.task_id, asked.attempt, tasks.attempt, workers.key_id,
+                        made.worker_id IS NOT NULL AND workers.id IS NULL
                     FROM UNNEST($1::uuid[], $2::integer[]) AS asked (task_id, attempt)
                     JOIN tasks ON tasks.id = asked.task_id
                     -- The newest attempt is in the task, also after its end.
@@ -39,17 +41,19 @@ impl ExternalStore for PostgresStore {
                         ON attempts.task_id = asked.task_id
                         AND attempts.attempt = asked.attempt
                         AND tasks.attempt <> asked.attempt
-                    LEFT JOIN workers
-                        ON workers.id = CASE tasks.attempt
+                    CROSS JOIN LATERAL (
+                        SELECT CASE tasks.attempt
                             WHEN asked.attempt THEN tasks.worker_id ELSE attempts.worker_id
-                        END",
+                        END AS worker_id
+                    ) AS made
+                    LEFT JOIN workers ON workers.id = made.worker_id",
                 )
                 .bind(&tasks)
                 .bind(&numbers)
             })
             .await?;
         rows.into_iter()
-            .map(|(task, attempt, newest, key_id)| {
+            .map(|(task, attempt, newest, key_id, is_forgotten)| {
                 let place = Place {
                     table: "tasks",
                     row: &task,
@@ -59,6 +63,7 @@ impl ExternalStore for PostgresStore {
                     attempt: place.number("attempt", attempt)?,
                     newest: place.number("attempt", newest)?,
                     key_id,
+                    is_forgotten,
                 })
             })
             .collect()
@@ -118,7 +123,11 @@ impl ExternalStore for PostgresStore {
                 sqlx::query_as(
                     "SELECT held.task_id, held.worker_id, held.attempt, COALESCE(held.ends_at <= $1, false)
                     FROM external_claims AS held
-                    JOIN tasks ON tasks.id = held.task_id AND tasks.status = 1 AND tasks.attempt = held.attempt
+                    JOIN tasks
+                        ON tasks.id = held.task_id
+                        AND tasks.status = 1
+                        AND tasks.attempt = held.attempt
+                        AND tasks.worker_id = held.worker_id
                     WHERE held.lease_expires_at <= $1
                     ORDER BY held.lease_expires_at
                     LIMIT $2",
@@ -159,7 +168,10 @@ const PURGE_CLAIMS: &str = "
         WHERE lease_expires_at <= $1
           AND NOT EXISTS (
             SELECT FROM tasks
-            WHERE tasks.id = external_claims.task_id AND tasks.status = 1 AND tasks.attempt = external_claims.attempt
+            WHERE tasks.id = external_claims.task_id
+              AND tasks.status = 1
+              AND tasks.attempt = external_claims.attempt
+              AND tasks.worker_id = external_claims.worker_id
           )
         ORDER BY lease_expires_at
         LIMIT $2

@@ -84,10 +84,19 @@ impl Transaction for Delete {
         if !status.is_over() {
             return Ok(DeleteGroupOutcome::NotOver { status });
         }
-        sqlx::query("DELETE FROM task_groups WHERE id = $1")
-            .bind(self.group.0)
-            .execute(&mut *connection)
-            .await?;
+        // Its members stay, and leave their places to those of another group with this id.
+        sqlx::query(
+            "WITH member AS MATERIALIZED (SELECT id FROM tasks WHERE group_id = $1 ORDER BY id FOR UPDATE),
+            free AS (
+                UPDATE tasks
+                SET group_id = NULL, group_index = NULL
+                WHERE id = ANY(ARRAY(SELECT id FROM member))
+            )
+            DELETE FROM task_groups WHERE id = $1",
+        )
+        .bind(self.group.0)
+        .execute(&mut *connection)
+        .await?;
         audit::record(connection, &self.audit, self.now).await?;
         Ok(DeleteGroupOutcome::Deleted)
     }

@@ -24,6 +24,24 @@ pub(super) async fn claim(
     }
     // First: they take only what their rate allows, and would otherwise wait behind any backlog of the others.
     let mut claimed = Vec::new();
+    let rest = claim_parts(database, request, rated, &mut claimed, now).await;
+    // What was claimed is the worker's, whatever became of the parts behind it: it would wait there until the worker lists what
+    // it holds.
+    if claimed.is_empty() {
+        rest.map(|()| claimed)
+    } else {
+        Ok(claimed)
+    }
+}
+
+/// Target by target, then all that have no rate.
+async fn claim_parts(
+    database: &Database,
+    request: &ClaimRequest,
+    rated: Vec<Target>,
+    claimed: &mut Vec<ClaimedTask>,
+    now: Timestamp,
+) -> Result<(), Error> {
     for target in rated {
         let left = request.limit - claimed.len();
         if left > 0 {
@@ -37,7 +55,7 @@ pub(super) async fn claim(
     if rest.limit > 0 {
         claimed.extend(plain(database, &rest, now).await?);
     }
-    Ok(claimed)
+    Ok(())
 }
 
 async fn plain(database: &Database, request: &ClaimRequest, now: Timestamp) -> Result<Vec<ClaimedTask>, Error> {

@@ -55,6 +55,7 @@ impl Transaction for Delete {
             missing AS (DELETE FROM missing_follow_ups WHERE parent_id = $1),
             likeness AS (DELETE FROM unique_keys WHERE task_id = $1),
             checkpoint AS (DELETE FROM checkpoints WHERE task_id = $1),
+            claim AS (DELETE FROM external_claims WHERE task_id = $1),
             gap AS (
                 -- Where it followed another one, that one still tells of it.
                 INSERT INTO missing_follow_ups (

@@ -101,7 +101,11 @@ async fn claimed_before(
              t.request_id, t.started_at, t.follow_ups IS NOT NULL AS followed, c.lease_expires_at
          FROM external_claims c
          LEFT JOIN tasks t
-             ON t.id = c.task_id AND +t.status = 1 AND t.attempt = c.attempt AND c.lease_expires_at > ?3
+             ON t.id = c.task_id
+             AND +t.status = 1
+             AND t.attempt = c.attempt
+             AND t.worker_id = c.worker_id
+             AND c.lease_expires_at > ?3
          WHERE c.worker_id = ?1
            AND c.request_id = ?2
          ORDER BY c.place",

@@ -27,7 +27,11 @@ pub(super) async fn heartbeat(
              )
          WHERE task_id = ?1
            AND attempt = ?2
-           AND EXISTS (SELECT 1 FROM tasks t WHERE t.id = ?1 AND +t.status = 1 AND t.attempt = ?2)
+           AND EXISTS (
+               SELECT 1
+               FROM tasks t
+               WHERE t.id = ?1 AND +t.status = 1 AND t.attempt = ?2 AND t.worker_id = external_claims.worker_id
+           )
          RETURNING worker_id, lease_expires_at",
     )
     .bind(task.0)

@@ -4,12 +4,12 @@ mod claim;
 mod heartbeat;
 
 use async_trait::async_trait;
-use orchestratum_core::{TaskId, Timestamp, WorkerId};
+use orchestratum_core::{TaskId, Timestamp};
 use uuid::Uuid;
 
 use super::SqliteStore;
 use super::error::sql;
-use super::rows::{Hex, get, id_list, json, number, signed, task_id, word};
+use super::rows::{Hex, get, id_list, json, number, running_attempt, signed, task_id, word};
 use crate::{
     AttemptHolder, Beaten, EndedLease, Error, ExternalClaim, ExternalStore, ExternallyClaimed, Heartbeat, Offer,
 };
@@ -27,7 +27,9 @@ impl ExternalStore for SqliteStore {
     async fn holders(&self, attempts: &[(TaskId, u32)]) -> Result<Vec<AttemptHolder>, Error> {
         let asked: Vec<(Hex, u32)> = attempts.iter().map(|(id, attempt)| (Hex(id.0), *attempt)).collect();
         let rows = sqlx::query(
-            "SELECT t.id, a.value ->> 1 AS attempt, t.attempt AS newest, w.key_id
+            "SELECT
+                 t.id, a.value ->> 1 AS attempt, t.attempt AS newest, w.key_id,
+                 w.id IS NULL AND iif(t.attempt = a.value ->> 1, t.worker_id, e.worker_id) IS NOT NULL AS is_forgotten
              FROM json_each(?1) a
              CROSS JOIN tasks t ON t.id = unhex(a.value ->> 0)
              -- The newest attempt is in the task, also after its end.
@@ -46,6 +48,7 @@ impl ExternalStore for SqliteStore {
                     attempt: number(row, "tasks", "attempt", task)?,
                     newest: number(row, "tasks", "newest", task)?,
                     key_id: get(row, "key_id")?,
+                    is_forgotten: get(row, "is_forgotten")?,
                 })
             })
             .collect()
@@ -99,9 +102,10 @@ impl ExternalStore for SqliteStore {
 
     async fn ended_leases(&self, now: Timestamp, limit: usize) -> Result<Vec<EndedLease>, Error> {
         let rows = sqlx::query(
-            "SELECT c.task_id, c.worker_id, c.attempt, coalesce(c.ends_at <= ?1, 0) AS timed_out
+            "SELECT t.id, t.worker_id, t.attempt, coalesce(c.ends_at <= ?1, 0) AS timed_out
              FROM external_claims c
-             CROSS JOIN tasks t ON t.id = c.task_id AND +t.status = 1 AND t.attempt = c.attempt
+             CROSS JOIN tasks t
+                 ON t.id = c.task_id AND +t.status = 1 AND t.attempt = c.attempt AND t.worker_id = c.worker_id
              WHERE c.lease_expires_at <= ?1
              ORDER BY c.lease_expires_at
              LIMIT ?2",
@@ -113,11 +117,11 @@ impl ExternalStore for SqliteStore {
         .map_err(sql)?;
         rows.iter()
             .map(|row| {
-                let task = task_id(row, "task_id")?;
+                let (task, worker, attempt) = running_attempt(row)?;
                 Ok(EndedLease {
                     task,
-                    worker: WorkerId(get(row, "worker_id")?),
-                    attempt: number(row, "external_claims", "attempt", task)?,
+                    worker,
+                    attempt,
                     timed_out: get(row, "timed_out")?,
                 })
             })
@@ -133,7 +137,9 @@ impl ExternalStore for SqliteStore {
                  FROM external_claims c
                  WHERE c.lease_expires_at <= ?1
                    AND NOT EXISTS (
-                       SELECT 1 FROM tasks t WHERE t.id = c.task_id AND +t.status = 1 AND t.attempt = c.attempt
+                       SELECT 1
+                       FROM tasks t
+                       WHERE t.id = c.task_id AND +t.status = 1 AND t.attempt = c.attempt AND t.worker_id = c.worker_id
                    )
                  ORDER BY c.lease_expires_at
                  LIMIT ?2

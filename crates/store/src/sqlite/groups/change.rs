@@ -49,11 +49,17 @@ pub(super) async fn delete(
     if !status.is_over() {
         return Ok(DeleteGroupOutcome::NotOver { status });
     }
-    sqlx::query("DELETE FROM task_groups WHERE id = ?1")
-        .bind(group.0)
-        .execute(&mut *transaction)
-        .await
-        .map_err(sql)?;
+    for statement in [
+        // Its members stay, and leave their places to those of another group with this id.
+        "UPDATE tasks SET group_id = NULL, group_index = NULL WHERE group_id = ?1",
+        "DELETE FROM task_groups WHERE id = ?1",
+    ] {
+        sqlx::query(statement)
+            .bind(group.0)
+            .execute(&mut *transaction)
+            .await
+            .map_err(sql)?;
+    }
     insert_audit(&mut transaction, None, audit, now).await?;
     transaction.commit().await.map_err(sql)?;
     Ok(DeleteGroupOutcome::Deleted)

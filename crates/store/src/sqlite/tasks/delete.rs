@@ -61,6 +61,7 @@ pub(in super::super) async fn delete_rows(connection: &mut SqliteConnection, ids
         "DELETE FROM missing_follow_ups WHERE parent_id IN (SELECT unhex(value) FROM json_each(?1))",
         "DELETE FROM unique_keys WHERE task_id IN (SELECT unhex(value) FROM json_each(?1))",
         "DELETE FROM checkpoints WHERE task_id IN (SELECT unhex(value) FROM json_each(?1))",
+        "DELETE FROM external_claims WHERE task_id IN (SELECT unhex(value) FROM json_each(?1))",
         "DELETE FROM tasks WHERE id IN (SELECT unhex(value) FROM json_each(?1))",
     ] {
         sqlx::query(statement)

@@ -9,7 +9,7 @@ use orchestratum_core::task::{
 use orchestratum_core::{TaskId, WorkerId};
 
 use super::lab::{Lab, SECOND, audit, draft, evidence, failure, report, retries};
-use orchestratum_store::{Change, ChangeOutcome, Store};
+use orchestratum_store::{Change, ChangeOutcome, RecordsBefore, Store};
 
 fn cancel(reason: Option<&str>) -> TaskEvent {
     TaskEvent::CancelRequested {
@@ -385,5 +385,11 @@ pub(crate) async fn an_audited_change_is_counted_by_retention(store: Arc<dyn Sto
     lab.apply(audited(cancel(None))).await;
     lab.apply(audited(cancel(None))).await;
     let after = lab.now + SECOND;
-    assert_eq!(lab.store.purge_records(after, after, 100).await.expect("works"), 2);
+    assert_eq!(
+        lab.store
+            .purge_records(&RecordsBefore::all(after), 100)
+            .await
+            .expect("works"),
+        2
+    );
 }

@@ -9,8 +9,8 @@ use orchestratum_core::{JsonText, RequestId, TaskId, WorkerId};
 use super::lab::{Lab, SECOND, audit, done, draft, just_before, name, progress, report, target};
 use super::rating::set_rate;
 use orchestratum_store::{
-    Beaten, EXTERNAL_SILENCE, EndedLease, ExternalClaim, ExternalTask, ExternallyClaimed, Heartbeat, Offer,
-    Registration, Store, WorkerState,
+    Beaten, DeleteOutcome, EXTERNAL_SILENCE, EndedLease, ExternalClaim, ExternalTask, ExternallyClaimed, Heartbeat,
+    Offer, RecordsBefore, Registration, Store, WorkerState,
 };
 
 /// Of each task here.
@@ -438,6 +438,59 @@ pub(crate) async fn who_made_an_attempt_is_known_also_after_its_end(store: Arc<d
     assert_eq!(lab.store.holders(&[(lab.id(), 1)]).await.expect("works"), []);
     let late = lab.apply(report(&held.task, Ending::Success)).await;
     assert!(!matches!(late, orchestratum_store::ChangeOutcome::Done(_)), "{late:?}");
+}
+
+pub(crate) async fn a_claim_of_a_deleted_task_holds_no_other_one_with_its_id(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    let id = lab.create(draft("echo")).await;
+    let (_, held) = claim_one(&lab).await;
+    lab.end(&held.task, Ending::Success).await;
+    let deleted = lab.store.delete(id, &audit("delete"), lab.now).await;
+    assert_eq!(deleted.expect("works"), DeleteOutcome::Deleted);
+    let mut again = lab.task_of(draft("echo"));
+    again.spec.id = id;
+    assert_eq!(lab.create_new(again).await, id);
+    let inside = lab.echo_worker().await;
+    let running = lab.claim_one(inside).await;
+    assert_eq!((running.id, running.attempt), (id, held.task.attempt));
+    let told = Heartbeat {
+        progress: Some(progress(1)),
+        ..beat(&held)
+    };
+    assert_eq!(heartbeat(&lab, &told).await, None);
+    assert_eq!(lab.task(id).await.progress, None);
+    lab.advance(TASK_LEASE);
+    assert_eq!((ended(&lab).await, purged(&lab).await), (vec![], 0));
+}
+
+pub(crate) async fn an_external_worker_that_is_gone_is_forgotten_when_nothing_of_it_runs(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    lab.create(draft("echo")).await;
+    let (worker, held) = claim_one(&lab).await;
+    lab.advance(TASK_LEASE + EXTERNAL_SILENCE);
+    lab.store.mark_dead(lab.now).await.expect("works");
+    let purge = |external_workers| {
+        let (store, long_ago) = (Arc::clone(&lab.store), lab.now - SECOND * 3_600);
+        async move {
+            let before = RecordsBefore {
+                external_workers,
+                ..RecordsBefore::all(long_ago)
+            };
+            store.purge_records(&before, 10).await.expect("works")
+        }
+    };
+    let later = lab.now + SECOND;
+    assert_eq!(purge(later).await, 0, "its task is still to be rescued");
+    lose(&lab, worker, &held).await;
+    assert_eq!(purge(lab.now - SECOND).await, 0, "it was there a moment ago");
+    let holder = || async {
+        let holders = lab.store.holders(&[(held.task.id, 1)]).await.expect("works");
+        holders.into_iter().next().expect("the task exists")
+    };
+    assert!(!holder().await.is_forgotten);
+    assert_eq!(purge(later).await, 1);
+    let holder = holder().await;
+    assert_eq!((holder.key_id, holder.is_forgotten), (None, true));
 }
 
 pub(crate) async fn what_can_be_claimed_is_counted_for_each_offer(store: Arc<dyn Store>) {

@@ -455,10 +455,38 @@ pub(crate) async fn a_cancelled_group_ends_with_its_members_and_nothing_follows(
     assert_eq!(delete().await, DeleteGroupOutcome::Deleted);
     assert_eq!(delete().await, DeleteGroupOutcome::NotFound);
     assert_eq!(cancel("gone").await, CancelGroupOutcome::NotFound);
-    // Its members are tasks of their own; what they tell is forgotten.
+    // Its members are tasks of their own, and tell of nothing any more.
     lab.put(group.tasks[0].spec.id, TaskEvent::RetryRequested { ttl: SECOND })
         .await;
-    assert_eq!(lab.store.unsettled_groups(10).await.expect("works"), [id]);
-    assert_eq!(lab.store.settle_group(id, SEED, lab.now).await.expect("works"), None);
     assert_eq!(lab.store.unsettled_groups(10).await.expect("works"), []);
+    assert_eq!(lab.store.settle_group(id, SEED, lab.now).await.expect("works"), None);
+}
+
+pub(crate) async fn the_id_of_a_deleted_group_can_be_used_again(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    let group = create(&lab, of(GroupPolicy::Continue, vec![draft("echo"); 2], None)).await;
+    let id = group.spec.id;
+    let members = running(&lab, &group).await;
+    let for_good = Ending::Failed {
+        message: "broken".to_owned(),
+        retryable: false,
+    };
+    lab.apply_all(vec![report(&members[0], for_good), success(&members[1], "1")])
+        .await;
+    settle(&lab, id).await;
+    let deleted = lab.store.delete_group(id, &audit("delete_group"), lab.now).await;
+    assert_eq!(deleted.expect("works"), DeleteGroupOutcome::Deleted);
+    let before = lab.task(members[0].id).await;
+    assert_eq!((before.life.status(), before.spec.group), (TaskStatus::Failed, None));
+
+    let mut again = new_group(&lab, of(GroupPolicy::Continue, vec![draft("echo"); 2], None));
+    again.spec.id = id;
+    for task in &mut again.tasks {
+        task.spec.group.as_mut().expect("a member").group = id;
+    }
+    assert_eq!(create_new(&lab, &again).await, CreateGroupOutcome::Created);
+    // The members of the first one count for nothing here.
+    lab.put(members[0].id, TaskEvent::RetryRequested { ttl: SECOND }).await;
+    assert_eq!(lab.store.unsettled_groups(10).await.expect("works"), []);
+    assert_eq!(read(&lab, id).await.life.remaining, 2);
 }

@@ -8,7 +8,7 @@ use orchestratum_core::TaskId;
 use orchestratum_core::task::{Backoff, Ending, TaskStatus};
 
 use super::lab::{LEASE, Lab, SECOND, audit, draft, evidence, failure, report, retries};
-use orchestratum_store::{Change, CreateOutcome, DeleteOutcome, IdempotencyKey, Store, TaskLogs};
+use orchestratum_store::{Change, CreateOutcome, DeleteOutcome, IdempotencyKey, RecordsBefore, Store, TaskLogs};
 
 /// How long a signal may take before the test gives up: a bound, not a wait.
 const SIGNAL_DEADLINE: Duration = Duration::from_secs(10);
@@ -126,7 +126,10 @@ pub(crate) async fn purging_records_takes_old_keys_and_gone_workers(store: Arc<d
     lab.store.mark_dead(lab.now).await.expect("works");
     lab.advance(SECOND);
     assert_eq!(
-        lab.store.purge_records(lab.now, lab.now, 100).await.expect("works"),
+        lab.store
+            .purge_records(&RecordsBefore::all(lab.now), 100)
+            .await
+            .expect("works"),
         2,
         "the key and the worker that holds nothing"
     );
@@ -167,7 +170,10 @@ pub(crate) async fn deleting_a_task_takes_all_it_left(store: Arc<dyn Store>) {
     assert_eq!(again, DeleteOutcome::NotFound);
     let after = lab.now + SECOND;
     assert_eq!(
-        lab.store.purge_records(after, after, 100).await.expect("works"),
+        lab.store
+            .purge_records(&RecordsBefore::all(after), 100)
+            .await
+            .expect("works"),
         1,
         "the audit of a task outlives it"
     );

@@ -155,6 +155,8 @@ macro_rules! suite {
                 a_lease_that_ends_is_found_until_its_attempt_is_over_and_is_then_purged,
                 a_lease_ends_with_the_timeout_of_its_attempt_however_often_it_beats,
                 who_made_an_attempt_is_known_also_after_its_end,
+                a_claim_of_a_deleted_task_holds_no_other_one_with_its_id,
+                an_external_worker_that_is_gone_is_forgotten_when_nothing_of_it_runs,
                 what_can_be_claimed_is_counted_for_each_offer,
                 tasks_of_a_silent_external_worker_are_orphans,
                 external_workers_get_no_messages,
@@ -187,7 +189,8 @@ macro_rules! suite {
                 a_member_that_runs_again_after_the_end_changes_nothing,
                 what_cannot_be_made_after_a_group_is_recorded,
                 outputs_that_are_too_much_are_left_out,
-                a_cancelled_group_ends_with_its_members_and_nothing_follows
+                a_cancelled_group_ends_with_its_members_and_nothing_follows,
+                the_id_of_a_deleted_group_can_be_used_again
             ],
             group_records: [
                 a_repeated_group_is_the_same_group,

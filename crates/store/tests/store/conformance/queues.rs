@@ -5,7 +5,7 @@ use std::sync::Arc;
 use orchestratum_core::task::{Ending, TaskDraft};
 
 use super::lab::{Lab, SECOND, audit, draft, target};
-use orchestratum_store::{Queue, Store};
+use orchestratum_store::{Queue, RecordsBefore, Store};
 
 async fn queues(lab: &Lab) -> Vec<Queue> {
     lab.store.queues().await.expect("works")
@@ -107,7 +107,10 @@ pub(crate) async fn a_target_may_be_paused_ahead_and_is_listed_as_long_as_it_is_
     assert!(!lab.store.is_paused(&target("default")).await.expect("works"));
     let after = lab.now + SECOND;
     assert_eq!(
-        lab.store.purge_records(after, after, 100).await.expect("works"),
+        lab.store
+            .purge_records(&RecordsBefore::all(after), 100)
+            .await
+            .expect("works"),
         4,
         "each of them is audited"
     );

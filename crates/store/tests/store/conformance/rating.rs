@@ -147,7 +147,7 @@ pub(crate) async fn every_attempt_takes_a_start(store: Arc<dyn Store>) {
     assert_eq!(lab.claim_one(worker).await.attempt, 3);
 }
 
-pub(super) async fn set_rate(lab: &Lab, name: &str, rate: Option<(u32, Duration, u32)>) {
+pub(crate) async fn set_rate(lab: &Lab, name: &str, rate: Option<(u32, Duration, u32)>) {
     let rate = rate.map(|(limit, per, burst)| TargetRate { limit, per, burst });
     lab.store
         .set_rate(&target(name), rate, &audit("set_rate"), lab.now)
