@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use orchestratum_broker::{Broker, Hint};
 use orchestratum_core::Target;
-use orchestratum_store::Announce;
+use orchestratum_store::{Announce, Ready};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -18,6 +18,12 @@ use crate::batcher::{Batcher, Bounds, Weight};
 
 /// The most targets whose windows are remembered; beyond it the estimates begin anew.
 const REMEMBERED_TARGETS: usize = 10_000;
+
+/// The message that says what the store said.
+pub(crate) fn hint(ready: Ready) -> Hint {
+    let Ready { task, target, name } = ready;
+    Hint { task, target, name }
+}
 
 #[derive(Debug)]
 pub(crate) struct Announcer {

@@ -11,7 +11,7 @@ use orchestratum_store::{
 };
 use secrecy::ExposeSecret;
 
-use crate::announce::Announcer;
+use crate::announce::{Announcer, hint};
 use crate::batcher::{Batcher, Bounds, Weight};
 use crate::clock::Clock;
 use crate::external::{Holders, Pollers};
@@ -173,11 +173,7 @@ impl Engine {
         for changed in changes {
             journal::changed(changed, reason, now);
             self.followed(changed, now, &mut ready);
-            ready.extend(changed.admitted.iter().map(|admitted| Hint {
-                task: admitted.task,
-                target: admitted.target.clone(),
-                name: admitted.name.clone(),
-            }));
+            ready.extend(changed.admitted.iter().cloned().map(hint));
             match &changed.life.state {
                 TaskState::Pending { due_at } if *due_at <= now => ready.push(Hint {
                     task: changed.task,
@@ -234,9 +230,9 @@ impl Engine {
 
     /// Tells of tasks that a commit made ready: those who claim over HTTP here, and the queues.
     pub(crate) fn became_ready(&self, hints: Vec<Hint>) {
-        for hint in &hints {
-            self.parts.pollers.ready(&hint.target, &hint.name, 1);
-        }
+        self.parts
+            .pollers
+            .all_ready(hints.iter().map(|hint| (&hint.target, &hint.name)));
         self.parts.announcer.announce_with_places(hints);
     }
 

@@ -115,14 +115,23 @@ impl Pollers {
     }
 
     /// So many tasks of the name became ready at the target.
-    pub(crate) fn ready(&self, target: &Target, name: &TaskName, tasks: usize) {
+    pub(crate) fn ready(&self, offer: &Offer, tasks: usize) {
+        self.queues.lock().ready(offer, tasks);
+    }
+
+    /// A task of each of these became ready.
+    pub(crate) fn all_ready<'a>(&self, tasks: impl IntoIterator<Item = (&'a Target, &'a TaskName)>) {
         let mut queues = self.queues.lock();
-        if !queues.waiting.is_empty() {
+        // Mostly nobody waits, and then nothing is done for each task.
+        if queues.waiting.is_empty() {
+            return;
+        }
+        for (target, name) in tasks {
             let offer = Offer {
                 target: target.clone(),
                 name: name.clone(),
             };
-            queues.ready(&offer, tasks);
+            queues.ready(&offer, 1);
         }
     }
 
@@ -251,6 +260,13 @@ mod tests {
         TaskName::new(text).expect("a name")
     }
 
+    fn offer(text: &str) -> Offer {
+        Offer {
+            target: target("default"),
+            name: name(text),
+        }
+    }
+
     fn enlist(pollers: &Arc<Pollers>, at: &str, offers: &str, most: usize) -> Waiting {
         let waiting = pollers.enlist("key", &[target(at)], &[name(offers)], most);
         waiting.expect("there is a place")
@@ -271,11 +287,11 @@ mod tests {
             enlist("default", "mail", 1),
             enlist("default", "mail", 1),
         );
-        pollers.ready(&target("default"), &name("mail"), 1);
-        pollers.ready(&target("default"), &name("mail"), 1);
+        pollers.ready(&offer("mail"), 1);
+        pollers.ready(&offer("mail"), 1);
         assert!(is_woken(&first), "the first one takes both");
         assert!(!is_woken(&second));
-        pollers.ready(&target("default"), &name("mail"), 2);
+        pollers.ready(&offer("mail"), 2);
         assert!(is_woken(&second) && is_woken(&third));
         assert!(!is_woken(&elsewhere) && !is_woken(&other));
     }
@@ -285,11 +301,11 @@ mod tests {
         let pollers = Arc::new(Pollers::default());
         let first = enlist(&pollers, "default", "mail", 1);
         let second = enlist(&pollers, "default", "mail", 1);
-        pollers.ready(&target("default"), &name("mail"), 1);
+        pollers.ready(&offer("mail"), 1);
         assert!(is_woken(&first));
         assert_eq!(pollers.offers(10).len(), 1, "the second one is still to be asked for");
         first.again();
-        pollers.ready(&target("default"), &name("mail"), 1);
+        pollers.ready(&offer("mail"), 1);
         assert!(is_woken(&first) && !is_woken(&second));
         drop((first, second));
         assert!(!pollers.any() && pollers.offers(10).is_empty());
@@ -340,7 +356,7 @@ mod tests {
         };
         assert_eq!([names(2), names(2), names(2)], ["ab", "cd", "ea"]);
         assert_eq!(names(10), "bcdea");
-        pollers.ready(&target("default"), &name("b"), 1);
+        pollers.all_ready([(&target("default"), &name("b"))]);
         assert_eq!(names(10), "cdea", "it claims");
         waiting[1].again();
         drop(waiting);

@@ -1,11 +1,11 @@
 //! Creating a group: all of its members or nothing.
 
-use orchestratum_broker::Hint;
 use orchestratum_core::task::{GroupDraft, GroupLife};
-use orchestratum_core::{GroupId, Origin, Timestamp};
+use orchestratum_core::{GroupId, Origin};
 use orchestratum_store::{Announce, CreateGroupOutcome, Group, IdempotencyKey, NewGroup, NewTask};
 
 use super::GroupState;
+use crate::tasks::hints;
 use crate::{Engine, Error, identity};
 
 /// A request to create a group.
@@ -40,18 +40,17 @@ impl Engine {
         let id = chosen_id.unwrap_or_else(identity::new_group_id);
         let checked = request.draft.check(id, identity::new_task_id, &limits, now);
         let (spec, members) = checked.map_err(Error::Invalid)?;
+        let tasks = members.into_iter().map(|(spec, life)| NewTask {
+            spec,
+            life,
+            announce: Announce::ByFeeder,
+            request_hash: None,
+            origin: request.origin.clone(),
+        });
+        let mut tasks: Vec<NewTask> = tasks.collect();
+        self.take_places(&mut tasks, now);
         let group = NewGroup {
-            tasks: members
-                .into_iter()
-                .map(|(spec, life)| NewTask {
-                    spec,
-                    life,
-                    announce: Announce::ByFeeder,
-                    request_hash: None,
-                    origin: request.origin.clone(),
-                })
-                .map(|task| self.with_a_place(task, now))
-                .collect(),
+            tasks,
             spec,
             request_hash,
             idempotency: request.idempotency,
@@ -59,7 +58,8 @@ impl Engine {
         };
         match self.parts.store.create_group(&group, now).await? {
             CreateGroupOutcome::Created => {
-                self.announce_members(&group, now);
+                let created = group.tasks.iter().map(|task| (&task.spec, &task.life));
+                self.announce_created(hints(&group.tasks), created, now);
                 tracing::info!(group.id = %id, group.size = group.spec.size, "group created");
                 metrics::counter!("orchestratum_groups_created_total").increment(1);
                 metrics::counter!("orchestratum_tasks_created_total").increment(group.tasks.len() as u64);
@@ -73,28 +73,6 @@ impl Engine {
             CreateGroupOutcome::KeyReused => Err(Error::IdempotencyKeyReused),
             CreateGroupOutcome::IdTaken => Err(Error::GroupIdTaken { group: id }),
         }
-    }
-
-    /// Announced by this process as far as there is room in the window of its target.
-    fn with_a_place(&self, mut task: NewTask, now: Timestamp) -> NewTask {
-        if task.life.scheduled_at <= now {
-            task.announce = self.parts.announcer.reserve(&task.spec.target);
-        }
-        task
-    }
-
-    fn announce_members(&self, group: &NewGroup, now: Timestamp) {
-        let is_ready = |task: &&NewTask| task.life.scheduled_at <= now && task.spec.conditions.is_none();
-        for task in group.tasks.iter().filter(is_ready) {
-            self.parts.pollers.ready(&task.spec.target, &task.spec.name, 1);
-        }
-        let announced = group.tasks.iter().filter(|task| task.announce == Announce::ByCaller);
-        let hints = announced.map(|task| Hint {
-            task: task.spec.id,
-            target: task.spec.target.clone(),
-            name: task.spec.name.clone(),
-        });
-        self.parts.announcer.announce(hints.collect::<Vec<_>>());
     }
 }
 

@@ -3,21 +3,16 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use orchestratum_broker::Hint;
 use orchestratum_core::Timestamp;
 
 use super::{PASS, Pass};
+use crate::announce::hint;
 use crate::{Engine, Error, error};
 
 pub(super) async fn tick(engine: &Engine, now: Timestamp) -> Result<Pass, Error> {
     let released = engine.parts.store.release_due(now, PASS).await?;
     let pass = Pass::of(released.len());
-    let hints = released.into_iter().map(|ready| Hint {
-        task: ready.task,
-        target: ready.target,
-        name: ready.name,
-    });
-    engine.became_ready(hints.collect());
+    engine.became_ready(released.into_iter().map(hint).collect());
     Ok(pass)
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::sleep_unless_stopped;
-use crate::announce::publish;
+use crate::announce::{hint, publish};
 use crate::{Engine, Error, error};
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -91,14 +91,7 @@ async fn feed(engine: &Engine, target: &Target, is_ready: bool, seen: &mut Seen)
         return Ok(());
     }
     parts.announcer.set_room(target, missing - fed.len().min(missing));
-    let hints: Vec<Hint> = fed
-        .into_iter()
-        .map(|ready| Hint {
-            task: ready.task,
-            target: ready.target,
-            name: ready.name,
-        })
-        .collect();
+    let hints: Vec<Hint> = fed.into_iter().map(hint).collect();
     metrics::counter!("orchestratum_fed_total").increment(hints.len() as u64);
     publish(parts.broker.as_ref(), &hints).await;
     Ok(())

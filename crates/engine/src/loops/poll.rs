@@ -32,7 +32,7 @@ pub(super) async fn run(engine: Engine, stop: CancellationToken) {
             match engine.parts.store.claimable(offers, COUNTED, now).await {
                 Ok(claimable) => {
                     for (offer, tasks) in claimable {
-                        pollers.ready(&offer.target, &offer.name, tasks);
+                        pollers.ready(&offer, tasks);
                     }
                 }
                 Err(error) => tracing::debug!(error = %error::chain(&error), "waiting claims wait on"),

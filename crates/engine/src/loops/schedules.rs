@@ -3,12 +3,12 @@
 //! One pass is one transaction over many schedules. What must follow it may be lost with the process: the feeder announces the
 //! tasks, and a schedule whose newest slot waits for a task to be cancelled is looked at again.
 
-use orchestratum_broker::Hint;
 use orchestratum_core::Timestamp;
 use orchestratum_core::task::TaskEvent;
 use orchestratum_store::{Change, Fired};
 
 use super::{LOOK_EVERY, PASS, Pass};
+use crate::announce::hint;
 use crate::{Engine, Error, identity, journal};
 
 /// Told to a task whose place a later slot takes.
@@ -33,12 +33,7 @@ pub(super) async fn tick(engine: &Engine, now: Timestamp) -> Result<Pass, Error>
     {
         engine.release_soon(soon);
     }
-    let hints = ready.into_iter().map(|ready| Hint {
-        task: ready.task,
-        target: ready.target,
-        name: ready.name,
-    });
-    engine.became_ready(hints.collect());
+    engine.became_ready(ready.into_iter().map(hint).collect());
     if !cancel.is_empty() {
         let changes = cancel.into_iter().map(|task| {
             let reason = Some(REPLACED.to_owned());

@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use orchestratum_broker::Hint;
-use orchestratum_core::task::{TaskDraft, Violations};
+use orchestratum_core::task::{TaskDraft, TaskLife, TaskSpec, Violations};
 use orchestratum_core::{Origin, TaskId, Timestamp};
-use orchestratum_store::{Admission, Announce, CreateOutcome, CreateRequest, IdempotencyKey, NewTask, Ready, Task};
+use orchestratum_store::{Admission, Announce, CreateOutcome, CreateRequest, IdempotencyKey, NewTask, Task};
 
+use crate::announce::hint;
 use crate::{Engine, Error, identity, journal, loops};
 
 /// A request to create tasks.
@@ -87,30 +88,17 @@ impl Engine {
         idempotency: Option<IdempotencyKey>,
     ) -> Result<CreatedTasks, Error> {
         let now = self.parts.clock.now();
-        // Only now: a request that breaks rules must not use up the windows.
-        for task in &mut tasks {
-            // Whether one with conditions is ready, the database says.
-            if task.life.scheduled_at <= now && !asks(task) {
-                task.announce = self.parts.announcer.reserve(&task.spec.target);
-            }
-        }
+        self.take_places(&mut tasks, now);
         let stored = CreateRequest { tasks, idempotency };
         let created: Vec<Task> = stored.tasks.iter().map(as_created).collect();
-        let hints: Vec<Hint> = stored
-            .tasks
-            .iter()
-            .filter(|task| task.announce == Announce::ByCaller)
-            .map(hint)
-            .collect();
+        let hints = hints(&stored.tasks);
         match self.parts.creations.submit(stored).await? {
             CreateOutcome::Created => {
-                self.parts.announcer.announce(hints);
-                self.created_ready(&created, now);
+                self.announce_created(hints, created.iter().map(|task| (&task.spec, &task.life)), now);
                 Ok(CreatedTasks::Created(told(created)))
             }
             CreateOutcome::Admitted(admission) => {
-                self.parts.announcer.announce(hints);
-                self.created_ready(&created, now);
+                self.announce_created(hints, created.iter().map(|task| (&task.spec, &task.life)), now);
                 self.admitted(created, admission).await
             }
             CreateOutcome::Replayed { ids } => self.replayed(&ids).await.map(CreatedTasks::Replayed),
@@ -120,19 +108,33 @@ impl Engine {
         }
     }
 
-    /// Tells claims that wait here of those that were ready as they were created.
-    fn created_ready(&self, created: &[Task], now: Timestamp) {
-        let is_ready = |task: &&Task| task.life.scheduled_at <= now && task.spec.conditions.is_none();
-        for task in created.iter().filter(is_ready) {
-            self.parts.pollers.ready(&task.spec.target, &task.spec.name, 1);
+    /// Lets this process announce those that will be ready, as far as there is room in the windows of their targets. Only for
+    /// tasks that keep all rules: a request that breaks some must not use up the windows.
+    pub(crate) fn take_places(&self, tasks: &mut [NewTask], now: Timestamp) {
+        for task in tasks.iter_mut().filter(|task| is_ready(&task.spec, &task.life, now)) {
+            task.announce = self.parts.announcer.reserve(&task.spec.target);
         }
+    }
+
+    /// Tells the queues of new tasks, and claims that wait here of all those that were ready as they were created.
+    pub(crate) fn announce_created<'a>(
+        &self,
+        hints: Vec<Hint>,
+        created: impl Iterator<Item = (&'a TaskSpec, &'a TaskLife)>,
+        now: Timestamp,
+    ) {
+        self.parts.announcer.announce(hints);
+        let ready = created.filter(|(spec, life)| is_ready(spec, life, now));
+        self.parts
+            .pollers
+            .all_ready(ready.map(|(spec, _)| (&spec.target, &spec.name)));
     }
 
     /// What became of tasks with conditions.
     async fn admitted(&self, tasks: Vec<Task>, admission: Admission) -> Result<CreatedTasks, Error> {
         let Admission { met, ready } = admission;
         let is_ready: HashSet<TaskId> = ready.iter().map(|ready| ready.task).collect();
-        self.became_ready(ready.into_iter().map(hint_of).collect());
+        self.became_ready(ready.into_iter().map(hint).collect());
         // The first that waits for a start must not take longer than that.
         let waits = tasks.iter().filter(|task| !is_ready.contains(&task.spec.id));
         let rates = waits.filter_map(|task| task.spec.conditions.as_ref()?.rate.as_ref());
@@ -203,11 +205,24 @@ fn as_created(task: &NewTask) -> Task {
 }
 
 /// Whether it has to ask before it is ready.
-fn asks(task: &NewTask) -> bool {
-    task.spec
-        .conditions
-        .as_ref()
-        .is_some_and(|conditions| conditions.gates())
+fn asks(spec: &TaskSpec) -> bool {
+    spec.conditions.as_ref().is_some_and(|conditions| conditions.gates())
+}
+
+/// Whether one with conditions is ready, the database says.
+fn is_ready(spec: &TaskSpec, life: &TaskLife, now: Timestamp) -> bool {
+    life.scheduled_at <= now && !asks(spec)
+}
+
+/// What this process has to announce.
+pub(crate) fn hints(tasks: &[NewTask]) -> Vec<Hint> {
+    let announced = tasks.iter().filter(|task| task.announce == Announce::ByCaller);
+    let hints = announced.map(|task| Hint {
+        task: task.spec.id,
+        target: task.spec.target.clone(),
+        name: task.spec.name.clone(),
+    });
+    hints.collect()
 }
 
 /// What was created is told and counted.
@@ -215,20 +230,4 @@ fn told(created: Vec<Task>) -> Vec<Task> {
     journal::created(&created);
     metrics::counter!("orchestratum_tasks_created_total").increment(created.len() as u64);
     created
-}
-
-fn hint_of(ready: Ready) -> Hint {
-    Hint {
-        task: ready.task,
-        target: ready.target,
-        name: ready.name,
-    }
-}
-
-fn hint(task: &NewTask) -> Hint {
-    Hint {
-        task: task.spec.id,
-        target: task.spec.target.clone(),
-        name: task.spec.name.clone(),
-    }
 }

@@ -16,6 +16,7 @@ mod tree;
 mod why;
 
 pub use cancel::CancelledTask;
+pub(crate) use create::hints;
 pub use create::{CreateTasks, CreatedTasks, Replay};
 pub use finish::{FinishOutcome, Finished};
 pub use follow_logs::{FollowLogs, Followed, LogFollower, LogsEnd};
