@@ -22,5 +22,5 @@ pub use identity::{
 pub use json::{InvalidJson, JSON_MAX_DEPTH, JsonText};
 pub use objects::Objects;
 pub use origin::{InvalidOrigin, Origin, RequestId, TraceParent};
-pub use text::shortened;
+pub use text::{Lines, shortened, without_nul};
 pub use time::{ParseTimestampError, Timestamp};

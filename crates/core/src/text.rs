@@ -15,6 +15,65 @@ pub fn shortened<'a>(text: &'a str, bytes: usize, more: &str) -> Cow<'a, str> {
     Cow::Owned(format!("{head}\n[... {cut} bytes cut{more} ...]\n{tail}"))
 }
 
+/// A text as a database keeps it: U+0000, which PostgreSQL refuses, is shown as what it is.
+pub fn without_nul(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Lines of which only so many bytes are kept, as a database keeps them.
+#[derive(Debug)]
+pub struct Lines {
+    text: String,
+    bytes_left: usize,
+}
+
+/// Said once, in place of what is too much.
+const CUT: &str = "… the log is full: the rest was left out\n";
+
+impl Lines {
+    pub const fn up_to(bytes: usize) -> Self {
+        Self {
+            text: String::new(),
+            bytes_left: bytes,
+        }
+    }
+
+    pub fn add(&mut self, line: &str) {
+        if self.bytes_left == 0 {
+            return;
+        }
+        let line = without_nul(line);
+        if line.len() < self.bytes_left {
+            self.text.push_str(&line);
+            self.text.push('\n');
+            self.bytes_left -= line.len() + 1;
+        } else {
+            self.text.push_str(CUT);
+            self.bytes_left = 0;
+        }
+    }
+
+    /// Takes at most so many bytes of its beginning, in whole characters: they count as kept.
+    pub fn take(&mut self, most: usize) -> String {
+        let end = self.text.floor_char_boundary(most);
+        let rest = self.text.split_off(end);
+        std::mem::replace(&mut self.text, rest)
+    }
+
+    /// What was not taken.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+}
+
 /// A type for texts for which `$is_valid` holds; others are refused with `$invalid`.
 macro_rules! checked_text {
     ($(#[$attribute:meta])* $name:ident, $is_valid:path, $error:ty: $invalid:expr) => {
@@ -59,3 +118,20 @@ macro_rules! checked_text {
 }
 
 pub(crate) use checked_text;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_are_full_say_so_once_and_take_no_more() {
+        let mut lines = Lines::up_to(10);
+        for line in ["fir\0t", "a long one", "x"] {
+            lines.add(line);
+        }
+        assert_eq!(lines.take(4), "fir", "in whole characters");
+        assert_eq!(lines.as_str(), format!("\u{fffd}t\n{CUT}"));
+        assert_eq!(lines.take(1_000), format!("\u{fffd}t\n{CUT}"));
+        assert!(lines.is_empty());
+    }
+}

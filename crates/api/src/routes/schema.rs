@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{Schema, SchemaType};
-use utoipa::openapi::{ArrayBuilder, ObjectBuilder, Ref, RefOr};
+use utoipa::openapi::schema::{Schema, SchemaType, Type};
+use utoipa::openapi::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Ref, RefOr};
 
 use crate::extract::Whole;
 
@@ -41,6 +41,22 @@ impl utoipa::PartialSchema for FollowUps {
 }
 
 impl ToSchema for FollowUps {}
+
+/// Tasks that come after a task which was cancelled, or whose time ended.
+#[derive(Debug)]
+pub(crate) struct FollowUpsOrFailure;
+
+impl utoipa::PartialSchema for FollowUpsOrFailure {
+    fn schema() -> RefOr<Schema> {
+        let word = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(["on_failure"]))
+            .description(Some("The list of `on_failure` again."));
+        OneOfBuilder::new().item(FollowUps::schema()).item(word).into()
+    }
+}
+
+impl ToSchema for FollowUpsOrFailure {}
 
 /// How many tasks of a key may be ready or running at a time.
 #[derive(Debug, ToSchema)]

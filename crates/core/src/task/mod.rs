@@ -29,7 +29,7 @@ pub use conditions::{
 pub use event::{Ending, LifePatch, Report, TaskEvent};
 pub use follow_up::{
     Due, Edge, FOLLOW_UPS_BYTES_MAX, FOLLOW_UPS_DEPTH_MAX, FOLLOW_UPS_MAX, FollowUpList, FollowUpPlace, FollowUps,
-    ParentEnd, Unmade,
+    FollowUpsOrFailure, ParentEnd, Unmade, stand_in,
 };
 pub(crate) use follow_up::{Entry, Rendered, check_entry, in_a_line};
 pub use group::{

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use orchestratum_core::task::{
-    Backoff, ConcurrencyDraft, ConditionsDraft, FollowUpList, FollowUps, LABELS_MAX_COUNT, RateDraft, TaskDraft,
-    UniqueDraft, Violations,
+    Backoff, ConcurrencyDraft, ConditionsDraft, FollowUpList, FollowUps, FollowUpsOrFailure, LABELS_MAX_COUNT,
+    RateDraft, TaskDraft, UniqueDraft, Violations,
 };
 use orchestratum_core::{JsonText, Timestamp};
 use serde::Deserialize;
@@ -93,18 +93,17 @@ pub(crate) struct TaskBody {
     on_failure: FollowUpList,
     /// If it was cancelled.
     #[serde(default)]
-    #[schema(value_type = schema::FollowUps)]
-    on_cancel: FollowUpList,
+    #[schema(value_type = schema::FollowUpsOrFailure)]
+    on_cancel: FollowUpsOrFailure,
     /// If its time-to-live ended.
     #[serde(default)]
-    #[schema(value_type = schema::FollowUps)]
-    on_expire: FollowUpList,
+    #[schema(value_type = schema::FollowUpsOrFailure)]
+    on_expire: FollowUpsOrFailure,
 }
 
 impl TaskBody {
     /// The draft, whose rules the domain checks. `prefix` goes before every pointer.
     pub(crate) fn into_draft(self, prefix: &str) -> Result<TaskDraft> {
-        let lists = [self.on_success, self.on_failure, self.on_cancel, self.on_expire];
         let limits = self.limits.map(|limits| stored_limits(&limits, prefix)).transpose()?;
         Ok(TaskDraft {
             name: self.name,
@@ -122,7 +121,7 @@ impl TaskBody {
             delay_seconds: self.delay_seconds,
             limits,
             parent_id: None,
-            follow_ups: FollowUps::new(lists.map(|list| list.0)),
+            follow_ups: FollowUps::written(self.on_success, self.on_failure, self.on_cancel, self.on_expire),
             conditions: ConditionsDraft {
                 concurrency: self.concurrency,
                 rate: self.rate,

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Unexpected, Visitor};
 
-use super::{FOLLOW_UPS_MAX, FollowUps};
+use super::{Edge, FOLLOW_UPS_MAX, FollowUps};
 use crate::expression::{Size, Template, Variable};
 use crate::task::conditions::{ConcurrencyDraft, ConditionsDraft, RateDraft, UniqueDraft};
 use crate::task::limits::checked_limits;
@@ -59,9 +60,9 @@ struct Body {
     #[serde(default)]
     on_failure: FollowUpList,
     #[serde(default)]
-    on_cancel: FollowUpList,
+    on_cancel: FollowUpsOrFailure,
     #[serde(default)]
-    on_expire: FollowUpList,
+    on_expire: FollowUpsOrFailure,
 }
 
 /// A list of follow-ups as it comes in a body. It stops growing one entry after the most that is allowed: that is enough to know
@@ -96,6 +97,67 @@ impl<'de> Deserialize<'de> for FollowUpList {
             }
         }
         deserializer.deserialize_any(Bounded)
+    }
+}
+
+/// The follow-ups of an end that is neither success nor failure, as they come in a body: a list, or the word `on_failure` for the
+/// same list as after a failure. Written again, a chain of such would be three times as large with each task in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FollowUpsOrFailure {
+    List(FollowUpList),
+    AsOnFailure,
+}
+
+impl Default for FollowUpsOrFailure {
+    fn default() -> Self {
+        Self::List(FollowUpList::default())
+    }
+}
+
+impl<'de> Deserialize<'de> for FollowUpsOrFailure {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ListOrWord;
+        impl<'de> Visitor<'de> for ListOrWord {
+            type Value = FollowUpsOrFailure;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array or the word on_failure")
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(FollowUpsOrFailure::default())
+            }
+
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<Self::Value, E> {
+                if word == Edge::Failure.as_str() {
+                    Ok(FollowUpsOrFailure::AsOnFailure)
+                } else {
+                    Err(E::invalid_value(Unexpected::Str(word), &self))
+                }
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, entries: A) -> Result<Self::Value, A::Error> {
+                FollowUpList::deserialize(SeqAccessDeserializer::new(entries)).map(FollowUpsOrFailure::List)
+            }
+        }
+        deserializer.deserialize_any(ListOrWord)
+    }
+}
+
+impl FollowUps {
+    /// Those that a body lists.
+    pub fn written(
+        success: FollowUpList,
+        failure: FollowUpList,
+        cancel: FollowUpsOrFailure,
+        expire: FollowUpsOrFailure,
+    ) -> Self {
+        let or_failure = |other: FollowUpsOrFailure| match other {
+            FollowUpsOrFailure::List(list) => list.0,
+            FollowUpsOrFailure::AsOnFailure => failure.0.clone(),
+        };
+        let (cancel, expire) = (or_failure(cancel), or_failure(expire));
+        Self::new([success.0, failure.0, cancel, expire])
     }
 }
 
@@ -147,7 +209,6 @@ impl Entry {
         };
         let keys = conditions.check_form(&mut reader.violations);
         reader.violations.into_result()?;
-        let lists = [body.on_success, body.on_failure, body.on_cancel, body.on_expire];
         Ok(Self {
             draft: TaskDraft {
                 name: body.name,
@@ -167,7 +228,7 @@ impl Entry {
             delay_seconds,
             labels,
             has_labels,
-            follow_ups: FollowUps::new(lists.map(|list| list.0)),
+            follow_ups: FollowUps::written(body.on_success, body.on_failure, body.on_cancel, body.on_expire),
             keys,
         })
     }

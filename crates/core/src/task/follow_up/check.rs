@@ -33,7 +33,9 @@ impl FollowUps {
     /// All [`Violations`], their pointers below `prefix`, such as `/on_success/0/input/total`.
     pub fn check(&self, prefix: &str, limits: &SpecLimits, now: Timestamp) -> Result<(), Violations> {
         let mut checker = Checker::new(limits, now);
-        if self.bytes() > FOLLOW_UPS_TEXT_MAX_BYTES {
+        let lists = Edge::ALL.into_iter().filter(|edge| !self.is_as_after_failure(*edge));
+        let bytes: usize = lists.flat_map(|edge| self.of(edge)).map(JsonText::len).sum();
+        if bytes > FOLLOW_UPS_TEXT_MAX_BYTES {
             let first = Edge::ALL.into_iter().find(|edge| !self.of(*edge).is_empty());
             let pointer = first.map_or_else(String::new, |edge| format!("{prefix}/{edge}"));
             let message =
@@ -43,6 +45,14 @@ impl FollowUps {
             checker.lists(self, prefix, 1);
         }
         checker.violations.into_result()
+    }
+
+    /// Whether the list of an end is that of the failure again: what holds for the one holds for the other.
+    fn is_as_after_failure(&self, edge: Edge) -> bool {
+        match edge {
+            Edge::Success | Edge::Failure => false,
+            Edge::Cancel | Edge::Expire => self.of(edge) == self.of(Edge::Failure),
+        }
     }
 }
 
@@ -93,6 +103,9 @@ impl<'a> Checker<'a> {
 
     fn lists(&mut self, follow_ups: &FollowUps, pointer: &str, depth: usize) {
         for edge in Edge::ALL {
+            if follow_ups.is_as_after_failure(edge) {
+                continue;
+            }
             let list = follow_ups.of(edge);
             let pointer = format!("{pointer}/{edge}");
             if !list.is_empty() && depth > FOLLOW_UPS_DEPTH_MAX {
@@ -288,5 +301,23 @@ mod tests {
             check(&nested),
             ["/on_success/0/on_success a task must not have more than 1000 follow-ups in all"]
         );
+    }
+
+    #[test]
+    fn what_comes_after_a_failure_may_come_after_the_other_ends_and_counts_once() {
+        // Written out it would be three times as much with each task of the chain.
+        let begin = r#"[{"name": "echo", "on_cancel": "on_failure", "on_expire": "on_failure", "on_failure": "#;
+        let chain = |depth: usize| format!("{}[]{}", begin.repeat(depth), "}]".repeat(depth));
+        assert_eq!(check(&chain(20)), Vec::<String>::new());
+        assert_eq!(check(&chain(21)).len(), 1);
+        let told = check(r#"[{"name": "echo", "on_cancel": "on_success"}]"#);
+        let expected =
+            "/on_success/0/on_cancel invalid value: string \"on_success\", expected an array or the word on_failure";
+        assert_eq!(told, [expected]);
+
+        let list: Vec<JsonText> = serde_json::from_str(&chain(2)).expect("an array");
+        let read = Entry::read(&list[0], &VARIABLES).expect("an entry").follow_ups;
+        assert_eq!(read.of(Edge::Cancel), read.of(Edge::Failure));
+        assert_eq!(read.of(Edge::Expire).len(), 1);
     }
 }

@@ -16,6 +16,7 @@ mod body;
 mod check;
 mod due;
 mod render;
+mod stand_in;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,12 +24,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use body::Entry;
-pub use body::FollowUpList;
+pub use body::{FollowUpList, FollowUpsOrFailure};
 pub(crate) use check::check_entry;
 pub use check::{FOLLOW_UPS_DEPTH_MAX, FOLLOW_UPS_MAX};
 pub(crate) use due::in_a_line;
 pub use due::{Due, FOLLOW_UPS_BYTES_MAX, ParentEnd, Unmade};
 pub(crate) use render::Rendered;
+pub use stand_in::stand_in;
 
 use crate::JsonText;
 use crate::expression::Variable;

@@ -1,0 +1,49 @@
+//! What stands in a list for a follow-up that cannot be listed.
+
+use serde_json::json;
+
+use crate::JsonText;
+use crate::identity::TaskName;
+
+/// The most of a reason, in characters: an expression has a bound.
+const REASON_MAX: usize = 500;
+
+/// What is called so where the name is not known, or is none.
+const NAMELESS: &str = "missing";
+
+/// An entry in the place of one that cannot be written, for whoever reports an end that must stand: an expression without a
+/// value, so that it is recorded as missing with the reason, by the same transaction as others that have none.
+pub fn stand_in(name: &str, reason: &str) -> JsonText {
+    let reason: String = reason.chars().take(REASON_MAX).map(plain).collect();
+    let name = TaskName::new(name).map_or_else(|_| NAMELESS.to_owned(), |name| name.to_string());
+    // As its input, which is not looked at before there is a value: some names want one of a certain form.
+    let entry = json!({"name": name, "input": format!("${{ {{'of': output}}['{reason}'] }}")});
+    JsonText::trusted(entry.to_string())
+}
+
+/// As it can stand in a text of an expression.
+fn plain(letter: char) -> char {
+    match letter {
+        '\'' | '"' | '`' => '’',
+        '\\' => '/',
+        letter if letter.is_control() => ' ',
+        letter => letter,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::{FollowUps, SpecLimits};
+    use crate::time::Timestamp;
+
+    #[test]
+    fn it_is_an_entry_that_a_task_may_list_whatever_the_name_and_the_reason_say() {
+        let reason = "it said: 'a' \"b\" \\ ${ x } } \n\0 é".repeat(100);
+        for name in ["send_email", "python", "http", "", "no name"] {
+            let list = FollowUps::on_success(vec![stand_in(name, &reason)]);
+            let checked = list.check("", &SpecLimits::default(), Timestamp::EPOCH);
+            assert!(checked.is_ok(), "{name}: {checked:?}");
+        }
+    }
+}
