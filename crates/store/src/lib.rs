@@ -40,7 +40,9 @@ pub use groups::{
     MemberSearch, NewGroup, Settled, TaskAfterGroup,
 };
 pub use keys::{ApiKey, KeyStore};
-pub use logs::{LogAppend, LogChunk, LogPosition, LogStore, LogStream, LogsFrom, NewLogs, StoredLogChunk, TaskLogs};
+pub use logs::{
+    LogAppend, LogChunk, LogPosition, LogStore, LogStream, LogsFrom, NewLogs, StoredLogChunk, TaskLogs, log_pieces,
+};
 pub use maintenance::{BrokenInvariant, Maintenance, RecordsBefore};
 pub use postgres::{PostgresStore, statements};
 pub use queues::{Queue, QueueStore};

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use orchestratum_core::TaskId;
 use orchestratum_core::task::{AttemptOutcome, Progress, TaskStatus};
 
-use crate::Error;
+use crate::{Error, LOG_CHUNK_BYTES};
 
 /// Standard output or standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,4 +110,29 @@ pub trait LogStore: Send + Sync {
     /// One answer a question, in order; `None` if the task does not exist. An answer has at most
     /// [`NEW_LOGS_BYTES`](crate::NEW_LOGS_BYTES), but for a first chunk that is larger.
     async fn new_logs(&self, asked: &[LogsFrom]) -> Result<Vec<Option<NewLogs>>, Error>;
+}
+
+/// The text in parts as large as a chunk may be, between characters.
+pub fn log_pieces(mut text: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let (piece, rest) = text.split_at(text.floor_char_boundary(LOG_CHUNK_BYTES));
+        text = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let text = "é".repeat(LOG_CHUNK_BYTES);
+        let text = format!("a{text}");
+        let parts: Vec<&str> = log_pieces(&text).collect();
+        assert_eq!(parts.len(), 3);
+        assert!(parts.iter().all(|part| part.len() <= LOG_CHUNK_BYTES));
+        assert_eq!(parts.concat(), text);
+        assert_eq!(log_pieces("").count(), 0);
+    }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use orchestratum_core::task::Progress;
 use orchestratum_engine::{Engine, error};
 use orchestratum_sandbox::{Finished, Written};
-use orchestratum_store::{LOG_CHUNK_BYTES, LogAppend, LogChunk, LogStream};
+use orchestratum_store::{LogAppend, LogChunk, LogStream, log_pieces};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -205,7 +205,7 @@ impl Sending {
     }
 
     fn number(&mut self, stream: LogStream, text: &str) {
-        for piece in pieces(text) {
+        for piece in log_pieces(text) {
             self.unconfirmed.push(LogChunk {
                 stream,
                 sequence: self.next,
@@ -293,30 +293,5 @@ impl Batch {
                 }
             }
         }
-    }
-}
-
-/// The text in parts as large as a chunk may be, between characters.
-fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
-    std::iter::from_fn(move || {
-        let (piece, rest) = text.split_at(text.floor_char_boundary(LOG_CHUNK_BYTES));
-        text = rest;
-        (!piece.is_empty()).then_some(piece)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_text_is_cut_between_characters() {
-        let text = "é".repeat(LOG_CHUNK_BYTES);
-        let text = format!("a{text}");
-        let parts: Vec<&str> = pieces(&text).collect();
-        assert_eq!(parts.len(), 3);
-        assert!(parts.iter().all(|part| part.len() <= LOG_CHUNK_BYTES));
-        assert_eq!(parts.concat(), text);
-        assert_eq!(pieces("").count(), 0);
     }
 }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use orchestratum_core::shortened;
-use orchestratum_core::task::Ending;
+use orchestratum_core::task::{Ending, Violations, stand_in};
+use orchestratum_core::{JsonText, shortened, without_nul};
 use orchestratum_engine::tasks::FinishOutcome;
 use orchestratum_engine::{Error, error, identity};
 use orchestratum_store::{ClaimedTask, Evidence, Takes};
@@ -19,16 +19,33 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// reported is bounded by its size too.
 const BYTES_A_PLACE: usize = 16 * 1024;
 
-/// Programs have a say in the messages of errors: a longer one loses its middle.
+/// Programs and handlers have a say in the messages of errors: a longer one loses its middle.
 const MESSAGE_MAX_BYTES: usize = 16 * 1024;
 
 fn bounded(mut ending: Ending) -> Ending {
-    if let Some(message) = ending.message_mut()
-        && let Cow::Owned(short) = shortened(message, MESSAGE_MAX_BYTES, "")
-    {
+    let Some(message) = ending.message_mut() else {
+        return ending;
+    };
+    if let Cow::Owned(plain) = without_nul(message) {
+        *message = plain;
+    }
+    if let Cow::Owned(short) = shortened(message, MESSAGE_MAX_BYTES, "") {
         *message = short;
     }
     ending
+}
+
+/// What comes next in the place of what is refused: that it is missing, and why; and if that is refused, nothing. The work is
+/// done, and whatever it wanted to come after it must not undo that.
+fn instead((task, attempt): Key, follow_ups: &[JsonText], broken: &Violations) -> Vec<JsonText> {
+    tracing::error!(task.id = %task, attempt, ?broken, "what comes after an attempt is refused");
+    let rules: Vec<String> = broken.0.iter().take(3).map(ToString::to_string).collect();
+    let told = stand_in("", &rules.join("; "));
+    if follow_ups == [told.clone()] {
+        Vec::new()
+    } else {
+        vec![told]
+    }
 }
 
 /// How many places a report takes.
@@ -89,6 +106,10 @@ pub(crate) async fn report(
                 tracing::error!(task.id = %task, attempt, error = %error::chain(&error), "a report is repeated");
                 panicked = true;
             }
+            Err(Error::Invalid(broken)) if !evidence.follow_ups.is_empty() => {
+                evidence.follow_ups = instead(key, &evidence.follow_ups, &broken);
+                continue;
+            }
             Err(error) if reduced => {
                 // Not even this. The attempt stays held, or it would be handed back and run again for ever: it ends as
                 // `Expired`, or as `Lost` with this worker.
@@ -123,7 +144,6 @@ pub(crate) async fn report(
 mod tests {
     use std::sync::Arc;
 
-    use orchestratum_core::JsonText;
     use tokio::sync::Notify;
 
     use super::*;
@@ -136,6 +156,7 @@ mod tests {
         assert!(message.len() < MESSAGE_MAX_BYTES + 100);
         assert!(message.starts_with("begin é") && message.ends_with("é end") && message.contains("bytes cut"));
         assert_eq!(of("short".to_owned()).as_deref(), Some("short"));
+        assert_eq!(of("a\0b".to_owned()).as_deref(), Some("a\u{fffd}b"));
         assert_eq!(bounded(Ending::Success), Ending::Success);
     }
 

@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use orchestratum_core::Lines;
 use orchestratum_core::task::Progress;
 use orchestratum_store::LogChunk;
 use parking_lot::Mutex;
@@ -11,9 +12,6 @@ use parking_lot::Mutex;
 use crate::executors::Context;
 use crate::held::Key;
 use crate::live_logs::{LiveLogs, Watched};
-
-/// Said once, in place of what is too much.
-const CUT: &str = "… the log is full: the rest was left out\n";
 
 #[derive(Debug)]
 pub(crate) struct Telling {
@@ -29,8 +27,7 @@ pub(crate) struct Told(Mutex<Words>);
 
 #[derive(Debug)]
 struct Words {
-    text: String,
-    bytes_left: usize,
+    log: Lines,
     progress: Option<Progress>,
     over: bool,
 }
@@ -38,8 +35,7 @@ struct Words {
 impl Telling {
     pub(crate) fn new(context: &Context, log_max_bytes: usize) -> Self {
         let words = Words {
-            text: String::new(),
-            bytes_left: log_max_bytes,
+            log: Lines::up_to(log_max_bytes),
             progress: None,
             over: false,
         };
@@ -52,7 +48,7 @@ impl Telling {
     }
 
     pub(crate) fn line(&self, line: &str) {
-        self.tell(|words| words.line(line));
+        self.tell(|words| words.log.add(line));
     }
 
     pub(crate) fn progress(&self, progress: Progress) {
@@ -87,50 +83,10 @@ impl Telling {
 impl Told {
     /// At most so many bytes, in whole characters.
     pub(crate) fn take(&self, most: usize) -> String {
-        let mut words = self.0.lock();
-        let end = words.text.floor_char_boundary(most);
-        let rest = words.text.split_off(end);
-        std::mem::replace(&mut words.text, rest)
+        self.0.lock().log.take(most)
     }
 
     pub(crate) fn progress(&self) -> Option<Progress> {
         self.0.lock().progress
-    }
-}
-
-impl Words {
-    fn line(&mut self, line: &str) {
-        if self.bytes_left == 0 {
-            return;
-        }
-        if line.len() < self.bytes_left {
-            self.text.push_str(line);
-            self.text.push('\n');
-            self.bytes_left -= line.len() + 1;
-        } else {
-            self.text.push_str(CUT);
-            self.bytes_left = 0;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_that_is_full_says_so_once_and_takes_no_more() {
-        let told = Told(Mutex::new(Words {
-            text: String::new(),
-            bytes_left: 10,
-            progress: None,
-            over: false,
-        }));
-        for line in ["first", "a long one", "x"] {
-            told.0.lock().line(line);
-        }
-        assert_eq!(told.take(3), "fir");
-        assert_eq!(told.take(1_000), format!("st\n{CUT}"));
-        assert_eq!(told.take(1_000), "");
     }
 }

@@ -41,6 +41,11 @@ impl Handler for Obedient {
                 follow_ups: vec![JsonText::new(r#"{"name": "echo", "input": "${ output }"}"#).expect("JSON")],
                 ..text("went on")
             }),
+            "go on too far" => Ok(Handled {
+                follow_ups: vec![JsonText::new(r#"{"name": "echo"}"#).expect("JSON"); 1_001],
+                ..text("went on")
+            }),
+            "say too much" => Err(HandlerError::Permanent("a\0b".to_owned())),
             other => Ok(text(other)),
         }
     }
@@ -214,4 +219,24 @@ async fn claims_side_by_side_take_no_more_than_there_is_room_for_and_leave_nothi
         5,
         "each place is used, and none twice"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_wants_to_come_next_does_not_undo_its_work() {
+    let bench = Bench::new().await;
+    let worker = bench.worker_with(|builder| builder.handler("obedient", Obedient)).await;
+    let task = bench.run(json!({"name": "obedient", "input": "go on too far"})).await;
+    assert_eq!(output(&task), json!("went on"));
+    let children = bench.engine.store().children(&[task.spec.id], 10, 1 << 20).await;
+    let children = children.expect("a database");
+    assert_eq!((children.tasks.len(), children.missing.len()), (0, 1));
+    let reason = &children.missing[0].reason;
+    assert!(reason.contains("more than 1000 follow-ups"), "{reason}");
+    worker.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_no_database_takes_is_told_as_it_can_be() {
+    let (task, _) = run("say too much", json!({})).await;
+    assert_eq!(error(&task), "Failed: a\u{fffd}b");
 }
