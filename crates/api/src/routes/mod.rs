@@ -12,6 +12,7 @@ mod workers;
 
 use axum::middleware::from_fn_with_state;
 use orchestratum_engine::Engine;
+use orchestratum_engine::external::LOG_MAX_BYTES;
 use orchestratum_engine::keys::Scope;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
@@ -120,9 +121,10 @@ impl Routes {
         self.guarded(Some(scope), limit, routes)
     }
 
-    /// Takes the output of a task, and what follows it.
+    /// Takes the output of a task, what follows it, and what it wrote.
     fn scoped_output(self, scope: Scope, routes: UtoipaMethodRouter<Engine>) -> Self {
-        let wanted = self.engine.settings().tasks.output_max_bytes + FOLLOW_UPS_BYTES + BESIDE_INPUT_BYTES;
+        let beside = FOLLOW_UPS_BYTES + LOG_MAX_BYTES + BESIDE_INPUT_BYTES;
+        let wanted = self.engine.settings().tasks.output_max_bytes + beside;
         let limit = BodyLimit {
             bytes: wanted.clamp(BODY_MAX_BYTES, tasks::BATCH_BODY_MAX_BYTES),
             remedy: Some("this follows the setting `tasks.output_max_bytes`"),

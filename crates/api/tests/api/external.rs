@@ -430,3 +430,38 @@ async fn why_and_queues_know_of_external_workers() {
         .collect();
     assert_eq!(targets, ["default", "gpu"]);
 }
+
+#[tokio::test]
+async fn a_report_brings_what_was_written_and_how_far_it_came() {
+    let api = Api::start().await;
+    let ends = [
+        ("complete", json!({"output": 1})),
+        ("fail", json!({"error": {"message": "broken"}})),
+        ("release", json!({})),
+    ];
+    for (call, end) in ends {
+        let held = claimed(&api, json!({"name": "mail"})).await;
+        for (field, value) in [
+            ("progress", json!(1.5)),
+            ("log", json!("a\0b")),
+            ("log", json!("x".repeat(262_145))),
+        ] {
+            let refused = tell(&api, &held, call, &with(end.clone(), field, value)).await;
+            assert_eq!(
+                refused.problem(422, "invalid_body")["errors"][0]["pointer"],
+                format!("/{field}")
+            );
+        }
+        let log = format!("first\n{}", "é".repeat(40_000));
+        let end = with(with(end, "progress", json!(0.75)), "log", json!(log));
+        for _ in 0..2 {
+            let ended = tell(&api, &held, call, &end).await;
+            assert_eq!(ended.status, StatusCode::OK, "{ended:?}");
+        }
+        let id = held["id"].as_str().expect("an id");
+        let told = api.get(&format!("/api/tasks/{id}/logs")).await;
+        assert!(told.bytes == log.as_bytes(), "{call}: {} bytes", told.bytes.len());
+        assert_eq!(read(&api, &held).await["progress"], 0.75);
+        api.post(&format!("/api/tasks/{id}/cancel"), &json!({})).await;
+    }
+}

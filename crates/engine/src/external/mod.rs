@@ -19,7 +19,7 @@ pub use claim::{
     WAIT_MAX_SECONDS,
 };
 pub use heartbeat::{CHECKPOINT_MAX_BYTES, Kept};
-pub use report::{AttemptEnd, Told};
+pub use report::{AttemptEnd, Beside, LOG_MAX_BYTES, Told};
 
 pub(crate) use holders::Holders;
 pub(crate) use pollers::Pollers;

@@ -1,14 +1,17 @@
 //! Reports of external workers.
 
-use orchestratum_core::task::{AttemptOutcome, Ending, ErrorKind, Violations};
+use orchestratum_core::task::{AttemptOutcome, Ending, ErrorKind, Progress, Violations};
 use orchestratum_core::{JsonText, TaskId};
-use orchestratum_store::Evidence;
+use orchestratum_store::{Evidence, LogChunk, LogStream, log_pieces};
 
 use crate::tasks::FinishOutcome;
 use crate::{Engine, Error};
 
 /// How long what a worker says of its failure may be, as for other workers.
 const MESSAGE_MAX_BYTES: usize = 64 << 10;
+
+/// How much of what an attempt wrote one report may bring.
+pub const LOG_MAX_BYTES: usize = 256 << 10;
 
 /// How an attempt ended, as its worker says.
 #[derive(Debug, Clone)]
@@ -34,6 +37,16 @@ pub struct Told {
     pub task: TaskId,
     pub attempt: u32,
     pub end: AttemptEnd,
+    pub beside: Beside,
+}
+
+/// What may come with any end.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// How far it came; without it, what the last heartbeat said stays.
+    pub progress: Option<f64>,
+    /// What it wrote.
+    pub log: Option<String>,
 }
 
 impl Engine {
@@ -43,8 +56,14 @@ impl Engine {
     /// [`Error::Invalid`] with pointers into the report, [`Error::AttemptOver`] if it ended in another way before, and those
     /// of an attempt that this key did not claim.
     pub async fn report(&self, told: Told, key_id: &str) -> Result<AttemptOutcome, Error> {
-        let Told { task, attempt, end } = told;
-        let (ending, evidence) = end.check().map_err(Error::Invalid)?;
+        let Told {
+            task,
+            attempt,
+            end,
+            beside,
+        } = told;
+        let (ending, mut evidence) = end.check().map_err(Error::Invalid)?;
+        beside.add_to(&mut evidence).map_err(Error::Invalid)?;
         self.check_holder(task, attempt, key_id).await?;
         let (ending, evidence) = self.storable(ending, evidence);
         let outcome = ending.outcome();
@@ -103,6 +122,34 @@ impl AttemptEnd {
                 })
             }
         }
+    }
+}
+
+impl Beside {
+    pub fn new(progress: Option<f64>, log: Option<String>) -> Self {
+        Self { progress, log }
+    }
+
+    fn add_to(self, evidence: &mut Evidence) -> Result<(), Violations> {
+        let mut violations = Violations::default();
+        evidence.progress = self
+            .progress
+            .and_then(|share| violations.take("/progress", Progress::new(share)));
+        let log = self.log.unwrap_or_default();
+        if log.len() > LOG_MAX_BYTES || log.contains('\0') {
+            let rule = format!("must have at most {LOG_MAX_BYTES} bytes, none of them U+0000");
+            violations.add("/log", rule);
+        }
+        violations.into_result()?;
+        let numbered = log_pieces(&log).zip(0..);
+        evidence.logs = numbered
+            .map(|(piece, sequence)| LogChunk {
+                stream: LogStream::Stdout,
+                sequence,
+                text: piece.to_owned(),
+            })
+            .collect();
+        Ok(())
     }
 }
 

@@ -5,11 +5,11 @@ use axum::extract::State;
 use orchestratum_core::JsonText;
 use orchestratum_core::task::FollowUpList;
 use orchestratum_engine::Engine;
-use orchestratum_engine::external::{AttemptEnd, Told};
+use orchestratum_engine::external::{AttemptEnd, Beside};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::Ended;
+use super::{Ended, told};
 use crate::auth::Caller;
 use crate::extract::{AttemptPath, OptionalJson};
 use crate::problem::{Document, Result};
@@ -28,6 +28,14 @@ pub(crate) struct Success {
     #[serde(default)]
     #[schema(value_type = schema::FollowUps)]
     follow_ups: FollowUpList,
+    /// How far it came, a share from 0 to 1. What is left out stays as a heartbeat said.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
+    progress: Option<f64>,
+    /// What it wrote, for `GET /api/tasks/{id}/logs`: at most 256 KiB.
+    #[serde(default)]
+    #[schema(max_length = 262_144)]
+    log: Option<String>,
 }
 
 /// Report a success
@@ -54,20 +62,17 @@ pub(crate) async fn complete(
     path: AttemptPath,
     OptionalJson { value: success, .. }: OptionalJson<Success>,
 ) -> Result<Json<Ended>> {
-    let told = Told {
-        task: path.task,
-        attempt: path.attempt,
-        end: success.into_end(),
-    };
-    let outcome = engine.report(told, &caller.actor()).await?;
+    let outcome = engine.report(told(path, success.into_parts()), &caller.actor()).await?;
     Ok(Json(Ended::new(path, outcome)))
 }
 
 impl Success {
-    pub(super) fn into_end(self) -> AttemptEnd {
-        AttemptEnd::Completed {
+    pub(super) fn into_parts(self) -> (AttemptEnd, Beside) {
+        let beside = Beside::new(self.progress, self.log);
+        let end = AttemptEnd::Completed {
             output: self.output,
             follow_ups: self.follow_ups.0,
-        }
+        };
+        (end, beside)
     }
 }

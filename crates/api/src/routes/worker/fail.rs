@@ -3,11 +3,11 @@
 use axum::extract::State;
 use orchestratum_core::task::ErrorKind;
 use orchestratum_engine::Engine;
-use orchestratum_engine::external::{AttemptEnd, Told};
+use orchestratum_engine::external::{AttemptEnd, Beside};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::Ended;
+use super::{Ended, told};
 use crate::auth::Caller;
 use crate::extract::{AttemptPath, Json};
 use crate::problem::{Document, Result};
@@ -23,6 +23,14 @@ pub(crate) struct Failure {
     #[serde(default)]
     #[schema(default = true)]
     retryable: Option<bool>,
+    /// How far it came, a share from 0 to 1. What is left out stays as a heartbeat said.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
+    progress: Option<f64>,
+    /// What it wrote, for `GET /api/tasks/{id}/logs`: at most 256 KiB.
+    #[serde(default)]
+    #[schema(max_length = 262_144)]
+    log: Option<String>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -66,21 +74,18 @@ pub(crate) async fn fail(
     path: AttemptPath,
     Json { value: failure, .. }: Json<Failure>,
 ) -> Result<axum::Json<Ended>> {
-    let told = Told {
-        task: path.task,
-        attempt: path.attempt,
-        end: failure.into_end(),
-    };
-    let outcome = engine.report(told, &caller.actor()).await?;
+    let outcome = engine.report(told(path, failure.into_parts()), &caller.actor()).await?;
     Ok(axum::Json(Ended::new(path, outcome)))
 }
 
 impl Failure {
-    pub(super) fn into_end(self) -> AttemptEnd {
-        AttemptEnd::Failed {
+    pub(super) fn into_parts(self) -> (AttemptEnd, Beside) {
+        let beside = Beside::new(self.progress, self.log);
+        let end = AttemptEnd::Failed {
             kind: self.error.kind,
             message: self.error.message,
             retryable: self.retryable,
-        }
+        };
+        (end, beside)
     }
 }

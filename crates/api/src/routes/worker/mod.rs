@@ -8,6 +8,7 @@ mod release;
 mod reports;
 
 use orchestratum_core::task::AttemptOutcome;
+use orchestratum_engine::external::{AttemptEnd, Beside, Told};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -40,5 +41,14 @@ impl Ended {
             attempt,
             outcome,
         }
+    }
+}
+
+fn told(AttemptPath { task, attempt }: AttemptPath, (end, beside): (AttemptEnd, Beside)) -> Told {
+    Told {
+        task,
+        attempt,
+        end,
+        beside,
     }
 }

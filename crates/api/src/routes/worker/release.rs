@@ -3,11 +3,11 @@
 use axum::Json;
 use axum::extract::State;
 use orchestratum_engine::Engine;
-use orchestratum_engine::external::{AttemptEnd, Told};
+use orchestratum_engine::external::{AttemptEnd, Beside};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::Ended;
+use super::{Ended, told};
 use crate::auth::Caller;
 use crate::extract::{AttemptPath, OptionalJson};
 use crate::problem::{Document, Result};
@@ -21,6 +21,14 @@ pub(crate) struct Release {
     #[serde(default)]
     #[schema(max_length = 65536)]
     reason: Option<String>,
+    /// How far it came, a share from 0 to 1. What is left out stays as a heartbeat said.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
+    progress: Option<f64>,
+    /// What it wrote, for `GET /api/tasks/{id}/logs`: at most 256 KiB.
+    #[serde(default)]
+    #[schema(max_length = 262_144)]
+    log: Option<String>,
 }
 
 /// Hand a claimed task back
@@ -46,19 +54,16 @@ pub(crate) async fn release(
     path: AttemptPath,
     OptionalJson { value: release, .. }: OptionalJson<Release>,
 ) -> Result<Json<Ended>> {
-    let told = Told {
-        task: path.task,
-        attempt: path.attempt,
-        end: release.into_end(),
-    };
-    let outcome = engine.report(told, &caller.actor()).await?;
+    let outcome = engine.report(told(path, release.into_parts()), &caller.actor()).await?;
     Ok(Json(Ended::new(path, outcome)))
 }
 
 impl Release {
-    pub(super) fn into_end(self) -> AttemptEnd {
-        AttemptEnd::Released {
+    pub(super) fn into_parts(self) -> (AttemptEnd, Beside) {
+        let beside = Beside::new(self.progress, self.log);
+        let end = AttemptEnd::Released {
             message: self.reason.unwrap_or_else(|| "handed back by its worker".to_owned()),
-        }
+        };
+        (end, beside)
     }
 }

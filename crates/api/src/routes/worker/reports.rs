@@ -114,12 +114,12 @@ async fn one(engine: &Engine, told: Told, key_id: &str) -> OneResult {
 impl OneReport {
     fn into_told(self, index: usize) -> Result<Told> {
         let ends = [
-            self.complete.map(Success::into_end),
-            self.fail.map(Failure::into_end),
-            self.release.map(Release::into_end),
+            self.complete.map(Success::into_parts),
+            self.fail.map(Failure::into_parts),
+            self.release.map(Release::into_parts),
         ];
         let mut ends = ends.into_iter().flatten();
-        let (Some(end), None) = (ends.next(), ends.next()) else {
+        let (Some((end, beside)), None) = (ends.next(), ends.next()) else {
             let message = "must have one of complete, fail and release";
             return Err(Problem::broken(Code::InvalidBody, format!("/reports/{index}"), message));
         };
@@ -127,6 +127,7 @@ impl OneReport {
             task: TaskId(self.task_id),
             attempt: self.attempt,
             end,
+            beside,
         })
     }
 }
