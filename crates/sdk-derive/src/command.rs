@@ -28,22 +28,22 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     let name = name(input, options.name.as_ref())?;
     let command = &input.ident;
     let output = options.output.map_or_else(|| quote!(()), |output| quote!(#output));
-    let timeout = seconds("timeout", options.timeout_seconds.as_ref());
-    let ttl = options.ttl_seconds.as_ref().map(number).map(|value| {
+    let timeout = options.timeout_seconds.as_ref().map(|value| {
+        let duration = duration("timeout_seconds", value);
+        quote! {
+            fn timeout(&self) -> ::core::time::Duration { #duration }
+        }
+    });
+    let ttl = options.ttl_seconds.as_ref().map(|value| {
+        let duration = duration("ttl_seconds", value);
         quote! {
             fn ttl(&self) -> ::core::option::Option<::core::time::Duration> {
-                ::core::option::Option::Some(::core::time::Duration::from_secs_f64(#value))
+                ::core::option::Option::Some(#duration)
             }
         }
     });
-    let retries = options
-        .retries
-        .map(|value| quote! { fn retries(&self) -> u16 { #value } });
-    let target = options.target.map(|target| {
-        quote! {
-            fn target(&self) -> ::core::option::Option<&str> { ::core::option::Option::Some(#target) }
-        }
-    });
+    let retries = options.retries.as_ref().map(retries);
+    let target = options.target.as_ref().map(target).transpose()?;
     let chain = (!options.chain).then(|| quote! { impl ::orchestratum_sdk::Chain for #command {} });
     Ok(quote! {
         impl ::orchestratum_sdk::Definition for #command {
@@ -104,15 +104,36 @@ fn name(input: &DeriveInput, explicit: Option<&LitStr>) -> Result<String> {
     }
 }
 
-fn seconds(method: &str, value: Option<&Expr>) -> Option<TokenStream> {
-    let method = syn::Ident::new(method, Span::call_site());
-    value.map(number).map(|value| {
-        quote! {
-            fn #method(&self) -> ::core::time::Duration {
-                ::core::time::Duration::from_secs_f64(#value)
-            }
-        }
+fn target(target: &LitStr) -> Result<TokenStream> {
+    let value = target.value();
+    if !naming::is_name(&value) {
+        let message = format!("`{value}` cannot be a target: it must match {}", naming::RULE);
+        return Err(Error::new(target.span(), message));
+    }
+    Ok(quote! {
+        fn target(&self) -> ::core::option::Option<&str> { ::core::option::Option::Some(#target) }
     })
+}
+
+/// A number of seconds that a task can have, looked at by the compiler.
+fn duration(option: &str, value: &Expr) -> TokenStream {
+    let number = number(value);
+    let message = format!("`{option}` must lie between 0.001 and 3155760000");
+    quote! { {
+        const SECONDS: f64 = #number;
+        const _: () = ::core::assert!(SECONDS >= 0.001 && SECONDS <= 3_155_760_000.0, #message);
+        ::core::time::Duration::from_secs_f64(SECONDS)
+    }}
+}
+
+fn retries(value: &Expr) -> TokenStream {
+    quote! {
+        fn retries(&self) -> u16 {
+            const RETRIES: u16 = #value;
+            const _: () = ::core::assert!(RETRIES <= 1_000, "`retries` must lie between 0 and 1000");
+            RETRIES
+        }
+    }
 }
 
 /// A number of seconds may be written as a whole one, however large.
@@ -124,6 +145,7 @@ fn number(value: &Expr) -> TokenStream {
             let digits = LitFloat::new(&format!("{}.0", digits.base10_digits()), digits.span());
             quote!(#digits)
         }
-        value => quote!(f64::from(#value)),
+        // `From` is no word of constants yet.
+        value => quote!((#value) as f64),
     }
 }

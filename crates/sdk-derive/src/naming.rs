@@ -19,16 +19,22 @@ pub(crate) fn by_convention(type_name: &str) -> String {
     name
 }
 
-/// What is wrong with a name, if something is.
-pub(crate) fn fault(name: &str) -> Option<String> {
+/// What names of commands and targets look like.
+pub(crate) const RULE: &str = "[A-Za-z0-9._-]{1,100}";
+
+pub(crate) fn is_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    if !name.is_empty() && name.len() <= NAME_MAX_LENGTH && name.bytes().all(is_plain) {
-        return None;
-    }
-    Some(format!(
-        "`{name}` cannot be the name of a command: it must match [A-Za-z0-9._-]{{1,100}}; give another one by \
-         #[command(name = \"…\")]"
-    ))
+    !name.is_empty() && name.len() <= NAME_MAX_LENGTH && name.bytes().all(is_plain)
+}
+
+/// What is wrong with the name of a command, if something is.
+pub(crate) fn fault(name: &str) -> Option<String> {
+    (!is_name(name)).then(|| {
+        format!(
+            "`{name}` cannot be the name of a command: it must match {RULE}; give another one by \
+             #[command(name = \"…\")]"
+        )
+    })
 }
 
 #[cfg(test)]
