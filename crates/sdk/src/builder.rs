@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::host::{Host, embedded, remote};
+use crate::host::{embedded, remote};
 use crate::registry::{Registration, Registry, discovered};
 use crate::services::{FromServices, Services};
 use crate::{Command, Error, Handler, Harness, Orchestratum};
@@ -199,11 +199,10 @@ impl Builder {
     /// [`Error::Settings`], and what keeps it from connecting.
     pub async fn start(self) -> Result<Orchestratum, Error> {
         let (hosting, options, registry) = self.checked()?;
-        let host: Box<dyn Host> = match hosting {
-            Hosting::Embedded { url } => Box::new(embedded::start(&url, &options, registry).await?),
-            Hosting::Client { url, key } => Box::new(remote::start(&url, &key, &options, registry)?),
-        };
-        Ok(Orchestratum::on(host))
+        match hosting {
+            Hosting::Embedded { url } => embedded::start(&url, &options, registry).await,
+            Hosting::Client { url, key } => remote::start(&url, &key, &options, registry).await,
+        }
     }
 
     /// The same handlers on a database in memory, with a clock that only the test moves: for tests of commands and handlers.

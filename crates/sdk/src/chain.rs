@@ -2,7 +2,8 @@
 
 use orchestratum_core::task::{FOLLOW_UPS_DEPTH_MAX, FOLLOW_UPS_MAX};
 
-use crate::entry::{Ancestors, Entry};
+use crate::entry::{Ancestors, Entry, List};
+use crate::listed::Missing;
 use crate::{Command, CommandId, Definition, Envelope};
 
 /// What comes after a command.
@@ -67,12 +68,12 @@ pub trait Chain: Definition {
 
     /// It was cancelled.
     fn on_cancellation(&self, next: &mut Next) {
-        self.on_failure(next);
+        next.as_after_failure(|next| self.on_failure(next));
     }
 
     /// Its time-to-live ended.
     fn on_expire(&self, next: &mut Next) {
-        self.on_failure(next);
+        next.as_after_failure(|next| self.on_failure(next));
     }
 }
 
@@ -83,22 +84,42 @@ pub struct Next {
     /// The commands before, nearest first, as far as they have no id yet.
     ancestors: Ancestors,
     depth: usize,
-    entries: Vec<Entry>,
+    list: List,
     /// How many there may still be of all that is pushed at once.
     left: usize,
-    fault: Option<String>,
+    missing: Vec<Missing>,
+    /// How many were pushed when there was no room left.
+    beyond: usize,
+    kind: Kind,
+}
+
+/// Which list of a command it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// What cannot be written is missing, and all else is written.
+    Success,
+    /// One that cannot be written is refused with the command.
+    Failure,
+    /// The same, and it may be that of the failure, which is written once.
+    LikeFailure,
 }
 
 impl Next {
-    /// What comes after a command that is there, or will be under this very id.
-    pub(crate) fn after(id: CommandId) -> Self {
+    /// What comes after the success of a command that is there.
+    pub(crate) fn after_success(id: CommandId) -> Self {
+        Self::new(id, Ancestors::default(), 1, FOLLOW_UPS_MAX, Kind::Success)
+    }
+
+    fn new(id: CommandId, ancestors: Ancestors, depth: usize, left: usize, kind: Kind) -> Self {
         Self {
             id,
-            ancestors: Ancestors::default(),
-            depth: 1,
-            entries: Vec::new(),
-            left: FOLLOW_UPS_MAX,
-            fault: None,
+            ancestors,
+            depth,
+            list: List::default(),
+            left,
+            missing: Vec::new(),
+            beyond: 0,
+            kind,
         }
     }
 
@@ -109,11 +130,28 @@ impl Next {
 
     /// Adds a command.
     pub fn push<C: Command>(&mut self, command: impl Into<Envelope<C>>) {
-        if self.fault.is_some() {
-            return;
+        match self.kind {
+            Kind::Success if self.left == 0 => {
+                self.beyond += 1;
+                return;
+            }
+            Kind::Failure | Kind::LikeFailure if !self.missing.is_empty() => return,
+            Kind::Success | Kind::Failure | Kind::LikeFailure => {}
         }
-        if let Err(fault) = self.add(&command.into()) {
-            self.fault = Some(fault);
+        if let Err(reason) = self.add(&command.into()) {
+            self.missing.push(Missing {
+                name: C::NAME.to_owned(),
+                reason,
+            });
+        }
+    }
+
+    /// What comes after a failure comes here as well.
+    fn as_after_failure(&mut self, ask: impl FnOnce(&mut Self)) {
+        if self.kind == Kind::LikeFailure && self.list.is_empty() {
+            self.list.begins_as_after_failure = true;
+        } else {
+            ask(self);
         }
     }
 
@@ -133,37 +171,49 @@ impl Next {
         self.left = left;
         let mut entry = Entry::follow_up(envelope, &self.ancestors)?;
         let ancestors = self.ancestors.with(envelope.id);
-        for (list, ask) in entry.lists_without_success().into_iter().zip(failures::<C>()) {
-            let mut next = Self {
-                id: envelope.id,
-                ancestors: ancestors.clone(),
-                depth: self.depth + 1,
-                entries: Vec::new(),
-                left: self.left,
-                fault: None,
-            };
-            ask(&envelope.command, &mut next);
-            self.left = next.left;
-            *list = next.into_entries()?;
-        }
-        self.entries.push(entry);
+        self.left = without_success(envelope, &mut entry, &ancestors, self.depth + 1, self.left)?;
+        self.list.entries.push(entry);
         Ok(())
     }
 
-    pub(crate) fn into_entries(self) -> Result<Vec<Entry>, String> {
-        match self.fault {
-            None => Ok(self.entries),
-            Some(fault) => Err(fault),
-        }
-    }
-
     /// What was pushed, also where something could not be; and what that was.
-    pub(crate) fn into_parts(self) -> (Vec<Entry>, Option<String>) {
-        (self.entries, self.fault)
+    pub(crate) fn into_parts(mut self) -> (Vec<Entry>, Vec<Missing>) {
+        if self.beyond > 0 {
+            let reason = format!("the last {} of more than {FOLLOW_UPS_MAX} in all", self.beyond);
+            self.missing.push(Missing::unnamed(reason));
+        }
+        (self.list.entries, self.missing)
     }
 }
 
-/// What a command is asked when it is pushed, in the order of [`Entry::lists_without_success`].
-pub(crate) fn failures<C: Chain>() -> [fn(&C, &mut Next); 3] {
-    [C::on_failure, C::on_cancellation, C::on_expire]
+/// Asks a command that is pushed what comes after it unless it succeeds.
+///
+/// # Errors
+/// Why something of it cannot be written.
+pub(crate) fn after_pushed<C: Command>(envelope: &Envelope<C>, entry: &mut Entry) -> Result<(), String> {
+    without_success(envelope, entry, &Ancestors::default(), 1, FOLLOW_UPS_MAX).map(drop)
+}
+
+/// The same at some depth; answers how many there may still be.
+fn without_success<C: Command>(
+    envelope: &Envelope<C>,
+    entry: &mut Entry,
+    ancestors: &Ancestors,
+    depth: usize,
+    mut left: usize,
+) -> Result<usize, String> {
+    let mut ask = |kind: Kind, ask: fn(&C, &mut Next)| {
+        let mut next = Next::new(envelope.id, ancestors.clone(), depth, left, kind);
+        ask(&envelope.command, &mut next);
+        left = next.left;
+        match next.missing.pop() {
+            None => Ok(next.list),
+            Some(missing) => Err(missing.reason),
+        }
+    };
+    let after_failure = ask(Kind::Failure, C::on_failure)?;
+    let after_cancellation = ask(Kind::LikeFailure, C::on_cancellation)?;
+    let after_expiry = ask(Kind::LikeFailure, C::on_expire)?;
+    entry.set_lists(after_failure.entries, after_cancellation, after_expiry);
+    Ok(left)
 }

@@ -118,6 +118,40 @@ pub trait Definition: Sized {
 /// #[command(name = "send an email")]
 /// struct SendEmailCommand;
 /// ```
+///
+/// So is a target that nobody can be, and a time or a number that no task takes:
+///
+/// ```compile_fail
+/// # use orchestratum_sdk::prelude::*;
+/// #[derive(Command, Serialize, Deserialize)]
+/// #[command(target = "the mailer")]
+/// struct SendEmailCommand;
+/// ```
+///
+/// ```compile_fail
+/// # use orchestratum_sdk::prelude::*;
+/// #[derive(Command, Serialize, Deserialize)]
+/// #[command(timeout_seconds = -1)]
+/// struct SendEmailCommand;
+///
+/// fn timeout() -> Duration {
+///     SendEmailCommand.timeout()
+/// }
+/// ```
+///
+/// ```compile_fail
+/// # use orchestratum_sdk::prelude::*;
+/// #[derive(Command, Serialize, Deserialize)]
+/// #[command(ttl_seconds = 0)]
+/// struct SendEmailCommand;
+/// ```
+///
+/// ```compile_fail
+/// # use orchestratum_sdk::prelude::*;
+/// #[derive(Command, Serialize, Deserialize)]
+/// #[command(retries = 1_001)]
+/// struct SendEmailCommand;
+/// ```
 pub trait Command: Definition + Chain + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The command with an id, to be pushed: whoever needs the id before takes it from there.
     fn envelope(self) -> Envelope<Self> {

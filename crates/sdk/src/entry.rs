@@ -5,9 +5,9 @@ use std::time::Duration;
 use orchestratum_core::JsonText;
 use orchestratum_core::task::{Backoff, FollowUps, TaskDraft};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::chain::{Next, failures};
+use crate::chain::after_pushed;
 use crate::{Command, CommandId, Envelope, Error};
 
 /// How long a task may wait for its turn before it is as old as a task may be that says nothing: the default of a server.
@@ -15,9 +15,6 @@ const DEFAULT_TTL: Duration = Duration::from_secs(86_400);
 
 /// The longest time-to-live of a server that is not told otherwise: a hundred years.
 const LONGEST_TTL: Duration = Duration::from_secs(36_525 * 86_400);
-
-/// The most of a reason that is recorded, in characters.
-const REASON_MAX: usize = 500;
 
 /// Commands that have no id yet, nearest first. Their ids stand in what comes after them for those they will get.
 #[derive(Debug, Clone, Default)]
@@ -94,10 +91,56 @@ pub(crate) struct Entry {
     delay_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     on_failure: Vec<Self>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    on_cancel: Vec<Self>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    on_expire: Vec<Self>,
+    #[serde(skip_serializing_if = "OrFailure::is_empty")]
+    on_cancel: OrFailure,
+    #[serde(skip_serializing_if = "OrFailure::is_empty")]
+    on_expire: OrFailure,
+}
+
+/// What was pushed to a list that may be that of the failure.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct List {
+    /// It has what comes after a failure, and then what was pushed.
+    pub(crate) begins_as_after_failure: bool,
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// A list as it is written. What is there already is not written again: with each command of a chain of failures that would be
+/// three times as much.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+enum OrFailure {
+    List(Vec<Entry>),
+    AsFailure(Edge),
+}
+
+/// The word for the list of the failure.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Edge {
+    OnFailure,
+}
+
+impl List {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && !self.begins_as_after_failure
+    }
+
+    fn beside(self, failure: &[Entry]) -> OrFailure {
+        if !self.begins_as_after_failure || failure.is_empty() {
+            OrFailure::List(self.entries)
+        } else if self.entries.is_empty() {
+            OrFailure::AsFailure(Edge::OnFailure)
+        } else {
+            OrFailure::List(failure.iter().cloned().chain(self.entries).collect())
+        }
+    }
+}
+
+impl OrFailure {
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::List(entries) if entries.is_empty())
+    }
 }
 
 impl Entry {
@@ -107,14 +150,10 @@ impl Entry {
             command: C::NAME,
             reason,
         })?;
-        for (list, ask) in entry.lists_without_success().into_iter().zip(failures::<C>()) {
-            let mut next = Next::after(envelope.id);
-            ask(&envelope.command, &mut next);
-            *list = next.into_entries().map_err(|reason| Error::Chain {
-                command: C::NAME,
-                reason,
-            })?;
-        }
+        after_pushed(envelope, &mut entry).map_err(|reason| Error::Chain {
+            command: C::NAME,
+            reason,
+        })?;
         Ok(entry)
     }
 
@@ -144,14 +183,20 @@ impl Entry {
             backoff: Backoff::None,
             delay_seconds: envelope.delay.map(|delay| delay.as_secs_f64()),
             on_failure: Vec::new(),
-            on_cancel: Vec::new(),
-            on_expire: Vec::new(),
+            on_cancel: OrFailure::List(Vec::new()),
+            on_expire: OrFailure::List(Vec::new()),
         })
     }
 
     /// What comes after it that is known when it is pushed.
-    pub(crate) fn lists_without_success(&mut self) -> [&mut Vec<Self>; 3] {
-        [&mut self.on_failure, &mut self.on_cancel, &mut self.on_expire]
+    pub(crate) fn set_lists(&mut self, failure: Vec<Self>, cancellation: List, expiry: List) {
+        self.on_cancel = cancellation.beside(&failure);
+        self.on_expire = expiry.beside(&failure);
+        self.on_failure = failure;
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
     }
 
     pub(crate) fn with_default_target(mut self, target: Option<&str>) -> Self {
@@ -166,6 +211,11 @@ impl Entry {
     /// What a create takes.
     pub(crate) fn draft(&self) -> Result<TaskDraft, String> {
         let list = |entries: &[Self]| entries.iter().map(Self::json).collect::<Result<Vec<_>, _>>();
+        let failure = list(&self.on_failure)?;
+        let or_failure = |other: &OrFailure| match other {
+            OrFailure::List(entries) => list(entries),
+            OrFailure::AsFailure(Edge::OnFailure) => Ok(failure.clone()),
+        };
         let input = JsonText::of(&self.input).map_err(|error| error.to_string())?;
         Ok(TaskDraft {
             name: self.name.to_owned(),
@@ -179,37 +229,18 @@ impl Entry {
             delay_seconds: self.delay_seconds,
             follow_ups: FollowUps::new([
                 Vec::new(),
-                list(&self.on_failure)?,
-                list(&self.on_cancel)?,
-                list(&self.on_expire)?,
+                failure.clone(),
+                or_failure(&self.on_cancel)?,
+                or_failure(&self.on_expire)?,
             ]),
             ..TaskDraft::default()
         })
     }
 }
 
-/// An entry that stands for follow-ups which could not be made: an expression without a value, so that it is recorded as missing
-/// with what it says, by the same transaction and in the same place as others that have none.
-pub(crate) fn missing(reason: &str) -> JsonText {
-    let reason: String = reason.chars().take(REASON_MAX).map(plain).collect();
-    let entry = json!({"name": "missing", "description": format!("${{ {{'of': output}}['{reason}'] }}")});
-    JsonText::trusted(entry.to_string())
-}
-
-/// As it can stand in a text of an expression.
-fn plain(letter: char) -> char {
-    match letter {
-        '\'' | '"' | '`' => '’',
-        '\\' => '/',
-        letter if letter.is_control() => ' ',
-        letter => letter,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use orchestratum_core::Timestamp;
-    use orchestratum_core::task::SpecLimits;
+    use serde_json::json;
     use uuid::Uuid;
 
     use super::*;
@@ -232,13 +263,5 @@ mod tests {
         for far in [json!(id(3)), json!({id(1).to_string(): 1})] {
             assert!(read(far.clone()).is_err(), "{far}");
         }
-    }
-
-    #[test]
-    fn what_is_missing_is_an_entry_that_a_task_may_list_whatever_its_reason_says() {
-        let reason = "it said: 'a' \"b\" \\ ${ x } } \n é".repeat(100);
-        let list = FollowUps::on_success(vec![missing(&reason)]);
-        list.check("", &SpecLimits::default(), Timestamp::EPOCH)
-            .expect("it is one");
     }
 }

@@ -24,6 +24,9 @@ pub enum Error {
     },
     #[error("two services of the type `{0}` are provided: a handler could not tell them apart")]
     DuplicateService(&'static str),
+    /// Of the builder.
+    #[error("`.{option}(…)` {reason}")]
+    Option { option: &'static str, reason: String },
     #[error("the settings are wrong")]
     Settings(#[source] orchestratum_engine::SettingsError),
     #[error("the worker cannot work")]

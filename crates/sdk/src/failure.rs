@@ -5,7 +5,8 @@ use std::io;
 
 use orchestratum_worker::HandlerError;
 
-/// Why a handler has no output, and what comes of that. Any error becomes one by `?`.
+/// Why a handler has no output, and what comes of that. By `?` all becomes one that is an error or can be made a
+/// `Box<dyn Error + Send + Sync>`: so do `anyhow::Error` and its like, such a box itself, and texts.
 ///
 /// ```
 /// use orchestratum_sdk::Failure;
@@ -24,7 +25,8 @@ use orchestratum_worker::HandlerError;
 /// ```
 ///
 /// An error that says that something took too long is [`timed_out`](Self::timed_out): a timeout of tokio, of reqwest or of the
-/// operating system, also as the cause of another.
+/// operating system, also as the cause of another. The outermost error within an `anyhow::Error` cannot be looked at: give it a
+/// context, or leave it by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure(pub(crate) HandlerError);
 
@@ -62,10 +64,11 @@ impl std::fmt::Display for Failure {
 }
 
 // It is no error itself: then it could not be made of all others.
-impl<E: StdError + 'static> From<E> for Failure {
+impl<E: Into<Box<dyn StdError + Send + Sync>>> From<E> for Failure {
     fn from(error: E) -> Self {
-        let message = orchestratum_engine::error::chain(&error);
-        if says_that_it_took_too_long(&error) {
+        let error: Box<dyn StdError + Send + Sync> = error.into();
+        let message = orchestratum_engine::error::chain(&*error);
+        if says_that_it_took_too_long(&*error) {
             Self::timed_out(message)
         } else {
             Self::new(message)
@@ -102,7 +105,7 @@ mod tests {
     struct Bank(#[source] io::Error);
 
     #[tokio::test]
-    async fn match_5_what_took_too_long_is_timed_out_and_all_else_has_failed_with_its_text() {
+    async fn match_05_what_took_too_long_is_timed_out_and_all_else_has_failed_with_its_text() {
         let elapsed = tokio::time::timeout(Duration::ZERO, std::future::pending::<()>()).await;
         let failure = Failure::from(elapsed.expect_err("it waits for ever"));
         assert!(matches!(failure.0, HandlerError::TimedOut(_)), "{failure:?}");
@@ -114,5 +117,26 @@ mod tests {
         let failure = Failure::from(Bank(io::Error::other("closed")));
         let expected = "the bank does not answer: closed";
         assert_eq!(failure.0, HandlerError::Retryable(expected.to_owned()));
+    }
+
+    #[test]
+    fn what_has_an_error_inside_is_told_with_all_its_causes() {
+        fn inner() -> Result<(), anyhow::Error> {
+            use anyhow::Context;
+
+            Err(io::Error::new(io::ErrorKind::TimedOut, "no answer")).context("the bank is away")
+        }
+        fn of(work: impl FnOnce() -> Result<(), Failure>) -> HandlerError {
+            work().expect_err("it failed").0
+        }
+        let message = "the bank is away: no answer".to_owned();
+        assert_eq!(of(|| Ok(inner()?)), HandlerError::TimedOut(message));
+        let boxed: Box<dyn StdError + Send + Sync> = Box::new(io::Error::other("closed"));
+        assert_eq!(of(|| Err(boxed)?), HandlerError::Retryable("closed".to_owned()));
+        assert_eq!(of(|| Err("a word")?), HandlerError::Retryable("a word".to_owned()));
+        assert_eq!(
+            of(|| Err(Failure::permanent("never"))?),
+            HandlerError::Permanent("never".to_owned())
+        );
     }
 }

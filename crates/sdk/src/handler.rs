@@ -7,13 +7,13 @@ use std::sync::Arc;
 use orchestratum_core::task::{InvalidProgress, Progress};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Command, CommandId, Failure};
+use crate::{Command, CommandId, Failure, Orchestratum};
 
 /// Does the work of a command.
 ///
 /// With `#[derive(Handler)]` it is made anew for each execution, of fields that are found by their types among what the builder
 /// was [provided](crate::Builder::provide) with, and [`discover`](crate::Builder::discover) finds it by itself. A type that was
-/// not provided is an error at the start.
+/// not provided is an error at the start. An [`Orchestratum`] needs not to be provided: it is the one that runs the handler.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -84,6 +84,7 @@ pub struct Context {
     pub(crate) attempt: u32,
     pub(crate) run: u32,
     pub(crate) stopping: CancellationToken,
+    pub(crate) orchestratum: Orchestratum,
     pub(crate) teller: Arc<dyn Tell>,
 }
 
@@ -115,6 +116,13 @@ impl Context {
     /// The same for every attempt of a run: give it to the outside world, so that an effect happens once.
     pub fn idempotency_key(&self) -> String {
         format!("{}-{}", self.id, self.run)
+    }
+
+    /// To push other commands and ask for them. What is pushed here is there even if this attempt fails, and again if it is tried
+    /// again; what is to come exactly once after a command is pushed by its [`Chain`](crate::Chain). A handler may also have one
+    /// in a field of its own.
+    pub fn orchestratum(&self) -> &Orchestratum {
+        &self.orchestratum
     }
 
     /// Cancelled when the handler should come to an end: for code that takes a token.

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::builder::Options;
 use crate::handler::{Context, Tell};
+use crate::host::Host;
 use crate::host::embedded::{Commands, settings};
 use crate::registry::Registry;
 use crate::{Command, CommandId, Envelope, Error, Failure, Followers, Orchestratum, Outcome, Status};
@@ -168,7 +169,7 @@ impl Harness {
 
     /// What the program under test pushes to.
     pub fn orchestratum(&self) -> Orchestratum {
-        Orchestratum::on(Box::new(self.commands.clone()))
+        Orchestratum::of(Arc::new(self.commands.clone()))
     }
 
     /// Stores a command: see [`Orchestratum::push`].
@@ -297,6 +298,7 @@ impl Harness {
             attempt: task.attempt,
             run: task.run,
             stopping: stopping.clone(),
+            orchestratum: self.orchestratum(),
             teller,
         };
         let input = task.input.clone();

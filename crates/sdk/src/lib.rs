@@ -50,6 +50,7 @@ mod failure;
 mod handler;
 mod harness;
 mod host;
+mod listed;
 mod orchestratum;
 mod registry;
 mod run;

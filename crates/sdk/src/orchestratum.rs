@@ -7,16 +7,31 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::entry::Entry;
-use crate::host::Host;
+use crate::host::{Host, Life};
 use crate::{Command, CommandId, Envelope, Error, Followers, Outcome, Status};
 
 /// What commands are pushed to, and what runs the handlers of this process. Cheap to clone; every clone is the same.
+///
+/// Handlers have one as well, by [`Context::orchestratum`](crate::Context::orchestratum) or in a field of theirs: with it they push
+/// and ask; it is not theirs to stop.
 #[derive(Clone)]
-pub struct Orchestratum(Arc<dyn Host>);
+pub struct Orchestratum {
+    host: Arc<dyn Host>,
+    /// What runs in this process, for those who may stop it.
+    life: Option<Arc<Life>>,
+}
 
 impl Orchestratum {
-    pub(crate) fn on(host: Box<dyn Host>) -> Self {
-        Self(Arc::from(host))
+    /// One that keeps nothing alive.
+    pub(crate) fn of(host: Arc<dyn Host>) -> Self {
+        Self { host, life: None }
+    }
+
+    pub(crate) fn alive(host: Arc<dyn Host>, life: Life) -> Self {
+        Self {
+            host,
+            life: Some(Arc::new(life)),
+        }
     }
 
     /// Stores a command. When this has answered it will be run; to push the same envelope again stores nothing more.
@@ -42,7 +57,7 @@ impl Orchestratum {
     pub async fn push<C: Command>(&self, command: impl Into<Envelope<C>> + Send) -> Result<CommandId, Error> {
         let envelope = command.into();
         let entry = Entry::pushed(&envelope)?;
-        self.0.push(envelope.id, entry).await?;
+        self.host.push(envelope.id, entry).await?;
         Ok(envelope.id)
     }
 
@@ -64,7 +79,7 @@ impl Orchestratum {
     /// # Errors
     /// [`Error::NotFound`], [`Error::StillRunning`] after `patience`.
     pub async fn wait<C: Command>(&self, id: CommandId, patience: Duration) -> Result<Outcome<C::Output>, Error> {
-        let status = self.0.wait(id, patience).await?;
+        let status = self.host.wait(id, patience).await?;
         status.outcome()?.ok_or(Error::StillRunning { id, after: patience })
     }
 
@@ -73,7 +88,7 @@ impl Orchestratum {
     /// # Errors
     /// [`Error::NotFound`], [`Error::StillRunning`] after `patience`.
     pub async fn wait_for_end(&self, id: CommandId, patience: Duration) -> Result<Status, Error> {
-        let status = self.0.wait(id, patience).await?;
+        let status = self.host.wait(id, patience).await?;
         if status.state.is_terminal() {
             Ok(status)
         } else {
@@ -86,7 +101,7 @@ impl Orchestratum {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn status(&self, id: CommandId) -> Result<Status, Error> {
-        self.0.status(id).await
+        self.host.status(id).await
     }
 
     /// What came after a command, in its order, and what could not be made of what was to come.
@@ -94,7 +109,7 @@ impl Orchestratum {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn followers(&self, id: CommandId) -> Result<Followers, Error> {
-        self.0.followers(id).await
+        self.host.followers(id).await
     }
 
     /// Cancels a command: one that waits is `Cancelled` at once, one that runs when its handler has ended. To cancel it again
@@ -103,7 +118,7 @@ impl Orchestratum {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Refused`] if it has ended in another way.
     pub async fn cancel(&self, id: CommandId) -> Result<Status, Error> {
-        self.0.cancel(id).await
+        self.host.cancel(id).await
     }
 
     /// Runs handlers until the process is told to stop (SIGTERM or Ctrl-C), and then [stops](Self::stop).
@@ -116,9 +131,16 @@ impl Orchestratum {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            () = self.0.ended() => {}
+            () = self.ended() => {}
         }
         self.stop().await
+    }
+
+    async fn ended(&self) {
+        match &self.life {
+            Some(life) => life.ended().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Claims nothing more, waits for the handlers that run, hands back what takes too long, and ends the connections. A command
@@ -127,7 +149,10 @@ impl Orchestratum {
     /// # Errors
     /// What ended the worker, if it ended by itself before.
     pub async fn stop(&self) -> Result<(), Error> {
-        self.0.stop().await
+        match &self.life {
+            Some(life) => life.stop().await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::handler::Context;
 use crate::run::{Run, Typed};
 use crate::services::{FromServices, Scope, Services};
 use crate::{Command, Error, Handler};
@@ -61,7 +62,7 @@ impl Registration {
         Self {
             command: C::NAME,
             handler: type_name::<H>(),
-            build: Box::new(move |_| Ok(Arc::new(Typed::<C, H>::new(move || Arc::clone(&handler))))),
+            build: Box::new(move |_| Ok(Arc::new(Typed::<C, H>::new(move |_| Arc::clone(&handler))))),
         }
     }
 
@@ -80,7 +81,9 @@ impl Registration {
                     return Err(missing);
                 }
                 let services = Arc::clone(services);
-                let make = move || Arc::new(H::from_services(&mut Scope::new(&services)));
+                let make = move |context: &Context| {
+                    Arc::new(H::from_services(&mut Scope::new(&services, &context.orchestratum)))
+                };
                 Ok(Arc::new(Typed::<C, H>::new(make)))
             }),
         }

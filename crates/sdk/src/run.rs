@@ -1,20 +1,18 @@
 //! One attempt of a command, whatever type it has.
 
-use std::any::Any;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use orchestratum_core::task::{FollowUps, SpecLimits};
-use orchestratum_core::{JsonText, Timestamp};
+use orchestratum_core::JsonText;
 use orchestratum_engine::error::panic_message;
 use orchestratum_worker::{Handled, HandlerContext};
 
 use crate::chain::Next;
-use crate::entry::missing;
 use crate::handler::{Context, Tell};
-use crate::{Command, Failure, Handler};
+use crate::listed::{Missing, listed};
+use crate::{Command, Failure, Handler, Orchestratum};
 
 /// Runs attempts of one command.
 #[async_trait]
@@ -22,14 +20,16 @@ pub(crate) trait Run: Send + Sync {
     async fn run(&self, input: &JsonText, context: &Context) -> Result<Handled, Failure>;
 }
 
+type Make<H> = Box<dyn Fn(&Context) -> Arc<H> + Send + Sync>;
+
 /// A handler for each attempt.
 pub(crate) struct Typed<C, H> {
-    handler: Box<dyn Fn() -> Arc<H> + Send + Sync>,
+    handler: Make<H>,
     command: PhantomData<fn() -> C>,
 }
 
 impl<C: Command, H: Handler<C>> Typed<C, H> {
-    pub(crate) fn new(handler: impl Fn() -> Arc<H> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(handler: impl Fn(&Context) -> Arc<H> + Send + Sync + 'static) -> Self {
         Self {
             handler: Box::new(handler),
             command: PhantomData,
@@ -44,7 +44,7 @@ impl<C: Command, H: Handler<C>> Run for Typed<C, H> {
         let command: C = input
             .parse()
             .map_err(|error| Failure::permanent(format!("the input is none of `{}`: {error}", C::NAME)))?;
-        let handler = (self.handler)();
+        let handler = (self.handler)(context);
         let output = handler.handle(&command, context).await?;
         let written = JsonText::of(&output)
             .map_err(|error| Failure::permanent(format!("the output of `{}` cannot be stored: {error}", C::NAME)))?;
@@ -57,52 +57,30 @@ impl<C: Command, H: Handler<C>> Run for Typed<C, H> {
 
 /// What comes after a success. The work is done: whatever is wrong here must not undo that, and must not go unnoticed.
 fn follow_ups<C: Command>(command: &C, output: &C::Output, context: &Context) -> Vec<JsonText> {
-    let mut next = Next::after(context.id);
+    let mut next = Next::after_success(context.id);
     let asked = catch_unwind(AssertUnwindSafe(|| command.on_success(output, &mut next)));
-    let (entries, mut fault) = next.into_parts();
+    let (entries, mut missing) = next.into_parts();
     if let Err(panic) = asked {
-        fault = Some(panicked(panic.as_ref()));
+        let reason = format!("on_success panicked: {}", panic_message(panic.as_ref()));
+        missing.push(Missing::unnamed(reason));
     }
-    let mut written = Vec::with_capacity(entries.len());
-    for entry in entries {
-        match entry.json().and_then(checked) {
-            Ok(entry) => written.push(entry),
-            Err(reason) => fault = Some(reason),
-        }
-    }
-    if let Some(reason) = fault {
+    let (listed, missing) = listed(entries, missing);
+    for Missing { name, reason } in missing {
         tracing::error!(
-            task.id = %context.id, task.name = C::NAME, attempt = context.attempt, reason,
+            task.id = %context.id, task.name = C::NAME, attempt = context.attempt, name, reason,
             "what comes after a command is missing"
         );
         context.log(&format!("what comes after it is missing: {reason}"));
-        written.push(missing(&reason));
     }
-    written
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> String {
-    format!("on_success panicked: {}", panic_message(panic))
-}
-
-/// One that breaks a rule would keep all of them from being written.
-fn checked(entry: JsonText) -> Result<JsonText, String> {
-    let limits = SpecLimits {
-        max_timeout: SpecLimits::default().max_ttl,
-        ..SpecLimits::default()
-    };
-    let broken = FollowUps::on_success(vec![entry.clone()]).check("", &limits, Timestamp::EPOCH);
-    match broken {
-        Ok(()) => Ok(entry),
-        Err(broken) => {
-            let rules: Vec<String> = broken.0.iter().take(3).map(ToString::to_string).collect();
-            Err(rules.join("; "))
-        }
-    }
+    listed
 }
 
 /// As the worker of an engine runs it.
-pub(crate) struct InWorker(pub(crate) Arc<dyn Run>);
+pub(crate) struct InWorker {
+    pub(crate) run: Arc<dyn Run>,
+    /// What the handler pushes to.
+    pub(crate) orchestratum: Orchestratum,
+}
 
 #[async_trait]
 impl orchestratum_worker::Handler for InWorker {
@@ -118,9 +96,10 @@ impl orchestratum_worker::Handler for InWorker {
             attempt: context.attempt,
             run: context.run,
             stopping: context.stopping().clone(),
+            orchestratum: self.orchestratum.clone(),
             teller: Arc::new(context),
         };
-        self.0.run(&input, &context).await.map_err(|failure| failure.0)
+        self.run.run(&input, &context).await.map_err(|failure| failure.0)
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::Orchestratum;
+
 type Shared = Box<dyn Any + Send + Sync>;
 type Make = Box<dyn Fn() -> Box<dyn Any + Send> + Send + Sync>;
 
@@ -36,7 +38,7 @@ impl Services {
     }
 
     pub(crate) fn has(&self, need: &Need) -> bool {
-        self.0.contains_key(&need.id)
+        self.0.contains_key(&need.id) || need.id == TypeId::of::<Orchestratum>()
     }
 }
 
@@ -69,13 +71,16 @@ impl Need {
 /// What one execution of a handler is made of: what is shared by all, and what was made for this one.
 pub struct Scope<'a> {
     services: &'a Arc<Services>,
+    /// What runs the handler, unless another one was provided.
+    orchestratum: &'a Orchestratum,
     made: HashMap<TypeId, Box<dyn Any + Send>>,
 }
 
 impl<'a> Scope<'a> {
-    pub(crate) fn new(services: &'a Arc<Services>) -> Self {
+    pub(crate) fn new(services: &'a Arc<Services>, orchestratum: &'a Orchestratum) -> Self {
         Self {
             services,
+            orchestratum,
             made: HashMap::new(),
         }
     }
@@ -86,7 +91,7 @@ impl<'a> Scope<'a> {
     pub fn get<T: Clone + Send + 'static>(&mut self) -> T {
         let id = TypeId::of::<T>();
         let found: Option<&dyn Any> = match self.services.0.get(&id) {
-            None => None,
+            None => Some(self.orchestratum),
             Some(Provider::Shared(shared)) => Some(shared.as_ref()),
             Some(Provider::Scoped(make)) => {
                 let made: &Box<dyn Any + Send> = self.made.entry(id).or_insert_with(make);
@@ -121,8 +126,9 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn what_is_scoped_is_made_once_for_each_execution_and_what_is_shared_never() {
+    #[tokio::test]
+    async fn what_is_scoped_is_made_once_for_each_execution_and_what_is_shared_never() -> Result<(), crate::Error> {
+        let orchestratum = Orchestratum::embedded("sqlite::memory:").start().await?;
         let count = Arc::new(AtomicU32::new(0));
         let mut services = Services::default();
         assert!(services.provide("shared"));
@@ -131,10 +137,11 @@ mod tests {
         assert!(services.provide_scoped(move || counter.fetch_add(1, Ordering::SeqCst)));
         let services = Arc::new(services);
         for expected in 0..2 {
-            let mut scope = Scope::new(&services);
+            let mut scope = Scope::new(&services, &orchestratum);
             assert_eq!(scope.get::<u32>(), expected);
             assert_eq!(scope.get::<u32>(), expected, "the same within an execution");
             assert_eq!(scope.get::<&str>(), "again");
         }
+        orchestratum.stop().await
     }
 }

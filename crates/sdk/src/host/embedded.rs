@@ -1,5 +1,6 @@
 //! An engine, its loops and a worker inside this process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,32 +10,26 @@ use orchestratum_engine::tasks::{CancelledTask, CreateTasks, CreatedTasks};
 use orchestratum_engine::{Engine, Error as EngineError, Settings};
 use orchestratum_store::Task;
 use orchestratum_worker::Worker;
-use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Host;
+use super::{Host, Life};
 use crate::builder::Options;
 use crate::entry::Entry;
 use crate::registry::Registry;
 use crate::run::InWorker;
-use crate::{CommandId, Error, Fault, Followers, MissingFollower, Status};
+use crate::{CommandId, Error, Fault, Followers, MissingFollower, Orchestratum, Status};
 
 /// How many of what came after a command are answered.
 const FOLLOWERS: usize = 1_000;
 const FOLLOWERS_BYTES: usize = 8 << 20;
 
-pub(crate) struct Embedded {
-    commands: Commands,
-    /// Ends the worker.
-    stop_worker: CancellationToken,
-    worker_ended: CancellationToken,
-    worker: Mutex<Option<JoinHandle<Result<(), orchestratum_worker::Error>>>>,
-    /// Ends the loops, after the worker.
-    stop_loops: CancellationToken,
-    loops: TaskTracker,
+/// The loops of an engine in this process.
+pub(super) struct Loops {
+    engine: Engine,
+    stop: CancellationToken,
+    running: TaskTracker,
 }
 
 /// What callers may do with an engine.
@@ -44,39 +39,53 @@ pub(crate) struct Commands {
     pub(crate) default_target: Option<String>,
 }
 
-pub(crate) async fn start(url: &str, options: &Options, registry: Registry) -> Result<Embedded, Error> {
+pub(crate) async fn start(url: &str, options: &Options, registry: Registry) -> Result<Orchestratum, Error> {
     let settings = settings(url, options)?;
     let engine = Engine::connect(settings).await.map_err(Error::Engine)?;
     engine.migrate().await.map_err(Error::Engine)?;
+    let commands: Arc<dyn Host> = Arc::new(Commands {
+        engine: engine.clone(),
+        default_target: options.targets.first().cloned(),
+    });
     let mut builder = Worker::builder(engine.clone()).handlers_only();
     let has_handlers = !registry.is_empty();
     for (name, run) in registry.into_runs() {
-        builder = builder.handler(name, InWorker(run));
+        let orchestratum = Orchestratum::of(Arc::clone(&commands));
+        builder = builder.handler(name, InWorker { run, orchestratum });
     }
     let worker = builder.build().await.map_err(Error::Worker)?;
-    let (stop_worker, worker_ended) = (CancellationToken::new(), CancellationToken::new());
-    let running = has_handlers.then(|| {
-        let (stop, ended) = (stop_worker.clone(), worker_ended.clone());
-        tokio::spawn(async move {
-            // Also after a panic.
-            let _ended = ended.drop_guard();
-            worker.run(stop, CancellationToken::new()).await
-        })
-    });
-    let (loops, stop_loops) = (TaskTracker::new(), CancellationToken::new());
-    engine.start_background(true, &loops, &stop_loops);
-    loops.close();
-    Ok(Embedded {
-        commands: Commands {
-            engine,
-            default_target: options.targets.first().cloned(),
-        },
-        stop_worker,
-        worker_ended,
-        worker: Mutex::new(running),
-        stop_loops,
-        loops,
-    })
+    let loops = Loops::start(engine);
+    let life = if has_handlers {
+        let stop = CancellationToken::new();
+        let work = worker.run(stop.clone(), CancellationToken::new());
+        let work = async { work.await.map_err(Error::Worker) };
+        Life::working(stop, work, Some(loops))
+    } else {
+        Life::idle(Some(loops))
+    };
+    Ok(Orchestratum::alive(commands, life))
+}
+
+impl Loops {
+    fn start(engine: Engine) -> Self {
+        let (running, stop) = (TaskTracker::new(), CancellationToken::new());
+        engine.start_background(true, &running, &stop);
+        running.close();
+        Self { engine, stop, running }
+    }
+
+    pub(super) async fn end(&self) {
+        self.engine.stop_waiting();
+        self.stop.cancel();
+        self.running.wait().await;
+        self.engine.close().await;
+    }
+}
+
+impl Drop for Loops {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
 }
 
 pub(crate) fn settings(url: &str, options: &Options) -> Result<Settings, Error> {
@@ -113,8 +122,9 @@ pub(crate) fn settings(url: &str, options: &Options) -> Result<Settings, Error> 
     Settings::defaults_with(&chosen).map_err(Error::Settings)
 }
 
-impl Commands {
-    pub(crate) async fn push(&self, id: CommandId, entry: Entry) -> Result<(), Error> {
+#[async_trait]
+impl Host for Commands {
+    async fn push(&self, id: CommandId, entry: Entry) -> Result<(), Error> {
         let entry = entry.with_default_target(self.default_target.as_deref());
         let written = entry.json().map_err(Error::Refused)?;
         let request = CreateTasks {
@@ -130,7 +140,7 @@ impl Commands {
         }
     }
 
-    pub(crate) async fn status(&self, id: CommandId) -> Result<Status, Error> {
+    async fn status(&self, id: CommandId) -> Result<Status, Error> {
         let task = self.engine.task(id).await.map_err(|error| told(error, id))?;
         Ok(task.into())
     }
@@ -140,7 +150,7 @@ impl Commands {
         Ok(task.into())
     }
 
-    pub(crate) async fn followers(&self, id: CommandId) -> Result<Followers, Error> {
+    async fn followers(&self, id: CommandId) -> Result<Followers, Error> {
         self.status(id).await?;
         let children = self.engine.store().children(&[id], FOLLOWERS, FOLLOWERS_BYTES).await;
         let children = children.map_err(|error| Error::Engine(error.into()))?;
@@ -154,100 +164,11 @@ impl Commands {
         })
     }
 
-    pub(crate) async fn cancel(&self, id: CommandId) -> Result<Status, Error> {
+    async fn cancel(&self, id: CommandId) -> Result<Status, Error> {
         let cancelled = self.engine.cancel(id, None, None).await;
         match cancelled.map_err(|error| told(error, id))? {
             CancelledTask::Now(task) | CancelledTask::Before(task) => Ok(task.into()),
         }
-    }
-}
-
-#[async_trait]
-impl Host for Commands {
-    async fn push(&self, id: CommandId, entry: Entry) -> Result<(), Error> {
-        self.push(id, entry).await
-    }
-
-    async fn status(&self, id: CommandId) -> Result<Status, Error> {
-        self.status(id).await
-    }
-
-    async fn wait(&self, id: CommandId, patience: Duration) -> Result<Status, Error> {
-        self.wait(id, patience).await
-    }
-
-    async fn followers(&self, id: CommandId) -> Result<Followers, Error> {
-        self.followers(id).await
-    }
-
-    async fn cancel(&self, id: CommandId) -> Result<Status, Error> {
-        self.cancel(id).await
-    }
-
-    /// It has no worker.
-    async fn ended(&self) {
-        std::future::pending::<()>().await;
-    }
-
-    async fn stop(&self) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Host for Embedded {
-    async fn push(&self, id: CommandId, entry: Entry) -> Result<(), Error> {
-        self.commands.push(id, entry).await
-    }
-
-    async fn status(&self, id: CommandId) -> Result<Status, Error> {
-        self.commands.status(id).await
-    }
-
-    async fn wait(&self, id: CommandId, patience: Duration) -> Result<Status, Error> {
-        self.commands.wait(id, patience).await
-    }
-
-    async fn followers(&self, id: CommandId) -> Result<Followers, Error> {
-        self.commands.followers(id).await
-    }
-
-    async fn cancel(&self, id: CommandId) -> Result<Status, Error> {
-        self.commands.cancel(id).await
-    }
-
-    async fn ended(&self) {
-        let has_worker = self.worker.lock().is_some();
-        if has_worker {
-            self.worker_ended.cancelled().await;
-        } else {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    async fn stop(&self) -> Result<(), Error> {
-        self.stop_worker.cancel();
-        let worker = self.worker.lock().take();
-        let ended = match worker {
-            None => Ok(()),
-            Some(worker) => match worker.await {
-                Ok(ended) => ended.map_err(Error::Worker),
-                Err(_panicked) => Err(Error::WorkerPanicked),
-            },
-        };
-        self.commands.engine.stop_waiting();
-        self.stop_loops.cancel();
-        self.loops.wait().await;
-        self.commands.engine.close().await;
-        ended
-    }
-}
-
-/// Whoever drops the last handle without stopping still wants its process back.
-impl Drop for Embedded {
-    fn drop(&mut self) {
-        self.stop_worker.cancel();
-        self.stop_loops.cancel();
     }
 }
 

@@ -1,13 +1,14 @@
 //! Where commands are stored: an engine in this process, or a server.
 
 pub(crate) mod embedded;
+mod life;
 pub(crate) mod remote;
-mod remote_worker;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub(crate) use self::life::Life;
 use crate::entry::Entry;
 use crate::{CommandId, Error, Followers, Status};
 
@@ -23,10 +24,4 @@ pub(crate) trait Host: Send + Sync {
     async fn followers(&self, id: CommandId) -> Result<Followers, Error>;
 
     async fn cancel(&self, id: CommandId) -> Result<Status, Error>;
-
-    /// Completes when the worker of this process has ended.
-    async fn ended(&self);
-
-    /// May be called more than once.
-    async fn stop(&self) -> Result<(), Error>;
 }

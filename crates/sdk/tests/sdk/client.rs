@@ -1,12 +1,18 @@
-//! A client of a server, for programs that only push.
+//! A client of a server: programs that only push, and what may go wrong between a worker and its server.
 
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use orchestratum_sdk::Error;
 use orchestratum_sdk::prelude::*;
+use orchestratum_sdk::{Builder, Error};
+use orchestratum_testkit::{HttpServer, Seen};
+use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use crate::commands::{Act, ActCommand, Links, NoteCommand};
-use crate::support::{Hosting, OTHER_KEY, Place};
+use crate::commands::{Act, ActCommand, Actor, Links, NoteCommand, World};
+use crate::support::{BOUND, Hosting, KEY, OTHER_KEY, Place, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_pushes_asks_waits_and_cancels() -> Result<(), Error> {
@@ -67,21 +73,198 @@ async fn what_a_server_refuses_is_told() -> Result<(), Error> {
         .expect_err("it is another");
     assert!(matches!(other, Error::IdTaken(id) if id == envelope.id()), "{other:?}");
 
-    let stranger = Orchestratum::client(place.url(), OTHER_KEY).start().await?;
-    let refused = stranger.status(envelope.id()).await.expect_err("the key is none");
-    assert!(matches!(refused, Error::Answer { status: 401, .. }), "{refused:?}");
-    Ok(())
+    client.stop().await
+}
+
+/// A key of these scopes, and its id.
+async fn key(place: &Place, scopes: &[&str]) -> (String, String) {
+    let body = json!({"name": "of a test", "scopes": scopes});
+    let created = place.ask("POST", "/api/keys", Some(body)).await;
+    let created: Value = serde_json::from_str(&created).expect("JSON");
+    let text = |field: &str| created[field].as_str().expect("a text").to_owned();
+    (text("key"), text("id"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_opens_nothing_is_told_at_the_start() {
+    let place = Place::of(Hosting::Client).await;
+    let world = World::default();
+    let worker = |key: &str| {
+        let builder = Orchestratum::client(place.url(), key).provide(world.clone());
+        builder.register::<NoteCommand, Actor>().start()
+    };
+    let (reader, _) = key(&place, &["tasks:read", "tasks:write"]).await;
+    let (claimer, _) = key(&place, &["worker"]).await;
+    let stranger = Orchestratum::client(place.url(), OTHER_KEY).start().await;
+    assert!(
+        matches!(stranger, Err(Error::Answer { status: 401, .. })),
+        "{stranger:?}"
+    );
+    let stranger = worker(OTHER_KEY).await;
+    assert!(
+        matches!(stranger, Err(Error::Answer { status: 401, .. })),
+        "{stranger:?}"
+    );
+    let refused = worker(&reader).await.expect_err("it may not claim").to_string();
+    assert!(refused.contains("403") && refused.contains("scope worker"), "{refused}");
+    for key in [&reader, &claimer] {
+        let client = Orchestratum::client(place.url(), key).start().await;
+        client.expect("it has a key").stop().await.expect("it ends well");
+    }
+}
+
+type Tell = fn(Builder) -> Builder;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_that_no_server_takes_are_told_at_the_start() {
+    let place = Place::of(Hosting::Client).await;
+    let second = Duration::from_secs(1);
+    let wrong: [(&str, Tell); 9] = [
+        ("poll_interval", |builder| builder.poll_interval(Duration::from_secs(1))),
+        ("schema", |builder| builder.schema("mine")),
+        ("broker", |builder| builder.broker("amqp://127.0.0.1")),
+        ("lease", |builder| builder.lease(Duration::from_secs(4))),
+        ("lease", |builder| builder.lease(Duration::from_secs(3_601))),
+        ("max_claim", |builder| builder.max_claim(1_001)),
+        ("concurrency", |builder| builder.concurrency(0)),
+        ("targets", |builder| builder.targets(["no target"])),
+        ("targets", |builder| builder.targets([""; 0])),
+    ];
+    for (option, tell) in wrong {
+        let started = tell(place.builder()).start().await;
+        assert!(
+            matches!(&started, Err(Error::Option { option: told, .. }) if *told == option),
+            "{option}: {started:?}"
+        );
+    }
+    let builder = place.builder().lease(second * 5).max_claim(1_000).concurrency(1);
+    builder
+        .start()
+        .await
+        .expect("all of it is allowed")
+        .stop()
+        .await
+        .expect("it ends well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_key_is_revoked_ends() {
+    let place = Place::server(&[("api.max_wait_seconds", "1")]).await;
+    let (key, id) = key(&place, &["worker"]).await;
+    let builder = Orchestratum::client(place.url(), key).provide(World::default());
+    let worker = builder
+        .register::<NoteCommand, Actor>()
+        .start()
+        .await
+        .expect("it starts");
+    place.ask("DELETE", &format!("/api/keys/{id}"), None).await;
+    let ended = tokio::time::timeout(BOUND, worker.run())
+        .await
+        .expect("it ends by itself");
+    assert!(matches!(ended, Err(Error::Answer { status: 401, .. })), "{ended:?}");
+}
+
+/// Hands requests on to a server, but for heartbeats while it keeps those.
+struct Gateway {
+    server: HttpServer,
+    keeps: Arc<AtomicBool>,
+}
+
+impl Gateway {
+    async fn before(place: &Place) -> Self {
+        let (url, client) = (place.url().to_owned(), reqwest::Client::new());
+        let keeps = Arc::new(AtomicBool::new(false));
+        let keeping = Arc::clone(&keeps);
+        let answer = move |seen: Seen| {
+            let request = client.request(seen.method.parse().expect("a method"), format!("{url}{}", seen.target));
+            let request = request
+                .header("content-type", "application/json")
+                .header("x-api-key", KEY);
+            let request = request.body(seen.body);
+            let is_kept = seen.target.ends_with("/heartbeat") && keeping.load(Ordering::SeqCst);
+            async move {
+                if is_kept {
+                    pending::<()>().await;
+                }
+                let answer = request.send().await.expect("a server");
+                (answer.status(), answer.text().await.expect("a text"))
+            }
+        };
+        let server = HttpServer::start(answer).await.expect("a gateway");
+        Self { server, keeps }
+    }
+
+    fn heartbeats(&self) -> usize {
+        let seen = self.server.seen();
+        seen.iter()
+            .filter(|request| request.target.ends_with("/heartbeat"))
+            .count()
+    }
+
+    /// With the shortest of leases.
+    async fn worker(&self, world: &World) -> Orchestratum {
+        let builder = Orchestratum::client(self.server.url(""), KEY).provide(world.clone());
+        let builder = builder.lease(Duration::from_secs(5)).drain(Duration::ZERO);
+        let started = builder
+            .grace(Duration::from_millis(300))
+            .register::<ActCommand, Actor>()
+            .start();
+        let worker = started.await.expect("it starts");
+        self.keeps.store(true, Ordering::SeqCst);
+        worker
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_that_hangs_holds_nothing_up() -> Result<(), Error> {
+    let place = Place::of(Hosting::Client).await;
+    let gateway = Gateway::before(&place).await;
+    let world = World::default();
+    let worker = gateway.worker(&world).await;
+    let id = worker
+        .push(ActCommand::of(Act::FinishWhenLet).envelope().timeout(BOUND))
+        .await?;
+    until("a heartbeat", || async { gateway.heartbeats() >= 2 }).await;
+    let begun = Instant::now();
+    world.open();
+    let outcome = worker.wait::<ActCommand>(id, BOUND).await?;
+    assert_eq!(outcome, Outcome::Success("finished".to_owned()));
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    worker.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fix_13_a_handler_whose_lease_is_over_is_stopped_and_says_nothing() -> Result<(), Error> {
+    let place = Place::of(Hosting::Client).await;
+    let gateway = Gateway::before(&place).await;
+    let world = World::default();
+    let worker = gateway.worker(&world).await;
+    let command = ActCommand::of(Act::FinishWhenStopped).envelope();
+    let id = worker
+        .push(command.timeout(Duration::from_secs(3_600)).retries(0))
+        .await?;
+    // It would finish as soon as it is told to stop: that is the work of another by now.
+    until("a second attempt", || async { world.runs(id) == 2 }).await;
+    gateway.keeps.store(false, Ordering::SeqCst);
+    let status = worker.status(id).await?;
+    assert_eq!((status.state, status.attempt), (State::InProgress, 2));
+    let client = place.builder().start().await?;
+    client.cancel(id).await?;
+    let outcome = client.wait::<ActCommand>(id, BOUND).await?;
+    assert_eq!(
+        outcome,
+        Outcome::Success("finished".to_owned()),
+        "the second has finished"
+    );
+    client.stop().await?;
+    worker.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_there_and_a_url_that_is_none_are_told() {
     // Nobody listens at the port that is nobody's.
-    let client = Orchestratum::client("http://127.0.0.1:1", OTHER_KEY)
-        .start()
-        .await
-        .expect("a URL");
-    let error = client.push(NoteCommand::of("")).await.expect_err("nobody is there");
-    assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
+    let started = Orchestratum::client("http://127.0.0.1:1", OTHER_KEY).start().await;
+    assert!(matches!(started, Err(Error::Unreachable(_))), "{started:?}");
     for (url, key) in [
         ("nowhere", OTHER_KEY),
         ("mailto:a@b", OTHER_KEY),

@@ -7,10 +7,15 @@ use std::time::Duration;
 
 use orchestratum_sdk::prelude::*;
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 /// What happened, in its order: each execution with the command, the number of its attempt and a text.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct World(Arc<Mutex<Vec<Event>>>);
+pub(crate) struct World {
+    events: Arc<Mutex<Vec<Event>>>,
+    /// What waits for it goes on when it is cancelled.
+    gate: CancellationToken,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
@@ -22,7 +27,7 @@ pub(crate) struct Event {
 
 impl World {
     fn add(&self, context: &Context, text: impl Into<String>) {
-        self.0.lock().push(Event {
+        self.events.lock().push(Event {
             command: context.id(),
             attempt: context.attempt(),
             target: context.target().to_owned(),
@@ -30,18 +35,27 @@ impl World {
         });
     }
 
+    /// Lets [`Act::FinishWhenLet`] finish.
+    pub(crate) fn open(&self) {
+        self.gate.cancel();
+    }
+
     /// How often a command was run.
     pub(crate) fn runs(&self, command: CommandId) -> usize {
-        self.0.lock().iter().filter(|event| event.command == command).count()
+        self.events
+            .lock()
+            .iter()
+            .filter(|event| event.command == command)
+            .count()
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {
-        self.0.lock().clone()
+        self.events.lock().clone()
     }
 
     /// What was noted, in its order.
     pub(crate) fn notes(&self) -> Vec<String> {
-        let events = self.0.lock();
+        let events = self.events.lock();
         let notes = events.iter().filter_map(|event| event.text.strip_prefix("note: "));
         notes.map(str::to_owned).collect()
     }
@@ -58,7 +72,11 @@ pub(crate) struct ActCommand {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Act {
     Answer(String),
+    /// So many bytes.
+    AnswerBytes(usize),
     FailTimes(u32),
+    /// With so many bytes, and one that no database takes.
+    FailWithBytes(usize),
     Fail,
     FailForGood,
     Cancel,
@@ -69,6 +87,10 @@ pub(crate) enum Act {
     Hang,
     /// Until it is told to come to an end; then it has done its work.
     FinishWhenStopped,
+    /// Until its world is opened, whoever tells it to end.
+    FinishWhenLet,
+    /// Pushes a note through what it was made of, and one through its context.
+    Push,
     /// Until it is told to come to an end; then it has not.
     FailWhenStopped,
     /// Tells how far it is, and writes into its log.
@@ -89,6 +111,12 @@ pub(crate) enum Links {
     Panics,
     /// Itself, for ever.
     ItsOwnFailure,
+    /// So many notes for nobody.
+    NotesForNobody(u16),
+    /// Two notes for nobody that are too large together.
+    LargeNotesForNobody,
+    /// A note, one for a target that cannot be, one that is larger than 2,000 bytes, and another note.
+    NotesOfWhichTwoAreNone,
 }
 
 impl ActCommand {
@@ -108,6 +136,22 @@ impl Chain for ActCommand {
     fn on_success(&self, output: &String, next: &mut Next) {
         match self.chain {
             Links::Nothing | Links::ItsOwnFailure => {}
+            Links::NotesForNobody(count) => {
+                for number in 0..count {
+                    next.push(NoteCommand::of(number.to_string()).to("nobody"));
+                }
+            }
+            Links::LargeNotesForNobody => {
+                for letter in ["a", "b"] {
+                    next.push(NoteCommand::of(letter.repeat(600_000)).to("nobody"));
+                }
+            }
+            Links::NotesOfWhichTwoAreNone => {
+                next.push(NoteCommand::of("the first"));
+                next.push(NoteCommand::of("lost").to("no target"));
+                next.push(NoteCommand::of("x".repeat(2_000)));
+                next.push(NoteCommand::of("the last"));
+            }
             Links::Notes | Links::AllNotes => next.push(NoteCommand::of(format!("success: {output}"))),
             Links::AnotherThatFails => next.push(ActCommand::of(Act::FailForGood).then(Links::Notes)),
             Links::Panics => {
@@ -119,12 +163,12 @@ impl Chain for ActCommand {
 
     fn on_failure(&self, next: &mut Next) {
         match self.chain {
-            Links::Nothing | Links::AnotherThatFails | Links::Panics => {}
             Links::Notes | Links::AllNotes => next.push(NoteCommand {
                 text: "failure".to_owned(),
                 about: Some(next.id()),
             }),
             Links::ItsOwnFailure => next.push(self.clone()),
+            _ => {}
         }
     }
 
@@ -159,6 +203,25 @@ impl NoteCommand {
     }
 }
 
+/// Is cancelled by its own handler, and says nothing of cancellation: what it says of failure counts.
+#[derive(Debug, Clone, Command, Serialize, Deserialize)]
+#[command(chain)]
+pub(crate) struct GiveUpCommand {
+    pub(crate) times: u8,
+}
+
+impl Chain for GiveUpCommand {
+    fn on_failure(&self, next: &mut Next) {
+        match self.times.checked_sub(1) {
+            Some(times) => next.push(Self { times }),
+            None => next.push(NoteCommand {
+                text: "given up".to_owned(),
+                about: Some(next.id()),
+            }),
+        }
+    }
+}
+
 /// Nobody has a handler for it.
 #[derive(Debug, Clone, Command, Serialize, Deserialize)]
 #[command(chain)]
@@ -170,11 +233,13 @@ impl Chain for OrphanCommand {
     }
 }
 
-/// Both of them.
+/// All of them.
 #[derive(Handler)]
-#[handler(ActCommand, NoteCommand)]
+#[handler(ActCommand, GiveUpCommand, NoteCommand)]
 pub(crate) struct Actor {
     world: World,
+    /// Not provided: it is the one that runs it.
+    orchestratum: Orchestratum,
 }
 
 impl Handler<ActCommand> for Actor {
@@ -182,6 +247,8 @@ impl Handler<ActCommand> for Actor {
         self.world.add(context, format!("{:?}", command.act));
         match &command.act {
             Act::Answer(text) => Ok(text.clone()),
+            Act::AnswerBytes(count) => Ok("x".repeat(*count)),
+            Act::FailWithBytes(count) => Err(Failure::new(format!("begin\0{}end", "x".repeat(*count)))),
             Act::FailTimes(times) if context.attempt() <= *times => Err(Failure::new("not yet")),
             Act::FailTimes(_) => Ok("at last".to_owned()),
             Act::Fail => Err(io::Error::other("it broke").into()),
@@ -195,6 +262,15 @@ impl Handler<ActCommand> for Actor {
                 context.cancelled().await;
                 Ok("finished".to_owned())
             }
+            Act::FinishWhenLet => {
+                self.world.gate.cancelled().await;
+                Ok("finished".to_owned())
+            }
+            Act::Push => {
+                self.orchestratum.push(NoteCommand::of("by a field")).await?;
+                let id = context.orchestratum().push(NoteCommand::of("by the context")).await?;
+                Ok(id.to_string())
+            }
             Act::FailWhenStopped => {
                 context.cancellation().cancelled().await;
                 Err(Failure::new("it was interrupted"))
@@ -205,6 +281,13 @@ impl Handler<ActCommand> for Actor {
                 Ok("told".to_owned())
             }
         }
+    }
+}
+
+impl Handler<GiveUpCommand> for Actor {
+    async fn handle(&self, command: &GiveUpCommand, context: &Context) -> Result<(), Failure> {
+        self.world.add(context, format!("give up {}", command.times));
+        Err(Failure::cancelled("it is of no use"))
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orchestratum_sdk::prelude::*;
+use orchestratum_testkit::{Servers, VirtualHost};
 
 use crate::commands::{Act, ActCommand, Links, NoteCommand, World};
 use crate::support::{BOUND, Hosting, Lab, Place, until};
@@ -23,8 +24,13 @@ async fn another_takes_over(hosting: Hosting) {
     let hang = ActCommand::of(Act::Hang).envelope().timeout(Duration::from_secs(3_600));
     let id = lab.push(hang.retries(0)).await;
     lab.until_run(id, 1).await;
-    let other = lab.place.worker(&lab.world).poll_interval(Duration::from_millis(200));
-    let other = other.start().await.expect("it starts");
+    let other = lab.place.worker(&lab.world);
+    let other = lab
+        .place
+        .looking_every(Duration::from_millis(200), other)
+        .start()
+        .await
+        .expect("it starts");
     lab.orchestratum.stop().await.expect("it ends well");
 
     lab.until_run(id, 2).await;
@@ -36,6 +42,34 @@ async fn another_takes_over(hosting: Hosting) {
     other.cancel(id).await.expect("it runs");
     other.wait::<ActCommand>(id, BOUND).await.map(drop).expect("it ends");
     other.stop().await.expect("it ends well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn match_12_the_lease_is_renewed_for_as_long_as_a_handler_runs() {
+    let lease = Duration::from_secs(1);
+    let lab = Lab::with(Hosting::EmbeddedInPostgres, |builder| builder.lease(lease)).await;
+    let waits = ActCommand::of(Act::FinishWhenLet).envelope();
+    let id = lab.push(waits.timeout(Duration::from_secs(3_600))).await;
+    lab.until_run(id, 1).await;
+    let other = lab.place.worker(&lab.world).lease(lease).poll_interval(lease / 5);
+    let other = other.start().await.expect("it starts");
+    // Three leases pass.
+    let later = lab.push(NoteCommand::of("later").after(lease * 3)).await;
+    other
+        .wait::<NoteCommand>(later, BOUND)
+        .await
+        .map(drop)
+        .expect("it ends");
+    let status = other.status(id).await.expect("it is there");
+    assert_eq!(
+        (status.state, status.attempt, lab.world.runs(id)),
+        (State::InProgress, 1, 1)
+    );
+    lab.world.open();
+    let outcome = other.wait::<ActCommand>(id, BOUND).await.expect("it ends");
+    assert_eq!(outcome, Outcome::Success("finished".to_owned()));
+    other.stop().await.expect("it ends well");
+    lab.stopped().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,6 +94,31 @@ async fn match_14_each_command_is_claimed_by_one_of_many() {
         process.stop().await.expect("it ends well");
     }
     assert_eq!(world.notes().len(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn match_20_a_push_wakes_the_workers_of_other_processes() {
+    let place = Place::of(Hosting::EmbeddedInPostgres).await;
+    let servers = Servers::from_environment();
+    let rabbit = VirtualHost::unique(&servers).await.expect("a virtual host");
+    let world = World::default();
+    let long = Duration::from_secs(3_600);
+    let worker = place
+        .worker(&world)
+        .poll_interval(long)
+        .broker(rabbit.servers().amqp_url.clone());
+    let worker = worker.start().await.expect("it starts");
+    let pusher = place
+        .builder()
+        .poll_interval(long)
+        .broker(rabbit.servers().amqp_url.clone());
+    let pusher = pusher.start().await.expect("it starts");
+    for note in ["first", "second"] {
+        let pushed = pusher.push_and_wait(NoteCommand::of(note), BOUND).await;
+        assert_eq!(pushed.expect("it ends"), Outcome::Success(()));
+    }
+    pusher.stop().await.expect("it ends well");
+    worker.stop().await.expect("it ends well");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ mod commands;
 mod defaults;
 mod embedded;
 mod harness;
+mod page;
 mod registration;
 mod seed;
 mod suite;

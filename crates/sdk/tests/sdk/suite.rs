@@ -8,8 +8,8 @@ use std::time::Duration;
 use orchestratum_sdk::prelude::*;
 use orchestratum_sdk::{Error, Fault};
 
-use crate::commands::{Act, ActCommand, Links, NoteCommand, SHORT};
-use crate::support::{Hosting, Lab, until};
+use crate::commands::{Act, ActCommand, GiveUpCommand, Links, NoteCommand, SHORT};
+use crate::support::{Hosting, Lab, Place, until};
 
 macro_rules! on_every_hosting {
     ($($test:ident),* $(,)?) => {
@@ -57,6 +57,7 @@ on_every_hosting!(
     match_15_nothing_starts_before_its_time,
     fix_17_an_input_that_cannot_be_read_ends_that_command_and_nothing_else,
     match_20_the_id_is_known_before_and_the_same_envelope_is_one_command,
+    match_20_a_push_wakes_the_worker,
     match_21_a_command_for_another_target_is_kept_and_not_run_here,
     match_23_a_command_without_a_handler_here_can_be_pushed,
     match_24_texts_of_every_kind_arrive_as_they_were,
@@ -66,6 +67,12 @@ on_every_hosting!(
     a_panic_of_a_handler_leaves_the_worker_alive,
     a_cycle_of_failures_is_refused_when_it_is_pushed,
     one_that_takes_longer_than_the_patience_goes_on,
+    what_comes_next_and_is_too_much_is_missing_and_the_success_stands,
+    one_that_cannot_come_next_leaves_its_siblings,
+    a_chain_of_failures_is_written_once_for_all_ends,
+    a_failure_is_told_whatever_its_message_is,
+    a_handler_pushes_commands_of_its_own,
+    a_second_stop_waits_for_what_the_first_waits_for,
 );
 
 fn act(act: Act) -> ActCommand {
@@ -173,11 +180,12 @@ async fn match_06_the_success_chain_gets_the_typed_output(hosting: Hosting) {
 }
 
 async fn match_07_what_comes_next_runs_on_the_target_of_what_it_came_after_and_at_once(hosting: Hosting) {
+    let place = Place::of(hosting).await;
     let slow_to_look = |builder: orchestratum_sdk::Builder| {
-        let targets = ["first", "email-worker"];
-        builder.targets(targets).poll_interval(Duration::from_secs(3_600))
+        let builder = builder.targets(["first", "email-worker"]);
+        place.looking_every(Duration::from_secs(3_600), builder)
     };
-    let lab = Lab::with(hosting, slow_to_look).await;
+    let lab = Lab::at(place.clone(), slow_to_look).await;
     lab.push(act(Act::Answer(String::new())).then(Links::Notes).to("email-worker"))
         .await;
     lab.notes(1).await;
@@ -286,6 +294,20 @@ async fn match_20_the_id_is_known_before_and_the_same_envelope_is_one_command(ho
     lab.stopped().await;
 }
 
+async fn match_20_a_push_wakes_the_worker(hosting: Hosting) {
+    let place = Place::of(hosting).await;
+    let lab = Lab::at(place.clone(), |builder| {
+        place.looking_every(Duration::from_secs(3_600), builder)
+    })
+    .await;
+    // The second comes when nothing has been waiting.
+    for note in ["first", "second"] {
+        let (_, outcome) = lab.run(NoteCommand::of(note)).await;
+        assert_eq!(outcome, Outcome::Success(()));
+    }
+    lab.stopped().await;
+}
+
 async fn match_21_a_command_for_another_target_is_kept_and_not_run_here(hosting: Hosting) {
     let lab = Lab::new(hosting).await;
     let foreign = lab.push(NoteCommand::of("elsewhere").to("elsewhere")).await;
@@ -380,9 +402,11 @@ async fn a_handler_tells_how_far_it_is(hosting: Hosting) {
     let lab = Lab::new(hosting).await;
     let (status, outcome) = lab.run(act(Act::Tell)).await;
     assert_eq!(outcome.success().as_deref(), Some("told"));
-    if hosting != Hosting::Client {
-        // Over HTTP it goes with a heartbeat, and this was over before the first.
-        assert_eq!(status.progress, Some(0.5));
+    assert_eq!(status.progress, Some(0.5));
+    if hosting == Hosting::Client {
+        let path = format!("/api/tasks/{}/logs", status.id);
+        let logs = lab.place.ask("GET", &path, None).await;
+        assert_eq!(logs, "half of it is done\n");
     }
     lab.stopped().await;
 }
@@ -433,4 +457,142 @@ async fn one_that_takes_longer_than_the_patience_goes_on(hosting: Hosting) {
         .expect("it ends");
     assert_eq!(outcome, Outcome::Success("finished".to_owned()));
     lab.stopped().await;
+}
+
+async fn what_comes_next_and_is_too_much_is_missing_and_the_success_stands(hosting: Hosting) {
+    let lab = Lab::new(hosting).await;
+    let (status, outcome) = lab
+        .run(act(Act::Answer("done".to_owned())).then(Links::NotesForNobody(1_200)))
+        .await;
+    assert_eq!(outcome, Outcome::Success("done".to_owned()));
+    assert_eq!(status.attempt, 1);
+    let followers = lab.orchestratum.followers(status.id).await.expect("it is there");
+    assert!(followers.commands.len() >= 900, "{}", followers.commands.len());
+    let reasons: Vec<&str> = followers
+        .missing
+        .iter()
+        .map(|missing| missing.reason.as_str())
+        .collect();
+    assert!(
+        reasons
+            .iter()
+            .any(|reason| reason.contains("the last 200 of more than 1000")),
+        "{reasons:?}"
+    );
+
+    let (status, outcome) = lab
+        .run(act(Act::Answer("done".to_owned())).then(Links::LargeNotesForNobody))
+        .await;
+    assert_eq!(outcome, Outcome::Success("done".to_owned()));
+    let followers = lab.orchestratum.followers(status.id).await.expect("it is there");
+    assert_eq!((followers.commands.len(), followers.missing.len()), (1, 1));
+    let reason = &followers.missing[0].reason;
+    assert!(
+        reason.contains("the last 1 of them: ") && reason.contains("1048576 bytes"),
+        "{reason}"
+    );
+    lab.stopped().await;
+}
+
+async fn one_that_cannot_come_next_leaves_its_siblings(hosting: Hosting) {
+    // The SDK does not know how much a server takes.
+    let lab = if hosting == Hosting::Client {
+        Lab::at(Place::server(&[("tasks.input_max_bytes", "1500")]).await, |builder| {
+            builder
+        })
+        .await
+    } else {
+        Lab::new(hosting).await
+    };
+    let (status, outcome) = lab
+        .run(act(Act::Answer("done".to_owned())).then(Links::NotesOfWhichTwoAreNone))
+        .await;
+    assert_eq!(outcome, Outcome::Success("done".to_owned()));
+    let followers = lab.orchestratum.followers(status.id).await.expect("it is there");
+    let missing = if hosting == Hosting::Client { 2 } else { 1 };
+    assert_eq!(
+        (followers.commands.len(), followers.missing.len()),
+        (4 - missing, missing)
+    );
+    let told = format!("{:?}", followers.missing);
+    assert!(followers.missing.iter().all(|missing| missing.name == "note"), "{told}");
+    assert!(told.contains("/target must match"), "{told}");
+    let notes = lab.notes(4 - missing).await;
+    assert!(
+        notes.contains(&"the first".to_owned()) && notes.contains(&"the last".to_owned()),
+        "{notes:?}"
+    );
+    lab.stopped().await;
+}
+
+async fn a_chain_of_failures_is_written_once_for_all_ends(hosting: Hosting) {
+    let lab = Lab::new(hosting).await;
+    // Three times as much with each of them it would be half a million commands.
+    let (status, outcome) = lab.run(GiveUpCommand { times: 12 }).await;
+    assert!(matches!(outcome, Outcome::Cancelled(_)), "{outcome:?}");
+    let notes = lab.notes(1).await;
+    assert_eq!(lab.world.events().len(), 14, "each once, after the one before");
+    assert!(
+        notes[0].starts_with("given up of ") && !notes[0].contains(&status.id.to_string()),
+        "{notes:?}"
+    );
+    lab.stopped().await;
+}
+
+async fn a_failure_is_told_whatever_its_message_is(hosting: Hosting) {
+    let lab = Lab::new(hosting).await;
+    for bytes in [10, 100_000, 2_000_000] {
+        let (status, outcome) = lab.run(act(Act::FailWithBytes(bytes)).envelope().retries(0)).await;
+        let fault = outcome.fault().expect("it failed");
+        assert_eq!((fault.kind.as_str(), status.attempt), ("Failed", 1));
+        let (message, length) = (&fault.message, fault.message.len());
+        assert!(
+            message.starts_with("begin\u{fffd}x") && message.ends_with("xend"),
+            "{length}"
+        );
+        assert!(length < 20_000, "{length}");
+    }
+    // More than a report may be, and more than may be stored.
+    let (status, outcome) = lab.run(act(Act::AnswerBytes(4 << 20)).then(Links::Notes)).await;
+    assert!(outcome.fault().is_some(), "{outcome:?}");
+    assert_eq!((status.state, status.attempt), (State::Failed, 1));
+    lab.stopped().await;
+}
+
+async fn a_handler_pushes_commands_of_its_own(hosting: Hosting) {
+    let lab = Lab::new(hosting).await;
+    let (_, outcome) = lab.run(act(Act::Push)).await;
+    let id = outcome.success().expect("it pushed").parse().expect("an id");
+    let status = lab
+        .orchestratum
+        .wait_for_end(id, crate::support::BOUND)
+        .await
+        .expect("it ends");
+    assert_eq!((status.name.as_str(), status.state), ("note", State::Completed));
+    let mut notes = lab.notes(2).await;
+    notes.sort_unstable();
+    assert_eq!(notes, ["by a field", "by the context"]);
+    lab.stopped().await;
+}
+
+async fn a_second_stop_waits_for_what_the_first_waits_for(hosting: Hosting) {
+    let lab = Lab::with(hosting, |builder| builder.drain(Duration::from_secs(60))).await;
+    let waits = act(Act::FinishWhenLet).envelope().timeout(Duration::from_secs(60));
+    let id = lab.push(waits).await;
+    lab.until_run(id, 1).await;
+    // One that is given up, one that goes on, and one that comes later.
+    for _ in 0..2 {
+        let stopped = tokio::time::timeout(SHORT, lab.orchestratum.stop()).await;
+        assert!(stopped.is_err(), "a handler runs: {stopped:?}");
+    }
+    let first = lab.orchestratum.clone();
+    let first = tokio::spawn(async move { first.stop().await });
+    lab.world.open();
+    lab.orchestratum.stop().await.expect("it ends well");
+    first.await.expect("no panic").expect("it ends well");
+    if hosting != Hosting::EmbeddedInSqlite {
+        let other = lab.place.builder().start().await.expect("it starts");
+        assert_eq!(other.status(id).await.expect("it is there").state, State::Completed);
+        other.stop().await.expect("it ends well");
+    }
 }

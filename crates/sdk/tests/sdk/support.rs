@@ -7,15 +7,16 @@ use std::time::Duration;
 use orchestratum_engine::Settings;
 use orchestratum_sdk::{Builder, Command, CommandId, Envelope, Orchestratum, Outcome, Status};
 use orchestratum_testkit::{Schema, Servers};
+use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::commands::{ActCommand, Actor, NoteCommand, World};
+use crate::commands::{ActCommand, Actor, GiveUpCommand, NoteCommand, World};
 
 pub(crate) const BOUND: Duration = Duration::from_secs(30);
 
-const KEY: &str = "the key of the tests of the SDK";
+pub(crate) const KEY: &str = "the key of the tests of the SDK";
 
 /// Of no server.
 pub(crate) const OTHER_KEY: &str = "another key than that one";
@@ -59,8 +60,13 @@ impl Place {
                 let schema = Schema::unique(&url).await.expect("a schema");
                 Self::Postgres(Arc::new(schema), url)
             }
-            Hosting::Client => Self::Server(Arc::new(Server::start().await)),
+            Hosting::Client => Self::server(&[]).await,
         }
+    }
+
+    /// A server that is told otherwise.
+    pub(crate) async fn server(settings: &[(&str, &str)]) -> Self {
+        Self::Server(Arc::new(Server::start(settings).await))
     }
 
     /// A process on it, without handlers.
@@ -81,24 +87,48 @@ impl Place {
         }
     }
 
+    /// One that looks so seldom by itself for what to do. What serves a client has a setting of its own for that.
+    pub(crate) fn looking_every(&self, interval: Duration, builder: Builder) -> Builder {
+        match self {
+            Self::Sqlite | Self::Postgres(..) => builder.poll_interval(interval),
+            Self::Server(_) => builder,
+        }
+    }
+
+    /// What a server answers to whoever has all scopes.
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> String {
+        let method = method.parse().expect("a method");
+        let request = reqwest::Client::new().request(method, format!("{}{path}", self.url()));
+        let request = request.header("x-api-key", KEY);
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+        let answer = request.send().await.expect("a server");
+        answer.text().await.expect("a text")
+    }
+
     /// One with the handlers of the tests.
     pub(crate) fn worker(&self, world: &World) -> Builder {
         self.builder()
             .provide(world.clone())
             .register::<ActCommand, Actor>()
+            .register::<GiveUpCommand, Actor>()
             .register::<NoteCommand, Actor>()
     }
 }
 
 impl Server {
-    async fn start() -> Self {
-        let settings = Settings::defaults_with(&[
+    async fn start(told: &[(&str, &str)]) -> Self {
+        let mut settings = vec![
             ("database.url", "sqlite::memory:"),
             ("broker.url", "database"),
             ("auth.bootstrap_key", KEY),
             ("api.listen", "127.0.0.1:0"),
             ("api.tls.listen", ""),
-        ]);
+        ];
+        settings.extend(told);
+        let settings = Settings::defaults_with(&settings);
         let stop = CancellationToken::new();
         let started = orchestratum_api::start(settings.expect("valid settings"), stop.clone());
         let started = started.await.expect("a server");
@@ -127,7 +157,10 @@ impl Lab {
     }
 
     pub(crate) async fn with(hosting: Hosting, configure: impl FnOnce(Builder) -> Builder) -> Self {
-        let place = Place::of(hosting).await;
+        Self::at(Place::of(hosting).await, configure).await
+    }
+
+    pub(crate) async fn at(place: Place, configure: impl FnOnce(Builder) -> Builder) -> Self {
         let world = World::default();
         let orchestratum = configure(place.worker(&world)).start().await.expect("it starts");
         Self {

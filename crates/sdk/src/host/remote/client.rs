@@ -1,0 +1,186 @@
+//! Requests to a server, and what it says when it refuses one.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Method, StatusCode, Url};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::Error;
+
+/// Longer than one request waits for the end of a command, or for something to do.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is shown of an answer that is no problem document.
+const ANSWER_SHOWN: usize = 500;
+
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    url: Url,
+    key: HeaderValue,
+}
+
+impl Client {
+    pub(super) fn new(url: &str, key: &str) -> Result<Self, Error> {
+        // Somebody else may have chosen one for the process.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let parsed = url.parse().ok().filter(|url: &Url| !url.cannot_be_a_base());
+        // Without the text itself, in which a password may stand.
+        let url =
+            parsed.ok_or_else(|| Error::Url("the URL of the server must begin with http:// or https://".to_owned()))?;
+        let mut key = HeaderValue::try_from(format!("ApiKey {key}"))
+            .map_err(|_| Error::Url("the key has a character that no key has".to_owned()))?;
+        key.set_sensitive(true);
+        let http = reqwest::Client::builder().timeout(PATIENCE).build();
+        Ok(Self {
+            http: http.map_err(Error::Unreachable)?,
+            url,
+            key,
+        })
+    }
+
+    /// What is at a path below `/api`.
+    pub(super) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<String, Failed> {
+        self.send(self.request(Method::GET, path).query(query)).await
+    }
+
+    pub(super) async fn post(&self, path: &[&str], body: &Value, patience: Duration) -> Result<String, Failed> {
+        self.send(self.request(Method::POST, path).json(body).timeout(patience))
+            .await
+    }
+
+    fn request(&self, method: Method, path: &[&str]) -> reqwest::RequestBuilder {
+        let mut url = self.url.clone();
+        if let Ok(mut parts) = url.path_segments_mut() {
+            parts.pop_if_empty().push("api").extend(path);
+        }
+        self.http.request(method, url).header(AUTHORIZATION, self.key.clone())
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<String, Failed> {
+        let answer = request.send().await.map_err(Failed::Unreachable)?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(Failed::Unreachable)?;
+        if status.is_success() {
+            Ok(text)
+        } else {
+            Err(Failed::Refused(Refusal::read(status, &text)))
+        }
+    }
+}
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failed {
+    #[error("the server cannot be asked")]
+    Unreachable(#[source] reqwest::Error),
+    #[error("{0}")]
+    Refused(Refusal),
+    #[error("the answer cannot be read")]
+    Unreadable(#[source] serde_json::Error),
+}
+
+/// A problem document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) detail: String,
+    pub(super) rules: Vec<Broken>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Broken {
+    pub(super) pointer: String,
+    pub(super) message: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Problem {
+    title: String,
+    detail: Option<String>,
+    #[serde(default)]
+    errors: Vec<Broken>,
+}
+
+impl Failed {
+    /// Whether the same request may be answered the next time.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Refused(refusal) => {
+                refusal.status.is_server_error() || refusal.status == StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::Unreadable(_) => false,
+        }
+    }
+
+    pub(super) fn has_status(&self, status: StatusCode) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.status == status)
+    }
+}
+
+impl Refusal {
+    fn read(status: StatusCode, answer: &str) -> Self {
+        match serde_json::from_str::<Problem>(answer) {
+            Ok(problem) => Self {
+                status,
+                detail: problem.detail.unwrap_or(problem.title),
+                rules: problem.errors,
+            },
+            Err(_) => Self {
+                status,
+                detail: answer.chars().take(ANSWER_SHOWN).collect(),
+                rules: Vec::new(),
+            },
+        }
+    }
+
+    /// Whether it is what was sent that cannot be taken: the same would be refused again, and something else may be taken.
+    pub(super) fn is_of_the_body(&self) -> bool {
+        const OF_THE_BODY: [StatusCode; 3] = [
+            StatusCode::BAD_REQUEST,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ];
+        OF_THE_BODY.contains(&self.status)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rules.is_empty() {
+            return f.write_str(&self.detail);
+        }
+        for (place, broken) in self.rules.iter().enumerate() {
+            let between = if place == 0 { "" } else { "; " };
+            write!(f, "{between}{} {}", broken.pointer, broken.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Unreachable(error) => Self::Unreachable(error),
+            Failed::Refused(refusal) if refusal.status == StatusCode::UNPROCESSABLE_ENTITY => {
+                Self::Refused(refusal.to_string())
+            }
+            Failed::Refused(refusal) => Self::Answer {
+                status: refusal.status.as_u16(),
+                detail: refusal.to_string(),
+            },
+            Failed::Unreadable(error) => Self::Answer {
+                status: 200,
+                detail: format!("the answer cannot be read: {error}"),
+            },
+        }
+    }
+}
+
+pub(super) fn read<'a, T: Deserialize<'a>>(answer: &'a str) -> Result<T, Failed> {
+    serde_json::from_str(answer).map_err(Failed::Unreadable)
+}
