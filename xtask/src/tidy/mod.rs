@@ -3,6 +3,7 @@
 //! A review remark made twice becomes a rule here or a lint.
 
 mod architecture;
+mod compatibility;
 mod dependencies;
 mod documents;
 mod expression;
@@ -79,6 +80,9 @@ const RULES: &[(&str, Rule)] = rules![
     architecture::the_core_has_no_io,
     architecture::only_their_owners_use_databases_brokers_and_servers,
     architecture::crates_depend_as_the_architecture_says,
+    compatibility::the_compatibility_page_names_tests_that_exist,
+    compatibility::every_test_of_compatibility_is_on_the_page,
+    compatibility::what_is_the_same_has_a_test_of_its_number,
     dependencies::every_licence_is_allowed,
     dependencies::every_dependency_comes_from_the_one_registry,
     dependencies::no_banned_crate_is_used,

@@ -5,6 +5,7 @@ mod attempts;
 mod bad_requests;
 mod bad_values;
 mod common;
+mod compatibility;
 mod external;
 mod follow_logs;
 mod follow_ups;

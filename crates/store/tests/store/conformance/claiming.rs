@@ -271,7 +271,7 @@ pub(crate) async fn priority_holds_across_names_and_behind_a_backlog_of_others(s
     assert_eq!(lab.claimed_ids(&request).await, [low]);
 }
 
-pub(crate) async fn a_claim_takes_no_more_than_its_limit(store: Arc<dyn Store>) {
+pub(crate) async fn fix_19_a_claim_takes_no_more_than_its_limit(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     for _ in 0..5 {
         lab.create(draft("echo")).await;

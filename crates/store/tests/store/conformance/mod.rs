@@ -100,7 +100,7 @@ macro_rules! suite {
                 higher_priority_goes_first_and_then_the_older_one,
                 priority_holds_across_targets,
                 priority_holds_across_names_and_behind_a_backlog_of_others,
-                a_claim_takes_no_more_than_its_limit,
+                fix_19_a_claim_takes_no_more_than_its_limit,
                 a_claim_of_named_tasks_alone_leaves_the_others,
                 named_tasks_come_first,
                 the_guards_hold_for_named_tasks_too,
@@ -370,7 +370,7 @@ macro_rules! suite {
                 the_very_same_report_twice_in_one_batch_is_already_reported,
                 another_ending_of_a_reported_attempt_is_refused,
                 of_two_reports_at_once_one_counts,
-                a_worker_that_died_and_reports_late_is_refused
+                fix_13_a_worker_that_died_and_reports_late_is_refused
             ],
             scheduling: [
                 a_schedule_is_read_as_it_was_created,

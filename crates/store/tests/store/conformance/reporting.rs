@@ -474,7 +474,7 @@ pub(crate) async fn of_two_reports_at_once_one_counts(store: Arc<dyn Store>) {
     }
 }
 
-pub(crate) async fn a_worker_that_died_and_reports_late_is_refused(store: Arc<dyn Store>) {
+pub(crate) async fn fix_13_a_worker_that_died_and_reports_late_is_refused(store: Arc<dyn Store>) {
     let mut lab = Lab::new(store);
     let claimed = lab.running(draft("echo")).await;
     let worker = lab.task(claimed.id).await.worker.expect("claimed");
