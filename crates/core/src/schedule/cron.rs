@@ -1,17 +1,18 @@
 //! Cron expressions in a time zone. The one place that knows the crates for both.
 //!
-//! Where the clock of a zone goes forward, a job of one time a day that falls into the gap runs at its end, and jobs of many
-//! times a day have none in the gap. Where it goes back, the first runs once, at the earlier of both times, and the second in
-//! both hours: it counts what passes, not what clocks show.
+//! Whether an expression names hours says what it means where the clock of a zone is changed. `15 2,14 * * *` is about what people do
+//! by the clock: what falls into the gap of a clock that goes forward comes at its end, and of an hour that comes twice only the
+//! first counts. An expression with `*` for the hour is about what passes: it has no time in a gap, and one in both hours.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use croner::parser::{CronParser, Seconds, Year};
 
+use super::wall::{Shown, put_back_at, time_on};
 use crate::time::Timestamp;
 
 /// The longest expression: every minute of an hour can be listed in it.
@@ -24,7 +25,30 @@ const SECOND_MICROS: i64 = 1_000_000;
 pub struct Cron {
     text: Box<str>,
     zone: Tz,
+    /// Asked about times on the clock, never about the zone.
     expression: Box<croner::Cron>,
+    hours: Hours,
+}
+
+/// Which hours of a day an expression means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hours {
+    /// Those that it names.
+    Named,
+    /// Those that pass.
+    Passing,
+}
+
+impl Hours {
+    /// Of an expression that is one.
+    fn of(text: &str) -> Self {
+        let fields: Vec<&str> = text.split_whitespace().collect();
+        let passing = match fields[..] {
+            [_, hour, _, _, _] | [_, _, hour, _, _, _] => hour.contains(['*', '?']),
+            _ => text.trim().eq_ignore_ascii_case("@hourly"),
+        };
+        if passing { Self::Passing } else { Self::Named }
+    }
 }
 
 /// Why a text is no cron expression.
@@ -67,6 +91,7 @@ impl Cron {
             text: text.into(),
             zone,
             expression: Box::new(expression),
+            hours: Hours::of(text),
         })
     }
 
@@ -81,29 +106,114 @@ impl Cron {
 
     /// The first slot later than this; `None` if none will ever come.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
-        let start = self.local(after)?;
-        let next = self.expression.find_next_occurrence(&start, false).ok()?;
+        let second = second_of(after)?;
+        let next = match self.hours {
+            Hours::Named => self.next_named(second),
+            Hours::Passing => self.next_passing(second),
+        };
         // Slots must only ever go on: whoever counts on it would not come to an end.
-        Some(self.slot(&next)).filter(|next| *next > after && *next <= Timestamp::MAX)
+        next.map(Timestamp::from_datetime)
+            .filter(|next| *next > after && *next <= Timestamp::MAX)
     }
 
     /// The last slot not later than this.
     pub(super) fn last_until(&self, until: Timestamp) -> Option<Timestamp> {
-        let start = self.local(until)?;
-        let last = self.expression.find_previous_occurrence(&start, true).ok()?;
-        Some(self.slot(&last)).filter(|last| *last <= until)
+        let second = second_of(until)?;
+        let last = match self.hours {
+            Hours::Named => self.last_named(second),
+            Hours::Passing => self.last_passing(second),
+        };
+        last.map(Timestamp::from_datetime).filter(|last| *last <= until)
     }
 
-    /// The second in which this lies, by the clock of the zone.
-    fn local(&self, time: Timestamp) -> Option<DateTime<Tz>> {
-        let second = DateTime::<Utc>::from_timestamp(time.as_micros().div_euclid(SECOND_MICROS), 0)?;
-        Some(second.with_timezone(&self.zone))
+    fn next_named(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let mut time = time_on(self.zone, at);
+        loop {
+            time = self.next_time(time, false)?;
+            // Times of an hour that came before are over.
+            let slot = Shown::of(time, self.zone).first();
+            if slot > at {
+                return Some(slot);
+            }
+        }
     }
 
-    #[expect(clippy::unused_self, reason = "the other way of `local`")]
-    fn slot(&self, time: &DateTime<Tz>) -> Timestamp {
-        Timestamp::from_datetime(time.with_timezone(&Utc))
+    fn last_named(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let time = self.put_back(at).map_or_else(
+            || time_on(self.zone, at),
+            |change| time_on(self.zone, change - TimeDelta::seconds(1)),
+        );
+        let time = self.last_time(time, true)?;
+        Some(Shown::of(time, self.zone).first())
     }
+
+    fn next_passing(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let now = time_on(self.zone, at);
+        let (mut time, mut inclusive) = (now, false);
+        let ahead = loop {
+            let Some(next) = self.next_time(time, inclusive) else {
+                break None;
+            };
+            match Shown::of(next, self.zone) {
+                Shown::Twice(first, second) => break Some(if first > at { first } else { second }),
+                Shown::Once(slot) => break Some(slot),
+                Shown::Never { end, .. } => (time, inclusive) = (time_on(self.zone, end), true),
+            }
+        };
+        // What the clock shows up to now it may show once more.
+        let twice = Shown::of(now, self.zone).twice().filter(|(first, _)| *first == at);
+        let again = twice.and_then(|(first, second)| {
+            let change = time_on(self.zone, put_back_at(self.zone, first, second));
+            let time = self.next_time(change, true).filter(|time| *time <= now)?;
+            Shown::of(time, self.zone).twice().map(|(_, second)| second)
+        });
+        ahead.into_iter().chain(again).min()
+    }
+
+    fn last_passing(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let (mut time, mut inclusive) = (time_on(self.zone, at), true);
+        let behind = loop {
+            let Some(last) = self.last_time(time, inclusive) else {
+                break None;
+            };
+            match Shown::of(last, self.zone) {
+                Shown::Twice(first, second) => break Some(if second <= at { second } else { first }),
+                Shown::Once(slot) => break Some(slot),
+                Shown::Never { begin, .. } => (time, inclusive) = (begin, false),
+            }
+        };
+        // Later times on the clock were shown before it was put back.
+        let before = self.put_back(at).and_then(|change| {
+            let time = self.last_time(time_on(self.zone, change - TimeDelta::seconds(1)), true)?;
+            Some(Shown::of(time, self.zone).first())
+        });
+        behind.into_iter().chain(before).max()
+    }
+
+    /// When the clock was put back, if it shows the time for the second time.
+    fn put_back(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let twice = Shown::of(time_on(self.zone, at), self.zone).twice();
+        let (first, second) = twice.filter(|(_, second)| *second == at)?;
+        Some(put_back_at(self.zone, first, second))
+    }
+
+    fn next_time(&self, time: NaiveDateTime, inclusive: bool) -> Option<NaiveDateTime> {
+        let next = self.expression.find_next_occurrence(&time.and_utc(), inclusive).ok()?;
+        Some(next.naive_utc())
+    }
+
+    fn last_time(&self, time: NaiveDateTime, inclusive: bool) -> Option<NaiveDateTime> {
+        let last = self
+            .expression
+            .find_previous_occurrence(&time.and_utc(), inclusive)
+            .ok()?;
+        Some(last.naive_utc())
+    }
+}
+
+/// The second in which this lies.
+fn second_of(time: Timestamp) -> Option<DateTime<Utc>> {
+    DateTime::<Utc>::from_timestamp(time.as_micros().div_euclid(SECOND_MICROS), 0)
 }
 
 /// Slots lie on whole seconds, so nothing lies between this and the second itself.
@@ -226,6 +336,68 @@ mod tests {
     }
 
     #[test]
+    fn hours_that_are_named_come_once_each_however_many_they_are() {
+        // Berlin, where clocks go forward on 2027-03-28 at 01:00 UTC, and back on 2026-10-25 at 01:00 UTC.
+        assert_eq!(
+            slots("15 2,14 * * *", "Europe/Berlin", "2027-03-27T12:00:00Z", 4),
+            [
+                "2027-03-27T13:15:00Z",
+                "2027-03-28T01:00:00Z",
+                "2027-03-28T12:15:00Z",
+                "2027-03-29T00:15:00Z"
+            ]
+        );
+        assert_eq!(
+            slots("15 2,14 * * *", "Europe/Berlin", "2026-10-24T12:30:00Z", 3),
+            ["2026-10-25T00:15:00Z", "2026-10-25T13:15:00Z", "2026-10-26T01:15:00Z"]
+        );
+        // All that falls into the gap comes together at its end, also with what lies there anyway.
+        for text in ["*/20 2 * * *", "0,20 2-3 28 3 *"] {
+            assert_eq!(
+                slots(text, "Europe/Berlin", "2027-03-27T23:00:00Z", 1),
+                ["2027-03-28T01:00:00Z"],
+                "{text}"
+            );
+        }
+        assert_eq!(
+            slots("0,20 2-3 * * *", "Europe/Berlin", "2027-03-28T01:00:00Z", 2),
+            ["2027-03-28T01:20:00Z", "2027-03-29T00:00:00Z"]
+        );
+        // From the middle of the hour that comes again.
+        assert_eq!(
+            slots("45 2,3 * * *", "Europe/Berlin", "2026-10-25T01:10:00Z", 1),
+            ["2026-10-25T02:45:00Z"]
+        );
+        let named = cron("45 2 * * *", "Europe/Berlin");
+        assert_eq!(
+            named.last_until(at("2026-10-25T01:10:00Z")),
+            Some(at("2026-10-25T00:45:00Z"))
+        );
+        let passing = cron("45 * * * *", "Europe/Berlin");
+        assert_eq!(
+            passing.last_until(at("2026-10-25T01:10:00Z")),
+            Some(at("2026-10-25T00:45:00Z"))
+        );
+        assert_eq!(
+            passing.next_after(at("2026-10-25T00:50:00Z")),
+            Some(at("2026-10-25T01:45:00Z"))
+        );
+        assert_eq!(
+            slots("@hourly", "Europe/Berlin", "2026-10-24T23:30:00Z", 3),
+            ["2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z"]
+        );
+    }
+
+    #[test]
+    fn an_hour_that_is_repeated_at_the_end_of_a_day_is_not_passed_over() {
+        // Asunción: on 2024-03-24, after 23:59:59 comes 23:00:00 of the day before, which is 03:00 UTC.
+        assert_eq!(
+            slots("0 */23 23 3 *", "America/Asuncion", "2024-03-24T02:30:00Z", 1),
+            ["2024-03-24T03:00:00Z"]
+        );
+    }
+
+    #[test]
     fn what_is_no_expression_is_told_with_what_is_one() {
         for (text, told) in [
             (
@@ -271,6 +443,7 @@ mod tests {
             ]),
             text in prop::sample::select(vec![
                 "30 2 * * *", "*/30 * * * *", "0 0 * * *", "15 1-3 * * *", "0 */2 * * *", "*/7 * * * * *", "0 0 1 * *",
+                "15 2,14 * * *", "*/20 1,2 * * *",
             ]),
             start in 1_790_000_000_i64..1_830_000_000,
         ) {

@@ -17,12 +17,13 @@ mod policy;
 mod spec;
 mod standing;
 mod template;
+mod wall;
 
 pub use cron::{CRON_MAX_LENGTH, Cron, InvalidCron};
 pub use look::{Look, QUEUE_MAX, look};
 pub use misfire::{CATCH_UP_MAX, MISFIRE_GRACE};
 pub use patch::SchedulePatch;
 pub use policy::{Misfire, Overlap};
-pub use spec::{JITTER_MAX, SCHEDULE_NAME_MAX_LENGTH, ScheduleDraft, ScheduleSpec, StoredSchedule};
+pub use spec::{JITTER_MAX, SCHEDULE_NAME_MAX_LENGTH, ScheduleDraft, ScheduleSpec};
 pub use standing::{Skip, SkipReason, Standing};
 pub use template::{MadeTask, MakeTask};
