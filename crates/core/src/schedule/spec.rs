@@ -50,21 +50,6 @@ pub struct ScheduleDraft {
     pub paused: bool,
 }
 
-/// The columns of a schedule, as they were written.
-#[derive(Debug, Clone)]
-pub struct StoredSchedule {
-    pub name: String,
-    pub cron: String,
-    pub time_zone: String,
-    pub task: JsonText,
-    pub overlap: Overlap,
-    pub misfire: Misfire,
-    pub start_at: Option<Timestamp>,
-    pub end_at: Option<Timestamp>,
-    pub jitter: Duration,
-    pub paused: bool,
-}
-
 impl ScheduleDraft {
     /// Checks every rule.
     ///
@@ -141,22 +126,6 @@ fn jitter(seconds: f64, violations: &mut Violations) -> Duration {
 }
 
 impl ScheduleSpec {
-    /// # Errors
-    /// [`InvalidCron`] of an expression that was taken once and is none any more.
-    pub fn from_stored(stored: StoredSchedule) -> Result<Self, InvalidCron> {
-        Ok(Self {
-            cron: Cron::parse(&stored.cron, &stored.time_zone)?,
-            name: stored.name,
-            task: stored.task,
-            overlap: stored.overlap,
-            misfire: stored.misfire,
-            start_at: stored.start_at,
-            end_at: stored.end_at,
-            jitter: stored.jitter,
-            paused: stored.paused,
-        })
-    }
-
     /// The first slot later than this, within its bounds.
     pub fn first_slot_after(&self, after: Timestamp) -> Option<Timestamp> {
         let after = self.start_at.map_or(after, |start| just_before(start).max(after));

@@ -1,17 +1,17 @@
 //! Changing and deleting a schedule.
 
-use orchestratum_core::schedule::{SchedulePatch, ScheduleSpec, Standing};
+use orchestratum_core::schedule::SchedulePatch;
 use orchestratum_core::task::SpecLimits;
 use orchestratum_core::{ScheduleId, Timestamp};
 use sqlx::PgConnection;
 
 use super::super::audit;
 use super::super::database::Database;
-use super::super::rows::{int4, milliseconds, time};
+use super::super::rows::{int4, time};
 use super::super::transaction::{Abort, Transaction};
 use super::read::SCHEDULE;
-use super::row::ScheduleRow;
-use crate::decide::{ScheduleChange, change_schedule, waiting_text};
+use super::row::{ScheduleRow, written};
+use crate::decide::{ScheduleChange, change_schedule};
 use crate::{Audit, ChangeScheduleOutcome, Error, Schedule};
 
 pub(super) async fn change(
@@ -69,69 +69,46 @@ impl Transaction for ChangeSchedule {
 }
 
 async fn write(connection: &mut PgConnection, schedule: &Schedule) -> Result<(), sqlx::Error> {
-    let ScheduleSpec {
-        name,
-        cron,
-        task,
-        overlap,
-        misfire,
-        start_at,
-        end_at,
-        jitter,
-        paused,
-    } = &schedule.spec;
-    let Standing {
-        next_slot,
-        waiting: _,
-        wake_at,
-        last_slot: _,
-        last_skip,
-    } = &schedule.standing;
-    sqlx::query(
-        "UPDATE schedules
-        SET name = $2,
-            cron = $3,
-            time_zone = $4,
-            task = $5,
-            overlap = $6,
-            misfire = $7,
-            start_at = $8,
-            end_at = $9,
-            jitter_ms = $10,
-            paused = $11,
-            updated_at = $12,
-            version = $13,
-            next_slot = $14,
-            waiting = $15,
-            wake_at = $16,
-            last_skip_slot = $17,
-            last_skip_reason = $18,
-            last_skip_detail = $19
-        WHERE id = $1",
-    )
-    .bind(schedule.id.0)
-    .bind(name)
-    .bind(cron.text())
-    .bind(cron.zone())
-    .bind(task.as_str())
-    .bind(overlap.code())
-    .bind(misfire.code())
-    .bind(start_at.map(time))
-    .bind(end_at.map(time))
-    .bind(milliseconds(*jitter))
-    .bind(paused)
-    .bind(time(schedule.updated_at))
-    .bind(int4(schedule.version))
-    .bind(next_slot.map(time))
-    .bind(waiting_text(&schedule.standing))
-    .bind(wake_at.map(time))
-    .bind(last_skip.as_ref().map(|skip| time(skip.slot)))
-    .bind(last_skip.as_ref().map(|skip| skip.reason.code()))
-    .bind(last_skip.as_ref().and_then(|skip| skip.detail.clone()))
-    .execute(connection)
-    .await?;
+    let Schedule {
+        id,
+        spec,
+        standing,
+        updated_at,
+        version,
+        ..
+    } = schedule;
+    let skip = standing.last_skip.as_ref();
+    written(UPDATE, *id, spec, standing, *updated_at)
+        .bind(int4(*version))
+        .bind(skip.map(|skip| time(skip.slot)))
+        .bind(skip.map(|skip| skip.reason.code()))
+        .bind(skip.and_then(|skip| skip.detail.clone()))
+        .execute(connection)
+        .await?;
     Ok(())
 }
+
+const UPDATE: &str = "
+    UPDATE schedules
+    SET name = $2,
+        cron = $3,
+        time_zone = $4,
+        task = $5,
+        overlap = $6,
+        misfire = $7,
+        start_at = $8,
+        end_at = $9,
+        jitter_ms = $10,
+        paused = $11,
+        updated_at = $12,
+        next_slot = $13,
+        waiting = $14,
+        wake_at = $15,
+        version = $16,
+        last_skip_slot = $17,
+        last_skip_reason = $18,
+        last_skip_detail = $19
+    WHERE id = $1";
 
 pub(super) async fn delete(
     database: &Database,

@@ -1,14 +1,13 @@
 //! Storing a schedule.
 
-use orchestratum_core::schedule::{ScheduleSpec, Standing};
-use orchestratum_core::{ScheduleId, Timestamp};
+use orchestratum_core::Timestamp;
 use sqlx::PgConnection;
 
 use super::super::database::Database;
-use super::super::rows::{milliseconds, time};
 use super::super::transaction::{Abort, Transaction};
 use super::super::{audit, idempotency};
-use crate::decide::{self, waiting_text};
+use super::row::written;
+use crate::decide;
 use crate::{Audit, CreateScheduleOutcome, Error, IdempotencyKey, NewSchedule};
 
 pub(super) async fn create(
@@ -43,53 +42,17 @@ impl Transaction for Create {
         }
         let key = key.into_iter().map(|key| (key, vec![id.0]));
         idempotency::keep(connection, key.collect(), self.now).await?;
-        insert(connection, *id, spec, &spec.standing(self.now), self.now).await?;
+        written(INSERT, *id, spec, &spec.standing(self.now), self.now)
+            .execute(&mut *connection)
+            .await?;
         audit::record(connection, &self.audit, self.now).await?;
         Ok(CreateScheduleOutcome::Created)
     }
 }
 
-async fn insert(
-    connection: &mut PgConnection,
-    id: ScheduleId,
-    spec: &ScheduleSpec,
-    standing: &Standing,
-    now: Timestamp,
-) -> Result<(), sqlx::Error> {
-    let ScheduleSpec {
-        name,
-        cron,
-        task,
-        overlap,
-        misfire,
-        start_at,
-        end_at,
-        jitter,
-        paused,
-    } = spec;
-    sqlx::query(
-        "INSERT INTO schedules (
-            id, name, cron, time_zone, task, overlap, misfire, start_at, end_at, jitter_ms, paused, created_at, updated_at,
-            next_slot, waiting, wake_at
-        )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $15)",
+const INSERT: &str = "
+    INSERT INTO schedules (
+        id, name, cron, time_zone, task, overlap, misfire, start_at, end_at, jitter_ms, paused, created_at, updated_at,
+        next_slot, waiting, wake_at
     )
-    .bind(id.0)
-    .bind(name)
-    .bind(cron.text())
-    .bind(cron.zone())
-    .bind(task.as_str())
-    .bind(overlap.code())
-    .bind(misfire.code())
-    .bind(start_at.map(time))
-    .bind(end_at.map(time))
-    .bind(milliseconds(*jitter))
-    .bind(paused)
-    .bind(time(now))
-    .bind(standing.next_slot.map(time))
-    .bind(waiting_text(standing))
-    .bind(standing.wake_at.map(time))
-    .execute(connection)
-    .await?;
-    Ok(())
-}
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $15)";

@@ -1,15 +1,15 @@
 //! The row of a schedule and the schedule it stands for.
 
-use orchestratum_core::schedule::{
-    InvalidCron, Misfire, Overlap, ScheduleSpec, Skip, SkipReason, Standing, StoredSchedule,
-};
+use orchestratum_core::schedule::{Cron, InvalidCron, Misfire, Overlap, ScheduleSpec, Skip, SkipReason, Standing};
 use orchestratum_core::task::TaskStatus;
-use orchestratum_core::{JsonText, ScheduleId, TaskId};
-use sqlx::FromRow;
+use orchestratum_core::{JsonText, ScheduleId, TaskId, Timestamp};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{FromRow, Postgres};
 use uuid::Uuid;
 
-use super::super::rows::{Place, Time, timestamp};
-use crate::decide::{DueSchedule, waiting_of};
+use super::super::rows::{Place, Time, milliseconds, time, timestamp};
+use crate::decide::{DueSchedule, waiting_of, waiting_text};
 use crate::{Error, LastTask, Schedule};
 
 /// What the loop needs of a schedule.
@@ -91,18 +91,21 @@ impl DueRow {
             table: "schedules",
             row: &id,
         };
-        let stored = StoredSchedule {
+        let (overlap, misfire) = (Overlap::from_code(overlap), Misfire::from_code(misfire));
+        let overlap = place.present("overlap", overlap)?;
+        let misfire = place.present("misfire", misfire)?;
+        let jitter = place.milliseconds("jitter_ms", jitter_ms)?;
+        let spec = Cron::parse(&cron, &time_zone).map(|cron| ScheduleSpec {
             name,
             cron,
-            time_zone,
             task: JsonText::trusted(task),
-            overlap: place.present("overlap", Overlap::from_code(overlap))?,
-            misfire: place.present("misfire", Misfire::from_code(misfire))?,
+            overlap,
+            misfire,
             start_at: start_at.map(timestamp),
             end_at: end_at.map(timestamp),
-            jitter: place.milliseconds("jitter_ms", jitter_ms)?,
+            jitter,
             paused,
-        };
+        });
         let last_skip = match (last_skip_slot, last_skip_reason) {
             (Some(slot), Some(reason)) => Some(Skip {
                 slot: timestamp(slot),
@@ -120,7 +123,7 @@ impl DueRow {
                 last_skip,
             },
             id: ScheduleId(id),
-            spec: ScheduleSpec::from_stored(stored),
+            spec,
         })
     }
 }
@@ -157,4 +160,41 @@ impl ScheduleRow {
             last_task,
         })
     }
+}
+
+/// `$1` to `$15` of a statement that writes what callers say, and where that leaves the schedule.
+pub(super) fn written<'q>(
+    statement: &'static str,
+    id: ScheduleId,
+    spec: &'q ScheduleSpec,
+    standing: &Standing,
+    at: Timestamp,
+) -> Query<'q, Postgres, PgArguments> {
+    let ScheduleSpec {
+        name,
+        cron,
+        task,
+        overlap,
+        misfire,
+        start_at,
+        end_at,
+        jitter,
+        paused,
+    } = spec;
+    sqlx::query(statement)
+        .bind(id.0)
+        .bind(name)
+        .bind(cron.text())
+        .bind(cron.zone())
+        .bind(task.as_str())
+        .bind(overlap.code())
+        .bind(misfire.code())
+        .bind(start_at.map(time))
+        .bind(end_at.map(time))
+        .bind(milliseconds(*jitter))
+        .bind(paused)
+        .bind(time(at))
+        .bind(standing.next_slot.map(time))
+        .bind(waiting_text(standing))
+        .bind(standing.wake_at.map(time))
 }

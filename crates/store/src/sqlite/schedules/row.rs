@@ -1,13 +1,17 @@
 //! The row of a schedule and the schedule it stands for.
 
-use orchestratum_core::schedule::{Misfire, Overlap, ScheduleSpec, Skip, SkipReason, Standing, StoredSchedule};
+use std::time::Duration;
+
+use orchestratum_core::schedule::{Cron, Misfire, Overlap, ScheduleSpec, Skip, SkipReason, Standing};
 use orchestratum_core::task::TaskStatus;
-use orchestratum_core::{JsonText, ScheduleId};
-use sqlx::sqlite::SqliteRow;
+use orchestratum_core::{JsonText, ScheduleId, Timestamp};
+use sqlx::Sqlite;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use uuid::Uuid;
 
-use super::super::rows::{damaged, get, maybe_timestamp, number, task_id, timestamp};
-use crate::decide::{DueSchedule, waiting_of};
+use super::super::rows::{damaged, get, maybe_timestamp, milliseconds, number, task_id, timestamp};
+use crate::decide::{DueSchedule, waiting_of, waiting_text};
 use crate::{Error, LastTask, Schedule};
 
 const TABLE: &str = "schedules";
@@ -41,19 +45,25 @@ fn code<T>(row: &SqliteRow, column: &'static str, id: ScheduleId, of: fn(i16) ->
 
 pub(super) fn due(row: &SqliteRow) -> Result<DueSchedule, Error> {
     let id = ScheduleId(get::<Uuid>(row, "id")?);
-    let jitter_ms: u64 = number(row, TABLE, "jitter_ms", id)?;
-    let stored = StoredSchedule {
-        name: get(row, "name")?,
-        cron: get(row, "cron")?,
-        time_zone: get(row, "time_zone")?,
-        task: JsonText::trusted(get::<String>(row, "task")?),
-        overlap: code(row, "overlap", id, Overlap::from_code)?,
-        misfire: code(row, "misfire", id, Misfire::from_code)?,
-        start_at: maybe_timestamp(row, "start_at")?,
-        end_at: maybe_timestamp(row, "end_at")?,
-        jitter: std::time::Duration::from_millis(jitter_ms),
-        paused: get(row, "paused")?,
-    };
+    let overlap = code(row, "overlap", id, Overlap::from_code)?;
+    let misfire = code(row, "misfire", id, Misfire::from_code)?;
+    let (name, cron, time_zone): (String, String, String) =
+        (get(row, "name")?, get(row, "cron")?, get(row, "time_zone")?);
+    let task = JsonText::trusted(get::<String>(row, "task")?);
+    let (start_at, end_at) = (maybe_timestamp(row, "start_at")?, maybe_timestamp(row, "end_at")?);
+    let jitter = Duration::from_millis(number(row, TABLE, "jitter_ms", id)?);
+    let paused = get(row, "paused")?;
+    let spec = Cron::parse(&cron, &time_zone).map(|cron| ScheduleSpec {
+        name,
+        cron,
+        task,
+        overlap,
+        misfire,
+        start_at,
+        end_at,
+        jitter,
+        paused,
+    });
     let last_skip = match maybe_timestamp(row, "last_skip_slot")? {
         None => None,
         Some(slot) => Some(Skip {
@@ -72,7 +82,7 @@ pub(super) fn due(row: &SqliteRow) -> Result<DueSchedule, Error> {
             last_skip,
         },
         id,
-        spec: ScheduleSpec::from_stored(stored),
+        spec,
     })
 }
 
@@ -94,4 +104,41 @@ pub(super) fn schedule(row: &SqliteRow) -> Result<Schedule, Error> {
         version: number(row, TABLE, "version", id)?,
         last_task,
     })
+}
+
+/// `?1` to `?15` of a statement that writes what callers say, and where that leaves the schedule.
+pub(super) fn written<'q>(
+    statement: &'static str,
+    id: ScheduleId,
+    spec: &'q ScheduleSpec,
+    standing: &Standing,
+    at: Timestamp,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    let ScheduleSpec {
+        name,
+        cron,
+        task,
+        overlap,
+        misfire,
+        start_at,
+        end_at,
+        jitter,
+        paused,
+    } = spec;
+    sqlx::query(statement)
+        .bind(id.0)
+        .bind(name)
+        .bind(cron.text())
+        .bind(cron.zone())
+        .bind(task.as_str())
+        .bind(overlap.code())
+        .bind(misfire.code())
+        .bind(start_at.map(Timestamp::as_micros))
+        .bind(end_at.map(Timestamp::as_micros))
+        .bind(milliseconds(*jitter))
+        .bind(paused)
+        .bind(at.as_micros())
+        .bind(standing.next_slot.map(Timestamp::as_micros))
+        .bind(waiting_text(standing))
+        .bind(standing.wake_at.map(Timestamp::as_micros))
 }
