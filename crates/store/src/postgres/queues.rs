@@ -163,6 +163,44 @@ pub(super) fn bucket((target, limit, per_ms, burst, spent_until): RateRow) -> Re
     Ok((place.take("target", Target::new(target.as_str()))?, bucket))
 }
 
+/// Of the targets that have a rate, under their locks: in one order, whoever takes starts.
+pub(super) async fn lock_buckets(
+    connection: &mut PgConnection,
+    targets: &[&str],
+) -> Result<Vec<(Target, Bucket)>, Abort> {
+    let rows: Vec<RateRow> = sqlx::query_as(
+        "SELECT target, rate_limit, per_ms, burst, spent_until
+        FROM target_rates
+        WHERE target = ANY($1)
+        ORDER BY target COLLATE \"C\"
+        FOR UPDATE",
+    )
+    .bind(targets)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(bucket).collect::<Result<_, _>>()?)
+}
+
+/// So many starts were taken.
+pub(super) async fn spend(
+    connection: &mut PgConnection,
+    target: &Target,
+    bucket: Bucket,
+    starts: usize,
+    now: Timestamp,
+) -> Result<(), Abort> {
+    if starts == 0 {
+        return Ok(());
+    }
+    let bucket = bucket.after(u32::try_from(starts).unwrap_or(u32::MAX), now);
+    sqlx::query("UPDATE target_rates SET spent_until = $2 WHERE target = $1")
+        .bind(target.as_str())
+        .bind(time(bucket.spent_until))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 struct SetRate {
     target: Target,
     rate: Option<TargetRate>,

@@ -7,7 +7,7 @@ use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use super::super::database::Database;
-use super::super::queues::{RateRow, bucket};
+use super::super::queues::{lock_buckets, spend};
 use super::super::rows::{Place, Time, int4, int8, milliseconds, time, timestamp};
 use super::super::tasks::{CLAIM_WITHIN_BYTES, CLAIM_WITHIN_BYTES_RATED, ClaimedRow, claimed};
 use super::super::transaction::{Abort, Transaction};
@@ -152,19 +152,8 @@ impl Claim {
     /// First those of targets with a rate, as any claim: they take only what it allows.
     async fn take(&self, connection: &mut PgConnection, worker: WorkerId) -> Result<Vec<ClaimedTask>, Abort> {
         let targets = column(&self.claim.registration.targets, Target::as_str);
-        let rows: Vec<RateRow> = sqlx::query_as(
-            "SELECT target, rate_limit, per_ms, burst, spent_until
-            FROM target_rates
-            WHERE target = ANY($1)
-            ORDER BY target
-            FOR UPDATE",
-        )
-        .bind(&targets)
-        .fetch_all(&mut *connection)
-        .await?;
         let mut taken = Vec::new();
-        for row in rows {
-            let (target, bucket) = bucket(row)?;
+        for (target, bucket) in lock_buckets(connection, &targets).await? {
             let available = usize::try_from(bucket.available(self.now)).unwrap_or(usize::MAX);
             let of_target = [target.as_str()];
             let starts = self
@@ -177,14 +166,7 @@ impl Claim {
                     &mut taken,
                 )
                 .await?;
-            let bucket = bucket.after(u32::try_from(starts).unwrap_or(u32::MAX), self.now);
-            if starts > 0 {
-                sqlx::query("UPDATE target_rates SET spent_until = $2 WHERE target = $1")
-                    .bind(target.as_str())
-                    .bind(time(bucket.spent_until))
-                    .execute(&mut *connection)
-                    .await?;
-            }
+            spend(connection, &target, bucket, starts, self.now).await?;
         }
         self.take_more(connection, worker, &targets, CLAIM_WITHIN_BYTES, usize::MAX, &mut taken)
             .await?;

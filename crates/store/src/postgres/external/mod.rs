@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::database::AfterUnknown;
-use super::rows::{Place, int4, int8, time};
+use super::queues::bucket;
+use super::rows::{Place, Time, int4, int8, time};
 use crate::{
     AttemptHolder, Beaten, EndedLease, Error, ExternalClaim, ExternalStore, ExternallyClaimed, Heartbeat, Offer,
 };
@@ -72,11 +73,11 @@ impl ExternalStore for PostgresStore {
     async fn claimable(&self, offers: &[Offer], most: usize, now: Timestamp) -> Result<Vec<(Offer, usize)>, Error> {
         let targets: Vec<&str> = offers.iter().map(|offer| offer.target.as_str()).collect();
         let names: Vec<&str> = offers.iter().map(|offer| offer.name.as_str()).collect();
-        let rows: Vec<(String, String, i64)> = self
+        let rows: Vec<ClaimableRow> = self
             .database
             .all(AfterUnknown::Repeat, || {
                 sqlx::query_as(
-                    "SELECT offered.target, offered.name, ready.tasks
+                    "SELECT offered.name, ready.tasks, offered.target, rate_limit, per_ms, burst, spent_until
                     FROM UNNEST($1::text[], $2::text[]) AS offered (target, name)
                     CROSS JOIN LATERAL (
                         SELECT count(*) AS tasks
@@ -92,6 +93,7 @@ impl ExternalStore for PostgresStore {
                             LIMIT $3
                         ) AS first
                     ) AS ready
+                    LEFT JOIN target_rates ON target_rates.target = offered.target
                     WHERE ready.tasks > 0
                       AND NOT EXISTS (SELECT FROM paused_targets WHERE paused_targets.target = offered.target)",
                 )
@@ -101,19 +103,9 @@ impl ExternalStore for PostgresStore {
                 .bind(time(now))
             })
             .await?;
-        rows.into_iter()
-            .map(|(target, name, tasks)| {
-                let place = Place {
-                    table: "dispatches",
-                    row: &"(ready)",
-                };
-                let offer = Offer {
-                    target: place.take("target", Target::new(target))?,
-                    name: place.take("name", TaskName::new(name))?,
-                };
-                Ok((offer, place.number("tasks", tasks)?))
-            })
-            .collect()
+        let claimable = rows.into_iter().map(|row| claimable(row, most, now));
+        let claimable = claimable.collect::<Result<Vec<_>, Error>>()?;
+        Ok(claimable.into_iter().filter(|(_, tasks)| *tasks > 0).collect())
     }
 
     async fn ended_leases(&self, now: Timestamp, limit: usize) -> Result<Vec<EndedLease>, Error> {
@@ -159,6 +151,29 @@ impl ExternalStore for PostgresStore {
             .await?;
         Ok(u64::try_from(purged).unwrap_or(0))
     }
+}
+
+type ClaimableRow = (String, i64, String, Option<i32>, Option<i64>, Option<i32>, Option<Time>);
+
+/// No more than the target has starts, if it has a rate: nobody is to be woken for the others.
+fn claimable(row: ClaimableRow, most: usize, now: Timestamp) -> Result<(Offer, usize), Error> {
+    let (name, tasks, target, limit, per_ms, burst, spent_until) = row;
+    let place = Place {
+        table: "dispatches",
+        row: &"(ready)",
+    };
+    let starts = match (limit, per_ms, burst, spent_until) {
+        (Some(limit), Some(per_ms), Some(burst), Some(spent_until)) => {
+            let (_, bucket) = bucket((target.clone(), limit, per_ms, burst, spent_until))?;
+            usize::try_from(bucket.available(now)).unwrap_or(usize::MAX)
+        }
+        _ => most,
+    };
+    let offer = Offer {
+        target: place.take("target", Target::new(target))?,
+        name: place.take("name", TaskName::new(name))?,
+    };
+    Ok((offer, place.number::<_, usize>("tasks", tasks)?.min(starts)))
 }
 
 const PURGE_CLAIMS: &str = "

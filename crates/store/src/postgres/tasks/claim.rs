@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::database::{AfterUnknown, Database};
-use super::super::queues::{RateRow, bucket};
+use super::super::queues::{RateRow, bucket, lock_buckets, spend};
 use super::super::rows::{Place, Time, int8, time, timestamp};
 use super::super::transaction::{Abort, Transaction};
 use crate::{ClaimRequest, ClaimedTask, Error};
@@ -23,39 +23,30 @@ pub(super) async fn claim(
         return plain(database, request, now).await;
     }
     // First: they take only what their rate allows, and would otherwise wait behind any backlog of the others.
-    let mut claimed = Vec::new();
-    let rest = claim_parts(database, request, rated, &mut claimed, now).await;
-    // What was claimed is the worker's, whatever became of the parts behind it: it would wait there until the worker lists what
-    // it holds.
-    if claimed.is_empty() {
-        rest.map(|()| claimed)
+    let open = open(database, &rated, now).await?;
+    let mut claimed = if open.is_empty() {
+        Vec::new()
     } else {
-        Ok(claimed)
-    }
-}
-
-/// Target by target, then all that have no rate.
-async fn claim_parts(
-    database: &Database,
-    request: &ClaimRequest,
-    rated: Vec<Target>,
-    claimed: &mut Vec<ClaimedTask>,
-    now: Timestamp,
-) -> Result<(), Error> {
-    for target in rated {
-        let left = request.limit - claimed.len();
-        if left > 0 {
-            claimed.extend(claim_rated(database, request, target, left, now).await?);
-        }
-    }
+        let request = ClaimRequest {
+            targets: open,
+            ..request.clone()
+        };
+        database.transact(ClaimRated { request, now }).await?
+    };
     let rest = ClaimRequest {
         limit: request.limit - claimed.len(),
         ..request.clone()
     };
     if rest.limit > 0 {
-        claimed.extend(plain(database, &rest, now).await?);
+        match plain(database, &rest, now).await {
+            Ok(others) => claimed.extend(others),
+            Err(error) if claimed.is_empty() => return Err(error),
+            // What was claimed is the worker's, whatever became of the others: it would wait there until the worker lists what it
+            // holds.
+            Err(_) => {}
+        }
     }
-    Ok(())
+    Ok(claimed)
 }
 
 async fn plain(database: &Database, request: &ClaimRequest, now: Timestamp) -> Result<Vec<ClaimedTask>, Error> {
@@ -268,22 +259,27 @@ async fn rated(database: &Database, request: &ClaimRequest, now: Timestamp) -> R
     Ok(database.rated.of(&request.targets, now).unwrap_or_default())
 }
 
-/// Tasks of one target with a rate, and the starts they take.
-async fn claim_rated(
-    database: &Database,
-    request: &ClaimRequest,
-    target: Target,
-    limit: usize,
-    now: Timestamp,
-) -> Result<Vec<ClaimedTask>, Error> {
-    let request = ClaimRequest {
-        targets: vec![target],
-        limit,
-        ..request.clone()
-    };
-    database.transact(ClaimRated { request, now }).await
+/// Those of them that have ready tasks, and a start for one: nothing is locked where there is nothing to take.
+async fn open(database: &Database, rated: &[Target], now: Timestamp) -> Result<Vec<Target>, Error> {
+    let targets: Vec<&str> = rated.iter().map(Target::as_str).collect();
+    let rows: Vec<RateRow> = database
+        .all(AfterUnknown::Repeat, || {
+            sqlx::query_as(
+                "SELECT target, rate_limit, per_ms, burst, spent_until
+                FROM target_rates
+                WHERE target = ANY($1)
+                  AND EXISTS (SELECT FROM dispatches WHERE dispatches.target = target_rates.target AND state = 0)
+                  AND NOT EXISTS (SELECT FROM paused_targets WHERE paused_targets.target = target_rates.target)",
+            )
+            .bind(&targets)
+        })
+        .await?;
+    let buckets = rows.into_iter().map(bucket).collect::<Result<Vec<_>, _>>()?;
+    let open = buckets.into_iter().filter(|(_, bucket)| bucket.available(now) > 0);
+    Ok(open.map(|(target, _)| target).collect())
 }
 
+/// Tasks of targets with a rate, and the starts they take. What has none any more the plain claim takes.
 struct ClaimRated {
     request: ClaimRequest,
     now: Timestamp,
@@ -295,46 +291,34 @@ impl Transaction for ClaimRated {
     async fn perform(&self, connection: &mut PgConnection) -> Result<Self::Output, Abort> {
         let Self { request, now } = self;
         let targets: Vec<&str> = request.targets.iter().map(Target::as_str).collect();
-        let row: Option<RateRow> = sqlx::query_as(
-            "SELECT target, rate_limit, per_ms, burst, spent_until FROM target_rates WHERE target = ANY($1) FOR UPDATE",
-        )
-        .bind(&targets)
-        .fetch_optional(&mut *connection)
-        .await?;
-        // It has none any more: the plain claim takes its tasks.
-        let Some(row) = row else { return Ok(Vec::new()) };
-        let (_, bucket) = bucket(row)?;
-        let limit = request
-            .limit
-            .min(usize::try_from(bucket.available(*now)).unwrap_or(usize::MAX));
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
         let statement = if request.fill_up {
             CLAIM_AND_FILL_UP_RATED
         } else {
             CLAIM_NAMED_RATED
         };
-        let rows: Vec<ClaimedRow> = sqlx::query_as(statement)
-            .bind(request.worker.0)
-            .bind(time(*now))
-            .bind(&targets)
-            .bind(request.names.iter().map(TaskName::as_str).collect::<Vec<_>>())
-            .bind(request.named.iter().map(|id| id.0).collect::<Vec<_>>())
-            .bind(int8(limit))
-            .fetch_all(&mut *connection)
-            .await?;
-        let claimed = rows.into_iter().filter_map(|row| claimed(row, *now).transpose());
-        let claimed = claimed.collect::<Result<Vec<_>, Error>>()?;
-        let taken = bucket.after(u32::try_from(claimed.len()).unwrap_or(u32::MAX), *now);
-        if !claimed.is_empty() {
-            sqlx::query("UPDATE target_rates SET spent_until = $2 WHERE target = ANY($1)")
-                .bind(&targets)
-                .bind(time(taken.spent_until))
-                .execute(connection)
+        let mut taken = Vec::new();
+        for (target, bucket) in lock_buckets(connection, &targets).await? {
+            let available = usize::try_from(bucket.available(*now)).unwrap_or(usize::MAX);
+            let limit = (request.limit - taken.len()).min(available);
+            if limit == 0 {
+                continue;
+            }
+            let rows: Vec<ClaimedRow> = sqlx::query_as(statement)
+                .bind(request.worker.0)
+                .bind(time(*now))
+                .bind([target.as_str()].as_slice())
+                .bind(request.names.iter().map(TaskName::as_str).collect::<Vec<_>>())
+                .bind(request.named.iter().map(|id| id.0).collect::<Vec<_>>())
+                .bind(int8(limit))
+                .fetch_all(&mut *connection)
                 .await?;
+            let before = taken.len();
+            for row in rows {
+                taken.extend(claimed(row, *now)?);
+            }
+            spend(connection, &target, bucket, taken.len() - before, *now).await?;
         }
-        Ok(claimed)
+        Ok(taken)
     }
 }
 

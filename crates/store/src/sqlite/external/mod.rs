@@ -5,10 +5,12 @@ mod heartbeat;
 
 use async_trait::async_trait;
 use orchestratum_core::{TaskId, Timestamp};
+use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::SqliteStore;
 use super::error::sql;
+use super::queues::bucket;
 use super::rows::{Hex, get, id_list, json, number, running_attempt, signed, task_id, word};
 use crate::{
     AttemptHolder, Beaten, EndedLease, Error, ExternalClaim, ExternalStore, ExternallyClaimed, Heartbeat, Offer,
@@ -60,7 +62,7 @@ impl ExternalStore for SqliteStore {
             .map(|offer| (offer.target.as_str(), offer.name.as_str()))
             .collect();
         let rows = sqlx::query(
-            "SELECT target, name, ready
+            "SELECT r.target, r.name, r.ready, t.rate_limit, t.per_ms, t.burst, t.spent_until
              FROM (
                  SELECT
                      o.value ->> 0 AS target,
@@ -80,8 +82,9 @@ impl ExternalStore for SqliteStore {
                      ) AS ready
                  FROM json_each(?1) o
                  WHERE o.value ->> 0 NOT IN (SELECT target FROM paused_targets)
-             )
-             WHERE ready > 0",
+             ) r
+             LEFT JOIN target_rates t ON t.target = r.target
+             WHERE r.ready > 0",
         )
         .bind(json(&offered))
         .bind(signed(most))
@@ -89,15 +92,9 @@ impl ExternalStore for SqliteStore {
         .fetch_all(&self.read)
         .await
         .map_err(sql)?;
-        rows.iter()
-            .map(|row| {
-                let offer = Offer {
-                    target: word(row, "dispatches", "target", "(ready)")?,
-                    name: word(row, "dispatches", "name", "(ready)")?,
-                };
-                Ok((offer, number(row, "dispatches", "ready", "(ready)")?))
-            })
-            .collect()
+        let claimable = rows.iter().map(|row| claimable(row, most, now));
+        let claimable = claimable.collect::<Result<Vec<_>, Error>>()?;
+        Ok(claimable.into_iter().filter(|(_, tasks)| *tasks > 0).collect())
     }
 
     async fn ended_leases(&self, now: Timestamp, limit: usize) -> Result<Vec<EndedLease>, Error> {
@@ -166,4 +163,18 @@ impl ExternalStore for SqliteStore {
         transaction.commit().await.map_err(sql)?;
         Ok(stale.len() as u64)
     }
+}
+
+/// No more than the target has starts, if it has a rate: nobody is to be woken for the others.
+fn claimable(row: &SqliteRow, most: usize, now: Timestamp) -> Result<(Offer, usize), Error> {
+    let starts = match get::<Option<i64>>(row, "rate_limit")? {
+        Some(_) => usize::try_from(bucket(row)?.1.available(now)).unwrap_or(usize::MAX),
+        None => most,
+    };
+    let offer = Offer {
+        target: word(row, "dispatches", "target", "(ready)")?,
+        name: word(row, "dispatches", "name", "(ready)")?,
+    };
+    let ready: usize = number(row, "dispatches", "ready", "(ready)")?;
+    Ok((offer, ready.min(starts)))
 }

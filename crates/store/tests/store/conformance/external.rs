@@ -552,8 +552,17 @@ pub(crate) async fn a_target_with_a_rate_gives_an_external_claim_only_its_starts
         lab.create(draft("echo")).await;
     }
     set_rate(&lab, "default", Some((1, SECOND * 10, 2))).await;
+    let offer = Offer {
+        target: target("default"),
+        name: name("echo"),
+    };
+    let offers = [offer.clone()];
+    let claimable = |now| lab.store.claimable(&offers, 10, now);
+    let starts = claimable(lab.now).await.expect("works");
+    assert_eq!(starts, [(offer, 2)], "no more than there are starts");
     assert_eq!(claimed(&lab, &claim(&lab)).await.1.len(), 2);
     assert!(claimed(&lab, &claim(&lab)).await.1.is_empty(), "its starts are spent");
+    assert_eq!(claimable(lab.now).await.expect("works"), [], "nobody is to be woken");
     lab.advance(SECOND * 10);
     assert_eq!(claimed(&lab, &claim(&lab)).await.1.len(), 1);
     set_rate(&lab, "default", None).await;
