@@ -218,6 +218,10 @@ impl GateChanges {
     }
 }
 
+/// The most tasks that get a place, and the most that get a start, in one transaction: what is free beyond that the loop for due
+/// tasks gives, in others.
+pub(crate) const GIVEN_MAX: i64 = 1_000;
+
 /// A concurrency key under its lock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PlaceCounts {
@@ -236,9 +240,11 @@ impl PlaceCounts {
         }
     }
 
-    /// How many of those who wait get a place.
-    pub(crate) fn free(&self) -> i64 {
-        (self.limit - self.held).min(self.waiting).max(0)
+    /// How many of those who wait get a place, of so many that may still be given.
+    pub(crate) fn free(&self, left: &mut i64) -> i64 {
+        let free = (self.limit - self.held).min(self.waiting).min(*left).max(0);
+        *left -= free;
+        free
     }
 
     pub(crate) const fn give(&mut self, places: i64) {
@@ -273,8 +279,12 @@ impl StartCounts {
         }
     }
 
-    pub(crate) fn free(&self, now: Timestamp) -> i64 {
-        i64::from(self.bucket.available(now)).min(self.waiting).max(0)
+    /// How many of those who wait get a start, of so many that may still be given.
+    pub(crate) fn free(&self, left: &mut i64, now: Timestamp) -> i64 {
+        let available = i64::from(self.bucket.available(now));
+        let free = available.min(self.waiting).min(*left).max(0);
+        *left -= free;
+        free
     }
 
     pub(crate) fn give(&mut self, starts: i64, now: Timestamp) {

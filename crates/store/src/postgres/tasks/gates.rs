@@ -15,7 +15,7 @@ use super::super::rows::{Place, Time, int8, time, timestamp};
 use super::super::transaction::{Abort, Transaction};
 use super::apply::column;
 use super::row::conditions_of;
-use crate::decide::{Asking, DispatchState, GateChanges, PlaceCounts, StartCounts};
+use crate::decide::{Asking, DispatchState, GIVEN_MAX, GateChanges, PlaceCounts, StartCounts};
 use crate::{Error, Ready};
 
 /// Gives back, asks, and hands on: what became ready with it.
@@ -144,8 +144,9 @@ type PickedRow = (Uuid, String, i16, Time, Option<String>);
 
 /// Free places go to the next in line.
 async fn give_places(connection: &mut PgConnection, keys: &mut BTreeMap<String, PlaceCounts>) -> Result<Placed, Abort> {
-    let free: Vec<(&String, i64)> = keys.iter().map(|(key, counts)| (key, counts.free())).collect();
-    let free: Vec<(&String, i64)> = free.into_iter().filter(|(_, free)| *free > 0).collect();
+    let mut left = GIVEN_MAX;
+    let free = keys.iter().map(|(key, counts)| (key, counts.free(&mut left)));
+    let free: Vec<(&String, i64)> = free.filter(|(_, free)| *free > 0).collect();
     if free.is_empty() {
         return Ok(Placed::default());
     }
@@ -313,8 +314,9 @@ async fn give_starts(
     keys: &mut BTreeMap<String, StartCounts>,
     now: Timestamp,
 ) -> Result<Vec<Uuid>, Abort> {
-    let free: Vec<(&String, i64)> = keys.iter().map(|(key, counts)| (key, counts.free(now))).collect();
-    let free: Vec<(&String, i64)> = free.into_iter().filter(|(_, free)| *free > 0).collect();
+    let mut left = GIVEN_MAX;
+    let free = keys.iter().map(|(key, counts)| (key, counts.free(&mut left, now)));
+    let free: Vec<(&String, i64)> = free.filter(|(_, free)| *free > 0).collect();
     if free.is_empty() {
         return Ok(Vec::new());
     }

@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use super::super::SqliteStore;
 use super::super::error::sql;
 use super::super::rows::{conditions, damaged, get, id_list, number, signed, task_id, timestamp, word};
-use crate::decide::{Asking, DispatchState, GateChanges, PlaceCounts, StartCounts};
+use crate::decide::{Asking, DispatchState, GIVEN_MAX, GateChanges, PlaceCounts, StartCounts};
 use crate::{Error, Ready};
 
 /// Gives back, asks, and hands on: what became ready with it.
@@ -84,9 +84,9 @@ async fn settle_places(connection: &mut SqliteConnection, changes: &GateChanges)
             counts.waiting += 1;
         }
     }
-    let mut placed = Placed::default();
+    let (mut placed, mut left) = (Placed::default(), GIVEN_MAX);
     for (key, mut counts) in keys {
-        let free = counts.free();
+        let free = counts.free(&mut left);
         if free > 0 {
             counts.give(free);
             give_places(connection, key, free, &mut placed).await?;
@@ -238,9 +238,9 @@ async fn settle_starts(
         .execute(&mut *connection)
         .await
         .map_err(sql)?;
-    let mut started = Vec::new();
+    let (mut started, mut left) = (Vec::new(), GIVEN_MAX);
     for (key, mut counts) in keys {
-        let free = counts.free(now);
+        let free = counts.free(&mut left, now);
         if free > 0 {
             counts.give(free, now);
             started.extend(give_starts(connection, key, free).await?);

@@ -297,6 +297,18 @@ pub(crate) async fn the_newest_task_says_how_many(store: Arc<dyn Store>) {
     assert!(is_blocked(&lab, newest).await);
 }
 
+pub(crate) async fn many_that_get_a_place_at_once_get_it_in_bounded_passes(store: Arc<dyn Store>) {
+    const TASKS: usize = 1_200;
+    let lab = Lab::new(store);
+    let of = |limit, tasks| (0..tasks).map(|_| lab.task_of(keyed("one", limit))).collect::<Vec<_>>();
+    assert_eq!(admitted(&lab, of(1, TASKS)).await.ready.len(), 1);
+    let raised = admitted(&lab, of(10_000, 1)).await;
+    assert_eq!(raised.ready.len(), 1_000, "as many as one transaction gives");
+    let rest = lab.store.release_due(lab.now, 500).await.expect("works");
+    assert_eq!(rest.len(), TASKS - 1_000, "the loop goes on");
+    assert_eq!(lab.store.release_due(lab.now, 500).await.expect("works"), []);
+}
+
 pub(crate) async fn another_run_asks_anew(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     let (running, waiting) = line(&lab, 1).await;
