@@ -15,6 +15,9 @@ use crate::{Engine, Error, error};
 /// The longest time between two looks.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 
+/// The shortest time between two looks where tasks get starts one by one: what is earned meanwhile is given together.
+const BREATH: Duration = Duration::from_millis(50);
+
 /// How often it is asked whether names are offered by nobody: those tasks wait half a minute anyway.
 const UNOFFERED_EVERY: Duration = Duration::from_secs(5);
 
@@ -31,13 +34,9 @@ pub(super) async fn run(engine: Engine, pulses: watch::Sender<Pulse>, again: boo
     loop {
         let wait = match look(&engine, &pulses, &mut state).await {
             Ok((pulse, now)) => {
-                let more = act(&engine, &pulse, now, &mut state).await;
+                let acted = act(&engine, &pulse, now, &mut state).await;
                 let rated = rates::tick(&engine, &pulse, now).await;
-                if more {
-                    Duration::ZERO
-                } else {
-                    until_next(&pulse, now).min(rated.map_or(INTERVAL, |at| at.saturating_since(now)))
-                }
+                until_next(&pulse, acted, rated, now)
             }
             Err(error) => {
                 state.lost_database = error.is_transient();
@@ -56,7 +55,16 @@ pub(super) async fn once(engine: &Engine) -> Result<bool, Error> {
     let pulses = watch::Sender::new(Pulse::default());
     let mut state = State::default();
     let (pulse, now) = look(engine, &pulses, &mut state).await?;
-    Ok(act(engine, &pulse, now, &mut state).await)
+    Ok(act(engine, &pulse, now, &mut state).await.more)
+}
+
+/// What one pass of the loops did.
+#[derive(Debug, Default, Clone, Copy)]
+struct Acted {
+    /// One of them has more to do.
+    more: bool,
+    /// Tasks that were due became ready: those that wait for a start of the same keys are due at times that the pulse did not know.
+    released: bool,
 }
 
 #[derive(Default)]
@@ -85,12 +93,13 @@ async fn look(engine: &Engine, pulses: &watch::Sender<Pulse>, state: &mut State)
     Ok((pulse, now))
 }
 
-/// One pass of each loop that has something to do; `true` if one of them has more. A loop that fails does not keep the
-/// others from their work.
-async fn act(engine: &Engine, pulse: &Pulse, now: Timestamp, state: &mut State) -> bool {
-    let mut more = false;
+/// One pass of each loop that has something to do. A loop that fails does not keep the others from their work.
+async fn act(engine: &Engine, pulse: &Pulse, now: Timestamp, state: &mut State) -> Acted {
+    let (mut more, mut released) = (false, false);
     if pulse.next_due_at.is_some_and(|due_at| due_at <= now) {
-        more |= passed("due", due::tick(engine, now).await);
+        let pass = due::tick(engine, now).await;
+        released = pass.as_ref().is_ok_and(|pass| pass.done > 0);
+        more |= passed("due", pass);
     }
     if pulse.next_schedule_at.is_some_and(|wake_at| wake_at <= now) {
         more |= passed("schedules", schedules::tick(engine, now).await);
@@ -118,7 +127,7 @@ async fn act(engine: &Engine, pulse: &Pulse, now: Timestamp, state: &mut State) 
             unoffered::tick(engine, &pulse.ready_targets, &mut state.unoffered_rounds, now).await,
         );
     }
-    more
+    Acted { more, released }
 }
 
 fn passed(name: &'static str, pass: Result<Pass, Error>) -> bool {
@@ -131,14 +140,20 @@ fn passed(name: &'static str, pass: Result<Pass, Error>) -> bool {
     }
 }
 
-/// A back-off of a tenth of a second must not take a whole one.
-fn until_next(pulse: &Pulse, now: Timestamp) -> Duration {
-    [pulse.next_due_at, pulse.next_deadline, pulse.next_schedule_at]
+/// A back-off of a tenth of a second must not take a whole one. `rated` is when a target with a rate has its next start.
+fn until_next(pulse: &Pulse, acted: Acted, rated: Option<Timestamp>, now: Timestamp) -> Duration {
+    if acted.more {
+        return Duration::ZERO;
+    }
+    let next = [pulse.next_due_at, pulse.next_deadline, pulse.next_schedule_at]
         .into_iter()
         .flatten()
         .filter(|next| *next > now)
         .map(|next| next.saturating_since(now))
-        .fold(INTERVAL, Duration::min)
+        .fold(INTERVAL, Duration::min);
+    let rated = rated.map(|at| at.saturating_since(now).max(BREATH));
+    let again = acted.released.then_some(BREATH);
+    rated.into_iter().chain(again).fold(next, Duration::min)
 }
 
 #[cfg(test)]
@@ -152,13 +167,35 @@ mod tests {
             next_due_at: Some(Timestamp::from_micros(micros)),
             ..Pulse::default()
         };
-        assert_eq!(until_next(&Pulse::default(), now), INTERVAL);
-        assert_eq!(until_next(&pulse(10_100_000), now), Duration::from_millis(100));
-        assert_eq!(until_next(&pulse(99_000_000), now), INTERVAL);
+        let idle = Acted::default();
+        assert_eq!(until_next(&Pulse::default(), idle, None, now), INTERVAL);
         assert_eq!(
-            until_next(&pulse(9_000_000), now),
+            until_next(&pulse(10_100_000), idle, None, now),
+            Duration::from_millis(100)
+        );
+        assert_eq!(until_next(&pulse(99_000_000), idle, None, now), INTERVAL);
+        assert_eq!(
+            until_next(&pulse(9_000_000), idle, None, now),
             INTERVAL,
             "what is past was dealt with in this pass"
         );
+    }
+
+    #[test]
+    fn who_waits_for_a_start_is_looked_at_again_as_soon_as_there_is_one() {
+        let now = Timestamp::from_micros(10_000_000);
+        let until = |released, rated| {
+            let acted = Acted { more: false, released };
+            until_next(&Pulse::default(), acted, rated, now)
+        };
+        assert_eq!(until(true, None), BREATH, "the next start of the key is not known");
+        let soon = Duration::from_millis(300);
+        assert_eq!(until(false, Some(now + soon)), soon);
+        assert_eq!(until(false, Some(now)), BREATH);
+        let acted = Acted {
+            more: true,
+            released: true,
+        };
+        assert_eq!(until_next(&Pulse::default(), acted, None, now), Duration::ZERO);
     }
 }

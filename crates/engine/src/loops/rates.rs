@@ -5,7 +5,7 @@ use orchestratum_store::Pulse;
 
 use crate::{Engine, error};
 
-/// When the next start is earned that a ready task waits for.
+/// When the next start is there that a ready task may wait for: where there is one now, others follow it.
 pub(super) async fn tick(engine: &Engine, pulse: &Pulse, now: Timestamp) -> Option<Timestamp> {
     if pulse.rates == 0 {
         return None;
@@ -19,11 +19,13 @@ pub(super) async fn tick(engine: &Engine, pulse: &Pulse, now: Timestamp) -> Opti
     };
     let mut next = None;
     for (target, bucket) in rated {
-        if bucket.available(now) > 0 {
+        let opens_at = if bucket.available(now) > 0 {
             engine.wake(&target);
+            now + bucket.step()
         } else {
-            next = next.into_iter().chain([bucket.opens_at()]).min();
-        }
+            bucket.opens_at()
+        };
+        next = next.into_iter().chain([opens_at]).min();
     }
     next
 }

@@ -38,6 +38,11 @@ impl Bucket {
         self.spent_until - micros(self.worth(self.burst) - self.worth(1))
     }
 
+    /// The time in which one start is earned.
+    pub fn step(&self) -> Duration {
+        micros(self.worth(1))
+    }
+
     /// The time in which so many starts are earned, in microseconds, rounded up: a start is never earned too early.
     fn worth(&self, starts: u32) -> u128 {
         (self.per_micros() * u128::from(starts)).div_ceil(u128::from(self.limit.max(1)))
