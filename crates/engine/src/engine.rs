@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use orchestratum_broker::{self as broker, Broker, Hint, Signal};
-use orchestratum_core::task::{Ending, GroupEnds, TaskEvent, TaskSpec, TaskState};
+use orchestratum_core::task::{Ending, GroupEnds, GroupPlace, TaskEvent, TaskSpec, TaskState};
 use orchestratum_core::{JsonText, TaskId, Timestamp};
 use orchestratum_store::{
     self as store, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Followed, Store,
 };
+use parking_lot::Mutex;
 use secrecy::ExposeSecret;
 
 use crate::announce::{Announcer, hint};
@@ -54,6 +55,9 @@ pub(crate) struct Parts {
     pub(crate) release_planned: AtomicBool,
     /// Groups are about to be settled.
     pub(crate) settling_planned: AtomicBool,
+    /// Up to which member the groups that are to stop were looked at.
+    pub(crate) members_walked: Mutex<Option<GroupPlace>>,
+    pub(crate) turns: loops::Turns,
     pub(crate) keys: KeyCache,
     pub(crate) counts: Arc<Kept<Counts>>,
     pub(crate) queues: Arc<Kept<Queues>>,
@@ -116,6 +120,8 @@ impl Engine {
             waiters,
             release_planned: AtomicBool::new(false),
             settling_planned: AtomicBool::new(false),
+            members_walked: Mutex::default(),
+            turns: loops::Turns::default(),
         };
         Self { parts: Arc::new(parts) }
     }

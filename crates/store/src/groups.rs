@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use orchestratum_core::task::{GroupLife, GroupSpec, GroupStatus, TaskStatus};
+use orchestratum_core::task::{GroupLife, GroupPlace, GroupSpec, GroupStatus, TaskStatus};
 use orchestratum_core::{GroupId, Origin, Target, TaskId, TaskName, Timestamp};
 
-use crate::{Audit, Error, IdempotencyKey, NewTask, Task};
+use crate::{Audit, Error, IdempotencyKey, NewTask, Ready, Task};
 
 /// A group to be stored with its members.
 #[derive(Debug, Clone)]
@@ -24,10 +24,11 @@ pub struct NewGroup {
     pub origin: Origin,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CreateGroupOutcome {
-    /// It is stored, by this call or by one of ours whose answer was lost.
-    Created,
+    /// It is stored, by this call or by one of ours whose answer was lost. `ready` are those of its members that asked for
+    /// something and got it, and others that became ready with them.
+    Created { ready: Vec<Ready> },
     /// The key was used before with the same body: this is the group it made. Nothing was stored.
     Replayed { id: GroupId },
     /// The key was used before with another body. Nothing was stored.
@@ -115,6 +116,8 @@ pub struct Settled {
     pub after: GroupStatus,
     /// What comes after it, written in the same commit.
     pub task: Option<TaskAfterGroup>,
+    /// That task, if it asked for something and got it, and others that became ready with it.
+    pub ready: Vec<Ready>,
     pub missing: Option<String>,
 }
 
@@ -125,8 +128,17 @@ pub struct TaskAfterGroup {
     pub name: TaskName,
     pub target: Target,
     pub due_at: Timestamp,
-    /// It needs a place or a start before it is ready.
+    /// It needs a place or a start before it is ready: if it got one, it is among the [ready](Settled::ready).
     pub asks: bool,
+}
+
+/// What a look at members of groups that are to stop has found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MembersToCancel {
+    /// Those that are not over, and not being cancelled.
+    pub members: Vec<(TaskId, GroupStatus)>,
+    /// Look on after this place; `None` if there are no others.
+    pub next: Option<GroupPlace>,
 }
 
 #[async_trait]
@@ -172,6 +184,6 @@ pub trait GroupStore: Send + Sync {
     /// the moment, or it is gone: then what its members told is forgotten. `seed` is where the id of what comes after it comes from.
     async fn settle_group(&self, group: GroupId, seed: u128, now: Timestamp) -> Result<Option<Settled>, Error>;
 
-    /// Members that are not over, and not being cancelled, of groups that are to stop.
-    async fn members_to_cancel(&self, limit: usize) -> Result<Vec<(TaskId, GroupStatus)>, Error>;
+    /// Looks at members of groups that are to stop, at most `limit`; `after` is the `next` of the look before.
+    async fn members_to_cancel(&self, after: Option<GroupPlace>, limit: usize) -> Result<MembersToCancel, Error>;
 }

@@ -37,7 +37,7 @@ pub use external::{
 };
 pub use groups::{
     AfterGroup, CancelGroupOutcome, CreateGroupOutcome, DeleteGroupOutcome, Group, GroupPage, GroupStore, MemberPage,
-    MemberSearch, NewGroup, Settled, TaskAfterGroup,
+    MemberSearch, MembersToCancel, NewGroup, Settled, TaskAfterGroup,
 };
 pub use keys::{ApiKey, KeyStore};
 pub use logs::{

@@ -5,6 +5,7 @@ use orchestratum_core::{GroupId, Origin};
 use orchestratum_store::{Announce, CreateGroupOutcome, Group, IdempotencyKey, NewGroup, NewTask};
 
 use super::GroupState;
+use crate::announce::hint;
 use crate::tasks::hints;
 use crate::{Engine, Error, identity};
 
@@ -57,9 +58,10 @@ impl Engine {
             origin: request.origin,
         };
         match self.parts.store.create_group(&group, now).await? {
-            CreateGroupOutcome::Created => {
+            CreateGroupOutcome::Created { ready } => {
                 let created = group.tasks.iter().map(|task| (&task.spec, &task.life));
                 self.announce_created(hints(&group.tasks), created, now);
+                self.became_ready(ready.into_iter().map(hint).collect());
                 tracing::info!(group.id = %id, group.size = group.spec.size, "group created");
                 metrics::counter!("orchestratum_groups_created_total").increment(1);
                 metrics::counter!("orchestratum_tasks_created_total").increment(group.tasks.len() as u64);

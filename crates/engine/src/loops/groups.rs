@@ -7,9 +7,10 @@ use std::time::Duration;
 use orchestratum_broker::Hint;
 use orchestratum_core::GroupId;
 use orchestratum_core::task::{GroupStatus, TaskEvent};
-use orchestratum_store::{Change, Settled};
+use orchestratum_store::{Change, MembersToCancel, Settled};
 
 use super::{PASS, Pass};
+use crate::announce::hint;
 use crate::{Engine, Error, error, identity};
 
 /// How many groups are settled in one pass, each in a transaction of its own.
@@ -54,6 +55,7 @@ async fn settle(engine: &Engine, group: GroupId) -> Result<bool, Error> {
         before,
         after,
         task,
+        ready,
         missing,
     } = settled;
     if before != after {
@@ -72,14 +74,15 @@ async fn settle(engine: &Engine, group: GroupId) -> Result<bool, Error> {
         );
         metrics::counter!("orchestratum_follow_ups_total").increment(1);
         let wait = task.due_at.saturating_since(now);
-        // One that has to ask is announced by the feeder, when it has what it needs.
-        if !task.asks && wait.is_zero() {
-            let hint = Hint {
+        if wait.is_zero() {
+            // One that has to ask is among the ready, if it got what it needs.
+            let this = (!task.asks).then_some(Hint {
                 task: task.task,
                 target: task.target,
                 name: task.name,
-            };
-            engine.became_ready(vec![hint]);
+            });
+            let ready = ready.into_iter().map(hint);
+            engine.became_ready(this.into_iter().chain(ready).collect());
         } else if wait < super::LOOK_EVERY {
             engine.release_soon(wait);
         }
@@ -87,9 +90,11 @@ async fn settle(engine: &Engine, group: GroupId) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// A pass of them: many members are cancelled in many short transactions.
+/// A part of a round over all of them: many members are cancelled in many short transactions.
 async fn cancel_members(engine: &Engine) -> Result<Pass, Error> {
-    let members = engine.parts.store.members_to_cancel(PASS).await?;
+    let walked = &engine.parts.members_walked;
+    let after = *walked.lock();
+    let MembersToCancel { members, next } = engine.parts.store.members_to_cancel(after, PASS).await?;
     let changes = members.into_iter().map(|(task, status)| {
         let reason = match status {
             GroupStatus::Failing => "another member of its group did not succeed",
@@ -98,7 +103,12 @@ async fn cancel_members(engine: &Engine) -> Result<Pass, Error> {
         let reason = Some(reason.to_owned());
         Change::new(task, TaskEvent::CancelRequested { reason })
     });
-    engine.sweep(changes.collect()).await
+    let cancelled = engine.sweep(changes.collect()).await?;
+    *walked.lock() = next;
+    Ok(Pass {
+        more: next.is_some(),
+        ..cancelled
+    })
 }
 
 impl Engine {

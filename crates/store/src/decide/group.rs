@@ -24,7 +24,7 @@ pub(crate) fn create_group(
     if let (Some(kept), Some(key)) = (kept, &group.idempotency) {
         return Some(match kept.repeat(key, id.0) {
             Repeat::Reused => CreateGroupOutcome::KeyReused,
-            Repeat::Ours if group.request_hash.is_none() => CreateGroupOutcome::Created,
+            Repeat::Ours if group.request_hash.is_none() => CreateGroupOutcome::Created { ready: Vec::new() },
             Repeat::Ours => CreateGroupOutcome::Replayed { id },
             Repeat::Replayed(id) => CreateGroupOutcome::Replayed { id: GroupId(id) },
         });
@@ -32,7 +32,7 @@ pub(crate) fn create_group(
     match existing {
         None => None,
         // An id of our own making is never made twice.
-        Some(None) if group.request_hash.is_none() => Some(CreateGroupOutcome::Created),
+        Some(None) if group.request_hash.is_none() => Some(CreateGroupOutcome::Created { ready: Vec::new() }),
         Some(hash) if hash.is_some() && hash == group.request_hash => Some(CreateGroupOutcome::Exists),
         Some(_) => Some(CreateGroupOutcome::IdTaken),
     }
@@ -154,6 +154,7 @@ impl Settling {
                 before: group.life.status,
                 after: life.status,
                 task: None,
+                ready: Vec::new(),
                 missing: None,
             },
         }
@@ -224,7 +225,12 @@ mod tests {
         let first = GroupId(Uuid::from_u128(9));
         for (group, kept, existing, outcome) in [
             (group(None, None), None, None, None),
-            (group(None, None), None, Some(None), Some(CreateGroupOutcome::Created)),
+            (
+                group(None, None),
+                None,
+                Some(None),
+                Some(CreateGroupOutcome::Created { ready: Vec::new() }),
+            ),
             (
                 group(Some(3), None),
                 None,
@@ -253,7 +259,7 @@ mod tests {
                 group(None, Some(5)),
                 Some(kept(1, 5)),
                 None,
-                Some(CreateGroupOutcome::Created),
+                Some(CreateGroupOutcome::Created { ready: Vec::new() }),
             ),
             (
                 group(None, Some(6)),

@@ -47,8 +47,8 @@ impl Transaction for Create {
         idempotency::keep(connection, key.collect(), self.now).await?;
         insert_group(connection, group).await?;
         let tasks: Vec<&NewTask> = group.tasks.iter().collect();
-        insert_asking(connection, &tasks, self.now).await?;
-        Ok(CreateGroupOutcome::Created)
+        let ready = insert_asking(connection, &tasks, self.now).await?;
+        Ok(CreateGroupOutcome::Created { ready })
     }
 }
 

@@ -5,17 +5,18 @@ mod create;
 mod read;
 mod row;
 mod settle;
+mod stop;
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use orchestratum_core::task::{GroupStatus, TaskStatus};
-use orchestratum_core::{GroupId, TaskId, Timestamp};
+use orchestratum_core::task::{GroupPlace, GroupStatus, TaskStatus};
+use orchestratum_core::{GroupId, Timestamp};
 
 use super::PostgresStore;
 use crate::{
     Audit, CancelGroupOutcome, CreateGroupOutcome, DeleteGroupOutcome, Error, Group, GroupPage, GroupStore, MemberPage,
-    MemberSearch, NewGroup, Settled,
+    MemberSearch, MembersToCancel, NewGroup, Settled,
 };
 
 #[async_trait]
@@ -71,7 +72,7 @@ impl GroupStore for PostgresStore {
         settle::settle(&self.database, group, seed, now).await
     }
 
-    async fn members_to_cancel(&self, limit: usize) -> Result<Vec<(TaskId, GroupStatus)>, Error> {
-        settle::members_to_cancel(&self.database, limit).await
+    async fn members_to_cancel(&self, after: Option<GroupPlace>, limit: usize) -> Result<MembersToCancel, Error> {
+        stop::members_to_cancel(&self.database, after, limit).await
     }
 }

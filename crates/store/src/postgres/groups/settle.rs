@@ -1,6 +1,6 @@
 //! Counting the ends of members, and what comes after the last one.
 
-use orchestratum_core::task::{GroupEnd, GroupEnds, GroupStatus, MemberEnd, SpecLimits, TaskStatus};
+use orchestratum_core::task::{GroupEnd, GroupEnds, MemberEnd, SpecLimits, TaskStatus};
 use orchestratum_core::{GroupId, JsonText, Origin, TaskId, Timestamp};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use super::super::database::{AfterUnknown, Database};
 use super::super::rows::{Place, int8, time};
 use super::super::tasks::{insert_asking, met_by};
 use super::super::transaction::{Abort, Transaction};
-use super::row::{self, GroupRow, counted_columns};
+use super::row::{GroupRow, counted_columns};
 use crate::decide::{self, JoinedMembers, LockedGroup, Settling};
 use crate::{AfterGroup, Error, Settled};
 
@@ -21,30 +21,6 @@ pub(super) async fn unsettled(database: &Database, limit: usize) -> Result<Vec<G
         })
         .await?;
     Ok(rows.into_iter().map(|(id,)| GroupId(id)).collect())
-}
-
-pub(super) async fn members_to_cancel(database: &Database, limit: usize) -> Result<Vec<(TaskId, GroupStatus)>, Error> {
-    let rows: Vec<(Uuid, i16)> = database
-        .all(AfterUnknown::Repeat, || {
-            sqlx::query_as(
-                "SELECT tasks.id, task_groups.status
-                FROM task_groups
-                JOIN tasks ON tasks.group_id = task_groups.id
-                WHERE task_groups.status IN (1, 2) AND tasks.status < 2 AND NOT tasks.cancel_requested
-                LIMIT $1",
-            )
-            .bind(int8(limit))
-        })
-        .await?;
-    rows.into_iter()
-        .map(|(id, code)| {
-            let place = Place {
-                table: "task_groups",
-                row: &"(of a member)",
-            };
-            Ok((TaskId(id), row::status(&place, code)?))
-        })
-        .collect()
 }
 
 pub(super) async fn settle(
@@ -108,8 +84,7 @@ impl Transaction for Settle {
                 settling
             }
         };
-        write(connection, self.group, &settling, self.now).await?;
-        Ok(Some(settling.settled))
+        Ok(Some(write(connection, self.group, settling, self.now).await?))
     }
 }
 
@@ -195,9 +170,9 @@ async fn members(connection: &mut PgConnection, group: GroupId, limits: &SpecLim
 async fn write(
     connection: &mut PgConnection,
     group: GroupId,
-    settling: &Settling,
+    settling: Settling,
     now: Timestamp,
-) -> Result<(), Abort> {
+) -> Result<Settled, Abort> {
     let (task, missing) = match &settling.after {
         Some(AfterGroup::Task(task)) => (Some(task.0), None),
         Some(AfterGroup::Missing { name, reason }) => (None, Some((name, reason))),
@@ -224,8 +199,9 @@ async fn write(
     .bind(missing.map(|(_, reason)| reason))
     .execute(&mut *connection)
     .await?;
+    let mut settled = settling.settled;
     if let Some(task) = &settling.task {
-        insert_asking(connection, &[task], now).await?;
+        settled.ready = insert_asking(connection, &[task], now).await?;
     }
-    Ok(())
+    Ok(settled)
 }

@@ -6,20 +6,21 @@ use sqlx::PgConnection;
 use super::super::transaction::Abort;
 use super::create::insert_tasks;
 use super::{gates, unique};
-use crate::NewTask;
-use crate::decide::GateChanges;
+use crate::decide::{DispatchRow, GateChanges};
+use crate::{NewTask, Ready};
 
-/// Inserts tasks of which none is there, and lets them ask for what they need. The feeder announces those that got it.
+/// Inserts tasks of which none is there, and lets them ask for what they need. The caller announces those that got it, and others
+/// that did with them.
 pub(in super::super) async fn insert_asking(
     connection: &mut PgConnection,
     tasks: &[&NewTask],
     now: Timestamp,
-) -> Result<(), Abort> {
+) -> Result<Vec<Ready>, Abort> {
     insert_tasks(connection, tasks, now).await?;
     let mut changes = GateChanges::default();
     changes.created(tasks.iter().copied(), now);
-    gates::settle(connection, &changes, now, now).await?;
-    Ok(())
+    let publish_at = DispatchRow::publish_at(now, true, now);
+    gates::settle(connection, &changes, publish_at, now).await
 }
 
 /// The task like it that is there already, if it is unique.

@@ -35,9 +35,9 @@ pub(super) async fn create(store: &SqliteStore, group: &NewGroup, now: Timestamp
     idempotency::keep(&mut transaction, key.collect(), now).await?;
     insert_group(&mut transaction, group).await?;
     let tasks: Vec<&NewTask> = group.tasks.iter().collect();
-    insert_asking(&mut transaction, &tasks, now).await?;
+    let ready = insert_asking(&mut transaction, &tasks, now).await?;
     transaction.commit().await.map_err(sql)?;
-    Ok(CreateGroupOutcome::Created)
+    Ok(CreateGroupOutcome::Created { ready })
 }
 
 async fn insert_group(connection: &mut SqliteConnection, group: &NewGroup) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! Counting the ends of members, and what comes after the last one.
 
-use orchestratum_core::task::{GroupEnd, GroupEnds, GroupStatus, MemberEnd, SpecLimits, TaskStatus};
-use orchestratum_core::{GroupId, JsonText, Origin, TaskId, Timestamp};
+use orchestratum_core::task::{GroupEnd, GroupEnds, MemberEnd, SpecLimits, TaskStatus};
+use orchestratum_core::{GroupId, JsonText, Origin, Timestamp};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
@@ -22,28 +22,6 @@ pub(super) async fn unsettled(store: &SqliteStore, limit: usize) -> Result<Vec<G
             .await
             .map_err(sql)?;
     Ok(ids.into_iter().map(GroupId).collect())
-}
-
-pub(super) async fn members_to_cancel(store: &SqliteStore, limit: usize) -> Result<Vec<(TaskId, GroupStatus)>, Error> {
-    let rows = sqlx::query(
-        "SELECT t.id, g.status, g.id AS group_id
-         FROM task_groups g INDEXED BY task_groups_stopping
-         CROSS JOIN tasks t INDEXED BY tasks_group ON t.group_id IS NOT NULL AND t.group_id = g.id
-         WHERE g.status IN (1, 2) AND t.status < 2 AND NOT t.cancel_requested
-         LIMIT ?1",
-    )
-    .bind(signed(limit))
-    .fetch_all(&store.read)
-    .await
-    .map_err(sql)?;
-    rows.iter()
-        .map(|row| {
-            Ok((
-                task_id(row, "id")?,
-                row::status(row, get(row, "group_id").map(GroupId)?)?,
-            ))
-        })
-        .collect()
 }
 
 pub(super) async fn settle(
@@ -70,8 +48,7 @@ pub(super) async fn settle(
                     settling
                 }
             };
-            write(&mut transaction, group, &settling, now).await?;
-            Some(settling.settled)
+            Some(write(&mut transaction, group, settling, now).await?)
         }
     };
     transaction.commit().await.map_err(sql)?;
@@ -165,9 +142,9 @@ fn member(row: &SqliteRow) -> Result<MemberEnd, Error> {
 async fn write(
     connection: &mut SqliteConnection,
     group: GroupId,
-    settling: &Settling,
+    settling: Settling,
     now: Timestamp,
-) -> Result<(), Error> {
+) -> Result<Settled, Error> {
     let (task, missing) = match &settling.after {
         Some(AfterGroup::Task(task)) => (Some(task.0), None),
         Some(AfterGroup::Missing { name, reason }) => (None, Some((name, reason))),
@@ -195,8 +172,9 @@ async fn write(
     .execute(&mut *connection)
     .await
     .map_err(sql)?;
+    let mut settled = settling.settled;
     if let Some(task) = &settling.task {
-        insert_asking(connection, &[task], now).await?;
+        settled.ready = insert_asking(connection, &[task], now).await?;
     }
-    Ok(())
+    Ok(settled)
 }

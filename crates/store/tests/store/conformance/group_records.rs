@@ -6,9 +6,9 @@ use orchestratum_core::task::{Ending, GroupPolicy, GroupStatus, TaskEvent, TaskS
 use orchestratum_core::{GroupId, TaskId};
 use orchestratum_store::{AfterGroup, CreateGroupOutcome, IdempotencyKey, MemberSearch, NewGroup, Store};
 
-use super::grouping::{create, create_new, entry, new_group, of, read, settle};
+use super::grouping::{CREATED, create, create_new, entry, new_group, of, read, settle};
 use super::lab::{Lab, SECOND, audit, draft};
-use super::limiting::{is_blocked, keyed};
+use super::limiting::{ids, is_blocked, keyed};
 
 pub(crate) async fn a_repeated_group_is_the_same_group(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
@@ -25,12 +25,8 @@ pub(crate) async fn a_repeated_group_is_the_same_group(store: Arc<dyn Store>) {
         ..new_group(&lab, of(GroupPolicy::Fail, vec![draft("echo"); 2], None))
     };
     let keyed = group(None, key(1));
-    assert_eq!(create_new(&lab, &keyed).await, CreateGroupOutcome::Created);
-    assert_eq!(
-        create_new(&lab, &keyed).await,
-        CreateGroupOutcome::Created,
-        "our own answer was lost"
-    );
+    assert_eq!(create_new(&lab, &keyed).await, CREATED);
+    assert_eq!(create_new(&lab, &keyed).await, CREATED, "our own answer was lost");
     let id = keyed.spec.id;
     assert_eq!(
         create_new(&lab, &group(None, key(1))).await,
@@ -41,10 +37,10 @@ pub(crate) async fn a_repeated_group_is_the_same_group(store: Arc<dyn Store>) {
         CreateGroupOutcome::KeyReused
     );
     let plain = group(None, None);
-    assert_eq!(create_new(&lab, &plain).await, CreateGroupOutcome::Created);
-    assert_eq!(create_new(&lab, &plain).await, CreateGroupOutcome::Created);
+    assert_eq!(create_new(&lab, &plain).await, CREATED);
+    assert_eq!(create_new(&lab, &plain).await, CREATED);
     let chosen = group(Some(1), None);
-    assert_eq!(create_new(&lab, &chosen).await, CreateGroupOutcome::Created);
+    assert_eq!(create_new(&lab, &chosen).await, CREATED);
     assert_eq!(create_new(&lab, &chosen).await, CreateGroupOutcome::Exists);
     let other = NewGroup {
         request_hash: Some([2; 32]),
@@ -67,10 +63,7 @@ pub(crate) async fn concurrent_creates_with_one_key_make_one_group(store: Arc<dy
     };
     let groups = [group(), group(), group()];
     let outcomes = futures::future::join_all(groups.iter().map(|group| create_new(&lab, group))).await;
-    let created: Vec<_> = outcomes
-        .iter()
-        .filter(|outcome| **outcome == CreateGroupOutcome::Created)
-        .collect();
+    let created: Vec<_> = outcomes.iter().filter(|outcome| **outcome == CREATED).collect();
     assert_eq!(created.len(), 1, "{outcomes:?}");
     assert_eq!(lab.store.groups(None, None, 10).await.expect("works").items.len(), 1);
 }
@@ -154,10 +147,15 @@ pub(crate) async fn purging_waits_for_the_group_of_a_member(store: Arc<dyn Store
 
 pub(crate) async fn members_wait_for_their_key_and_what_comes_after_may_meet_a_task_like_it(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
-    let after = r#"{"name": "echo", "unique": {"by": ["name"], "states": ["Completed"]}}"#;
+    let after = r#"{"name": "echo", "unique": {"by": ["name"], "states": ["Completed"]},
+        "concurrency": {"key": "after", "limit": 1}}"#;
     let drafts = vec![keyed("k", 1), keyed("k", 1)];
-    let group = create(&lab, of(GroupPolicy::Fail, drafts, Some(entry(after)))).await;
+    let group = new_group(&lab, of(GroupPolicy::Fail, drafts, Some(entry(after))));
     let [first, second] = [0, 1].map(|index| group.tasks[index].spec.id);
+    let CreateGroupOutcome::Created { ready } = create_new(&lab, &group).await else {
+        panic!("it is new");
+    };
+    assert_eq!(ids(&ready), [first], "its creator tells of it");
     assert!(!is_blocked(&lab, first).await);
     assert!(is_blocked(&lab, second).await);
     let worker = lab.echo_worker().await;
@@ -169,6 +167,7 @@ pub(crate) async fn members_wait_for_their_key_and_what_comes_after_may_meet_a_t
     let settled = settle(&lab, group.spec.id).await;
     assert_eq!(settled.after, GroupStatus::Completed);
     let made = settled.task.expect("nothing is like it yet").task;
+    assert_eq!(ids(&settled.ready), [made], "whoever settles the group tells of it");
     let worker = lab.echo_worker().await;
     let claimed = lab.claim_one(worker).await;
     assert_eq!(claimed.id, made);

@@ -24,6 +24,9 @@ const SHOWS_ALL: &str = r#"{"name": "echo", "input": {"outputs": "${ outputs }",
     "group": "${ [group.completed, group.failed, group.expired, group.cancelled, group.deleted] }"}}"#;
 
 /// What comes after a group, as JSON.
+/// Of whose members none asked for anything.
+pub(crate) const CREATED: CreateGroupOutcome = CreateGroupOutcome::Created { ready: Vec::new() };
+
 pub(crate) fn entry(text: &str) -> JsonText {
     JsonText::new(text).expect("JSON")
 }
@@ -64,7 +67,7 @@ pub(crate) async fn create_new(lab: &Lab, group: &NewGroup) -> CreateGroupOutcom
 
 pub(crate) async fn create(lab: &Lab, draft: GroupDraft) -> NewGroup {
     let group = new_group(lab, draft);
-    assert_eq!(create_new(lab, &group).await, CreateGroupOutcome::Created);
+    assert_eq!(create_new(lab, &group).await, CREATED);
     group
 }
 
@@ -293,10 +296,10 @@ pub(crate) async fn a_member_without_success_stops_the_others_where_the_policy_s
     let id = group.spec.id;
     let worker = lab.echo_worker().await;
     let members = lab.claim(worker).await;
-    assert_eq!(lab.store.members_to_cancel(10).await.expect("works"), []);
+    assert_eq!(lab.store.members_to_cancel(None, 10).await.expect("works").members, []);
     lab.end(&members[0], failure()).await;
     assert_eq!(settle(&lab, id).await.after, GroupStatus::Failing);
-    let mut left = lab.store.members_to_cancel(10).await.expect("works");
+    let mut left = lab.store.members_to_cancel(None, 10).await.expect("works").members;
     left.sort_unstable_by_key(|(task, _)| *task);
     let mut expected: Vec<_> = group
         .tasks
@@ -309,7 +312,7 @@ pub(crate) async fn a_member_without_success_stops_the_others_where_the_policy_s
         lab.put(task, TaskEvent::CancelRequested { reason: None }).await;
     }
     assert_eq!(
-        lab.store.members_to_cancel(10).await.expect("works"),
+        lab.store.members_to_cancel(None, 10).await.expect("works").members,
         [],
         "the others are up to their worker"
     );
@@ -439,7 +442,7 @@ pub(crate) async fn a_cancelled_group_ends_with_its_members_and_nothing_follows(
     };
     let status = GroupStatus::Cancelling;
     assert_eq!(delete().await, DeleteGroupOutcome::NotOver { status });
-    for (task, status) in lab.store.members_to_cancel(10).await.expect("works") {
+    for (task, status) in lab.store.members_to_cancel(None, 10).await.expect("works").members {
         assert_eq!(status, GroupStatus::Cancelling);
         lab.put(task, TaskEvent::CancelRequested { reason: None }).await;
     }
@@ -484,7 +487,7 @@ pub(crate) async fn the_id_of_a_deleted_group_can_be_used_again(store: Arc<dyn S
     for task in &mut again.tasks {
         task.spec.group.as_mut().expect("a member").group = id;
     }
-    assert_eq!(create_new(&lab, &again).await, CreateGroupOutcome::Created);
+    assert_eq!(create_new(&lab, &again).await, CREATED);
     // The members of the first one count for nothing here.
     lab.put(members[0].id, TaskEvent::RetryRequested { ttl: SECOND }).await;
     assert_eq!(lab.store.unsettled_groups(10).await.expect("works"), []);

@@ -143,7 +143,7 @@ async fn overview(store: &dyn Store, now: Timestamp) -> Result<Overview, orchest
 }
 
 async fn groups(store: &dyn Store) -> Result<Groups, orchestratum_store::Error> {
-    let to_cancel = store.members_to_cancel(PLENTY).await?;
+    let to_cancel = store.members_to_cancel(None, PLENTY).await?.members;
     Ok(Groups {
         items: store.groups(None, None, PLENTY).await?.items,
         unsettled: sorted(store.unsettled_groups(PLENTY).await?),

@@ -41,7 +41,7 @@ impl Model {
             let row = Row::new(task.spec.clone(), task.life.clone(), None, false, self.now);
             self.tasks.insert(task.spec.id, row);
         }
-        CreateGroupOutcome::Created
+        CreateGroupOutcome::Created { ready: Vec::new() }
     }
 
     /// What a batch of changes told.
@@ -79,6 +79,7 @@ impl Model {
             before,
             after: life.status,
             task: None,
+            ready: Vec::new(),
             missing: None,
         };
         if life.status.is_over() && !before.is_over() {
