@@ -80,6 +80,8 @@ pub struct Fired {
     pub skipped: Vec<(ScheduleId, Skip)>,
     /// Tasks that are to be cancelled, since a later slot takes their place.
     pub cancel: Vec<TaskId>,
+    /// Slots of these wait for the ends of these tasks.
+    pub waiting: Vec<(ScheduleId, Vec<TaskId>)>,
 }
 
 /// A task that was made for a slot.
@@ -128,4 +130,22 @@ pub trait ScheduleStore: Send + Sync {
     /// Looks at schedules whose time has come, at most `limit`: their tasks and where they stand then are written together. Any
     /// number of processes may do so at the same time. `seed` is what the ids of the tasks are made from: random.
     async fn fire_schedules(&self, limit: usize, seed: u128, now: Timestamp) -> Result<Fired, Error>;
+
+    /// Those whose time has come, for whoever looks at them one by one.
+    async fn due_schedules(&self, limit: usize, now: Timestamp) -> Result<Vec<ScheduleId>, Error>;
+
+    /// Looks at one, if its time has come.
+    async fn fire_schedule(&self, schedule: ScheduleId, seed: u128, now: Timestamp) -> Result<Fired, Error>;
+
+    /// Lets one that could not be looked at wait until then, and say so.
+    async fn put_off_schedule(
+        &self,
+        schedule: ScheduleId,
+        until: Timestamp,
+        detail: &str,
+        now: Timestamp,
+    ) -> Result<(), Error>;
+
+    /// A task is over that slots of these waited for: their time has come.
+    async fn wake_schedules(&self, schedules: &[ScheduleId], now: Timestamp) -> Result<(), Error>;
 }

@@ -169,6 +169,7 @@ pub(crate) enum SkipReason {
     changed,
     unmade,
     met,
+    failed,
 }
 
 /// The task that comes after a group.

@@ -28,6 +28,21 @@ pub struct Look {
     pub standing: Standing,
 }
 
+impl Look {
+    /// Only so many of the slots that were to become tasks did, the first of them: the others wait, and are looked at again at
+    /// once.
+    pub fn leave_after(&mut self, made: usize, now: Timestamp) {
+        let left = self.fire.split_off(made.min(self.fire.len()));
+        if left.is_empty() {
+            return;
+        }
+        // They are later than it, or would be taken for slots that were run.
+        self.standing.last_slot = self.fire.last().copied();
+        self.standing.waiting.splice(..0, left);
+        self.standing.wake_at = Some(now);
+    }
+}
+
 /// Decides what is due; `is_live` says whether a task of the schedule is pending or running.
 pub fn look(spec: &ScheduleSpec, standing: &Standing, is_live: bool, now: Timestamp) -> Look {
     if spec.paused {
@@ -67,7 +82,11 @@ pub fn look(spec: &ScheduleSpec, standing: &Standing, is_live: bool, now: Timest
             next_slot,
             wake_at: asks_again.into_iter().chain(next_slot).min(),
             last_slot: turn.fire.last().copied().or(standing.last_slot),
-            last_skip: newest_skip.or_else(|| standing.last_skip.clone()),
+            // What failed before has not failed now.
+            last_skip: newest_skip.or_else(|| {
+                let kept = standing.last_skip.clone();
+                kept.filter(|skip| skip.reason != SkipReason::Failed)
+            }),
             waiting: turn.waiting,
         },
         fire: turn.fire,
@@ -88,18 +107,14 @@ impl Turn {
     fn take(&mut self, overlap: Overlap, mut candidates: Vec<Timestamp>, is_live: bool) {
         match overlap {
             Overlap::Allow => self.fire = candidates,
-            Overlap::Skip => {
-                let skipped = candidates.split_off(usize::from(!is_live).min(candidates.len()));
-                self.fire = candidates;
-                self.skip(skipped, SkipReason::Overlap);
-            }
+            Overlap::Skip if is_live => self.skip(candidates, SkipReason::Overlap),
             Overlap::Queue => {
                 self.waiting = candidates.split_off(usize::from(!is_live).min(candidates.len()));
                 self.fire = candidates;
                 let too_many = self.waiting.split_off(QUEUE_MAX.min(self.waiting.len()));
                 self.skip(too_many, SkipReason::QueueFull);
             }
-            Overlap::Replace => {
+            Overlap::Skip | Overlap::Replace => {
                 let newest = candidates.pop();
                 self.skip(candidates, SkipReason::Replaced);
                 if is_live {
@@ -231,8 +246,36 @@ mod tests {
         assert_eq!(reasons(&busy), [(at(60), SkipReason::Overlap)]);
         assert!(!busy.cancel_live);
         let two = look(&spec(Overlap::Skip, Misfire::FireOnce), &standing(), false, at(120));
-        assert_eq!(two.fire, [at(60)], "the second meets the task of the first");
-        assert_eq!(reasons(&two), [(at(120), SkipReason::Overlap)]);
+        assert_eq!(two.fire, [at(120)], "the newest of those that are due");
+        assert_eq!(reasons(&two), [(at(60), SkipReason::Replaced)]);
+    }
+
+    #[test]
+    fn slots_that_are_too_much_for_now_wait_in_their_order_and_none_is_lost() {
+        let spec = spec(Overlap::Allow, Misfire::CatchUp);
+        let now = at(300);
+        let mut first = look(&spec, &standing(), false, now);
+        first.leave_after(2, now);
+        assert_eq!(first.fire, [at(60), at(120)]);
+        assert_eq!(first.standing.wake_at, Some(now));
+        assert_eq!(first.standing.last_slot, Some(at(120)));
+        assert_eq!(first.standing.waiting, [at(180), at(240), at(300)]);
+        let mut all = look(&spec, &first.standing, false, at(360));
+        all.leave_after(4, now);
+        assert_eq!(all.fire, [at(180), at(240), at(300), at(360)]);
+        assert_eq!(all.standing.wake_at, Some(at(420)), "nothing was left");
+        assert_eq!(all.standing.waiting, []);
+    }
+
+    #[test]
+    fn a_look_that_failed_is_told_until_one_succeeds() {
+        let failed = Standing {
+            last_skip: Some(Skip::new(at(60), SkipReason::Failed)),
+            ..standing()
+        };
+        let spec = spec(Overlap::Allow, Misfire::FireOnce);
+        let done = look(&spec, &failed, false, at(120));
+        assert_eq!((done.fire.len(), done.standing.last_skip), (2, None));
     }
 
     #[test]

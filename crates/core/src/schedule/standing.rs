@@ -44,10 +44,12 @@ pub enum SkipReason {
     Unmade = 5,
     /// Its task is to be unique, and one like it was there.
     Met = 6,
+    /// What it takes failed, and is tried again.
+    Failed = 7,
 }
 
 impl SkipReason {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Missed,
         Self::Overlap,
         Self::QueueFull,
@@ -55,6 +57,7 @@ impl SkipReason {
         Self::Changed,
         Self::Unmade,
         Self::Met,
+        Self::Failed,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -66,6 +69,7 @@ impl SkipReason {
             Self::Changed => "changed",
             Self::Unmade => "unmade",
             Self::Met => "met",
+            Self::Failed => "failed",
         }
     }
 

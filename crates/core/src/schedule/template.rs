@@ -8,7 +8,7 @@ use serde_json::json;
 use super::jitter::jitter;
 use super::spec::ScheduleSpec;
 use crate::JsonText;
-use crate::expression::{Scope, Variable};
+use crate::expression::{Scope, Size, Variable};
 use crate::identity::{ScheduleId, TaskId};
 use crate::task::{Entry, Rendered, ScheduledBy, SpecLimits, TaskLife, TaskSpec, Violations, check_entry, in_a_line};
 use crate::time::Timestamp;
@@ -32,6 +32,12 @@ pub(super) fn check(task: &JsonText, pointer: &str, limits: &SpecLimits, now: Ti
     violations.into_result()
 }
 
+/// What each task costs beside its texts, in the unit of the rest: it is a row, or two.
+const TASK_COST: u64 = 2_000;
+
+/// What reading an expression costs, before it is evaluated: a tenth of a millisecond.
+const EXPRESSION_COST: u64 = 1_000;
+
 /// What a task of a schedule is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct MakeTask<'a> {
@@ -49,26 +55,30 @@ pub struct MakeTask<'a> {
 pub struct MadeTask {
     /// Or why it cannot be made, in a line.
     pub made: Result<Box<(TaskSpec, TaskLife)>, String>,
-    /// Steps of expressions and bytes, for whoever bounds a transaction.
+    /// Steps of expressions and bytes, those of what it is made of among them, for whoever bounds a transaction.
     pub cost: u64,
 }
 
 impl MakeTask<'_> {
     pub fn make(&self) -> MadeTask {
         let scope = OnceCell::new();
-        let made = self.made(&scope);
+        let entry = Entry::read(&self.spec.task, &VARIABLES);
+        let size = entry.as_ref().map_or_else(|_| Size::default(), Entry::size);
+        let made = entry.and_then(|entry| self.made(entry, &scope));
         let steps = scope.get().map_or(0, Scope::steps_taken);
         let bytes = made
             .as_ref()
             .map_or(0, |(spec, _)| spec.input.len() + spec.follow_ups.bytes());
         MadeTask {
             made: made.map(Box::new).map_err(|broken| in_a_line(&broken)),
-            cost: steps + bytes as u64,
+            cost: TASK_COST
+                + EXPRESSION_COST * (size.expressions + size.regexes) as u64
+                + steps
+                + (self.spec.task.len() + bytes) as u64,
         }
     }
 
-    fn made(&self, scope: &OnceCell<Scope>) -> Result<(TaskSpec, TaskLife), Violations> {
-        let entry = Entry::read(&self.spec.task, &VARIABLES)?;
+    fn made(&self, entry: Entry, scope: &OnceCell<Scope>) -> Result<(TaskSpec, TaskLife), Violations> {
         let scope = || scope.get_or_init(|| self.scope());
         let Rendered {
             mut draft, follow_ups, ..

@@ -36,6 +36,7 @@ mod rescue;
 mod retention;
 mod schedules;
 mod supervise;
+mod turns;
 mod unoffered;
 
 use std::future::Future;
@@ -50,6 +51,7 @@ use tokio_util::task::TaskTracker;
 pub use expire::RUNNING_GRACE;
 pub(crate) use pulse::INTERVAL as LOOK_EVERY;
 use supervise::supervise;
+pub(crate) use turns::Turns;
 
 use crate::journal::Reason;
 use crate::{Engine, Error, identity};

@@ -22,7 +22,7 @@ pub(crate) use apply::{
 pub(crate) use create::{Acceptance, KeptKey, Repeat, create, keys, keys_of};
 pub use follow::follow_up_id;
 pub(crate) use follow::{Source, bringing_follow_ups, claimed_at_once};
-pub(crate) use gates::{Asking, DispatchState, GateChanges, PlaceCounts, StartCounts};
+pub(crate) use gates::{Asking, DispatchState, GIVEN_MAX, GateChanges, PlaceCounts, StartCounts};
 pub use group::id_after_group;
 pub(crate) use group::{
     JoinedMembers, LockedGroup, Settling, cancel_group, counted, create_group, joined, member_page,
@@ -31,6 +31,6 @@ pub(crate) use life::LifeColumns;
 pub(crate) use list::{IdRange, Way, attempt_page, narrows, page};
 pub(crate) use purge::purge_ends_at;
 pub(crate) use schedule_change::{ScheduleChange, change_schedule, create_schedule};
-pub(crate) use schedules::{DueSchedule, LIVE_MAX, ScheduleWrite, fire, waiting_of, waiting_text};
+pub(crate) use schedules::{DueSchedule, LIVE_MAX, Locked, ScheduleWrite, Which, fire, waiting_of, waiting_text};
 pub(crate) use success::{CompletedRow, ShortWay, Success, successes};
 pub(crate) use unique::{Holder, admitted, likenesses, meet};

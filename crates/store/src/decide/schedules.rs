@@ -2,22 +2,60 @@
 
 use std::collections::HashMap;
 
-use orchestratum_core::schedule::{InvalidCron, Look, MakeTask, ScheduleSpec, Skip, SkipReason, Standing, look};
+use orchestratum_core::schedule::{InvalidCron, MakeTask, ScheduleSpec, Skip, SkipReason, Standing, look};
 use orchestratum_core::task::{Edge, FollowUpPlace, SpecLimits, TaskState};
 use orchestratum_core::{Origin, ScheduleId, TaskId, Timestamp};
 
 use super::{DispatchState, GateChanges, follow_up_id};
 use crate::{Announce, Fired, FiredTask, NewTask, Ready};
 
-/// The most tasks of one transaction, to within those of one schedule: as many as a request of a caller makes.
+/// The most tasks of one transaction: as many as a request of a caller makes.
 const TASKS_MAX: usize = 1_000;
 
-/// What the tasks of one transaction may cost together, in steps of expressions and bytes: about half a second. Schedules that
-/// come after are looked at in another one, so that no lock is held for as long as others can make it take.
+/// What the tasks of one transaction may cost together, in steps of expressions and bytes: about half a second. Slots that come
+/// after become tasks in another one, so that no lock is held for as long as others can make it take.
 const COST_MAX: u64 = 4_000_000;
 
 /// The most tasks of a schedule that one look cancels.
 pub(crate) const LIVE_MAX: usize = 100;
+
+/// How large the tasks of the schedules may be together that one pass reads: as they were written, not as they are made.
+const READ_BYTES_MAX: usize = 4 << 20;
+
+/// Which schedules a pass looks at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Which {
+    /// Those that have waited longest, at most so many.
+    Due(usize),
+    One(ScheduleId),
+}
+
+/// The schedules that a pass has locked.
+#[derive(Debug)]
+pub(crate) struct Locked {
+    /// Those to be read.
+    pub(crate) read: Vec<ScheduleId>,
+    /// Others are due.
+    pub(crate) more: bool,
+}
+
+impl Locked {
+    /// The first of them, as far as they are not too large together; they come with the sizes of their tasks.
+    pub(crate) fn of(found: &[(ScheduleId, usize)], which: Which) -> Self {
+        let mut bytes = 0;
+        let fitting = found.iter().take_while(|(_, size)| {
+            let is_first = bytes == 0;
+            bytes += size;
+            is_first || bytes <= READ_BYTES_MAX
+        });
+        let read: Vec<ScheduleId> = fitting.map(|(id, _)| *id).collect();
+        let is_full = matches!(which, Which::Due(limit) if found.len() >= limit);
+        Self {
+            more: is_full || read.len() < found.len(),
+            read,
+        }
+    }
+}
 
 /// A schedule that is due.
 #[derive(Debug)]
@@ -93,12 +131,12 @@ impl FireDecision {
     }
 }
 
-/// `live` has tasks of these schedules that are not over; `limit` is how many schedules were asked for.
+/// `live` has tasks of these schedules that are not over; `more` says whether others are due.
 pub(crate) fn fire(
     due: Vec<DueSchedule>,
     live: &HashMap<ScheduleId, Vec<TaskId>>,
     limits: &SpecLimits,
-    limit: usize,
+    more: bool,
     seed: u128,
     now: Timestamp,
 ) -> FireDecision {
@@ -109,9 +147,9 @@ pub(crate) fn fire(
         cost: 0,
         decision: FireDecision::default(),
     };
-    firing.decision.fired.more = due.len() >= limit;
+    firing.decision.fired.more = more;
     for schedule in due {
-        if firing.decision.tasks.len() >= TASKS_MAX || firing.cost > COST_MAX {
+        if firing.is_full() {
             firing.decision.fired.more = true;
             break;
         }
@@ -133,6 +171,10 @@ struct Firing<'a> {
 }
 
 impl Firing<'_> {
+    fn is_full(&self) -> bool {
+        self.decision.tasks.len() >= TASKS_MAX || self.cost > COST_MAX
+    }
+
     fn look(&mut self, schedule: DueSchedule, live: &[TaskId]) {
         let DueSchedule { id, spec, standing } = schedule;
         let spec = match spec {
@@ -142,25 +184,35 @@ impl Firing<'_> {
                 return;
             }
         };
-        let Look {
-            fire,
-            skipped,
-            cancel_live,
-            mut standing,
-        } = look(&spec, &standing, !live.is_empty(), self.now);
-        self.decision
-            .fired
-            .skipped
-            .extend(skipped.into_iter().map(|skip| (id, skip)));
-        if cancel_live {
-            self.decision.fired.cancel.extend_from_slice(live);
+        let mut look = look(&spec, &standing, !live.is_empty(), self.now);
+        let fired = &mut self.decision.fired;
+        fired.skipped.extend(look.skipped.iter().map(|skip| (id, skip.clone())));
+        if look.cancel_live {
+            fired.cancel.extend_from_slice(live);
         }
-        for (index, slot) in fire.into_iter().enumerate() {
-            if let Err(skip) = self.make(id, &spec, slot, index) {
-                standing.last_skip = Some(skip.clone());
+        let before = self.decision.tasks.len();
+        let mut made = 0;
+        for slot in &look.fire {
+            if made > 0 && self.is_full() {
+                break;
+            }
+            if let Err(skip) = self.make(id, &spec, *slot, made) {
+                look.standing.last_skip = Some(skip.clone());
                 self.decision.fired.skipped.push((id, skip));
             }
+            made += 1;
         }
+        if made < look.fire.len() {
+            self.decision.fired.more = true;
+            look.leave_after(made, self.now);
+        } else if !look.standing.waiting.is_empty() {
+            let new = self.decision.tasks[before..].iter().map(|task| task.spec.id);
+            self.decision
+                .fired
+                .waiting
+                .push((id, live.iter().copied().chain(new).collect()));
+        }
+        let standing = look.standing;
         self.decision.schedules.push(ScheduleWrite { id, standing });
     }
 

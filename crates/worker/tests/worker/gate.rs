@@ -8,17 +8,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use orchestratum_core::schedule::SchedulePatch;
-use orchestratum_core::task::{Bucket, GroupStatus, TargetRate, TaskStatus};
+use orchestratum_core::task::{Bucket, GroupPlace, GroupStatus, TargetRate, TaskStatus};
 use orchestratum_core::{GroupId, ScheduleId, Target, TaskId, Timestamp, WorkerId};
 use orchestratum_store::{
     ApiKey, AttemptHolder, AttemptPage, Audit, Beaten, BrokenInvariant, CancelGroupOutcome, Change, ChangeOutcome,
     ChangeScheduleOutcome, Children, ClaimRequest, ClaimedTask, CreateGroupOutcome, CreateOutcome, CreateRequest,
     CreateScheduleOutcome, DeleteGroupOutcome, DeleteOutcome, Dispatch, DispatchStore, EndedLease, Error,
     ExternalClaim, ExternalStore, ExternallyClaimed, Fired, Group, GroupPage, GroupStore, Heartbeat, KeyStore, KeyWait,
-    LeaseKeeper, LogAppend, LogStore, LogStream, LogsFrom, Maintenance, MemberPage, MemberSearch, NewGroup, NewLogs,
-    NewSchedule, Offer, Orphan, Pulse, Queue, QueueStore, Ready, RecordsBefore, Registration, Schedule, SchedulePage,
-    ScheduleStore, Settled, Store, Task, TaskFilter, TaskLogs, TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker,
-    WorkerStore,
+    LeaseKeeper, LogAppend, LogStore, LogStream, LogsFrom, Maintenance, MemberPage, MemberSearch, MembersToCancel,
+    NewGroup, NewLogs, NewSchedule, Offer, Orphan, Pulse, Queue, QueueStore, Ready, RecordsBefore, Registration,
+    Schedule, SchedulePage, ScheduleStore, Settled, Store, Task, TaskFilter, TaskLogs, TaskPage, TaskStore, Unoffered,
+    UnofferedSearch, Worker, WorkerStore,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -225,6 +225,10 @@ through! {
     ) -> Result<ChangeScheduleOutcome, Error>;
     delete_schedule(schedule: ScheduleId, audit: &Audit, now: Timestamp) -> Result<bool, Error>;
     fire_schedules(limit: usize, seed: u128, now: Timestamp) -> Result<Fired, Error>;
+    due_schedules(limit: usize, now: Timestamp) -> Result<Vec<ScheduleId>, Error>;
+    fire_schedule(schedule: ScheduleId, seed: u128, now: Timestamp) -> Result<Fired, Error>;
+    put_off_schedule(schedule: ScheduleId, until: Timestamp, detail: &str, now: Timestamp) -> Result<(), Error>;
+    wake_schedules(schedules: &[ScheduleId], now: Timestamp) -> Result<(), Error>;
     ; for ScheduleStore
 }
 
@@ -241,7 +245,7 @@ through! {
     delete_group(group: GroupId, audit: &Audit, now: Timestamp) -> Result<DeleteGroupOutcome, Error>;
     unsettled_groups(limit: usize) -> Result<Vec<GroupId>, Error>;
     settle_group(group: GroupId, seed: u128, now: Timestamp) -> Result<Option<Settled>, Error>;
-    members_to_cancel(limit: usize) -> Result<Vec<(TaskId, GroupStatus)>, Error>;
+    members_to_cancel(after: Option<GroupPlace>, limit: usize) -> Result<MembersToCancel, Error>;
     ; for GroupStore
 }
 

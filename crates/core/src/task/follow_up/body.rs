@@ -239,7 +239,7 @@ impl Entry {
     }
 
     /// What it holds itself.
-    pub(super) fn size(&self) -> Size {
+    pub(crate) fn size(&self) -> Size {
         let templates = [&self.input, &self.description, &self.target, &self.delay_seconds];
         let templates = templates.into_iter().flatten().chain(self.labels.values());
         templates.map(Template::size).sum::<Size>() + self.keys

@@ -13,12 +13,12 @@ use super::super::rows::{Time, int8, time};
 use super::super::tasks::{insert_tasks, meet, settle};
 use super::super::transaction::{Abort, Transaction};
 use super::row::DueRow;
-use crate::decide::{self, DispatchRow, LIVE_MAX, ScheduleWrite, waiting_text};
+use crate::decide::{self, DispatchRow, LIVE_MAX, Locked, ScheduleWrite, Which, waiting_text};
 use crate::{Error, Fired, NewTask};
 
-pub(super) async fn fire(database: &Database, limit: usize, seed: u128, now: Timestamp) -> Result<Fired, Error> {
+pub(super) async fn fire(database: &Database, which: Which, seed: u128, now: Timestamp) -> Result<Fired, Error> {
     let fire = Fire {
-        limit,
+        which,
         seed,
         limits: database.limits,
         now,
@@ -27,7 +27,7 @@ pub(super) async fn fire(database: &Database, limit: usize, seed: u128, now: Tim
 }
 
 struct Fire {
-    limit: usize,
+    which: Which,
     seed: u128,
     limits: SpecLimits,
     now: Timestamp,
@@ -37,22 +37,15 @@ impl Transaction for Fire {
     type Output = Fired;
 
     async fn perform(&self, connection: &mut PgConnection) -> Result<Fired, Abort> {
-        let due: Vec<DueRow> = sqlx::query_as(
-            "SELECT *
-            FROM schedules
-            WHERE wake_at <= $1
-            ORDER BY wake_at
-            LIMIT $2
-            -- Another process looks at those.
-            FOR UPDATE SKIP LOCKED",
-        )
-        .bind(time(self.now))
-        .bind(int8(self.limit))
-        .fetch_all(&mut *connection)
-        .await?;
+        let Locked { read, more } = lock(connection, self.which, self.now).await?;
+        let due: Vec<DueRow> =
+            sqlx::query_as("SELECT * FROM schedules WHERE id = ANY($1::uuid[]) ORDER BY wake_at, id")
+                .bind(read.iter().map(|id| id.0).collect::<Vec<_>>())
+                .fetch_all(&mut *connection)
+                .await?;
         let live = live(connection, &due).await?;
         let due = due.into_iter().map(DueRow::into_due).collect::<Result<Vec<_>, _>>()?;
-        let mut decision = decide::fire(due, &live, &self.limits, self.limit, self.seed, self.now);
+        let mut decision = decide::fire(due, &live, &self.limits, more, self.seed, self.now);
         let tasks: Vec<&NewTask> = decision.tasks.iter().collect();
         let met = meet(connection, &tasks, self.now).await?;
         decision.meet(&met);
@@ -65,6 +58,39 @@ impl Transaction for Fire {
         let admitted = settle(connection, &decision.gates(self.now), publish_at, self.now).await?;
         Ok(decision.into_fired(admitted, self.now))
     }
+}
+
+/// Texts that are stored apart tell their sizes without being read.
+async fn lock(connection: &mut PgConnection, which: Which, now: Timestamp) -> Result<Locked, sqlx::Error> {
+    let rows: Vec<(Uuid, i32)> =
+        match which {
+            Which::Due(limit) => {
+                sqlx::query_as(
+                    "SELECT id, octet_length(task)
+                FROM schedules
+                WHERE wake_at <= $1
+                ORDER BY wake_at
+                LIMIT $2
+                -- Another process looks at those.
+                FOR UPDATE SKIP LOCKED",
+                )
+                .bind(time(now))
+                .bind(int8(limit))
+                .fetch_all(connection)
+                .await?
+            }
+            Which::One(schedule) => sqlx::query_as(
+                "SELECT id, octet_length(task) FROM schedules WHERE wake_at <= $1 AND id = $2 FOR UPDATE SKIP LOCKED",
+            )
+            .bind(time(now))
+            .bind(schedule.0)
+            .fetch_all(connection)
+            .await?,
+        };
+    let sized = rows
+        .into_iter()
+        .map(|(id, size)| (ScheduleId(id), usize::try_from(size).unwrap_or(0)));
+    Ok(Locked::of(&sized.collect::<Vec<_>>(), which))
 }
 
 /// Tasks of these schedules that are not over, where that matters.

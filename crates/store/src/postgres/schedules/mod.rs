@@ -5,12 +5,14 @@ mod create;
 mod fire;
 mod read;
 mod row;
+mod wake;
 
 use async_trait::async_trait;
 use orchestratum_core::schedule::SchedulePatch;
 use orchestratum_core::{ScheduleId, Timestamp};
 
 use super::PostgresStore;
+use crate::decide::Which;
 use crate::{
     Audit, ChangeScheduleOutcome, CreateScheduleOutcome, Error, Fired, NewSchedule, Schedule, SchedulePage,
     ScheduleStore,
@@ -56,6 +58,28 @@ impl ScheduleStore for PostgresStore {
     }
 
     async fn fire_schedules(&self, limit: usize, seed: u128, now: Timestamp) -> Result<Fired, Error> {
-        fire::fire(&self.database, limit, seed, now).await
+        fire::fire(&self.database, Which::Due(limit), seed, now).await
+    }
+
+    async fn due_schedules(&self, limit: usize, now: Timestamp) -> Result<Vec<ScheduleId>, Error> {
+        wake::due(&self.database, limit, now).await
+    }
+
+    async fn fire_schedule(&self, schedule: ScheduleId, seed: u128, now: Timestamp) -> Result<Fired, Error> {
+        fire::fire(&self.database, Which::One(schedule), seed, now).await
+    }
+
+    async fn put_off_schedule(
+        &self,
+        schedule: ScheduleId,
+        until: Timestamp,
+        detail: &str,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        wake::put_off(&self.database, schedule, until, detail, now).await
+    }
+
+    async fn wake_schedules(&self, schedules: &[ScheduleId], now: Timestamp) -> Result<(), Error> {
+        wake::wake(&self.database, schedules, now).await
     }
 }

@@ -9,31 +9,28 @@ use uuid::Uuid;
 
 use super::super::SqliteStore;
 use super::super::error::sql;
-use super::super::rows::{Hex, get, json, signed, task_id};
+use super::super::rows::{Hex, get, json, number, signed, task_id};
 use super::super::tasks::{insert_new, meet, settle};
 use super::super::values::{OverValues, over_values};
 use super::row::{due, due_columns};
-use crate::decide::{self, DispatchRow, DueSchedule, LIVE_MAX, ScheduleWrite, waiting_text};
+use crate::decide::{self, DispatchRow, DueSchedule, LIVE_MAX, Locked, ScheduleWrite, Which, waiting_text};
 use crate::{Error, Fired, NewTask};
 
-pub(super) async fn fire(store: &SqliteStore, limit: usize, seed: u128, now: Timestamp) -> Result<Fired, Error> {
+pub(super) async fn fire(store: &SqliteStore, which: Which, seed: u128, now: Timestamp) -> Result<Fired, Error> {
     let mut transaction = store.begin().await?;
+    let Locked { read, more } = found(&mut transaction, which, now).await?;
     let rows = sqlx::query(concat!(
         "SELECT ",
         due_columns!(),
-        " FROM schedules s INDEXED BY schedules_wake
-         WHERE s.wake_at IS NOT NULL AND s.wake_at <= ?1
-         ORDER BY s.wake_at
-         LIMIT ?2"
+        " FROM schedules s WHERE s.id IN (SELECT unhex(value) FROM json_each(?1)) ORDER BY s.wake_at, s.id"
     ))
-    .bind(now.as_micros())
-    .bind(signed(limit))
+    .bind(json(&read.iter().map(|id| Hex(id.0)).collect::<Vec<_>>()))
     .fetch_all(&mut *transaction)
     .await
     .map_err(sql)?;
     let due: Vec<DueSchedule> = rows.iter().map(due).collect::<Result<_, _>>()?;
     let live = live(&mut transaction, &due).await?;
-    let mut decision = decide::fire(due, &live, &store.limits, limit, seed, now);
+    let mut decision = decide::fire(due, &live, &store.limits, more, seed, now);
     let tasks: Vec<&NewTask> = decision.tasks.iter().collect();
     let met = meet(&mut transaction, &tasks, now).await?;
     decision.meet(&met);
@@ -46,6 +43,32 @@ pub(super) async fn fire(store: &SqliteStore, limit: usize, seed: u128, now: Tim
     let admitted = settle(&mut transaction, &decision.gates(now), publish_at, now).await?;
     transaction.commit().await.map_err(sql)?;
     Ok(decision.into_fired(admitted, now))
+}
+
+/// Texts tell their sizes without being read.
+async fn found(connection: &mut SqliteConnection, which: Which, now: Timestamp) -> Result<Locked, Error> {
+    let query = match which {
+        Which::Due(limit) => sqlx::query(
+            "SELECT id, octet_length(task) AS size
+             FROM schedules INDEXED BY schedules_wake
+             WHERE wake_at IS NOT NULL AND wake_at <= ?1
+             ORDER BY wake_at
+             LIMIT ?2",
+        )
+        .bind(now.as_micros())
+        .bind(signed(limit)),
+        Which::One(schedule) => {
+            sqlx::query("SELECT id, octet_length(task) AS size FROM schedules WHERE wake_at <= ?1 AND id = ?2")
+                .bind(now.as_micros())
+                .bind(schedule.0)
+        }
+    };
+    let rows = query.fetch_all(connection).await.map_err(sql)?;
+    let sized = rows.iter().map(|row| {
+        let id = ScheduleId(get::<Uuid>(row, "id")?);
+        Ok((id, number(row, "schedules", "size", id)?))
+    });
+    Ok(Locked::of(&sized.collect::<Result<Vec<_>, Error>>()?, which))
 }
 
 /// Tasks of these schedules that are not over, where that matters.

@@ -8,6 +8,7 @@ pub(crate) mod claiming;
 pub(crate) mod creating;
 pub(crate) mod data;
 pub(crate) mod external;
+pub(crate) mod firing;
 pub(crate) mod following;
 pub(crate) mod group_records;
 pub(crate) mod grouping;
@@ -162,6 +163,11 @@ macro_rules! suite {
                 external_workers_get_no_messages,
                 a_target_with_a_rate_gives_an_external_claim_only_its_starts
             ],
+            firing: [
+                large_tasks_are_made_in_several_passes_and_none_is_lost,
+                a_schedule_that_fails_is_put_off_alone_and_says_so,
+                slots_that_wait_are_woken_and_nothing_else_is
+            ],
             following: [
                 a_completed_task_is_followed_in_the_same_commit,
                 each_way_a_run_ends_has_follow_ups_of_its_own,
@@ -217,6 +223,7 @@ macro_rules! suite {
                 what_waits_may_be_cancelled_edited_and_put_off,
                 a_task_for_later_asks_when_it_is_due,
                 the_newest_task_says_how_many,
+                many_that_get_a_place_at_once_get_it_in_bounded_passes,
                 another_run_asks_anew,
                 a_follow_up_waits_for_a_place_like_any_task,
                 a_task_and_its_conditions_are_read_as_they_were_created,

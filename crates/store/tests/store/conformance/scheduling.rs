@@ -17,9 +17,9 @@ use orchestratum_store::{
 
 use super::lab::{Lab, SECOND, START, TICK, audit, draft, just_before};
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
-fn each(cron: &str, task: &str) -> ScheduleDraft {
+pub(super) fn each(cron: &str, task: &str) -> ScheduleDraft {
     ScheduleDraft {
         name: "of a test".to_owned(),
         cron: cron.to_owned(),
@@ -35,7 +35,7 @@ fn each(cron: &str, task: &str) -> ScheduleDraft {
 }
 
 /// An echo at each full minute. `START` is one of them.
-fn minutely() -> ScheduleDraft {
+pub(super) fn minutely() -> ScheduleDraft {
     each("* * * * *", r#"{"name": "echo", "input": "${ schedule.slot }"}"#)
 }
 
@@ -60,26 +60,26 @@ impl Lab {
         created.await.expect("the store works")
     }
 
-    async fn schedule_new(&self, draft: ScheduleDraft) -> ScheduleId {
+    pub(super) async fn schedule_new(&self, draft: ScheduleDraft) -> ScheduleId {
         let schedule = self.new_schedule(draft);
         assert_eq!(self.try_schedule(&schedule).await, CreateScheduleOutcome::Created);
         schedule.id
     }
 
-    async fn schedule(&self, id: ScheduleId) -> Schedule {
+    pub(super) async fn schedule(&self, id: ScheduleId) -> Schedule {
         let schedule = self.store.schedule(id).await.expect("the store works");
         schedule.expect("the schedule exists")
     }
 
     /// As the random ones of the loop, it has nothing in common with any other, nor with an id.
-    fn seed(&self) -> u128 {
+    pub(super) fn seed(&self) -> u128 {
         self.id()
             .0
             .as_u128()
             .wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)
     }
 
-    async fn fire(&self) -> Fired {
+    pub(super) async fn fire(&self) -> Fired {
         self.store
             .fire_schedules(500, self.seed(), self.now)
             .await
@@ -87,7 +87,7 @@ impl Lab {
     }
 
     /// Until nothing is due.
-    async fn fire_all(&self) -> Vec<TaskId> {
+    pub(super) async fn fire_all(&self) -> Vec<TaskId> {
         let mut tasks = Vec::new();
         loop {
             let fired = self.fire().await;
