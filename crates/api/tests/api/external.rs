@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::common::{Answer, Api, request, shared};
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
+use futures::future::join_all;
 use orchestratum_engine::keys::Scope;
+use orchestratum_store::RecordsBefore;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
@@ -42,6 +44,15 @@ fn path(task: &Value, call: &str) -> String {
 
 async fn tell(api: &Api, task: &Value, call: &str, body: &Value) -> Answer {
     api.post(&path(task, call), body).await
+}
+
+/// With another key, and no more than it must say.
+async fn tell_as(api: &Api, key: &str, task: &Value, call: &str) -> Answer {
+    let request = request(Method::POST, &path(task, call)).header("content-type", "application/json");
+    let mut request = request.body(Body::from("{}")).expect("a request");
+    let key = key.parse().expect("a header");
+    request.headers_mut().insert("x-api-key", key);
+    api.send(request).await
 }
 
 async fn read(api: &Api, task: &Value) -> Value {
@@ -166,12 +177,9 @@ async fn only_the_key_that_claimed_may_report() {
     let held = claimed(&api, json!({"name": "mail"})).await;
     let other = api.key(&[Scope::Worker]).await;
     for call in ["heartbeat", "complete", "release"] {
-        let foreign = request(Method::POST, &path(&held, call)).header("content-type", "application/json");
-        let mut foreign = foreign.body(Body::from("{}")).expect("a request");
-        foreign
-            .headers_mut()
-            .insert("x-api-key", other.parse().expect("a header"));
-        api.send(foreign).await.problem(403, "claimed_by_another");
+        tell_as(&api, &other, &held, call)
+            .await
+            .problem(403, "claimed_by_another");
     }
     let with_attempt = |attempt: u32| with(held.clone(), "attempt", json!(attempt));
     tell(&api, &with_attempt(2), "complete", &json!({}))
@@ -253,6 +261,59 @@ async fn a_claim_waits_for_a_task_and_not_longer_than_it_says() {
     let briefly = with(offer(), "wait_seconds", json!(0.2));
     assert!(claim(&api, &briefly).await.is_empty());
     assert!((Duration::from_millis(200)..BOUND).contains(&begun.elapsed()));
+}
+
+#[tokio::test]
+async fn what_a_forgotten_worker_ran_stays_as_it_ended() {
+    let api = Api::start().await;
+    let held = claimed(&api, json!({"name": "mail"})).await;
+    tell(&api, &held, "complete", &json!({})).await;
+    let ended = read(&api, &held).await;
+    let other = api.key(&[Scope::Worker]).await;
+    tell_as(&api, &other, &held, "complete")
+        .await
+        .problem(403, "claimed_by_another");
+    let later = api.engine.clock().now() + Duration::from_secs(7_200);
+    let store = api.engine.store();
+    assert_eq!(store.mark_dead(later).await.expect("works").len(), 1);
+    assert_eq!(
+        store
+            .purge_records(&RecordsBefore::all(later), 10)
+            .await
+            .expect("works"),
+        1
+    );
+    // It cannot be told any more whose it was, and nothing of it changes.
+    assert_eq!(tell_as(&api, &other, &held, "complete").await.status, StatusCode::OK);
+    for call in ["heartbeat", "release"] {
+        tell_as(&api, &other, &held, call).await.problem(409, "attempt_over");
+    }
+    assert_eq!(read(&api, &held).await, ended);
+}
+
+#[tokio::test]
+async fn more_claims_than_a_key_may_have_waiting_are_told_to_come_again() {
+    let api = shared().await;
+    let body = with(offer(), "wait_seconds", json!(50));
+    let claims = (0..201).map(|_| {
+        let (api, body) = (api.clone(), body.clone());
+        async move {
+            let answer = api.post("/api/worker/claim", &body).await;
+            if answer.status != StatusCode::OK {
+                // The others need not wait for long.
+                api.engine.stop_waiting();
+            }
+            answer
+        }
+    });
+    let answers = timeout(BOUND, join_all(claims)).await.expect("in time");
+    let refused: Vec<Answer> = answers
+        .into_iter()
+        .filter(|answer| answer.status != StatusCode::OK)
+        .collect();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert_eq!(refused[0].header("retry-after"), "1");
+    refused[0].problem(503, "overloaded");
 }
 
 #[tokio::test]

@@ -11,7 +11,8 @@
 //! acknowledgements and depths must get through all the same. A [`supervisor::Supervisor`] keeps one
 //! [`link::Link`] (a connection with its channels) alive; whoever finds that a link does not answer gives it up, and
 //! everything on it is rebuilt on the next one. Nothing of an old link is ever used again, and lapin's own recovery
-//! stays off: it keeps promises of the old connection pending, which is what a deadline is for.
+//! stays off: it keeps promises of the old connection pending, which is what a deadline is for. What others send is
+//! [made shallow](shallow) before lapin's parser has it.
 
 mod body;
 mod consume;
