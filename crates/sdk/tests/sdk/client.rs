@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::commands::{Act, ActCommand, Actor, Links, NoteCommand, World};
-use crate::support::{BOUND, Hosting, KEY, OTHER_KEY, Place, until};
+use crate::support::{BOUND, Hosting, KEY, OTHER_KEY, Place, http, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_pushes_asks_waits_and_cancels() -> Result<(), Error> {
@@ -172,7 +172,7 @@ struct Gateway {
 
 impl Gateway {
     async fn before(place: &Place) -> Self {
-        let (url, client) = (place.url().to_owned(), reqwest::Client::new());
+        let (url, client) = (place.url().to_owned(), http());
         let keeps = Arc::new(AtomicBool::new(false));
         let keeping = Arc::clone(&keeps);
         let answer = move |seen: Seen| {

@@ -98,7 +98,7 @@ impl Place {
     /// What a server answers to whoever has all scopes.
     pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> String {
         let method = method.parse().expect("a method");
-        let request = reqwest::Client::new().request(method, format!("{}{path}", self.url()));
+        let request = http().request(method, format!("{}{path}", self.url()));
         let request = request.header("x-api-key", KEY);
         let request = match body {
             Some(body) => request.json(&body),
@@ -202,6 +202,12 @@ impl Lab {
     pub(crate) async fn stopped(self) {
         self.orchestratum.stop().await.expect("it ends well");
     }
+}
+
+/// A client that does not rely on another one to have been made before.
+pub(crate) fn http() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
 }
 
 /// Looks until something holds, within a bound.
