@@ -245,6 +245,7 @@ async fn fix_13_a_handler_whose_lease_is_over_is_stopped_and_says_nothing() -> R
         .await?;
     // It would finish as soon as it is told to stop: that is the work of another by now.
     until("a second attempt", || async { world.runs(id) == 2 }).await;
+    until("the end of the first", || async { world.stopped(id) == [1] }).await;
     gateway.keeps.store(false, Ordering::SeqCst);
     let status = worker.status(id).await?;
     assert_eq!((status.state, status.attempt), (State::InProgress, 2));

@@ -15,6 +15,8 @@ pub(crate) struct World {
     events: Arc<Mutex<Vec<Event>>>,
     /// What waits for it goes on when it is cancelled.
     gate: CancellationToken,
+    /// The attempts that came to an end because they were told to.
+    stopped: Arc<Mutex<Vec<(CommandId, u32)>>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +40,13 @@ impl World {
     /// Lets [`Act::FinishWhenLet`] finish.
     pub(crate) fn open(&self) {
         self.gate.cancel();
+    }
+
+    /// The attempts of a command that were told to come to an end.
+    pub(crate) fn stopped(&self, command: CommandId) -> Vec<u32> {
+        let stopped = self.stopped.lock();
+        let of_it = stopped.iter().filter(|(stopped, _)| *stopped == command);
+        of_it.map(|(_, attempt)| *attempt).collect()
     }
 
     /// How often a command was run.
@@ -260,6 +269,7 @@ impl Handler<ActCommand> for Actor {
             Act::Hang => pending().await,
             Act::FinishWhenStopped => {
                 context.cancelled().await;
+                self.world.stopped.lock().push((context.id(), context.attempt()));
                 Ok("finished".to_owned())
             }
             Act::FinishWhenLet => {
