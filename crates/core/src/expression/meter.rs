@@ -150,8 +150,8 @@ fn matches<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Exe
     let (Some(text), Some(pattern)) = (text(0), text(1)) else {
         return Err(refused("matches() is asked of a text"));
     };
-    take(10 + text.inner().len() / BYTES_A_STEP * 4)?;
     let regex = regexes::compiled(pattern.inner()).map_err(refused)?;
+    take(regex.steps(text.inner().len()))?;
     Ok(CowVal::owned(CelBool::from(regex.is_match(text.inner()))))
 }
 

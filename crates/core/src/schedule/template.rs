@@ -38,6 +38,9 @@ const TASK_COST: u64 = 2_000;
 /// What reading an expression costs, before it is evaluated: a tenth of a millisecond.
 const EXPRESSION_COST: u64 = 1_000;
 
+/// What compiling a regular expression in one costs beside that, at most.
+const REGEX_COST: u64 = 10_000;
+
 /// What a task of a schedule is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct MakeTask<'a> {
@@ -72,7 +75,8 @@ impl MakeTask<'_> {
         MadeTask {
             made: made.map(Box::new).map_err(|broken| in_a_line(&broken)),
             cost: TASK_COST
-                + EXPRESSION_COST * (size.expressions + size.regexes) as u64
+                + EXPRESSION_COST * size.expressions as u64
+                + REGEX_COST * size.regexes as u64
                 + steps
                 + (self.spec.task.len() + bytes) as u64,
         }

@@ -23,7 +23,7 @@ const FOLLOW_UPS_TEXT_MAX_BYTES: usize = 1 << 20;
 /// The most expressions of all of them: each takes its time, when the parent is created and when the follow-up is due.
 const EXPRESSIONS_MAX: usize = 10_000;
 
-/// The most regular expressions of all of them: to compile one may take as long as a thousand expressions.
+/// The most regular expressions of all of them: to compile one may take as long as ten of the others.
 const REGEXES_MAX: usize = 100;
 
 impl FollowUps {
