@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use orchestratum_core::Timestamp;
+use orchestratum_core::schedule::MISFIRE_GRACE;
 use orchestratum_core::task::TaskEvent;
 use orchestratum_store::{Change, Fired};
 
@@ -17,11 +18,20 @@ use crate::{Engine, Error, error, identity, journal};
 const REPLACED: &str = "a later slot of its schedule takes its place";
 
 /// For how long a schedule rests that could not be looked at. What it waits for may be there then, such as a newer version of this
-/// program; until then it costs the others next to nothing.
-const PUT_OFF: Duration = Duration::from_secs(60);
+/// program; until then it costs the others next to nothing. Well below [`MISFIRE_GRACE`]: a slot is tried several times before it
+/// counts as missed.
+const PUT_OFF: Duration = Duration::from_secs(20);
+
+/// The same where the database says that it may work the next time. Not at once: it may also be this schedule that takes too long.
+const PUT_OFF_SHORTLY: Duration = Duration::from_secs(5);
+
+const _: () = assert!(
+    PUT_OFF.as_secs() * 2 < MISFIRE_GRACE.as_secs(),
+    "no slot is missed for one failure"
+);
 
 /// Told by such a schedule. The reason is for operators: it may tell of the database.
-const FAILED: &str = "its task could not be written, and is tried again each minute; the log of the server says why";
+const FAILED: &str = "its task could not be written, and is tried again soon; the log of the server says why";
 
 /// The most of them in one pass: each may take as long as a statement may.
 const FAILURES_MAX: usize = 10;
@@ -45,9 +55,10 @@ async fn one_by_one(engine: &Engine, now: Timestamp) -> Result<Pass, Error> {
         match store.fire_schedule(schedule, identity::seed(), now).await {
             Ok(fired) => looked += follow_up(engine, fired, now).await?.done,
             Err(error) => {
+                let rest = if error.is_transient() { PUT_OFF_SHORTLY } else { PUT_OFF };
                 let error = error::chain(&error);
                 tracing::error!(schedule.id = %schedule, error, "a schedule is put off: its task could not be written");
-                store.put_off_schedule(schedule, now + PUT_OFF, FAILED, now).await?;
+                store.put_off_schedule(schedule, now + rest, FAILED, now).await?;
                 failures += 1;
             }
         }

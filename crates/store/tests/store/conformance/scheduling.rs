@@ -73,10 +73,13 @@ impl Lab {
 
     /// As the random ones of the loop, it has nothing in common with any other, nor with an id.
     pub(super) fn seed(&self) -> u128 {
-        self.id()
+        // Mixed well: seeds that lie at equal distances could meet where the places of tasks are spread in the same way.
+        let mixed = self
+            .id()
             .0
             .as_u128()
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)
+            .wrapping_mul(0x2545_F491_4F6C_DD1D_D6E8_FEB8_6659_FD93);
+        (mixed ^ (mixed >> 59)).wrapping_mul(0xA24B_AED4_963E_E407_9FB2_1C65_1E98_DF25)
     }
 
     pub(super) async fn fire(&self) -> Fired {
