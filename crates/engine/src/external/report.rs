@@ -68,7 +68,10 @@ impl Engine {
         let (ending, evidence) = self.storable(ending, evidence);
         let outcome = ending.outcome();
         let finished = self.finish(task, attempt, ending, evidence).await;
-        match finished.map_err(in_the_report)? {
+        let finished = finished.map_err(in_the_report)?;
+        // Another process may delete the task and make one with its id: whoever reports again, the database is asked.
+        self.parts.holders.forget(task);
+        match finished {
             FinishOutcome::Recorded { .. } | FinishOutcome::AlreadyRecorded => Ok(outcome),
             FinishOutcome::Refused { .. } => Err(Error::AttemptOver { task, attempt }),
             FinishOutcome::NotFound => Err(Error::TaskNotFound(task)),

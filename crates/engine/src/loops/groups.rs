@@ -90,8 +90,21 @@ async fn settle(engine: &Engine, group: GroupId) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// A part of a round over all of them: many members are cancelled in many short transactions.
+/// The most parts of a pass in which nothing is to be cancelled: their members are over, or wait for their end.
+const PARTS_MAX: usize = 20;
+
+/// Some parts of a round over all of them, to the first in which members are cancelled: many in many short transactions.
 async fn cancel_members(engine: &Engine) -> Result<Pass, Error> {
+    for _ in 0..PARTS_MAX {
+        let pass = cancel_part(engine).await?;
+        if pass.done > 0 || !pass.more {
+            return Ok(pass);
+        }
+    }
+    Ok(Pass { done: 0, more: true })
+}
+
+async fn cancel_part(engine: &Engine) -> Result<Pass, Error> {
     let walked = &engine.parts.members_walked;
     let after = *walked.lock();
     let MembersToCancel { members, next } = engine.parts.store.members_to_cancel(after, PASS).await?;

@@ -35,7 +35,7 @@ pub(super) async fn run(engine: Engine, pulses: watch::Sender<Pulse>, again: boo
         let wait = match look(&engine, &pulses, &mut state).await {
             Ok((pulse, now)) => {
                 let acted = act(&engine, &pulse, now, &mut state).await;
-                let rated = rates::tick(&engine, &pulse, now).await;
+                let rated = rates::tick(&engine, &pulse, &mut state.rated, now).await;
                 until_next(&pulse, acted, rated, now)
             }
             Err(error) => {
@@ -76,6 +76,7 @@ struct State {
     no_lease_ends_before: Option<Timestamp>,
     unoffered_asked_at: Option<Timestamp>,
     unoffered_rounds: unoffered::Rounds,
+    rated: rates::Seen,
 }
 
 /// What there is to do, and the time of the same look: a sweep that ends other people's work decides by no other.

@@ -5,7 +5,8 @@
 //!   several          Database::transact          a lost COMMIT: the state of the transaction is asked for
 //! ```
 //!
-//! One lock order everywhere: schedules, dispatches, then tasks, each by id, then inserts. A group is locked alone, before inserts.
+//! One lock order everywhere: schedules, rates of targets, dispatches, then tasks, each by id, then inserts. A group is locked before
+//! inserts, and where it is deleted, before its members.
 //! What only sweeps takes `SKIP LOCKED`.
 
 mod audit;

@@ -137,8 +137,11 @@ impl QueueStore for PostgresStore {
                 sqlx::query_as(
                     "SELECT target, rate_limit, per_ms, burst, spent_until
                     FROM target_rates
-                    WHERE EXISTS (SELECT FROM dispatches WHERE dispatches.target = target_rates.target AND state = 0)
-                      AND NOT EXISTS (SELECT FROM paused_targets WHERE paused_targets.target = target_rates.target)
+                    -- Not EXISTS, as in the pulse.
+                    CROSS JOIN LATERAL (
+                        SELECT FROM dispatches WHERE dispatches.target = target_rates.target AND state = 0 LIMIT 1
+                    ) AS ready
+                    WHERE NOT EXISTS (SELECT FROM paused_targets WHERE paused_targets.target = target_rates.target)
                     ORDER BY target COLLATE \"C\"",
                 )
             })

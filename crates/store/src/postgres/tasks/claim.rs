@@ -267,8 +267,11 @@ async fn open(database: &Database, rated: &[Target], now: Timestamp) -> Result<V
             sqlx::query_as(
                 "SELECT target, rate_limit, per_ms, burst, spent_until
                 FROM target_rates
+                -- Not EXISTS, as in the pulse.
+                CROSS JOIN LATERAL (
+                    SELECT FROM dispatches WHERE dispatches.target = target_rates.target AND state = 0 LIMIT 1
+                ) AS ready
                 WHERE target = ANY($1)
-                  AND EXISTS (SELECT FROM dispatches WHERE dispatches.target = target_rates.target AND state = 0)
                   AND NOT EXISTS (SELECT FROM paused_targets WHERE paused_targets.target = target_rates.target)",
             )
             .bind(&targets)
