@@ -17,8 +17,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 const TICKET_LENGTH: usize = 20;
 
-/// What an answer holds beside a result: names, and the ids of what Celery called itself.
-const ENVELOPE_MAX_BYTES: usize = 64 << 10;
+/// What an answer holds beside a result: names, the ids of what Celery called itself, and where it failed, the message and the
+/// traceback, which are shortened here.
+const ENVELOPE_MAX_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Fleet {
