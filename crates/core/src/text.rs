@@ -28,32 +28,33 @@ pub fn without_nul(text: &str) -> Cow<'_, str> {
 #[derive(Debug)]
 pub struct Lines {
     text: String,
-    bytes_left: usize,
+    /// For lines, beside what says that there is no more room; `None` once that was said.
+    bytes_left: Option<usize>,
 }
 
 /// Said once, in place of what is too much.
 const CUT: &str = "… the log is full: the rest was left out\n";
 
 impl Lines {
+    /// What says that there is no more room counts as well. Where there is none even for that, nothing is kept.
     pub const fn up_to(bytes: usize) -> Self {
         Self {
             text: String::new(),
-            bytes_left: bytes,
+            bytes_left: bytes.checked_sub(CUT.len()),
         }
     }
 
     pub fn add(&mut self, line: &str) {
-        if self.bytes_left == 0 {
+        let Some(bytes_left) = self.bytes_left else {
             return;
-        }
+        };
         let line = without_nul(line);
-        if line.len() < self.bytes_left {
+        self.bytes_left = bytes_left.checked_sub(line.len() + 1);
+        if self.bytes_left.is_some() {
             self.text.push_str(&line);
             self.text.push('\n');
-            self.bytes_left -= line.len() + 1;
         } else {
             self.text.push_str(CUT);
-            self.bytes_left = 0;
         }
     }
 
@@ -125,7 +126,7 @@ mod tests {
 
     #[test]
     fn lines_that_are_full_say_so_once_and_take_no_more() {
-        let mut lines = Lines::up_to(10);
+        let mut lines = Lines::up_to(CUT.len() + 10);
         for line in ["fir\0t", "a long one", "x"] {
             lines.add(line);
         }
@@ -133,5 +134,18 @@ mod tests {
         assert_eq!(lines.as_str(), format!("\u{fffd}t\n{CUT}"));
         assert_eq!(lines.take(1_000), format!("\u{fffd}t\n{CUT}"));
         assert!(lines.is_empty());
+    }
+
+    #[test]
+    fn lines_never_have_more_bytes_than_they_may_and_say_within_them_that_they_are_full() {
+        for most in 0..200 {
+            let mut lines = Lines::up_to(most);
+            for _ in 0..100 {
+                lines.add("a line");
+            }
+            let text = lines.as_str();
+            assert!(text.len() <= most, "{most}: {text}");
+            assert_eq!(text.ends_with(CUT), most >= CUT.len(), "{most}: {text}");
+        }
     }
 }

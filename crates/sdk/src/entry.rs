@@ -34,7 +34,7 @@ impl Ancestors {
     fn expression(&self, text: &str) -> Result<String, String> {
         let mut text = text.replace("${", "$${");
         for (id, variable) in self.0.iter().zip(["task.id", "task.parent_id"]) {
-            text = text.replace(&id.to_string(), &format!("${{ {variable} }}"));
+            text = with_variable(&text, &id.to_string(), variable);
         }
         self.refuse_far(&text, 2)?;
         Ok(text)
@@ -71,6 +71,21 @@ impl Ancestors {
             plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => plain,
         })
     }
+}
+
+/// The text with an expression wherever it has the id. Dollars right before one become an expression as well: `$${` would stand
+/// for `${`.
+fn with_variable(text: &str, id: &str, variable: &str) -> String {
+    let mut parts = text.split(id);
+    let mut written = parts.next().unwrap_or_default().to_owned();
+    for rest in parts {
+        let dollars = written.split_off(written.trim_end_matches('$').len());
+        if !dollars.is_empty() {
+            written.extend(["${ '", dollars.as_str(), "' }"]);
+        }
+        written.extend(["${ ", variable, " }", rest]);
+    }
+    written
 }
 
 /// A command as a task.
@@ -240,6 +255,7 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
+    use orchestratum_core::expression::{Scope, Template, Variable};
     use serde_json::json;
     use uuid::Uuid;
 
@@ -262,6 +278,30 @@ mod tests {
         assert_eq!(read(ids), Ok(expected));
         for far in [json!(id(3)), json!({id(1).to_string(): 1})] {
             assert!(read(far.clone()).is_err(), "{far}");
+        }
+    }
+
+    #[test]
+    fn dollars_before_an_id_stay_dollars() {
+        let (task, parent) = (id(1), id(2));
+        let ancestors = Ancestors::default().with(parent).with(task);
+        let variables = [Variable::with_fields("task", &["id", "parent_id"])];
+        let ids = JsonText::of(&json!({"id": task, "parent_id": parent})).expect("JSON");
+        let scope = Scope::new([("task", ids)]);
+        assert_eq!(
+            ancestors.expression(&format!("${task}")),
+            Ok("${ '$' }${ task.id }".to_owned())
+        );
+        for text in [
+            format!("${task}"),
+            format!("it costs $$${task}${parent}, {parent}${{ x }}$"),
+            format!("$${{${{{task}}} $ {parent}{task}$"),
+        ] {
+            let written = ancestors.expression(&text).expect("both are near");
+            let written = JsonText::of(&written).expect("JSON");
+            let template = Template::parse(&written, &variables).expect("a template");
+            let rendered = template.render(&scope, 1_000).expect("both are there");
+            assert_eq!(rendered.parse::<String>().expect("a text"), text, "{written}");
         }
     }
 }

@@ -174,6 +174,11 @@ impl Registry {
         self.0.keys().copied()
     }
 
+    /// The command and the type of each.
+    pub(crate) fn handlers(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.0.iter().map(|(command, (_, handler))| (*command, *handler))
+    }
+
     pub(crate) fn of(&self, name: &str) -> Option<&Arc<dyn Run>> {
         self.0.get(name).map(|(run, _)| run)
     }
@@ -189,8 +194,7 @@ impl Registry {
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let handlers = self.0.iter().map(|(command, (_, handler))| (command, handler));
-        f.debug_map().entries(handlers).finish()
+        f.debug_map().entries(self.handlers()).finish()
     }
 }
 

@@ -16,6 +16,9 @@ use crate::JsonText;
 /// second, whatever they are: rows are locked meanwhile.
 pub const STEPS_MAX: u64 = 1_000_000;
 
+/// The most of a name that comes from data, in characters. Not less: a list of follow-ups tells as such why one is missing.
+pub(crate) const NAME_SHOWN: usize = 500;
+
 /// Why an expression has no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EvaluationError {
@@ -113,8 +116,6 @@ impl fmt::Debug for Scope {
     reason = "the errors of another crate, which may grow, and may quote values"
 )]
 fn failure(error: &ExecutionError) -> EvaluationError {
-    /// The most of a name that comes from data.
-    const NAME_SHOWN: usize = 100;
     let kind = |value: &Value| value.type_of().to_string();
     EvaluationError::Failed(match error {
         ExecutionError::FunctionError { function, .. } if function == meter::OUT_OF_STEPS => {

@@ -164,6 +164,90 @@ async fn a_worker_whose_key_is_revoked_ends() {
     assert!(matches!(ended, Err(Error::Answer { status: 401, .. })), "{ended:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_leaves_hands_back_whatever_its_handlers_told() -> Result<(), Error> {
+    let place = Place::of(Hosting::Client).await;
+    let world = World::default();
+    let worker = place.worker(&world).start().await?;
+    // As JSON it is more than a server takes of what is handed back.
+    let command = ActCommand::of(Act::FillLogAndHang("\u{1}".repeat(100)));
+    let id = worker.push(command.envelope().timeout(BOUND)).await?;
+    until("it runs", || async { world.runs(id) == 1 }).await;
+    worker.stop().await?;
+    let client = place.builder().start().await?;
+    assert_eq!(client.status(id).await?.state, State::Pending);
+    client.stop().await
+}
+
+/// One of many.
+#[derive(Serialize, Deserialize)]
+struct NumberedCommand<const NUMBER: usize>;
+
+impl<const NUMBER: usize> NumberedCommand<NUMBER> {
+    const DIGITS: &'static [u8; 10] = b"0123456789";
+    const LETTERS: &'static [u8; 4] = &[
+        b'n',
+        Self::DIGITS[NUMBER / 100],
+        Self::DIGITS[NUMBER / 10 % 10],
+        Self::DIGITS[NUMBER % 10],
+    ];
+}
+
+impl<const NUMBER: usize> Definition for NumberedCommand<NUMBER> {
+    type Output = usize;
+    const NAME: &'static str = {
+        let Ok(name) = std::str::from_utf8(Self::LETTERS) else {
+            panic!("digits are no text")
+        };
+        name
+    };
+}
+
+impl<const NUMBER: usize> Chain for NumberedCommand<NUMBER> {}
+
+struct Counter;
+
+impl<const NUMBER: usize> Handler<NumberedCommand<NUMBER>> for Counter {
+    async fn handle(&self, _command: &NumberedCommand<NUMBER>, _context: &Context) -> Result<usize, Failure> {
+        Ok(NUMBER)
+    }
+}
+
+/// Ten handlers for each number.
+macro_rules! with_tens {
+    ($builder:expr, $($ten:literal)*) => {
+        $builder$(
+            .handler::<NumberedCommand<{ $ten * 10 }>, _>(Counter)
+            .handler::<NumberedCommand<{ $ten * 10 + 1 }>, _>(Counter)
+            .handler::<NumberedCommand<{ $ten * 10 + 2 }>, _>(Counter)
+            .handler::<NumberedCommand<{ $ten * 10 + 3 }>, _>(Counter)
+            .handler::<NumberedCommand<{ $ten * 10 + 4 }>, _>(Counter)
+            .handler::<NumberedCommand<{ $ten * 10 + 5 }>, _>(Counter)
+            .handler::<NumberedCommand<{ $ten * 10 + 6 }>, _>(Counter)
+            .handler::<NumberedCommand<{ $ten * 10 + 7 }>, _>(Counter)
+            .handler::<NumberedCommand<{ $ten * 10 + 8 }>, _>(Counter)
+            .handler::<NumberedCommand<{ $ten * 10 + 9 }>, _>(Counter)
+        )*
+    };
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_commands_than_one_claim_offers_wait_for_no_others() -> Result<(), Error> {
+    for concurrency in [2, 1] {
+        let place = Place::of(Hosting::Client).await;
+        let builder = with_tens!(place.builder(), 0 1 2 3 4 5 6 7 8 9 10);
+        let worker = builder.concurrency(concurrency).start().await?;
+        // Much less than a claim waits that has nothing to wait for.
+        let patience = Duration::from_secs(10);
+        // The names of the first claim come first: it has the slots by now.
+        let last = worker.push_and_wait(NumberedCommand::<109>, patience).await?;
+        let first = worker.push_and_wait(NumberedCommand::<0>, patience).await?;
+        assert_eq!((first.success(), last.success()), (Some(0), Some(109)));
+        worker.stop().await?;
+    }
+    Ok(())
+}
+
 /// Hands requests on to a server, but for heartbeats while it keeps those.
 struct Gateway {
     server: HttpServer,

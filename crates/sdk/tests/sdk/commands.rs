@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use orchestratum_engine::external::LOG_MAX_BYTES;
 use orchestratum_sdk::prelude::*;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -104,6 +105,10 @@ pub(crate) enum Act {
     FailWhenStopped,
     /// Tells how far it is, and writes into its log.
     Tell,
+    /// Writes this line into its log until that is full, and fails.
+    FillLogAndFail(String),
+    /// The same, until its future is dropped.
+    FillLogAndHang(String),
 }
 
 /// What comes after it.
@@ -290,7 +295,22 @@ impl Handler<ActCommand> for Actor {
                 context.progress(0.5)?;
                 Ok("told".to_owned())
             }
+            Act::FillLogAndFail(line) => {
+                fill_log(context, line);
+                Err(Failure::permanent("it said too much"))
+            }
+            Act::FillLogAndHang(line) => {
+                fill_log(context, line);
+                pending().await
+            }
         }
+    }
+}
+
+/// With more than a report may bring.
+fn fill_log(context: &Context, line: &str) {
+    for _ in 0..=LOG_MAX_BYTES / line.len() {
+        context.log(line);
     }
 }
 

@@ -95,31 +95,6 @@ async fn two_services_of_one_type_are_refused() {
 }
 
 #[tokio::test]
-async fn a_name_of_a_built_in_task_belongs_to_no_command() {
-    #[derive(Serialize, Deserialize)]
-    struct EchoCommand;
-
-    impl Definition for EchoCommand {
-        type Output = ();
-        const NAME: &'static str = "echo";
-    }
-
-    impl Chain for EchoCommand {}
-
-    struct Parrot;
-
-    impl Handler<EchoCommand> for Parrot {
-        async fn handle(&self, _command: &EchoCommand, _context: &Context) -> Result<(), Failure> {
-            Ok(())
-        }
-    }
-
-    let started = Orchestratum::embedded("sqlite::memory:").handler(Parrot).start().await;
-    let error = started.map(drop).expect_err("it is built in");
-    assert!(matches!(error, Error::Worker(_)), "{error:?}");
-}
-
-#[tokio::test]
 async fn a_handler_may_be_one_instance_for_all_and_a_command_may_be_an_enum() -> Result<(), Error> {
     struct Adder(Arc<AtomicU32>);
 

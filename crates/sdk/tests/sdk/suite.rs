@@ -8,39 +8,9 @@ use std::time::Duration;
 use orchestratum_sdk::prelude::*;
 use orchestratum_sdk::{Error, Fault};
 
-use crate::commands::{Act, ActCommand, GiveUpCommand, Links, NoteCommand, SHORT};
+use crate::commands::{Act, ActCommand, Links, NoteCommand, SHORT};
+use crate::hostings::on_every_hosting;
 use crate::support::{Hosting, Lab, Place, until};
-
-macro_rules! on_every_hosting {
-    ($($test:ident),* $(,)?) => {
-        mod embedded_in_sqlite {
-            $(
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $test() {
-                    super::$test(super::Hosting::EmbeddedInSqlite).await;
-                }
-            )*
-        }
-
-        mod embedded_in_postgres {
-            $(
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $test() {
-                    super::$test(super::Hosting::EmbeddedInPostgres).await;
-                }
-            )*
-        }
-
-        mod client {
-            $(
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $test() {
-                    super::$test(super::Hosting::Client).await;
-                }
-            )*
-        }
-    };
-}
 
 on_every_hosting!(
     match_01_retry_count_n_means_n_plus_1_attempts,
@@ -64,22 +34,19 @@ on_every_hosting!(
     a_cancel_reaches_a_running_handler,
     the_end_of_the_time_to_live_has_a_chain_of_its_own,
     a_handler_tells_how_far_it_is,
+    a_name_of_a_built_in_task_belongs_to_no_command,
     a_panic_of_a_handler_leaves_the_worker_alive,
     a_cycle_of_failures_is_refused_when_it_is_pushed,
     one_that_takes_longer_than_the_patience_goes_on,
-    what_comes_next_and_is_too_much_is_missing_and_the_success_stands,
-    one_that_cannot_come_next_leaves_its_siblings,
-    a_chain_of_failures_is_written_once_for_all_ends,
-    a_failure_is_told_whatever_its_message_is,
     a_handler_pushes_commands_of_its_own,
     a_second_stop_waits_for_what_the_first_waits_for,
 );
 
-fn act(act: Act) -> ActCommand {
+pub(crate) fn act(act: Act) -> ActCommand {
     ActCommand::of(act)
 }
 
-fn fault(kind: &str, message: &str) -> Fault {
+pub(crate) fn fault(kind: &str, message: &str) -> Fault {
     Fault {
         kind: kind.to_owned(),
         message: message.to_owned(),
@@ -411,6 +378,54 @@ async fn a_handler_tells_how_far_it_is(hosting: Hosting) {
     lab.stopped().await;
 }
 
+async fn a_name_of_a_built_in_task_belongs_to_no_command(hosting: Hosting) {
+    #[derive(Serialize, Deserialize)]
+    struct EchoCommand;
+
+    impl Definition for EchoCommand {
+        type Output = ();
+        const NAME: &'static str = "echo";
+    }
+
+    impl Chain for EchoCommand {}
+
+    /// Of a task that will be there.
+    #[derive(Serialize, Deserialize)]
+    struct MergeCommand;
+
+    impl Definition for MergeCommand {
+        type Output = ();
+        const NAME: &'static str = "gitlab.merge";
+    }
+
+    impl Chain for MergeCommand {}
+
+    struct Parrot;
+
+    impl Handler<EchoCommand> for Parrot {
+        async fn handle(&self, _command: &EchoCommand, _context: &Context) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    impl Handler<MergeCommand> for Parrot {
+        async fn handle(&self, _command: &MergeCommand, _context: &Context) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    let place = Place::of(hosting).await;
+    let echo = place.builder().handler::<EchoCommand, _>(Parrot);
+    let merge = place.builder().handler::<MergeCommand, _>(Parrot);
+    for (name, builder) in [("echo", echo), ("gitlab.merge", merge)] {
+        let error = builder.start().await.map(drop).expect_err("it is built in");
+        assert!(
+            matches!(&error, Error::Worker(refused) if refused.to_string().contains(name)),
+            "{error:?}"
+        );
+    }
+}
+
 async fn a_panic_of_a_handler_leaves_the_worker_alive(hosting: Hosting) {
     let lab = Lab::new(hosting).await;
     for _ in 0..3 {
@@ -456,106 +471,6 @@ async fn one_that_takes_longer_than_the_patience_goes_on(hosting: Hosting) {
         .await
         .expect("it ends");
     assert_eq!(outcome, Outcome::Success("finished".to_owned()));
-    lab.stopped().await;
-}
-
-async fn what_comes_next_and_is_too_much_is_missing_and_the_success_stands(hosting: Hosting) {
-    let lab = Lab::new(hosting).await;
-    let (status, outcome) = lab
-        .run(act(Act::Answer("done".to_owned())).then(Links::NotesForNobody(1_200)))
-        .await;
-    assert_eq!(outcome, Outcome::Success("done".to_owned()));
-    assert_eq!(status.attempt, 1);
-    let followers = lab.orchestratum.followers(status.id).await.expect("it is there");
-    assert!(followers.commands.len() >= 900, "{}", followers.commands.len());
-    let reasons: Vec<&str> = followers
-        .missing
-        .iter()
-        .map(|missing| missing.reason.as_str())
-        .collect();
-    assert!(
-        reasons
-            .iter()
-            .any(|reason| reason.contains("the last 200 of more than 1000")),
-        "{reasons:?}"
-    );
-
-    let (status, outcome) = lab
-        .run(act(Act::Answer("done".to_owned())).then(Links::LargeNotesForNobody))
-        .await;
-    assert_eq!(outcome, Outcome::Success("done".to_owned()));
-    let followers = lab.orchestratum.followers(status.id).await.expect("it is there");
-    assert_eq!((followers.commands.len(), followers.missing.len()), (1, 1));
-    let reason = &followers.missing[0].reason;
-    assert!(
-        reason.contains("the last 1 of them: ") && reason.contains("1048576 bytes"),
-        "{reason}"
-    );
-    lab.stopped().await;
-}
-
-async fn one_that_cannot_come_next_leaves_its_siblings(hosting: Hosting) {
-    // The SDK does not know how much a server takes.
-    let lab = if hosting == Hosting::Client {
-        Lab::at(Place::server(&[("tasks.input_max_bytes", "1500")]).await, |builder| {
-            builder
-        })
-        .await
-    } else {
-        Lab::new(hosting).await
-    };
-    let (status, outcome) = lab
-        .run(act(Act::Answer("done".to_owned())).then(Links::NotesOfWhichTwoAreNone))
-        .await;
-    assert_eq!(outcome, Outcome::Success("done".to_owned()));
-    let followers = lab.orchestratum.followers(status.id).await.expect("it is there");
-    let missing = if hosting == Hosting::Client { 2 } else { 1 };
-    assert_eq!(
-        (followers.commands.len(), followers.missing.len()),
-        (4 - missing, missing)
-    );
-    let told = format!("{:?}", followers.missing);
-    assert!(followers.missing.iter().all(|missing| missing.name == "note"), "{told}");
-    assert!(told.contains("/target must match"), "{told}");
-    let notes = lab.notes(4 - missing).await;
-    assert!(
-        notes.contains(&"the first".to_owned()) && notes.contains(&"the last".to_owned()),
-        "{notes:?}"
-    );
-    lab.stopped().await;
-}
-
-async fn a_chain_of_failures_is_written_once_for_all_ends(hosting: Hosting) {
-    let lab = Lab::new(hosting).await;
-    // Three times as much with each of them it would be half a million commands.
-    let (status, outcome) = lab.run(GiveUpCommand { times: 12 }).await;
-    assert!(matches!(outcome, Outcome::Cancelled(_)), "{outcome:?}");
-    let notes = lab.notes(1).await;
-    assert_eq!(lab.world.events().len(), 14, "each once, after the one before");
-    assert!(
-        notes[0].starts_with("given up of ") && !notes[0].contains(&status.id.to_string()),
-        "{notes:?}"
-    );
-    lab.stopped().await;
-}
-
-async fn a_failure_is_told_whatever_its_message_is(hosting: Hosting) {
-    let lab = Lab::new(hosting).await;
-    for bytes in [10, 100_000, 2_000_000] {
-        let (status, outcome) = lab.run(act(Act::FailWithBytes(bytes)).envelope().retries(0)).await;
-        let fault = outcome.fault().expect("it failed");
-        assert_eq!((fault.kind.as_str(), status.attempt), ("Failed", 1));
-        let (message, length) = (&fault.message, fault.message.len());
-        assert!(
-            message.starts_with("begin\u{fffd}x") && message.ends_with("xend"),
-            "{length}"
-        );
-        assert!(length < 20_000, "{length}");
-    }
-    // More than a report may be, and more than may be stored.
-    let (status, outcome) = lab.run(act(Act::AnswerBytes(4 << 20)).then(Links::Notes)).await;
-    assert!(outcome.fault().is_some(), "{outcome:?}");
-    assert_eq!((status.state, status.attempt), (State::Failed, 1));
     lab.stopped().await;
 }
 

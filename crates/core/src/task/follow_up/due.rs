@@ -230,7 +230,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::task::{ErrorKind, RetryPolicy};
+    use crate::task::{ErrorKind, RetryPolicy, stand_in};
 
     const NOW: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
 
@@ -400,6 +400,18 @@ mod tests {
             .map(|due| (made(due).name.as_str(), due.place.index))
             .collect();
         assert_eq!(names, [("a", 0), ("b", 1)]);
+    }
+
+    #[test]
+    fn what_stands_in_for_a_follow_up_tells_its_reason_and_takes_nothing_of_the_output() {
+        let parent = Parent::completed(&format!("\"{}\"", "x".repeat(1_000_000)));
+        let reason = "because ".repeat(100);
+        let lists = FollowUps::on_success(vec![stand_in("mail", &reason)]);
+        let (due, cost) = lists.due(&[], &parent.end(), &SpecLimits::default(), NOW, |_| TaskId(Uuid::nil()));
+        let Unmade { name, reason: told } = unmade(&due[0]);
+        assert_eq!(name, "mail");
+        assert_eq!(*told, format!("/input there is no field {:?}", &reason[..500]));
+        assert!(cost < FOLLOW_UP_COST + 100, "{cost}");
     }
 
     #[test]

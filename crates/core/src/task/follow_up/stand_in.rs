@@ -3,10 +3,8 @@
 use serde_json::json;
 
 use crate::JsonText;
+use crate::expression::NAME_SHOWN;
 use crate::identity::TaskName;
-
-/// The most of a reason, in characters: an expression has a bound.
-const REASON_MAX: usize = 500;
 
 /// What is called so where the name is not known, or is none.
 const NAMELESS: &str = "missing";
@@ -14,10 +12,12 @@ const NAMELESS: &str = "missing";
 /// An entry in the place of one that cannot be written, for whoever reports an end that must stand: an expression without a
 /// value, so that it is recorded as missing with the reason, by the same transaction as others that have none.
 pub fn stand_in(name: &str, reason: &str) -> JsonText {
-    let reason: String = reason.chars().take(REASON_MAX).map(plain).collect();
+    // It is told as the name of a field that is not there: more of it would not be shown.
+    let reason: String = reason.chars().take(NAME_SHOWN).map(plain).collect();
     let name = TaskName::new(name).map_or_else(|_| NAMELESS.to_owned(), |name| name.to_string());
-    // As its input, which is not looked at before there is a value: some names want one of a certain form.
-    let entry = json!({"name": name, "input": format!("${{ {{'of': output}}['{reason}'] }}")});
+    // As its input, which is not looked at before there is a value: some names want one of a certain form. Of something small:
+    // what a map is made of is copied.
+    let entry = json!({"name": name, "input": format!("${{ {{'of': task.id}}['{reason}'] }}")});
     JsonText::trusted(entry.to_string())
 }
 

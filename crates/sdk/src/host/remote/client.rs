@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
@@ -47,7 +46,12 @@ impl Client {
         self.send(self.request(Method::GET, path).query(query)).await
     }
 
-    pub(super) async fn post(&self, path: &[&str], body: &Value, patience: Duration) -> Result<String, Failed> {
+    pub(super) async fn post(
+        &self,
+        path: &[&str],
+        body: &(impl Serialize + Sync),
+        patience: Duration,
+    ) -> Result<String, Failed> {
         self.send(self.request(Method::POST, path).json(body).timeout(patience))
             .await
     }

@@ -6,11 +6,11 @@ use orchestratum_core::task::stand_in;
 use orchestratum_core::{JsonText, shortened, without_nul};
 use orchestratum_engine::error::chain;
 use orchestratum_worker::{Handled, HandlerError};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::client::{Failed, Refusal};
-use super::told::Told;
+use super::told::{Beside, Told};
 use super::worker::{ClaimedTask, Shared};
 
 /// Handlers have a say in the messages of errors: a longer one loses its middle. As other workers have it.
@@ -31,7 +31,7 @@ impl Shared {
             End::Failed(error) => self.fail(task, &error, told).await,
             End::Released => {
                 let body = json!({"reason": "the worker stopped"});
-                self.report(task, "release", body, Some(told)).await
+                self.report_unfinished(task, "release", &body, told).await
             }
         };
         if let Err(error) = reported {
@@ -47,7 +47,7 @@ impl Shared {
         };
         let mut parts = Part::IN_THEIR_ORDER.into_iter();
         loop {
-            let refusal = match self.report(task, "complete", success.body(), success.told).await {
+            let refusal = match self.report(task, "complete", &success.body(), success.told).await {
                 Err(Failed::Refused(refusal)) if refusal.is_of_the_body() => refusal,
                 reported => return reported,
             };
@@ -61,37 +61,68 @@ impl Shared {
 
     /// Whatever the handler said of it, that it failed is told.
     async fn fail(&self, task: &ClaimedTask, error: &HandlerError, told: &Told) -> Result<(), Failed> {
-        match self
-            .report(task, "fail", failure(error, &error.to_string()), Some(told))
-            .await
-        {
+        let body = failure(error, &error.to_string());
+        match self.report_unfinished(task, "fail", &body, told).await {
             Err(Failed::Refused(refusal)) if refusal.is_of_the_body() => {
                 tracing::error!(task.id = %task.id, task.name = task.name, %refusal, "the message of a failure is refused");
                 let body = failure(
                     error,
                     "the server refused the message of the failure; the worker's log says why",
                 );
-                self.report(task, "fail", body, None).await
+                self.report(task, "fail", &body, None).await
             }
             reported => reported,
         }
     }
 
-    async fn report(&self, task: &ClaimedTask, how: &str, mut body: Value, told: Option<&Told>) -> Result<(), Failed> {
-        if let Some(told) = told {
-            told.add_to(&mut body);
+    /// Whatever the handler told meanwhile, how it ended is told: what is refused with it may be the log.
+    async fn report_unfinished(&self, task: &ClaimedTask, how: &str, body: &Value, told: &Told) -> Result<(), Failed> {
+        match self.report(task, how, body, Some(told)).await {
+            Err(Failed::Refused(refusal)) if refusal.is_of_the_body() && !told.is_empty() => {
+                tracing::error!(task.id = %task.id, task.name = task.name, %refusal, "what a handler told may be refused");
+                self.report(task, how, body, None).await
+            }
+            reported => reported,
         }
+    }
+
+    async fn report<E: Serialize + Sync>(
+        &self,
+        task: &ClaimedTask,
+        how: &str,
+        end: &E,
+        told: Option<&Told>,
+    ) -> Result<(), Failed> {
         let (id, attempt) = (task.id.to_string(), task.attempt.to_string());
         let path = ["worker", "tasks", &id, "attempts", &attempt, how];
+        let beside = told.map(Told::beside).unwrap_or_default();
         // One that takes longer comes too late.
-        self.repeated(&path, &body, self.wishes.lease).await.map(drop)
+        self.repeated(&path, &Report { end, beside }, self.wishes.lease)
+            .await
+            .map(drop)
     }
+}
+
+/// What a server is told of an end.
+#[derive(Serialize)]
+struct Report<'a, E> {
+    #[serde(flatten)]
+    end: &'a E,
+    #[serde(flatten)]
+    beside: Beside,
 }
 
 /// A success as it is reported.
 struct Success<'a> {
     handled: Handled,
     told: Option<&'a Told>,
+}
+
+/// Of it what is neither progress nor log. The output is its own text: as a value it would lose digits of its numbers.
+#[derive(Serialize)]
+struct Body<'a> {
+    output: &'a JsonText,
+    follow_ups: &'a [JsonText],
 }
 
 /// What may be left out of it, each once.
@@ -117,8 +148,11 @@ impl Part {
 }
 
 impl Success<'_> {
-    fn body(&self) -> Value {
-        json!({"output": self.handled.output, "follow_ups": self.handled.follow_ups})
+    fn body(&self) -> Body<'_> {
+        Body {
+            output: &self.handled.output,
+            follow_ups: &self.handled.follow_ups,
+        }
     }
 
     /// Whether there was something to leave out.
@@ -230,6 +264,26 @@ mod tests {
         expected[10] = stand_in("n10", "must be better");
         assert_eq!(report.handled.follow_ups, expected);
         assert!(!report.leave_out(Part::FollowUpsThatAreNamed, &refused(&["/output", "/follow_ups/12"])));
+    }
+
+    #[test]
+    fn what_was_handled_is_reported_byte_for_byte_beside_what_was_told() {
+        use crate::handler::Tell;
+
+        let mut report = success(vec![JsonText::trusted(r#"{"name": "a", "input": 1.50}"#)]);
+        report.handled.output = JsonText::trusted("18446744073709551617");
+        let told = Told::default();
+        let written = |told: &Told| {
+            serde_json::to_string(&Report {
+                end: &report.body(),
+                beside: told.beside(),
+            })
+        };
+        let handled = r#""output":18446744073709551617,"follow_ups":[{"name": "a", "input": 1.50}]"#;
+        assert_eq!(written(&told).expect("JSON"), format!("{{{handled}}}"));
+        told.log("a line");
+        let expected = format!(r#"{{{handled},"log":"a line\n"}}"#);
+        assert_eq!(written(&told).expect("JSON"), expected);
     }
 
     #[test]

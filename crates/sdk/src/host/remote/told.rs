@@ -4,7 +4,7 @@ use orchestratum_core::Lines;
 use orchestratum_core::task::Progress;
 use orchestratum_engine::external::LOG_MAX_BYTES;
 use parking_lot::Mutex;
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::handler::Tell;
 
@@ -16,6 +16,15 @@ pub(super) struct Told(Mutex<Words>);
 struct Words {
     log: Lines,
     progress: Option<Progress>,
+}
+
+/// What was told, beside a report.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Beside {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<f64>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    log: String,
 }
 
 impl Default for Told {
@@ -32,14 +41,17 @@ impl Told {
         self.0.lock().progress
     }
 
-    /// Adds it to a report.
-    pub(super) fn add_to(&self, report: &mut Value) {
+    pub(super) fn is_empty(&self) -> bool {
         let words = self.0.lock();
-        if let Some(progress) = words.progress {
-            report["progress"] = progress.share().into();
-        }
-        if !words.log.is_empty() {
-            report["log"] = words.log.as_str().into();
+        words.progress.is_none() && words.log.is_empty()
+    }
+
+    /// What a report brings of it.
+    pub(super) fn beside(&self) -> Beside {
+        let words = self.0.lock();
+        Beside {
+            progress: words.progress.map(Progress::share),
+            log: words.log.as_str().to_owned(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use orchestratum_core::task::BuiltIn;
 use orchestratum_core::{Target, TaskName};
 use orchestratum_engine::external::{CLAIM_MAX, LEASE_MAX_SECONDS, LEASE_MIN_SECONDS, TARGETS_MAX};
 
@@ -32,7 +33,8 @@ pub(super) struct Wishes {
 
 impl Wishes {
     /// # Errors
-    /// [`Error::Option`] of one that no server takes, or that says something about an engine.
+    /// [`Error::Option`] of one that no server takes, or that says something about an engine; [`Error::Worker`] of a command that
+    /// has the name of a built-in task, as where the engine is embedded.
     pub(super) fn of(options: &Options, registry: &Registry) -> Result<Self, Error> {
         let of_an_engine = [
             ("schema", options.schema.is_some()),
@@ -55,9 +57,14 @@ impl Wishes {
         for target in targets {
             Target::new(target.as_str()).map_err(|error| refused("targets", format!("`{target}` {error}")))?;
         }
-        let names: Vec<&'static str> = registry.names().collect();
-        for name in &names {
-            TaskName::new(*name).map_err(|error| Error::Refused(format!("`{name}` {error}")))?;
+        for (command, handler) in registry.handlers() {
+            let name = TaskName::new(command).map_err(|error| Error::Refused(format!("`{command}` {error}")))?;
+            if BuiltIn::is_reserved(&name) {
+                return Err(Error::Worker(orchestratum_worker::Error::ReservedName {
+                    name: command.to_owned(),
+                    handler,
+                }));
+            }
         }
         let lease = options.lease.unwrap_or(LEASE);
         if !(LEASE_MIN_SECONDS..=LEASE_MAX_SECONDS).contains(&lease.as_secs_f64()) {
@@ -67,7 +74,7 @@ impl Wishes {
         }
         Ok(Self {
             targets: targets.clone(),
-            names,
+            names: registry.names().collect(),
             concurrency: within("concurrency", options.concurrency, CONCURRENCY, 1..=usize::MAX >> 4)?,
             max_claim: within("max_claim", options.max_claim, MAX_CLAIM, 1..=CLAIM_MAX)?,
             lease,

@@ -13,8 +13,8 @@ use orchestratum_core::{JsonText, Timestamp};
 use orchestratum_engine::error::chain;
 use orchestratum_engine::identity;
 use reqwest::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,9 @@ const NAMES_OFFERED: usize = 100;
 
 /// How long a claim waits for something to do.
 const CLAIM_WAIT: Duration = Duration::from_secs(20);
+
+/// The same where others wait for the slot of the claim.
+const CROWDED_CLAIM_WAIT: Duration = Duration::from_secs(1);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -49,6 +52,13 @@ pub(super) struct Shared {
     stop: CancellationToken,
     /// Come to an end: the worker leaves.
     pub(super) leaving: CancellationToken,
+}
+
+/// What one of several loops of claims may have while it waits: the names of the others want to be claimed as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Share {
+    slots: usize,
+    wait: Duration,
 }
 
 /// What a claim brings.
@@ -95,7 +105,8 @@ impl RemoteWorker {
     pub(super) async fn run(self) -> Result<(), Error> {
         let shared = self.0;
         let claims = shared.wishes.names.chunks(NAMES_OFFERED);
-        let ended = join_all(claims.map(|names| shared.claim_until_stopped(names))).await;
+        let share = Share::of(claims.len(), shared.wishes.concurrency, shared.wishes.max_claim);
+        let ended = join_all(claims.map(|names| shared.claim_until_stopped(names, share))).await;
         shared.attempts.close();
         if timeout(shared.wishes.drain, shared.attempts.wait()).await.is_err() {
             shared.leaving.cancel();
@@ -106,11 +117,25 @@ impl RemoteWorker {
     }
 }
 
+impl Share {
+    fn of(loops: usize, concurrency: usize, max_claim: usize) -> Self {
+        Self {
+            slots: (concurrency / loops.max(1)).clamp(1, max_claim),
+            // They take turns where there are fewer slots than loops.
+            wait: if loops > concurrency {
+                CROWDED_CLAIM_WAIT
+            } else {
+                CLAIM_WAIT
+            },
+        }
+    }
+}
+
 impl Shared {
-    async fn claim_until_stopped(self: &Arc<Self>, names: &[&'static str]) -> Result<(), Error> {
+    async fn claim_until_stopped(self: &Arc<Self>, names: &[&'static str], share: Share) -> Result<(), Error> {
         let mut pause = FIRST_PAUSE;
         while !self.stop.is_cancelled() {
-            match self.claim(names).await {
+            match self.claim(names, share).await {
                 Ok(()) => pause = FIRST_PAUSE,
                 Err(failed) if is_for_good(&failed) => {
                     tracing::error!(error = %chain(&failed), "the server takes no claims of this worker, which ends");
@@ -130,8 +155,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes as much as there is room for, and begins it.
-    async fn claim(self: &Arc<Self>, names: &[&'static str]) -> Result<(), Failed> {
+    /// Takes as much as there is room for in its share, and begins it.
+    async fn claim(self: &Arc<Self>, names: &[&'static str], share: Share) -> Result<(), Failed> {
         let first = tokio::select! {
             () = self.stop.cancelled() => return Ok(()),
             slot = Arc::clone(&self.slots).acquire_owned() => slot,
@@ -139,7 +164,7 @@ impl Shared {
         // The slots are never closed.
         let Ok(first) = first else { return Ok(()) };
         let mut slots = vec![first];
-        while slots.len() < self.wishes.max_claim
+        while slots.len() < share.slots
             && let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned()
         {
             slots.push(slot);
@@ -149,7 +174,7 @@ impl Shared {
             "targets": self.wishes.targets,
             "names": names,
             "max": slots.len(),
-            "wait_seconds": CLAIM_WAIT.as_secs(),
+            "wait_seconds": share.wait.as_secs(),
             "lease_seconds": self.wishes.lease.as_secs_f64(),
             "request_id": identity::new_request_id(),
         });
@@ -173,7 +198,7 @@ impl Shared {
     pub(super) async fn repeated(
         &self,
         path: &[&str],
-        body: &Value,
+        body: &(impl Serialize + Sync),
         patience: Duration,
     ) -> Result<(String, bool), Failed> {
         let mut pause = FIRST_PAUSE;
@@ -202,4 +227,22 @@ fn is_for_good(failed: &Failed) -> bool {
 
 fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + identity::chance() / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loops_of_claims_share_the_slots_and_take_turns_where_there_are_fewer() {
+        for (loops, concurrency, max_claim, slots, wait) in [
+            (1, 256, 100, 100, CLAIM_WAIT),
+            (3, 256, 100, 85, CLAIM_WAIT),
+            (3, 3, 100, 1, CLAIM_WAIT),
+            (3, 2, 100, 1, CROWDED_CLAIM_WAIT),
+        ] {
+            let share = Share::of(loops, concurrency, max_claim);
+            assert_eq!(share, Share { slots, wait }, "{loops} loops, {concurrency} slots");
+        }
+    }
 }
