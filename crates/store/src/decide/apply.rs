@@ -184,6 +184,14 @@ pub(crate) fn doubtful_reports(changes: &[Change], tasks: &HashMap<TaskId, Store
         .collect()
 }
 
+/// Whether they are about running tasks alone, as reports and rescues are. Those have no dispatch row, so none is locked: who waits
+/// for a key is left to others, also where such a change meets it and is refused.
+pub(crate) fn are_of_running_tasks(changes: &[Change]) -> bool {
+    let is_of_a_running_one =
+        |change: &Change| matches!(change.event, TaskEvent::Reported(_) | TaskEvent::WorkerLost { .. });
+    changes.iter().all(is_of_a_running_one)
+}
+
 /// Puts each change to its task, in order, each to what the one before left.
 ///
 /// `recorded` holds the outcomes of the [`doubtful_reports`] that have an attempt row.
@@ -220,7 +228,7 @@ pub(crate) fn apply<'a>(
             break;
         }
     }
-    batch.finish(now)
+    batch.finish(!are_of_running_tasks(changes), now)
 }
 
 /// What is written of a task beside its row in [`Batch::tasks`].
@@ -331,7 +339,7 @@ impl<'a> Batch<'a> {
         follow_ups.followed
     }
 
-    fn finish(mut self, now: Timestamp) -> Decision<'a> {
+    fn finish(mut self, locks_dispatches: bool, now: Timestamp) -> Decision<'a> {
         for id in &self.order {
             if let (Some(after), Some(touched)) = (self.tasks.remove(id), self.touched.remove(id)) {
                 self.decision.tasks.push(TaskWrite {
@@ -346,7 +354,9 @@ impl<'a> Batch<'a> {
         }
         self.decision.follow_ups.sort_unstable_by_key(|task| task.spec.id);
         let mut gates = GateChanges::default();
-        self.tasks.values().for_each(|task| gates.untouched(task));
+        if locks_dispatches {
+            self.tasks.values().for_each(|task| gates.untouched(task));
+        }
         self.decision.tasks.iter().for_each(|task| gates.changed(task, now));
         self.decision.gates = gates;
         self.decision.group_ends.retain(|_, ends| !ends.is_nothing());

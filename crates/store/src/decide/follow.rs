@@ -164,24 +164,27 @@ pub(crate) fn claimed_at_once(task: &NewTask, now: Timestamp) -> ClaimedTask {
 /// The id of a follow-up: a UUIDv7 of this moment.
 ///
 /// No two follow-ups of a change have the same, and nobody knows one before who does not know the seed: were it taken already,
-/// the change could not be written.
+/// the change could not be written. Those of a list are in its order: so they are written, and so they are taken where nothing else
+/// tells them apart.
 pub fn follow_up_id(seed: u128, parent: TaskId, place: FollowUpPlace, now: Timestamp) -> TaskId {
     /// Odd, so that different places stay different; the golden ratio, so that they differ in many bits.
     const SPREAD: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
+    let order = place.index;
     let place =
         (u128::from(place.run) << 32) | (u128::from(place.edge.code().unsigned_abs()) << 16) | u128::from(place.index);
     task_id_at(
+        order,
         (seed ^ parent.0.as_u128()).wrapping_add((place + 1).wrapping_mul(SPREAD)),
         now,
     )
 }
 
-/// A UUIDv7 of this moment.
-pub(super) fn task_id_at(random: u128, now: Timestamp) -> TaskId {
+/// A UUIDv7 of this moment: of those of a millisecond the one with the smaller `order`, up to 4,095, is the smaller.
+pub(super) fn task_id_at(order: u16, random: u128, now: Timestamp) -> TaskId {
     let milliseconds = u128::from(u64::try_from(now.as_micros() / 1_000).unwrap_or(0)) << 80;
     let version = 0x7_u128 << 76;
     let variant = 0b10_u128 << 62;
-    let high = ((random >> 64) & 0xFFF) << 64;
+    let high = u128::from(order & 0xFFF) << 64;
     let low = random & ((1 << 62) - 1);
     TaskId(Uuid::from_u128(milliseconds | version | high | variant | low))
 }
@@ -211,6 +214,18 @@ mod tests {
                 assert_eq!(id.0.as_u128() >> 80, 1_767_225_600_123);
                 assert!(seen.insert(id), "{id} twice");
             }
+        }
+    }
+
+    #[test]
+    fn the_ids_of_a_list_are_in_its_order() {
+        let now = Timestamp::from_micros(1_767_225_600_123_456);
+        for seed in [0, 7, u128::MAX / 3] {
+            let list = places().take(1_000);
+            let ids: Vec<TaskId> = list
+                .map(|place| follow_up_id(seed, TaskId(Uuid::max()), place, now))
+                .collect();
+            assert!(ids.is_sorted());
         }
     }
 }

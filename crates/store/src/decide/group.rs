@@ -163,7 +163,7 @@ impl Settling {
 
 /// The id of what comes after a group: a UUIDv7 of this moment, which nobody knows before who does not know the seed.
 pub fn id_after_group(group: GroupId, seed: u128, now: Timestamp) -> TaskId {
-    task_id_at(seed ^ group.0.as_u128(), now)
+    task_id_at(0, seed ^ group.0.as_u128(), now)
 }
 
 /// What a caller's cancel does to a group that stands so; `None` if its members are to be cancelled now.

@@ -17,7 +17,8 @@ mod success;
 mod unique;
 
 pub(crate) use apply::{
-    AttemptWrite, Decision, DispatchRow, Edits, LogWrite, Stored, TaskWrite, apply, doubtful_reports,
+    AttemptWrite, Decision, DispatchRow, Edits, LogWrite, Stored, TaskWrite, apply, are_of_running_tasks,
+    doubtful_reports,
 };
 pub(crate) use create::{Acceptance, KeptKey, Repeat, create, keys, keys_of};
 pub use follow::follow_up_id;

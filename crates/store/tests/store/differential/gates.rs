@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use orchestratum_core::task::{Bucket, Rate, TaskLife, TaskSpec, TaskState};
+use orchestratum_core::task::{Bucket, Rate, TaskEvent, TaskLife, TaskSpec, TaskState};
 use orchestratum_core::{TaskId, Timestamp};
 use orchestratum_store::{
     Change, ChangeOutcome, CreateOutcome, CreateRequest, Followed, MissingCause, MissingFollowUp, PUBLISH_LEASE, Ready,
@@ -67,6 +67,11 @@ impl Gates {
             before.changed = true;
             before.handed_back = handed_back;
         }
+    }
+
+    /// Where no dispatch row is locked, who waits is only met by those that change it.
+    fn leave_unchanged(&mut self) {
+        self.touched.retain(|_, before| before.changed);
     }
 
     /// A claim changes nothing for others.
@@ -179,6 +184,11 @@ impl Model {
                 leave_out(changed.task, &mut changed.followed, &met, self.now);
                 self.record_missing(&changed.followed.missing);
             }
+        }
+        let is_of_a_running_one =
+            |change: &Change| matches!(change.event, TaskEvent::Reported(_) | TaskEvent::WorkerLost { .. });
+        if changes.iter().all(is_of_a_running_one) {
+            self.gates.leave_unchanged();
         }
         let is_told = outcomes.iter().any(|outcome| matches!(outcome, ChangeOutcome::Done(_)));
         let admitted = self.settle(if is_told { self.now + PUBLISH_LEASE } else { self.now });

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use orchestratum_core::TaskId;
-use orchestratum_core::task::{TaskEvent, TaskStatus};
+use orchestratum_core::task::TaskStatus;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -11,14 +11,11 @@ use super::super::super::transaction::Abort;
 use super::super::row::{LockedRow, source_columns, stored_columns};
 use super::ids_in_order;
 use crate::Change;
-use crate::decide::{Stored, bringing_follow_ups};
+use crate::decide::{Stored, are_of_running_tasks, bringing_follow_ups};
 
 pub(super) async fn lock(connection: &mut PgConnection, changes: &[Change]) -> Result<HashMap<TaskId, Stored>, Abort> {
     let ids = ids_in_order(changes);
-    // Reports and rescues are about running tasks, which have no dispatch row. Everything else may meet a pending one.
-    let running_only = changes
-        .iter()
-        .all(|change| matches!(change.event, TaskEvent::Reported(_) | TaskEvent::WorkerLost { .. }));
+    let running_only = are_of_running_tasks(changes);
     let bringing: Vec<Uuid> = bringing_follow_ups(changes).into_iter().map(|id| id.0).collect();
     let rows: Vec<LockedRow> = sqlx::query_as(if running_only { LOCK_TASKS } else { LOCK_BOTH })
         .bind(&ids)
