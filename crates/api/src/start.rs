@@ -180,10 +180,14 @@ async fn keys_for(engine: &Engine) -> Result<Option<KeyText>, Error> {
         .flatten()
         .find(|address| !address.ip().is_loopback());
     let bootstrap = !settings.auth.bootstrap_key.expose_secret().is_empty();
-    match public {
-        Some(address) if !bootstrap && engine.list_keys().await?.is_empty() => Err(Error::PublicWithoutKey(address)),
-        _ => Ok(None),
+    if bootstrap || !engine.list_keys().await?.is_empty() {
+        return Ok(None);
     }
+    if let Some(address) = public {
+        return Err(Error::PublicWithoutKey(address));
+    }
+    tracing::warn!("there is no API key, so nobody can call: set auth.bootstrap_key, or auth.create_first_key = true");
+    Ok(None)
 }
 
 /// Repeats a call while the database is away.

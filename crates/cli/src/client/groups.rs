@@ -22,8 +22,8 @@ const COLUMNS: [&str; 8] = [
     "created_at",
 ];
 
-const EXIT_STATUS: &str = "Exit status with --wait: 0 if the group is Completed; 3 if it is Failed or Cancelled; 4 if it is not \
-    over when the wait ends. Always: 1 for any other failure, 2 for a wrong command line.";
+const EXIT_STATUS: &str = "Exit status with --wait: 0 if the group is Completed; 3 if it is Failed or Cancelled, or if what \
+    comes after it could not be made; 4 if it is not over when the wait ends. Always: 1 for any other failure, 2 for a wrong command line.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -163,7 +163,7 @@ async fn until_over(http: &Http, id: &str, patience: Duration) -> anyhow::Result
     };
     output::json(&group)?;
     Ok(ExitCode::from(match group["status"].as_str() {
-        Some("Completed") => 0,
+        Some("Completed") if group["missing_follow_up"].is_null() => 0,
         Some("Running" | "Failing" | "Cancelling") => NOT_OVER,
         _ => UNSUCCESSFUL,
     }))

@@ -36,7 +36,7 @@ pub(crate) enum Command {
     },
     /// One schedule.
     Get { id: String },
-    /// Change a schedule by a JSON merge patch. Example: orchestratum schedules patch ID '{"cron": "0 4 * * *"}'
+    /// Change a schedule by a JSON merge patch, in which `task` is the whole new task. Example: orchestratum schedules patch ID '{"cron": "0 4 * * *"}'
     Patch {
         id: String,
         /// JSON, `@file`, or `-` for standard input.

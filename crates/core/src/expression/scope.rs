@@ -110,6 +110,18 @@ impl fmt::Debug for Scope {
     }
 }
 
+/// An operator as it is written.
+fn sign(operator: &str) -> &str {
+    match operator {
+        "add" => "+",
+        "sub" => "-",
+        "mul" => "*",
+        "div" => "/",
+        "rem" => "%",
+        other => other,
+    }
+}
+
 /// In words, with the types of the values and never the values themselves.
 #[expect(
     clippy::wildcard_enum_match_arm,
@@ -129,10 +141,10 @@ fn failure(error: &ExecutionError) -> EvaluationError {
                 name.chars().take(NAME_SHOWN).collect::<String>()
             )
         }
-        ExecutionError::NoSuchOverload(overload) => overload.to_string().replace('@', ""),
+        ExecutionError::NoSuchOverload(overload) => overload.to_string().replace('@', "").replace("'_._'", "a field"),
         ExecutionError::UnexpectedType { got, want } => format!("it needs {want}, not {got}"),
         ExecutionError::UnsupportedBinaryOperator(operator, left, right) => {
-            format!("{operator} does not take {} and {}", kind(left), kind(right))
+            format!("{} does not take {} and {}", sign(operator), kind(left), kind(right))
         }
         ExecutionError::ValuesNotComparable(left, right) => {
             format!("{} and {} cannot be compared", kind(left), kind(right))

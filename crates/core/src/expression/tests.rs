@@ -75,7 +75,7 @@ fn a_variable_alone_is_handed_on_byte_for_byte() {
 fn what_fails_is_told_without_the_values() {
     for (source, expected) in [
         ("output.missing", "there is no field \"missing\""),
-        ("output.total + output.text", "add does not take int and string"),
+        ("output.total + output.text", "+ does not take int and string"),
         (
             "output.total < output.text",
             "found no matching overload for '_<_' applied to '(int, string)'",

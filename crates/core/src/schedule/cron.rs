@@ -51,6 +51,10 @@ impl Hours {
     }
 }
 
+/// Told with what the parser says, which names no field.
+const RANGES: &str = "seconds (if there are six fields) and minutes go from 0 to 59, hours from 0 to 23, days from 1 to 31, months \
+    from 1 to 12 or JAN to DEC, days of the week from 0 to 7 or SUN to SAT";
+
 /// Why a text is no cron expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCron {
@@ -84,8 +88,14 @@ impl Cron {
             .year(Year::Disallowed)
             .build();
         let expression = parser.parse(text).map_err(|error| {
+            if text.starts_with('@') {
+                return InvalidCron::Malformed(
+                    "of words there are @yearly, @monthly, @weekly, @daily and @hourly".to_owned(),
+                );
+            }
             let told = error.to_string();
-            InvalidCron::Malformed(told.trim_end_matches('.').to_owned())
+            let told = told.trim_end_matches('.');
+            InvalidCron::Malformed(format!("{told}; {RANGES}"))
         })?;
         Ok(Self {
             text: text.into(),

@@ -46,7 +46,7 @@ pub(crate) struct ScheduleDocument {
     /// Slots that run once the task before them is over.
     #[schema(value_type = Vec<schema::Time>)]
     waiting: Vec<Timestamp>,
-    /// The newest slot that became a task.
+    /// The newest slot that was dealt with: it became a task, or `last_skip` tells why not.
     #[schema(value_type = Option<schema::Time>)]
     last_slot: Option<Timestamp>,
     /// The newest task it made, by a slot or a trigger, if that is still there.

@@ -70,7 +70,7 @@ const TENANT: &str = "default";
             "name": "echo", "input": {"customer_id": 17},
             "concurrency": {"key": "customer-${ input.customer_id }", "limit": 3},
             "rate": {"key": "echo", "limit": 10, "per_seconds": 1},
-            "unique": {"by": ["name", "input"], "within_seconds": 3600}
+            "unique": {"by": ["name", "input"], "within_seconds": 3600, "states": ["Pending", "InProgress", "Completed"]}
         }))),
         ("later" = (summary = "A task for later", value = json!({"name": "echo", "delay_seconds": 10}))),
     )),
