@@ -65,7 +65,7 @@ pub const NAME_MAX_LENGTH: usize = 100;
 #[error("must match [A-Za-z0-9._-]{{1,100}}")]
 pub struct InvalidName;
 
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     (1..=NAME_MAX_LENGTH).contains(&text.len())
         && text
             .bytes()

@@ -1,0 +1,109 @@
+//! From a text to a definition that can be run, or to everything that is wrong with it.
+
+use super::definition::Definition;
+use super::fault::{Fault, Faults};
+use super::source::{Node, understand};
+use super::validate::{validate, validate_alone};
+use crate::task::SpecLimits;
+use crate::time::Timestamp;
+
+/// A definition that meets every rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    pub definition: Definition,
+    /// What is allowed and may not be meant.
+    pub warnings: Faults,
+}
+
+/// Reads YAML or JSON and holds it against every rule.
+///
+/// # Errors
+/// Every fault with its place, in the order of the text. Where some of the text cannot be read, what depends on all of it (which
+/// states can be reached, and the like) is asked once it can be.
+pub fn check(text: &str, limits: &SpecLimits, now: Timestamp) -> Result<Checked, Faults> {
+    let reading = understand(text)?;
+    let mut faults = reading.faults;
+    let Some(definition) = reading.definition else {
+        return Err(faults);
+    };
+    if !faults.is_empty() {
+        let findings = validate_alone(&definition, limits, now);
+        faults.extend(located(findings, &reading.root));
+        return Err(in_order(faults));
+    }
+    let findings = validate(&definition, limits, now);
+    if !findings.errors.is_empty() {
+        return Err(in_order(located(findings.errors, &reading.root)));
+    }
+    Ok(Checked {
+        definition,
+        warnings: in_order(located(findings.warnings, &reading.root)),
+    })
+}
+
+/// The same faults with the places of what they are about.
+fn located(faults: Faults, root: &Node) -> Faults {
+    let located = faults.0.into_iter().map(|fault| {
+        let (pointer, place) = root.locate(&fault.pointer);
+        Fault { pointer, ..fault }.at(place)
+    });
+    Faults(located.collect())
+}
+
+fn in_order(mut faults: Faults) -> Faults {
+    faults.0.sort_by_key(|fault| fault.place);
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(text: &str) -> Result<Checked, Vec<String>> {
+        check(text, &SpecLimits::default(), Timestamp::EPOCH).map_err(|faults| told(&faults))
+    }
+
+    fn told(faults: &Faults) -> Vec<String> {
+        faults.0.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_shipped_and_the_whole_definition_meet_every_rule() {
+        let order =
+            checked(include_str!("../../../../config/sagas/order.yaml")).unwrap_or_else(|told| panic!("{told:#?}"));
+        assert_eq!(order.definition.name.as_str(), "order");
+        assert_eq!(order.definition.states.len(), 6);
+        let whole = checked(include_str!("tests/whole.yaml")).unwrap_or_else(|told| panic!("{told:#?}"));
+        assert_eq!(whole.definition.name.as_str(), "whole");
+    }
+
+    #[test]
+    fn faults_of_form_and_of_meaning_are_told_together_in_the_order_of_the_text() {
+        let text = "\
+name: a b
+initial: A
+states:
+  A:
+    on:
+      go: {traget: B}
+      stop:
+        - {if: 'contxt.x', target: C}
+  B: {final: maybe}
+unhandeld: reject
+";
+        assert_eq!(
+            checked(text).expect_err("refused"),
+            [
+                "line 1, column 7: /name must match [A-Za-z0-9._-]{1,100}, not \"a b\"",
+                "line 6, column 12: /states/A/on/go/traget is no field of a transition, which has if, set, compensation, tasks, \
+                 compensate, target; did you mean target?",
+                "line 8, column 16: /states/A/on/stop/0/if at character 1: there is no variable contxt; there are context, \
+                 input, event, saga",
+                "line 8, column 36: /states/A/on/stop/0/target there is no state C; there are A, B",
+                "line 9, column 14: /states/B/final must be true or failed, not \"maybe\"",
+                "line 10, column 1: /unhandeld is no field of a definition, which has name, context, initial, timeout, \
+                 unhandled, on_compensation_failure, states; did you mean unhandled?",
+            ]
+        );
+    }
+}

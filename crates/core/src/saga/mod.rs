@@ -1,0 +1,26 @@
+//! Sagas: state machines that the server runs, with what undoes each step.
+//!
+//! ```text
+//!   text ──source──► Definition ──validate──► faults and warnings, each with its place
+//! ```
+//!
+//! A *definition* has named *states*. An *event* moves an *instance* along a *transition*, which sets its *context*, issues
+//! *tasks*, registers *compensations* and starts *timers*. Start at [`check`].
+
+mod check;
+mod definition;
+mod fault;
+mod names;
+mod source;
+mod validate;
+
+pub use check::{Checked, check};
+pub use definition::{
+    Action, ActiveState, AwaitInput, Candidate, Candidates, ChildSaga, Course, DefaultAnswer, Definition, Delay,
+    Delayed, End, Events, FailureEvents, Fields, InvalidDelay, Join, OnCompensationFailure, OnPartialFailure, Reach,
+    State, TaskAction, TaskBody, Timeout, Unhandled,
+};
+pub use fault::{Fault, Faults, Place};
+pub use names::{DefinitionName, EventName, FieldName, StateName};
+pub use source::{SOURCE_MAX_BYTES, SOURCE_MAX_DEPTH, read};
+pub use validate::{Findings, STATES_MAX, validate};

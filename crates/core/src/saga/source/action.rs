@@ -1,0 +1,161 @@
+//! Tasks and child sagas: what is started, and what its end raises.
+
+use std::collections::BTreeMap;
+
+use super::reader::{At, Object, Reader};
+use crate::saga::definition::{
+    Action, ChildSaga, Events, FailureEvents, Join, OnPartialFailure, Reach, TaskAction, TaskBody,
+};
+
+/// What a create takes, without an id. That each is what it must be is checked where follow-ups are.
+const TASK_FIELDS: [&str; 21] = [
+    "name",
+    "description",
+    "input",
+    "target",
+    "priority",
+    "ttl_seconds",
+    "timeout_seconds",
+    "max_retries",
+    "max_losses",
+    "backoff",
+    "scheduled_at",
+    "delay_seconds",
+    "labels",
+    "limits",
+    "concurrency",
+    "rate",
+    "unique",
+    "on_success",
+    "on_failure",
+    "on_cancel",
+    "on_expire",
+];
+
+/// What a task of a saga has beside.
+const ACTION_FIELDS: [&str; 4] = ["raises", "compensation", "for_each", "join"];
+
+const CHILD_FIELDS: [&str; 5] = ["saga", "correlation_id", "input", "compensation", "raises"];
+
+const EVENT_FIELDS: [&str; 4] = ["success", "failure", "cancelled", "expired"];
+
+const FAILURE_FIELDS: [&str; 3] = ["failure", "cancelled", "expired"];
+
+const JOIN_FIELDS: [&str; 2] = ["raises", "on_partial_failure"];
+
+impl Reader {
+    /// A task, or where it names one, a saga.
+    pub(super) fn action(&mut self, at: &At<'_>) -> Option<Action> {
+        let object = self.map(at)?;
+        if object.field("saga").is_some() && object.field("name").is_none() {
+            return self.child(at).map(Action::Saga);
+        }
+        let known: Vec<&str> = TASK_FIELDS.iter().chain(&ACTION_FIELDS).copied().collect();
+        self.object(at, "a task of a saga", &known)?;
+        let compensation = self.compensation(&object);
+        let reach = match (object.field("for_each"), object.field("join")) {
+            (None, None) => {
+                let raises = object.field("raises").map(|at| self.events(&at));
+                Some(Reach::Once {
+                    raises: raises.unwrap_or_default(),
+                })
+            }
+            (None, Some(join)) => {
+                self.fault(&join, "is for tasks with for_each");
+                None
+            }
+            (Some(items), _) => self.for_each(&object, &items),
+        };
+        let body = self.body(&object);
+        Some(Action::Task(TaskAction {
+            body: body?,
+            compensation,
+            reach: reach?,
+        }))
+    }
+
+    fn for_each(&mut self, object: &Object<'_>, items: &At<'_>) -> Option<Reach> {
+        let items = self.text(items);
+        let join = self.required(object, "join").and_then(|at| self.join(&at));
+        let raises = object.field("raises").map(|at| {
+            // Checked with the others, so that the message can say where a success of all goes.
+            if let Some(success) = self.map(&at).and_then(|events| events.field("success")) {
+                self.fault(
+                    &success,
+                    "is not for tasks with for_each: join.raises is raised when all have ended",
+                );
+            }
+            self.events(&at).otherwise
+        });
+        Some(Reach::ForEach {
+            items: items?,
+            join: join?,
+            raises: raises.unwrap_or_default(),
+        })
+    }
+
+    fn join(&mut self, at: &At<'_>) -> Option<Join> {
+        let object = self.object(at, "join", &JOIN_FIELDS)?;
+        let policies = [
+            ("fail", OnPartialFailure::Fail),
+            ("continue", OnPartialFailure::Continue),
+        ];
+        let on_partial_failure = self.word(object.field("on_partial_failure"), &policies);
+        let raises = self.required(&object, "raises").and_then(|at| self.name(&at));
+        Some(Join {
+            on_partial_failure,
+            raises: raises?,
+        })
+    }
+
+    fn events(&mut self, at: &At<'_>) -> Events {
+        let Some(object) = self.object(at, "raises", &EVENT_FIELDS) else {
+            return Events::default();
+        };
+        let mut event = |name: &str| object.field(name).and_then(|at| self.name(&at));
+        let success = event("success");
+        let [failure, cancelled, expired] = FAILURE_FIELDS.map(&mut event);
+        Events {
+            success,
+            otherwise: FailureEvents {
+                failure,
+                cancelled,
+                expired,
+            },
+        }
+    }
+
+    fn child(&mut self, at: &At<'_>) -> Option<ChildSaga> {
+        let object = self.object(at, "a child saga", &CHILD_FIELDS)?;
+        let saga = self.required(&object, "saga").and_then(|at| self.name(&at));
+        let correlation_id = self.source(object.field("correlation_id"));
+        let input = object.field("input").and_then(|at| self.json(&at));
+        let compensation = self.compensation(&object);
+        let raises = object.field("raises").map(|at| self.events(&at));
+        Some(ChildSaga {
+            saga: saga?,
+            correlation_id,
+            input,
+            compensation,
+            raises: raises.unwrap_or_default(),
+        })
+    }
+
+    /// A task that undoes something. Nothing undoes it, and its end raises nothing: that is the stack's affair.
+    pub(super) fn undo(&mut self, at: &At<'_>) -> Option<TaskBody> {
+        let object = self.object(at, "a compensation", &TASK_FIELDS)?;
+        self.body(&object)
+    }
+
+    /// The fields that are the task's own.
+    fn body(&mut self, object: &Object<'_>) -> Option<TaskBody> {
+        self.required(object, "name")?;
+        let mut fields = BTreeMap::new();
+        for (name, _, at) in object.fields() {
+            if TASK_FIELDS.contains(&name) && (!at.is_null() || name == "input") {
+                fields.insert(name.to_owned(), self.json(&at)?);
+            }
+        }
+        Some(TaskBody::new(fields))
+    }
+}

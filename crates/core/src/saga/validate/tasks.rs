@@ -1,0 +1,70 @@
+//! Tasks and compensations, by the rules for follow-ups.
+
+use super::variables::{ITEM_VARIABLES, VARIABLES};
+use super::ways::{starts, ways};
+use crate::expression::Variable;
+use crate::saga::definition::{Action, Definition, Reach, TaskBody};
+use crate::saga::fault::Faults;
+use crate::task::{SpecLimits, check_entry};
+use crate::time::Timestamp;
+
+pub(super) fn check(definition: &Definition, limits: &SpecLimits, now: Timestamp, errors: &mut Faults) {
+    let mut body = |pointer: &str, body: &TaskBody, variables: &'static [Variable]| {
+        if let Err(broken) = check_entry(&body.json(), variables, pointer, limits, now) {
+            errors.extend_by_rules(broken);
+        }
+    };
+    for way in ways(definition) {
+        for (index, undo) in way.candidate.compensation.iter().enumerate() {
+            body(&format!("{}/compensation/{index}", way.pointer), undo, &VARIABLES);
+        }
+    }
+    for start in starts(definition) {
+        let mut variables: &'static [Variable] = &VARIABLES;
+        match start.action {
+            Action::Task(task) => {
+                match task.reach {
+                    Reach::Once { .. } => {}
+                    Reach::ForEach { .. } => variables = &ITEM_VARIABLES,
+                }
+                body(&start.pointer, &task.body, variables);
+            }
+            Action::Saga(_) => {}
+        }
+        for (index, undo) in start.action.compensation().iter().enumerate() {
+            body(&format!("{}/compensation/{index}", start.pointer), undo, variables);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::saga::validate::testing::errors;
+
+    #[test]
+    fn tasks_and_compensations_meet_the_rules_of_a_create() {
+        let told = errors(
+            "states:
+  A:
+    on:
+      x:
+        compensation: [{name: a b}]
+        tasks:
+          - {name: python, input: {code: 5}}
+          - {name: pay, priority: 10, input: '${ item }', compensation: [{name: refund, ttl_seconds: 0}]}
+          - {name: each, input: '${ item }', for_each: '${ context.x }', join: {raises: x}}
+        target: B
+  B: {final: true}
+",
+        );
+        assert_eq!(
+            told,
+            [
+                "/states/A/on/x/0/compensation/0/name must match [A-Za-z0-9._-]{1,100}",
+                "/states/A/on/x/0/tasks/0/input/code must be a text, not a number",
+                "/states/A/on/x/0/tasks/1/input at character 4: there is no variable item; there are context, input, event, saga",
+                "/states/A/on/x/0/tasks/1/compensation/0/ttl_seconds must lie between 0.001 and 3155760000 seconds, not 0",
+            ]
+        );
+    }
+}
