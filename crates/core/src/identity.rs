@@ -57,6 +57,11 @@ identifier! {
     ScheduleId
 }
 
+identifier! {
+    /// A saga; a UUIDv7, so that the order of ids is the order of creation.
+    SagaId
+}
+
 /// The longest name of a task or an environment, and the longest target, in bytes.
 pub const NAME_MAX_LENGTH: usize = 100;
 

@@ -19,7 +19,7 @@ mod text;
 mod time;
 
 pub use identity::{
-    EnvironmentName, GroupId, InvalidName, NAME_MAX_LENGTH, ScheduleId, Target, TaskId, TaskName, WorkerId,
+    EnvironmentName, GroupId, InvalidName, NAME_MAX_LENGTH, SagaId, ScheduleId, Target, TaskId, TaskName, WorkerId,
 };
 pub use json::{InvalidJson, JSON_MAX_DEPTH, JsonText};
 pub use objects::Objects;

@@ -73,6 +73,16 @@ mod tests {
             checked(include_str!("../../../../config/sagas/order.yaml")).unwrap_or_else(|told| panic!("{told:#?}"));
         assert_eq!(order.definition.name.as_str(), "order");
         assert_eq!(order.definition.states.len(), 6);
+        // Its compensations are those of transitions, as in the seed. Only the timeout may find a task in flight.
+        let pointers: Vec<&str> = order.warnings.0.iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(
+            pointers,
+            [
+                "/states/Initial/on/start/tasks/0",
+                "/states/AwaitingPayment/on/payment_processed/tasks/0",
+                "/states/AwaitingInventory/on/inventory_reserved/tasks/0",
+            ]
+        );
         let whole = checked(include_str!("tests/whole.yaml")).unwrap_or_else(|told| panic!("{told:#?}"));
         assert_eq!(whole.definition.name.as_str(), "whole");
     }

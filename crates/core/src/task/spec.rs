@@ -80,7 +80,7 @@ impl Default for SpecLimits {
 }
 
 /// A task as a caller describes it: nothing checked, nothing filled in.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskDraft {
     pub name: String,
     pub target: Option<String>,

@@ -20,6 +20,7 @@ mod variables;
 mod ways;
 
 pub use size::STATES_MAX;
+pub(super) use variables::{CONTEXT_VARIABLES, ITEM_VARIABLES, VARIABLES};
 
 use super::definition::Definition;
 use super::fault::Faults;

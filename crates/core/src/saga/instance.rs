@@ -1,0 +1,248 @@
+//! One run of a definition, as far as it has come.
+
+use std::collections::BTreeMap;
+
+use super::definition::{Definition, End, Events, FailureEvents, Fields, Join};
+use super::names::{EventName, StateName};
+use crate::JsonText;
+use crate::identity::SagaId;
+use crate::task::{TaskDraft, TaskError};
+
+/// Where a saga stands, for those who look at it from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SagaStatus {
+    Running,
+    /// A person, or a service, must answer.
+    AwaitingInput,
+    /// Something failed that the definition does not speak of.
+    NeedsAttention,
+    /// What was done is being undone.
+    Compensating,
+    /// A compensation failed for good: a person must decide.
+    CompensationStuck,
+    Completed,
+    Failed,
+    TimedOut,
+    Cancelled,
+}
+
+/// How a saga ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SagaEnd {
+    Completed,
+    Failed,
+    /// It failed because its time was over.
+    TimedOut,
+    Cancelled,
+}
+
+/// Something that happened, told by whoever saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    pub id: String,
+    pub name: EventName,
+    pub data: JsonText,
+}
+
+/// How a task, or a child saga, ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Succeeded {
+        output: JsonText,
+    },
+    Unsuccessful {
+        error: TaskError,
+        /// Whether a worker ever held it: one that never started has done nothing.
+        has_started: bool,
+    },
+}
+
+/// A timer of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// The timeout of the whole.
+    Saga,
+    /// A delayed transition of one entry of a state.
+    After { entry: u32, index: u16 },
+    /// The answer that is given for whoever gave none.
+    DefaultAnswer { entry: u32 },
+}
+
+/// A task or a child saga that has not ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Live {
+    /// What undoes it, once it may have done something.
+    pub compensation: Vec<TaskDraft>,
+    pub end: LiveEnd,
+}
+
+/// What the end of something live means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LiveEnd {
+    Raises(Events),
+    /// It is one of many that are joined.
+    Joins {
+        join: u32,
+        index: usize,
+    },
+}
+
+/// Tasks of one list that are waited for together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joining {
+    pub join: Join,
+    pub raises: FailureEvents,
+    /// Of each, in the order of the list; `None` until it has ended.
+    pub outcomes: Vec<Option<Outcome>>,
+}
+
+/// Something to be undone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Undo {
+    /// By which a person asks for it, and no other task of the saga has it.
+    pub number: u32,
+    /// With the values of its expressions when it was registered.
+    pub task: TaskDraft,
+}
+
+/// What could not be done, kept until a person has decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parked {
+    pub cause: Cause,
+    pub reason: String,
+}
+
+/// What was to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    Event(Event),
+    Timer(Timer),
+    /// The end of a task that failed and raises nothing.
+    Task {
+        number: u32,
+    },
+    /// The entry of the state in which all is undone.
+    Entry,
+}
+
+/// What comes when all is undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Then {
+    /// A state is entered, on this event.
+    Enter {
+        target: StateName,
+        event: Event,
+    },
+    Cancelled,
+}
+
+/// What an instance does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// Made, and nothing has happened to it.
+    Created,
+    /// It takes what happens.
+    Running,
+    /// An end was reached; what is live was cancelled, and its ends are awaited.
+    Ending {
+        end: SagaEnd,
+    },
+    /// All is to be undone; what is live was cancelled, and its ends are awaited: each may have something to undo.
+    Settling {
+        then: Then,
+    },
+    /// The newest of the stack is being undone.
+    Undoing {
+        then: Then,
+    },
+    /// The newest of the stack could not be undone.
+    Stuck {
+        error: TaskError,
+        then: Then,
+    },
+    Ended {
+        end: SagaEnd,
+    },
+}
+
+/// One run of a definition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Instance {
+    pub id: SagaId,
+    pub correlation_id: String,
+    pub input: JsonText,
+    pub context: Fields,
+    pub state: StateName,
+    /// How many states were entered: timers of another entry are none of this one.
+    pub entry: u32,
+    /// The event that the state asks somebody for.
+    pub awaiting: Option<EventName>,
+    pub phase: Phase,
+    /// Whether its time was over.
+    pub is_timed_out: bool,
+    /// Forward tasks and child sagas, by their numbers.
+    pub live: BTreeMap<u32, Live>,
+    pub joins: BTreeMap<u32, Joining>,
+    /// What undoes what was done, the newest last.
+    pub stack: Vec<Undo>,
+    /// Compensations that failed, where the others run all the same.
+    pub not_undone: Vec<(Undo, TaskError)>,
+    pub deferred: Vec<Event>,
+    pub parked: Vec<Parked>,
+    /// The last number that was given.
+    pub last_number: u32,
+    /// How many steps it has made.
+    pub version: u64,
+}
+
+impl Instance {
+    /// One to which nothing has happened. Its context is made when it starts.
+    pub fn new(definition: &Definition, id: SagaId, correlation_id: String, input: JsonText) -> Self {
+        Self {
+            id,
+            correlation_id,
+            input,
+            context: Fields::new(),
+            state: definition.initial.clone(),
+            entry: 0,
+            awaiting: None,
+            phase: Phase::Created,
+            is_timed_out: false,
+            live: BTreeMap::new(),
+            joins: BTreeMap::new(),
+            stack: Vec::new(),
+            not_undone: Vec::new(),
+            deferred: Vec::new(),
+            parked: Vec::new(),
+            last_number: 0,
+            version: 0,
+        }
+    }
+
+    pub fn status(&self) -> SagaStatus {
+        match &self.phase {
+            Phase::Created | Phase::Running | Phase::Ending { .. } if !self.parked.is_empty() => {
+                SagaStatus::NeedsAttention
+            }
+            Phase::Running if self.awaiting.is_some() => SagaStatus::AwaitingInput,
+            Phase::Created | Phase::Running | Phase::Ending { .. } => SagaStatus::Running,
+            Phase::Settling { .. } | Phase::Undoing { .. } => SagaStatus::Compensating,
+            Phase::Stuck { .. } => SagaStatus::CompensationStuck,
+            Phase::Ended { end } => match end {
+                SagaEnd::Completed => SagaStatus::Completed,
+                SagaEnd::Failed => SagaStatus::Failed,
+                SagaEnd::TimedOut => SagaStatus::TimedOut,
+                SagaEnd::Cancelled => SagaStatus::Cancelled,
+            },
+        }
+    }
+
+    /// How it ends in a final state.
+    pub(super) const fn end(&self, end: End) -> SagaEnd {
+        match end {
+            End::Completed => SagaEnd::Completed,
+            End::Failed if self.is_timed_out => SagaEnd::TimedOut,
+            End::Failed => SagaEnd::Failed,
+        }
+    }
+}

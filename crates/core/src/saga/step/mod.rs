@@ -1,0 +1,369 @@
+//! What an input does to an instance: the one function that decides, and everything it decides.
+//!
+//! ```text
+//!   Created ─Started─► Running ──── final state ───► Ending ──────► Ended
+//!                        │  ▲                          (live tasks)   ▲
+//!             compensate │  │ the target is no end                    │
+//!                        ▼  │                                         │
+//!                     Settling ──► Undoing ──► target or Cancelled ───┘
+//!                   (live tasks)    │  ▲
+//!                             fails ▼  │ retried, skipped
+//!                                  Stuck
+//! ```
+//!
+//! A transition is all or nothing: if one of its expressions fails, nothing of it is left but what was to be done and the reason
+//! ([`Parked`](super::Parked)). Nothing new starts between the moment at which all is to be undone and the target's entry.
+
+mod actions;
+mod run;
+mod undo;
+
+#[cfg(test)]
+mod tests;
+
+use super::definition::{Definition, Unhandled};
+use super::instance::{Cause, Event, Instance, Outcome, Phase, SagaEnd, Then, Timer};
+use super::names::{DefinitionName, EventName, StateName};
+use crate::JsonText;
+use crate::task::{SpecLimits, TaskDraft};
+use crate::time::Timestamp;
+
+use self::run::Run;
+
+pub use self::run::ALWAYS_MAX;
+
+/// The most events that wait for a state that takes them.
+pub const DEFERRED_MAX: usize = 100;
+
+/// What happens to an instance.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// It begins, on this event.
+    Started(Event),
+    EventRaised(Event),
+    /// A forward task or a child saga.
+    TaskEnded {
+        number: u32,
+        outcome: Outcome,
+    },
+    TimerFired(Timer),
+    CompensationEnded {
+        number: u32,
+        outcome: Outcome,
+    },
+    CancelRequested,
+    /// A person wants the one that is stuck to run again.
+    CompensationRetried {
+        number: u32,
+    },
+    /// A person has seen to it.
+    CompensationSkipped {
+        number: u32,
+    },
+}
+
+/// What a task is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Forward,
+    Compensation,
+}
+
+/// What is written with the instance.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    IssueTask {
+        number: u32,
+        purpose: Purpose,
+        task: Box<TaskDraft>,
+    },
+    StartSaga {
+        number: u32,
+        saga: DefinitionName,
+        correlation_id: String,
+        input: JsonText,
+    },
+    /// A forward task or a child saga.
+    CancelTask {
+        number: u32,
+    },
+    StartTimer {
+        timer: Timer,
+        at: Timestamp,
+    },
+    /// Those of an entry.
+    StopTimers {
+        entry: u32,
+    },
+    /// It is over: its timeout too.
+    Finished {
+        end: SagaEnd,
+    },
+}
+
+/// Why an input changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("the saga has not started")]
+    NotStarted,
+    #[error("the saga has started already")]
+    AlreadyStarted,
+    #[error("the state {state} does not take {event}; it takes {}", listed(takes))]
+    NotTaken {
+        state: StateName,
+        event: EventName,
+        takes: Vec<EventName>,
+    },
+    #[error("the saga compensates, and takes no events meanwhile")]
+    Compensating,
+    #[error("more than {DEFERRED_MAX} events wait for a state that takes them")]
+    TooManyDeferred,
+    #[error("no task {number} of the saga is live")]
+    NotLive { number: u32 },
+    #[error("the timer belongs to a state that was left")]
+    StaleTimer,
+    #[error("compensation {number} is not the one that is being run")]
+    OtherCompensation { number: u32 },
+    #[error("no compensation of the saga is stuck")]
+    NotStuck,
+    #[error("the saga is being cancelled already")]
+    AlreadyCancelled,
+    #[error("the saga is over")]
+    Over,
+    #[error("the saga cannot start: {0}")]
+    CannotStart(String),
+}
+
+fn listed(names: &[EventName]) -> String {
+    let names: Vec<&str> = names.iter().map(EventName::as_str).collect();
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+/// Decides. `limits` are those of the tasks that it issues.
+///
+/// # Errors
+/// [`Rejection`] for an input that does not fit; the instance is as it was.
+pub fn step(
+    definition: &Definition,
+    instance: Instance,
+    input: Input,
+    limits: &SpecLimits,
+    now: Timestamp,
+) -> Result<(Instance, Vec<Effect>), Rejection> {
+    let phase = instance.phase.clone();
+    let mut run = Run::new(definition, instance, limits, now);
+    match phase {
+        Phase::Created => created(&mut run, input)?,
+        Phase::Running => running(&mut run, input)?,
+        Phase::Ending { end } => ending(&mut run, end, input)?,
+        Phase::Settling { then } => settling(&mut run, then, input)?,
+        Phase::Undoing { then } => undoing(&mut run, then, input)?,
+        Phase::Stuck { then, .. } => stuck(&mut run, then, input)?,
+        Phase::Ended { .. } => return Err(over(&input)),
+    }
+    run.settle();
+    run.instance.version += 1;
+    Ok((run.instance, run.effects))
+}
+
+fn created(run: &mut Run<'_>, input: Input) -> Result<(), Rejection> {
+    match input {
+        Input::Started(event) => run.start(event),
+        Input::EventRaised(_)
+        | Input::TaskEnded { .. }
+        | Input::TimerFired(_)
+        | Input::CompensationEnded { .. }
+        | Input::CancelRequested
+        | Input::CompensationRetried { .. }
+        | Input::CompensationSkipped { .. } => Err(Rejection::NotStarted),
+    }
+}
+
+fn running(run: &mut Run<'_>, input: Input) -> Result<(), Rejection> {
+    match input {
+        Input::Started(_) => Err(Rejection::AlreadyStarted),
+        Input::EventRaised(event) => match run.raise(&event) {
+            Ok(true) => Ok(()),
+            Ok(false) => unhandled(run, event),
+            Err(failure) => {
+                run.park(Cause::Event(event), failure);
+                Ok(())
+            }
+        },
+        Input::TaskEnded { number, outcome } => {
+            let live = run.end_live(number, &outcome)?;
+            run.ended(number, live, outcome);
+            Ok(())
+        }
+        Input::TimerFired(timer) => match timer {
+            Timer::Saga => run.time_out(),
+            Timer::After { entry, .. } | Timer::DefaultAnswer { entry } if entry != run.instance.entry => {
+                Err(Rejection::StaleTimer)
+            }
+            Timer::After { index, .. } => run.delayed(timer, index),
+            Timer::DefaultAnswer { .. } => run.default_answer(timer),
+        },
+        Input::CompensationEnded { number, .. } => Err(Rejection::OtherCompensation { number }),
+        Input::CancelRequested => {
+            run.undo(Then::Cancelled);
+            Ok(())
+        }
+        Input::CompensationRetried { .. } | Input::CompensationSkipped { .. } => Err(Rejection::NotStuck),
+    }
+}
+
+/// What becomes of an event that the state does not take.
+fn unhandled(run: &mut Run<'_>, event: Event) -> Result<(), Rejection> {
+    match run.definition.unhandled {
+        Unhandled::Reject => Err(Rejection::NotTaken {
+            state: run.instance.state.clone(),
+            takes: run.takes(),
+            event: event.name,
+        }),
+        Unhandled::Ignore => Ok(()),
+        Unhandled::Defer => defer(run, event),
+    }
+}
+
+fn defer(run: &mut Run<'_>, event: Event) -> Result<(), Rejection> {
+    if run.instance.deferred.len() >= DEFERRED_MAX {
+        return Err(Rejection::TooManyDeferred);
+    }
+    run.instance.deferred.push(event);
+    Ok(())
+}
+
+/// Everything is decided: only the ends of what is live are waited for.
+fn ending(run: &mut Run<'_>, end: SagaEnd, input: Input) -> Result<(), Rejection> {
+    match input {
+        Input::Started(_) => Err(Rejection::AlreadyStarted),
+        Input::TaskEnded { number, outcome } => {
+            run.end_live(number, &outcome)?;
+            if run.instance.live.is_empty() {
+                run.finish(end);
+            }
+            Ok(())
+        }
+        Input::CompensationEnded { number, .. } => Err(Rejection::OtherCompensation { number }),
+        Input::EventRaised(_) | Input::CancelRequested => Err(Rejection::Over),
+        Input::TimerFired(_) => Err(Rejection::StaleTimer),
+        Input::CompensationRetried { .. } | Input::CompensationSkipped { .. } => Err(Rejection::NotStuck),
+    }
+}
+
+/// While all is undone no state takes anything, so events wait or are refused.
+fn event_meanwhile(run: &mut Run<'_>, event: Event) -> Result<(), Rejection> {
+    match run.definition.unhandled {
+        Unhandled::Reject => Err(Rejection::Compensating),
+        Unhandled::Ignore => Ok(()),
+        Unhandled::Defer => defer(run, event),
+    }
+}
+
+/// Where it goes when all is undone, if it was cancelled or its time was over meanwhile.
+fn elsewhere(run: &mut Run<'_>, then: &Then, input: &Input) -> Result<Then, Rejection> {
+    match input {
+        Input::CancelRequested => match then {
+            Then::Cancelled => Err(Rejection::AlreadyCancelled),
+            Then::Enter { .. } => Ok(Then::Cancelled),
+        },
+        Input::TimerFired(Timer::Saga) => match then {
+            // Whoever cancelled it will see it cancelled.
+            Then::Cancelled => Err(Rejection::StaleTimer),
+            Then::Enter { .. } => run.timeout_target().ok_or(Rejection::StaleTimer),
+        },
+        Input::TimerFired(Timer::After { .. } | Timer::DefaultAnswer { .. }) => Err(Rejection::StaleTimer),
+        Input::Started(_)
+        | Input::EventRaised(_)
+        | Input::TaskEnded { .. }
+        | Input::CompensationEnded { .. }
+        | Input::CompensationRetried { .. }
+        | Input::CompensationSkipped { .. } => Ok(then.clone()),
+    }
+}
+
+fn settling(run: &mut Run<'_>, then: Then, input: Input) -> Result<(), Rejection> {
+    match input {
+        Input::Started(_) => Err(Rejection::AlreadyStarted),
+        Input::EventRaised(event) => event_meanwhile(run, event),
+        Input::TaskEnded { number, outcome } => {
+            run.end_live(number, &outcome)?;
+            if run.instance.live.is_empty() {
+                run.unwind(then);
+            }
+            Ok(())
+        }
+        Input::TimerFired(_) | Input::CancelRequested => {
+            let then = elsewhere(run, &then, &input)?;
+            run.instance.phase = Phase::Settling { then };
+            Ok(())
+        }
+        Input::CompensationEnded { number, .. } => Err(Rejection::OtherCompensation { number }),
+        Input::CompensationRetried { .. } | Input::CompensationSkipped { .. } => Err(Rejection::NotStuck),
+    }
+}
+
+fn undoing(run: &mut Run<'_>, then: Then, input: Input) -> Result<(), Rejection> {
+    match input {
+        Input::Started(_) => Err(Rejection::AlreadyStarted),
+        Input::EventRaised(event) => event_meanwhile(run, event),
+        // Nothing is live any more: it comes after its own compensation.
+        Input::TaskEnded { number, .. } => Err(Rejection::NotLive { number }),
+        Input::TimerFired(_) | Input::CancelRequested => {
+            let then = elsewhere(run, &then, &input)?;
+            run.instance.phase = Phase::Undoing { then };
+            Ok(())
+        }
+        Input::CompensationEnded { number, outcome } => {
+            run.newest(number)?;
+            run.undone(outcome, then);
+            Ok(())
+        }
+        Input::CompensationRetried { .. } | Input::CompensationSkipped { .. } => Err(Rejection::NotStuck),
+    }
+}
+
+fn stuck(run: &mut Run<'_>, then: Then, input: Input) -> Result<(), Rejection> {
+    match input {
+        Input::Started(_) => Err(Rejection::AlreadyStarted),
+        Input::EventRaised(event) => event_meanwhile(run, event),
+        Input::TaskEnded { number, .. } => Err(Rejection::NotLive { number }),
+        Input::TimerFired(_) | Input::CancelRequested => {
+            let next = elsewhere(run, &then, &input)?;
+            if let Phase::Stuck { then, .. } = &mut run.instance.phase {
+                *then = next;
+            }
+            Ok(())
+        }
+        Input::CompensationEnded { number, .. } => Err(Rejection::OtherCompensation { number }),
+        Input::CompensationRetried { number } => {
+            run.newest(number)?;
+            run.unwind(then);
+            Ok(())
+        }
+        Input::CompensationSkipped { number } => {
+            run.newest(number)?;
+            run.instance.stack.pop();
+            run.unwind(then);
+            Ok(())
+        }
+    }
+}
+
+/// Whatever comes now is refused, with the reason.
+fn over(input: &Input) -> Rejection {
+    match input {
+        Input::Started(_) => Rejection::AlreadyStarted,
+        Input::TaskEnded { number, .. } => Rejection::NotLive { number: *number },
+        Input::TimerFired(_) => Rejection::StaleTimer,
+        Input::CompensationEnded { number, .. } => Rejection::OtherCompensation { number: *number },
+        Input::EventRaised(_)
+        | Input::CancelRequested
+        | Input::CompensationRetried { .. }
+        | Input::CompensationSkipped { .. } => Rejection::Over,
+    }
+}

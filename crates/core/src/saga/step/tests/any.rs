@@ -1,0 +1,236 @@
+//! Anything at any time.
+
+use super::*;
+
+/// A saga in each phase, with the words for it.
+fn in_every_phase() -> Vec<(&'static str, Saga)> {
+    let ending = "name: test
+initial: A
+states:
+  A: {on: {start: {tasks: [{name: a}], target: B}}}
+  B: {on: {x: {target: C}}}
+  C: {final: true}
+";
+    let (mut ending, _) = Saga::started(ending, "{}");
+    ending.raised("x", "{}");
+    let mut settling = reserved();
+    settling.takes(Input::TimerFired(Timer::Saga));
+    let mut undoing = reserved();
+    undoing.task_ended(5, failed());
+    let mut stuck = reserved();
+    stuck.task_ended(5, failed());
+    stuck.undone(4, failed());
+    let mut ended = reserved();
+    ended.task_ended(5, succeeded(r#"{"tracking_number":"S-1"}"#));
+    vec![
+        ("Created", Saga::created(ORDER, ORDER_INPUT)),
+        ("Running", reserved()),
+        ("Ending", ending),
+        ("Settling", settling),
+        ("Undoing", undoing),
+        ("Stuck", stuck),
+        ("Ended", ended),
+    ]
+}
+
+/// An input of each kind, with the words for it.
+fn every_input() -> Vec<(&'static str, Input)> {
+    let stale = Timer::After { entry: 1, index: 0 };
+    vec![
+        ("Started", Input::Started(event("start", ORDER_INPUT))),
+        (
+            "EventRaised",
+            Input::EventRaised(event("shipment_failed", r#"{"message":"no"}"#)),
+        ),
+        (
+            "TaskEnded live",
+            Input::TaskEnded {
+                number: 5,
+                outcome: failed(),
+            },
+        ),
+        (
+            "TaskEnded late",
+            Input::TaskEnded {
+                number: 3,
+                outcome: failed(),
+            },
+        ),
+        ("TimerFired Saga", Input::TimerFired(Timer::Saga)),
+        ("TimerFired stale", Input::TimerFired(stale)),
+        (
+            "CompensationEnded",
+            Input::CompensationEnded {
+                number: 4,
+                outcome: succeeded("null"),
+            },
+        ),
+        ("CancelRequested", Input::CancelRequested),
+        ("CompensationRetried", Input::CompensationRetried { number: 4 }),
+        ("CompensationSkipped", Input::CompensationSkipped { number: 4 }),
+    ]
+}
+
+#[test]
+fn every_phase_takes_or_refuses_every_input() {
+    let inputs = every_input();
+    let taken = [
+        ("Created", vec!["Started"]),
+        (
+            "Running",
+            vec!["EventRaised", "TaskEnded live", "TimerFired Saga", "CancelRequested"],
+        ),
+        ("Ending", vec![]),
+        ("Settling", vec!["TaskEnded live", "TimerFired Saga", "CancelRequested"]),
+        (
+            "Undoing",
+            vec!["TimerFired Saga", "CompensationEnded", "CancelRequested"],
+        ),
+        (
+            "Stuck",
+            vec![
+                "TimerFired Saga",
+                "CancelRequested",
+                "CompensationRetried",
+                "CompensationSkipped",
+            ],
+        ),
+        ("Ended", vec![]),
+    ];
+    for ((phase, saga), (expected_phase, expected)) in in_every_phase().into_iter().zip(taken) {
+        assert_eq!(phase, expected_phase);
+        for (name, input) in &inputs {
+            let mut saga = Saga {
+                definition: saga.definition.clone(),
+                instance: saga.instance.clone(),
+            };
+            if expected.contains(name) {
+                saga.takes(input.clone());
+            } else {
+                saga.refuses(input.clone());
+            }
+        }
+    }
+}
+
+/// Draws inputs by a number, so that a failure is repeated by its number.
+struct Chance(u64);
+
+impl Chance {
+    /// xorshift64*
+    fn below(&mut self, most: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let drawn = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
+        usize::try_from(drawn).unwrap_or(0) % most
+    }
+}
+
+/// What the world sees of one order, to hold it against I25 and I27.
+#[derive(Default)]
+struct World {
+    live: Vec<u32>,
+    undoing: Option<u32>,
+    undone: Vec<u32>,
+    is_rolling_back: bool,
+    is_finished: bool,
+}
+
+impl World {
+    fn sees(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            assert!(!self.is_finished, "nothing comes after the end");
+            match effect {
+                Effect::IssueTask { number, purpose, .. } => match purpose {
+                    Purpose::Forward => {
+                        assert!(
+                            !self.is_rolling_back,
+                            "no forward step starts after the way back has begun"
+                        );
+                        self.live.push(*number);
+                    }
+                    Purpose::Compensation => {
+                        assert!(self.live.is_empty(), "what is live is resolved first");
+                        assert!(self.undoing.is_none_or(|other| other == *number), "one at a time");
+                        assert!(self.undone.last().is_none_or(|last| last > number), "newest first");
+                        self.is_rolling_back = true;
+                        self.undoing = Some(*number);
+                    }
+                },
+                Effect::StartSaga { .. } => panic!("an order has no children"),
+                Effect::CancelTask { number } => assert!(self.live.contains(number)),
+                Effect::StartTimer { .. } | Effect::StopTimers { .. } => {}
+                Effect::Finished { .. } => {
+                    assert!(self.live.is_empty(), "a saga that is over has no live tasks");
+                    self.is_finished = true;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn orders_that_anything_may_happen_to_are_undone_newest_first_and_leave_nothing_live() {
+    let definition = read(ORDER).unwrap_or_else(|faults| panic!("{faults}"));
+    let limits = SpecLimits::default();
+    let output = r#"{"transaction_id":"T","reservation_id":"R","tracking_number":"S"}"#;
+    for seed in 1..=2_000 {
+        let mut chance = Chance(seed);
+        let mut world = World::default();
+        let mut instance = Instance::new(&definition, SagaId(Uuid::nil()), "c".to_owned(), json(ORDER_INPUT));
+        let mut registered = 0;
+        for turn in 0..60 {
+            let number = u32::try_from(chance.below(7)).unwrap_or(0);
+            let outcome = match chance.below(4) {
+                0 => failed(),
+                1 => ended(ErrorKind::Lost, true),
+                _ => succeeded(output),
+            };
+            let input = match chance.below(if turn == 0 { 1 } else { 12 }) {
+                0 => Input::Started(event("start", ORDER_INPUT)),
+                1 => Input::TimerFired(Timer::Saga),
+                2 => Input::CancelRequested,
+                3 => Input::EventRaised(event("order_shipped", output)),
+                4 => Input::CompensationRetried { number },
+                5 => Input::CompensationSkipped { number },
+                6..8 => Input::CompensationEnded { number, outcome },
+                _ => Input::TaskEnded { number, outcome },
+            };
+            let before = instance.version;
+            let shown = format!("seed {seed}, turn {turn}: {input:?}");
+            let Ok((next, effects)) = step(&definition, instance.clone(), input.clone(), &limits, Timestamp::EPOCH)
+            else {
+                continue;
+            };
+            assert_eq!(next.version, before + 1, "{shown}");
+            match &input {
+                Input::TaskEnded { number, .. } => world.live.retain(|live| live != number),
+                Input::CompensationEnded { number, .. } if next.stack.len() < instance.stack.len() => {
+                    world.undone.push(*number);
+                    world.undoing = None;
+                }
+                Input::CompensationSkipped { number } => {
+                    world.undone.push(*number);
+                    world.undoing = None;
+                }
+                Input::Started(_)
+                | Input::EventRaised(_)
+                | Input::TimerFired(_)
+                | Input::CompensationEnded { .. }
+                | Input::CancelRequested
+                | Input::CompensationRetried { .. } => {}
+            }
+            registered = registered.max(next.stack.len());
+            world.sees(&effects);
+            instance = next;
+        }
+        if world.is_rolling_back && world.is_finished {
+            assert_eq!(
+                world.undone.len(),
+                registered,
+                "seed {seed}: all that was registered is undone"
+            );
+        }
+    }
+}

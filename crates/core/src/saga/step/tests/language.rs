@@ -1,0 +1,281 @@
+//! What the language has beside what the order uses.
+
+use super::*;
+
+#[test]
+fn a_transition_whose_expression_fails_leaves_nothing_but_the_event_and_the_reason() {
+    let (mut order, _) = Saga::started(ORDER, ORDER_INPUT);
+    let before = order.instance.clone();
+    // It is `set` that fails, and `compensation` and the tasks come after it.
+    assert_eq!(order.raised("payment_processed", "{}"), Vec::<String>::new());
+    order.is_at("AwaitingPayment", SagaStatus::NeedsAttention);
+    let [parked] = order.instance.parked.as_slice() else {
+        panic!("{:?}", order.instance)
+    };
+    assert_eq!(
+        parked.reason,
+        "payment_transaction_id has no value: there is no field \"transaction_id\""
+    );
+    let mut after = order.instance.clone();
+    after.parked.clear();
+    after.version = before.version;
+    assert_eq!(after, before);
+    // Later events pass.
+    order.task_ended(1, succeeded(r#"{"transaction_id":"T-1"}"#));
+    order.is_at("AwaitingInventory", SagaStatus::NeedsAttention);
+}
+
+#[test]
+fn a_failure_in_the_tasks_takes_back_what_was_set_and_registered() {
+    let (mut saga, _) = Saga::of_states(
+        "states:
+  A:
+    on:
+      start: {}
+      x:
+        set: {a: 1}
+        compensation: [{name: undo}]
+        tasks: [{name: one, raises: {failure: x}}, {name: two, input: '${ context.b }', raises: {failure: x}}]
+        target: B
+  B: {on: {x: {target: C}}}
+  C: {final: true}
+",
+    );
+    assert_eq!(saga.raised("x", "{}"), Vec::<String>::new());
+    saga.is_at("A", SagaStatus::NeedsAttention);
+    assert_eq!(saga.context("a"), "absent");
+    assert!(saga.instance.stack.is_empty() && saga.instance.live.is_empty());
+    assert_eq!(
+        saga.instance.parked[0].reason,
+        "the task two cannot be made: /input there is no field \"b\""
+    );
+}
+
+#[test]
+fn an_event_that_the_state_does_not_take_is_refused_with_those_it_takes() {
+    let (mut order, _) = Saga::started(ORDER, ORDER_INPUT);
+    assert_eq!(
+        order.refuses(Input::EventRaised(event("order_shipped", "{}"))),
+        "the state AwaitingPayment does not take order_shipped; it takes payment_failed, payment_processed"
+    );
+    let mut order = Saga::created(ORDER, ORDER_INPUT);
+    let told = order.refuses(Input::Started(event("order_shipped", "{}")));
+    assert_eq!(told, "the state Initial does not take order_shipped; it takes start");
+}
+
+#[test]
+fn a_task_in_flight_is_undone_first_if_it_may_have_done_something() {
+    let states = "states:
+  A:
+    on:
+      start:
+        compensation: [{name: older}]
+        tasks: [{name: work, compensation: [{name: undo_work}], raises: {failure: f}}]
+        target: B
+  B: {on: {f: {target: C}, stop: {compensate: true, target: C}}}
+  C: {final: failed}
+";
+    for (outcome, is_undone) in [
+        (succeeded("1"), true),
+        (ended(ErrorKind::Cancelled, true), true),
+        (ended(ErrorKind::Lost, true), true),
+        (ended(ErrorKind::TimedOut, true), true),
+        (ended(ErrorKind::Expired, true), true),
+        (ended(ErrorKind::Cancelled, false), false),
+        (ended(ErrorKind::Expired, false), false),
+        (failed(), false),
+    ] {
+        let (mut saga, _) = Saga::of_states(states);
+        assert_eq!(saga.raised("stop", "{}"), ["cancel 2"]);
+        let shown = format!("{outcome:?}");
+        let decided = saga.task_ended(2, outcome);
+        if is_undone {
+            assert_eq!(decided, ["undo 3 undo_work "], "{shown}");
+            assert_eq!(saga.undone(3, succeeded("null")), ["undo 1 older "]);
+        } else {
+            assert_eq!(decided, ["undo 1 older "], "{shown}");
+        }
+        let late = saga.refuses(Input::TaskEnded {
+            number: 2,
+            outcome: succeeded("1"),
+        });
+        assert_eq!(late, "no task 2 of the saga is live");
+        assert_eq!(saga.undone(1, succeeded("null")), ["finished Failed"]);
+    }
+}
+
+#[test]
+fn many_tasks_are_joined_once_with_the_outputs_of_all() {
+    let states = |policy: &str| {
+        format!(
+            "states:
+  A:
+    on:
+      start:
+        tasks:
+          - name: each
+            input: ['${{ index }}', '${{ item }}']
+            for_each: '${{ event.data }}'
+            join: {{raises: done, on_partial_failure: {policy}}}
+            raises: {{failure: broken}}
+        target: B
+  B: {{on: {{done: {{set: {{data: '${{ event.data }}'}}, target: C}}, broken: {{target: D}}}}}}
+  C: {{final: true}}
+  D: {{final: failed}}
+"
+        )
+    };
+    let start = |policy: &str, items: &str| {
+        let mut saga = Saga::created(&format!("name: test\ninitial: A\n{}", states(policy)), "{}");
+        let decided = saga.takes(Input::Started(event("start", items)));
+        (saga, decided)
+    };
+    let (mut saga, decided) = start("continue", r#"["x","y"]"#);
+    assert_eq!(decided, [r#"task 2 each [0,"x"]"#, r#"task 3 each [1,"y"]"#]);
+    assert_eq!(saga.task_ended(3, succeeded("3")), Vec::<String>::new());
+    assert_eq!(saga.task_ended(2, failed()), ["finished Completed"]);
+    assert_eq!(
+        saga.context("data"),
+        r#"{"errors":[{"index":0,"kind":"Failed","message":"it broke"}],"message":"it broke","outputs":[null,3]}"#
+    );
+    let (mut saga, _) = start("fail", r#"["x","y"]"#);
+    assert_eq!(saga.task_ended(2, failed()), ["cancel 3"]);
+    saga.is_at("B", SagaStatus::Running);
+    assert_eq!(
+        saga.task_ended(3, ended(ErrorKind::Cancelled, true)),
+        ["finished Failed"]
+    );
+    saga.is_at("D", SagaStatus::Failed);
+    let (saga, decided) = start("fail", "[]");
+    assert_eq!(decided, ["finished Completed"], "nothing to wait for");
+    saga.is_at("C", SagaStatus::Completed);
+    let (saga, _) = start("fail", "5");
+    assert_eq!(saga.instance.parked[0].reason, "for_each must have a list as its value");
+}
+
+#[test]
+fn timers_belong_to_the_entry_of_their_state() {
+    let (mut saga, decided) = Saga::of_states(
+        "states:
+  A: {on: {start: {target: B}}}
+  B: {on: {again: {target: B}}, after: [{seconds: 5, if: 'event.name == \"never\"', target: C}, {seconds: 9, target: C}]}
+  C: {final: failed}
+",
+    );
+    let timer = |entry, index| Input::TimerFired(Timer::After { entry, index });
+    assert_eq!(
+        decided,
+        [
+            "timer After { entry: 2, index: 0 } 5",
+            "timer After { entry: 2, index: 1 } 9"
+        ]
+    );
+    assert_eq!(saga.raised("again", "{}")[0], "stop 2");
+    assert_eq!(saga.refuses(timer(2, 1)), "the timer belongs to a state that was left");
+    assert_eq!(saga.takes(timer(3, 0)), Vec::<String>::new(), "its guard does not hold");
+    assert_eq!(saga.takes(timer(3, 1)), ["stop 3", "finished Failed"]);
+}
+
+#[test]
+fn an_answer_that_nobody_gives_is_given_by_default() {
+    let (mut saga, decided) = Saga::of_states(
+        "states:
+  A: {on: {start: {target: B}}}
+  B:
+    await_input: {event: approved, prompt: Go on?, default_after: {seconds: 60, data: {ok: false}}}
+    on: {approved: [{if: event.data.ok, target: C}, {target: D}]}
+  C: {final: true}
+  D: {final: failed}
+",
+    );
+    assert_eq!(decided, ["timer DefaultAnswer { entry: 2 } 60"]);
+    saga.is_at("B", SagaStatus::AwaitingInput);
+    let decided = saga.takes(Input::TimerFired(Timer::DefaultAnswer { entry: 2 }));
+    assert_eq!(decided, ["stop 2", "finished Failed"]);
+    saga.is_at("D", SagaStatus::Failed);
+}
+
+#[test]
+fn always_is_taken_on_entry_and_not_for_ever() {
+    let counting = |most: u32| {
+        let (saga, _) = Saga::of_states(&format!(
+            "context: {{n: 0}}
+states:
+  A: {{on: {{start: {{target: B}}}}}}
+  B: {{always: [{{if: 'context.n < {most}', set: {{n: '${{ context.n + 1 }}'}}, target: B}}, {{target: C}}]}}
+  C: {{final: true}}
+"
+        ));
+        saga
+    };
+    let saga = counting(99);
+    saga.is_at("C", SagaStatus::Completed);
+    assert_eq!(saga.context("n"), "99");
+    let saga = counting(100);
+    saga.is_at("A", SagaStatus::NeedsAttention);
+    assert_eq!(saga.context("n"), "0");
+    let reason = &saga.instance.parked[0].reason;
+    assert_eq!(reason, "more than 100 transitions follow from one event");
+}
+
+#[test]
+fn deferred_events_wait_for_a_state_that_takes_them() {
+    let (mut saga, _) = Saga::of_states(
+        "unhandled: defer
+states:
+  A: {on: {start: {}, go: {target: B}}}
+  B: {on: {late: {set: {data: '${ event.data }'}, target: C}}}
+  C: {final: true}
+",
+    );
+    assert_eq!(saga.raised("late", "5"), Vec::<String>::new());
+    saga.is_at("A", SagaStatus::Running);
+    assert_eq!(saga.raised("go", "{}"), ["finished Completed"]);
+    assert_eq!(saga.context("data"), "5");
+}
+
+#[test]
+fn a_child_saga_is_started_and_its_end_is_taken_like_that_of_a_task() {
+    let (mut saga, decided) = Saga::of_states(
+        "states:
+  A:
+    on: {start: {target: B}}
+  B:
+    on_entry: [{saga: other, input: {of: '${ saga.correlation_id }'}, raises: {success: done, failure: broken}}]
+    on: {done: {target: C}, broken: {target: C}}
+  C: {final: true}
+",
+    );
+    let id = "00000000-0000-0000-0000-000000000007";
+    assert_eq!(decided, [format!(r#"saga 1 other {id}/1 {{"of":"c-1"}}"#)]);
+    assert_eq!(saga.task_ended(1, succeeded("null")), ["finished Completed"]);
+}
+
+#[test]
+fn a_saga_that_ends_waits_for_what_it_cancels() {
+    let (mut saga, _) = Saga::of_states(
+        "states:
+  A: {on: {start: {tasks: [{name: a}], target: B}}}
+  B: {on: {x: {target: C}}}
+  C: {final: true}
+",
+    );
+    assert_eq!(saga.raised("x", "{}"), ["cancel 1"]);
+    saga.is_at("C", SagaStatus::Running);
+    assert_eq!(saga.refuses(Input::EventRaised(event("x", "{}"))), "the saga is over");
+    assert_eq!(saga.task_ended(1, failed()), ["finished Completed"]);
+}
+
+#[test]
+fn a_task_whose_failure_raises_nothing_asks_for_attention() {
+    let (mut saga, _) = Saga::of_states(
+        "states:
+  A: {on: {start: {tasks: [{name: a, raises: {success: x}}], target: B}}}
+  B: {on: {x: {target: C}}}
+  C: {final: true}
+",
+    );
+    assert_eq!(saga.task_ended(1, failed()), Vec::<String>::new());
+    saga.is_at("B", SagaStatus::NeedsAttention);
+    assert_eq!(saga.instance.parked[0].cause, Cause::Task { number: 1 });
+}

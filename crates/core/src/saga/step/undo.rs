@@ -1,0 +1,88 @@
+//! The way back: what is live is cancelled and awaited, then the stack is run, newest first and one at a time.
+
+use super::run::Run;
+use super::{Effect, Purpose, Rejection};
+use crate::saga::definition::OnCompensationFailure;
+use crate::saga::instance::{Cause, Outcome, Phase, SagaEnd, Then};
+
+impl Run<'_> {
+    /// Everything is to be undone.
+    pub(super) fn undo(&mut self, then: Then) {
+        self.leave();
+        self.instance.joins.clear();
+        if self.cancel_live() {
+            self.instance.phase = Phase::Settling { then };
+        } else {
+            self.unwind(then);
+        }
+    }
+
+    /// Whether there is anything live, of which each is cancelled.
+    pub(super) fn cancel_live(&mut self) -> bool {
+        let cancelled = self
+            .instance
+            .live
+            .keys()
+            .map(|number| Effect::CancelTask { number: *number });
+        self.effects.extend(cancelled);
+        !self.instance.live.is_empty()
+    }
+
+    /// Runs the newest of the stack, or goes on where there is none.
+    pub(super) fn unwind(&mut self, then: Then) {
+        if let Some(newest) = self.instance.stack.last() {
+            self.effects.push(Effect::IssueTask {
+                number: newest.number,
+                purpose: Purpose::Compensation,
+                task: Box::new(newest.task.clone()),
+            });
+            self.instance.phase = Phase::Undoing { then };
+            return;
+        }
+        match then {
+            Then::Cancelled => self.finish(SagaEnd::Cancelled),
+            Then::Enter { target, event } => {
+                self.instance.phase = Phase::Running;
+                let entered = self.attempt(|run| run.enter(&target, &event));
+                if let Err(failure) = entered {
+                    // What was done is undone: there is no way back to the state before. So it is entered without what it starts.
+                    self.arrive(&target);
+                    self.park(Cause::Entry, failure);
+                }
+            }
+        }
+    }
+
+    /// Whether this is the compensation whose turn it is.
+    pub(super) fn newest(&self, number: u32) -> Result<(), Rejection> {
+        let newest = self.instance.stack.last();
+        if newest.is_some_and(|newest| newest.number == number) {
+            Ok(())
+        } else {
+            Err(Rejection::OtherCompensation { number })
+        }
+    }
+
+    /// The newest of the stack has ended for good.
+    pub(super) fn undone(&mut self, outcome: Outcome, then: Then) {
+        match outcome {
+            Outcome::Succeeded { .. } => {
+                self.instance.stack.pop();
+                self.unwind(then);
+            }
+            Outcome::Unsuccessful { error, .. } => match self.definition.on_compensation_failure {
+                OnCompensationFailure::Stop => self.instance.phase = Phase::Stuck { error, then },
+                OnCompensationFailure::Continue => {
+                    let failed = self.instance.stack.pop();
+                    self.instance.not_undone.extend(failed.map(|undo| (undo, error)));
+                    self.unwind(then);
+                }
+            },
+        }
+    }
+
+    pub(super) fn finish(&mut self, end: SagaEnd) {
+        self.instance.phase = Phase::Ended { end };
+        self.effects.push(Effect::Finished { end });
+    }
+}
