@@ -58,6 +58,7 @@ fn in_order(mut faults: Faults) -> Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::saga::source::SOURCE_MAX_BYTES;
 
     fn checked(text: &str) -> Result<Checked, Vec<String>> {
         check(text, &SpecLimits::default(), Timestamp::EPOCH).map_err(|faults| told(&faults))
@@ -115,5 +116,44 @@ unhandeld: reject
                  unhandled, on_compensation_failure, states; did you mean unhandled?",
             ]
         );
+    }
+
+    #[test]
+    fn texts_made_to_take_long_are_answered_soon() {
+        let many = |begin: &str, part: &dyn Fn(usize) -> String, end: &str| {
+            let mut text = begin.to_owned();
+            let mut number = 0;
+            while text.len() < SOURCE_MAX_BYTES - 100 {
+                text.push_str(&part(number));
+                number += 1;
+            }
+            text + end
+        };
+        let states = (0..400).map(|number| format!("  S{number}: {{final: true}}\n"));
+        let states: String = states.collect();
+        let begin = format!("name: a\ninitial: A\nstates:\n{states}  A:\n    always:\n");
+        for text in [
+            many(
+                &begin,
+                &|number| format!("    - {{if: 'true', target: S{}}}\n", number % 400),
+                "",
+            ),
+            many(
+                &begin,
+                &|number| format!("    - {{if: 'true', target: T{number}}}\n"),
+                "",
+            ),
+            many(&begin, &|_| "    - {tasks: [{saga: a}], target: A}\n".to_owned(), ""),
+            many("[", &|_| "a,".to_owned(), "]"),
+            many("{", &|number| format!("a{number}: b,"), "}"),
+            many("", &|_| "- ".to_owned(), ""),
+            many("", &|_| "{a: ".to_owned(), ""),
+            many("\"", &|_| "\\ud83d\\ude00".to_owned(), "\""),
+            many("[", &|_| "\"\\ud83d\\ude00\",".to_owned(), "1]"),
+        ] {
+            // The first is allowed. None may take so long that the run of the tests is seen to stand still.
+            let faults = checked(&text).err().unwrap_or_default();
+            assert!(faults.len() <= 100);
+        }
     }
 }

@@ -90,7 +90,7 @@ pub struct Faults(pub Vec<Fault>);
 
 impl Faults {
     pub(super) fn add(&mut self, fault: Fault) {
-        if self.0.len() < FAULTS_MAX_COUNT {
+        if !self.is_full() {
             self.0.push(fault);
         }
     }
@@ -106,6 +106,11 @@ impl Faults {
         for violation in broken.0 {
             self.add(Fault::new(violation.pointer, violation.message));
         }
+    }
+
+    /// Whether another would not be told: nobody needs to look for what was meant by it.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() >= FAULTS_MAX_COUNT
     }
 
     pub fn is_empty(&self) -> bool {

@@ -6,6 +6,7 @@
 
 mod action;
 mod definition;
+mod pairs;
 mod reader;
 mod scalar;
 mod state;

@@ -102,7 +102,7 @@ impl Reader {
     pub(super) fn object<'a>(&mut self, at: &At<'a>, what: &str, known: &[&str]) -> Option<Object<'a>> {
         let object = self.map(at)?;
         for (name, place, field) in object.fields() {
-            if !known.contains(&name) {
+            if !known.contains(&name) && !self.faults.is_full() {
                 let message = format!("is no field of {what}, which has {}", known.join(", "));
                 let fault = Fault::new(field.pointer, message).at(place);
                 self.faults.add(fault.meant(name, known.iter().copied()));

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
+use super::pairs::Joined;
 use super::scalar::resolved;
 use crate::saga::fault::{Fault, Faults, Place, shown};
 use crate::task::json_pointer;
@@ -58,7 +59,9 @@ pub(crate) fn parse(text: &str) -> Result<Node, Faults> {
         builder.fault(String::new(), Place::START, message);
         return Err(builder.faults);
     }
-    let mut parser = Parser::new_from_str(text);
+    let joined = Joined::of(text);
+    let place = |marker: &Marker| joined.original(place(marker));
+    let mut parser = Parser::new_from_str(&joined.text);
     while let Some(next) = parser.next_event() {
         match next {
             Ok((event, span)) => {
@@ -452,6 +455,21 @@ mod tests {
         assert!(faults(&large)[0].contains("must not be larger than 262144 bytes"));
         let broken = faults("a: [1, 2\nb: 3\n");
         assert!(broken[0].contains("is neither YAML nor JSON"), "{broken:?}");
+    }
+
+    #[test]
+    fn json_as_programs_write_it_is_read() {
+        assert_eq!(
+            canonical("{\n\t\"a\": [\n\t\t1,\n\t\t\"\\u00e9\\/\"\n\t]\n}\n"),
+            "{\"a\":[1,\"é/\"]}"
+        );
+        assert_eq!(
+            canonical(r#"{"a":1,"b":{"c":"${ context.x }"}}"#),
+            r#"{"a":1,"b":{"c":"${ context.x }"}}"#
+        );
+        assert_eq!(canonical(r#"{"pair": "\ud83d\ude00"}"#), r#"{"pair":"😀"}"#);
+        let long = format!("{{\"{}\": 1}}", "k".repeat(2_000));
+        assert_eq!(canonical(&long), long.replace(": ", ":"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::saga::names::StateName;
 /// alone, which may be meant.
 pub(super) fn check(definition: &Definition, errors: &mut Faults, warnings: &mut Faults) {
     let ways = ways(definition);
-    let reach = Reach::of(&ways);
+    let reach = Reach::of(&ways).all();
     let compensating: BTreeSet<&StateName> = ways
         .iter()
         .filter(|way| way.candidate.course.compensates())
@@ -22,7 +22,7 @@ pub(super) fn check(definition: &Definition, errors: &mut Faults, warnings: &mut
         if is_final(definition, then) {
             let message = "is never run: the transition that registers it ends the saga";
             errors.add(Fault::new(pointer, message));
-        } else if !is_undone_in_time && reach.from([then]).is_disjoint(&compensating) {
+        } else if !is_undone_in_time && reach.get(then).is_none_or(|reached| reached.is_disjoint(&compensating)) {
             let message = "is run only if the saga is cancelled: no transition with compensate comes after it";
             warnings.add(Fault::new(pointer, message));
         }

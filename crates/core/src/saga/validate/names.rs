@@ -32,7 +32,7 @@ pub(super) fn check(definition: &Definition, errors: &mut Faults) {
     let taken: BTreeSet<&EventName> = active(definition).flat_map(|(_, state)| state.on.keys()).collect();
     for start in starts(definition) {
         for event in start.action.events() {
-            if !taken.contains(event) {
+            if !taken.contains(event) && !errors.is_full() {
                 let message = format!("raises {}, which no state takes", shown(event.as_str()));
                 let fault = Fault::new(start.pointer.clone(), message);
                 errors.add(fault.meant(event.as_str(), taken.iter().map(|event| event.as_str())));
@@ -51,6 +51,9 @@ pub(super) fn check(definition: &Definition, errors: &mut Faults) {
 }
 
 fn unknown_state(definition: &Definition, pointer: &str, name: &StateName, errors: &mut Faults) {
+    if errors.is_full() {
+        return;
+    }
     let names = definition.states.keys().map(StateName::as_str);
     let mut message = format!("there is no state {}", shown(name.as_str()));
     if definition.states.len() <= LISTED_MAX_COUNT {

@@ -126,6 +126,12 @@ impl<'a> Reach<'a> {
         Self { next }
     }
 
+    /// What can be reached from each state that can be left.
+    pub(super) fn all(&self) -> BTreeMap<&'a StateName, BTreeSet<&'a StateName>> {
+        let states = self.next.keys();
+        states.map(|state| (*state, self.from([*state]))).collect()
+    }
+
     pub(super) fn from(&self, begins: impl IntoIterator<Item = &'a StateName>) -> BTreeSet<&'a StateName> {
         let mut reached = BTreeSet::new();
         let mut open: Vec<&StateName> = begins.into_iter().collect();

@@ -175,26 +175,27 @@ fn orders_that_anything_may_happen_to_are_undone_newest_first_and_leave_nothing_
     let definition = read(ORDER).unwrap_or_else(|faults| panic!("{faults}"));
     let limits = SpecLimits::default();
     let output = r#"{"transaction_id":"T","reservation_id":"R","tracking_number":"S"}"#;
+    let mut taken_back = 0;
     for seed in 1..=2_000 {
         let mut chance = Chance(seed);
         let mut world = World::default();
         let mut instance = Instance::new(&definition, SagaId(Uuid::nil()), "c".to_owned(), json(ORDER_INPUT));
         let mut registered = 0;
-        for turn in 0..60 {
+        for turn in 0..300 {
             let number = u32::try_from(chance.below(7)).unwrap_or(0);
             let outcome = match chance.below(4) {
                 0 => failed(),
                 1 => ended(ErrorKind::Lost, true),
                 _ => succeeded(output),
             };
-            let input = match chance.below(if turn == 0 { 1 } else { 12 }) {
+            let input = match chance.below(if turn == 0 { 1 } else { 40 }) {
                 0 => Input::Started(event("start", ORDER_INPUT)),
                 1 => Input::TimerFired(Timer::Saga),
                 2 => Input::CancelRequested,
                 3 => Input::EventRaised(event("order_shipped", output)),
                 4 => Input::CompensationRetried { number },
                 5 => Input::CompensationSkipped { number },
-                6..8 => Input::CompensationEnded { number, outcome },
+                6..20 => Input::CompensationEnded { number, outcome },
                 _ => Input::TaskEnded { number, outcome },
             };
             let before = instance.version;
@@ -226,6 +227,7 @@ fn orders_that_anything_may_happen_to_are_undone_newest_first_and_leave_nothing_
             instance = next;
         }
         if world.is_rolling_back && world.is_finished {
+            taken_back += 1;
             assert_eq!(
                 world.undone.len(),
                 registered,
@@ -233,4 +235,5 @@ fn orders_that_anything_may_happen_to_are_undone_newest_first_and_leave_nothing_
             );
         }
     }
+    assert!(taken_back > 200, "only {taken_back} were taken back to the end");
 }
