@@ -1,4 +1,4 @@
-//! The order of seed 004, on every path.
+//! The story of an order (`config/sagas/order.yaml`), on every path.
 
 use super::*;
 
