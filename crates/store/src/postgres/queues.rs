@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::PostgresStore;
 use super::audit;
-use super::database::AfterUnknown;
+use super::database::{AfterUnknown, Database};
 use super::rows::{Place, Time, int8, milliseconds, time, timestamp};
 use super::transaction::{Abort, Transaction};
 use crate::{Audit, Error, Queue, QueueStore};
@@ -131,23 +131,33 @@ impl QueueStore for PostgresStore {
     }
 
     async fn rated_targets(&self) -> Result<Vec<(Target, Bucket)>, Error> {
-        let rows: Vec<RateRow> = self
-            .database
-            .all(AfterUnknown::Repeat, || {
-                sqlx::query_as(
-                    "SELECT target, rate_limit, per_ms, burst, spent_until
-                    FROM target_rates
-                    -- Not EXISTS, as in the pulse.
-                    CROSS JOIN LATERAL (
-                        SELECT FROM dispatches WHERE dispatches.target = target_rates.target AND state = 0 LIMIT 1
-                    ) AS ready
-                    WHERE NOT EXISTS (SELECT FROM paused_targets WHERE paused_targets.target = target_rates.target)
-                    ORDER BY target COLLATE \"C\"",
-                )
-            })
-            .await?;
-        rows.into_iter().map(bucket).collect()
+        rated_with_ready_tasks(&self.database, None).await
     }
+}
+
+/// The targets that have a rate and ready tasks and are not paused; where some are named, of these alone.
+pub(super) async fn rated_with_ready_tasks(
+    database: &Database,
+    among: Option<&[Target]>,
+) -> Result<Vec<(Target, Bucket)>, Error> {
+    let among: Option<Vec<&str>> = among.map(|targets| targets.iter().map(Target::as_str).collect());
+    let rows: Vec<RateRow> = database
+        .all(AfterUnknown::Repeat, || {
+            sqlx::query_as(
+                "SELECT target, rate_limit, per_ms, burst, spent_until
+                FROM target_rates
+                -- Not EXISTS, as in the pulse.
+                CROSS JOIN LATERAL (
+                    SELECT FROM dispatches WHERE dispatches.target = target_rates.target AND state = 0 LIMIT 1
+                ) AS ready
+                WHERE ($1::text[] IS NULL OR target = ANY($1))
+                  AND NOT EXISTS (SELECT FROM paused_targets WHERE paused_targets.target = target_rates.target)
+                ORDER BY target COLLATE \"C\"",
+            )
+            .bind(&among)
+        })
+        .await?;
+    rows.into_iter().map(bucket).collect()
 }
 
 pub(super) type RateRow = (String, i32, i64, i32, Time);

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::database::{AfterUnknown, Database};
-use super::super::queues::{RateRow, bucket, lock_buckets, spend};
+use super::super::queues::{lock_buckets, rated_with_ready_tasks, spend};
 use super::super::rows::{Place, Time, int8, time, timestamp};
 use super::super::transaction::{Abort, Transaction};
 use crate::{ClaimRequest, ClaimedTask, Error};
@@ -261,23 +261,7 @@ async fn rated(database: &Database, request: &ClaimRequest, now: Timestamp) -> R
 
 /// Those of them that have ready tasks, and a start for one: nothing is locked where there is nothing to take.
 async fn open(database: &Database, rated: &[Target], now: Timestamp) -> Result<Vec<Target>, Error> {
-    let targets: Vec<&str> = rated.iter().map(Target::as_str).collect();
-    let rows: Vec<RateRow> = database
-        .all(AfterUnknown::Repeat, || {
-            sqlx::query_as(
-                "SELECT target, rate_limit, per_ms, burst, spent_until
-                FROM target_rates
-                -- Not EXISTS, as in the pulse.
-                CROSS JOIN LATERAL (
-                    SELECT FROM dispatches WHERE dispatches.target = target_rates.target AND state = 0 LIMIT 1
-                ) AS ready
-                WHERE target = ANY($1)
-                  AND NOT EXISTS (SELECT FROM paused_targets WHERE paused_targets.target = target_rates.target)",
-            )
-            .bind(&targets)
-        })
-        .await?;
-    let buckets = rows.into_iter().map(bucket).collect::<Result<Vec<_>, _>>()?;
+    let buckets = rated_with_ready_tasks(database, Some(rated)).await?;
     let open = buckets.into_iter().filter(|(_, bucket)| bucket.available(now) > 0);
     Ok(open.map(|(target, _)| target).collect())
 }
