@@ -379,16 +379,16 @@ pub enum Reach {
 }
 
 /// How the ends of many tasks become one event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Join {
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub on_partial_failure: OnPartialFailure,
     /// Raised once, when all have ended.
     pub raises: EventName,
 }
 
 /// What one of many tasks that does not succeed means for the others.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnPartialFailure {
     /// They are cancelled, and all together have failed.
@@ -415,7 +415,7 @@ pub struct ChildSaga {
 }
 
 /// What an end raises.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Events {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub success: Option<EventName>,
@@ -430,7 +430,7 @@ impl Events {
 }
 
 /// What an end without success raises. Where one of the other two is missing, `failure` is raised in its place.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureEvents {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<EventName>,

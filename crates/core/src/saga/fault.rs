@@ -101,10 +101,10 @@ impl Faults {
         }
     }
 
-    /// Those of a task in the definition.
-    pub(super) fn extend_by_rules(&mut self, broken: Violations) {
+    /// Those of a task in the definition, which lies there.
+    pub(super) fn extend_below(&mut self, pointer: &str, broken: Violations) {
         for violation in broken.0 {
-            self.add(Fault::new(violation.pointer, violation.message));
+            self.add(Fault::new(format!("{pointer}{}", violation.pointer), violation.message));
         }
     }
 

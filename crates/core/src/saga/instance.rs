@@ -2,42 +2,60 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::definition::{Definition, End, Events, FailureEvents, Fields, Join};
 use super::names::{EventName, StateName};
 use crate::JsonText;
 use crate::identity::SagaId;
-use crate::task::{TaskDraft, TaskError};
+use crate::task::{TaskDraft, TaskError, coded};
 
-/// Where a saga stands, for those who look at it from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SagaStatus {
-    Running,
-    /// A person, or a service, must answer.
-    AwaitingInput,
-    /// Something failed that the definition does not speak of.
-    NeedsAttention,
-    /// What was done is being undone.
-    Compensating,
-    /// A compensation failed for good: a person must decide.
-    CompensationStuck,
-    Completed,
-    Failed,
-    TimedOut,
-    Cancelled,
+coded! {
+    /// Where a saga stands, for those who look at it from outside.
+    SagaStatus {
+        Running = 0,
+        /// A person, or a service, must answer.
+        AwaitingInput = 1,
+        /// Something failed that the definition does not speak of.
+        NeedsAttention = 2,
+        /// What was done is being undone.
+        Compensating = 3,
+        /// A compensation failed for good: a person must decide.
+        CompensationStuck = 4,
+        Completed = 5,
+        Failed = 6,
+        TimedOut = 7,
+        Cancelled = 8,
+    }
 }
 
-/// How a saga ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SagaEnd {
-    Completed,
-    Failed,
-    /// It failed because its time was over.
-    TimedOut,
-    Cancelled,
+impl SagaStatus {
+    /// Whether nothing leaves it.
+    pub const fn is_over(self) -> bool {
+        match self {
+            Self::Running
+            | Self::AwaitingInput
+            | Self::NeedsAttention
+            | Self::Compensating
+            | Self::CompensationStuck => false,
+            Self::Completed | Self::Failed | Self::TimedOut | Self::Cancelled => true,
+        }
+    }
+}
+
+coded! {
+    /// How a saga ended.
+    SagaEnd {
+        Completed = 0,
+        Failed = 1,
+        /// It failed because its time was over.
+        TimedOut = 2,
+        Cancelled = 3,
+    }
 }
 
 /// Something that happened, told by whoever saw it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     pub id: String,
     pub name: EventName,
@@ -45,7 +63,7 @@ pub struct Event {
 }
 
 /// How a task, or a child saga, ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     Succeeded {
         output: JsonText,
@@ -57,27 +75,72 @@ pub enum Outcome {
     },
 }
 
+coded! {
+    /// What a timer is for.
+    TimerKind {
+        /// The timeout of the whole.
+        Saga = 0,
+        /// A delayed transition of one entry of a state.
+        After = 1,
+        /// The answer that is given for whoever gave none.
+        DefaultAnswer = 2,
+    }
+}
+
 /// A timer of an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Timer {
-    /// The timeout of the whole.
     Saga,
-    /// A delayed transition of one entry of a state.
     After { entry: u32, index: u16 },
-    /// The answer that is given for whoever gave none.
     DefaultAnswer { entry: u32 },
 }
 
+impl Timer {
+    /// One as it is stored; `entry` and `index` are read where its kind has them.
+    pub const fn of(kind: TimerKind, entry: u32, index: u16) -> Self {
+        match kind {
+            TimerKind::Saga => Self::Saga,
+            TimerKind::After => Self::After { entry, index },
+            TimerKind::DefaultAnswer => Self::DefaultAnswer { entry },
+        }
+    }
+
+    pub const fn kind(self) -> TimerKind {
+        match self {
+            Self::Saga => TimerKind::Saga,
+            Self::After { .. } => TimerKind::After,
+            Self::DefaultAnswer { .. } => TimerKind::DefaultAnswer,
+        }
+    }
+
+    /// The entry that owns it; 0 for the timeout of the whole, which none does.
+    pub const fn entry(self) -> u32 {
+        match self {
+            Self::Saga => 0,
+            Self::After { entry, .. } | Self::DefaultAnswer { entry } => entry,
+        }
+    }
+
+    /// Which of its kind it is, in the list of its state.
+    pub const fn index(self) -> u16 {
+        match self {
+            Self::Saga | Self::DefaultAnswer { .. } => 0,
+            Self::After { index, .. } => index,
+        }
+    }
+}
+
 /// A task or a child saga that has not ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Live {
     /// What undoes it, once it may have done something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compensation: Vec<TaskDraft>,
     pub end: LiveEnd,
 }
 
 /// What the end of something live means.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LiveEnd {
     Raises(Events),
     /// It is one of many that are joined.
@@ -88,7 +151,7 @@ pub enum LiveEnd {
 }
 
 /// Tasks of one list that are waited for together.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Joining {
     pub join: Join,
     pub raises: FailureEvents,
@@ -97,7 +160,7 @@ pub struct Joining {
 }
 
 /// Something to be undone.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Undo {
     /// By which a person asks for it, and no other task of the saga has it.
     pub number: u32,
@@ -106,14 +169,16 @@ pub struct Undo {
 }
 
 /// What could not be done, kept until a person has decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
+    /// By which a person asks for it, and no task of the saga has it.
+    pub number: u32,
     pub cause: Cause,
     pub reason: String,
 }
 
 /// What was to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
     Event(Event),
     Timer(Timer),
@@ -121,12 +186,15 @@ pub enum Cause {
     Task {
         number: u32,
     },
-    /// The entry of the state in which all is undone.
-    Entry,
+    /// What the state starts in which all is undone, entered on this event.
+    Entry {
+        entry: u32,
+        event: Event,
+    },
 }
 
 /// What comes when all is undone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Then {
     /// A state is entered, on this event.
     Enter {
@@ -137,7 +205,7 @@ pub enum Then {
 }
 
 /// What an instance does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Made, and nothing has happened to it.
     Created,
@@ -221,9 +289,7 @@ impl Instance {
 
     pub fn status(&self) -> SagaStatus {
         match &self.phase {
-            Phase::Created | Phase::Running | Phase::Ending { .. } if !self.parked.is_empty() => {
-                SagaStatus::NeedsAttention
-            }
+            Phase::Running if !self.parked.is_empty() => SagaStatus::NeedsAttention,
             Phase::Running if self.awaiting.is_some() => SagaStatus::AwaitingInput,
             Phase::Created | Phase::Running | Phase::Ending { .. } => SagaStatus::Running,
             Phase::Settling { .. } | Phase::Undoing { .. } => SagaStatus::Compensating,

@@ -3,22 +3,27 @@
 //! ```text
 //!   text ──source──► Definition ──validate──► faults and warnings, each with its place
 //!                        │
-//!   Instance, Input ──step──► Instance, effects
+//!                CompiledDefinition
+//!                        │
+//!   Instance, Input ───step───► Instance, effects, notes
 //! ```
 //!
 //! A *definition* has named *states*. An *event* moves an *instance* along a *transition*, which sets its *context*, issues
 //! *tasks*, registers *compensations* and starts *timers*. Start at [`check`] and at [`step`](step()).
 
 mod check;
+mod compiled;
 mod definition;
 mod fault;
 mod instance;
 mod names;
 mod source;
 mod step;
+mod stored;
 mod validate;
 
 pub use check::{Checked, check};
+pub use compiled::CompiledDefinition;
 pub use definition::{
     Action, ActiveState, AwaitInput, Candidate, Candidates, ChildSaga, Course, DefaultAnswer, Definition, Delay,
     Delayed, End, Events, FailureEvents, Fields, InvalidDelay, Join, OnCompensationFailure, OnPartialFailure, Reach,
@@ -26,9 +31,11 @@ pub use definition::{
 };
 pub use fault::{Fault, Faults, Place};
 pub use instance::{
-    Cause, Event, Instance, Joining, Live, LiveEnd, Outcome, Parked, Phase, SagaEnd, SagaStatus, Then, Timer, Undo,
+    Cause, Event, Instance, Joining, Live, LiveEnd, Outcome, Parked, Phase, SagaEnd, SagaStatus, Then, Timer,
+    TimerKind, Undo,
 };
 pub use names::{DefinitionName, EventName, FieldName, StateName};
 pub use source::{SOURCE_MAX_BYTES, SOURCE_MAX_DEPTH, read};
-pub use step::{ALWAYS_MAX, DEFERRED_MAX, Effect, Input, Purpose, Rejection, step};
+pub use step::{ALWAYS_MAX, CompensationChange, DEFERRED_MAX, Effect, Input, Note, Purpose, Rejection, Step, step};
+pub use stored::InvalidInstance;
 pub use validate::{Findings, STATES_MAX, validate};

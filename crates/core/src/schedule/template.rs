@@ -67,7 +67,7 @@ impl MakeTask<'_> {
         let scope = OnceCell::new();
         let entry = Entry::read(&self.spec.task, &VARIABLES);
         let size = entry.as_ref().map_or_else(|_| Size::default(), Entry::size);
-        let made = entry.and_then(|entry| self.made(entry, &scope));
+        let made = entry.and_then(|entry| self.made(&entry, &scope));
         let steps = scope.get().map_or(0, Scope::steps_taken);
         let bytes = made
             .as_ref()
@@ -82,7 +82,7 @@ impl MakeTask<'_> {
         }
     }
 
-    fn made(&self, entry: Entry, scope: &OnceCell<Scope>) -> Result<(TaskSpec, TaskLife), Violations> {
+    fn made(&self, entry: &Entry, scope: &OnceCell<Scope>) -> Result<(TaskSpec, TaskLife), Violations> {
         let scope = || scope.get_or_init(|| self.scope());
         let Rendered {
             mut draft, follow_ups, ..

@@ -42,5 +42,6 @@ pub use progress::{InvalidProgress, Progress};
 pub use retry::{Backoff, RetryPolicy};
 pub use rules::{LABELS_MAX_COUNT, PRIORITY_MAX, RETRIES_MAX, Violation, Violations, json_pointer};
 pub use spec::{Labels, ScheduledBy, SpecLimits, TaskDraft, TaskSpec};
+pub(crate) use status::coded;
 pub use status::{AttemptOutcome, ErrorKind, TaskError, TaskStatus, UnknownWord};
 pub use transition::{EndedAttempt, HANDED_BACK_FREELY, NOT_FOUND_MIN_WAIT, Refusal, Transition, transition};

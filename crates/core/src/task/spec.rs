@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::identity::{ScheduleId, Target, TaskId, TaskName};
 use crate::json::JsonText;
 use crate::task::conditions::{Conditions, ConditionsDraft, KnownTask};
@@ -79,25 +81,41 @@ impl Default for SpecLimits {
     }
 }
 
-/// A task as a caller describes it: nothing checked, nothing filled in.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// A task as a caller describes it: nothing checked, nothing filled in. What it has not is left out of its stored form.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskDraft {
     pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<JsonText>,
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_retries: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_losses: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_seconds: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<JsonText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<TaskId>,
+    #[serde(default, skip_serializing_if = "FollowUps::is_empty")]
     pub follow_ups: FollowUps,
+    #[serde(default, skip_serializing_if = "ConditionsDraft::is_empty")]
     pub conditions: ConditionsDraft,
 }
 

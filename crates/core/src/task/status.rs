@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 macro_rules! coded {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $code:literal),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ::serde::Serialize, ::serde::Deserialize)]
         pub enum $name {
             $($(#[$variant_doc])* $variant = $code),+
         }
@@ -42,10 +42,10 @@ macro_rules! coded {
         }
 
         impl ::std::str::FromStr for $name {
-            type Err = UnknownWord;
+            type Err = $crate::task::UnknownWord;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Self::ALL.iter().copied().find(|variant| variant.as_str() == text).ok_or_else(|| UnknownWord {
+                Self::ALL.iter().copied().find(|variant| variant.as_str() == text).ok_or_else(|| $crate::task::UnknownWord {
                     allowed: Self::ALL.iter().map(|variant| variant.as_str()).collect::<Vec<_>>().join(", "),
                 })
             }
@@ -53,7 +53,7 @@ macro_rules! coded {
     };
 }
 
-pub(super) use coded;
+pub(crate) use coded;
 
 /// The text is none of the words of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

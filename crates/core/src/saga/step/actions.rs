@@ -7,14 +7,12 @@ use uuid::Uuid;
 use super::run::{Failure, Run};
 use super::{Effect, Purpose, Rejection};
 use crate::JsonText;
-use crate::expression::{Scope, Template, Variable};
+use crate::expression::{Scope, Template};
 use crate::identity::TaskId;
-use crate::saga::definition::{
-    Action, ChildSaga, Events, FailureEvents, Fields, Join, OnPartialFailure, Reach, TaskAction, TaskBody,
-};
+use crate::saga::compiled::{Action, ChildSaga, Reach, TaskAction, Values};
+use crate::saga::definition::{Events, FailureEvents, Fields, Join, OnPartialFailure};
 use crate::saga::instance::{Cause, Event, Joining, Live, LiveEnd, Outcome, Undo};
 use crate::saga::names::{EventName, FieldName};
-use crate::saga::validate::{CONTEXT_VARIABLES, ITEM_VARIABLES, VARIABLES};
 use crate::task::{Entry, ErrorKind, MEMBERS_MAX, TaskDraft, TaskError, Violations, in_a_line};
 
 /// An entry of a list that `for_each` goes through.
@@ -49,41 +47,37 @@ impl Run<'_> {
     }
 
     /// The values of fields, all of them in one scope: none sees what another becomes.
-    fn values(&mut self, fields: &Fields, variables: &[Variable], scope: &Scope) -> Result<Fields, Failure> {
+    fn values(&mut self, fields: &Values, scope: &Scope) -> Result<Fields, Failure> {
         let mut values = Fields::new();
-        for (name, json) in fields {
-            values.insert(name.clone(), self.value(name.as_str(), json, variables, scope)?);
+        for (name, template) in fields {
+            values.insert(name.clone(), self.value(name.as_str(), template, scope)?);
         }
         self.spent(scope);
         Ok(values)
     }
 
-    fn value(&self, name: &str, json: &JsonText, variables: &[Variable], scope: &Scope) -> Result<JsonText, Failure> {
-        let template = Template::parse(json, variables).map_err(|faults| {
-            let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            Failure(format!("{name} is no template: {}", told.join("; ")))
-        })?;
+    fn value(&self, name: &str, template: &Template, scope: &Scope) -> Result<JsonText, Failure> {
         let value = template.render(scope, self.limits.input_max_bytes);
         value.map_err(|(pointer, error)| Failure(format!("{name}{pointer} has no value: {error}")))
     }
 
     pub(super) fn make_context(&mut self) -> Result<(), Failure> {
         let scope = Scope::new([("input", self.instance.input.clone()), ("saga", self.saga_json())]);
-        self.instance.context = self.values(&self.definition.context, &CONTEXT_VARIABLES, &scope)?;
+        self.instance.context = self.values(&self.definition.context, &scope)?;
         self.bound_context()
     }
 
-    pub(super) fn set(&mut self, fields: &Fields, event: &Event) -> Result<(), Failure> {
+    pub(super) fn set(&mut self, fields: &Values, event: &Event) -> Result<(), Failure> {
         if fields.is_empty() {
             return Ok(());
         }
         let scope = self.scope(event, None);
-        let mut values = self.values(fields, &VARIABLES, &scope)?;
+        let mut values = self.values(fields, &scope)?;
         self.instance.context.append(&mut values);
         self.bound_context()
     }
 
-    fn bound_context(&self) -> Result<(), Failure> {
+    pub(super) fn bound_context(&self) -> Result<(), Failure> {
         let most = self.limits.input_max_bytes;
         let context = self.instance.context.iter();
         let bytes: usize = context.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
@@ -94,7 +88,7 @@ impl Run<'_> {
     }
 
     /// Pushes what undoes a transition.
-    pub(super) fn register(&mut self, bodies: &[TaskBody], event: &Event) -> Result<(), Failure> {
+    pub(super) fn register(&mut self, bodies: &[Entry], event: &Event) -> Result<(), Failure> {
         let tasks = self.drafts(bodies, event, None)?;
         self.push(tasks);
         Ok(())
@@ -107,25 +101,23 @@ impl Run<'_> {
         }
     }
 
-    fn number(&mut self) -> u32 {
+    pub(super) fn number(&mut self) -> u32 {
         self.instance.last_number += 1;
         self.instance.last_number
     }
 
-    fn drafts(&mut self, bodies: &[TaskBody], event: &Event, item: Option<&Item>) -> Result<Vec<TaskDraft>, Failure> {
+    fn drafts(&mut self, bodies: &[Entry], event: &Event, item: Option<&Item>) -> Result<Vec<TaskDraft>, Failure> {
         bodies.iter().map(|body| self.draft(body, event, item)).collect()
     }
 
     /// A task with the values of its expressions, by the rules of a create.
-    fn draft(&mut self, body: &TaskBody, event: &Event, item: Option<&Item>) -> Result<TaskDraft, Failure> {
-        let variables: &'static [Variable] = if item.is_some() { &ITEM_VARIABLES } else { &VARIABLES };
+    fn draft(&mut self, body: &Entry, event: &Event, item: Option<&Item>) -> Result<TaskDraft, Failure> {
         let failed = |broken: Violations| {
-            let name = body.name().unwrap_or_default();
+            let name = &body.draft.name;
             Failure(format!("the task {name} cannot be made: {}", in_a_line(&broken)))
         };
-        let entry = Entry::read(&body.json(), variables).map_err(failed)?;
         let scope = self.scope(event, item);
-        let rendered = entry.render(|| &scope, self.limits.input_max_bytes).map_err(failed);
+        let rendered = body.render(|| &scope, self.limits.input_max_bytes).map_err(failed);
         self.spent(&scope);
         let rendered = rendered?;
         let draft = TaskDraft {
@@ -175,12 +167,12 @@ impl Run<'_> {
         &mut self,
         task: &TaskAction,
         event: &Event,
-        items: &str,
+        items: &Template,
         join: &Join,
         raises: &FailureEvents,
     ) -> Result<(), Failure> {
         let scope = self.scope(event, None);
-        let list = self.value("for_each", &text(items), &VARIABLES, &scope);
+        let list = self.value("for_each", items, &scope);
         self.spent(&scope);
         let list = list?;
         let entries: Vec<&RawValue> = list
@@ -218,11 +210,11 @@ impl Run<'_> {
         let number = self.number();
         let scope = self.scope(event, None);
         let correlation_id = match &child.correlation_id {
-            Some(source) => self.value("correlation_id", &text(source), &VARIABLES, &scope)?,
+            Some(template) => self.value("correlation_id", template, &scope)?,
             None => text(&format!("{}/{number}", self.instance.id)),
         };
         let input = match &child.input {
-            Some(input) => self.value("input", input, &VARIABLES, &scope)?,
+            Some(template) => self.value("input", template, &scope)?,
             None => JsonText::null(),
         };
         self.spent(&scope);

@@ -12,24 +12,28 @@
 //! ```
 //!
 //! A transition is all or nothing: if one of its expressions fails, nothing of it is left but what was to be done and the reason
-//! ([`Parked`](super::Parked)). Nothing new starts between the moment at which all is to be undone and the target's entry.
+//! ([`Parked`](super::Parked)), until a person has it taken again or gives it up. Nothing new starts between the moment at which all is to be undone and the target's entry.
 
 mod actions;
+mod note;
+mod parked;
 mod run;
 mod undo;
 
 #[cfg(test)]
 mod tests;
 
-use super::definition::{Definition, Unhandled};
+use super::compiled::CompiledDefinition;
+use super::definition::{Fields, Unhandled};
 use super::instance::{Cause, Event, Instance, Outcome, Phase, SagaEnd, Then, Timer};
 use super::names::{DefinitionName, EventName, StateName};
 use crate::JsonText;
-use crate::task::{SpecLimits, TaskDraft};
+use crate::task::{SpecLimits, TaskDraft, coded};
 use crate::time::Timestamp;
 
-use self::run::Run;
+use self::run::{Run, Untaken};
 
+pub use self::note::{CompensationChange, Note};
 pub use self::run::ALWAYS_MAX;
 
 /// The most events that wait for a state that takes them.
@@ -60,13 +64,35 @@ pub enum Input {
     CompensationSkipped {
         number: u32,
     },
+    /// A person wants what is parked to be taken again.
+    ParkedRetried {
+        number: u32,
+    },
+    /// A person gives it up.
+    ParkedDiscarded {
+        number: u32,
+    },
+    /// A person wants all that is parked to be taken again, with these fields in the context.
+    Retried {
+        context: Fields,
+    },
 }
 
-/// What a task is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    Forward,
-    Compensation,
+coded! {
+    /// What a task is for.
+    Purpose {
+        Forward = 0,
+        Compensation = 1,
+    }
+}
+
+/// What an input comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    pub instance: Instance,
+    pub effects: Vec<Effect>,
+    /// For those who want to know what happened.
+    pub notes: Vec<Note>,
 }
 
 /// What is written with the instance.
@@ -128,6 +154,14 @@ pub enum Rejection {
     NotStuck,
     #[error("the saga is being cancelled already")]
     AlreadyCancelled,
+    #[error("nothing with the number {number} waits for a decision")]
+    NotParked { number: u32 },
+    #[error("nothing of the saga waits for a decision")]
+    NothingParked,
+    #[error("task {number} is over: it can be given up, or an event raised that leads on")]
+    TaskIsOver { number: u32 },
+    #[error("{0}")]
+    InvalidContext(String),
     #[error("the saga is over")]
     Over,
     #[error("the saga cannot start: {0}")]
@@ -148,12 +182,12 @@ fn listed(names: &[EventName]) -> String {
 /// # Errors
 /// [`Rejection`] for an input that does not fit; the instance is as it was.
 pub fn step(
-    definition: &Definition,
+    definition: &CompiledDefinition,
     instance: Instance,
     input: Input,
     limits: &SpecLimits,
     now: Timestamp,
-) -> Result<(Instance, Vec<Effect>), Rejection> {
+) -> Result<Step, Rejection> {
     let phase = instance.phase.clone();
     let mut run = Run::new(definition, instance, limits, now);
     match phase {
@@ -167,7 +201,17 @@ pub fn step(
     }
     run.settle();
     run.instance.version += 1;
-    Ok((run.instance, run.effects))
+    let Run {
+        instance,
+        effects,
+        notes,
+        ..
+    } = run;
+    Ok(Step {
+        instance,
+        effects,
+        notes,
+    })
 }
 
 fn created(run: &mut Run<'_>, input: Input) -> Result<(), Rejection> {
@@ -179,7 +223,10 @@ fn created(run: &mut Run<'_>, input: Input) -> Result<(), Rejection> {
         | Input::CompensationEnded { .. }
         | Input::CancelRequested
         | Input::CompensationRetried { .. }
-        | Input::CompensationSkipped { .. } => Err(Rejection::NotStarted),
+        | Input::CompensationSkipped { .. }
+        | Input::ParkedRetried { .. }
+        | Input::ParkedDiscarded { .. }
+        | Input::Retried { .. } => Err(Rejection::NotStarted),
     }
 }
 
@@ -199,13 +246,13 @@ fn running(run: &mut Run<'_>, input: Input) -> Result<(), Rejection> {
             run.ended(number, live, outcome);
             Ok(())
         }
-        Input::TimerFired(timer) => match timer {
-            Timer::Saga => run.time_out(),
-            Timer::After { entry, .. } | Timer::DefaultAnswer { entry } if entry != run.instance.entry => {
-                Err(Rejection::StaleTimer)
+        Input::TimerFired(timer) => match run.fire(timer) {
+            Ok(()) => Ok(()),
+            Err(Untaken::Rejected(rejection)) => Err(rejection),
+            Err(Untaken::Failed(failure)) => {
+                run.park(Cause::Timer(timer), failure);
+                Ok(())
             }
-            Timer::After { index, .. } => run.delayed(timer, index),
-            Timer::DefaultAnswer { .. } => run.default_answer(timer),
         },
         Input::CompensationEnded { number, .. } => Err(Rejection::OtherCompensation { number }),
         Input::CancelRequested => {
@@ -213,18 +260,20 @@ fn running(run: &mut Run<'_>, input: Input) -> Result<(), Rejection> {
             Ok(())
         }
         Input::CompensationRetried { .. } | Input::CompensationSkipped { .. } => Err(Rejection::NotStuck),
+        Input::ParkedRetried { number } => run.retry_parked(number),
+        Input::ParkedDiscarded { number } => run.discard_parked(number),
+        Input::Retried { context } => run.retry_all(context),
     }
 }
 
 /// What becomes of an event that the state does not take.
 fn unhandled(run: &mut Run<'_>, event: Event) -> Result<(), Rejection> {
-    match run.definition.unhandled {
-        Unhandled::Reject => Err(Rejection::NotTaken {
-            state: run.instance.state.clone(),
-            takes: run.takes(),
-            event: event.name,
-        }),
-        Unhandled::Ignore => Ok(()),
+    match run.definition.definition().unhandled {
+        Unhandled::Reject => Err(run.not_taken(&event)),
+        Unhandled::Ignore => {
+            run.notes.push(Note::ignored(&event));
+            Ok(())
+        }
         Unhandled::Defer => defer(run, event),
     }
 }
@@ -233,6 +282,7 @@ fn defer(run: &mut Run<'_>, event: Event) -> Result<(), Rejection> {
     if run.instance.deferred.len() >= DEFERRED_MAX {
         return Err(Rejection::TooManyDeferred);
     }
+    run.notes.push(Note::deferred(&event));
     run.instance.deferred.push(event);
     Ok(())
 }
@@ -249,7 +299,11 @@ fn ending(run: &mut Run<'_>, end: SagaEnd, input: Input) -> Result<(), Rejection
             Ok(())
         }
         Input::CompensationEnded { number, .. } => Err(Rejection::OtherCompensation { number }),
-        Input::EventRaised(_) | Input::CancelRequested => Err(Rejection::Over),
+        Input::EventRaised(_)
+        | Input::CancelRequested
+        | Input::ParkedRetried { .. }
+        | Input::ParkedDiscarded { .. }
+        | Input::Retried { .. } => Err(Rejection::Over),
         Input::TimerFired(_) => Err(Rejection::StaleTimer),
         Input::CompensationRetried { .. } | Input::CompensationSkipped { .. } => Err(Rejection::NotStuck),
     }
@@ -257,9 +311,12 @@ fn ending(run: &mut Run<'_>, end: SagaEnd, input: Input) -> Result<(), Rejection
 
 /// While all is undone no state takes anything, so events wait or are refused.
 fn event_meanwhile(run: &mut Run<'_>, event: Event) -> Result<(), Rejection> {
-    match run.definition.unhandled {
+    match run.definition.definition().unhandled {
         Unhandled::Reject => Err(Rejection::Compensating),
-        Unhandled::Ignore => Ok(()),
+        Unhandled::Ignore => {
+            run.notes.push(Note::ignored(&event));
+            Ok(())
+        }
         Unhandled::Defer => defer(run, event),
     }
 }
@@ -282,7 +339,10 @@ fn elsewhere(run: &mut Run<'_>, then: &Then, input: &Input) -> Result<Then, Reje
         | Input::TaskEnded { .. }
         | Input::CompensationEnded { .. }
         | Input::CompensationRetried { .. }
-        | Input::CompensationSkipped { .. } => Ok(then.clone()),
+        | Input::CompensationSkipped { .. }
+        | Input::ParkedRetried { .. }
+        | Input::ParkedDiscarded { .. }
+        | Input::Retried { .. } => Ok(then.clone()),
     }
 }
 
@@ -304,6 +364,8 @@ fn settling(run: &mut Run<'_>, then: Then, input: Input) -> Result<(), Rejection
         }
         Input::CompensationEnded { number, .. } => Err(Rejection::OtherCompensation { number }),
         Input::CompensationRetried { .. } | Input::CompensationSkipped { .. } => Err(Rejection::NotStuck),
+        Input::ParkedRetried { .. } | Input::Retried { .. } => Err(Rejection::Compensating),
+        Input::ParkedDiscarded { number } => run.discard_parked(number),
     }
 }
 
@@ -320,10 +382,12 @@ fn undoing(run: &mut Run<'_>, then: Then, input: Input) -> Result<(), Rejection>
         }
         Input::CompensationEnded { number, outcome } => {
             run.newest(number)?;
-            run.undone(outcome, then);
+            run.undone(number, outcome, then);
             Ok(())
         }
         Input::CompensationRetried { .. } | Input::CompensationSkipped { .. } => Err(Rejection::NotStuck),
+        Input::ParkedRetried { .. } | Input::Retried { .. } => Err(Rejection::Compensating),
+        Input::ParkedDiscarded { number } => run.discard_parked(number),
     }
 }
 
@@ -342,15 +406,19 @@ fn stuck(run: &mut Run<'_>, then: Then, input: Input) -> Result<(), Rejection> {
         Input::CompensationEnded { number, .. } => Err(Rejection::OtherCompensation { number }),
         Input::CompensationRetried { number } => {
             run.newest(number)?;
+            run.compensation(number, CompensationChange::Retried);
             run.unwind(then);
             Ok(())
         }
         Input::CompensationSkipped { number } => {
             run.newest(number)?;
+            run.compensation(number, CompensationChange::Skipped);
             run.instance.stack.pop();
             run.unwind(then);
             Ok(())
         }
+        Input::ParkedRetried { .. } | Input::Retried { .. } => Err(Rejection::Compensating),
+        Input::ParkedDiscarded { number } => run.discard_parked(number),
     }
 }
 
@@ -364,6 +432,9 @@ fn over(input: &Input) -> Rejection {
         Input::EventRaised(_)
         | Input::CancelRequested
         | Input::CompensationRetried { .. }
-        | Input::CompensationSkipped { .. } => Rejection::Over,
+        | Input::CompensationSkipped { .. }
+        | Input::ParkedRetried { .. }
+        | Input::ParkedDiscarded { .. }
+        | Input::Retried { .. } => Rejection::Over,
     }
 }

@@ -1,7 +1,7 @@
 //! The way back: what is live is cancelled and awaited, then the stack is run, newest first and one at a time.
 
 use super::run::Run;
-use super::{Effect, Purpose, Rejection};
+use super::{CompensationChange, Effect, Note, Purpose, Rejection};
 use crate::saga::definition::OnCompensationFailure;
 use crate::saga::instance::{Cause, Outcome, Phase, SagaEnd, Then};
 
@@ -31,11 +31,13 @@ impl Run<'_> {
     /// Runs the newest of the stack, or goes on where there is none.
     pub(super) fn unwind(&mut self, then: Then) {
         if let Some(newest) = self.instance.stack.last() {
+            let number = newest.number;
             self.effects.push(Effect::IssueTask {
-                number: newest.number,
+                number,
                 purpose: Purpose::Compensation,
                 task: Box::new(newest.task.clone()),
             });
+            self.compensation(number, CompensationChange::Started);
             self.instance.phase = Phase::Undoing { then };
             return;
         }
@@ -46,8 +48,9 @@ impl Run<'_> {
                 let entered = self.attempt(|run| run.enter(&target, &event));
                 if let Err(failure) = entered {
                     // What was done is undone: there is no way back to the state before. So it is entered without what it starts.
-                    self.arrive(&target);
-                    self.park(Cause::Entry, failure);
+                    self.arrive(&target, &event);
+                    let entry = self.instance.entry;
+                    self.park(Cause::Entry { entry, event }, failure);
                 }
             }
         }
@@ -63,21 +66,29 @@ impl Run<'_> {
         }
     }
 
-    /// The newest of the stack has ended for good.
-    pub(super) fn undone(&mut self, outcome: Outcome, then: Then) {
+    pub(super) fn compensation(&mut self, number: u32, change: CompensationChange) {
+        self.notes.push(Note::Compensation { number, change });
+    }
+
+    /// The newest of the stack, of this number, has ended for good.
+    pub(super) fn undone(&mut self, number: u32, outcome: Outcome, then: Then) {
         match outcome {
             Outcome::Succeeded { .. } => {
+                self.compensation(number, CompensationChange::Succeeded);
                 self.instance.stack.pop();
                 self.unwind(then);
             }
-            Outcome::Unsuccessful { error, .. } => match self.definition.on_compensation_failure {
-                OnCompensationFailure::Stop => self.instance.phase = Phase::Stuck { error, then },
-                OnCompensationFailure::Continue => {
-                    let failed = self.instance.stack.pop();
-                    self.instance.not_undone.extend(failed.map(|undo| (undo, error)));
-                    self.unwind(then);
+            Outcome::Unsuccessful { error, .. } => {
+                self.compensation(number, CompensationChange::Failed);
+                match self.definition.definition().on_compensation_failure {
+                    OnCompensationFailure::Stop => self.instance.phase = Phase::Stuck { error, then },
+                    OnCompensationFailure::Continue => {
+                        let failed = self.instance.stack.pop();
+                        self.instance.not_undone.extend(failed.map(|undo| (undo, error)));
+                        self.unwind(then);
+                    }
                 }
-            },
+            }
         }
     }
 

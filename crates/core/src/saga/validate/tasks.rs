@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 pub(super) fn check(definition: &Definition, limits: &SpecLimits, now: Timestamp, errors: &mut Faults) {
     let mut body = |pointer: &str, body: &TaskBody, variables: &'static [Variable]| {
         if let Err(broken) = check_entry(&body.json(), variables, pointer, limits, now) {
-            errors.extend_by_rules(broken);
+            errors.extend_below("", broken);
         }
     };
     for way in ways(definition) {

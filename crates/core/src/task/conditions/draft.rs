@@ -1,6 +1,6 @@
 //! Conditions as a caller writes them, and the rules they must meet.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::key::{self, Keys, KnownTask};
 use super::unique::Likeness;
@@ -17,21 +17,24 @@ pub(super) const PER_SECONDS: std::ops::RangeInclusive<f64> = 0.001..=2_592_000.
 const WITHIN_SECONDS: std::ops::RangeInclusive<f64> = 0.001..=31_536_000.0;
 
 /// The conditions of a draft: nothing checked.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConditionsDraft {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<ConcurrencyDraft>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<RateDraft>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unique: Option<UniqueDraft>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConcurrencyDraft {
     pub key: String,
     pub limit: i64,
 }
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RateDraft {
     pub key: String,
@@ -39,7 +42,7 @@ pub struct RateDraft {
     pub per_seconds: f64,
 }
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UniqueDraft {
     /// A list of fields, or a text with expressions.

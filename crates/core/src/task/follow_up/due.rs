@@ -124,7 +124,7 @@ impl End<'_> {
             reason: in_a_line(&broken),
         })?;
         let name = entry.draft.name.clone();
-        let made = self.made(entry, id, place, bytes_left, limits, now);
+        let made = self.made(&entry, id, place, bytes_left, limits, now);
         made.map(Box::new).map_err(|broken| Unmade {
             name,
             reason: in_a_line(&broken),
@@ -133,7 +133,7 @@ impl End<'_> {
 
     fn made(
         &self,
-        entry: Entry,
+        entry: &Entry,
         id: TaskId,
         place: FollowUpPlace,
         bytes_left: usize,

@@ -21,7 +21,7 @@ mod stand_in;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub(crate) use body::Entry;
 pub use body::{FollowUpList, FollowUpsOrFailure};
@@ -191,7 +191,23 @@ impl FollowUps {
     /// # Errors
     /// If the text is not one that [`stored`](Self::stored) made.
     pub fn from_stored(text: &str) -> Result<Self, serde_json::Error> {
-        let lists: Lists = serde_json::from_str(text)?;
+        serde_json::from_str(text)
+    }
+}
+
+/// The stored form, with no list where there are none.
+impl Serialize for FollowUps {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_deref() {
+            Some(lists) => lists.serialize(serializer),
+            None => Lists::default().serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for FollowUps {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let lists = Lists::deserialize(deserializer)?;
         Ok(Self((lists != Lists::default()).then(|| Arc::new(lists))))
     }
 }

@@ -25,12 +25,12 @@ impl Entry {
     /// # Errors
     /// All expressions that have no value, as [`Violations`].
     pub(crate) fn render<'s>(
-        self,
+        &self,
         scope: impl Fn() -> &'s Scope,
         input_max_bytes: usize,
     ) -> Result<Rendered, Violations> {
         let Self {
-            mut draft,
+            draft,
             input,
             description,
             target,
@@ -40,27 +40,28 @@ impl Entry {
             follow_ups,
             keys: _,
         } = self;
+        let mut draft = draft.clone();
         let mut violations = Violations::default();
-        let mut value = |pointer: &str, template: Option<Template>, most: usize| {
-            let rendered = template.as_ref()?.render(scope(), most);
+        let mut value = |pointer: &str, template: Option<&Template>, most: usize| {
+            let rendered = template?.render(scope(), most);
             rendered
                 .map_err(|(below, error)| violations.add(format!("{pointer}{below}"), error.to_string()))
                 .ok()
         };
-        if let Some(input) = value("/input", input, input_max_bytes) {
+        if let Some(input) = value("/input", input.as_ref(), input_max_bytes) {
             draft.input = Some(input);
         }
-        if let Some(description) = value("/description", description, TEXT_MAX_BYTES) {
+        if let Some(description) = value("/description", description.as_ref(), TEXT_MAX_BYTES) {
             draft.description = as_text(&description);
         }
-        if let Some(target) = value("/target", target, TEXT_MAX_BYTES) {
+        if let Some(target) = value("/target", target.as_ref(), TEXT_MAX_BYTES) {
             draft.target = as_text(&target);
         }
-        let delay = value("/delay_seconds", delay_seconds, TEXT_MAX_BYTES);
+        let delay = value("/delay_seconds", delay_seconds.as_ref(), TEXT_MAX_BYTES);
         for (key, label) in labels {
-            let pointer = format!("/labels{}", json_pointer(&key));
+            let pointer = format!("/labels{}", json_pointer(key));
             if let Some(label) = value(&pointer, Some(label), TEXT_MAX_BYTES) {
-                draft.labels.insert(key, as_text(&label).unwrap_or_default());
+                draft.labels.insert(key.clone(), as_text(&label).unwrap_or_default());
             }
         }
         if let Some(delay) = delay {
@@ -72,8 +73,8 @@ impl Entry {
         violations.into_result()?;
         Ok(Rendered {
             draft,
-            has_labels,
-            follow_ups,
+            has_labels: *has_labels,
+            follow_ups: follow_ups.clone(),
         })
     }
 }

@@ -90,7 +90,7 @@ impl GroupEnd<'_> {
             Err(broken) => return Some(Err(unmade(String::new(), &broken))),
         };
         let name = entry.draft.name.clone();
-        let made = self.made(entry, id, limits, now);
+        let made = self.made(&entry, id, limits, now);
         Some(made.map(Box::new).map_err(|broken| {
             let broken = if Self::outputs_fit(self.outputs_bytes, limits) {
                 broken
@@ -103,7 +103,7 @@ impl GroupEnd<'_> {
 
     fn made(
         &self,
-        entry: Entry,
+        entry: &Entry,
         id: TaskId,
         limits: &SpecLimits,
         now: Timestamp,

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::JsonText;
 use crate::identity::GroupId;
-use crate::task::status::{UnknownWord, coded};
+use crate::task::status::coded;
 use crate::time::Timestamp;
 
 coded! {

@@ -1,6 +1,7 @@
 //! Anything at any time.
 
 use super::*;
+use crate::saga::instance::Parked;
 
 /// A saga in each phase, with the words for it.
 fn in_every_phase() -> Vec<(&'static str, Saga)> {
@@ -68,6 +69,9 @@ fn every_input() -> Vec<(&'static str, Input)> {
         ("CancelRequested", Input::CancelRequested),
         ("CompensationRetried", Input::CompensationRetried { number: 4 }),
         ("CompensationSkipped", Input::CompensationSkipped { number: 4 }),
+        ("ParkedRetried", Input::ParkedRetried { number: 9 }),
+        ("ParkedDiscarded", Input::ParkedDiscarded { number: 9 }),
+        ("Retried", Input::Retried { context: Fields::new() }),
     ]
 }
 
@@ -78,13 +82,34 @@ fn every_phase_takes_or_refuses_every_input() {
         ("Created", vec!["Started"]),
         (
             "Running",
-            vec!["EventRaised", "TaskEnded live", "TimerFired Saga", "CancelRequested"],
+            vec![
+                "EventRaised",
+                "TaskEnded live",
+                "TimerFired Saga",
+                "CancelRequested",
+                "ParkedRetried",
+                "ParkedDiscarded",
+                "Retried",
+            ],
         ),
         ("Ending", vec![]),
-        ("Settling", vec!["TaskEnded live", "TimerFired Saga", "CancelRequested"]),
+        (
+            "Settling",
+            vec![
+                "TaskEnded live",
+                "TimerFired Saga",
+                "CancelRequested",
+                "ParkedDiscarded",
+            ],
+        ),
         (
             "Undoing",
-            vec!["TimerFired Saga", "CompensationEnded", "CancelRequested"],
+            vec![
+                "TimerFired Saga",
+                "CompensationEnded",
+                "CancelRequested",
+                "ParkedDiscarded",
+            ],
         ),
         (
             "Stuck",
@@ -93,6 +118,7 @@ fn every_phase_takes_or_refuses_every_input() {
                 "CancelRequested",
                 "CompensationRetried",
                 "CompensationSkipped",
+                "ParkedDiscarded",
             ],
         ),
         ("Ended", vec![]),
@@ -101,9 +127,15 @@ fn every_phase_takes_or_refuses_every_input() {
         assert_eq!(phase, expected_phase);
         for (name, input) in &inputs {
             let mut saga = Saga {
-                definition: saga.definition.clone(),
+                definition: Arc::clone(&saga.definition),
                 instance: saga.instance.clone(),
+                notes: Vec::new(),
             };
+            saga.instance.parked.push(Parked {
+                number: 9,
+                cause: Cause::Event(event("shipment_failed", r#"{"message":"no"}"#)),
+                reason: "it failed".to_owned(),
+            });
             if expected.contains(name) {
                 saga.takes(input.clone());
             } else {
@@ -138,6 +170,26 @@ struct World {
 }
 
 impl World {
+    fn happens(&mut self, input: &Input, is_popped: bool) {
+        match input {
+            Input::TaskEnded { number, .. } => self.live.retain(|live| live != number),
+            Input::CompensationEnded { number, .. } | Input::CompensationSkipped { number } if is_popped => {
+                self.undone.push(*number);
+                self.undoing = None;
+            }
+            Input::Started(_)
+            | Input::EventRaised(_)
+            | Input::TimerFired(_)
+            | Input::CompensationEnded { .. }
+            | Input::CancelRequested
+            | Input::CompensationRetried { .. }
+            | Input::CompensationSkipped { .. }
+            | Input::ParkedRetried { .. }
+            | Input::ParkedDiscarded { .. }
+            | Input::Retried { .. } => {}
+        }
+    }
+
     fn sees(&mut self, effects: &[Effect]) {
         for effect in effects {
             assert!(!self.is_finished, "nothing comes after the end");
@@ -170,58 +222,73 @@ impl World {
     }
 }
 
+fn comes_back_as_it_was(instance: &Instance, shown: &str) {
+    let Instance {
+        id,
+        correlation_id,
+        input,
+        ..
+    } = instance.clone();
+    let stored = instance.to_stored();
+    let again = Instance::from_stored(id, correlation_id, input, stored.as_str());
+    let again = again.unwrap_or_else(|error| panic!("{shown}: {error}: {stored}"));
+    assert_eq!(again, *instance, "{shown}: {stored}");
+}
+
+const OUTPUT: &str = r#"{"transaction_id":"T","reservation_id":"R","tracking_number":"S"}"#;
+
+/// Anything, of which most fits.
+fn drawn(chance: &mut Chance) -> Input {
+    let number = u32::try_from(chance.below(7)).unwrap_or(0);
+    let outcome = match chance.below(4) {
+        0 => failed(),
+        1 => ended(ErrorKind::Lost, true),
+        _ => succeeded(OUTPUT),
+    };
+    match chance.below(40) {
+        0 => Input::Started(event("start", ORDER_INPUT)),
+        1 => Input::TimerFired(Timer::Saga),
+        2 => Input::CancelRequested,
+        3 => Input::EventRaised(event("order_shipped", OUTPUT)),
+        4 => Input::CompensationRetried { number },
+        5 => Input::CompensationSkipped { number },
+        6 => Input::EventRaised(event("payment_processed", "{}")),
+        7 => Input::Retried { context: Fields::new() },
+        8..20 => Input::CompensationEnded { number, outcome },
+        _ => Input::TaskEnded { number, outcome },
+    }
+}
+
 #[test]
 fn orders_that_anything_may_happen_to_are_undone_newest_first_and_leave_nothing_live() {
-    let definition = read(ORDER).unwrap_or_else(|faults| panic!("{faults}"));
+    let definition = compiled(ORDER);
     let limits = SpecLimits::default();
-    let output = r#"{"transaction_id":"T","reservation_id":"R","tracking_number":"S"}"#;
     let mut taken_back = 0;
-    for seed in 1..=2_000 {
+    for seed in 1..=1_000 {
         let mut chance = Chance(seed);
         let mut world = World::default();
-        let mut instance = Instance::new(&definition, SagaId(Uuid::nil()), "c".to_owned(), json(ORDER_INPUT));
+        let id = SagaId(Uuid::nil());
+        let mut instance = Instance::new(definition.definition(), id, "c".to_owned(), json(ORDER_INPUT));
         let mut registered = 0;
         for turn in 0..300 {
-            let number = u32::try_from(chance.below(7)).unwrap_or(0);
-            let outcome = match chance.below(4) {
-                0 => failed(),
-                1 => ended(ErrorKind::Lost, true),
-                _ => succeeded(output),
-            };
-            let input = match chance.below(if turn == 0 { 1 } else { 40 }) {
+            let input = match turn {
                 0 => Input::Started(event("start", ORDER_INPUT)),
-                1 => Input::TimerFired(Timer::Saga),
-                2 => Input::CancelRequested,
-                3 => Input::EventRaised(event("order_shipped", output)),
-                4 => Input::CompensationRetried { number },
-                5 => Input::CompensationSkipped { number },
-                6..20 => Input::CompensationEnded { number, outcome },
-                _ => Input::TaskEnded { number, outcome },
+                _ => drawn(&mut chance),
             };
             let before = instance.version;
             let shown = format!("seed {seed}, turn {turn}: {input:?}");
-            let Ok((next, effects)) = step(&definition, instance.clone(), input.clone(), &limits, Timestamp::EPOCH)
+            let stepped = step(&definition, instance.clone(), input.clone(), &limits, Timestamp::EPOCH);
+            let Ok(Step {
+                instance: next,
+                effects,
+                ..
+            }) = stepped
             else {
                 continue;
             };
             assert_eq!(next.version, before + 1, "{shown}");
-            match &input {
-                Input::TaskEnded { number, .. } => world.live.retain(|live| live != number),
-                Input::CompensationEnded { number, .. } if next.stack.len() < instance.stack.len() => {
-                    world.undone.push(*number);
-                    world.undoing = None;
-                }
-                Input::CompensationSkipped { number } => {
-                    world.undone.push(*number);
-                    world.undoing = None;
-                }
-                Input::Started(_)
-                | Input::EventRaised(_)
-                | Input::TimerFired(_)
-                | Input::CompensationEnded { .. }
-                | Input::CancelRequested
-                | Input::CompensationRetried { .. } => {}
-            }
+            comes_back_as_it_was(&next, &shown);
+            world.happens(&input, next.stack.len() < instance.stack.len());
             registered = registered.max(next.stack.len());
             world.sees(&effects);
             instance = next;
@@ -235,5 +302,5 @@ fn orders_that_anything_may_happen_to_are_undone_newest_first_and_leave_nothing_
             );
         }
     }
-    assert!(taken_back > 200, "only {taken_back} were taken back to the end");
+    assert!(taken_back > 100, "only {taken_back} were taken back to the end");
 }

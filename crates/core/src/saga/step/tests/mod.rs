@@ -2,7 +2,11 @@
 
 mod any;
 mod language;
+mod notes;
 mod order;
+mod parked;
+
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -43,16 +47,26 @@ fn failed() -> Outcome {
 
 /// A saga and what its last step decided.
 struct Saga {
-    definition: Definition,
+    definition: Arc<CompiledDefinition>,
     instance: Instance,
+    notes: Vec<Note>,
+}
+
+fn compiled(definition: &str) -> Arc<CompiledDefinition> {
+    let definition = read(definition).unwrap_or_else(|faults| panic!("{faults}"));
+    Arc::new(CompiledDefinition::new(definition).unwrap_or_else(|faults| panic!("{faults}")))
 }
 
 impl Saga {
     fn created(definition: &str, input: &str) -> Self {
-        let definition = read(definition).unwrap_or_else(|faults| panic!("{faults}"));
+        let definition = compiled(definition);
         let id = SagaId(Uuid::from_u128(7));
-        let instance = Instance::new(&definition, id, "c-1".to_owned(), json(input));
-        Self { definition, instance }
+        let instance = Instance::new(definition.definition(), id, "c-1".to_owned(), json(input));
+        Self {
+            definition,
+            instance,
+            notes: Vec::new(),
+        }
     }
 
     /// One that has started, with what that decided.
@@ -68,7 +82,11 @@ impl Saga {
 
     fn try_take(&mut self, input: Input) -> Result<Vec<String>, Rejection> {
         let limits = SpecLimits::default();
-        let (next, effects) = step(
+        let Step {
+            instance: next,
+            effects,
+            notes,
+        } = step(
             &self.definition,
             self.instance.clone(),
             input,
@@ -77,6 +95,7 @@ impl Saga {
         )?;
         assert_eq!(next.version, self.instance.version + 1);
         self.instance = next;
+        self.notes = notes;
         Ok(effects.iter().map(told).collect())
     }
 

@@ -1,0 +1,108 @@
+//! What could not be done, taken again or given up by a person.
+
+use super::run::{Failure, Run, Untaken};
+use super::{Note, Rejection};
+use crate::saga::definition::Fields;
+use crate::saga::instance::{Cause, Parked, Phase};
+
+impl Run<'_> {
+    /// Keeps what cannot be done now.
+    pub(super) fn park(&mut self, cause: Cause, Failure(reason): Failure) {
+        let number = self.number();
+        self.instance.parked.push(Parked {
+            number,
+            cause,
+            reason: reason.clone(),
+        });
+        self.notes.push(Note::Parked { number, reason });
+    }
+
+    fn take_parked(&mut self, number: u32) -> Result<(usize, Parked), Rejection> {
+        let index = self.instance.parked.iter().position(|parked| parked.number == number);
+        let index = index.ok_or(Rejection::NotParked { number })?;
+        Ok((index, self.instance.parked.remove(index)))
+    }
+
+    pub(super) fn discard_parked(&mut self, number: u32) -> Result<(), Rejection> {
+        self.take_parked(number)?;
+        self.notes.push(Note::ParkedDiscarded { number });
+        Ok(())
+    }
+
+    /// Takes one again. Where that fails once more, it keeps its place and its number.
+    pub(super) fn retry_parked(&mut self, number: u32) -> Result<(), Rejection> {
+        let (index, parked) = self.take_parked(number)?;
+        match self.again(&parked) {
+            Ok(()) => Ok(()),
+            Err(Untaken::Rejected(rejection)) => Err(rejection),
+            Err(Untaken::Failed(failure)) => {
+                let parked = self.parked_again(parked, failure);
+                self.instance.parked.insert(index, parked);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes all of them again, the oldest first, with these fields in the context. Those behind one that ends the saga, or
+    /// begins to undo it, stay.
+    pub(super) fn retry_all(&mut self, context: Fields) -> Result<(), Rejection> {
+        if self.instance.parked.is_empty() {
+            return Err(Rejection::NothingParked);
+        }
+        self.instance.context.extend(context);
+        self.bound_context()
+            .map_err(|Failure(reason)| Rejection::InvalidContext(reason))?;
+        let mut kept = Vec::new();
+        for parked in std::mem::take(&mut self.instance.parked) {
+            if self.instance.phase != Phase::Running {
+                kept.push(parked);
+                continue;
+            }
+            match self.again(&parked) {
+                Ok(()) => {}
+                Err(Untaken::Rejected(rejection)) => {
+                    let parked = self.parked_again(parked, Failure(rejection.to_string()));
+                    kept.push(parked);
+                }
+                Err(Untaken::Failed(failure)) => {
+                    let parked = self.parked_again(parked, failure);
+                    kept.push(parked);
+                }
+            }
+        }
+        // What was parked meanwhile is younger.
+        self.instance.parked.splice(0..0, kept);
+        Ok(())
+    }
+
+    fn parked_again(&mut self, parked: Parked, Failure(reason): Failure) -> Parked {
+        self.notes.push(Note::Parked {
+            number: parked.number,
+            reason: reason.clone(),
+        });
+        Parked { reason, ..parked }
+    }
+
+    fn again(&mut self, parked: &Parked) -> Result<(), Untaken> {
+        let done = match &parked.cause {
+            Cause::Event(event) => {
+                if self.raise(event)? {
+                    Ok(())
+                } else {
+                    Err(Untaken::Rejected(self.not_taken(event)))
+                }
+            }
+            Cause::Timer(timer) => self.fire(*timer),
+            Cause::Entry { entry, event } => self.enter_again(*entry, event),
+            Cause::Task { number } => Err(Untaken::Rejected(Rejection::TaskIsOver { number: *number })),
+        };
+        match done {
+            // The state was left: what it was to do means nothing any more.
+            Ok(()) | Err(Untaken::Rejected(Rejection::StaleTimer)) => {
+                self.notes.push(Note::ParkedResolved { number: parked.number });
+                Ok(())
+            }
+            Err(untaken) => Err(untaken),
+        }
+    }
+}

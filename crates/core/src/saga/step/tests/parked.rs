@@ -1,0 +1,134 @@
+//! What could not be done, taken again or given up.
+
+use super::*;
+
+/// It needs `context.rate` for what it does on `price`, and on `late`.
+const PRICED: &str = "name: test
+initial: A
+states:
+  A: {on: {start: {target: B}}}
+  B:
+    on:
+      price: {set: {total: '${ event.data * context.rate }'}}
+      go: {target: C}
+    after: [{seconds: 5, set: {late: '${ context.rate }'}, target: C}]
+  C: {on: {price: {if: 'false', target: D}}}
+  D: {final: true}
+";
+
+fn fields(name: &str, value: &str) -> Fields {
+    Fields::from([(name.parse().expect("a name"), json(value))])
+}
+
+fn numbers(saga: &Saga) -> Vec<u32> {
+    saga.instance.parked.iter().map(|parked| parked.number).collect()
+}
+
+/// One that has parked two events and a timer.
+fn parked() -> Saga {
+    let (mut saga, _) = Saga::started(PRICED, "{}");
+    saga.raised("price", "2.0");
+    saga.raised("price", "3.0");
+    saga.takes(Input::TimerFired(Timer::After { entry: 2, index: 0 }));
+    assert_eq!(numbers(&saga), [1, 2, 3]);
+    saga.is_at("B", SagaStatus::NeedsAttention);
+    saga
+}
+
+#[test]
+fn all_that_is_parked_is_taken_again_oldest_first_with_the_context_that_was_missing() {
+    let mut saga = parked();
+    let decided = saga.takes(Input::Retried {
+        context: fields("rate", "10.0"),
+    });
+    assert_eq!(decided, ["stop 2"]);
+    assert_eq!((saga.context("total"), saga.context("late")), ("30.0", "10.0"));
+    assert!(saga.instance.parked.is_empty());
+    saga.is_at("C", SagaStatus::Running);
+    assert_eq!(
+        saga.refuses(Input::Retried { context: Fields::new() }),
+        "nothing of the saga waits for a decision"
+    );
+}
+
+#[test]
+fn what_fails_again_keeps_its_place_its_number_and_the_newest_reason() {
+    let mut saga = parked();
+    saga.takes(Input::Retried {
+        context: fields("rate", "\"ten\""),
+    });
+    // The timer has got what it needs, and with it the state was left.
+    assert_eq!(numbers(&saga), [1, 2]);
+    assert_eq!(saga.context("late"), "\"ten\"");
+    saga.is_at("C", SagaStatus::NeedsAttention);
+    let not_taken = "the state C does not take price; it takes price";
+    assert_eq!(saga.refuses(Input::ParkedRetried { number: 1 }), not_taken);
+    saga.takes(Input::Retried { context: Fields::new() });
+    assert_eq!(numbers(&saga), [1, 2]);
+    assert_eq!(saga.instance.parked[0].reason, not_taken);
+
+    let mut saga = parked();
+    assert_eq!(saga.takes(Input::ParkedRetried { number: 2 }), Vec::<String>::new());
+    assert_eq!(numbers(&saga), [1, 2, 3]);
+    assert_eq!(
+        saga.notes,
+        [Note::Parked {
+            number: 2,
+            reason: "total has no value: there is no field \"rate\"".to_owned()
+        }]
+    );
+}
+
+#[test]
+fn one_is_given_up_and_a_timer_of_a_state_that_was_left_means_nothing() {
+    let mut saga = parked();
+    assert_eq!(
+        saga.refuses(Input::ParkedDiscarded { number: 4 }),
+        "nothing with the number 4 waits for a decision"
+    );
+    saga.takes(Input::ParkedDiscarded { number: 1 });
+    assert_eq!(saga.notes, [Note::ParkedDiscarded { number: 1 }]);
+    saga.raised("go", "{}");
+    saga.takes(Input::ParkedRetried { number: 3 });
+    assert_eq!(saga.notes, [Note::ParkedResolved { number: 3 }]);
+    assert_eq!(numbers(&saga), [2]);
+    saga.is_at("C", SagaStatus::NeedsAttention);
+}
+
+#[test]
+fn a_context_that_is_too_large_changes_nothing() {
+    let mut saga = parked();
+    let large = format!("\"{}\"", "a".repeat(1 << 20));
+    assert_eq!(
+        saga.refuses(Input::Retried {
+            context: fields("rate", &large)
+        }),
+        "the context must not be larger than 1048576 bytes"
+    );
+}
+
+#[test]
+fn what_an_entry_could_not_start_after_the_way_back_is_started_when_it_is_taken_again() {
+    let (mut saga, _) = Saga::of_states(
+        "states:
+  A: {on: {start: {target: B}}}
+  B: {on: {x: {compensate: true, target: C}}}
+  C:
+    on_entry: [{name: tell, input: '${ context.who }', raises: {success: done}}]
+    on: {done: {target: D}}
+  D: {final: failed}
+",
+    );
+    assert_eq!(saga.raised("x", "{}"), Vec::<String>::new());
+    saga.is_at("C", SagaStatus::NeedsAttention);
+    let [number] = numbers(&saga)[..] else {
+        panic!("{:?}", saga.instance)
+    };
+    saga.takes(Input::ParkedRetried { number });
+    saga.is_at("C", SagaStatus::NeedsAttention);
+    let decided = saga.takes(Input::Retried {
+        context: fields("who", "\"all\""),
+    });
+    assert_eq!(decided, ["task 2 tell \"all\""]);
+    saga.is_at("C", SagaStatus::Running);
+}
