@@ -32,8 +32,8 @@ pub enum EvaluationError {
 
 /// Named JSON values. Each is read when an expression asks for it, once for all of them.
 pub struct Scope {
-    bound: Vec<Bound>,
-    steps_left: AtomicU64,
+    bound: Vec<Arc<Bound>>,
+    steps_left: Arc<AtomicU64>,
 }
 
 struct Bound {
@@ -52,14 +52,19 @@ impl Scope {
 
     /// One whose expressions may take fewer steps, at most [`STEPS_MAX`].
     pub fn with_steps(variables: impl IntoIterator<Item = (&'static str, JsonText)>, steps: u64) -> Self {
-        let bound = variables.into_iter().map(|(name, json)| Bound {
-            name,
-            json,
-            value: OnceLock::new(),
-        });
         Self {
-            bound: bound.collect(),
-            steps_left: AtomicU64::new(steps.min(STEPS_MAX)),
+            bound: variables.into_iter().map(bound).collect(),
+            steps_left: Arc::new(AtomicU64::new(steps.min(STEPS_MAX))),
+        }
+    }
+
+    /// One with more variables. What was read of the others is not read again, and both use the same steps.
+    #[must_use]
+    pub fn with(&self, variables: impl IntoIterator<Item = (&'static str, JsonText)>) -> Self {
+        let others = self.bound.iter().cloned();
+        Self {
+            bound: others.chain(variables.into_iter().map(bound)).collect(),
+            steps_left: Arc::clone(&self.steps_left),
         }
     }
 
@@ -90,6 +95,14 @@ impl Scope {
         self.steps_left.store(meter::stop(), Ordering::Relaxed);
         value.unwrap_or_else(|_| Err(EvaluationError::Failed("the expression cannot be evaluated".to_owned())))
     }
+}
+
+fn bound((name, json): (&'static str, JsonText)) -> Arc<Bound> {
+    Arc::new(Bound {
+        name,
+        json,
+        value: OnceLock::new(),
+    })
 }
 
 impl VariableResolver for Scope {

@@ -267,8 +267,18 @@ pub struct AwaitInput {
     /// The JSON Schema of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<JsonText>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reminders: Vec<Reminder>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_after: Option<DefaultAnswer>,
+}
+
+/// What is raised while the answer is still awaited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reminder {
+    #[serde(rename = "seconds")]
+    pub delay: Delay,
+    pub event: EventName,
 }
 
 /// The answer where none has come.

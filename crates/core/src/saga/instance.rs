@@ -70,8 +70,9 @@ pub enum Outcome {
     },
     Unsuccessful {
         error: TaskError,
-        /// Whether a worker ever held it: one that never started has done nothing.
-        has_started: bool,
+        /// Whether any of its attempts [leaves doubt](crate::task::AttemptOutcome::leaves_doubt): one that failed clean after
+        /// another was lost may all the same have done it. A child saga has undone what it did by its own rules, and leaves none.
+        may_have_run: bool,
     },
 }
 
@@ -84,6 +85,8 @@ coded! {
         After = 1,
         /// The answer that is given for whoever gave none.
         DefaultAnswer = 2,
+        /// Tells that an answer is still awaited.
+        Reminder = 3,
     }
 }
 
@@ -93,6 +96,7 @@ pub enum Timer {
     Saga,
     After { entry: u32, index: u16 },
     DefaultAnswer { entry: u32 },
+    Reminder { entry: u32, index: u16 },
 }
 
 impl Timer {
@@ -102,6 +106,7 @@ impl Timer {
             TimerKind::Saga => Self::Saga,
             TimerKind::After => Self::After { entry, index },
             TimerKind::DefaultAnswer => Self::DefaultAnswer { entry },
+            TimerKind::Reminder => Self::Reminder { entry, index },
         }
     }
 
@@ -110,6 +115,7 @@ impl Timer {
             Self::Saga => TimerKind::Saga,
             Self::After { .. } => TimerKind::After,
             Self::DefaultAnswer { .. } => TimerKind::DefaultAnswer,
+            Self::Reminder { .. } => TimerKind::Reminder,
         }
     }
 
@@ -117,7 +123,7 @@ impl Timer {
     pub const fn entry(self) -> u32 {
         match self {
             Self::Saga => 0,
-            Self::After { entry, .. } | Self::DefaultAnswer { entry } => entry,
+            Self::After { entry, .. } | Self::DefaultAnswer { entry } | Self::Reminder { entry, .. } => entry,
         }
     }
 
@@ -125,7 +131,7 @@ impl Timer {
     pub const fn index(self) -> u16 {
         match self {
             Self::Saga | Self::DefaultAnswer { .. } => 0,
-            Self::After { index, .. } => index,
+            Self::After { index, .. } | Self::Reminder { index, .. } => index,
         }
     }
 }
@@ -137,6 +143,9 @@ pub struct Live {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compensation: Vec<TaskDraft>,
     pub end: LiveEnd,
+    /// What is issued once more if a person wants that; kept where its failure may raise nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Box<TaskDraft>>,
 }
 
 /// What the end of something live means.
@@ -169,7 +178,7 @@ pub struct Undo {
 }
 
 /// What could not be done, kept until a person has decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Parked {
     /// By which a person asks for it, and no task of the saga has it.
     pub number: u32,
@@ -178,12 +187,18 @@ pub struct Parked {
 }
 
 /// What was to be done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Cause {
     Event(Event),
     Timer(Timer),
-    /// The end of a task that failed and raises nothing.
+    /// The end of a task, or of a child saga, that failed and raises nothing.
     Task {
+        number: u32,
+        /// As it was, without the compensation if that was armed.
+        live: Box<Live>,
+    },
+    /// The end of many tasks of which some failed, which raises nothing.
+    Join {
         number: u32,
     },
     /// What the state starts in which all is undone, entered on this event.

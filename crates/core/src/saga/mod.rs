@@ -27,7 +27,7 @@ pub use compiled::CompiledDefinition;
 pub use definition::{
     Action, ActiveState, AwaitInput, Candidate, Candidates, ChildSaga, Course, DefaultAnswer, Definition, Delay,
     Delayed, End, Events, FailureEvents, Fields, InvalidDelay, Join, OnCompensationFailure, OnPartialFailure, Reach,
-    State, TaskAction, TaskBody, Timeout, Unhandled,
+    Reminder, State, TaskAction, TaskBody, Timeout, Unhandled,
 };
 pub use fault::{Fault, Faults, Place};
 pub use instance::{
@@ -36,6 +36,9 @@ pub use instance::{
 };
 pub use names::{DefinitionName, EventName, FieldName, StateName};
 pub use source::{SOURCE_MAX_BYTES, SOURCE_MAX_DEPTH, read};
-pub use step::{ALWAYS_MAX, CompensationChange, DEFERRED_MAX, Effect, Input, Note, Purpose, Rejection, Step, step};
+pub use step::{
+    ALWAYS_MAX, COMPENSATIONS_MAX, CompensationChange, DEFERRED_MAX, Effect, HELD_MAX_BYTES, Input, Note, PARKED_MAX,
+    Purpose, Rejection, Step, step,
+};
 pub use stored::InvalidInstance;
 pub use validate::{Findings, STATES_MAX, validate};

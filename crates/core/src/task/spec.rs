@@ -120,6 +120,15 @@ pub struct TaskDraft {
 }
 
 impl TaskDraft {
+    /// How large what its caller gave is, roughly: that without a bound of its own, or with a wide one.
+    pub fn bytes(&self) -> usize {
+        let input = self.input.as_ref().map_or(0, JsonText::len);
+        let description = self.description.as_ref().map_or(0, String::len);
+        let labels = self.labels.iter();
+        let labels: usize = labels.map(|(key, value)| key.len() + value.len()).sum();
+        input + description + labels + self.follow_ups.bytes()
+    }
+
     /// Checks every rule and fills in the defaults.
     ///
     /// # Errors

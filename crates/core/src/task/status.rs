@@ -105,6 +105,16 @@ coded! {
     }
 }
 
+impl AttemptOutcome {
+    /// Whether it may have done something that it told nobody of. One that failed has told that it did not do it.
+    pub const fn leaves_doubt(self) -> bool {
+        match self {
+            Self::Success | Self::TimedOut | Self::Cancelled | Self::Lost | Self::OutOfMemory | Self::Released => true,
+            Self::Failed | Self::NotFound => false,
+        }
+    }
+}
+
 coded! {
     /// What kind of error a task carries.
     ErrorKind {

@@ -2,12 +2,14 @@
 
 use super::reader::{At, Object, Reader};
 use super::tree::Value;
-use crate::saga::definition::{ActiveState, AwaitInput, DefaultAnswer, Delayed, End, State};
+use crate::saga::definition::{ActiveState, AwaitInput, DefaultAnswer, Delayed, End, Reminder, State};
 use crate::saga::fault::shown;
 
 const FIELDS: [&str; 7] = ["on", "after", "always", "await_input", "on_entry", "on_exit", "final"];
 
-const AWAIT_FIELDS: [&str; 4] = ["event", "prompt", "schema", "default_after"];
+const AWAIT_FIELDS: [&str; 5] = ["event", "prompt", "schema", "reminders", "default_after"];
+
+const REMINDER_FIELDS: [&str; 2] = ["seconds", "event"];
 
 const DEFAULT_FIELDS: [&str; 2] = ["seconds", "data"];
 
@@ -77,12 +79,24 @@ impl Reader {
             self.map(&at)?;
             self.json(&at)
         });
+        let reminders = self.list(object.field("reminders"), Self::reminder);
         let default_after = object.field("default_after").and_then(|at| self.default_answer(&at));
         Some(AwaitInput {
             event: event?,
             prompt: prompt?,
             schema,
+            reminders,
             default_after,
+        })
+    }
+
+    fn reminder(&mut self, at: &At<'_>) -> Option<Reminder> {
+        let object = self.object(at, "a reminder", &REMINDER_FIELDS)?;
+        let delay = self.required(&object, "seconds").and_then(|at| self.delay(&at));
+        let event = self.required(&object, "event").and_then(|at| self.name(&at));
+        Some(Reminder {
+            delay: delay?,
+            event: event?,
         })
     }
 

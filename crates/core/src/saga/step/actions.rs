@@ -10,17 +10,10 @@ use crate::JsonText;
 use crate::expression::{Scope, Template};
 use crate::identity::TaskId;
 use crate::saga::compiled::{Action, ChildSaga, Reach, TaskAction, Values};
-use crate::saga::definition::{Events, FailureEvents, Fields, Join, OnPartialFailure};
+use crate::saga::definition::{FailureEvents, Fields, Join};
 use crate::saga::instance::{Cause, Event, Joining, Live, LiveEnd, Outcome, Undo};
 use crate::saga::names::{EventName, FieldName};
 use crate::task::{Entry, ErrorKind, MEMBERS_MAX, TaskDraft, TaskError, Violations, in_a_line};
-
-/// An entry of a list that `for_each` goes through.
-#[derive(Debug, Clone)]
-pub(super) struct Item {
-    value: JsonText,
-    index: usize,
-}
 
 impl Run<'_> {
     fn saga_json(&self) -> JsonText {
@@ -29,20 +22,16 @@ impl Run<'_> {
     }
 
     /// What expressions see.
-    pub(super) fn scope(&self, event: &Event, item: Option<&Item>) -> Scope {
+    pub(super) fn scope(&self, event: &Event) -> Scope {
         let context: Vec<String> = self.instance.context.iter().map(field).collect();
         let (id, name) = (json!(event.id), json!(event.name.as_str()));
         let event = format!("{{\"id\":{id},\"name\":{name},\"data\":{}}}", event.data);
-        let mut variables = vec![
+        let variables = [
             ("context", JsonText::trusted(format!("{{{}}}", context.join(",")))),
             ("input", self.instance.input.clone()),
             ("event", JsonText::trusted(event)),
             ("saga", self.saga_json()),
         ];
-        if let Some(item) = item {
-            variables.push(("item", item.value.clone()));
-            variables.push(("index", JsonText::trusted(item.index.to_string())));
-        }
         Scope::with_steps(variables, self.steps_left)
     }
 
@@ -67,12 +56,8 @@ impl Run<'_> {
         self.bound_context()
     }
 
-    pub(super) fn set(&mut self, fields: &Values, event: &Event) -> Result<(), Failure> {
-        if fields.is_empty() {
-            return Ok(());
-        }
-        let scope = self.scope(event, None);
-        let mut values = self.values(fields, &scope)?;
+    pub(super) fn set(&mut self, fields: &Values, scope: &Scope) -> Result<(), Failure> {
+        let mut values = self.values(fields, scope)?;
         self.instance.context.append(&mut values);
         self.bound_context()
     }
@@ -88,8 +73,8 @@ impl Run<'_> {
     }
 
     /// Pushes what undoes a transition.
-    pub(super) fn register(&mut self, bodies: &[Entry], event: &Event) -> Result<(), Failure> {
-        let tasks = self.drafts(bodies, event, None)?;
+    pub(super) fn register(&mut self, bodies: &[Entry], scope: &Scope) -> Result<(), Failure> {
+        let tasks = self.drafts(bodies, scope)?;
         self.push(tasks);
         Ok(())
     }
@@ -106,19 +91,18 @@ impl Run<'_> {
         self.instance.last_number
     }
 
-    fn drafts(&mut self, bodies: &[Entry], event: &Event, item: Option<&Item>) -> Result<Vec<TaskDraft>, Failure> {
-        bodies.iter().map(|body| self.draft(body, event, item)).collect()
+    fn drafts(&mut self, bodies: &[Entry], scope: &Scope) -> Result<Vec<TaskDraft>, Failure> {
+        bodies.iter().map(|body| self.draft(body, scope)).collect()
     }
 
     /// A task with the values of its expressions, by the rules of a create.
-    fn draft(&mut self, body: &Entry, event: &Event, item: Option<&Item>) -> Result<TaskDraft, Failure> {
+    fn draft(&mut self, body: &Entry, scope: &Scope) -> Result<TaskDraft, Failure> {
         let failed = |broken: Violations| {
             let name = &body.draft.name;
             Failure(format!("the task {name} cannot be made: {}", in_a_line(&broken)))
         };
-        let scope = self.scope(event, item);
-        let rendered = body.render(|| &scope, self.limits.input_max_bytes).map_err(failed);
-        self.spent(&scope);
+        let rendered = body.render(|| scope, self.limits.input_max_bytes).map_err(failed);
+        self.spent(scope);
         let rendered = rendered?;
         let draft = TaskDraft {
             follow_ups: rendered.follow_ups,
@@ -127,53 +111,67 @@ impl Run<'_> {
         // What is refused is refused now, while the transition can still be undone.
         let checked = draft.clone().check("", TaskId(Uuid::nil()), self.limits, self.now);
         checked.map_err(failed)?;
+        self.made(draft.bytes())?;
         Ok(draft)
     }
 
-    pub(super) fn issue_all(&mut self, actions: &[Action], event: &Event) -> Result<(), Failure> {
+    pub(super) fn issue_all(&mut self, actions: &[Action], scope: &Scope) -> Result<(), Failure> {
         actions.iter().try_for_each(|action| match action {
-            Action::Task(task) => self.issue(task, event),
-            Action::Saga(child) => self.start_child(child, event),
+            Action::Task(task) => self.issue(task, scope),
+            Action::Saga(child) => self.start_child(child, scope),
         })
     }
 
-    fn issue(&mut self, task: &TaskAction, event: &Event) -> Result<(), Failure> {
+    fn issue(&mut self, task: &TaskAction, scope: &Scope) -> Result<(), Failure> {
         match &task.reach {
-            Reach::Once { raises } => self.issue_one(task, event, None, LiveEnd::Raises(raises.clone())),
-            Reach::ForEach { items, join, raises } => self.issue_each(task, event, items, join, raises),
+            Reach::Once { raises } => self.issue_one(task, scope, LiveEnd::Raises(raises.clone())),
+            Reach::ForEach { items, join, raises } => self.issue_each(task, scope, items, join, raises),
         }
     }
 
-    fn issue_one(
-        &mut self,
-        task: &TaskAction,
-        event: &Event,
-        item: Option<&Item>,
-        end: LiveEnd,
-    ) -> Result<(), Failure> {
-        let draft = self.draft(&task.body, event, item)?;
-        let compensation = self.drafts(&task.compensation, event, item)?;
+    fn issue_one(&mut self, task: &TaskAction, scope: &Scope, end: LiveEnd) -> Result<(), Failure> {
+        let draft = self.draft(&task.body, scope)?;
+        let compensation = self.drafts(&task.compensation, scope)?;
+        let may_be_unheard = match &end {
+            LiveEnd::Raises(events) => events.otherwise.failure.is_none(),
+            LiveEnd::Joins { .. } => false,
+        };
+        let live = Live {
+            compensation,
+            end,
+            task: may_be_unheard.then(|| Box::new(draft.clone())),
+        };
+        self.issue_draft(draft, live);
+        Ok(())
+    }
+
+    fn issue_draft(&mut self, draft: TaskDraft, live: Live) {
         let number = self.number();
-        self.instance.live.insert(number, Live { compensation, end });
+        self.instance.live.insert(number, live);
         self.effects.push(Effect::IssueTask {
             number,
             purpose: Purpose::Forward,
             task: Box::new(draft),
         });
+    }
+
+    /// Issues a task that failed once more, under another number: the end of the first has been taken.
+    pub(super) fn issue_again(&mut self, number: u32, live: &Live) -> Result<(), Rejection> {
+        let draft = live.task.as_deref().ok_or(Rejection::TaskIsOver { number })?;
+        self.issue_draft(draft.clone(), live.clone());
         Ok(())
     }
 
     fn issue_each(
         &mut self,
         task: &TaskAction,
-        event: &Event,
+        scope: &Scope,
         items: &Template,
         join: &Join,
         raises: &FailureEvents,
     ) -> Result<(), Failure> {
-        let scope = self.scope(event, None);
-        let list = self.value("for_each", items, &scope);
-        self.spent(&scope);
+        let list = self.value("for_each", items, scope);
+        self.spent(scope);
         let list = list?;
         let entries: Vec<&RawValue> = list
             .parse()
@@ -197,33 +195,34 @@ impl Run<'_> {
         }
         self.instance.joins.insert(number, joining);
         for (index, entry) in entries.iter().enumerate() {
-            let item = Item {
-                value: JsonText::trusted(entry.get()),
-                index,
-            };
-            self.issue_one(task, event, Some(&item), LiveEnd::Joins { join: number, index })?;
+            let item = JsonText::trusted(entry.get());
+            let scope = scope.with([("item", item), ("index", JsonText::trusted(index.to_string()))]);
+            self.issue_one(task, &scope, LiveEnd::Joins { join: number, index })?;
         }
         Ok(())
     }
 
-    fn start_child(&mut self, child: &ChildSaga, event: &Event) -> Result<(), Failure> {
+    fn start_child(&mut self, child: &ChildSaga, scope: &Scope) -> Result<(), Failure> {
         let number = self.number();
-        let scope = self.scope(event, None);
         let correlation_id = match &child.correlation_id {
-            Some(template) => self.value("correlation_id", template, &scope)?,
+            Some(template) => self.value("correlation_id", template, scope)?,
             None => text(&format!("{}/{number}", self.instance.id)),
         };
         let input = match &child.input {
-            Some(template) => self.value("input", template, &scope)?,
+            Some(template) => self.value("input", template, scope)?,
             None => JsonText::null(),
         };
-        self.spent(&scope);
+        self.spent(scope);
+        self.made(input.len())?;
         let correlation_id = correlation_id
             .parse()
             .map_err(|_| Failure("the correlation_id of a child saga must be a text".to_owned()))?;
-        let compensation = self.drafts(&child.compensation, event, None)?;
-        let end = LiveEnd::Raises(child.raises.clone());
-        self.instance.live.insert(number, Live { compensation, end });
+        let live = Live {
+            compensation: self.drafts(&child.compensation, scope)?,
+            end: LiveEnd::Raises(child.raises.clone()),
+            task: None,
+        };
+        self.instance.live.insert(number, live);
         self.effects.push(Effect::StartSaga {
             number,
             saga: child.saga.clone(),
@@ -237,8 +236,8 @@ impl Run<'_> {
     pub(super) fn end_live(&mut self, number: u32, outcome: &Outcome) -> Result<Live, Rejection> {
         let live = self.instance.live.remove(&number);
         let mut live = live.ok_or(Rejection::NotLive { number })?;
-        let compensation = std::mem::take(&mut live.compensation);
         if outcome.may_have_done_something() {
+            let compensation = std::mem::take(&mut live.compensation);
             self.push(compensation);
         }
         Ok(live)
@@ -246,75 +245,36 @@ impl Run<'_> {
 
     /// What the end of a forward task means for a saga that runs.
     pub(super) fn ended(&mut self, number: u32, live: Live, outcome: Outcome) {
-        match live.end {
-            LiveEnd::Raises(events) => self.raise_end(number, &events, &outcome),
-            LiveEnd::Joins { join, index } => self.join(join, index, outcome),
+        match &live.end {
+            LiveEnd::Raises(events) => {
+                let name = match &outcome {
+                    Outcome::Succeeded { .. } => events.success.as_ref(),
+                    Outcome::Unsuccessful { error, .. } => events.otherwise.of(error.kind),
+                };
+                match (name.cloned(), outcome) {
+                    (Some(name), Outcome::Succeeded { output }) => self.raise_end(number, name, output),
+                    (Some(name), Outcome::Unsuccessful { error, .. }) => {
+                        self.raise_end(number, name, as_json(&error));
+                    }
+                    (None, Outcome::Succeeded { .. }) => {}
+                    (None, Outcome::Unsuccessful { error, .. }) => {
+                        let live = Box::new(live);
+                        self.nobody_hears(number, Cause::Task { number, live }, &error.message);
+                    }
+                }
+            }
+            LiveEnd::Joins { join, index } => self.join(*join, *index, outcome),
         }
     }
 
-    fn raise_end(&mut self, number: u32, events: &Events, outcome: &Outcome) {
-        let (name, data) = match outcome {
-            Outcome::Succeeded { output } => match &events.success {
-                Some(name) => (name, output.clone()),
-                None => return,
-            },
-            Outcome::Unsuccessful { error, .. } => match events.otherwise.of(error.kind) {
-                Some(name) => (name, as_json(error)),
-                None => return self.nobody_hears(number, &error.message),
-            },
-        };
-        self.raised.push_back(Event {
-            id: format!("task/{number}"),
-            name: name.clone(),
-            data,
-        });
+    fn raise_end(&mut self, number: u32, name: EventName, data: JsonText) {
+        let id = format!("task/{number}");
+        self.raised.push_back(Event { id, name, data });
     }
 
-    fn nobody_hears(&mut self, number: u32, message: &str) {
+    pub(super) fn nobody_hears(&mut self, number: u32, cause: Cause, message: &str) {
         let failure = Failure(format!("task {number} failed, and raises nothing then: {message}"));
-        self.park(Cause::Task { number }, failure);
-    }
-
-    fn join(&mut self, number: u32, index: usize, outcome: Outcome) {
-        let Some(mut joining) = self.instance.joins.remove(&number) else {
-            return;
-        };
-        let had_failed = joining.has_failed();
-        if let Some(place) = joining.outcomes.get_mut(index) {
-            *place = Some(outcome);
-        }
-        if joining.outcomes.iter().all(Option::is_some) {
-            self.joined(number, &joining);
-            return;
-        }
-        if joining.has_failed() && !had_failed && joining.join.on_partial_failure == OnPartialFailure::Fail {
-            let others = self.instance.live.iter().filter(|(_, live)| match live.end {
-                LiveEnd::Raises(_) => false,
-                LiveEnd::Joins { join, .. } => join == number,
-            });
-            let cancelled = others.map(|(other, _)| Effect::CancelTask { number: *other });
-            self.effects.extend(cancelled);
-        }
-        self.instance.joins.insert(number, joining);
-    }
-
-    /// All have ended.
-    fn joined(&mut self, number: u32, joining: &Joining) {
-        let has_failed = joining.has_failed() && joining.join.on_partial_failure == OnPartialFailure::Fail;
-        let name = if has_failed {
-            joining.raises.of(ErrorKind::Failed).cloned()
-        } else {
-            Some(joining.join.raises.clone())
-        };
-        let Some(name) = name else {
-            self.nobody_hears(number, "not all of its tasks succeeded");
-            return;
-        };
-        self.raised.push_back(Event {
-            id: format!("join/{number}"),
-            name,
-            data: joining.data(),
-        });
+        self.park(cause, failure);
     }
 }
 
@@ -323,26 +283,14 @@ impl Outcome {
     fn may_have_done_something(&self) -> bool {
         match self {
             Self::Succeeded { .. } => true,
-            Self::Unsuccessful { error, has_started } => match error.kind {
-                ErrorKind::Lost
-                | ErrorKind::TimedOut
-                | ErrorKind::Expired
-                | ErrorKind::Cancelled
-                | ErrorKind::OutOfMemory
-                | ErrorKind::OutputNotStorable => *has_started,
-                ErrorKind::Failed
-                | ErrorKind::NotFound
-                | ErrorKind::CompileError
-                | ErrorKind::UnknownEnvironment
-                | ErrorKind::NotGranted => false,
-            },
+            Self::Unsuccessful { error, may_have_run } => *may_have_run || error.kind == ErrorKind::OutputNotStorable,
         }
     }
 }
 
 impl FailureEvents {
     /// What an end of this kind raises.
-    fn of(&self, kind: ErrorKind) -> Option<&EventName> {
+    pub(super) fn of(&self, kind: ErrorKind) -> Option<&EventName> {
         let own = match kind {
             ErrorKind::Cancelled => self.cancelled.as_ref(),
             ErrorKind::Expired => self.expired.as_ref(),
@@ -357,39 +305,6 @@ impl FailureEvents {
             | ErrorKind::NotGranted => None,
         };
         own.or(self.failure.as_ref())
-    }
-}
-
-impl Joining {
-    fn errors(&self) -> impl Iterator<Item = (usize, &TaskError)> {
-        let outcomes = self.outcomes.iter().enumerate();
-        outcomes.filter_map(|(index, outcome)| match outcome {
-            Some(Outcome::Unsuccessful { error, .. }) => Some((index, error)),
-            Some(Outcome::Succeeded { .. }) | None => None,
-        })
-    }
-
-    fn has_failed(&self) -> bool {
-        self.errors().next().is_some()
-    }
-
-    /// All outputs in the order of the list, `null` where there is none, and the errors with their places; where there are any, the
-    /// message of the first as that of the whole.
-    fn data(&self) -> JsonText {
-        let outputs = self.outcomes.iter().map(|outcome| match outcome {
-            Some(Outcome::Succeeded { output }) => output.as_str(),
-            Some(Outcome::Unsuccessful { .. }) | None => "null",
-        });
-        let outputs: Vec<&str> = outputs.collect();
-        let errors = self.errors().map(|(index, error)| {
-            json!({"index": index, "kind": error.kind.as_str(), "message": error.message}).to_string()
-        });
-        let errors: Vec<String> = errors.collect();
-        let message = json!(self.errors().next().map(|(_, error)| &error.message));
-        let (outputs, errors) = (outputs.join(","), errors.join(","));
-        JsonText::trusted(format!(
-            "{{\"outputs\":[{outputs}],\"errors\":[{errors}],\"message\":{message}}}"
-        ))
     }
 }
 

@@ -15,9 +15,12 @@
 //! ([`Parked`](super::Parked)), until a person has it taken again or gives it up. Nothing new starts between the moment at which all is to be undone and the target's entry.
 
 mod actions;
+mod bounds;
+mod joins;
 mod note;
 mod parked;
 mod run;
+mod timers;
 mod undo;
 
 #[cfg(test)]
@@ -33,11 +36,9 @@ use crate::time::Timestamp;
 
 use self::run::{Run, Untaken};
 
+pub use self::bounds::{COMPENSATIONS_MAX, DEFERRED_MAX, HELD_MAX_BYTES, PARKED_MAX};
 pub use self::note::{CompensationChange, Note};
 pub use self::run::ALWAYS_MAX;
-
-/// The most events that wait for a state that takes them.
-pub const DEFERRED_MAX: usize = 100;
 
 /// What happens to an instance.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,10 +141,17 @@ pub enum Rejection {
         event: EventName,
         takes: Vec<EventName>,
     },
+    #[error("no guard of the state {state} holds for {event}")]
+    NoGuardHolds { state: StateName, event: EventName },
     #[error("the saga compensates, and takes no events meanwhile")]
     Compensating,
-    #[error("more than {DEFERRED_MAX} events wait for a state that takes them")]
+    #[error(
+        "no more events can wait for a state that takes them: there may be {DEFERRED_MAX}, and the saga may hold {HELD_MAX_BYTES} \
+         bytes"
+    )]
     TooManyDeferred,
+    #[error("{reason}; and no more events can wait for a decision")]
+    TooManyParked { reason: String },
     #[error("no task {number} of the saga is live")]
     NotLive { number: u32 },
     #[error("the timer belongs to a state that was left")]
@@ -237,6 +245,7 @@ fn running(run: &mut Run<'_>, input: Input) -> Result<(), Rejection> {
             Ok(true) => Ok(()),
             Ok(false) => unhandled(run, event),
             Err(failure) => {
+                run.bound_parked(&event, &failure)?;
                 run.park(Cause::Event(event), failure);
                 Ok(())
             }
@@ -279,9 +288,7 @@ fn unhandled(run: &mut Run<'_>, event: Event) -> Result<(), Rejection> {
 }
 
 fn defer(run: &mut Run<'_>, event: Event) -> Result<(), Rejection> {
-    if run.instance.deferred.len() >= DEFERRED_MAX {
-        return Err(Rejection::TooManyDeferred);
-    }
+    run.bound_deferred(&event)?;
     run.notes.push(Note::deferred(&event));
     run.instance.deferred.push(event);
     Ok(())
@@ -293,6 +300,8 @@ fn ending(run: &mut Run<'_>, end: SagaEnd, input: Input) -> Result<(), Rejection
         Input::Started(_) => Err(Rejection::AlreadyStarted),
         Input::TaskEnded { number, outcome } => {
             run.end_live(number, &outcome)?;
+            // What was done stays.
+            run.instance.stack.clear();
             if run.instance.live.is_empty() {
                 run.finish(end);
             }
@@ -331,9 +340,11 @@ fn elsewhere(run: &mut Run<'_>, then: &Then, input: &Input) -> Result<Then, Reje
         Input::TimerFired(Timer::Saga) => match then {
             // Whoever cancelled it will see it cancelled.
             Then::Cancelled => Err(Rejection::StaleTimer),
-            Then::Enter { .. } => run.timeout_target().ok_or(Rejection::StaleTimer),
+            Then::Enter { .. } => run.timeout_target(),
         },
-        Input::TimerFired(Timer::After { .. } | Timer::DefaultAnswer { .. }) => Err(Rejection::StaleTimer),
+        Input::TimerFired(Timer::After { .. } | Timer::DefaultAnswer { .. } | Timer::Reminder { .. }) => {
+            Err(Rejection::StaleTimer)
+        }
         Input::Started(_)
         | Input::EventRaised(_)
         | Input::TaskEnded { .. }

@@ -22,7 +22,8 @@ pub enum Note {
         id: String,
         name: EventName,
     },
-    /// The end of a task raised it, and the state does not take it. Of events from outside, their sender is told.
+    /// The end of a task raised it, or it waited for a state that takes it, and none took it. Of other events their sender is
+    /// told.
     EventRejected {
         id: String,
         name: EventName,
@@ -81,6 +82,14 @@ impl CompensationChange {
 }
 
 impl Note {
+    pub(super) fn rejected(event: &Event, reason: String) -> Self {
+        Self::EventRejected {
+            id: event.id.clone(),
+            name: event.name.clone(),
+            reason,
+        }
+    }
+
     pub(super) fn processed(event: &Event) -> Self {
         Self::EventProcessed {
             id: event.id.clone(),

@@ -4,11 +4,16 @@ use super::run::{Failure, Run, Untaken};
 use super::{Note, Rejection};
 use crate::saga::definition::Fields;
 use crate::saga::instance::{Cause, Parked, Phase};
+use crate::text::shortened;
+
+/// The most of a reason: that of a task may be a long trace.
+const REASON_MAX_BYTES: usize = 2_000;
 
 impl Run<'_> {
     /// Keeps what cannot be done now.
     pub(super) fn park(&mut self, cause: Cause, Failure(reason): Failure) {
         let number = self.number();
+        let reason = shortened(&reason, REASON_MAX_BYTES, "").into_owned();
         self.instance.parked.push(Parked {
             number,
             cause,
@@ -50,6 +55,7 @@ impl Run<'_> {
             return Err(Rejection::NothingParked);
         }
         self.instance.context.extend(context);
+        self.scope = None;
         self.bound_context()
             .map_err(|Failure(reason)| Rejection::InvalidContext(reason))?;
         let mut kept = Vec::new();
@@ -94,7 +100,8 @@ impl Run<'_> {
             }
             Cause::Timer(timer) => self.fire(*timer),
             Cause::Entry { entry, event } => self.enter_again(*entry, event),
-            Cause::Task { number } => Err(Untaken::Rejected(Rejection::TaskIsOver { number: *number })),
+            Cause::Task { number, live } => Ok(self.issue_again(*number, live)?),
+            Cause::Join { number } => Err(Rejection::TaskIsOver { number: *number }.into()),
         };
         match done {
             // The state was left: what it was to do means nothing any more.

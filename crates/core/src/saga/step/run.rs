@@ -1,11 +1,13 @@
 //! An instance on its way from one step to the next: the transitions.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use super::{DEFERRED_MAX, Effect, Note, Rejection};
+use super::bounds::MADE_MAX_BYTES;
+use super::{Effect, Note, Rejection};
 use crate::JsonText;
 use crate::expression::{STEPS_MAX, Scope};
-use crate::saga::compiled::{ActiveState, CompiledDefinition, Course, Guard, State, Transition};
+use crate::saga::compiled::{Action, ActiveState, CompiledDefinition, Course, Guard, State, Transition};
 use crate::saga::definition::Unhandled;
 use crate::saga::instance::{Cause, Event, Instance, Phase, SagaEnd, Then, Timer};
 use crate::saga::names::{EventName, StateName};
@@ -57,6 +59,10 @@ pub(super) struct Run<'a> {
     transitions_left: usize,
     /// Of expressions, for all of the step together: a row is locked meanwhile.
     pub(super) steps_left: u64,
+    /// Of [`MADE_MAX_BYTES`].
+    pub(super) bytes_left: usize,
+    /// What expressions see on an event, until the context changes.
+    pub(super) scope: Option<(Event, Arc<Scope>)>,
 }
 
 impl<'a> Run<'a> {
@@ -76,16 +82,21 @@ impl<'a> Run<'a> {
             raised: VecDeque::new(),
             transitions_left: ALWAYS_MAX,
             steps_left: STEPS_MAX,
+            bytes_left: MADE_MAX_BYTES,
+            scope: None,
         }
     }
 
-    /// All of it, or nothing.
+    /// All of it, or nothing. What failed has cost its steps, and nothing else.
     pub(super) fn attempt<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, Failure>) -> Result<T, Failure> {
         let before = self.instance.clone();
         let (effects, notes, raised) = (self.effects.len(), self.notes.len(), self.raised.len());
-        let result = act(self);
+        let bytes_left = self.bytes_left;
+        let result = act(self).and_then(|done| self.bound_held(&before).map(|()| done));
         if result.is_err() {
             self.instance = before;
+            self.scope = None;
+            self.bytes_left = bytes_left;
             self.effects.truncate(effects);
             self.notes.truncate(notes);
             self.raised.truncate(raised);
@@ -94,7 +105,7 @@ impl<'a> Run<'a> {
     }
 
     /// The state it is in, if that is no end.
-    fn active(&self) -> Option<&'a ActiveState> {
+    pub(super) fn active(&self) -> Option<&'a ActiveState> {
         match self.definition.state(&self.instance.state) {
             Some(State::Active(state)) => Some(state),
             Some(State::Final(_)) | None => None,
@@ -103,11 +114,15 @@ impl<'a> Run<'a> {
 
     /// Why an event changes nothing, with those that the state takes.
     pub(super) fn not_taken(&self, event: &Event) -> Rejection {
-        let state = self.active();
-        Rejection::NotTaken {
-            state: self.instance.state.clone(),
-            event: event.name.clone(),
-            takes: state.iter().flat_map(|state| state.on.keys()).cloned().collect(),
+        let (state, event) = (self.instance.state.clone(), event.name.clone());
+        let takes: Vec<EventName> = match self.active() {
+            Some(active) => active.on.keys().cloned().collect(),
+            None => Vec::new(),
+        };
+        if takes.contains(&event) {
+            Rejection::NoGuardHolds { state, event }
+        } else {
+            Rejection::NotTaken { state, event, takes }
         }
     }
 
@@ -167,12 +182,12 @@ impl<'a> Run<'a> {
         Ok(None)
     }
 
-    fn holds(&mut self, transition: &Transition, event: &Event) -> Result<bool, Failure> {
+    pub(super) fn holds(&mut self, transition: &Transition, event: &Event) -> Result<bool, Failure> {
         let Some(Guard { source, expression }) = &transition.guard else {
             return Ok(true);
         };
         let failed = |message: String| Failure(format!("the guard {source:?} cannot be decided: {message}"));
-        let scope = self.scope(event, None);
+        let scope = self.scope_on(event);
         let value = expression.evaluate(&scope, TRUTH_MAX_BYTES);
         self.spent(&scope);
         match value.as_ref().map(JsonText::as_str) {
@@ -183,26 +198,44 @@ impl<'a> Run<'a> {
         }
     }
 
+    pub(super) fn scope_on(&mut self, event: &Event) -> Arc<Scope> {
+        match &self.scope {
+            Some((on, scope)) if on == event => Arc::clone(scope),
+            Some(_) | None => {
+                let scope = Arc::new(self.scope(event));
+                self.scope = Some((event.clone(), Arc::clone(&scope)));
+                scope
+            }
+        }
+    }
+
     /// Takes note of the steps that were used.
     pub(super) fn spent(&mut self, scope: &Scope) {
         self.steps_left = STEPS_MAX.saturating_sub(scope.steps_taken());
     }
 
-    fn take(&mut self, transition: &Transition, event: &Event) -> Result<(), Failure> {
-        self.set(&transition.set, event)?;
-        self.register(&transition.compensation, event)?;
+    pub(super) fn take(&mut self, transition: &Transition, event: &Event) -> Result<(), Failure> {
+        if !transition.set.is_empty() {
+            let scope = self.scope_on(event);
+            self.set(&transition.set, &scope)?;
+            self.scope = None;
+        }
+        if !transition.compensation.is_empty() {
+            let scope = self.scope_on(event);
+            self.register(&transition.compensation, &scope)?;
+        }
         match &transition.course {
             Course::Forward { actions, target: None } => {
                 let state = self.instance.state.clone();
                 self.moved(state, event);
-                self.issue_all(actions, event)
+                self.issue_on(actions, event)
             }
             Course::Forward {
                 actions,
                 target: Some(target),
             } => {
                 self.issue_exit(event)?;
-                self.issue_all(actions, event)?;
+                self.issue_on(actions, event)?;
                 self.leave();
                 self.enter(target, event)
             }
@@ -225,18 +258,27 @@ impl<'a> Run<'a> {
         });
     }
 
-    fn issue_exit(&mut self, event: &Event) -> Result<(), Failure> {
+    pub(super) fn issue_exit(&mut self, event: &Event) -> Result<(), Failure> {
         match self.active() {
-            Some(state) => self.issue_all(&state.on_exit, event),
+            Some(state) => self.issue_on(&state.on_exit, event),
             None => Ok(()),
         }
+    }
+
+    fn issue_on(&mut self, actions: &[Action], event: &Event) -> Result<(), Failure> {
+        if actions.is_empty() {
+            return Ok(());
+        }
+        let scope = self.scope_on(event);
+        self.issue_all(actions, &scope)
     }
 
     /// The timers of the state end with it.
     pub(super) fn leave(&mut self) {
         let has_timers = self.active().is_some_and(|state| {
             let input = state.await_input.as_ref();
-            !state.after.is_empty() || input.is_some_and(|input| input.default_after.is_some())
+            let waits = input.is_some_and(|input| input.default_after.is_some() || !input.reminders.is_empty());
+            !state.after.is_empty() || waits
         });
         if has_timers {
             self.effects.push(Effect::StopTimers {
@@ -255,7 +297,7 @@ impl<'a> Run<'a> {
 
     /// What a state starts when it is entered, and where it leads at once.
     fn begin(&mut self, state: &ActiveState, event: &Event) -> Result<(), Failure> {
-        self.issue_all(&state.on_entry, event)?;
+        self.issue_on(&state.on_entry, event)?;
         match self.first(&state.always, event)? {
             None => Ok(()),
             Some(_) if self.transitions_left == 0 => Err(Failure(format!(
@@ -298,15 +340,8 @@ impl<'a> Run<'a> {
             });
         }
         self.instance.awaiting = state.await_input.as_ref().map(|input| input.event.clone());
-        let default_after = state
-            .await_input
-            .as_ref()
-            .and_then(|input| input.default_after.as_ref());
-        if let Some(default) = default_after {
-            self.effects.push(Effect::StartTimer {
-                timer: Timer::DefaultAnswer { entry },
-                at: self.now + default.delay.duration(),
-            });
+        if let Some(input) = &state.await_input {
+            self.wait_for(input, entry);
         }
         Some(state)
     }
@@ -321,138 +356,73 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What time does.
-    pub(super) fn fire(&mut self, timer: Timer) -> Result<(), Untaken> {
-        match timer {
-            Timer::Saga => self.time_out(),
-            Timer::After { entry, .. } | Timer::DefaultAnswer { entry } if entry != self.instance.entry => {
-                Err(Rejection::StaleTimer.into())
-            }
-            Timer::After { index, .. } => self.delayed(timer, index),
-            Timer::DefaultAnswer { .. } => self.default_answer(timer),
-        }
-    }
-
-    /// A delayed transition of the state it is in.
-    fn delayed(&mut self, timer: Timer, index: u16) -> Result<(), Untaken> {
-        let state = self.active().ok_or(Rejection::StaleTimer)?;
-        let delayed = state.after.get(usize::from(index)).ok_or(Rejection::StaleTimer)?;
-        self.notes.push(Note::TimedOut { timer });
-        let event = of_time("after", format!("after/{}/{index}", self.instance.entry));
-        self.attempt(|run| {
-            if run.holds(&delayed.transition, &event)? {
-                run.take(&delayed.transition, &event)?;
-            }
-            Ok(())
-        })?;
-        Ok(())
-    }
-
-    /// Nobody has answered.
-    fn default_answer(&mut self, timer: Timer) -> Result<(), Untaken> {
-        let state = self.active().ok_or(Rejection::StaleTimer)?;
-        let input = state.await_input.as_ref().ok_or(Rejection::StaleTimer)?;
-        let default = input.default_after.as_ref().ok_or(Rejection::StaleTimer)?;
-        self.notes.push(Note::TimedOut { timer });
-        let event = Event {
-            id: format!("default/{}", self.instance.entry),
-            name: input.event.clone(),
-            data: default.data.clone(),
-        };
-        if self.raise(&event)? {
-            Ok(())
-        } else {
-            let reason = "no guard of the state holds for the default answer";
-            Err(Failure(reason.to_owned()).into())
-        }
-    }
-
-    /// Where the timeout of the saga leads, which is over now.
-    pub(super) fn timeout_target(&mut self) -> Option<Then> {
-        let timeout = self.definition.timeout()?;
-        self.notes.push(Note::TimedOut { timer: Timer::Saga });
-        self.instance.is_timed_out = true;
-        Some(Then::Enter {
-            target: timeout.target.clone(),
-            event: of_time("timeout", "timeout".to_owned()),
-        })
-    }
-
-    fn time_out(&mut self) -> Result<(), Untaken> {
-        let timeout = self.definition.timeout().ok_or(Rejection::StaleTimer)?;
-        match self.timeout_target().ok_or(Rejection::StaleTimer)? {
-            Then::Enter { target, event } if !timeout.compensate => {
-                self.attempt(|run| {
-                    run.issue_exit(&event)?;
-                    run.leave();
-                    run.enter(&target, &event)
-                })?;
-            }
-            then @ (Then::Enter { .. } | Then::Cancelled) => self.undo(then),
-        }
-        Ok(())
-    }
-
-    /// What it has raised itself, then what waited for the state it is in.
+    /// What it has raised itself, then what waited for the state it is in, until nothing is left that it takes.
     pub(super) fn settle(&mut self) {
-        while self.instance.phase == Phase::Running
-            && let Some(event) = self.raised.pop_front()
-        {
-            self.internal(event);
+        loop {
+            while let Some(event) = self.raised.pop_front() {
+                self.internal(event);
+            }
+            if !self.take_deferred() {
+                break;
+            }
         }
+        if let Phase::Ended { .. } = self.instance.phase {
+            for event in std::mem::take(&mut self.instance.deferred) {
+                self.notes.push(Note::rejected(&event, Rejection::Over.to_string()));
+            }
+        }
+    }
+
+    /// Whether one that waited was taken, or was to be.
+    fn take_deferred(&mut self) -> bool {
         let mut index = 0;
         while self.instance.phase == Phase::Running && index < self.instance.deferred.len() {
-            let event = self.instance.deferred[index].clone();
+            let event = self.instance.deferred.remove(index);
             match self.raise(&event) {
-                Ok(false) => index += 1,
-                Ok(true) => {
-                    self.instance.deferred.remove(index);
-                    index = 0;
+                Ok(true) => return true,
+                Ok(false) => {
+                    self.instance.deferred.insert(index, event);
+                    index += 1;
                 }
                 Err(failure) => {
-                    self.instance.deferred.remove(index);
                     self.park(Cause::Event(event), failure);
+                    return true;
                 }
             }
         }
+        false
     }
 
     /// The end of a task, or of many: one that the state does not take is dropped.
     fn internal(&mut self, event: Event) {
-        if self.transitions_left == 0 {
-            let failure = Failure(format!("more than {ALWAYS_MAX} transitions follow from one event"));
-            self.park(Cause::Event(event), failure);
-            return;
-        }
-        self.transitions_left -= 1;
-        match self.raise(&event) {
-            Ok(true) => {}
-            Ok(false) => match self.definition.definition().unhandled {
-                Unhandled::Reject => self.notes.push(Note::EventRejected {
-                    reason: self.not_taken(&event).to_string(),
-                    id: event.id,
-                    name: event.name,
-                }),
-                Unhandled::Ignore => self.notes.push(Note::ignored(&event)),
-                Unhandled::Defer if self.instance.deferred.len() < DEFERRED_MAX => {
+        let reason = match &self.instance.phase {
+            Phase::Created | Phase::Running => {
+                if self.transitions_left == 0 {
+                    let failure = Failure(format!("more than {ALWAYS_MAX} transitions follow from one event"));
+                    self.park(Cause::Event(event), failure);
+                    return;
+                }
+                self.transitions_left -= 1;
+                match self.raise(&event) {
+                    Ok(true) => return,
+                    Ok(false) => self.not_taken(&event),
+                    Err(failure) => return self.park(Cause::Event(event), failure),
+                }
+            }
+            // What came before it in the same step has begun the way back, or the end.
+            Phase::Settling { .. } | Phase::Undoing { .. } | Phase::Stuck { .. } => Rejection::Compensating,
+            Phase::Ending { .. } | Phase::Ended { .. } => Rejection::Over,
+        };
+        match self.definition.definition().unhandled {
+            Unhandled::Reject => self.notes.push(Note::rejected(&event, reason.to_string())),
+            Unhandled::Ignore => self.notes.push(Note::ignored(&event)),
+            Unhandled::Defer => match self.bound_deferred(&event) {
+                Ok(()) => {
                     self.notes.push(Note::deferred(&event));
                     self.instance.deferred.push(event);
                 }
-                Unhandled::Defer => {
-                    let failure = Failure(Rejection::TooManyDeferred.to_string());
-                    self.park(Cause::Event(event), failure);
-                }
+                Err(rejection) => self.park(Cause::Event(event), Failure(rejection.to_string())),
             },
-            Err(failure) => self.park(Cause::Event(event), failure),
         }
-    }
-}
-
-/// What expressions see where time is what happened.
-fn of_time(name: &'static str, id: String) -> Event {
-    Event {
-        id,
-        name: EventName::new(name).expect("a name"),
-        data: JsonText::null(),
     }
 }

@@ -47,6 +47,24 @@ pub(super) fn check(definition: &Definition, errors: &mut Faults) {
             let fault = Fault::new(format!("/states/{name}/await_input/event"), message);
             errors.add(fault.meant(input.event.as_str(), state.on.keys().map(EventName::as_str)));
         }
+        let reminders = state.await_input.iter().flat_map(|input| &input.reminders);
+        for (index, reminder) in reminders.enumerate() {
+            let pointer = format!("/states/{name}/await_input/reminders/{index}/event");
+            let is_answer = state
+                .await_input
+                .as_ref()
+                .is_some_and(|input| input.event == reminder.event);
+            if is_answer {
+                errors.add(Fault::new(
+                    pointer,
+                    "is what the answer raises: nobody would have answered",
+                ));
+            } else if !state.on.contains_key(&reminder.event) && !errors.is_full() {
+                let message = format!("is {}, which the state does not take", shown(reminder.event.as_str()));
+                let fault = Fault::new(pointer, message);
+                errors.add(fault.meant(reminder.event.as_str(), state.on.keys().map(EventName::as_str)));
+            }
+        }
     }
 }
 
@@ -112,7 +130,10 @@ states:
         tasks: [{name: pay, raises: {success: paidd, failure: not_paid}}]
         target: B
     on_entry: [{name: split, for_each: '${ context.x }', join: {raises: joined}, raises: {failure: paid}}]
-    await_input: {event: pait, prompt: Pay?}
+    await_input:
+      event: pait
+      prompt: Pay?
+      reminders: [{seconds: 1, event: pait}, {seconds: 2, event: piad}, {seconds: 3, event: paid}]
   B: {final: true}
 "
             ),
@@ -121,6 +142,8 @@ states:
                 "/states/A/on/paid/0/tasks/0 raises not_paid, which no state takes",
                 "/states/A/on_entry/0 raises joined, which no state takes",
                 "/states/A/await_input/event is pait, which the state does not take; did you mean paid?",
+                "/states/A/await_input/reminders/0/event is what the answer raises: nobody would have answered",
+                "/states/A/await_input/reminders/1/event is piad, which the state does not take; did you mean paid?",
             ]
         );
     }

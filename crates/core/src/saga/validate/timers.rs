@@ -8,7 +8,7 @@ use crate::saga::fault::{Fault, Faults};
 pub(super) fn check(definition: &Definition, errors: &mut Faults) {
     for (name, state) in active(definition) {
         let leaves = leaves(state);
-        let mut timer = |pointer: String, delay: Delay, is_the_first: bool| {
+        let timer = |errors: &mut Faults, pointer: String, delay: Delay, is_the_first: bool| {
             if let Some(timeout) = &definition.timeout
                 && delay >= timeout.after
             {
@@ -26,7 +26,12 @@ pub(super) fn check(definition: &Definition, errors: &mut Faults) {
         let first = leaves.and_then(|leaves| state.after.iter().position(|delayed| delayed.delay == leaves));
         for (index, delayed) in state.after.iter().enumerate() {
             let is_the_first = first.is_none_or(|first| index <= first);
-            timer(format!("/states/{name}/after/{index}"), delayed.delay, is_the_first);
+            timer(
+                errors,
+                format!("/states/{name}/after/{index}"),
+                delayed.delay,
+                is_the_first,
+            );
         }
         let default_after = state
             .await_input
@@ -34,7 +39,18 @@ pub(super) fn check(definition: &Definition, errors: &mut Faults) {
             .and_then(|input| input.default_after.as_ref());
         if let Some(default) = default_after {
             // It begins with the state, as the others do, and comes before those of the same moment.
-            timer(format!("/states/{name}/await_input/default_after"), default.delay, true);
+            let pointer = format!("/states/{name}/await_input/default_after");
+            timer(errors, pointer, default.delay, true);
+        }
+        let reminders = state.await_input.iter().flat_map(|input| &input.reminders);
+        for (index, reminder) in reminders.enumerate() {
+            let pointer = format!("/states/{name}/await_input/reminders/{index}");
+            match default_after {
+                Some(default) if reminder.delay >= default.delay => {
+                    errors.add(Fault::new(pointer, "never fires: default_after comes first"));
+                }
+                Some(_) | None => timer(errors, pointer, reminder.delay, true),
+            }
         }
     }
 }
@@ -76,6 +92,34 @@ states:
                 "/states/A/after/3 never fires: after 60 seconds the state is left",
                 "/states/A/after/4 never fires: the timeout of the saga comes first",
                 "/states/A/await_input/default_after never fires: after 60 seconds the state is left",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_reminder_behind_the_default_answer_is_told() {
+        assert_eq!(
+            errors(
+                "timeout: {after_seconds: 600, target: B}
+states:
+  A:
+    await_input:
+      event: x
+      prompt: Go on?
+      reminders: [{seconds: 29, event: y}, {seconds: 30, event: y}]
+      default_after: {seconds: 30, data: null}
+    on: {x: {target: C}, y: {}}
+  C:
+    await_input: {event: x, prompt: Go on?, reminders: [{seconds: 61, event: y}, {seconds: 600, event: y}]}
+    after: [{seconds: 60, target: B}]
+    on: {x: {target: B}, y: {}}
+  B: {final: failed}
+"
+            ),
+            [
+                "/states/A/await_input/reminders/1 never fires: default_after comes first",
+                "/states/C/await_input/reminders/0 never fires: after 60 seconds the state is left",
+                "/states/C/await_input/reminders/1 never fires: the timeout of the saga comes first",
             ]
         );
     }

@@ -15,7 +15,7 @@ states:
     let (mut ending, _) = Saga::started(ending, "{}");
     ending.raised("x", "{}");
     let mut settling = reserved();
-    settling.takes(Input::TimerFired(Timer::Saga));
+    settling.raised("shipment_failed", r#"{"message":"no"}"#);
     let mut undoing = reserved();
     undoing.task_ended(5, failed());
     let mut stuck = reserved();

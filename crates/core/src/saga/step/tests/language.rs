@@ -85,6 +85,11 @@ fn a_task_in_flight_is_undone_first_if_it_may_have_done_something() {
         (ended(ErrorKind::Cancelled, false), false),
         (ended(ErrorKind::Expired, false), false),
         (failed(), false),
+        // One of its attempts was lost before the last one failed.
+        (ended(ErrorKind::Failed, true), true),
+        (ended(ErrorKind::NotFound, true), true),
+        // Nobody could take its output.
+        (ended(ErrorKind::OutputNotStorable, false), true),
     ] {
         let (mut saga, _) = Saga::of_states(states);
         assert_eq!(saga.raised("stop", "{}"), ["cancel 2"]);
@@ -120,7 +125,7 @@ fn many_tasks_are_joined_once_with_the_outputs_of_all() {
             join: {{raises: done, on_partial_failure: {policy}}}
             raises: {{failure: broken}}
         target: B
-  B: {{on: {{done: {{set: {{data: '${{ event.data }}'}}, target: C}}, broken: {{target: D}}}}}}
+  B: {{on: {{done: {{set: {{data: '${{ event.data }}'}}, target: C}}, broken: {{set: {{message: '${{ event.data.message }}'}}, target: D}}}}}}
   C: {{final: true}}
   D: {{final: failed}}
 "
@@ -140,13 +145,14 @@ fn many_tasks_are_joined_once_with_the_outputs_of_all() {
         r#"{"errors":[{"index":0,"kind":"Failed","message":"it broke"}],"message":"it broke","outputs":[null,3]}"#
     );
     let (mut saga, _) = start("fail", r#"["x","y"]"#);
-    assert_eq!(saga.task_ended(2, failed()), ["cancel 3"]);
+    assert_eq!(saga.task_ended(3, failed()), ["cancel 2"]);
     saga.is_at("B", SagaStatus::Running);
     assert_eq!(
-        saga.task_ended(3, ended(ErrorKind::Cancelled, true)),
+        saga.task_ended(2, ended(ErrorKind::Cancelled, true)),
         ["finished Failed"]
     );
     saga.is_at("D", SagaStatus::Failed);
+    assert_eq!(saga.context("message"), "\"it broke\"", "that of the one that began it");
     let (saga, decided) = start("fail", "[]");
     assert_eq!(decided, ["finished Completed"], "nothing to wait for");
     saga.is_at("C", SagaStatus::Completed);
@@ -278,5 +284,89 @@ fn a_task_whose_failure_raises_nothing_asks_for_attention() {
     );
     assert_eq!(saga.task_ended(1, failed()), Vec::<String>::new());
     saga.is_at("B", SagaStatus::NeedsAttention);
-    assert_eq!(saga.instance.parked[0].cause, Cause::Task { number: 1 });
+    assert!(matches!(saga.instance.parked[0].cause, Cause::Task { number: 1, .. }));
+}
+
+#[test]
+fn reminders_are_raised_while_an_answer_is_awaited() {
+    let (mut saga, decided) = Saga::of_states(
+        "states:
+  A: {on: {start: {target: B}}}
+  B:
+    await_input:
+      event: approved
+      prompt: Go on?
+      reminders: [{seconds: 5, event: reminded}, {seconds: 9, event: reminded}]
+    on:
+      approved: {target: C}
+      reminded: {if: 'event.id.endsWith(\"0\")', tasks: [{name: mail, input: '${ event.data.prompt }'}]}
+  C: {on: {reminded: {target: D}}}
+  D: {final: true}
+",
+    );
+    let reminder = |index| Timer::Reminder { entry: 2, index };
+    assert_eq!(
+        decided,
+        [
+            format!("timer {:?} 5", reminder(0)),
+            format!("timer {:?} 9", reminder(1))
+        ]
+    );
+    let decided = saga.takes(Input::TimerFired(reminder(0)));
+    assert_eq!(decided, ["task 1 mail \"Go on?\""]);
+    saga.is_at("B", SagaStatus::AwaitingInput);
+    let decided = saga.takes(Input::TimerFired(reminder(1)));
+    assert_eq!(decided, Vec::<String>::new(), "no guard holds, so nobody is reminded");
+    saga.is_at("B", SagaStatus::AwaitingInput);
+    assert_eq!(saga.raised("approved", "{}"), ["stop 2"]);
+    assert_eq!(
+        saga.refuses(Input::TimerFired(reminder(1))),
+        "the timer belongs to a state that was left"
+    );
+}
+
+#[test]
+fn the_time_of_a_saga_is_over_once() {
+    let (mut saga, _) = Saga::of_states(
+        "timeout: {after_seconds: 5, target: B}
+states:
+  A: {on: {start: {}}, on_exit: [{name: tell, input: '${ context.who }'}]}
+  B: {on: {x: {target: C}}}
+  C: {final: failed}
+",
+    );
+    let over = || Input::TimerFired(Timer::Saga);
+    saga.takes(over());
+    saga.is_at("A", SagaStatus::NeedsAttention);
+    assert!(!saga.instance.is_timed_out, "it is parked");
+    saga.takes(Input::Retried {
+        context: Fields::from([("who".parse().expect("a name"), json("1"))]),
+    });
+    saga.is_at("B", SagaStatus::Running);
+    assert_eq!(saga.refuses(over()), "the timer belongs to a state that was left");
+    assert_eq!(saga.raised("x", "{}"), ["cancel 2"]);
+    assert_eq!(saga.task_ended(2, succeeded("1")), ["finished TimedOut"]);
+    saga.is_at("C", SagaStatus::TimedOut);
+}
+
+#[test]
+fn what_a_deferred_event_raises_is_taken_in_the_same_step() {
+    let (mut saga, _) = Saga::of_states(
+        "unhandled: defer
+states:
+  A: {on: {start: {}, go: {target: B}}}
+  B: {on: {late: {tasks: [{name: each, for_each: '${ event.data }', join: {raises: done}}]}, done: {target: C}}}
+  C: {final: true}
+",
+    );
+    saga.raised("late", "[]");
+    saga.raised("never", "1");
+    assert_eq!(saga.raised("go", "{}"), ["finished Completed"]);
+    assert!(saga.instance.deferred.is_empty());
+    let never = Note::EventRejected {
+        id: "id of never".to_owned(),
+        name: "never".parse().expect("a name"),
+        reason: "the saga is over".to_owned(),
+    };
+    assert_eq!(saga.notes.last(), Some(&never));
 }

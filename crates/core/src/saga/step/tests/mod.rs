@@ -2,6 +2,7 @@
 
 mod any;
 mod language;
+mod limits;
 mod notes;
 mod order;
 mod parked;
@@ -34,15 +35,15 @@ fn succeeded(output: &str) -> Outcome {
     Outcome::Succeeded { output: json(output) }
 }
 
-fn ended(kind: ErrorKind, has_started: bool) -> Outcome {
+fn ended(kind: ErrorKind, may_have_run: bool) -> Outcome {
     Outcome::Unsuccessful {
         error: TaskError::new(kind, "it broke"),
-        has_started,
+        may_have_run,
     }
 }
 
 fn failed() -> Outcome {
-    ended(ErrorKind::Failed, true)
+    ended(ErrorKind::Failed, false)
 }
 
 /// A saga and what its last step decided.

@@ -61,7 +61,7 @@ fn what_fails_again_keeps_its_place_its_number_and_the_newest_reason() {
     assert_eq!(numbers(&saga), [1, 2]);
     assert_eq!(saga.context("late"), "\"ten\"");
     saga.is_at("C", SagaStatus::NeedsAttention);
-    let not_taken = "the state C does not take price; it takes price";
+    let not_taken = "no guard of the state C holds for price";
     assert_eq!(saga.refuses(Input::ParkedRetried { number: 1 }), not_taken);
     saga.takes(Input::Retried { context: Fields::new() });
     assert_eq!(numbers(&saga), [1, 2]);
@@ -131,4 +131,60 @@ fn what_an_entry_could_not_start_after_the_way_back_is_started_when_it_is_taken_
     });
     assert_eq!(decided, ["task 2 tell \"all\""]);
     saga.is_at("C", SagaStatus::Running);
+}
+
+#[test]
+fn a_task_whose_failure_nobody_hears_is_issued_again_and_undone_once() {
+    let states = "states:
+  A: {on: {start: {tasks: [{name: a, raises: {success: x}, compensation: [{name: undo}]}], target: B}}}
+  B: {on: {x: {compensate: true, target: C}}}
+  C: {final: failed}
+";
+    for (outcome, undo) in [(failed(), 5), (ended(ErrorKind::Failed, true), 2)] {
+        let (mut saga, _) = Saga::of_states(states);
+        saga.task_ended(1, outcome);
+        saga.is_at("B", SagaStatus::NeedsAttention);
+        let decided = saga.takes(Input::Retried { context: Fields::new() });
+        let [issued] = decided.as_slice() else {
+            panic!("{decided:?}")
+        };
+        assert!(issued.starts_with("task ") && issued.ends_with(" a "), "{issued}");
+        saga.is_at("B", SagaStatus::Running);
+        let number = saga.instance.last_number;
+        saga.task_ended(number, failed());
+        assert_eq!(saga.takes(Input::ParkedRetried { number: number + 1 }).len(), 1);
+        let number = saga.instance.last_number;
+        let decided = saga.task_ended(number, succeeded("1"));
+        // Where it was armed before, once is enough.
+        assert_eq!(
+            decided,
+            [format!("undo {} undo ", if undo == 5 { number + 1 } else { undo })]
+        );
+        assert_eq!(saga.instance.stack.len(), 1);
+    }
+}
+
+#[test]
+fn what_cannot_be_issued_again_is_given_up() {
+    let (mut saga, _) = Saga::of_states(
+        "states:
+  A:
+    on:
+      start:
+        tasks: [{saga: other}, {name: each, for_each: '${ [1] }', join: {raises: x}}]
+        target: B
+  B: {on: {x: {target: C}}}
+  C: {final: true}
+",
+    );
+    saga.task_ended(1, failed());
+    saga.task_ended(3, failed());
+    for (number, told) in [(4, 1), (5, 2)] {
+        assert_eq!(
+            saga.refuses(Input::ParkedRetried { number }),
+            format!("task {told} is over: it can be given up, or an event raised that leads on")
+        );
+        saga.takes(Input::ParkedDiscarded { number });
+    }
+    saga.is_at("B", SagaStatus::Running);
 }

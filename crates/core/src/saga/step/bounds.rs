@@ -1,0 +1,113 @@
+//! How much an instance may hold, and a step may make: all of it is read and written in one transaction.
+
+use super::Rejection;
+use super::run::{Failure, Run};
+use crate::JsonText;
+use crate::saga::instance::{Cause, Event, Instance, Outcome};
+use crate::task::TaskDraft;
+
+/// The most events that wait for a state that takes them.
+pub const DEFERRED_MAX: usize = 100;
+
+/// The most events that are kept because they failed. What comes from within is kept even so, and is as much as there was live.
+pub const PARKED_MAX: usize = 100;
+
+/// The most compensations that an instance holds, those of live tasks included.
+pub const COMPENSATIONS_MAX: usize = 10_000;
+
+/// How large what an instance holds may be.
+pub const HELD_MAX_BYTES: usize = 8 << 20;
+
+/// How large what one step makes may be.
+pub(super) const MADE_MAX_BYTES: usize = 8 << 20;
+
+/// What each task costs beside its texts, in the unit of the rest: it is a row, or two.
+const TASK_COST: usize = 2_000;
+
+impl Run<'_> {
+    /// Takes what a task or a child saga costs from what the step may make.
+    pub(super) fn made(&mut self, bytes: usize) -> Result<(), Failure> {
+        let left = self.bytes_left.checked_sub(bytes + TASK_COST);
+        self.bytes_left = left.ok_or_else(|| {
+            let message = format!("the tasks of one step must not be larger than {MADE_MAX_BYTES} bytes together");
+            Failure(message)
+        })?;
+        Ok(())
+    }
+
+    /// Refuses to hold more than may be. One that holds too much already may still become smaller.
+    pub(super) fn bound_held(&self, before: &Instance) -> Result<(), Failure> {
+        let (held, compensations) = (self.instance.held_bytes(), self.instance.compensations());
+        if compensations > COMPENSATIONS_MAX && compensations > before.compensations() {
+            let message = format!("a saga must not have more than {COMPENSATIONS_MAX} compensations");
+            return Err(Failure(message));
+        }
+        if held > HELD_MAX_BYTES && held > before.held_bytes() {
+            let message =
+                format!("a saga must not hold more than {HELD_MAX_BYTES} bytes of context, compensations and events");
+            return Err(Failure(message));
+        }
+        Ok(())
+    }
+
+    /// Whether there is room for another event that waits.
+    pub(super) fn bound_deferred(&self, event: &Event) -> Result<(), Rejection> {
+        let is_full = self.instance.deferred.len() >= DEFERRED_MAX;
+        if is_full || self.instance.held_bytes() + event.data.len() > HELD_MAX_BYTES {
+            return Err(Rejection::TooManyDeferred);
+        }
+        Ok(())
+    }
+
+    /// Whether there is room for another event that failed.
+    pub(super) fn bound_parked(&self, event: &Event, Failure(reason): &Failure) -> Result<(), Rejection> {
+        let is_full = self.instance.parked.len() >= PARKED_MAX;
+        if is_full || self.instance.held_bytes() + event.data.len() > HELD_MAX_BYTES {
+            return Err(Rejection::TooManyParked { reason: reason.clone() });
+        }
+        Ok(())
+    }
+}
+
+impl Instance {
+    fn compensations(&self) -> usize {
+        let live: usize = self.live.values().map(|live| live.compensation.len()).sum();
+        self.stack.len() + live
+    }
+
+    /// How large what it holds is, roughly: all that has no narrow bound of its own.
+    fn held_bytes(&self) -> usize {
+        let context: usize = self.context.values().map(JsonText::len).sum();
+        let stack: usize = self.stack.iter().map(|undo| undo.task.bytes()).sum();
+        let live = self.live.values();
+        let live = live.flat_map(|live| live.compensation.iter().chain(live.task.as_deref()));
+        let live: usize = live.map(TaskDraft::bytes).sum();
+        let joins = self.joins.values().flat_map(|joining| &joining.outcomes).flatten();
+        let joins: usize = joins.map(Outcome::bytes).sum();
+        let deferred: usize = self.deferred.iter().map(|event| event.data.len()).sum();
+        let parked: usize = self.parked.iter().map(|parked| parked.cause.bytes()).sum();
+        context + stack + live + joins + deferred + parked
+    }
+}
+
+impl Outcome {
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Succeeded { output } => output.len(),
+            Self::Unsuccessful { error, .. } => error.message.len(),
+        }
+    }
+}
+
+impl Cause {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Event(event) | Self::Entry { event, .. } => event.data.len(),
+            Self::Task { live, .. } => {
+                let drafts = live.compensation.iter().chain(live.task.as_deref());
+                drafts.map(TaskDraft::bytes).sum()
+            }
+            Self::Timer(_) | Self::Join { .. } => 0,
+        }
+    }
+}
