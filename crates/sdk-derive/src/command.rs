@@ -54,6 +54,10 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
             #retries
             #target
         }
+        impl ::orchestratum_sdk::saga::TaskKind for #command {
+            type Answer = #output;
+            const TASK: &'static str = #name;
+        }
         #chain
         ::orchestratum_sdk::private::inventory::submit! {
             ::orchestratum_sdk::private::DiscoveredCommand::of::<#command>()

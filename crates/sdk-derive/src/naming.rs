@@ -1,4 +1,4 @@
-//! What a command is called that is given no name.
+//! What a command, or an event, is called that is given no name.
 
 /// The longest name of a task, as `orchestratum-core` has it: this crate runs inside the compiler and uses none of ours.
 const NAME_MAX_LENGTH: usize = 100;
@@ -8,7 +8,16 @@ const NAME_MAX_LENGTH: usize = 100;
 /// Every capital, also in a row of them: `HTTPCallCommand` is `h_t_t_p_call`. Names are in databases and in other programs; a
 /// nicer rule would change them.
 pub(crate) fn by_convention(type_name: &str) -> String {
-    let short = type_name.strip_suffix("Command").unwrap_or(type_name);
+    without(type_name, "Command")
+}
+
+/// The same for events, which lose one trailing `Event`.
+pub(crate) fn of_event(type_name: &str) -> String {
+    without(type_name, "Event")
+}
+
+fn without(type_name: &str, suffix: &str) -> String {
+    let short = type_name.strip_suffix(suffix).unwrap_or(type_name);
     let mut name = String::with_capacity(short.len() + 8);
     for (index, letter) in short.chars().enumerate() {
         if letter.is_uppercase() && index > 0 {
@@ -53,6 +62,17 @@ mod tests {
             ("already_small", "already_small"),
         ] {
             assert_eq!(by_convention(type_name), name);
+        }
+    }
+
+    #[test]
+    fn events_lose_their_suffix() {
+        for (type_name, name) in [
+            ("OrderCreatedEvent", "order_created"),
+            ("PaymentProcessed", "payment_processed"),
+            ("StartEvent", "start"),
+        ] {
+            assert_eq!(of_event(type_name), name);
         }
     }
 

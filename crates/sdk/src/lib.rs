@@ -38,7 +38,8 @@
 //! }
 //! ```
 //!
-//! Start at [`Command`], then [`Handler`], then [`Builder`]. [`Harness`] is for tests.
+//! Start at [`Command`], then [`Handler`], then [`Builder`]. [`Harness`] is for tests. [`saga`] is for what has many steps and must
+//! be undone when one fails.
 
 mod builder;
 mod chain;
@@ -54,6 +55,7 @@ mod listed;
 mod orchestratum;
 mod registry;
 mod run;
+pub mod saga;
 mod services;
 mod status;
 

@@ -13,7 +13,8 @@ use orders::world::Paper;
 async fn main() -> Result<(), orchestratum_sdk::Error> {
     let url = std::env::args().nth(1);
     let builder = Orchestratum::embedded(url.as_deref().unwrap_or("sqlite::memory:"));
-    let orchestratum = orders::with_handlers(builder, Arc::new(Paper), Arc::new(Paper), Arc::new(Paper))
+    let paper = Arc::new(Paper);
+    let orchestratum = orders::with_handlers(builder, paper.clone(), paper.clone(), paper.clone(), paper)
         .start()
         .await?;
     let order = Order {

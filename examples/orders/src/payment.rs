@@ -7,7 +7,7 @@ use orchestratum_sdk::prelude::*;
 use crate::notification::SendNotificationCommand;
 use crate::order::Order;
 use crate::shipping::ShipOrderCommand;
-use crate::world::{Bank, PaymentError, Receipt};
+use crate::world::{Bank, Receipt};
 
 #[derive(Debug, Command, Serialize, Deserialize)]
 #[command(output = Receipt, timeout_seconds = 30, retries = 2, chain)]
@@ -40,16 +40,13 @@ impl Handler<ChargePaymentCommand> for ChargePaymentHandler {
         let charged = self
             .bank
             .charge(&context.idempotency_key(), command.order.number, command.cents);
-        charged.map_err(|error| match error {
-            PaymentError::Declined => Failure::permanent("the card was declined"),
-            PaymentError::Unreachable(error) => error.into(),
-        })
+        Ok(charged?)
     }
 }
 
 /// Gives back what was charged.
 #[derive(Debug, Command, Serialize, Deserialize)]
-#[command(retries = 10, chain)]
+#[command(name = "payment.refund", retries = 10, chain)]
 pub struct RefundPaymentCommand {
     pub order: Order,
     pub receipt: Receipt,

@@ -2,6 +2,10 @@
 
 use std::io;
 
+use orchestratum_sdk::Failure;
+
+use crate::order::Item;
+
 /// Takes money. The same key takes it once, however often it is asked.
 pub trait Bank: Send + Sync {
     fn charge(&self, key: &str, order: u64, cents: u64) -> Result<Receipt, PaymentError>;
@@ -22,6 +26,35 @@ pub enum PaymentError {
     Declined,
     /// It may go better the next time.
     Unreachable(io::Error),
+}
+
+impl From<PaymentError> for Failure {
+    fn from(error: PaymentError) -> Self {
+        match error {
+            PaymentError::Declined => Self::permanent("the card was declined"),
+            PaymentError::Unreachable(error) => error.into(),
+        }
+    }
+}
+
+/// Keeps goods.
+pub trait Warehouse: Send + Sync {
+    /// The number of the reservation.
+    fn reserve(&self, key: &str, order: u64, items: &[Item]) -> Result<String, OutOfStock>;
+
+    fn release(&self, key: &str, reservation: &str);
+}
+
+/// There is no more of it, and will not be soon.
+#[derive(Debug)]
+pub struct OutOfStock {
+    pub item: String,
+}
+
+impl From<OutOfStock> for Failure {
+    fn from(OutOfStock { item }: OutOfStock) -> Self {
+        Self::permanent(format!("there is no {item} left"))
+    }
 }
 
 /// Brings parcels.
@@ -53,6 +86,17 @@ impl Bank for Paper {
             "receipt {}: {} cents are given back ({key})",
             receipt.number, receipt.cents
         );
+    }
+}
+
+impl Warehouse for Paper {
+    fn reserve(&self, key: &str, order: u64, items: &[Item]) -> Result<String, OutOfStock> {
+        println!("order {order}: goods of {} kinds are reserved ({key})", items.len());
+        Ok(format!("W-{order}"))
+    }
+
+    fn release(&self, key: &str, reservation: &str) {
+        println!("reservation {reservation} is released ({key})");
     }
 }
 

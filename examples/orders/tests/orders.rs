@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use orchestratum_sdk::prelude::*;
 use orders::order::{Item, Order, ProcessOrderCommand};
-use orders::world::{Bank, Carrier, Mailbox, PaymentError, Receipt};
+use orders::world::{Bank, Carrier, Mailbox, OutOfStock, PaymentError, Receipt, Warehouse};
 
 /// How the world takes an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,17 @@ impl Bank for World {
     }
 }
 
+impl Warehouse for World {
+    fn reserve(&self, _key: &str, order: u64, _items: &[Item]) -> Result<String, OutOfStock> {
+        self.happened().push("reserved".to_owned());
+        Ok(format!("W-{order}"))
+    }
+
+    fn release(&self, _key: &str, reservation: &str) {
+        self.happened().push(format!("released {reservation}"));
+    }
+}
+
 impl Carrier for World {
     fn ship(&self, _key: &str, order: u64) -> Result<String, io::Error> {
         if self.weather == Weather::NoCarrier {
@@ -80,7 +91,7 @@ async fn ordered(weather: Weather, items: Vec<Item>) -> Result<(Arc<World>, Outc
         keys: Mutex::default(),
     });
     let builder = Harness::builder();
-    let builder = orders::with_handlers(builder, world.clone(), world.clone(), world.clone());
+    let builder = orders::with_handlers(builder, world.clone(), world.clone(), world.clone(), world.clone());
     let mut harness = builder.harness().await?;
     let order = Order {
         number: 7,

@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(
             pointers,
             [
-                "/states/Initial/on/start/tasks/0",
+                "/states/AwaitingPayment/on_entry/0",
                 "/states/AwaitingPayment/on/payment_processed/tasks/0",
                 "/states/AwaitingInventory/on/inventory_reserved/tasks/0",
             ]

@@ -11,6 +11,7 @@
 //! A *definition* has named *states*. An *event* moves an *instance* along a *transition*, which sets its *context*, issues
 //! *tasks*, registers *compensations* and starts *timers*. Start at [`check`] and at [`step`](step()).
 
+pub mod builder;
 mod check;
 mod compiled;
 mod definition;
