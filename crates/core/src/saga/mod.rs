@@ -15,6 +15,7 @@ pub mod builder;
 mod check;
 mod compiled;
 mod definition;
+pub mod diagram;
 mod fault;
 mod instance;
 mod names;

@@ -3,10 +3,42 @@
 use std::sync::Arc;
 
 use orchestratum_sdk::prelude::*;
-use orchestratum_sdk::saga::{Event, Fields};
+use orchestratum_sdk::saga::{Event, Fields, Task, task};
 
+use super::shipment::ship;
+use super::{MINUTE, OrderSagaFields, OrderState, Saga};
 use crate::order::Item;
 use crate::world::Warehouse;
+
+/// What is done when the order is paid.
+pub(super) fn reserve(saga: OrderSagaFields) -> Task<InventoryReservedEvent> {
+    let input = ReserveInventoryCommandFields {
+        order_id: saga.order_id,
+        items: saga.items,
+    };
+    let task = task(input).target("warehouse").ttl(MINUTE).max_retries(3);
+    task.raises::<InventoryReservedEvent, InventoryReservationFailedEvent>()
+}
+
+pub(super) fn step(saga: &mut Saga) {
+    saga.during(OrderState::AwaitingInventory)
+        .when::<InventoryReservedEvent>()
+        .set(|saga, event| saga.inventory_reservation_id.to(event.reservation_id))
+        .compensate_with(|saga, _| {
+            let input = ReleaseInventoryCommandFields {
+                reservation_id: saga.inventory_reservation_id.known(),
+            };
+            task(input).target("warehouse").max_retries(5)
+        })
+        .then(|saga, _| ship(saga))
+        .transition_to(OrderState::AwaitingShipment);
+
+    saga.during(OrderState::AwaitingInventory)
+        .when::<InventoryReservationFailedEvent>()
+        .set(|saga, event| saga.failure_reason.to(event.message))
+        .compensate()
+        .transition_to(OrderState::Failed);
+}
 
 #[derive(Debug, Command, Fields, Serialize, Deserialize)]
 #[command(output = InventoryReservedEvent)]

@@ -6,26 +6,16 @@
 //!                     └─────────────► Failed ◄─────────────────┘
 //! ```
 //!
-//! `config/sagas/order.yaml` is the same definition, written by hand. The steps are commands as any others, one file for what is
-//! done and what undoes it.
+//! `config/sagas/order.yaml` is the same definition, written by hand. One file a step: its part of the saga, its commands and its
+//! events, and their handlers.
 
 pub mod inventory;
 pub mod payment;
 pub mod shipment;
 
-use std::time::Duration;
-
 use orchestratum_sdk::prelude::*;
-use orchestratum_sdk::saga::{Definition, Event, Faults, Fields, SagaBuilder, States, task};
+use orchestratum_sdk::saga::{Definition, Event, Faults, Fields, SagaBuilder, States};
 
-use self::inventory::{
-    InventoryReservationFailedEvent, InventoryReservedEvent, ReleaseInventoryCommandFields,
-    ReserveInventoryCommandFields,
-};
-use self::payment::{
-    PaymentFailedEvent, PaymentProcessedEvent, ProcessPaymentCommandFields, RefundPaymentCommandFields,
-};
-use self::shipment::{CreateShipmentCommandFields, OrderShippedEvent, ShipmentFailedEvent};
 use crate::order::Item;
 
 /// An order that nobody has finished by then is taken back.
@@ -33,7 +23,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-#[derive(States)]
+#[derive(Debug, States)]
 pub enum OrderState {
     Initial,
     AwaitingPayment,
@@ -44,7 +34,7 @@ pub enum OrderState {
 }
 
 /// What it keeps of an order.
-#[derive(Fields)]
+#[derive(Debug, Fields)]
 pub struct OrderSaga {
     pub order_id: u64,
     pub customer_id: String,
@@ -76,12 +66,13 @@ pub struct OrderCreatedEvent {
     pub total: u64,
 }
 
+/// The definition on its way.
+type Saga = SagaBuilder<OrderSaga, OrderState>;
+
 /// # Errors
 /// If something in it is wrong.
 pub fn definition() -> Result<Definition, Faults> {
-    use OrderState::{AwaitingInventory, AwaitingPayment, AwaitingShipment, Completed, Failed};
-
-    let mut saga = SagaBuilder::<OrderSaga, OrderState>::new("order");
+    let mut saga = Saga::new("order");
     saga.context::<OrderCreatedEvent, _>(|saga, input| {
         [
             saga.order_id.to(input.order_id),
@@ -90,84 +81,18 @@ pub fn definition() -> Result<Definition, Faults> {
             saga.total.to(input.total),
         ]
     });
-    saga.timeout(DAY).compensate().transition_to(Failed).finalize_failed();
+    saga.timeout(DAY)
+        .compensate()
+        .transition_to(OrderState::Failed)
+        .finalize_failed();
 
     saga.initially()
         .when::<StartEvent>()
-        .transition_to(AwaitingPayment)
+        .transition_to(OrderState::AwaitingPayment)
         .when::<OrderCreatedEvent>()
-        .transition_to(AwaitingPayment);
-
-    saga.during(AwaitingPayment).on_entry(|saga| {
-        let input = ProcessPaymentCommandFields {
-            order_id: saga.order_id,
-            customer_id: saga.customer_id,
-            amount: saga.total,
-        };
-        let task = task(input).target("billing").ttl(MINUTE).max_retries(3);
-        task.raises::<PaymentProcessedEvent, PaymentFailedEvent>()
-    });
-
-    saga.during(AwaitingPayment)
-        .when::<PaymentProcessedEvent>()
-        .set(|saga, event| saga.payment_transaction_id.to(event.transaction_id))
-        .compensate_with(|saga, _| {
-            let input = RefundPaymentCommandFields {
-                transaction_id: saga.payment_transaction_id.known(),
-                amount: saga.total,
-            };
-            task(input).target("billing").max_retries(5)
-        })
-        .then(|saga, _| {
-            let input = ReserveInventoryCommandFields {
-                order_id: saga.order_id,
-                items: saga.items,
-            };
-            let task = task(input).target("warehouse").ttl(MINUTE).max_retries(3);
-            task.raises::<InventoryReservedEvent, InventoryReservationFailedEvent>()
-        })
-        .transition_to(AwaitingInventory);
-
-    saga.during(AwaitingPayment)
-        .when::<PaymentFailedEvent>()
-        .set(|saga, event| saga.failure_reason.to(event.message))
-        .transition_to(Failed);
-
-    saga.during(AwaitingInventory)
-        .when::<InventoryReservedEvent>()
-        .set(|saga, event| saga.inventory_reservation_id.to(event.reservation_id))
-        .compensate_with(|saga, _| {
-            let input = ReleaseInventoryCommandFields {
-                reservation_id: saga.inventory_reservation_id.known(),
-            };
-            task(input).target("warehouse").max_retries(5)
-        })
-        .then(|saga, _| {
-            let input = CreateShipmentCommandFields {
-                order_id: saga.order_id,
-            };
-            let task = task(input).target("shipping").ttl(MINUTE).max_retries(3);
-            task.raises::<OrderShippedEvent, ShipmentFailedEvent>()
-        })
-        .transition_to(AwaitingShipment);
-
-    saga.during(AwaitingInventory)
-        .when::<InventoryReservationFailedEvent>()
-        .set(|saga, event| saga.failure_reason.to(event.message))
-        .compensate()
-        .transition_to(Failed);
-
-    saga.during(AwaitingShipment)
-        .when::<OrderShippedEvent>()
-        .set(|saga, event| saga.shipment_tracking_number.to(event.tracking_number))
-        .transition_to(Completed)
-        .finalize();
-
-    saga.during(AwaitingShipment)
-        .when::<ShipmentFailedEvent>()
-        .set(|saga, event| saga.failure_reason.to(event.message))
-        .compensate()
-        .transition_to(Failed);
-
+        .transition_to(OrderState::AwaitingPayment);
+    payment::step(&mut saga);
+    inventory::step(&mut saga);
+    shipment::step(&mut saga);
     saga.build()
 }

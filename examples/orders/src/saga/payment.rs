@@ -3,9 +3,41 @@
 use std::sync::Arc;
 
 use orchestratum_sdk::prelude::*;
-use orchestratum_sdk::saga::{Event, Fields};
+use orchestratum_sdk::saga::{Event, Fields, task};
 
+use super::inventory::reserve;
+use super::{MINUTE, OrderState, Saga};
 use crate::world::{Bank, Receipt};
+
+pub(super) fn step(saga: &mut Saga) {
+    saga.during(OrderState::AwaitingPayment).on_entry(|saga| {
+        let input = ProcessPaymentCommandFields {
+            order_id: saga.order_id,
+            customer_id: saga.customer_id,
+            amount: saga.total,
+        };
+        let task = task(input).target("billing").ttl(MINUTE).max_retries(3);
+        task.raises::<PaymentProcessedEvent, PaymentFailedEvent>()
+    });
+
+    saga.during(OrderState::AwaitingPayment)
+        .when::<PaymentProcessedEvent>()
+        .set(|saga, event| saga.payment_transaction_id.to(event.transaction_id))
+        .compensate_with(|saga, _| {
+            let input = RefundPaymentCommandFields {
+                transaction_id: saga.payment_transaction_id.known(),
+                amount: saga.total,
+            };
+            task(input).target("billing").max_retries(5)
+        })
+        .then(|saga, _| reserve(saga))
+        .transition_to(OrderState::AwaitingInventory);
+
+    saga.during(OrderState::AwaitingPayment)
+        .when::<PaymentFailedEvent>()
+        .set(|saga, event| saga.failure_reason.to(event.message))
+        .transition_to(OrderState::Failed);
+}
 
 #[derive(Debug, Command, Fields, Serialize, Deserialize)]
 #[command(output = PaymentProcessedEvent)]

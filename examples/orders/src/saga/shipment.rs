@@ -3,9 +3,33 @@
 use std::sync::Arc;
 
 use orchestratum_sdk::prelude::*;
-use orchestratum_sdk::saga::{Event, Fields};
+use orchestratum_sdk::saga::{Event, Fields, Task, task};
 
+use super::{MINUTE, OrderSagaFields, OrderState, Saga};
 use crate::world::Carrier;
+
+/// What is done when the goods are reserved.
+pub(super) fn ship(saga: OrderSagaFields) -> Task<OrderShippedEvent> {
+    let input = CreateShipmentCommandFields {
+        order_id: saga.order_id,
+    };
+    let task = task(input).target("shipping").ttl(MINUTE).max_retries(3);
+    task.raises::<OrderShippedEvent, ShipmentFailedEvent>()
+}
+
+pub(super) fn step(saga: &mut Saga) {
+    saga.during(OrderState::AwaitingShipment)
+        .when::<OrderShippedEvent>()
+        .set(|saga, event| saga.shipment_tracking_number.to(event.tracking_number))
+        .transition_to(OrderState::Completed)
+        .finalize();
+
+    saga.during(OrderState::AwaitingShipment)
+        .when::<ShipmentFailedEvent>()
+        .set(|saga, event| saga.failure_reason.to(event.message))
+        .compensate()
+        .transition_to(OrderState::Failed);
+}
 
 #[derive(Debug, Command, Fields, Serialize, Deserialize)]
 #[command(output = OrderShippedEvent)]

@@ -93,6 +93,7 @@ impl<C: Fields, S: States> SagaBuilder<C, S> {
     }
 
     /// What happens in a state. It may be asked for as often as is good to read.
+    #[expect(clippy::needless_pass_by_value, reason = "a state is named, and no borrow of it")]
     pub fn during(&mut self, state: S) -> During<'_, C, S> {
         During::of(&mut self.draft, state.name(), ())
     }
@@ -128,6 +129,7 @@ impl<'a, S: States> Timeout<'a, S> {
         self.with("compensate", true.into())
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a state is named, and no borrow of it")]
     pub fn transition_to(self, state: S) -> Timeout<'a, S, Entered> {
         let name = state.name();
         let timeout = self.with("target", name.into());

@@ -175,7 +175,11 @@ fn whole() -> SagaBuilder<Whole, State> {
         .transition_to(State::Failed)
         .after(Duration::from_secs(1_800))
         .transition_to(State::Checking);
+    its_second_half(&mut saga);
+    saga
+}
 
+fn its_second_half(saga: &mut SagaBuilder<Whole, State>) {
     saga.during(State::Checking)
         .always()
         .only_if(|_, ()| cel("context.note == 'announced'"))
@@ -210,7 +214,6 @@ fn whole() -> SagaBuilder<Whole, State> {
         .when::<Approved>()
         .compensate()
         .transition_to(State::Failed);
-    saga
 }
 
 fn built<C: Fields, S: States>(saga: SagaBuilder<C, S>) -> Definition {

@@ -105,6 +105,7 @@ impl<'a, C: Fields, S: States, E: Fields, P> When<'a, C, S, E, P> {
     }
 
     /// The state is left, and this one entered; the same one is entered again.
+    #[expect(clippy::needless_pass_by_value, reason = "a state is named, and no borrow of it")]
     pub fn transition_to(mut self, state: S) -> During<'a, C, S, Entered> {
         let state = state.name();
         self.fields.insert("target".to_owned(), state.into());
