@@ -116,7 +116,7 @@
 //! | `compensate` | `compensate: true` |
 //! | `transition_to`; `stay` | `target`; none |
 //! | `finalize`, `finalize_failed` | `final: true`, `final: failed` |
-//! | `await_input`, `schema`, `default_after` | `await_input` |
+//! | `await_input`, `schema`, `remind_after`, `default_after` | `await_input` |
 //! | `on_entry`, `on_exit` | the same |
 //!
 //! A field that the context or the event does not have does not compile:

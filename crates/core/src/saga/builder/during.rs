@@ -130,6 +130,18 @@ impl<C: Fields, S: States, E: Event> During<'_, C, S, Awaiting<E>> {
         self.with("schema", schema)
     }
 
+    /// An event that is raised if no answer has come by then: its data say what is awaited. Said again, it is raised again.
+    #[expect(clippy::return_self_not_must_use, reason = "it is said by now")]
+    pub fn remind_after<R: Event>(self, delay: Duration) -> Self {
+        if let Some(input) = &mut self.draft.state(self.state).await_input {
+            let reminders = input.entry("reminders").or_insert_with(|| Value::Array(Vec::new()));
+            if let Value::Array(reminders) = reminders {
+                reminders.push(json!({"seconds": seconds(delay), "event": R::NAME}));
+            }
+        }
+        self
+    }
+
     /// The answer if none has come by then.
     ///
     /// # Panics

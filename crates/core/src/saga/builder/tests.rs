@@ -82,6 +82,7 @@ event!(AllPrepared = "all_prepared", JoinedTerms<()>);
 event!(PreparingFailed = "preparing_failed", FailureTerms);
 event!(Announced = "announced", FailureTerms);
 event!(Concluded = "concluded", FailureTerms);
+event!(Reminded = "reminded", FailureTerms);
 event!(ChildCompleted = "child_completed", ChildCompletedTerms {});
 event!(ChildFailed = "child_failed", FailureTerms);
 
@@ -206,7 +207,16 @@ fn its_second_half(saga: &mut SagaBuilder<Whole, State>) {
     saga.during(State::Asking)
         .await_input::<Approved>("Go on?")
         .schema(json!({"type": "object", "required": ["ok"], "properties": {"ok": {"type": "boolean"}}}))
+        .remind_after::<Reminded>(Duration::from_secs(600))
+        .remind_after::<Reminded>(Duration::from_millis(1_800_500))
         .default_after(Duration::from_secs(3_600), &Approved { ok: false })
+        .when::<Reminded>()
+        .then(|_, _| {
+            Task::named("remind", cel::<String>("event.data.prompt"))
+                .raises_failure::<Reminded>()
+                .compensate_with(named("sorry"))
+        })
+        .stay()
         .when::<Approved>()
         .only_if(|_, event| event.ok)
         .transition_to(State::Completed)

@@ -231,6 +231,8 @@ fn lines(state: &ActiveState) -> Vec<String> {
     if let Some(input) = &state.await_input {
         let words = format!("awaits {} ({})", input.event, input.prompt);
         lines.push(shortened(&words, WORDS_MAX_CHARACTERS));
+        let reminders = input.reminders.iter();
+        lines.extend(reminders.map(|reminder| format!("{} after {}", reminder.event, lasting(reminder.delay))));
         if let Some(default) = &input.default_after {
             lines.push(format!("answered by default after {}", lasting(default.delay)));
         }

@@ -61,7 +61,10 @@ fn an_event_that_the_state_does_not_take_is_refused_with_those_it_takes() {
     );
     let mut order = Saga::created(ORDER, ORDER_INPUT);
     let told = order.refuses(Input::Started(event("order_shipped", "{}")));
-    assert_eq!(told, "the state Initial does not take order_shipped; it takes order_created, start");
+    assert_eq!(
+        told,
+        "the state Initial does not take order_shipped; it takes order_created, start"
+    );
 }
 
 #[test]
