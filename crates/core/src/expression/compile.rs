@@ -52,19 +52,19 @@ impl Sum for Size {
 
 /// A name that an expression may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Variable {
-    pub name: &'static str,
+pub struct Variable<'a> {
+    pub name: &'a str,
     /// Its fields, where they are known: any other is a mistake.
-    pub fields: Option<&'static [&'static str]>,
+    pub fields: Option<&'a [&'a str]>,
 }
 
-impl Variable {
+impl<'a> Variable<'a> {
     /// One of which nothing is known but its name.
-    pub const fn any(name: &'static str) -> Self {
+    pub const fn any(name: &'a str) -> Self {
         Self { name, fields: None }
     }
 
-    pub const fn with_fields(name: &'static str, fields: &'static [&'static str]) -> Self {
+    pub const fn with_fields(name: &'a str, fields: &'a [&'a str]) -> Self {
         Self {
             name,
             fields: Some(fields),
@@ -98,7 +98,7 @@ impl Expression {
     /// # Errors
     /// [`InvalidExpression`] for what can be seen without values: syntax, names that are not there, operands that no operator
     /// takes, and what is too large, too deep, or fails whatever the values are.
-    pub fn compile(source: &str, variables: &[Variable]) -> Result<Self, InvalidExpression> {
+    pub fn compile(source: &str, variables: &[Variable<'_>]) -> Result<Self, InvalidExpression> {
         if source.len() > SOURCE_MAX_BYTES {
             return Err(InvalidExpression {
                 position: 1,

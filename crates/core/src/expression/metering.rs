@@ -8,14 +8,19 @@ use cel::common::ast::{
 use super::compile::{DEPTH_MAX, LOOPS_MAX, NODES_MAX, REGEXES_MAX, Variable};
 use super::fault::Fault;
 use super::kinds::{self, Kind};
+use super::scope::NAME_SHOWN;
 use super::{meter, regexes};
+use crate::suggestion::closest;
+
+/// The most fields that a message lists.
+const LISTED_MAX: usize = 20;
 
 /// What the accumulators of loops are called, which cannot be written in a source.
 const ACCUMULATOR: &str = "@result";
 
 /// Walks a tree once, from its root to its leaves.
 pub(super) struct Metering<'a> {
-    variables: &'a [Variable],
+    variables: &'a [Variable<'a>],
     /// The names that the loops around give to their entries.
     bound: Vec<String>,
     nodes: usize,
@@ -28,7 +33,7 @@ pub(super) struct Metering<'a> {
 type Metered = Result<(IdedExpr, Kind), Fault>;
 
 impl<'a> Metering<'a> {
-    pub(super) fn new(variables: &'a [Variable]) -> Self {
+    pub(super) fn new(variables: &'a [Variable<'a>]) -> Self {
         Self {
             variables,
             bound: Vec::new(),
@@ -117,11 +122,7 @@ impl<'a> Metering<'a> {
             && let Some(fields) = variable.fields
             && !fields.contains(&field.as_str())
         {
-            let known = fields.join(", ");
-            return Err(Fault::at_variable(
-                name,
-                format!("{name} has no field {field}; it has {known}"),
-            ));
+            return Err(Fault::at_variable(name, no_such_field(name, &field, fields)));
         }
         let (operand, kind) = self.within(*operand, depth)?;
         if !kind.may_be(Kind::Map) {
@@ -285,6 +286,20 @@ impl<'a> Metering<'a> {
         regexes::compiled(pattern.inner()).map_err(at_name)?;
         Ok((called(meter::MATCHES.to_owned(), arguments), Kind::Bool))
     }
+}
+
+fn no_such_field(name: &str, field: &str, fields: &[&str]) -> String {
+    let known = match fields.len() {
+        0 => "none".to_owned(),
+        1..=LISTED_MAX => fields.join(", "),
+        many => format!("{}, and {} more", fields[..LISTED_MAX].join(", "), many - LISTED_MAX),
+    };
+    let meant = closest(field, fields.iter().copied()).map(|meant| format!("; did you mean {meant}?"));
+    let field: String = field.chars().take(NAME_SHOWN).collect();
+    format!(
+        "{name} has no field {field}; it has {known}{}",
+        meant.unwrap_or_default()
+    )
 }
 
 fn binary(name: String, mut arguments: Vec<IdedExpr>, given: &[Kind]) -> Result<(Expr, Kind), Fault> {

@@ -73,6 +73,14 @@ pub(super) fn compiled(pattern: &str) -> Result<Arc<Compiled>, &'static str> {
     Ok(new)
 }
 
+/// Whether a text is a regular expression, and a small one.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check_regex(pattern: &str) -> Result<(), &'static str> {
+    compiled(pattern).map(drop)
+}
+
 /// How many states it has that are looked at one by one.
 fn states(pattern: &str) -> Option<usize> {
     let config = thompson::Config::new()

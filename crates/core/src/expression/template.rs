@@ -50,7 +50,7 @@ pub struct InvalidTemplate {
 impl Template {
     /// # Errors
     /// Every text that is none, in the order in which they are written.
-    pub fn parse(json: &JsonText, variables: &[Variable]) -> Result<Self, Vec<InvalidTemplate>> {
+    pub fn parse(json: &JsonText, variables: &[Variable<'_>]) -> Result<Self, Vec<InvalidTemplate>> {
         let mut parser = Parser {
             variables,
             pointer: String::new(),
@@ -136,7 +136,7 @@ fn may_hold_expressions(json: &str) -> bool {
 }
 
 struct Parser<'a> {
-    variables: &'a [Variable],
+    variables: &'a [Variable<'a>],
     pointer: String,
     faults: Vec<InvalidTemplate>,
 }
@@ -418,7 +418,7 @@ impl Rendering<'_> {
 mod tests {
     use super::*;
 
-    const VARIABLES: [Variable; 2] = [Variable::any("output"), Variable::any("task")];
+    const VARIABLES: [Variable<'static>; 2] = [Variable::any("output"), Variable::any("task")];
 
     fn json(text: &str) -> JsonText {
         JsonText::new(text).expect("JSON")

@@ -4,7 +4,7 @@ use super::compile::{Expression, SOURCE_MAX_BYTES, Variable};
 use super::{EvaluationError, Scope};
 use crate::JsonText;
 
-const VARIABLES: [Variable; 3] = [
+const VARIABLES: [Variable<'static>; 3] = [
     Variable::any("output"),
     Variable::any("input"),
     Variable::with_fields("task", &["id", "name"]),
@@ -125,7 +125,10 @@ fn a_fault_is_told_with_its_place() {
             "size(1, input) + sizes(input)",
             "at character 18: there is no function sizes",
         ),
-        ("1 + task.nme", "at character 5: task has no field nme; it has id, name"),
+        (
+            "1 + task.nme",
+            "at character 5: task has no field nme; it has id, name; did you mean name?",
+        ),
         ("output.a + 1 + 'b'", "at character 10: + does not take int and string"),
         ("1 && output.a", "at character 3: && does not take int and any value"),
         ("output.a in 5", "at character 10: in does not take any value and int"),

@@ -21,6 +21,20 @@ pub struct Checked {
 /// Every fault with its place, in the order of the text. Where some of the text cannot be read, what depends on all of it (which
 /// states can be reached, and the like) is asked once it can be.
 pub fn check(text: &str, limits: &SpecLimits, now: Timestamp) -> Result<Checked, Faults> {
+    check_with(text, limits, now, |_| Faults::default())
+}
+
+/// The same, with more rules, whose faults have pointers into the canonical form. They are asked where all of the text can be
+/// read.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_with(
+    text: &str,
+    limits: &SpecLimits,
+    now: Timestamp,
+    more: impl FnOnce(&Definition) -> Faults,
+) -> Result<Checked, Faults> {
     let reading = understand(text)?;
     let mut faults = reading.faults;
     let Some(definition) = reading.definition else {
@@ -31,7 +45,8 @@ pub fn check(text: &str, limits: &SpecLimits, now: Timestamp) -> Result<Checked,
         faults.extend(located(findings, &reading.root));
         return Err(in_order(faults));
     }
-    let findings = validate(&definition, limits, now);
+    let mut findings = validate(&definition, limits, now);
+    findings.errors.extend(more(&definition));
     if !findings.errors.is_empty() {
         return Err(in_order(located(findings.errors, &reading.root)));
     }

@@ -223,7 +223,7 @@ impl Compiler {
     fn action(&mut self, pointer: &str, action: &definition::Action) -> Option<Action> {
         Some(match action {
             definition::Action::Task(task) => {
-                let (reach, variables): (Reach, &'static [Variable]) = match &task.reach {
+                let (reach, variables): (Reach, &[Variable<'_>]) = match &task.reach {
                     definition::Reach::Once { raises } => (Reach::Once { raises: raises.clone() }, &VARIABLES),
                     definition::Reach::ForEach { items, join, raises } => {
                         let reach = Reach::ForEach {
@@ -256,14 +256,14 @@ impl Compiler {
         })
     }
 
-    fn compensation(&mut self, pointer: &str, bodies: &[TaskBody], variables: &'static [Variable]) -> Vec<Entry> {
+    fn compensation(&mut self, pointer: &str, bodies: &[TaskBody], variables: &[Variable<'_>]) -> Vec<Entry> {
         let bodies = bodies.iter().enumerate();
         bodies
             .filter_map(|(index, body)| self.task(&format!("{pointer}/compensation/{index}"), body, variables))
             .collect()
     }
 
-    fn task(&mut self, pointer: &str, body: &TaskBody, variables: &'static [Variable]) -> Option<Entry> {
+    fn task(&mut self, pointer: &str, body: &TaskBody, variables: &[Variable<'_>]) -> Option<Entry> {
         match Entry::read(&body.json(), variables) {
             Ok(entry) => Some(entry),
             Err(broken) => {
@@ -273,7 +273,7 @@ impl Compiler {
         }
     }
 
-    fn values(&mut self, pointer: &str, fields: &Fields, variables: &[Variable]) -> Values {
+    fn values(&mut self, pointer: &str, fields: &Fields, variables: &[Variable<'_>]) -> Values {
         let values = fields.iter().filter_map(|(name, json)| {
             let template = self.template(&format!("{pointer}/{name}"), json, variables)?;
             Some((name.clone(), template))
@@ -286,7 +286,7 @@ impl Compiler {
         self.template(pointer, &json, &VARIABLES)
     }
 
-    fn template(&mut self, pointer: &str, json: &JsonText, variables: &[Variable]) -> Option<Template> {
+    fn template(&mut self, pointer: &str, json: &JsonText, variables: &[Variable<'_>]) -> Option<Template> {
         match Template::parse(json, variables) {
             Ok(template) => Some(template),
             Err(invalid) => {

@@ -121,6 +121,17 @@ pub enum State {
     Active(Box<ActiveState>),
 }
 
+impl State {
+    /// The events that it takes.
+    pub fn takes(&self) -> impl Iterator<Item = &EventName> {
+        let active = match self {
+            Self::Final { .. } => None,
+            Self::Active(state) => Some(state),
+        };
+        active.into_iter().flat_map(|state| state.on.keys())
+    }
+}
+
 /// How an instance ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -313,10 +324,7 @@ impl Action {
                 reach: Reach::Once { raises },
                 ..
             })
-            | Self::Saga(ChildSaga { raises, .. }) => {
-                let success = raises.success.iter();
-                success.chain(raises.otherwise.events()).collect()
-            }
+            | Self::Saga(ChildSaga { raises, .. }) => raises.all().collect(),
             Self::Task(TaskAction {
                 reach: Reach::ForEach { join, raises, .. },
                 ..
@@ -434,6 +442,11 @@ pub struct Events {
 }
 
 impl Events {
+    /// Every event that may be raised.
+    pub fn all(&self) -> impl Iterator<Item = &EventName> {
+        self.success.iter().chain(self.otherwise.events())
+    }
+
     fn is_empty(&self) -> bool {
         self.success.is_none() && self.otherwise.is_empty()
     }
@@ -455,7 +468,7 @@ impl FailureEvents {
         *self == Self::default()
     }
 
-    fn events(&self) -> impl Iterator<Item = &EventName> {
+    pub(super) fn events(&self) -> impl Iterator<Item = &EventName> {
         [&self.failure, &self.cancelled, &self.expired].into_iter().flatten()
     }
 }

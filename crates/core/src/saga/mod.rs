@@ -18,13 +18,14 @@ mod definition;
 pub mod diagram;
 mod fault;
 mod instance;
+mod migrate;
 mod names;
 mod source;
 mod step;
 mod stored;
 mod validate;
 
-pub use check::{Checked, check};
+pub use check::{Checked, check, check_with};
 pub use compiled::CompiledDefinition;
 pub use definition::{
     Action, ActiveState, AwaitInput, Candidate, Candidates, ChildSaga, Course, DefaultAnswer, Definition, Delay,
@@ -36,6 +37,7 @@ pub use instance::{
     Cause, Event, Instance, Joining, Live, LiveEnd, Outcome, Parked, Phase, SagaEnd, SagaStatus, Then, Timer,
     TimerKind, Undo,
 };
+pub use migrate::{Migration, migrate};
 pub use names::{DefinitionName, EventName, FieldName, StateName};
 pub use source::{SOURCE_MAX_BYTES, SOURCE_MAX_DEPTH, read};
 pub use step::{
@@ -43,4 +45,4 @@ pub use step::{
     Purpose, Rejection, Step, step,
 };
 pub use stored::InvalidInstance;
-pub use validate::{Findings, STATES_MAX, validate};
+pub use validate::{Findings, SCHEMA_MAX_BYTES, SCHEMA_PARTS_MAX, STATES_MAX, schema_parts, validate};

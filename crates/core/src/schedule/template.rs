@@ -14,7 +14,7 @@ use crate::task::{Entry, Rendered, ScheduledBy, SpecLimits, TaskLife, TaskSpec, 
 use crate::time::Timestamp;
 
 /// What the expressions of the task see.
-const VARIABLES: [Variable; 1] = [Variable::with_fields("schedule", &["id", "name", "slot"])];
+const VARIABLES: [Variable<'static>; 1] = [Variable::with_fields("schedule", &["id", "name", "slot"])];
 
 const OWN_TIME: &str = "must not be there: the schedule says when; `delay_seconds` counts from the slot";
 

@@ -191,7 +191,7 @@ impl Draft {
 }
 
 /// Everything that any expression of a definition may use, also in follow-ups of its tasks.
-fn variables(context: Variable) -> [Variable; 8] {
+fn variables(context: Variable<'_>) -> [Variable<'_>; 8] {
     let others = ["input", "event", "saga", "item", "index", "output", "error"].map(Variable::any);
     let [input, event, saga, item, index, output, error] = others;
     [context, input, event, saga, item, index, output, error]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::bounds::MADE_MAX_BYTES;
+use super::timers::timers_of_entry;
 use super::{Effect, Note, Rejection};
 use crate::JsonText;
 use crate::expression::{STEPS_MAX, Scope};
@@ -333,16 +334,8 @@ impl<'a> Run<'a> {
             }
             State::Active(state) => state,
         };
-        for (index, delayed) in (0..).zip(&state.after) {
-            self.effects.push(Effect::StartTimer {
-                timer: Timer::After { entry, index },
-                at: self.now + delayed.delay.duration(),
-            });
-        }
         self.instance.awaiting = state.await_input.as_ref().map(|input| input.event.clone());
-        if let Some(input) = &state.await_input {
-            self.wait_for(input, entry);
-        }
+        self.effects.extend(timers_of_entry(state, entry, self.now));
         Some(state)
     }
 

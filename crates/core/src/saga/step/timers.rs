@@ -5,27 +5,32 @@ use serde_json::json;
 use super::run::{Failure, Run, Untaken};
 use super::{Effect, Note, Rejection};
 use crate::JsonText;
-use crate::saga::definition::AwaitInput;
+use crate::saga::compiled::ActiveState;
+use crate::saga::definition::Delay;
 use crate::saga::instance::{Event, Then, Timer};
 use crate::saga::names::EventName;
+use crate::time::Timestamp;
+
+/// What a state starts that is entered now, under the number of the entry.
+pub(in crate::saga) fn timers_of_entry(state: &ActiveState, entry: u32, now: Timestamp) -> Vec<Effect> {
+    let start = |timer: Timer, delay: Delay| Effect::StartTimer {
+        timer,
+        at: now + delay.duration(),
+    };
+    let after = (0..).zip(&state.after);
+    let mut timers: Vec<Effect> = after
+        .map(|(index, delayed)| start(Timer::After { entry, index }, delayed.delay))
+        .collect();
+    if let Some(input) = &state.await_input {
+        let reminders = (0..).zip(&input.reminders);
+        timers.extend(reminders.map(|(index, reminder)| start(Timer::Reminder { entry, index }, reminder.delay)));
+        let default = input.default_after.as_ref();
+        timers.extend(default.map(|default| start(Timer::DefaultAnswer { entry }, default.delay)));
+    }
+    timers
+}
 
 impl Run<'_> {
-    /// Starts the timers of an answer.
-    pub(super) fn wait_for(&mut self, input: &AwaitInput, entry: u32) {
-        for (index, reminder) in (0..).zip(&input.reminders) {
-            self.effects.push(Effect::StartTimer {
-                timer: Timer::Reminder { entry, index },
-                at: self.now + reminder.delay.duration(),
-            });
-        }
-        if let Some(default) = &input.default_after {
-            self.effects.push(Effect::StartTimer {
-                timer: Timer::DefaultAnswer { entry },
-                at: self.now + default.delay.duration(),
-            });
-        }
-    }
-
     /// A timer is over.
     pub(super) fn fire(&mut self, timer: Timer) -> Result<(), Untaken> {
         match timer {

@@ -54,7 +54,7 @@ mod tests {
         assert_eq!(
             errors(
                 "states:
-  A: {always: [{if: 'context.x', target: C}, {target: B}]}
+  A: {always: [{if: 'input.x', target: C}, {target: B}]}
   B: {always: [{target: A}]}
   C: {final: true}
 "
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn one_that_leads_nowhere_is_refused() {
         assert_eq!(
-            errors("states:\n  A: {always: [{set: {x: 1}}], on: {x: {target: B}}}\n  B: {final: true}\n"),
+            errors("states:\n  A: {always: [{if: input.x, set: {x: 1}}], on: {x: {target: B}}}\n  B: {final: true}\n"),
             ["/states/A/always/0 must lead to a state: taken where it is, it would be taken again and again"]
         );
     }

@@ -1,40 +1,41 @@
 //! Guards and values that are no expressions, or ask for what is not there, with the place inside the text.
 
-use super::variables::{CONTEXT_VARIABLES, VARIABLES};
+use super::variables::{CONTEXT_VARIABLES, Variables};
 use super::ways::{starts, ways};
 use crate::JsonText;
 use crate::expression::{Expression, Template, Variable};
 use crate::saga::definition::{Action, Definition, Fields, Reach};
 use crate::saga::fault::{Fault, Faults};
 
-pub(super) fn check(definition: &Definition, errors: &mut Faults) {
+pub(super) fn check(definition: &Definition, variables: &Variables<'_>, errors: &mut Faults) {
+    let variables = &variables.all;
     fields("/context", &definition.context, &CONTEXT_VARIABLES, errors);
     for way in ways(definition) {
         if let Some(guard) = &way.candidate.guard {
-            self::guard(&format!("{}/if", way.pointer), guard, errors);
+            self::guard(&format!("{}/if", way.pointer), guard, variables, errors);
         }
-        fields(&format!("{}/set", way.pointer), &way.candidate.set, &VARIABLES, errors);
+        fields(&format!("{}/set", way.pointer), &way.candidate.set, variables, errors);
     }
     for start in starts(definition) {
         match start.action {
             Action::Task(task) => match &task.reach {
                 Reach::Once { .. } => {}
-                Reach::ForEach { items, .. } => list(&format!("{}/for_each", start.pointer), items, errors),
+                Reach::ForEach { items, .. } => list(&format!("{}/for_each", start.pointer), items, variables, errors),
             },
             Action::Saga(child) => {
                 if let Some(correlation_id) = &child.correlation_id {
                     let pointer = format!("{}/correlation_id", start.pointer);
-                    template(&pointer, &as_json(correlation_id), &VARIABLES, errors);
+                    template(&pointer, &as_json(correlation_id), variables, errors);
                 }
                 if let Some(input) = &child.input {
-                    template(&format!("{}/input", start.pointer), input, &VARIABLES, errors);
+                    template(&format!("{}/input", start.pointer), input, variables, errors);
                 }
             }
         }
     }
 }
 
-fn guard(pointer: &str, source: &str, errors: &mut Faults) {
+fn guard(pointer: &str, source: &str, variables: &[Variable<'_>], errors: &mut Faults) {
     if source.trim_start().starts_with("${") {
         errors.add(Fault::new(
             pointer,
@@ -42,14 +43,14 @@ fn guard(pointer: &str, source: &str, errors: &mut Faults) {
         ));
         return;
     }
-    if let Err(invalid) = Expression::compile(source, &VARIABLES) {
+    if let Err(invalid) = Expression::compile(source, variables) {
         errors.add(Fault::new(pointer, invalid.to_string()));
     }
 }
 
 /// What `for_each` goes through must be computed: a list that is known is as well written as so many tasks.
-fn list(pointer: &str, items: &str, errors: &mut Faults) {
-    match template(pointer, &as_json(items), &VARIABLES, errors) {
+fn list(pointer: &str, items: &str, variables: &[Variable<'_>], errors: &mut Faults) {
+    match template(pointer, &as_json(items), variables, errors) {
         Some(template) if template.is_constant() => {
             errors.add(Fault::new(pointer, "must be an expression, such as ${ context.items }"));
         }
@@ -57,13 +58,13 @@ fn list(pointer: &str, items: &str, errors: &mut Faults) {
     }
 }
 
-fn fields(pointer: &str, fields: &Fields, variables: &[Variable], errors: &mut Faults) {
+fn fields(pointer: &str, fields: &Fields, variables: &[Variable<'_>], errors: &mut Faults) {
     for (name, value) in fields {
         template(&format!("{pointer}/{name}"), value, variables, errors);
     }
 }
 
-fn template(pointer: &str, json: &JsonText, variables: &[Variable], errors: &mut Faults) -> Option<Template> {
+fn template(pointer: &str, json: &JsonText, variables: &[Variable<'_>], errors: &mut Faults) -> Option<Template> {
     match Template::parse(json, variables) {
         Ok(template) => Some(template),
         Err(invalid) => {
@@ -83,6 +84,39 @@ fn as_json(text: &str) -> JsonText {
 #[cfg(test)]
 mod tests {
     use crate::saga::validate::testing::errors;
+
+    #[test]
+    fn what_nothing_puts_into_the_context_is_told_with_what_was_meant() {
+        assert_eq!(
+            errors(
+                "context: {order_id: '${ input.id }'}
+states:
+  A:
+    on:
+      x:
+        if: 'context.oder_id != null && input.anything && event.data.anything'
+        set: {paid: '${ context.paid }', more: '${ contxt.paid }'}
+        compensation: [{name: undo, input: '${ context.pid }'}]
+        tasks: [{name: a, input: {b: '${ context.nothing }'}, for_each: '${ context.list }', join: {raises: x}}]
+        target: B
+  B: {final: true}
+"
+            ),
+            [
+                "/states/A/on/x/0/if at character 1: context has no field oder_id; it has more, order_id, paid; did you mean \
+                 order_id?",
+                "/states/A/on/x/0/set/more at character 4: there is no variable contxt; there are context, input, event, saga",
+                "/states/A/on/x/0/tasks/0/for_each at character 4: context has no field list; it has more, order_id, paid",
+                "/states/A/on/x/0/compensation/0/input at character 4: context has no field pid; it has more, order_id, paid; \
+                 did you mean paid?",
+                "/states/A/on/x/0/tasks/0/input/b at character 4: context has no field nothing; it has more, order_id, paid",
+            ]
+        );
+        assert_eq!(
+            errors("states:\n  A: {on: {x: {if: context.a, target: B}}}\n  B: {final: true}\n"),
+            ["/states/A/on/x/0/if at character 1: context has no field a; it has none"]
+        );
+    }
 
     #[test]
     fn every_text_that_is_no_expression_is_told_with_the_place_in_it() {

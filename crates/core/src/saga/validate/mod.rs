@@ -12,6 +12,7 @@ mod failures;
 mod leaks;
 mod names;
 mod reachable;
+mod schemas;
 mod shadowed;
 mod size;
 mod tasks;
@@ -19,9 +20,11 @@ mod timers;
 mod variables;
 mod ways;
 
+pub use schemas::{SCHEMA_MAX_BYTES, SCHEMA_PARTS_MAX, schema_parts};
 pub use size::STATES_MAX;
 pub(super) use variables::{CONTEXT_VARIABLES, ITEM_VARIABLES, VARIABLES};
 
+use self::variables::{Variables, context_fields};
 use super::definition::Definition;
 use super::fault::Faults;
 use crate::task::SpecLimits;
@@ -37,7 +40,7 @@ pub struct Findings {
 /// Holds a definition against every rule. `limits` and `now` are those of its tasks.
 pub fn validate(definition: &Definition, limits: &SpecLimits, now: Timestamp) -> Findings {
     let mut findings = Findings {
-        errors: validate_alone(definition, limits, now),
+        errors: alone(definition, &Variables::of(&context_fields(definition)), limits, now),
         warnings: Faults::default(),
     };
     if !findings.errors.is_empty() {
@@ -59,11 +62,16 @@ pub fn validate(definition: &Definition, limits: &SpecLimits, now: Timestamp) ->
 
 /// The rules that hold for each part, whatever is missing elsewhere.
 pub(super) fn validate_alone(definition: &Definition, limits: &SpecLimits, now: Timestamp) -> Faults {
+    alone(definition, &Variables::UNKNOWN, limits, now)
+}
+
+fn alone(definition: &Definition, variables: &Variables<'_>, limits: &SpecLimits, now: Timestamp) -> Faults {
     let mut errors = Faults::default();
     if size::check(definition, &mut errors) {
         names::check(definition, &mut errors);
-        expressions::check(definition, &mut errors);
-        tasks::check(definition, limits, now, &mut errors);
+        expressions::check(definition, variables, &mut errors);
+        tasks::check(definition, variables, limits, now, &mut errors);
+        schemas::check(definition, &mut errors);
     }
     errors
 }

@@ -129,7 +129,7 @@ states:
       paid:
         tasks: [{name: pay, raises: {success: paidd, failure: not_paid}}]
         target: B
-    on_entry: [{name: split, for_each: '${ context.x }', join: {raises: joined}, raises: {failure: paid}}]
+    on_entry: [{name: split, for_each: '${ input.x }', join: {raises: joined}, raises: {failure: paid}}]
     await_input:
       event: pait
       prompt: Pay?

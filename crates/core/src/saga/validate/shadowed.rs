@@ -1,4 +1,4 @@
-//! Transitions behind one that is always taken.
+//! Transitions behind one that is always taken, and what a state waits for that is left at once.
 
 use super::ways::active;
 use crate::saga::definition::{Candidate, Definition};
@@ -10,6 +10,19 @@ pub(super) fn check(definition: &Definition, errors: &mut Faults) {
             list(&format!("/states/{name}/on/{event}"), candidates.as_slice(), errors);
         }
         list(&format!("/states/{name}/always"), &state.always, errors);
+        let is_left_at_once = state.always.iter().any(|candidate| candidate.guard.is_none());
+        let waits = [
+            ("on", !state.on.is_empty()),
+            ("after", !state.after.is_empty()),
+            ("await_input", state.await_input.is_some()),
+        ];
+        for (field, is_there) in waits {
+            if is_left_at_once && is_there {
+                let message =
+                    "never matters: one of always has no guard, so the state is left as soon as it is entered";
+                errors.add(Fault::new(format!("/states/{name}/{field}"), message));
+            }
+        }
     }
 }
 
@@ -35,6 +48,7 @@ mod tests {
     on:
       x: [{if: 'event.data.ok', target: B}, {target: B}, {if: 'true == true', target: B}]
       y: [{if: 'event.data.ok', target: B}]
+    after: [{seconds: 5, target: B}]
     always: [{target: B}, {target: B}]
   B: {final: true}
 "
@@ -42,6 +56,8 @@ mod tests {
             [
                 "/states/A/on/x/2 is never taken: number 2 before it has no guard",
                 "/states/A/always/1 is never taken: number 1 before it has no guard",
+                "/states/A/on never matters: one of always has no guard, so the state is left as soon as it is entered",
+                "/states/A/after never matters: one of always has no guard, so the state is left as soon as it is entered",
             ]
         );
     }

@@ -1,6 +1,6 @@
 //! Tasks and compensations, by the rules for follow-ups.
 
-use super::variables::{ITEM_VARIABLES, VARIABLES};
+use super::variables::Variables;
 use super::ways::{starts, ways};
 use crate::expression::Variable;
 use crate::saga::definition::{Action, Definition, Reach, TaskBody};
@@ -8,31 +8,37 @@ use crate::saga::fault::Faults;
 use crate::task::{SpecLimits, check_entry};
 use crate::time::Timestamp;
 
-pub(super) fn check(definition: &Definition, limits: &SpecLimits, now: Timestamp, errors: &mut Faults) {
-    let mut body = |pointer: &str, body: &TaskBody, variables: &'static [Variable]| {
+pub(super) fn check(
+    definition: &Definition,
+    variables: &Variables<'_>,
+    limits: &SpecLimits,
+    now: Timestamp,
+    errors: &mut Faults,
+) {
+    let mut body = |pointer: &str, body: &TaskBody, variables: &[Variable<'_>]| {
         if let Err(broken) = check_entry(&body.json(), variables, pointer, limits, now) {
             errors.extend_below("", broken);
         }
     };
     for way in ways(definition) {
         for (index, undo) in way.candidate.compensation.iter().enumerate() {
-            body(&format!("{}/compensation/{index}", way.pointer), undo, &VARIABLES);
+            body(&format!("{}/compensation/{index}", way.pointer), undo, &variables.all);
         }
     }
     for start in starts(definition) {
-        let mut variables: &'static [Variable] = &VARIABLES;
+        let mut seen: &[Variable<'_>] = &variables.all;
         match start.action {
             Action::Task(task) => {
                 match task.reach {
                     Reach::Once { .. } => {}
-                    Reach::ForEach { .. } => variables = &ITEM_VARIABLES,
+                    Reach::ForEach { .. } => seen = &variables.with_item,
                 }
-                body(&start.pointer, &task.body, variables);
+                body(&start.pointer, &task.body, seen);
             }
             Action::Saga(_) => {}
         }
         for (index, undo) in start.action.compensation().iter().enumerate() {
-            body(&format!("{}/compensation/{index}", start.pointer), undo, variables);
+            body(&format!("{}/compensation/{index}", start.pointer), undo, seen);
         }
     }
 }
@@ -52,7 +58,7 @@ mod tests {
         tasks:
           - {name: python, input: {code: 5}}
           - {name: pay, priority: 10, input: '${ item }', compensation: [{name: refund, ttl_seconds: 0}]}
-          - {name: each, input: '${ item }', for_each: '${ context.x }', join: {raises: x}}
+          - {name: each, input: '${ item }', for_each: '${ input.x }', join: {raises: x}}
         target: B
   B: {final: true}
 ",

@@ -77,10 +77,10 @@ mod tests {
 states:
   A:
     after:
-      - {seconds: 30, if: 'context.x', target: B}
+      - {seconds: 30, if: 'input.x', target: B}
       - {seconds: 60, target: B}
       - {seconds: 60, target: B}
-      - {seconds: 90, if: 'context.x', target: B}
+      - {seconds: 90, if: 'input.x', target: B}
       - {seconds: 600, target: B}
     await_input: {event: x, prompt: Go on?, default_after: {seconds: 61, data: null}}
     on: {x: {target: B}}

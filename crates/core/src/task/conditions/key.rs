@@ -25,7 +25,7 @@ const RENDERED_MAX_BYTES: usize = 10_000;
 const STEPS_MAX: u64 = 10_000;
 
 /// What the expressions of a key see of their task.
-const VARIABLES: [Variable; 2] = [
+const VARIABLES: [Variable<'static>; 2] = [
     Variable::any("input"),
     Variable::with_fields(
         "task",

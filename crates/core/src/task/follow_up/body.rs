@@ -181,7 +181,7 @@ pub(crate) struct Entry {
 impl Entry {
     /// # Errors
     /// All [`Violations`] that can be seen before the constant parts are checked as a draft.
-    pub(crate) fn read(json: &JsonText, variables: &'static [Variable]) -> Result<Self, Violations> {
+    pub(crate) fn read(json: &JsonText, variables: &[Variable<'_>]) -> Result<Self, Violations> {
         let body = read(json)?;
         let mut reader = Reader {
             variables,
@@ -296,13 +296,13 @@ fn in_words(message: &str) -> String {
 }
 
 /// Sorts the fields into what is constant and what is not.
-struct Reader {
+struct Reader<'a> {
     /// What expressions may ask for.
-    variables: &'static [Variable],
+    variables: &'a [Variable<'a>],
     violations: Violations,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn template(&mut self, pointer: &str, json: &JsonText) -> Option<Template> {
         match Template::parse(json, self.variables) {
             Ok(template) => Some(template),

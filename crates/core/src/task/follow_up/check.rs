@@ -62,7 +62,7 @@ impl FollowUps {
 /// All [`Violations`], their pointers below `pointer`.
 pub(crate) fn check_entry(
     json: &JsonText,
-    variables: &'static [Variable],
+    variables: &[Variable<'_>],
     pointer: &str,
     limits: &SpecLimits,
     now: Timestamp,
@@ -129,7 +129,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn entry(&mut self, json: &JsonText, variables: &'static [Variable], pointer: &str, depth: usize) {
+    fn entry(&mut self, json: &JsonText, variables: &[Variable<'_>], pointer: &str, depth: usize) {
         let entry = match Entry::read(json, variables) {
             Ok(entry) => entry,
             Err(broken) => {

@@ -37,7 +37,7 @@ use crate::expression::Variable;
 use crate::task::status::TaskStatus;
 
 /// What the expressions of a follow-up see of its parent.
-const VARIABLES: [Variable; 4] = [
+const VARIABLES: [Variable<'static>; 4] = [
     Variable::any("output"),
     Variable::with_fields("error", &["kind", "message"]),
     Variable::any("input"),

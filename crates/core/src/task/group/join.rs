@@ -17,7 +17,7 @@ use crate::task::status::TaskStatus;
 use crate::time::Timestamp;
 
 /// What its expressions see of the group.
-pub(super) const VARIABLES: [Variable; 3] = [
+pub(super) const VARIABLES: [Variable<'static>; 3] = [
     Variable::any("outputs"),
     Variable::any("results"),
     Variable::with_fields(
