@@ -146,11 +146,11 @@ fn every_phase_takes_or_refuses_every_input() {
 }
 
 /// Draws inputs by a number, so that a failure is repeated by its number.
-struct Chance(u64);
+pub(super) struct Chance(pub(super) u64);
 
 impl Chance {
     /// xorshift64*
-    fn below(&mut self, most: usize) -> usize {
+    pub(super) fn below(&mut self, most: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -222,7 +222,7 @@ impl World {
     }
 }
 
-fn comes_back_as_it_was(instance: &Instance, shown: &str) {
+pub(super) fn comes_back_as_it_was(instance: &Instance, shown: &str) {
     let Instance {
         id,
         correlation_id,

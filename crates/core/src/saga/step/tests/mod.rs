@@ -6,6 +6,7 @@ mod limits;
 mod notes;
 mod order;
 mod parked;
+mod world;
 
 use std::sync::Arc;
 
