@@ -54,6 +54,10 @@ pub struct Pulse {
     pub ready_targets: BTreeSet<Target>,
     /// Members of groups have ended that are not counted, or a group is to stop.
     pub groups: bool,
+    /// When the next timer of a saga is due, past or ahead.
+    pub next_saga_timer_at: Option<Timestamp>,
+    /// Something has reached a saga that it has not looked at.
+    pub unlooked_sagas: bool,
 }
 
 /// Where to look for tasks of names that nobody offers.

@@ -8,6 +8,7 @@
 //! The traits are cut by aggregate; `tests/store/conformance` is the one suite both databases must pass. Nothing here
 //! reads a clock: `now` is bound, never called. Start at [`TaskStore`].
 
+mod compiled;
 mod connect;
 mod decide;
 mod dispatches;
@@ -20,6 +21,7 @@ mod maintenance;
 mod postgres;
 mod queues;
 mod rated;
+mod sagas;
 mod schedules;
 mod sqlite;
 mod tasks;
@@ -46,6 +48,11 @@ pub use logs::{
 pub use maintenance::{BrokenInvariant, Maintenance, RecordsBefore};
 pub use postgres::{PostgresStore, statements};
 pub use queues::{Queue, QueueStore};
+pub use sagas::{
+    Addressee, Advance, AdvanceOutcome, Advanced, Consequences, DefinitionHead, DefinitionVersion, EventKind,
+    FiredTimers, HistoryEntry, HistoryPage, NewDefinition, NewSaga, Request, Saga, SagaFilter, SagaPage, SagaStore,
+    Stand, StartOutcome, StoredDefinition,
+};
 pub use schedules::{
     ChangeScheduleOutcome, CreateScheduleOutcome, Fired, FiredTask, LastTask, NewSchedule, Schedule, SchedulePage,
     ScheduleStore,
@@ -100,6 +107,7 @@ pub trait Store:
     + QueueStore
     + ScheduleStore
     + GroupStore
+    + SagaStore
     + KeyStore
     + Maintenance
     + std::fmt::Debug
@@ -115,6 +123,8 @@ impl<
         + QueueStore
         + ScheduleStore
         + GroupStore
+        + SagaStore
+        + SagaStore
         + KeyStore
         + Maintenance
         + std::fmt::Debug,

@@ -49,7 +49,9 @@ pub trait Maintenance: Send + Sync {
     /// The time of the database; also shows that it answers.
     async fn database_time(&self) -> Result<Timestamp, Error>;
 
-    /// Deletes tasks that finished before `before`, with their attempts and logs, at most `limit`: how many.
+    /// Deletes tasks that finished before `before`, with their attempts and logs, and groups, at most `limit` of each, and sagas,
+    /// of whose histories not many more entries than `limit` go at a time: how many tasks, groups and sagas. What a group or a saga
+    /// that goes on has to do with stays.
     async fn purge_finished(&self, before: Timestamp, limit: usize) -> Result<u64, Error>;
 
     /// Deletes what is old and belongs to no task that is there, at most `limit` of each kind: how much.

@@ -12,7 +12,7 @@ use orchestratum_core::task::{
     AttemptOutcome, CheckedPatch, FollowUpPlace, Progress, Refusal, TaskError, TaskEvent, TaskLife, TaskSpec,
     TaskStatus,
 };
-use orchestratum_core::{GroupId, JsonText, Origin, ScheduleId, Target, TaskId, TaskName, Timestamp, WorkerId};
+use orchestratum_core::{GroupId, JsonText, Origin, SagaId, ScheduleId, Target, TaskId, TaskName, Timestamp, WorkerId};
 
 use crate::{Error, LogChunk, Ready};
 
@@ -233,6 +233,8 @@ pub struct Changed {
     pub admitted: Vec<Ready>,
     /// Of which it is a member: its end is to be counted.
     pub group: Option<GroupId>,
+    /// Of which it is a part: its end is to be looked at.
+    pub saga: Option<SagaId>,
 }
 
 /// The follow-ups of a run that ended with a change.

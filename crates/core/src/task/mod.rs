@@ -41,7 +41,7 @@ pub use patch::{CheckedPatch, TaskPatch};
 pub use progress::{InvalidProgress, Progress};
 pub use retry::{Backoff, RetryPolicy};
 pub use rules::{LABELS_MAX_COUNT, PRIORITY_MAX, RETRIES_MAX, Violation, Violations, json_pointer};
-pub use spec::{Labels, ScheduledBy, SpecLimits, TaskDraft, TaskSpec};
+pub use spec::{Labels, SagaPlace, ScheduledBy, SpecLimits, TaskDraft, TaskSpec};
 pub(crate) use status::coded;
 pub use status::{AttemptOutcome, ErrorKind, TaskError, TaskStatus, UnknownWord};
 pub use transition::{EndedAttempt, HANDED_BACK_FREELY, NOT_FOUND_MIN_WAIT, Refusal, Transition, transition};

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{ScheduleId, Target, TaskId, TaskName};
+use crate::identity::{SagaId, ScheduleId, Target, TaskId, TaskName};
 use crate::json::JsonText;
+use crate::saga::Purpose;
 use crate::task::conditions::{Conditions, ConditionsDraft, KnownTask};
 use crate::task::follow_up::{FollowUpPlace, FollowUps};
 use crate::task::group::GroupPlace;
@@ -46,7 +47,18 @@ pub struct TaskSpec {
     pub conditions: Option<Box<Conditions>>,
     /// Which member of a group it is.
     pub group: Option<GroupPlace>,
+    /// Which task of a saga it is.
+    pub saga: Option<SagaPlace>,
     pub created_at: Timestamp,
+}
+
+/// Which task of a saga it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SagaPlace {
+    pub saga: SagaId,
+    /// By which the saga knows it.
+    pub number: u32,
+    pub purpose: Purpose,
 }
 
 /// Which task of a schedule it is.
@@ -196,6 +208,7 @@ impl TaskDraft {
                     parent_id: self.parent_id,
                     place: None,
                     scheduled_by: None,
+                    saga: None,
                     follow_ups: self.follow_ups,
                     conditions,
                     group: None,

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use orchestratum_core::task::{
-    AttemptOutcome, CheckedPatch, Conditions, EndedAttempt, Ending, GroupEnds, Labels, Progress, RetryPolicy,
-    SpecLimits, TaskEvent, TaskLife, TaskState, TaskStatus, transition,
+    AttemptOutcome, CheckedPatch, Conditions, EndedAttempt, Ending, GroupEnds, Labels, Progress, Refusal, RetryPolicy,
+    SagaPlace, SpecLimits, TaskEvent, TaskLife, TaskState, TaskStatus, transition,
 };
 use orchestratum_core::{GroupId, JsonText, Target, TaskId, TaskName, Timestamp, WorkerId};
 
@@ -13,6 +13,7 @@ use super::LifeColumns;
 use super::follow::{Source, follow};
 use super::gates::{DispatchState, GateChanges, Standing};
 use super::life::error_text;
+use super::saga_tasks::SagaTaskEnd;
 use crate::{
     Audit, Change, ChangeOutcome, Changed, Evidence, Followed, LogChunk, MissingFollowUp, NewTask, PUBLISH_LEASE, Ready,
 };
@@ -42,6 +43,7 @@ pub(crate) struct Stored {
     pub(crate) waits: Option<DispatchState>,
     /// Of which it is a member.
     pub(crate) group: Option<GroupId>,
+    pub(crate) saga: Option<SagaPlace>,
 }
 
 /// The dispatch row of a pending task.
@@ -165,6 +167,8 @@ pub(crate) struct Decision<'a> {
     pub(crate) gates: GateChanges,
     /// What it means for the groups of the tasks.
     pub(crate) group_ends: BTreeMap<GroupId, GroupEnds>,
+    /// The ends of tasks of sagas.
+    pub(crate) saga_ends: Vec<SagaTaskEnd>,
     /// Which of the follow-ups their worker may go on with at once.
     pub(crate) taken: HashMap<TaskId, WorkerId>,
 }
@@ -217,6 +221,7 @@ pub(crate) fn apply<'a>(
             missing: Vec::new(),
             gates: GateChanges::default(),
             group_ends: BTreeMap::new(),
+            saga_ends: Vec::new(),
             taken: HashMap::new(),
         },
         follow_ups_cost: 0,
@@ -256,12 +261,12 @@ impl<'a> Batch<'a> {
         let Some(task) = self.tasks.get_mut(&change.task) else {
             return ChangeOutcome::NotFound;
         };
-        if let Some(expected) = change.expected_version
-            && expected != task.life.version
-        {
-            return ChangeOutcome::VersionMismatch {
-                current: task.life.version,
-            };
+        let current = task.life.version;
+        if change.expected_version.is_some_and(|expected| expected != current) {
+            return ChangeOutcome::VersionMismatch { current };
+        }
+        if let Some(refused) = gone_on_without(task, change) {
+            return refused;
         }
         let transition = match transition(&task.life, &task.policy, &change.event, now) {
             Ok(transition) => transition,
@@ -309,6 +314,8 @@ impl<'a> Batch<'a> {
         let followed = self.followed(change, limits, now);
         let task = &self.tasks[&change.task];
         tell_group(&mut self.decision, task, before.status());
+        let end = SagaTaskEnd::of(task, change.evidence.output.as_ref());
+        self.decision.saga_ends.extend(end);
         ChangeOutcome::Done(Changed {
             task: change.task,
             name: task.name.clone(),
@@ -319,6 +326,7 @@ impl<'a> Batch<'a> {
             followed,
             admitted: Vec::new(),
             group: task.group,
+            saga: task.saga.map(|place| place.saga),
         })
     }
 
@@ -385,6 +393,19 @@ impl Decision<'_> {
         }
         self.outcomes
     }
+}
+
+/// A saga that was told of the end of its task does not wait for another one.
+fn gone_on_without(task: &Stored, change: &Change) -> Option<ChangeOutcome> {
+    let (Some(_), TaskEvent::RetryRequested { .. }) = (task.saga, &change.event) else {
+        return None;
+    };
+    let status = task.life.status();
+    let refusal = Refusal::Illegal {
+        status,
+        wanted: "retried: it belongs to a saga, which has gone on without it",
+    };
+    Some(ChangeOutcome::Refused { refusal, status })
 }
 
 /// Carries the part of the event that is not the life of the task into its columns.

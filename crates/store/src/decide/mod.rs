@@ -11,6 +11,8 @@ mod group;
 mod life;
 mod list;
 mod purge;
+mod saga_tasks;
+mod sagas;
 mod schedule_change;
 mod schedules;
 mod success;
@@ -31,6 +33,12 @@ pub(crate) use group::{
 pub(crate) use life::LifeColumns;
 pub(crate) use list::{IdRange, Way, attempt_page, narrows, page};
 pub(crate) use purge::purge_ends_at;
+pub(crate) use saga_tasks::{SagaTaskEnd, doubted, doubtful_outcomes, purpose, without_doubt};
+pub(crate) use sagas::{
+    ADDRESSEES_MAX, ARRIVED_MAX, Arrived, Cancelled, ChildRow, Compiled, EventColumns, EventSource, EventWrite, Folded,
+    Look, SagaHead, SagaName, Starts, TimerWrite, WaitingEvent, answers, brought_events, cancel, cancelled,
+    cancelled_tasks, children, definitions_of_children, issued, saga_name, told_parents, wanted_versions,
+};
 pub(crate) use schedule_change::{ScheduleChange, change_schedule, create_schedule};
 pub(crate) use schedules::{DueSchedule, LIVE_MAX, Locked, ScheduleWrite, Which, fire, waiting_of, waiting_text};
 pub(crate) use success::{CompletedRow, ShortWay, Success, successes};

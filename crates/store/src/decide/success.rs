@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use orchestratum_core::task::{AttemptOutcome, Ending, TaskEvent, TaskLife, TaskState, TaskStatus};
-use orchestratum_core::{GroupId, JsonText, Target, TaskId, TaskName, Timestamp};
+use orchestratum_core::{GroupId, JsonText, SagaId, Target, TaskId, TaskName, Timestamp};
 
 use crate::{Change, ChangeOutcome, Changed, Followed};
 
@@ -35,6 +35,7 @@ pub(crate) struct CompletedRow {
     pub(crate) scheduled_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     pub(crate) group: Option<GroupId>,
+    pub(crate) saga: Option<SagaId>,
 }
 
 /// The successes, if every change is one and each is of another task.
@@ -88,6 +89,7 @@ impl CompletedRow {
             followed: Followed::default(),
             admitted: Vec::new(),
             group: self.group,
+            saga: self.saga,
         }
     }
 }

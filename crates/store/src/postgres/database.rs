@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::failure::{self, Effect};
 use super::refusals::Refusals;
 use super::server::Server;
+use crate::compiled::CompiledDefinitions;
 use crate::rated::RatedTargets;
 use crate::{Error, Options};
 
@@ -37,6 +38,7 @@ pub(super) struct Database {
     /// Of follow-ups.
     pub(super) limits: SpecLimits,
     pub(super) rated: Arc<RatedTargets>,
+    pub(super) compiled: Arc<CompiledDefinitions>,
 }
 
 impl Database {
@@ -50,6 +52,7 @@ impl Database {
             timeout: options.timeout,
             limits: options.limits,
             rated: Arc::default(),
+            compiled: Arc::default(),
         }
     }
 

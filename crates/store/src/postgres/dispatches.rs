@@ -46,7 +46,9 @@ const PULSE: &str = "
             ) AS ready
         ),
         (SELECT min(wake_at) FROM schedules WHERE wake_at IS NOT NULL),
-        EXISTS (SELECT FROM group_ends) OR EXISTS (SELECT FROM task_groups WHERE status IN (1, 2))";
+        EXISTS (SELECT FROM group_ends) OR EXISTS (SELECT FROM task_groups WHERE status IN (1, 2)),
+        (SELECT min(due_at) FROM saga_timers),
+        EXISTS (SELECT FROM saga_events WHERE seq IS NULL)";
 
 /// Whether a task with conditions is due, or something that others wait for is free.
 const ASKS: &str = "
@@ -64,6 +66,8 @@ type PulseRow = (
     bool,
     Vec<String>,
     Vec<String>,
+    Option<Time>,
+    bool,
     Option<Time>,
     bool,
 );
@@ -116,6 +120,8 @@ impl DispatchStore for PostgresStore {
             ready,
             next_schedule_at,
             groups,
+            next_saga_timer_at,
+            unlooked_sagas,
         ) = row;
         Ok(Pulse {
             next_due_at: next_due_at.map(timestamp),
@@ -129,6 +135,8 @@ impl DispatchStore for PostgresStore {
             served_targets: worker_targets(served)?,
             ready_targets: worker_targets(ready)?,
             groups,
+            next_saga_timer_at: next_saga_timer_at.map(timestamp),
+            unlooked_sagas,
         })
     }
 

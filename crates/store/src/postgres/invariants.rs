@@ -248,6 +248,76 @@ const RULES: &[Rule] = &[
             WHERE expires_at < $1 - INTERVAL '1 minute'
             LIMIT $2",
     },
+    Rule {
+        rule: "a saga looks within a minute at what has reached it",
+        broken_by: "SELECT saga_id || '/' || id FROM saga_events
+            WHERE seq IS NULL AND received_at < $1 - INTERVAL '1 minute'
+            LIMIT $2",
+    },
+    Rule {
+        rule: "the history of a saga has no gap, and its version is the number of entries that were taken",
+        broken_by: "SELECT sagas.id::text FROM sagas
+            LEFT JOIN (
+                SELECT saga_id, count(*) AS entries, max(seq) AS newest,
+                    count(*) FILTER (WHERE result = 0) AS taken, count(*) FILTER (WHERE result = 1) AS refused
+                FROM saga_events
+                WHERE seq IS NOT NULL
+                GROUP BY saga_id
+            ) AS history ON history.saga_id = sagas.id
+            WHERE (sagas.last_seq, sagas.last_seq, sagas.version) IS DISTINCT FROM (
+                    COALESCE(history.entries, 0), COALESCE(history.newest, 0), COALESCE(history.taken, 0)
+                )
+               OR sagas.refusals > COALESCE(history.refused, 0)
+            LIMIT $2",
+    },
+    Rule {
+        rule: "whatever belongs to a saga belongs to one that is there",
+        broken_by: "SELECT saga_id::text FROM saga_events WHERE NOT EXISTS (SELECT FROM sagas WHERE sagas.id = saga_id)
+            UNION ALL
+            SELECT saga_id::text FROM saga_timers WHERE NOT EXISTS (SELECT FROM sagas WHERE sagas.id = saga_id)
+            LIMIT $2",
+    },
+    Rule {
+        rule: "a saga that is over has no live task, no live child and no timer",
+        broken_by: "SELECT sagas.id::text FROM sagas JOIN tasks ON tasks.saga_id = sagas.id
+            WHERE tasks.status < 2 AND sagas.status >= 5
+            UNION ALL
+            SELECT sagas.id::text FROM sagas JOIN sagas AS child ON child.parent_id = sagas.id
+            WHERE child.status < 5 AND sagas.status >= 5
+            UNION ALL
+            SELECT sagas.id::text FROM sagas JOIN saga_timers ON saga_timers.saga_id = sagas.id
+            WHERE sagas.status >= 5
+            LIMIT $2",
+    },
+    Rule {
+        // What waits for events or for people may wait for ever.
+        rule: "each task or child that a saga waits for is live, or its end has reached the saga",
+        broken_by: "SELECT sagas.id || '/' || live.number FROM sagas
+            CROSS JOIN LATERAL json_object_keys(instance::json -> 'live') AS live(number)
+            WHERE sagas.status < 5
+              AND NOT EXISTS (
+                SELECT FROM tasks
+                WHERE tasks.saga_id = sagas.id AND tasks.saga_number = live.number::integer AND tasks.status < 2
+              )
+              AND NOT EXISTS (
+                SELECT FROM sagas AS child
+                WHERE child.parent_id = sagas.id AND child.parent_number = live.number::integer AND child.status < 5
+              )
+              AND NOT EXISTS (
+                SELECT FROM saga_events
+                WHERE saga_id = sagas.id AND seq IS NULL AND kind = 2 AND saga_events.number = live.number::integer
+              )
+            LIMIT $2",
+    },
+    Rule {
+        rule: "the compensation that a saga runs is live, or its end has reached the saga",
+        broken_by: "SELECT id::text FROM sagas
+            WHERE status = 3
+              AND instance::json #> '{phase,Undoing}' IS NOT NULL
+              AND NOT EXISTS (SELECT FROM tasks WHERE saga_id = sagas.id AND saga_undoes AND tasks.status < 2)
+              AND NOT EXISTS (SELECT FROM saga_events WHERE saga_id = sagas.id AND seq IS NULL AND kind = 3)
+            LIMIT $2",
+    },
 ];
 
 /// A large database takes its time to look through; an operator is waiting, and can stop it.

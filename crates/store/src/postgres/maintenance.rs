@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::rows::{Time, int8, time, timestamp};
+use super::sagas::purge_sagas;
 use super::transaction::{Abort, Transaction};
 use super::{PostgresStore, failure, invariants};
 use crate::decide::purge_ends_at;
@@ -185,6 +186,11 @@ impl Transaction for PurgeFinished {
                   group_id IS NULL
                   OR NOT EXISTS (SELECT FROM task_groups WHERE task_groups.id = tasks.group_id AND task_groups.status < 3)
               )
+              -- They belong to what is told of their saga.
+              AND (
+                  saga_id IS NULL
+                  OR NOT EXISTS (SELECT FROM sagas WHERE sagas.id = tasks.saga_id AND sagas.status < 5)
+              )
             ORDER BY id
             LIMIT $3
             FOR UPDATE SKIP LOCKED",
@@ -214,9 +220,10 @@ impl Transaction for PurgeFinished {
         .bind(time(self.before))
         .bind(purge_ends_at(self.before))
         .bind(int8(self.limit))
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-        Ok(ids.len() as u64 + groups.rows_affected())
+        let sagas = purge_sagas(connection, self.before, self.limit).await?;
+        Ok(ids.len() as u64 + groups.rows_affected() + sagas)
     }
 }
 

@@ -25,6 +25,7 @@ mod maintenance;
 mod queues;
 mod refusals;
 mod rows;
+mod sagas;
 mod schedules;
 mod server;
 mod tasks;

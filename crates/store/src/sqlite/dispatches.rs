@@ -54,7 +54,9 @@ impl DispatchStore for SqliteStore {
                      WHERE EXISTS (SELECT 1 FROM dispatches d WHERE d.target = s.target AND d.state = 0)
                  ) AS ready_targets,
                  EXISTS (SELECT 1 FROM group_ends)
-                     OR EXISTS (SELECT 1 FROM task_groups WHERE status IN (1, 2)) AS \"groups\"",
+                     OR EXISTS (SELECT 1 FROM task_groups WHERE status IN (1, 2)) AS \"groups\",
+                 (SELECT min(due_at) FROM saga_timers) AS next_saga_timer_at,
+                 EXISTS (SELECT 1 FROM saga_events INDEXED BY saga_events_waiting WHERE seq IS NULL) AS unlooked_sagas",
         )
         .bind(now.as_micros())
         .bind((now - running_grace).as_micros())
@@ -73,6 +75,8 @@ impl DispatchStore for SqliteStore {
             served_targets: parsed(get(&row, "served_targets")?, "workers", "targets", "(live)")?,
             ready_targets: parsed(get(&row, "ready_targets")?, "workers", "targets", "(live)")?,
             groups: get(&row, "groups")?,
+            next_saga_timer_at: maybe_timestamp(&row, "next_saga_timer_at")?,
+            unlooked_sagas: get(&row, "unlooked_sagas")?,
         })
     }
 

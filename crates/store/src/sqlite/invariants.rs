@@ -233,6 +233,84 @@ const RULES: &[Rule] = &[
             WHERE expires_at < ?1 - 60000000
             LIMIT ?2",
     },
+    Rule {
+        rule: "a saga looks within a minute at what has reached it",
+        broken_by: "SELECT lower(hex(saga_id)) || '/' || id FROM saga_events INDEXED BY saga_events_waiting
+            WHERE seq IS NULL AND received_at < ?1 - 60000000
+            LIMIT ?2",
+    },
+    Rule {
+        rule: "the history of a saga has no gap, and its version is the number of entries that were taken",
+        broken_by: "SELECT lower(hex(s.id)) FROM sagas s
+            LEFT JOIN (
+                SELECT saga_id, count(*) AS entries, max(seq) AS newest, sum(result = 0) AS taken, sum(result = 1) AS refused
+                FROM saga_events
+                WHERE seq IS NOT NULL
+                GROUP BY saga_id
+            ) AS h ON h.saga_id = s.id
+            WHERE (s.last_seq, s.last_seq, s.version) IS NOT (
+                    coalesce(h.entries, 0), coalesce(h.newest, 0), coalesce(h.taken, 0)
+                )
+               OR s.refusals > coalesce(h.refused, 0)
+            LIMIT ?2",
+    },
+    Rule {
+        rule: "whatever belongs to a saga belongs to one that is there",
+        broken_by: "SELECT lower(hex(saga_id)) FROM saga_events WHERE NOT EXISTS (SELECT 1 FROM sagas s WHERE s.id = saga_id)
+            UNION ALL
+            SELECT lower(hex(saga_id)) FROM saga_timers WHERE NOT EXISTS (SELECT 1 FROM sagas s WHERE s.id = saga_id)
+            LIMIT ?2",
+    },
+    Rule {
+        rule: "a saga that is over has no live task, no live child and no timer",
+        broken_by: "SELECT lower(hex(t.saga_id)) FROM tasks t INDEXED BY tasks_saga
+            JOIN sagas s ON s.id = t.saga_id
+            WHERE t.saga_id IS NOT NULL AND t.status < 2 AND s.status >= 5
+            UNION ALL
+            SELECT lower(hex(c.parent_id)) FROM sagas c INDEXED BY sagas_parent
+            JOIN sagas s ON s.id = c.parent_id
+            WHERE c.parent_id IS NOT NULL AND c.status < 5 AND s.status >= 5
+            UNION ALL
+            SELECT lower(hex(s.id)) FROM saga_timers JOIN sagas s ON s.id = saga_timers.saga_id WHERE s.status >= 5
+            LIMIT ?2",
+    },
+    Rule {
+        // What waits for events or for people may wait for ever.
+        rule: "each task or child that a saga waits for is live, or its end has reached the saga",
+        broken_by: "SELECT lower(hex(s.id)) || '/' || l.number FROM sagas s
+            CROSS JOIN (
+                SELECT w.id, CAST(live.key AS INTEGER) AS number FROM sagas w, json_each(w.instance, '$.live') AS live
+                WHERE w.status < 5
+            ) AS l ON l.id = s.id
+            WHERE NOT EXISTS (
+                    SELECT 1 FROM tasks t INDEXED BY tasks_saga
+                    WHERE t.saga_id IS NOT NULL AND t.saga_id = s.id AND t.saga_number = l.number AND t.status < 2
+                )
+              AND NOT EXISTS (
+                    SELECT 1 FROM sagas c INDEXED BY sagas_parent
+                    WHERE c.parent_id IS NOT NULL AND c.parent_id = s.id AND c.parent_number = l.number AND c.status < 5
+                )
+              AND NOT EXISTS (
+                    SELECT 1 FROM saga_events e INDEXED BY saga_events_waiting
+                    WHERE e.seq IS NULL AND e.saga_id = s.id AND e.kind = 2 AND e.number = l.number
+                )
+            LIMIT ?2",
+    },
+    Rule {
+        rule: "the compensation that a saga runs is live, or its end has reached the saga",
+        broken_by: "SELECT lower(hex(s.id)) FROM sagas s
+            WHERE s.status = 3
+              AND json_type(s.instance, '$.phase.Undoing') IS NOT NULL
+              AND NOT EXISTS (
+                    SELECT 1 FROM tasks t INDEXED BY tasks_saga
+                    WHERE t.saga_id IS NOT NULL AND t.saga_id = s.id AND t.saga_undoes AND t.status < 2
+                )
+              AND NOT EXISTS (
+                    SELECT 1 FROM saga_events e INDEXED BY saga_events_waiting
+                    WHERE e.seq IS NULL AND e.saga_id = s.id AND e.kind = 3
+                )
+            LIMIT ?2",
+    },
 ];
 
 pub(super) async fn broken(pool: &SqlitePool, now: Timestamp, limit: usize) -> Result<Vec<BrokenInvariant>, Error> {

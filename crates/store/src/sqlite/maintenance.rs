@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::clock::database_time;
 use super::error::sql;
 use super::rows::{id_list, signed};
+use super::sagas::{purge_candidates, purge_sagas};
 use super::tasks::delete_rows;
 use super::{SqliteStore, invariants};
 use crate::decide::purge_ends_at;
@@ -68,6 +69,10 @@ impl Maintenance for SqliteStore {
                AND (group_id IS NULL OR NOT EXISTS (
                    SELECT 1 FROM task_groups g WHERE g.id = tasks.group_id AND g.status < 3
                ))
+               -- They belong to what is told of their saga.
+               AND (saga_id IS NULL OR NOT EXISTS (
+                   SELECT 1 FROM sagas s WHERE s.id = tasks.saga_id AND s.status < 5
+               ))
              ORDER BY id
              LIMIT ?3",
         )
@@ -85,7 +90,8 @@ impl Maintenance for SqliteStore {
                 .fetch_all(&self.read)
                 .await
                 .map_err(sql)?;
-        if candidates.is_empty() && groups.is_empty() {
+        let sagas = purge_candidates(self, before, limit).await?;
+        if candidates.is_empty() && groups.is_empty() && sagas.is_empty() {
             return Ok(0);
         }
         let mut transaction = self.begin().await?;
@@ -110,8 +116,9 @@ impl Maintenance for SqliteStore {
             .execute(&mut *transaction)
             .await
             .map_err(sql)?;
+        let gone = gone.rows_affected() + purge_sagas(&mut transaction, &sagas).await?;
         transaction.commit().await.map_err(sql)?;
-        Ok(ids.len() as u64 + gone.rows_affected())
+        Ok(ids.len() as u64 + gone)
     }
 
     async fn purge_records(&self, before: &RecordsBefore, limit: usize) -> Result<u64, Error> {

@@ -22,6 +22,7 @@ mod maintenance;
 mod owner;
 mod queues;
 mod rows;
+mod sagas;
 mod schedules;
 mod store;
 mod tasks;

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use orchestratum_core::task::{
-    Backoff, Conditions, Edge, FollowUpPlace, FollowUps, GroupPlace, Labels, Progress, RetryPolicy, ScheduledBy,
-    TaskSpec,
+    Backoff, Conditions, Edge, FollowUpPlace, FollowUps, GroupPlace, Labels, Progress, RetryPolicy, SagaPlace,
+    ScheduledBy, TaskSpec,
 };
-use orchestratum_core::{GroupId, JsonText, Origin, ScheduleId, TaskId, Timestamp, WorkerId};
+use orchestratum_core::{GroupId, JsonText, Origin, SagaId, ScheduleId, TaskId, Timestamp, WorkerId};
 use serde::{Serialize, Serializer};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, Type};
 use uuid::Uuid;
 
 use super::error::sql;
-use crate::decide::{DispatchState, LifeColumns, Source, Stored};
+use crate::decide::{DispatchState, LifeColumns, Source, Stored, purpose};
 use crate::{Error, Task};
 
 /// A task as [`task`] reads it, whatever follows the `FROM`.
@@ -24,7 +24,8 @@ macro_rules! select_task {
             "t.timeout_ms, t.max_retries, t.max_losses, t.priority, t.parent_id, t.created_at, t.scheduled_at, ",
             "t.expires_at, t.status, t.run, t.attempt, t.version, t.retries_left, t.losses_left, t.cancel_requested, ",
             "t.worker_id, t.started_at, t.finished_at, t.output, t.error, t.progress, t.follow_ups, t.parent_run, t.edge, ",
-            "t.ordinal, t.conditions, t.schedule_id, t.slot, t.group_id, t.group_index, d.due_at ",
+            "t.ordinal, t.conditions, t.schedule_id, t.slot, t.group_id, t.group_index, t.saga_id, t.saga_number, t.saga_undoes, ",
+            "d.due_at ",
             $($from),+
         )
     };
@@ -221,6 +222,7 @@ pub(super) fn task(row: &SqliteRow) -> Result<Task, Error> {
             follow_ups: follow_ups(row, id)?,
             conditions: conditions(row, id)?,
             group: member(row, id)?,
+            saga: part_of_saga(row, id)?,
             created_at: timestamp(row, "created_at")?,
         },
         life: columns.decode(id)?,
@@ -276,6 +278,22 @@ fn member(row: &SqliteRow, id: TaskId) -> Result<Option<GroupPlace>, Error> {
     };
     let index = number(row, "tasks", "group_index", id)?;
     Ok(Some(GroupPlace { group, index }))
+}
+
+/// Of which a task is a part.
+pub(super) fn maybe_saga_id(row: &SqliteRow) -> Result<Option<SagaId>, Error> {
+    get::<Option<Uuid>>(row, "saga_id").map(|id| id.map(SagaId))
+}
+
+pub(super) fn part_of_saga(row: &SqliteRow, id: TaskId) -> Result<Option<SagaPlace>, Error> {
+    let Some(saga) = maybe_saga_id(row)? else {
+        return Ok(None);
+    };
+    Ok(Some(SagaPlace {
+        saga,
+        number: number(row, "tasks", "saga_number", id)?,
+        purpose: purpose(get(row, "saga_undoes")?),
+    }))
 }
 
 /// Which follow-up of its parent it is.
@@ -334,5 +352,6 @@ pub(super) fn stored(row: &SqliteRow) -> Result<Stored, Error> {
         conditions: conditions(row, id)?,
         waits: get::<Option<i64>>(row, "dispatch_state")?.and_then(DispatchState::from_code),
         group: maybe_group_id(row)?,
+        saga: part_of_saga(row, id)?,
     })
 }

@@ -15,6 +15,7 @@ use super::error::sql;
 use super::owner::Owner;
 use super::values::PREPARED_STATEMENTS;
 use super::workers::end_leases_of_earlier_owners;
+use crate::compiled::CompiledDefinitions;
 use crate::rated::RatedTargets;
 use crate::{Error, Options};
 
@@ -38,6 +39,7 @@ pub struct SqliteStore {
     /// Of follow-ups.
     pub(super) limits: SpecLimits,
     pub(super) rated: RatedTargets,
+    pub(super) compiled: CompiledDefinitions,
     owner: Mutex<Option<Arc<Owner>>>,
 }
 
@@ -99,6 +101,7 @@ impl SqliteStore {
             signals: broadcast::Sender::new(SIGNAL_BACKLOG),
             limits: options.limits,
             rated: RatedTargets::default(),
+            compiled: CompiledDefinitions::default(),
             owner: Mutex::new(owner.map(Arc::new)),
         }
     }

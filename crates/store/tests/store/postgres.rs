@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::conformance::Fixture;
 use crate::conformance::lab::{Lab, SECOND, draft, target};
 use crate::conformance::rating::set_rate;
+use crate::conformance::saga_records::{SAGA_VIOLATIONS, one_in_each_phase};
 use crate::support::Postgres;
 use orchestratum_core::task::TaskDraft;
 use orchestratum_store::{ClaimRequest, Options, Store, UnofferedSearch, connect};
@@ -46,6 +47,27 @@ async fn an_older_program_restarts_on_a_newer_schema() {
     store.migrate().await.expect("there is nothing to do");
     store.check_schema().await.expect("newer is fine");
     store.close().await;
+}
+
+#[tokio::test]
+async fn a_broken_rule_of_sagas_is_found_and_named() {
+    let url = crate::support::database_url();
+    for (damage, expected) in SAGA_VIOLATIONS {
+        let (schema, store) = migrated(&url).await;
+        let lab = Lab::new(store);
+        one_in_each_phase(&lab).await;
+        lab.assert_sound().await;
+        let mut connection = PgConnection::connect(&url).await.expect("connects");
+        let damage = format!("SET search_path TO {}; {damage}", schema.name());
+        connection
+            .execute(AssertSqlSafe(damage.clone()))
+            .await
+            .expect("does the damage");
+        let broken = lab.store.broken_invariants(lab.now, 10).await.expect("reads");
+        let rules: Vec<&str> = broken.iter().map(|broken| broken.rule).collect();
+        assert!(rules.contains(&expected), "{damage}: {rules:?}");
+        lab.store.close().await;
+    }
 }
 
 #[tokio::test]

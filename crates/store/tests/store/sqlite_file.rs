@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
 use crate::conformance::lab::{Lab, SECOND, draft};
+use crate::conformance::saga_records::{SAGA_VIOLATIONS, one_in_each_phase};
 use orchestratum_core::task::TaskStatus;
 use orchestratum_store::{
     Error, Maintenance, Options, Orphan, SqliteStore, TaskFilter, TaskStore, WorkerStore, connect,
@@ -232,6 +233,21 @@ async fn a_broken_rule_is_found_and_named() {
         let mut connection = SqliteConnection::connect(&url(&folder)).await.expect("opens");
         connection.execute(damage).await.expect("does the damage");
         let broken = lab.store.broken_invariants(lab.now + SECOND, 10).await.expect("reads");
+        let rules: Vec<&str> = broken.iter().map(|broken| broken.rule).collect();
+        assert!(rules.contains(&expected), "{damage}: {rules:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_rule_of_sagas_is_found_and_named() {
+    for (damage, expected) in SAGA_VIOLATIONS {
+        let folder = folder();
+        let lab = opened(&folder).await;
+        one_in_each_phase(&lab).await;
+        lab.assert_sound().await;
+        let mut connection = SqliteConnection::connect(&url(&folder)).await.expect("opens");
+        connection.execute(damage).await.expect("does the damage");
+        let broken = lab.store.broken_invariants(lab.now, 10).await.expect("reads");
         let rules: Vec<&str> = broken.iter().map(|broken| broken.rule).collect();
         assert!(rules.contains(&expected), "{damage}: {rules:?}");
     }

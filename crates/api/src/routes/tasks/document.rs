@@ -206,7 +206,7 @@ impl From<Task> for TaskDocument {
             on_failure: spec.follow_ups.of(Edge::Failure).to_vec(),
             on_cancel: spec.follow_ups.of(Edge::Cancel).to_vec(),
             on_expire: spec.follow_ups.of(Edge::Expire).to_vec(),
-            saga_id: None,
+            saga_id: spec.saga.map(|place| place.saga.0),
             schedule_id: spec.scheduled_by.map(|by| by.schedule.0),
             slot: spec.scheduled_by.and_then(|by| by.slot),
             cancel_requested: is_cancel_requested(&life.state),

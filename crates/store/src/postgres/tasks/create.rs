@@ -1,5 +1,6 @@
 //! Creating tasks. The common case is one statement, one round trip and one commit for every request of a batch.
 
+use orchestratum_core::saga::Purpose;
 use orchestratum_core::task::TaskState;
 use orchestratum_core::{JsonText, RequestId, Timestamp, TraceParent};
 use sqlx::postgres::PgArguments;
@@ -121,6 +122,19 @@ const INSERT_SCHEDULED: &str = concat!(
     insert_dispatches_text!("")
 );
 
+/// Of tasks of sagas.
+const INSERT_OF_SAGAS: &str = concat!(
+    "WITH task AS (",
+    insert_tasks_text!(
+        ", follow_ups, parent_run, edge, ordinal, group_id, group_index, conditions, saga_id, saga_number, saga_undoes",
+        ", $23::text[], $24::integer[], $25::smallint[], $26::integer[], $27::uuid[], $28::integer[], $29::text[], $30::uuid[],
+        $31::integer[], $32::boolean[]",
+        ""
+    ),
+    ") ",
+    insert_dispatches_text!("")
+);
+
 pub(super) async fn create(
     database: &Database,
     requests: &[CreateRequest],
@@ -198,6 +212,8 @@ pub(super) struct Columns<'a> {
     conditions: Option<Vec<Option<String>>>,
     /// `None` where no schedule made one of them.
     scheduling: Option<Scheduling>,
+    /// `None` where none is of a saga.
+    of_sagas: Option<OfSagas>,
 }
 
 /// What only tasks have that a schedule made.
@@ -212,6 +228,26 @@ impl Scheduling {
         by().any(|by| by.is_some()).then(|| Self {
             schedules: by().map(|by| by.map(|by| by.schedule.0)).collect(),
             slots: by().map(|by| by.and_then(|by| by.slot).map(time)).collect(),
+        })
+    }
+}
+
+/// What only tasks of sagas have.
+struct OfSagas {
+    sagas: Vec<Option<Uuid>>,
+    numbers: Vec<Option<i32>>,
+    undo: Vec<Option<bool>>,
+}
+
+impl OfSagas {
+    fn of(tasks: &[&NewTask]) -> Option<Self> {
+        let places = || tasks.iter().map(|task| task.spec.saga);
+        places().any(|place| place.is_some()).then(|| Self {
+            sagas: places().map(|place| place.map(|place| place.saga.0)).collect(),
+            numbers: places().map(|place| place.map(|place| int4(place.number))).collect(),
+            undo: places()
+                .map(|place| place.map(|place| place.purpose == Purpose::Compensation))
+                .collect(),
         })
     }
 }
@@ -324,6 +360,7 @@ impl<'a> Columns<'a> {
                     .collect()
             }),
             scheduling: Scheduling::of(tasks),
+            of_sagas: OfSagas::of(tasks),
         }
     }
 
@@ -339,6 +376,14 @@ impl<'a> Columns<'a> {
     /// The statement that inserts them.
     fn insert(&self) -> Query<'_, Postgres, PgArguments> {
         static NONE: Vec<Option<String>> = Vec::new();
+        if let Some(of_sagas) = &self.of_sagas {
+            return self
+                .bind_following(sqlx::query(INSERT_OF_SAGAS))
+                .bind(self.conditions.as_ref().unwrap_or(&NONE))
+                .bind(&of_sagas.sagas)
+                .bind(&of_sagas.numbers)
+                .bind(&of_sagas.undo);
+        }
         match (&self.scheduling, &self.conditions, &self.following) {
             (Some(scheduling), conditions, _) => self
                 .bind_following(sqlx::query(INSERT_SCHEDULED))

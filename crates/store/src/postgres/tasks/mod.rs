@@ -16,6 +16,7 @@ mod row;
 mod unique;
 
 pub use self::apply::COMPLETE;
+pub(super) use self::apply::{Apply, column};
 pub use self::claim::CLAIM_AND_FILL_UP;
 pub(super) use self::claim::{CLAIM_WITHIN_BYTES, CLAIM_WITHIN_BYTES_RATED, ClaimedRow, claimed};
 pub(super) use self::create::insert_tasks;

@@ -1,14 +1,17 @@
 //! The row of a task and the task it stands for.
 
+use std::time::Duration;
+
 use orchestratum_core::task::{
-    Conditions, Edge, FollowUpPlace, FollowUps, GroupPlace, Labels, Progress, RetryPolicy, ScheduledBy, TaskSpec,
+    Conditions, Edge, FollowUpPlace, FollowUps, GroupPlace, Labels, Progress, RetryPolicy, SagaPlace, ScheduledBy,
+    TaskSpec,
 };
-use orchestratum_core::{GroupId, JsonText, Origin, ScheduleId, Target, TaskId, TaskName, WorkerId};
+use orchestratum_core::{GroupId, JsonText, Origin, SagaId, ScheduleId, Target, TaskId, TaskName, WorkerId};
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::super::rows::{Place, Time, timestamp};
-use crate::decide::{DispatchState, LifeColumns, Source, Stored};
+use crate::decide::{DispatchState, LifeColumns, Source, Stored, purpose};
 use crate::{Error, Task};
 
 /// The columns of [`StoredRow`], from `tasks`; `due_at` comes from the dispatch row, in a way of each statement's own.
@@ -17,7 +20,7 @@ macro_rules! stored_columns {
         "tasks.id, tasks.name, tasks.target, tasks.priority, tasks.ttl_ms, tasks.max_retries, tasks.max_losses,
         tasks.backoff, tasks.status, tasks.run, tasks.attempt, tasks.version, tasks.retries_left, tasks.losses_left,
         tasks.cancel_requested, tasks.worker_id, tasks.started_at, tasks.finished_at, tasks.scheduled_at,
-        tasks.expires_at, tasks.error, tasks.group_id"
+        tasks.expires_at, tasks.error, tasks.group_id, tasks.saga_id, tasks.saga_number, tasks.saga_undoes"
     };
 }
 pub(super) use stored_columns;
@@ -92,6 +95,9 @@ pub(super) struct StoredRow {
     expires_at: Time,
     error: Option<String>,
     group_id: Option<Uuid>,
+    saga_id: Option<Uuid>,
+    saga_number: Option<i32>,
+    saga_undoes: Option<bool>,
     pub(super) due_at: Option<Time>,
 }
 
@@ -144,6 +150,22 @@ fn member_of(place: &Place<'_>, group: Option<GroupId>, index: Option<i32>) -> R
     Ok(Some(GroupPlace { group, index }))
 }
 
+fn part_of(
+    place: &Place<'_>,
+    saga: Option<Uuid>,
+    number: Option<i32>,
+    undoes: Option<bool>,
+) -> Result<Option<SagaPlace>, Error> {
+    let (Some(saga), Some(number), Some(undoes)) = (saga, number, undoes) else {
+        return Ok(None);
+    };
+    Ok(Some(SagaPlace {
+        saga: SagaId(saga),
+        number: place.number("saga_number", number)?,
+        purpose: purpose(undoes),
+    }))
+}
+
 fn follow_ups_of(place: &Place<'_>, stored: Option<&str>) -> Result<FollowUps, Error> {
     stored.map_or_else(
         || Ok(FollowUps::default()),
@@ -161,6 +183,11 @@ fn scheduled_by(schedule: Option<Uuid>, slot: Option<Time>) -> Option<ScheduledB
         schedule: ScheduleId(schedule?),
         slot: slot.map(timestamp),
     })
+}
+
+fn milliseconds_of(place: &Place<'_>, timeout: Option<i64>) -> Result<Option<Duration>, Error> {
+    let timeout = timeout.map(|timeout| place.milliseconds("timeout_ms", timeout));
+    timeout.transpose()
 }
 
 fn labels_of(place: &Place<'_>, stored: Option<&str>) -> Result<Labels, Error> {
@@ -242,6 +269,9 @@ impl StoredRow {
             expires_at,
             error,
             group_id,
+            saga_id,
+            saga_number,
+            saga_undoes,
             due_at,
         } = self;
         let place = Place {
@@ -249,8 +279,7 @@ impl StoredRow {
             row: &id,
         };
         let id = TaskId(id);
-        let worker = worker_id.map(WorkerId);
-        let started_at = started_at.map(timestamp);
+        let (worker, started_at) = (worker_id.map(WorkerId), started_at.map(timestamp));
         let life = LifeColumns {
             status: status.into(),
             run: run.into(),
@@ -285,6 +314,7 @@ impl StoredRow {
             conditions: None,
             waits: None,
             group: group_id.map(GroupId),
+            saga: part_of(&place, saga_id, saga_number, saga_undoes)?,
         })
     }
 }
@@ -322,6 +352,7 @@ impl TaskRow {
             worker,
             started_at,
             group,
+            saga,
             ..
         } = stored.into_stored()?;
         let place = Place {
@@ -337,9 +368,7 @@ impl TaskRow {
             labels: labels_of(&place, labels.as_deref())?,
             priority,
             ttl,
-            timeout: timeout_ms
-                .map(|timeout| place.milliseconds("timeout_ms", timeout))
-                .transpose()?,
+            timeout: milliseconds_of(&place, timeout_ms)?,
             policy,
             limits: limits.map(JsonText::trusted),
             parent_id: parent_id.map(TaskId),
@@ -348,6 +377,7 @@ impl TaskRow {
             follow_ups: follow_ups_of(&place, follow_ups.as_deref())?,
             conditions: conditions_of(&place, conditions.as_deref())?,
             group: member_of(&place, group, group_index)?,
+            saga,
             created_at: timestamp(created_at),
         };
         Ok(Task {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use orchestratum_core::saga::Purpose;
 use orchestratum_core::task::{TaskSpec, TaskState};
 use orchestratum_core::{TaskId, Timestamp};
 use sqlx::SqliteConnection;
@@ -110,6 +111,30 @@ async fn insert_tasks(connection: &mut SqliteConnection, tasks: &[&NewTask]) -> 
          )
          SELECT * FROM new WHERE column1 IS NOT NULL"
     );
+    static INSERT_OF_SAGAS: OverValues = over_values!(
+        "WITH new AS (VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        ")
+         INSERT INTO tasks (
+             id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries,
+             max_losses, priority, parent_id, request_hash, trace_parent, request_id, created_at, scheduled_at, expires_at,
+             status, run, attempt, version, retries_left, losses_left, cancel_requested, worker_id, started_at,
+             finished_at, error, follow_ups, parent_run, edge, ordinal, conditions, group_id, group_index, saga_id,
+             saga_number, saga_undoes
+         )
+         SELECT * FROM new WHERE column1 IS NOT NULL"
+    );
+    if tasks.iter().any(|task| task.spec.saga.is_some()) {
+        return INSERT_OF_SAGAS
+            .execute(connection, tasks, |statement, task| {
+                let place = task.spec.saga;
+                bind_task(statement, task)
+                    .bind(place.map(|place| place.saga.0))
+                    .bind(place.map(|place| place.number))
+                    .bind(place.map(|place| place.purpose == Purpose::Compensation))
+            })
+            .await;
+    }
     if tasks.iter().all(|task| task.spec.scheduled_by.is_none()) {
         return INSERT
             .execute(connection, tasks, |statement, task| bind_task(statement, task))
@@ -140,8 +165,9 @@ fn bind_task<'q>(statement: Statement<'q>, task: &NewTask) -> Statement<'q> {
         limits,
         parent_id,
         place,
-        // Bound behind the others, where there is one.
+        // Bound behind the others, where there are such.
         scheduled_by: _,
+        saga: _,
         follow_ups,
         conditions,
         group,

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use orchestratum_core::task::TaskStatus;
 use orchestratum_core::{TaskId, Timestamp};
 
-pub(super) use apply::insert_audit;
+pub(super) use apply::{apply_any, insert_audit};
 pub(super) use claim::{claimed_task, start, take_dispatches, take_rated};
 pub(super) use create::insert_new;
 pub(super) use delete::delete_rows;

@@ -118,7 +118,7 @@ fn success(task: &ClaimedTask, output: &str) -> Change {
     }
 }
 
-fn killed() -> Ending {
+pub(super) fn killed() -> Ending {
     let message = "killed".to_owned();
     Ending::Cancelled { message }
 }

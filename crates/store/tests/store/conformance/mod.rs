@@ -26,6 +26,14 @@ pub(crate) mod queues;
 pub(crate) mod racing;
 pub(crate) mod rating;
 pub(crate) mod reporting;
+pub(crate) mod saga_children;
+pub(crate) mod saga_definitions;
+pub(crate) mod saga_inputs;
+pub(crate) mod saga_lab;
+pub(crate) mod saga_records;
+pub(crate) mod saga_tasks;
+pub(crate) mod saga_timers;
+pub(crate) mod sagas;
 pub(crate) mod scheduling;
 pub(crate) mod unifying;
 pub(crate) mod workers;
@@ -378,6 +386,72 @@ macro_rules! suite {
                 another_ending_of_a_reported_attempt_is_refused,
                 of_two_reports_at_once_one_counts,
                 fix_13_a_worker_that_died_and_reports_late_is_refused
+            ],
+            saga_children: [
+                a_child_begins_and_its_end_moves_its_parent,
+                a_child_that_fails_is_a_failure_for_its_parent,
+                a_child_ends_with_its_parent_that_is_cancelled,
+                a_child_that_is_cancelled_before_its_first_look_is_over_after_it,
+                a_child_without_definition_is_a_failure_for_its_parent,
+                a_child_that_is_there_already_is_a_failure_for_its_parent,
+                a_child_that_cannot_begin_is_a_failure_for_its_parent
+            ],
+            saga_definitions: [
+                the_same_content_is_the_same_version_and_a_return_to_an_older_one_is_a_new_one,
+                definitions_that_are_put_at_once_have_a_version_each,
+                definitions_are_listed_by_name_each_with_its_newest_version,
+                a_definition_is_found_by_the_events_that_its_newest_version_starts_on
+            ],
+            saga_inputs: [
+                the_end_of_a_task_moves_its_saga_whichever_way_it_came,
+                the_end_of_a_task_that_goes_on_is_none,
+                an_event_is_taken_once_by_its_id,
+                each_caller_is_told_how_the_saga_stands_after_what_it_brought,
+                what_is_refused_is_recorded_and_may_come_again,
+                refusals_are_kept_up_to_a_limit,
+                an_expected_version_is_held_against_the_saga_after_what_had_arrived,
+                what_is_brought_comes_after_what_had_arrived,
+                what_is_brought_comes_after_however_much_had_arrived,
+                events_at_once_are_each_taken_once,
+                ends_and_looks_at_once_lose_nothing,
+                what_a_process_that_died_has_left_is_found_in_its_order
+            ],
+            saga_records: [
+                a_saga_is_what_its_history_leads_to,
+                a_history_is_read_in_pages,
+                pages_of_large_entries_end_early,
+                purging_takes_sagas_that_ended_long_ago_with_their_histories,
+                purging_takes_histories_in_bounded_passes,
+                unusual_characters_come_back
+            ],
+            saga_tasks: [
+                what_was_done_is_undone_newest_first_one_at_a_time,
+                what_cannot_be_undone_waits_for_a_person,
+                tasks_that_run_and_tasks_that_wait_are_cancelled_before_anything_is_undone,
+                a_saga_that_ends_waits_for_its_tasks,
+                a_task_that_is_issued_and_cancelled_in_one_look_is_over,
+                a_task_of_a_saga_is_not_retried_by_hand,
+                a_task_that_is_like_another_one_is_not_made_and_the_saga_is_told,
+                a_task_for_later_is_told_with_its_time
+            ],
+            saga_timers: [
+                a_timer_fires_once_when_it_is_due,
+                a_timer_of_a_state_that_was_left_is_gone,
+                a_timer_that_fires_behind_what_leaves_its_state_is_refused,
+                timers_that_are_due_fire_in_their_order_in_bounded_passes,
+                several_that_look_for_timers_at_once_fire_each_once
+            ],
+            sagas: [
+                a_saga_is_there_with_its_first_tasks_and_timers,
+                a_start_that_is_refused_leaves_nothing,
+                a_start_that_is_repeated_finds_the_saga_of_the_first,
+                of_starts_at_once_one_starts_a_saga,
+                a_saga_keeps_the_version_with_which_it_began,
+                many_sagas_are_started_and_looked_at_in_one_call,
+                sagas_are_listed_newest_first_by_what_is_asked_for,
+                pages_of_large_sagas_end_early,
+                whoever_is_addressed_by_a_correlation_id_is_told_with_its_status,
+                where_sagas_stand_is_read_without_what_they_hold
             ],
             scheduling: [
                 a_schedule_is_read_as_it_was_created,

@@ -366,6 +366,7 @@ impl Model {
             followed,
             admitted: Vec::new(),
             group: spec.group.map(|place| place.group),
+            saga: None,
         };
         follow_ups.extend(made);
         ChangeOutcome::Done(changed)

@@ -88,8 +88,8 @@ async fn read(database: &Database, changes: &[Change]) -> Result<HashMap<TaskId,
                 // Only for tasks that went back meanwhile, and are passed over.
                 ", tasks.scheduled_at AS due_at, NULL::smallint AS dispatch_state
                 FROM tasks
-                -- Keys are settled the long way.
-                WHERE id = ANY($1) AND follow_ups IS NOT NULL AND conditions IS NULL"
+                -- Keys are settled, and sagas told, the long way.
+                WHERE id = ANY($1) AND follow_ups IS NOT NULL AND conditions IS NULL AND saga_id IS NULL"
             ))
             .bind(&ids)
             .bind(&none[..])

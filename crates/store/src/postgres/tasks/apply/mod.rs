@@ -12,7 +12,7 @@ mod success;
 mod write;
 
 pub use self::success::COMPLETE;
-pub(super) use self::write::column;
+pub(in super::super) use self::write::column;
 
 use std::collections::{HashMap, HashSet};
 
@@ -76,10 +76,10 @@ async fn apply_any(database: &Database, mut changes: Vec<Change>, now: Timestamp
     }
 }
 
-struct Apply {
-    changes: Vec<Change>,
-    limits: SpecLimits,
-    now: Timestamp,
+pub(in super::super) struct Apply {
+    pub(in super::super) changes: Vec<Change>,
+    pub(in super::super) limits: SpecLimits,
+    pub(in super::super) now: Timestamp,
 }
 
 impl Transaction for Apply {

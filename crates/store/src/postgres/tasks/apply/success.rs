@@ -1,6 +1,6 @@
 //! A batch of nothing but successes, in one statement.
 
-use orchestratum_core::{GroupId, JsonText, Target, TaskId, TaskName, Timestamp};
+use orchestratum_core::{GroupId, JsonText, SagaId, Target, TaskId, TaskName, Timestamp};
 use uuid::Uuid;
 
 use super::super::super::database::{AfterUnknown, Database};
@@ -67,7 +67,7 @@ pub const COMPLETE: &str = "
         RETURNING
             tasks.id, tasks.name, tasks.target, tasks.attempt, tasks.run, tasks.version, tasks.retries_left,
             tasks.losses_left, tasks.worker_id, tasks.started_at, tasks.scheduled_at, tasks.expires_at, tasks.group_id,
-            reported.exit_code, reported.peak_memory_bytes
+            tasks.saga_id, tasks.saga_number, tasks.saga_undoes, reported.output, reported.exit_code, reported.peak_memory_bytes
     ),
     ended AS (
         INSERT INTO attempts (
@@ -80,9 +80,16 @@ pub const COMPLETE: &str = "
         -- Of most batches none.
         INSERT INTO group_ends (group_id, ended, failed)
         SELECT group_id, count(*), 0 FROM completed WHERE group_id IS NOT NULL GROUP BY group_id
+    ),
+    of_sagas AS (
+        INSERT INTO saga_events (saga_id, kind, number, data, received_at)
+        SELECT saga_id, CASE WHEN saga_undoes THEN 3 ELSE 2 END, saga_number, COALESCE(output, 'null'), $6
+        FROM completed
+        WHERE saga_id IS NOT NULL
     )
     SELECT
-        id, name, target, attempt, run, version, retries_left, losses_left, started_at, scheduled_at, expires_at, group_id
+        id, name, target, attempt, run, version, retries_left, losses_left, started_at, scheduled_at, expires_at, group_id,
+        saga_id
     FROM completed";
 
 type Row = (
@@ -97,6 +104,7 @@ type Row = (
     Time,
     Time,
     Time,
+    Option<Uuid>,
     Option<Uuid>,
 );
 
@@ -114,6 +122,7 @@ fn completed(row: Row) -> Result<CompletedRow, Error> {
         scheduled_at,
         expires_at,
         group,
+        saga,
     ) = row;
     let place = Place {
         table: "tasks",
@@ -132,5 +141,6 @@ fn completed(row: Row) -> Result<CompletedRow, Error> {
         scheduled_at: timestamp(scheduled_at),
         expires_at: timestamp(expires_at),
         group: group.map(GroupId),
+        saga: saga.map(SagaId),
     })
 }

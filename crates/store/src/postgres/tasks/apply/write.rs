@@ -7,6 +7,7 @@ use orchestratum_core::{GroupId, JsonText, Timestamp};
 use sqlx::PgConnection;
 
 use super::super::super::rows::{int2, int4, milliseconds, time};
+use super::super::super::sagas::insert_task_ends;
 use super::super::super::transaction::Abort;
 use super::super::create::{insert_tasks, labels_text};
 use crate::MissingFollowUp;
@@ -23,6 +24,7 @@ pub(super) async fn write(connection: &mut PgConnection, decision: &Decision<'_>
         missing: _,
         gates: _,
         group_ends,
+        saga_ends,
         // They wait their turn where a change takes the long way.
         taken: _,
     } = decision;
@@ -41,6 +43,9 @@ pub(super) async fn write(connection: &mut PgConnection, decision: &Decision<'_>
     }
     if !group_ends.is_empty() {
         write_group_ends(connection, group_ends).await?;
+    }
+    if !saga_ends.is_empty() {
+        insert_task_ends(connection, saga_ends, now).await?;
     }
     Ok(())
 }
@@ -62,7 +67,7 @@ pub(super) async fn write_follow_ups(
 }
 
 /// The values of one column.
-pub(in super::super) fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
+pub(in super::super::super) fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
 

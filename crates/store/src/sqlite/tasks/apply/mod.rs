@@ -47,7 +47,8 @@ pub(super) async fn apply(
     Ok(outcomes)
 }
 
-async fn apply_any(
+/// Puts any events to tasks, within the transaction of the caller.
+pub(in super::super) async fn apply_any(
     connection: &mut SqliteConnection,
     changes: &[Change],
     limits: &SpecLimits,
@@ -80,7 +81,8 @@ async fn load(connection: &mut SqliteConnection, changes: &[Change]) -> Result<H
          SELECT
              t.id, t.name, t.target, t.priority, t.ttl_ms, t.backoff, t.max_retries, t.max_losses, t.scheduled_at,
              t.expires_at, t.status, t.run, t.attempt, t.version, t.retries_left, t.losses_left, t.cancel_requested,
-             t.worker_id, t.started_at, t.finished_at, t.error, t.group_id, d.due_at, d.state AS dispatch_state, t.conditions, t.follow_ups,
+             t.worker_id, t.started_at, t.finished_at, t.error, t.group_id, t.saga_id,
+             t.saga_number, t.saga_undoes, d.due_at, d.state AS dispatch_state, t.conditions, t.follow_ups,
              -- What follow-ups need, and only where there are some.
              iif(w.brings OR t.follow_ups IS NOT NULL, t.input, NULL) AS source_input,
              iif(w.brings OR t.follow_ups IS NOT NULL, t.description, NULL) AS description,

@@ -7,11 +7,14 @@ use orchestratum_core::{GroupId, TaskId, Timestamp, WorkerId};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::super::super::rows::{maybe_group_id, maybe_worker_id, number, task_id, timestamp, word};
+use super::super::super::rows::{
+    maybe_group_id, maybe_saga_id, maybe_worker_id, number, part_of_saga, task_id, timestamp, word,
+};
+use super::super::super::sagas::insert_task_ends;
 use super::super::super::values::{OverValues, over_values};
 use super::write::{insert_attempts, insert_group_ends};
 use crate::Error;
-use crate::decide::{AttemptWrite, CompletedRow, Success};
+use crate::decide::{AttemptWrite, CompletedRow, SagaTaskEnd, Success};
 
 /// The rows of those whose guard held.
 pub(super) async fn apply(
@@ -38,7 +41,7 @@ pub(super) async fn apply(
            AND tasks.conditions IS NULL
          RETURNING
              id, name, target, attempt, run, version, retries_left, losses_left, worker_id, started_at, scheduled_at,
-             expires_at, group_id"
+             expires_at, group_id, saga_id, saga_number, saga_undoes"
     );
     let rows = COMPLETE
         .fetch(
@@ -56,6 +59,7 @@ pub(super) async fn apply(
     let reported: HashMap<TaskId, &Success<'_>> = successes.iter().map(|success| (success.task, success)).collect();
     let mut attempts = Vec::with_capacity(rows.len());
     let mut done = Vec::with_capacity(rows.len());
+    let mut saga_ends = Vec::new();
     for row in &rows {
         let completed = completed(row)?;
         attempts.push(ended(
@@ -64,6 +68,9 @@ pub(super) async fn apply(
             maybe_worker_id(row, "worker_id")?,
             now,
         ));
+        if let Some(place) = part_of_saga(row, completed.task)? {
+            saga_ends.push(SagaTaskEnd::success(place, reported[&completed.task].output));
+        }
         done.push(completed);
     }
     insert_attempts(connection, &attempts).await?;
@@ -73,6 +80,7 @@ pub(super) async fn apply(
         group_ends.entry(group).or_default().add(ends);
     }
     insert_group_ends(connection, &group_ends).await?;
+    insert_task_ends(connection, &saga_ends, now).await?;
     Ok(done)
 }
 
@@ -109,5 +117,6 @@ fn completed(row: &SqliteRow) -> Result<CompletedRow, Error> {
         scheduled_at: timestamp(row, "scheduled_at")?,
         expires_at: timestamp(row, "expires_at")?,
         group: maybe_group_id(row)?,
+        saga: maybe_saga_id(row)?,
     })
 }

@@ -9,6 +9,7 @@ use sqlx::SqliteConnection;
 
 use super::super::super::error::sql;
 use super::super::super::rows::{Hex, json, milliseconds, signed};
+use super::super::super::sagas::insert_task_ends;
 use super::super::super::values::{OverValues, over_values};
 use super::super::create::{insert_dispatches, insert_new};
 use crate::decide::{AttemptWrite, Decision, LogWrite, TaskWrite};
@@ -40,7 +41,8 @@ pub(super) async fn write(
     insert_attempts(connection, &decision.attempts).await?;
     insert_logs(connection, &decision.logs).await?;
     insert_audits(connection, &decision.audits, now).await?;
-    insert_group_ends(connection, &decision.group_ends).await
+    insert_group_ends(connection, &decision.group_ends).await?;
+    insert_task_ends(connection, &decision.saga_ends, now).await
 }
 
 /// After the changes: what is unique sees how those have left the tasks that it might meet.

@@ -64,6 +64,8 @@ impl Model {
                 served_targets,
                 ready_targets,
                 groups: self.has_work_for_groups(),
+                next_saga_timer_at: None,
+                unlooked_sagas: false,
             },
             counts,
             queues: self.queue_list(),

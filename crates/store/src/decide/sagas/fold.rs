@@ -1,0 +1,457 @@
+//! A look at a saga: everything that waits for it, put to `step` one by one.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use orchestratum_core::saga::{
+    CompiledDefinition, DefinitionName, Effect, Input, Instance, Note, Outcome, Phase, Purpose, Rejection, SagaEnd,
+    StateName, Step, Timer, step,
+};
+use orchestratum_core::task::{ErrorKind, SagaPlace, SpecLimits, TaskDraft, TaskError, Violations};
+use orchestratum_core::{JsonText, Origin, SagaId, TaskId, Timestamp};
+use serde::Serialize;
+
+use super::super::follow::task_id_at;
+use super::super::saga_tasks::SagaTaskEnd;
+use super::EventColumns;
+use crate::{Announce, NewTask, Request, Saga, Stand};
+
+/// How many refusals the history of a saga keeps of what callers brought: they are told anyway.
+const REFUSALS_KEPT: u32 = 1_000;
+
+/// Odd, so that different numbers stay different; the golden ratio, so that they differ in many bits.
+const SPREAD: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
+
+/// What the row of a saga has beside its instance.
+#[derive(Debug, Clone)]
+pub(crate) struct SagaHead {
+    pub(crate) id: SagaId,
+    pub(crate) definition: DefinitionName,
+    pub(crate) definition_version: u32,
+    pub(crate) parent: Option<(SagaId, u32)>,
+    pub(crate) origin: Origin,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) finished_at: Option<Timestamp>,
+    pub(crate) last_seq: u64,
+    pub(crate) refusals: u32,
+}
+
+impl SagaHead {
+    pub(crate) fn saga(&self, instance: Instance) -> Saga {
+        Saga {
+            id: self.id,
+            definition: self.definition.clone(),
+            definition_version: self.definition_version,
+            parent: self.parent.map(|(parent, _)| parent),
+            instance,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            finished_at: self.finished_at,
+        }
+    }
+}
+
+/// A saga under its lock.
+#[derive(Debug)]
+pub(crate) struct LockedSaga {
+    pub(crate) head: SagaHead,
+    pub(crate) definition: Arc<CompiledDefinition>,
+    pub(crate) instance: Instance,
+}
+
+/// What waits to be looked at.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    /// Its row.
+    pub(crate) id: i64,
+    pub(crate) input: Input,
+}
+
+/// What is to be written of an input.
+#[derive(Debug)]
+pub(crate) struct EventWrite {
+    pub(crate) source: EventSource,
+    pub(crate) seq: u64,
+    pub(crate) refusal: Option<String>,
+    pub(crate) version: u64,
+    pub(crate) from: StateName,
+    pub(crate) to: StateName,
+    pub(crate) notes: String,
+}
+
+#[derive(Debug)]
+pub(crate) enum EventSource {
+    /// The row that waited.
+    Arrived(i64),
+    /// A new row.
+    Brought {
+        columns: Box<EventColumns>,
+        actor: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TimerWrite {
+    pub(crate) timer: Timer,
+    pub(crate) at: Timestamp,
+}
+
+/// A child saga to be started.
+#[derive(Debug)]
+pub(crate) struct ChildSaga {
+    pub(crate) id: SagaId,
+    pub(crate) number: u32,
+    pub(crate) definition: DefinitionName,
+    pub(crate) correlation_id: String,
+    pub(crate) input: JsonText,
+}
+
+/// What became of what a caller brought, and the saga then.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) outcome: Answered,
+    pub(crate) instance: Instance,
+}
+
+#[derive(Debug)]
+pub(crate) enum Answered {
+    Done,
+    Repeated,
+    Rejected(Rejection),
+    VersionMismatch,
+}
+
+/// A saga after a look, and everything to be written with it.
+#[derive(Debug)]
+pub(crate) struct Folded {
+    pub(crate) head: SagaHead,
+    pub(crate) before: Stand,
+    pub(crate) instance: Instance,
+    pub(crate) events: Vec<EventWrite>,
+    pub(crate) tasks: Vec<NewTask>,
+    /// Tasks that could not be made, whose ends are to be looked at.
+    pub(crate) unmade: Vec<SagaTaskEnd>,
+    /// Of tasks or child sagas, by their numbers.
+    pub(crate) cancels: Vec<u32>,
+    pub(crate) timers: Vec<TimerWrite>,
+    /// Entries whose timers are stopped.
+    pub(crate) stopped: Vec<u32>,
+    pub(crate) children: Vec<ChildSaga>,
+    /// It is over now: its timers go, and who waits for it is told.
+    pub(crate) ended: bool,
+    pub(crate) parent_told: Option<(SagaId, u32, Outcome)>,
+    pub(crate) answers: Vec<Answer>,
+}
+
+pub(crate) fn stand(instance: &Instance) -> Stand {
+    Stand {
+        status: instance.status(),
+        state: instance.state.clone(),
+        version: instance.version,
+    }
+}
+
+/// A look at a saga: what has arrived is put to it, and then what callers bring.
+#[derive(Debug)]
+pub(crate) struct Folding<'a> {
+    definition: Arc<CompiledDefinition>,
+    limits: &'a SpecLimits,
+    seed: u128,
+    now: Timestamp,
+    folded: Folded,
+}
+
+/// What the history tells of a step.
+#[derive(Default, Serialize)]
+struct Told {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<Note>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tasks: Vec<Issued>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sagas: Vec<ChildNote>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cancelled: Vec<u32>,
+}
+
+#[derive(Serialize)]
+struct Issued {
+    number: u32,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_id: Option<TaskId>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    compensation: bool,
+}
+
+#[derive(Serialize)]
+struct ChildNote {
+    number: u32,
+    definition: DefinitionName,
+    correlation_id: String,
+}
+
+impl<'a> Folding<'a> {
+    pub(crate) fn new(saga: LockedSaga, (limits, seed): (&'a SpecLimits, u128), now: Timestamp) -> Self {
+        let LockedSaga {
+            head,
+            definition,
+            instance,
+        } = saga;
+        Self {
+            definition,
+            limits,
+            seed,
+            now,
+            folded: Folded {
+                before: stand(&instance),
+                head,
+                instance,
+                events: Vec::new(),
+                tasks: Vec::new(),
+                unmade: Vec::new(),
+                cancels: Vec::new(),
+                timers: Vec::new(),
+                stopped: Vec::new(),
+                children: Vec::new(),
+                ended: false,
+                parent_told: None,
+                answers: Vec::new(),
+            },
+        }
+    }
+
+    /// `known` are the ids of events that it has taken.
+    pub(crate) fn bring(mut self, requests: &[&Request], mut known: HashSet<String>) -> Folded {
+        for request in requests {
+            let outcome = self.brought(request, &mut known);
+            let instance = self.folded.instance.clone();
+            self.folded.answers.push(Answer { outcome, instance });
+        }
+        self.folded
+    }
+}
+
+impl Folding<'_> {
+    pub(crate) fn arrive(&mut self, Arrived { id, input }: Arrived) {
+        let starts = matches!(input, Input::Started(_));
+        let from = self.folded.instance.state.clone();
+        let (notes, refusal) = match self.put(input) {
+            Ok(notes) => (notes, None),
+            Err(rejection) => (Told::default(), Some(rejection.to_string())),
+        };
+        if let (true, Some(reason)) = (starts, &refusal) {
+            self.never_started(reason.clone());
+        }
+        self.record(EventSource::Arrived(id), from, &notes, refusal);
+    }
+
+    fn brought(&mut self, request: &Request, known: &mut HashSet<String>) -> Answered {
+        let event_id = match &request.input {
+            Input::EventRaised(event) => Some(&event.id),
+            _ => None,
+        };
+        if event_id.is_some_and(|id| known.contains(id)) {
+            return Answered::Repeated;
+        }
+        let version = self.folded.instance.version;
+        if request.expected_version.is_some_and(|expected| expected != version) {
+            return Answered::VersionMismatch;
+        }
+        let source = |columns: EventColumns| EventSource::Brought {
+            columns: Box::new(columns),
+            actor: request.audit.as_ref().and_then(|audit| audit.actor.clone()),
+        };
+        let from = self.folded.instance.state.clone();
+        match self.put(request.input.clone()) {
+            Ok(notes) => {
+                known.extend(event_id.cloned());
+                self.record(source(EventColumns::encode(&request.input)), from, &notes, None);
+                Answered::Done
+            }
+            Err(rejection) => {
+                if self.folded.head.refusals < REFUSALS_KEPT {
+                    self.folded.head.refusals += 1;
+                    let columns = EventColumns {
+                        // Its sender has it, and is told.
+                        data: None,
+                        ..EventColumns::encode(&request.input)
+                    };
+                    self.record(source(columns), from, &Told::default(), Some(rejection.to_string()));
+                }
+                Answered::Rejected(rejection)
+            }
+        }
+    }
+
+    fn put(&mut self, input: Input) -> Result<Told, Rejection> {
+        let Step {
+            instance,
+            effects,
+            notes,
+        } = step(
+            &self.definition,
+            self.folded.instance.clone(),
+            input,
+            self.limits,
+            self.now,
+        )?;
+        self.folded.instance = instance;
+        let mut told = Told {
+            notes,
+            ..Told::default()
+        };
+        for effect in effects {
+            self.effect(effect, &mut told);
+        }
+        Ok(told)
+    }
+
+    fn record(&mut self, source: EventSource, from: StateName, told: &Told, refusal: Option<String>) {
+        let folded = &mut self.folded;
+        folded.head.last_seq += 1;
+        folded.head.updated_at = if refusal.is_none() {
+            self.now
+        } else {
+            folded.head.updated_at
+        };
+        folded.events.push(EventWrite {
+            source,
+            seq: folded.head.last_seq,
+            refusal,
+            version: folded.instance.version,
+            from,
+            to: folded.instance.state.clone(),
+            notes: serde_json::to_string(told).expect("notes are always JSON"),
+        });
+    }
+
+    fn effect(&mut self, effect: Effect, told: &mut Told) {
+        match effect {
+            Effect::IssueTask { number, purpose, task } => self.issue(number, purpose, *task, told),
+            Effect::StartSaga {
+                number,
+                saga,
+                correlation_id,
+                input,
+            } => {
+                told.sagas.push(ChildNote {
+                    number,
+                    definition: saga.clone(),
+                    correlation_id: correlation_id.clone(),
+                });
+                let order = u16::try_from(self.folded.children.len()).unwrap_or(u16::MAX);
+                self.folded.children.push(ChildSaga {
+                    id: SagaId(task_id_at(order, self.random(number), self.now).0),
+                    number,
+                    definition: saga,
+                    correlation_id,
+                    input,
+                });
+            }
+            Effect::CancelTask { number } => {
+                told.cancelled.push(number);
+                self.folded.cancels.push(number);
+            }
+            Effect::StartTimer { timer, at } => self.folded.timers.push(TimerWrite { timer, at }),
+            Effect::StopTimers { entry } => {
+                // One that this look has started was never written.
+                self.folded.timers.retain(|write| write.timer.entry() != entry);
+                self.folded.stopped.push(entry);
+            }
+            Effect::Finished { end } => self.finish(end, None),
+        }
+    }
+
+    /// For the id of what has this number: made of its place in its saga, and of what nobody knows before.
+    fn random(&self, number: u32) -> u128 {
+        // A compensation that is retried has the number that it had: the version tells its tasks apart.
+        let place = (u128::from(self.folded.instance.version) << 32) | u128::from(number);
+        (self.seed ^ self.folded.head.id.0.as_u128()).wrapping_add((place + 1).wrapping_mul(SPREAD))
+    }
+
+    fn issue(&mut self, number: u32, purpose: Purpose, task: TaskDraft, told: &mut Told) {
+        let place = SagaPlace {
+            saga: self.folded.head.id,
+            number,
+            purpose,
+        };
+        let order = u16::try_from(self.folded.tasks.len()).unwrap_or(u16::MAX);
+        let id = task_id_at(order, self.random(number), self.now);
+        let name = task.name.clone();
+        let made = task.check("", id, self.limits, self.now);
+        told.tasks.push(Issued {
+            number,
+            name,
+            task_id: made.is_ok().then_some(id),
+            compensation: purpose == Purpose::Compensation,
+        });
+        match made {
+            Ok((mut spec, life)) => {
+                spec.saga = Some(place);
+                self.folded.tasks.push(NewTask {
+                    spec,
+                    life,
+                    // Whoever looked, right after the commit.
+                    announce: Announce::ByCaller,
+                    request_hash: None,
+                    origin: self.folded.head.origin.clone(),
+                });
+            }
+            // It was checked in the step, by the same limits: but a saga must never wait for what does not exist.
+            Err(violations) => self
+                .folded
+                .unmade
+                .push(SagaTaskEnd::unmade(place, in_words(&violations))),
+        }
+    }
+
+    /// A child that cannot begin: who waits for it must not wait for ever.
+    fn never_started(&mut self, reason: String) {
+        self.folded.instance.phase = Phase::Ended { end: SagaEnd::Failed };
+        self.finish(SagaEnd::Failed, Some(reason));
+    }
+
+    fn finish(&mut self, end: SagaEnd, reason: Option<String>) {
+        let folded = &mut self.folded;
+        folded.ended = true;
+        folded.timers.clear();
+        folded.head.finished_at = Some(self.now);
+        if let Some((parent, number)) = folded.head.parent {
+            let outcome = outcome_of(&folded.instance, end, reason);
+            folded.parent_told = Some((parent, number, outcome));
+        }
+    }
+}
+
+fn in_words(violations: &Violations) -> String {
+    let told = violations
+        .0
+        .iter()
+        .map(|one| format!("{}: {}", one.pointer, one.message));
+    told.collect::<Vec<_>>().join("; ")
+}
+
+/// The end of a child as its parent sees it: its context, or why there is none.
+fn outcome_of(instance: &Instance, end: SagaEnd, reason: Option<String>) -> Outcome {
+    let unsuccessful = |kind: ErrorKind| {
+        let reason = reason.unwrap_or_else(|| format!("the saga {} ended in {}", instance.id, instance.state));
+        Outcome::Unsuccessful {
+            error: TaskError::new(kind, reason),
+            // Whatever it did it has undone, or it says otherwise.
+            may_have_run: false,
+        }
+    };
+    match end {
+        SagaEnd::Completed => {
+            let context = serde_json::to_string(&instance.context).expect("fields of JSON are always JSON");
+            Outcome::Succeeded {
+                output: JsonText::trusted(context),
+            }
+        }
+        SagaEnd::Failed => unsuccessful(ErrorKind::Failed),
+        SagaEnd::TimedOut => unsuccessful(ErrorKind::TimedOut),
+        SagaEnd::Cancelled => unsuccessful(ErrorKind::Cancelled),
+    }
+}

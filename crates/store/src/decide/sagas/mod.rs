@@ -1,0 +1,17 @@
+//! Sagas: what a look at one leads to, and its inputs as columns.
+
+mod children;
+mod columns;
+mod fold;
+mod look;
+mod start;
+mod tasks;
+mod waiting;
+
+pub(crate) use children::{ChildRow, children, definitions_of_children};
+pub(crate) use columns::EventColumns;
+pub(crate) use fold::{Arrived, EventSource, EventWrite, Folded, SagaHead, TimerWrite};
+pub(crate) use look::{Compiled, Look, answers, brought_events};
+pub(crate) use start::{SagaName, Starts, saga_name, wanted_versions};
+pub(crate) use tasks::{Cancelled, cancel, cancelled, cancelled_tasks, issued};
+pub(crate) use waiting::{ADDRESSEES_MAX, ARRIVED_MAX, WaitingEvent, told_parents};

@@ -1,0 +1,174 @@
+//! Looking at sagas: lock, read what has arrived, step, write.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use orchestratum_core::saga::Instance;
+use orchestratum_core::task::SpecLimits;
+use orchestratum_core::{SagaId, Timestamp};
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+
+use super::super::database::Database;
+use super::super::rows::{Place, int8};
+use super::super::tasks::column;
+use super::super::transaction::{Abort, Transaction};
+use super::definitions;
+use super::row::{SagaRow, saga_columns};
+use super::write::{Rows, Writing};
+use crate::compiled::CompiledDefinitions;
+use crate::decide::{self, ARRIVED_MAX, Arrived, EventColumns, Look, SagaHead};
+use crate::{Advance, AdvanceOutcome, Error};
+
+pub(super) async fn advance(
+    database: &Database,
+    advances: &[Advance],
+    now: Timestamp,
+) -> Result<Vec<AdvanceOutcome>, Error> {
+    if advances.is_empty() {
+        return Ok(Vec::new());
+    }
+    database
+        .transact(Looking {
+            advances: advances.to_vec(),
+            limits: database.limits,
+            compiled: Arc::clone(&database.compiled),
+            now,
+        })
+        .await
+}
+
+struct Looking {
+    advances: Vec<Advance>,
+    limits: SpecLimits,
+    compiled: Arc<CompiledDefinitions>,
+    now: Timestamp,
+}
+
+impl Transaction for Looking {
+    type Output = Vec<AdvanceOutcome>;
+
+    async fn perform(&self, connection: &mut PgConnection) -> Result<Vec<AdvanceOutcome>, Abort> {
+        let ids: BTreeSet<Uuid> = self.advances.iter().map(|advance| advance.saga.0).collect();
+        let ids: Vec<Uuid> = ids.into_iter().collect();
+        let locked = lock(connection, &ids).await?;
+        let known = known_events(connection, &self.advances).await?;
+        let wanted = locked
+            .iter()
+            .map(|(head, _)| (head.definition.clone(), head.definition_version));
+        let compiled = definitions::compiled(connection, &self.compiled, wanted).await?;
+        let mut look = Look::new(&self.advances, locked, &compiled, &self.limits, self.now)?;
+        while let Some(last) = look.reads_on() {
+            look.arrived(arrived(connection, &ids, last).await?);
+        }
+        let left = look.left();
+        let folded = look.end(known);
+        let writing = Writing {
+            compiled: &self.compiled,
+            limits: &self.limits,
+            now: self.now,
+        };
+        let mut consequences = writing.write(connection, &folded, Rows::Changed).await?;
+        consequences.unlooked.extend(left);
+        Ok(decide::answers(&self.advances, folded, consequences))
+    }
+}
+
+async fn lock(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<(SagaHead, Instance)>, Abort> {
+    let rows: Vec<SagaRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        saga_columns!(),
+        " FROM sagas WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
+    ))
+    .bind(ids)
+    .fetch_all(connection)
+    .await?;
+    let parts: Result<_, Error> = rows.into_iter().map(SagaRow::into_parts).collect();
+    Ok(parts?)
+}
+
+#[derive(Debug, FromRow)]
+struct ArrivedRow {
+    id: i64,
+    saga_id: Uuid,
+    kind: i16,
+    number: Option<i32>,
+    timer: Option<i16>,
+    entry: Option<i32>,
+    event_id: Option<String>,
+    name: Option<String>,
+    data: Option<String>,
+    error: Option<String>,
+    may_have_run: Option<bool>,
+}
+
+impl ArrivedRow {
+    fn into_arrived(self) -> Result<(SagaId, Arrived), Error> {
+        let place = Place {
+            table: "saga_events",
+            row: &self.id,
+        };
+        let number = |number: i32| place.number("number", number);
+        let entry = |entry: i32| place.number("entry", entry);
+        let columns = EventColumns {
+            kind: self.kind,
+            number: self.number.map(number).transpose()?,
+            timer: self.timer,
+            entry: self.entry.map(entry).transpose()?,
+            event_id: self.event_id,
+            name: self.name,
+            data: self.data,
+            error: self.error,
+            may_have_run: self.may_have_run,
+        };
+        let input = columns
+            .decode()
+            .map_err(|(column, detail)| place.corrupt(column, detail))?;
+        Ok((SagaId(self.saga_id), Arrived { id: self.id, input }))
+    }
+}
+
+/// What waits to be looked at behind this row.
+async fn arrived(connection: &mut PgConnection, ids: &[Uuid], last: i64) -> Result<Vec<(SagaId, Arrived)>, Abort> {
+    let rows: Vec<ArrivedRow> = sqlx::query_as(
+        "SELECT id, saga_id, kind, number, timer, entry, event_id, name, data, error, may_have_run
+        FROM saga_events
+        WHERE saga_id = ANY($1::uuid[]) AND seq IS NULL AND id > $3
+        ORDER BY id
+        LIMIT $2",
+    )
+    .bind(ids)
+    .bind(int8(ARRIVED_MAX))
+    .bind(last)
+    .fetch_all(connection)
+    .await?;
+    let arrived: Result<_, Error> = rows.into_iter().map(ArrivedRow::into_arrived).collect();
+    Ok(arrived?)
+}
+
+/// Which events of these callers have been taken before, or wait.
+async fn known_events(
+    connection: &mut PgConnection,
+    advances: &[Advance],
+) -> Result<HashMap<SagaId, HashSet<String>>, Abort> {
+    let events = decide::brought_events(advances);
+    if events.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(Uuid, String)> = sqlx::query_as(
+        "SELECT saga_id, event_id
+        FROM saga_events
+        WHERE (saga_id, event_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::text[]))
+          AND event_id IS NOT NULL
+          AND (result IS NULL OR result = 0)",
+    )
+    .bind(column(&events, |(saga, _)| saga.0))
+    .bind(column(&events, |(_, event)| *event))
+    .fetch_all(connection)
+    .await?;
+    let mut known: HashMap<SagaId, HashSet<String>> = HashMap::new();
+    for (saga, event) in rows {
+        known.entry(SagaId(saga)).or_default().insert(event);
+    }
+    Ok(known)
+}

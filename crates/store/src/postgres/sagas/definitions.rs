@@ -1,0 +1,266 @@
+//! Definitions and their versions.
+
+use std::collections::HashMap;
+
+use orchestratum_core::Timestamp;
+use orchestratum_core::saga::{DefinitionName, EventName};
+use sqlx::{FromRow, PgConnection};
+
+use super::super::audit;
+use super::super::database::{AfterUnknown, Database};
+use super::super::rows::{Place, Time, int4, int8, time, timestamp};
+use super::super::transaction::{Abort, Transaction};
+use crate::compiled::CompiledDefinitions;
+use crate::decide::Compiled;
+use crate::{Audit, DefinitionHead, DefinitionVersion, Error, NewDefinition, StoredDefinition};
+
+pub(super) async fn put(
+    database: &Database,
+    definition: &NewDefinition,
+    audit: &Audit,
+    now: Timestamp,
+) -> Result<DefinitionVersion, Error> {
+    database
+        .transact(Put {
+            definition: definition.clone(),
+            audit: audit.clone(),
+            now,
+        })
+        .await
+}
+
+struct Put {
+    definition: NewDefinition,
+    audit: Audit,
+    now: Timestamp,
+}
+
+impl Transaction for Put {
+    type Output = DefinitionVersion;
+
+    async fn perform(&self, connection: &mut PgConnection) -> Result<DefinitionVersion, Abort> {
+        let name = self.definition.name.as_str();
+        // Versions of one name are given one after the other, also where there is none yet.
+        sqlx::query(
+            "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/saga_definitions/' || $1, 0))",
+        )
+        .bind(name)
+        .execute(&mut *connection)
+        .await?;
+        let newest: Option<(i32, Vec<u8>)> = sqlx::query_as(
+            "SELECT version, fingerprint FROM saga_definitions WHERE name = $1 ORDER BY version DESC LIMIT 1",
+        )
+        .bind(name)
+        .fetch_optional(&mut *connection)
+        .await?;
+        let place = Place {
+            table: "saga_definitions",
+            row: &name,
+        };
+        let newest =
+            newest.map(|(version, fingerprint)| Ok::<_, Error>((place.number("version", version)?, fingerprint)));
+        let newest: Option<(u32, Vec<u8>)> = newest.transpose()?;
+        if let Some((version, fingerprint)) = &newest
+            && *fingerprint == self.definition.fingerprint
+        {
+            return Ok(DefinitionVersion {
+                version: *version,
+                is_new: false,
+            });
+        }
+        let version = newest.map_or(1, |(version, _)| version + 1);
+        let starting = serde_json::to_string(&self.definition.starting_events).expect("a list of names is always JSON");
+        sqlx::query(
+            "INSERT INTO saga_definitions (name, version, fingerprint, source, canonical, starting_events, created_at)
+            VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7)",
+        )
+        .bind(name)
+        .bind(int4(version))
+        .bind(self.definition.fingerprint.as_slice())
+        .bind(&self.definition.source)
+        .bind(&self.definition.canonical)
+        .bind(starting)
+        .bind(time(self.now))
+        .execute(&mut *connection)
+        .await?;
+        audit::record(connection, &self.audit.about(&format!("{name}/{version}")), self.now).await?;
+        Ok(DefinitionVersion { version, is_new: true })
+    }
+}
+
+#[derive(Debug, FromRow)]
+struct DefinitionRow {
+    name: String,
+    version: i32,
+    source: String,
+    canonical: String,
+    created_at: Time,
+}
+
+pub(super) async fn definition(
+    database: &Database,
+    name: &DefinitionName,
+    version: Option<u32>,
+) -> Result<Option<StoredDefinition>, Error> {
+    let row: Option<DefinitionRow> = database
+        .optional(|| {
+            sqlx::query_as(
+                "SELECT name, version, source, canonical, created_at
+                FROM saga_definitions
+                WHERE name = $1 AND ($2::integer IS NULL OR version = $2)
+                ORDER BY version DESC
+                LIMIT 1",
+            )
+            .bind(name.as_str())
+            .bind(version.map(int4))
+        })
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let place = Place {
+        table: "saga_definitions",
+        row: name,
+    };
+    Ok(Some(StoredDefinition {
+        name: place.take("name", DefinitionName::new(row.name))?,
+        version: place.number("version", row.version)?,
+        source: row.source,
+        canonical: row.canonical,
+        created_at: timestamp(row.created_at),
+    }))
+}
+
+type HeadRow = (String, i32, Time);
+
+fn head((name, version, created_at): HeadRow) -> Result<DefinitionHead, Error> {
+    let row = name.clone();
+    let place = Place {
+        table: "saga_definitions",
+        row: &row,
+    };
+    Ok(DefinitionHead {
+        name: place.take("name", DefinitionName::new(name))?,
+        version: place.number("version", version)?,
+        created_at: timestamp(created_at),
+    })
+}
+
+pub(super) async fn definitions(
+    database: &Database,
+    after: Option<&DefinitionName>,
+    limit: usize,
+) -> Result<Vec<DefinitionHead>, Error> {
+    let rows: Vec<HeadRow> = database
+        .all(AfterUnknown::Repeat, || {
+            sqlx::query_as(
+                "SELECT DISTINCT ON (name COLLATE \"C\") name, version, created_at
+                FROM saga_definitions
+                WHERE $1::text IS NULL OR name COLLATE \"C\" > $1
+                ORDER BY name COLLATE \"C\", version DESC
+                LIMIT $2",
+            )
+            .bind(after.map(DefinitionName::as_str))
+            .bind(int8(limit))
+        })
+        .await?;
+    rows.into_iter().map(head).collect()
+}
+
+pub(super) async fn versions(
+    database: &Database,
+    name: &DefinitionName,
+    before: Option<u32>,
+    limit: usize,
+) -> Result<Vec<DefinitionHead>, Error> {
+    let rows: Vec<HeadRow> = database
+        .all(AfterUnknown::Repeat, || {
+            sqlx::query_as(
+                "SELECT name, version, created_at
+                FROM saga_definitions
+                WHERE name = $1 AND ($2::integer IS NULL OR version < $2)
+                ORDER BY version DESC
+                LIMIT $3",
+            )
+            .bind(name.as_str())
+            .bind(before.map(int4))
+            .bind(int8(limit))
+        })
+        .await?;
+    rows.into_iter().map(head).collect()
+}
+
+pub(super) async fn starting_on(database: &Database, event: &EventName) -> Result<Vec<DefinitionName>, Error> {
+    let rows: Vec<(String,)> = database
+        .all(AfterUnknown::Repeat, || {
+            sqlx::query_as(
+                "SELECT name
+                FROM (
+                    SELECT DISTINCT ON (name) name, starting_events FROM saga_definitions ORDER BY name, version DESC
+                ) AS newest
+                WHERE starting_events ? $1
+                ORDER BY name",
+            )
+            .bind(event.as_str())
+        })
+        .await?;
+    rows.into_iter()
+        .map(|(name,)| {
+            let row = name.clone();
+            let place = Place {
+                table: "saga_definitions",
+                row: &row,
+            };
+            place.take("name", DefinitionName::new(name))
+        })
+        .collect()
+}
+
+/// The newest version of each of these definitions; those that do not exist are left out.
+pub(super) async fn newest(
+    connection: &mut PgConnection,
+    names: &[&DefinitionName],
+) -> Result<HashMap<DefinitionName, u32>, Abort> {
+    if names.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+    let rows: Vec<(String, i32)> =
+        sqlx::query_as("SELECT name, max(version) FROM saga_definitions WHERE name = ANY($1::text[]) GROUP BY name")
+            .bind(&names)
+            .fetch_all(connection)
+            .await?;
+    let newest = rows.into_iter().map(|(name, version)| {
+        let row = name.clone();
+        let place = Place {
+            table: "saga_definitions",
+            row: &row,
+        };
+        Ok((
+            place.take("name", DefinitionName::new(name))?,
+            place.number("version", version)?,
+        ))
+    });
+    Ok(newest.collect::<Result<_, Error>>()?)
+}
+
+/// These versions, ready to run. One that does not exist is left out.
+pub(super) async fn compiled(
+    connection: &mut PgConnection,
+    kept: &CompiledDefinitions,
+    wanted: impl IntoIterator<Item = (DefinitionName, u32)>,
+) -> Result<Compiled, Abort> {
+    let (mut compiled, missing) = kept.kept(wanted);
+    // Once for each version and process, so one by one.
+    for (name, version) in missing {
+        let row: Option<(String,)> =
+            sqlx::query_as("SELECT canonical FROM saga_definitions WHERE name = $1 AND version = $2")
+                .bind(name.as_str())
+                .bind(int4(version))
+                .fetch_optional(&mut *connection)
+                .await?;
+        if let Some((canonical,)) = row {
+            let definition = kept.put(&name, version, &canonical)?;
+            compiled.insert((name, version), definition);
+        }
+    }
+    Ok(compiled)
+}

@@ -1,0 +1,96 @@
+//! Sagas. One file a use case.
+
+mod addressees;
+mod advance;
+mod definitions;
+mod history;
+mod list;
+mod purge;
+mod read;
+mod row;
+mod start;
+mod task_ends;
+mod timers;
+mod write;
+
+pub(super) use self::purge::purge_sagas;
+pub(super) use self::task_ends::insert_task_ends;
+
+use async_trait::async_trait;
+use orchestratum_core::saga::{DefinitionName, EventName};
+use orchestratum_core::{SagaId, Timestamp};
+
+use super::PostgresStore;
+use crate::{
+    Addressee, Advance, AdvanceOutcome, Audit, DefinitionHead, DefinitionVersion, Error, FiredTimers, HistoryPage,
+    NewDefinition, NewSaga, Saga, SagaFilter, SagaPage, SagaStore, Stand, StartOutcome, StoredDefinition,
+};
+
+#[async_trait]
+impl SagaStore for PostgresStore {
+    async fn put_definition(
+        &self,
+        definition: &NewDefinition,
+        audit: &Audit,
+        now: Timestamp,
+    ) -> Result<DefinitionVersion, Error> {
+        definitions::put(&self.database, definition, audit, now).await
+    }
+
+    async fn definition(&self, name: &DefinitionName, version: Option<u32>) -> Result<Option<StoredDefinition>, Error> {
+        definitions::definition(&self.database, name, version).await
+    }
+
+    async fn definitions(&self, after: Option<&DefinitionName>, limit: usize) -> Result<Vec<DefinitionHead>, Error> {
+        definitions::definitions(&self.database, after, limit).await
+    }
+
+    async fn definition_versions(
+        &self,
+        name: &DefinitionName,
+        before: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<DefinitionHead>, Error> {
+        definitions::versions(&self.database, name, before, limit).await
+    }
+
+    async fn definitions_starting_on(&self, event: &EventName) -> Result<Vec<DefinitionName>, Error> {
+        definitions::starting_on(&self.database, event).await
+    }
+
+    async fn start_sagas(&self, sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error> {
+        start::start(&self.database, sagas, now).await
+    }
+
+    async fn advance_sagas(&self, advances: &[Advance], now: Timestamp) -> Result<Vec<AdvanceOutcome>, Error> {
+        advance::advance(&self.database, advances, now).await
+    }
+
+    async fn unlooked_sagas(&self, limit: usize) -> Result<Vec<SagaId>, Error> {
+        read::unlooked(&self.database, limit).await
+    }
+
+    async fn fire_saga_timers(&self, limit: usize, now: Timestamp) -> Result<FiredTimers, Error> {
+        timers::fire(&self.database, limit, now).await
+    }
+
+    async fn saga(&self, saga: SagaId) -> Result<Option<Saga>, Error> {
+        read::saga(&self.database, saga).await
+    }
+
+    async fn saga_stands(&self, sagas: &[SagaId]) -> Result<Vec<(SagaId, Stand)>, Error> {
+        read::stands(&self.database, sagas).await
+    }
+
+    async fn addressees(&self, correlation_id: &str) -> Result<Vec<Addressee>, Error> {
+        addressees::addressees(&self.database, correlation_id).await
+    }
+
+    async fn sagas(&self, filter: &SagaFilter, before: Option<SagaId>, limit: usize) -> Result<SagaPage, Error> {
+        list::sagas(&self.database, filter, before, limit).await
+    }
+
+    async fn saga_history(&self, saga: SagaId, after: Option<u64>, limit: usize) -> Result<HistoryPage, Error> {
+        history::history(&self.database, saga, after, limit).await
+    }
+}

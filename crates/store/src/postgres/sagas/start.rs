@@ -1,0 +1,85 @@
+//! Starting sagas: each with its first tasks and timers, or not at all.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use orchestratum_core::Timestamp;
+use orchestratum_core::saga::DefinitionName;
+use orchestratum_core::task::SpecLimits;
+use sqlx::PgConnection;
+
+use super::super::database::Database;
+use super::super::failure;
+use super::super::tasks::column;
+use super::super::transaction::{Abort, Transaction};
+use super::definitions;
+use super::row::{SagaRow, saga_columns};
+use super::write::{Rows, Writing};
+use crate::compiled::CompiledDefinitions;
+use crate::decide::{self, SagaName, Starts, saga_name};
+use crate::{Error, NewSaga, Saga, StartOutcome};
+
+pub(super) async fn start(database: &Database, sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error> {
+    if sagas.is_empty() {
+        return Ok(Vec::new());
+    }
+    database
+        .transact(Start {
+            sagas: sagas.to_vec(),
+            limits: database.limits,
+            compiled: Arc::clone(&database.compiled),
+            now,
+        })
+        .await
+}
+
+struct Start {
+    sagas: Vec<NewSaga>,
+    limits: SpecLimits,
+    compiled: Arc<CompiledDefinitions>,
+    now: Timestamp,
+}
+
+impl Transaction for Start {
+    type Output = Vec<StartOutcome>;
+
+    async fn perform(&self, connection: &mut PgConnection) -> Result<Vec<StartOutcome>, Abort> {
+        let existing = existing(connection, &self.sagas).await?;
+        let names: BTreeSet<&DefinitionName> = self.sagas.iter().map(|saga| &saga.definition).collect();
+        let names: Vec<&DefinitionName> = names.into_iter().collect();
+        let newest = definitions::newest(connection, &names).await?;
+        let versions = decide::wanted_versions(&self.sagas, &newest);
+        let wanted = versions.iter().flatten().cloned();
+        let compiled = definitions::compiled(connection, &self.compiled, wanted).await?;
+        let starts = Starts::new(&self.sagas, versions, &existing, &compiled, &self.limits, self.now);
+        let writing = Writing {
+            compiled: &self.compiled,
+            limits: &self.limits,
+            now: self.now,
+        };
+        match writing.write(connection, &starts.folded, Rows::New).await {
+            Ok(consequences) => Ok(starts.outcomes(consequences)),
+            // Another process started one of them since it was looked for.
+            Err(Abort::Sql(error)) if failure::is_conflict_on(&error, "sagas_correlation") => Err(Abort::Overtaken),
+            Err(abort) => Err(abort),
+        }
+    }
+}
+
+async fn existing(connection: &mut PgConnection, sagas: &[NewSaga]) -> Result<HashMap<SagaName, Saga>, Abort> {
+    let rows: Vec<SagaRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        saga_columns!(),
+        " FROM sagas
+        WHERE (correlation_id, definition) IN (SELECT * FROM UNNEST($1::text[], $2::text[]))"
+    ))
+    .bind(column(sagas, |saga| saga.correlation_id.as_str()))
+    .bind(column(sagas, |saga| saga.definition.as_str()))
+    .fetch_all(connection)
+    .await?;
+    let sagas = rows.into_iter().map(|row| {
+        let saga = row.into_saga()?;
+        Ok((saga_name(&saga.definition, &saga.instance.correlation_id), saga))
+    });
+    Ok(sagas.collect::<Result<_, Error>>()?)
+}

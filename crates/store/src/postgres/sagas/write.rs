@@ -1,0 +1,384 @@
+//! Writing what looks at sagas have decided: one statement for the sagas, their history and their timers, others only where they
+//! have rows.
+
+use orchestratum_core::task::SpecLimits;
+use orchestratum_core::{JsonText, RequestId, SagaId, TaskId, Timestamp, TraceParent};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::super::rows::{Time, int4, time};
+use super::super::tasks::{Apply, column, insert_asking, meet};
+use super::super::transaction::{Abort, Transaction};
+use super::definitions;
+use super::task_ends::{insert_task_ends, insert_waiting};
+use crate::compiled::CompiledDefinitions;
+use crate::decide::{self, Cancelled, ChildRow, EventColumns, EventSource, EventWrite, Folded, WaitingEvent};
+use crate::{Change, Consequences, NewTask};
+
+/// Whether the rows of the sagas are there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rows {
+    New,
+    Changed,
+}
+
+/// What writing needs to know beside what was decided.
+pub(super) struct Writing<'a> {
+    pub(super) compiled: &'a CompiledDefinitions,
+    pub(super) limits: &'a SpecLimits,
+    pub(super) now: Timestamp,
+}
+
+impl Writing<'_> {
+    pub(super) async fn write(
+        &self,
+        connection: &mut PgConnection,
+        folded: &[Folded],
+        rows: Rows,
+    ) -> Result<Consequences, Abort> {
+        let mut consequences = Consequences::default();
+        if folded.iter().all(|saga| saga.events.is_empty()) {
+            return Ok(consequences);
+        }
+        // Rows are locked in one order everywhere: those of what is cancelled before anything new is inserted.
+        let earlier = decide::cancelled_tasks(folded, Cancelled::Earlier);
+        self.cancel_tasks(connection, &earlier, &mut consequences).await?;
+        let changed = match rows {
+            Rows::New => {
+                insert_sagas(connection, folded).await?;
+                &[]
+            }
+            Rows::Changed => folded,
+        };
+        write_sagas(connection, folded, changed, self.now).await?;
+        self.issue(connection, folded, &mut consequences).await?;
+        let just_made = decide::cancelled_tasks(folded, Cancelled::Now);
+        self.cancel_tasks(connection, &just_made, &mut consequences).await?;
+        let mut waiting = cancelled_children(connection, folded).await?;
+        waiting.extend(self.start_children(connection, folded).await?);
+        waiting.extend(decide::told_parents(folded));
+        if !waiting.is_empty() {
+            insert_waiting(connection, &waiting, self.now).await?;
+            consequences
+                .unlooked
+                .extend(waiting.into_iter().map(|event| event.saga));
+        }
+        consequences.next_timer = folded.iter().flat_map(|saga| &saga.timers).map(|timer| timer.at).min();
+        Ok(consequences)
+    }
+
+    async fn cancel_tasks(
+        &self,
+        connection: &mut PgConnection,
+        numbers: &[(SagaId, u32)],
+        consequences: &mut Consequences,
+    ) -> Result<(), Abort> {
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<(Uuid,)> = sqlx::query_as(
+            "SELECT id FROM tasks
+            WHERE (saga_id, saga_number) IN (SELECT * FROM UNNEST($1::uuid[], $2::integer[]))
+              AND saga_id IS NOT NULL
+              AND status < 2",
+        )
+        .bind(column(numbers, |(saga, _)| saga.0))
+        .bind(column(numbers, |(_, number)| int4(*number)))
+        .fetch_all(&mut *connection)
+        .await?;
+        let mut changes: Vec<Change> = rows.into_iter().map(|(task,)| decide::cancel(TaskId(task))).collect();
+        // Once, but where what their `on_cancel` lists is so dear that only some of them are taken.
+        while !changes.is_empty() {
+            let apply = Apply {
+                changes,
+                limits: *self.limits,
+                now: self.now,
+            };
+            let (outcomes, undecided) = apply.perform(connection).await?;
+            consequences.cancelled(outcomes);
+            changes = undecided;
+        }
+        Ok(())
+    }
+
+    /// The tasks, and what becomes of those that cannot be made.
+    async fn issue(
+        &self,
+        connection: &mut PgConnection,
+        folded: &[Folded],
+        consequences: &mut Consequences,
+    ) -> Result<(), Abort> {
+        let tasks: Vec<&NewTask> = folded.iter().flat_map(|saga| &saga.tasks).collect();
+        let met = meet(connection, &tasks, self.now).await?;
+        let (tasks, unmade) = decide::issued(folded, &met);
+        if !tasks.is_empty() {
+            let admitted = insert_asking(connection, &tasks, self.now).await?;
+            consequences.issued(&tasks, admitted, self.now);
+        }
+        if !unmade.is_empty() {
+            insert_task_ends(connection, &unmade, self.now).await?;
+            consequences.unlooked.extend(unmade.iter().map(|end| end.place.saga));
+        }
+        Ok(())
+    }
+
+    /// The child sagas, and what they and those are told that wait for them.
+    async fn start_children(
+        &self,
+        connection: &mut PgConnection,
+        folded: &[Folded],
+    ) -> Result<Vec<WaitingEvent>, Abort> {
+        let newest = definitions::newest(connection, &decide::definitions_of_children(folded)).await?;
+        let wanted = newest.iter().map(|(name, version)| (name.clone(), *version));
+        let compiled = definitions::compiled(connection, self.compiled, wanted).await?;
+        let (children, mut told) = decide::children(folded, &newest, &compiled);
+        for child in children {
+            let is_new = insert_child(connection, &child, self.now).await?;
+            told.push(child.inserted(is_new));
+        }
+        Ok(told)
+    }
+}
+
+/// What the children are told that are to end.
+async fn cancelled_children(connection: &mut PgConnection, folded: &[Folded]) -> Result<Vec<WaitingEvent>, Abort> {
+    let cancels = decide::cancelled(folded);
+    if cancels.is_empty() {
+        return Ok(Vec::new());
+    }
+    let children: Vec<(Uuid,)> = sqlx::query_as(
+        "SELECT id FROM sagas
+        WHERE (parent_id, parent_number) IN (SELECT * FROM UNNEST($1::uuid[], $2::integer[]))
+          AND parent_id IS NOT NULL
+          AND status < 5",
+    )
+    .bind(column(&cancels, |(saga, _)| saga.0))
+    .bind(column(&cancels, |(_, number)| int4(*number)))
+    .fetch_all(connection)
+    .await?;
+    let told = children.into_iter().map(|(child,)| WaitingEvent::cancel(SagaId(child)));
+    Ok(told.collect())
+}
+
+/// Whether there was none of its definition and correlation id.
+async fn insert_child(connection: &mut PgConnection, row: &ChildRow<'_>, now: Timestamp) -> Result<bool, Abort> {
+    let origin = &row.parent.head.origin;
+    let inserted = sqlx::query(
+        "INSERT INTO sagas (
+            id, definition, definition_version, correlation_id, input, parent_id, parent_number, trace_parent, request_id,
+            created_at, status, state, version, last_seq, instance, updated_at
+        )
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, $13, $10)
+        ON CONFLICT (correlation_id, definition) DO NOTHING",
+    )
+    .bind(row.id().0)
+    .bind(row.child.definition.as_str())
+    .bind(int4(row.definition_version))
+    .bind(&row.child.correlation_id)
+    .bind(row.child.input.as_str())
+    .bind(row.parent.head.id.0)
+    .bind(int4(row.child.number))
+    .bind(origin.trace_parent.as_ref().map(TraceParent::as_str))
+    .bind(origin.request_id.as_ref().map(RequestId::as_str))
+    .bind(time(now))
+    .bind(row.instance.status().code())
+    .bind(row.instance.state.as_str())
+    .bind(row.instance.to_stored().as_str())
+    .execute(connection)
+    .await?;
+    Ok(inserted.rows_affected() > 0)
+}
+
+/// What is written of an input, with its saga.
+struct EventRow<'a> {
+    saga: Uuid,
+    write: &'a EventWrite,
+}
+
+async fn write_sagas(
+    connection: &mut PgConnection,
+    folded: &[Folded],
+    changed: &[Folded],
+    now: Timestamp,
+) -> Result<(), Abort> {
+    let events = folded.iter().flat_map(|saga| {
+        let saga_id = saga.head.id.0;
+        saga.events.iter().map(move |write| EventRow { saga: saga_id, write })
+    });
+    let (arrived, brought): (Vec<EventRow<'_>>, Vec<EventRow<'_>>) =
+        events.partition(|row| matches!(row.write.source, EventSource::Arrived(_)));
+    let timers: Vec<_> = folded
+        .iter()
+        .flat_map(|saga| saga.timers.iter().map(move |timer| (saga.head.id.0, timer)))
+        .collect();
+    let stopped = stopped_timers(folded);
+    let instances: Vec<JsonText> = changed.iter().map(|saga| saga.instance.to_stored()).collect();
+    let (written,): (i64,) = sqlx::query_as(WRITE_SAGAS)
+        .bind(column(changed, |saga| saga.head.id.0))
+        .bind(column(changed, |saga| saga.instance.status().code()))
+        .bind(column(changed, |saga| saga.instance.state.as_str()))
+        .bind(column(changed, |saga| signed(saga.instance.version)))
+        .bind(column(changed, |saga| signed(saga.head.last_seq)))
+        .bind(column(changed, |saga| int4(saga.head.refusals)))
+        .bind(column(&instances, JsonText::as_str))
+        .bind(column(changed, |saga| time(saga.head.updated_at)))
+        .bind(column(changed, |saga| saga.head.finished_at.map(time)))
+        .bind(column(&arrived, |row| match row.write.source {
+            EventSource::Arrived(id) => id,
+            EventSource::Brought { .. } => unreachable!("they were parted"),
+        }))
+        .bind(column(&arrived, |row| signed(row.write.seq)))
+        .bind(column(&arrived, result))
+        .bind(column(&arrived, |row| signed(row.write.version)))
+        .bind(column(&arrived, |row| row.write.from.as_str()))
+        .bind(column(&arrived, |row| row.write.to.as_str()))
+        .bind(column(&arrived, |row| row.write.refusal.as_deref()))
+        .bind(column(&arrived, |row| row.write.notes.as_str()))
+        .bind(time(now))
+        .bind(column(&brought, |row| row.saga))
+        .bind(column(&brought, |row| brought_columns(row).0.kind))
+        .bind(column(&brought, |row| brought_columns(row).0.number.map(int4)))
+        .bind(column(&brought, |row| brought_columns(row).0.event_id.as_deref()))
+        .bind(column(&brought, |row| brought_columns(row).0.name.as_deref()))
+        .bind(column(&brought, |row| brought_columns(row).0.data.as_deref()))
+        .bind(column(&brought, |row| brought_columns(row).1))
+        .bind(column(&brought, |row| signed(row.write.seq)))
+        .bind(column(&brought, result))
+        .bind(column(&brought, |row| signed(row.write.version)))
+        .bind(column(&brought, |row| row.write.from.as_str()))
+        .bind(column(&brought, |row| row.write.to.as_str()))
+        .bind(column(&brought, |row| row.write.refusal.as_deref()))
+        .bind(column(&brought, |row| row.write.notes.as_str()))
+        .bind(column(&stopped, |(saga, _)| *saga))
+        .bind(column(&stopped, |(_, entry)| *entry))
+        .bind(column(&timers, |(saga, _)| *saga))
+        .bind(column(&timers, |(_, write)| int4(write.timer.entry())))
+        .bind(column(&timers, |(_, write)| write.timer.kind().code()))
+        .bind(column(&timers, |(_, write)| i32::from(write.timer.index())))
+        .bind(column(&timers, |(_, write)| time(write.at)))
+        .fetch_one(connection)
+        .await?;
+    assert_eq!(
+        usize::try_from(written).ok(),
+        Some(changed.len()),
+        "the rows are locked, so they are all there"
+    );
+    Ok(())
+}
+
+/// Whose timers are stopped, and of which entries. Of entry -1 there is none: it stands for all.
+fn stopped_timers(folded: &[Folded]) -> Vec<(Uuid, i32)> {
+    let stopped = folded.iter().flat_map(|saga| {
+        let id = saga.head.id.0;
+        let all = saga.ended.then_some((id, -1));
+        saga.stopped.iter().map(move |entry| (id, int4(*entry))).chain(all)
+    });
+    stopped.collect()
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn result(row: &EventRow<'_>) -> i16 {
+    i16::from(row.write.refusal.is_some())
+}
+
+fn brought_columns<'a>(row: &EventRow<'a>) -> (&'a EventColumns, Option<&'a str>) {
+    match &row.write.source {
+        EventSource::Brought { columns, actor } => (columns, actor.as_deref()),
+        EventSource::Arrived(_) => unreachable!("they were parted"),
+    }
+}
+
+async fn insert_sagas(connection: &mut PgConnection, folded: &[Folded]) -> Result<(), Abort> {
+    let instances: Vec<JsonText> = folded.iter().map(|saga| saga.instance.to_stored()).collect();
+    let finished: Vec<Option<Time>> = column(folded, |saga| saga.head.finished_at.map(time));
+    sqlx::query(
+        "INSERT INTO sagas (
+            id, definition, definition_version, correlation_id, input, trace_parent, request_id, created_at, status, state,
+            version, last_seq, refusals, instance, updated_at, finished_at
+        )
+        SELECT *
+        FROM UNNEST(
+            $1::uuid[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
+            $9::smallint[], $10::text[], $11::bigint[], $12::bigint[], $13::integer[], $14::text[], $15::timestamptz[],
+            $16::timestamptz[]
+        )",
+    )
+    .bind(column(folded, |saga| saga.head.id.0))
+    .bind(column(folded, |saga| saga.head.definition.as_str()))
+    .bind(column(folded, |saga| int4(saga.head.definition_version)))
+    .bind(column(folded, |saga| saga.instance.correlation_id.as_str()))
+    .bind(column(folded, |saga| saga.instance.input.as_str()))
+    .bind(column(folded, |saga| saga.head.origin.trace_parent.as_ref().map(TraceParent::as_str)))
+    .bind(column(folded, |saga| saga.head.origin.request_id.as_ref().map(RequestId::as_str)))
+    .bind(column(folded, |saga| time(saga.head.created_at)))
+    .bind(column(folded, |saga| saga.instance.status().code()))
+    .bind(column(folded, |saga| saga.instance.state.as_str()))
+    .bind(column(folded, |saga| signed(saga.instance.version)))
+    .bind(column(folded, |saga| signed(saga.head.last_seq)))
+    .bind(column(folded, |saga| int4(saga.head.refusals)))
+    .bind(column(&instances, JsonText::as_str))
+    .bind(column(folded, |saga| time(saga.head.updated_at)))
+    .bind(finished)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+const WRITE_SAGAS: &str = "
+    WITH saga AS (
+        UPDATE sagas
+        SET status = next.status,
+            state = next.state,
+            version = next.version,
+            last_seq = next.last_seq,
+            refusals = next.refusals,
+            instance = next.instance,
+            updated_at = next.updated_at,
+            finished_at = next.finished_at
+        FROM UNNEST(
+            $1::uuid[], $2::smallint[], $3::text[], $4::bigint[], $5::bigint[], $6::integer[], $7::text[],
+            $8::timestamptz[], $9::timestamptz[]
+        ) AS next (id, status, state, version, last_seq, refusals, instance, updated_at, finished_at)
+        WHERE sagas.id = next.id
+        RETURNING sagas.id
+    ),
+    arrived AS (
+        UPDATE saga_events
+        SET seq = looked_at.seq,
+            result = looked_at.result,
+            version = looked_at.version,
+            from_state = looked_at.from_state,
+            to_state = looked_at.to_state,
+            reason = looked_at.reason,
+            notes = looked_at.notes,
+            processed_at = $18
+        FROM UNNEST(
+            $10::bigint[], $11::bigint[], $12::smallint[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::text[]
+        ) AS looked_at (id, seq, result, version, from_state, to_state, reason, notes)
+        WHERE saga_events.id = looked_at.id
+    ),
+    brought AS (
+        INSERT INTO saga_events (
+            saga_id, kind, number, event_id, name, data, actor, seq, result, version, from_state, to_state, reason, notes,
+            received_at, processed_at
+        )
+        SELECT *, $18, $18
+        FROM UNNEST(
+            $19::uuid[], $20::smallint[], $21::integer[], $22::text[], $23::text[], $24::text[], $25::text[],
+            $26::bigint[], $27::smallint[], $28::bigint[], $29::text[], $30::text[], $31::text[], $32::text[]
+        )
+    ),
+    stopped AS (
+        DELETE FROM saga_timers
+        USING UNNEST($33::uuid[], $34::integer[]) AS left_behind (saga_id, entry)
+        WHERE saga_timers.saga_id = left_behind.saga_id
+          AND (left_behind.entry < 0 OR saga_timers.entry = left_behind.entry)
+    ),
+    started AS (
+        INSERT INTO saga_timers (saga_id, entry, timer, number, due_at)
+        SELECT * FROM UNNEST($35::uuid[], $36::integer[], $37::smallint[], $38::integer[], $39::timestamptz[])
+    )
+    SELECT count(*) FROM saga";

@@ -1,0 +1,141 @@
+//! Looking at sagas: read them and what has arrived, step, write.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use orchestratum_core::saga::Instance;
+use orchestratum_core::{SagaId, Timestamp};
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+
+use super::super::SqliteStore;
+use super::super::error::sql;
+use super::super::rows::{damaged, get, signed};
+use super::super::values::{OverValues, over_values};
+use super::definitions;
+use super::row::{self, saga_id, saga_list};
+use super::write::{Rows, write};
+use crate::decide::{self, ARRIVED_MAX, Arrived, EventColumns, Look, SagaHead};
+use crate::{Advance, AdvanceOutcome, Error};
+
+pub(super) async fn advance(
+    store: &SqliteStore,
+    advances: &[Advance],
+    now: Timestamp,
+) -> Result<Vec<AdvanceOutcome>, Error> {
+    if advances.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: BTreeSet<SagaId> = advances.iter().map(|advance| advance.saga).collect();
+    let ids: Vec<SagaId> = ids.into_iter().collect();
+    let mut transaction = store.begin().await?;
+    let locked = read(&mut transaction, &ids).await?;
+    let known = known_events(&mut transaction, advances).await?;
+    let wanted = locked
+        .iter()
+        .map(|(head, _)| (head.definition.clone(), head.definition_version));
+    let compiled = definitions::compiled(&mut transaction, &store.compiled, wanted).await?;
+    let mut look = Look::new(advances, locked, &compiled, &store.limits, now)?;
+    while let Some(last) = look.reads_on() {
+        look.arrived(arrived(&mut transaction, &ids, last).await?);
+    }
+    let left = look.left();
+    let folded = look.end(known);
+    let mut consequences = write(&mut transaction, &folded, Rows::Changed, store, now).await?;
+    transaction.commit().await.map_err(sql)?;
+    consequences.unlooked.extend(left);
+    Ok(decide::answers(advances, folded, consequences))
+}
+
+async fn read(connection: &mut SqliteConnection, ids: &[SagaId]) -> Result<Vec<(SagaHead, Instance)>, Error> {
+    static READ: OverValues = over_values!(
+        "WITH wanted (id) AS (VALUES ",
+        "(?)",
+        ")
+         SELECT
+             s.id, s.definition, s.definition_version, s.correlation_id, s.input, s.parent_id, s.parent_number,
+             s.trace_parent, s.request_id, s.created_at, s.last_seq, s.refusals, s.instance, s.updated_at, s.finished_at
+         FROM wanted w
+         CROSS JOIN sagas s ON s.id = w.id"
+    );
+    let rows = READ
+        .fetch(
+            connection,
+            ids,
+            |statement| statement,
+            |statement, id| statement.bind(id.0),
+        )
+        .await?;
+    rows.iter().map(row::parts).collect()
+}
+
+/// What waits to be looked at behind this row.
+async fn arrived(
+    connection: &mut SqliteConnection,
+    ids: &[SagaId],
+    last: i64,
+) -> Result<Vec<(SagaId, Arrived)>, Error> {
+    let rows = sqlx::query(
+        "SELECT id, saga_id, kind, number, timer, entry, event_id, name, data, error, may_have_run
+         FROM saga_events INDEXED BY saga_events_waiting
+         WHERE seq IS NULL AND saga_id IN (SELECT unhex(value) FROM json_each(?1)) AND id > ?3
+         ORDER BY id
+         LIMIT ?2",
+    )
+    .bind(saga_list(ids.iter().copied()))
+    .bind(signed(ARRIVED_MAX))
+    .bind(last)
+    .fetch_all(connection)
+    .await
+    .map_err(sql)?;
+    rows.iter().map(waiting).collect()
+}
+
+fn waiting(row: &SqliteRow) -> Result<(SagaId, Arrived), Error> {
+    const TABLE: &str = "saga_events";
+    let id: i64 = get(row, "id")?;
+    let columns = EventColumns {
+        kind: get(row, "kind")?,
+        number: get(row, "number")?,
+        timer: get(row, "timer")?,
+        entry: get(row, "entry")?,
+        event_id: get(row, "event_id")?,
+        name: get(row, "name")?,
+        data: get(row, "data")?,
+        error: get(row, "error")?,
+        may_have_run: get(row, "may_have_run")?,
+    };
+    let input = columns
+        .decode()
+        .map_err(|(column, detail)| damaged(TABLE, column, id, detail))?;
+    Ok((saga_id(row, "saga_id")?, Arrived { id, input }))
+}
+
+/// Which events of these callers have been taken before, or wait.
+async fn known_events(
+    connection: &mut SqliteConnection,
+    advances: &[Advance],
+) -> Result<HashMap<SagaId, HashSet<String>>, Error> {
+    static KNOWN: OverValues = over_values!(
+        "WITH brought (saga_id, event_id) AS (VALUES ",
+        "(?, ?)",
+        ")
+         SELECT e.saga_id, e.event_id
+         FROM brought b
+         CROSS JOIN saga_events e INDEXED BY saga_events_once ON e.saga_id = b.saga_id AND e.event_id = b.event_id
+         WHERE e.event_id IS NOT NULL AND (e.result IS NULL OR e.result = 0)"
+    );
+    let rows = KNOWN
+        .fetch(
+            connection,
+            &decide::brought_events(advances),
+            |statement| statement,
+            |statement, (saga, event)| statement.bind(saga.0).bind((*event).to_owned()),
+        )
+        .await?;
+    let mut known: HashMap<SagaId, HashSet<String>> = HashMap::new();
+    for row in &rows {
+        let saga = saga_id(row, "saga_id")?;
+        known.entry(saga).or_default().insert(get(row, "event_id")?);
+    }
+    Ok(known)
+}

@@ -1,0 +1,97 @@
+//! Sagas. One file a use case.
+
+mod addressees;
+mod advance;
+mod definitions;
+mod events;
+mod history;
+mod list;
+mod purge;
+mod read;
+mod row;
+mod start;
+mod task_ends;
+mod timers;
+mod write;
+
+pub(super) use self::purge::{purge_candidates, purge_sagas};
+pub(super) use self::task_ends::insert_task_ends;
+
+use async_trait::async_trait;
+use orchestratum_core::saga::{DefinitionName, EventName};
+use orchestratum_core::{SagaId, Timestamp};
+
+use super::SqliteStore;
+use crate::{
+    Addressee, Advance, AdvanceOutcome, Audit, DefinitionHead, DefinitionVersion, Error, FiredTimers, HistoryPage,
+    NewDefinition, NewSaga, Saga, SagaFilter, SagaPage, SagaStore, Stand, StartOutcome, StoredDefinition,
+};
+
+#[async_trait]
+impl SagaStore for SqliteStore {
+    async fn put_definition(
+        &self,
+        definition: &NewDefinition,
+        audit: &Audit,
+        now: Timestamp,
+    ) -> Result<DefinitionVersion, Error> {
+        definitions::put(self, definition, audit, now).await
+    }
+
+    async fn definition(&self, name: &DefinitionName, version: Option<u32>) -> Result<Option<StoredDefinition>, Error> {
+        definitions::definition(self, name, version).await
+    }
+
+    async fn definitions(&self, after: Option<&DefinitionName>, limit: usize) -> Result<Vec<DefinitionHead>, Error> {
+        definitions::definitions(self, after, limit).await
+    }
+
+    async fn definition_versions(
+        &self,
+        name: &DefinitionName,
+        before: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<DefinitionHead>, Error> {
+        definitions::versions(self, name, before, limit).await
+    }
+
+    async fn definitions_starting_on(&self, event: &EventName) -> Result<Vec<DefinitionName>, Error> {
+        definitions::starting_on(self, event).await
+    }
+
+    async fn start_sagas(&self, sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error> {
+        start::start(self, sagas, now).await
+    }
+
+    async fn advance_sagas(&self, advances: &[Advance], now: Timestamp) -> Result<Vec<AdvanceOutcome>, Error> {
+        advance::advance(self, advances, now).await
+    }
+
+    async fn unlooked_sagas(&self, limit: usize) -> Result<Vec<SagaId>, Error> {
+        read::unlooked(self, limit).await
+    }
+
+    async fn fire_saga_timers(&self, limit: usize, now: Timestamp) -> Result<FiredTimers, Error> {
+        timers::fire(self, limit, now).await
+    }
+
+    async fn saga(&self, saga: SagaId) -> Result<Option<Saga>, Error> {
+        read::saga(self, saga).await
+    }
+
+    async fn saga_stands(&self, sagas: &[SagaId]) -> Result<Vec<(SagaId, Stand)>, Error> {
+        read::stands(self, sagas).await
+    }
+
+    async fn addressees(&self, correlation_id: &str) -> Result<Vec<Addressee>, Error> {
+        addressees::addressees(self, correlation_id).await
+    }
+
+    async fn sagas(&self, filter: &SagaFilter, before: Option<SagaId>, limit: usize) -> Result<SagaPage, Error> {
+        list::sagas(self, filter, before, limit).await
+    }
+
+    async fn saga_history(&self, saga: SagaId, after: Option<u64>, limit: usize) -> Result<HistoryPage, Error> {
+        history::history(self, saga, after, limit).await
+    }
+}

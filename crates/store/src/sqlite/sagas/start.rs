@@ -1,0 +1,64 @@
+//! Starting sagas: each with its first tasks and timers, or not at all.
+
+use std::collections::{BTreeSet, HashMap};
+
+use orchestratum_core::Timestamp;
+use orchestratum_core::saga::DefinitionName;
+use sqlx::SqliteConnection;
+
+use super::super::SqliteStore;
+use super::super::error::sql;
+use super::super::values::{OverValues, over_values};
+use super::write::{Rows, write};
+use super::{definitions, row};
+use crate::decide::{self, SagaName, Starts, saga_name};
+use crate::{Error, NewSaga, Saga, StartOutcome};
+
+pub(super) async fn start(store: &SqliteStore, sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error> {
+    if sagas.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut transaction = store.begin().await?;
+    let existing = existing(&mut transaction, sagas).await?;
+    let names: BTreeSet<&DefinitionName> = sagas.iter().map(|saga| &saga.definition).collect();
+    let names: Vec<&DefinitionName> = names.into_iter().collect();
+    let newest = definitions::newest(&mut transaction, &names).await?;
+    let versions = decide::wanted_versions(sagas, &newest);
+    let wanted = versions.iter().flatten().cloned();
+    let compiled = definitions::compiled(&mut transaction, &store.compiled, wanted).await?;
+    let starts = Starts::new(sagas, versions, &existing, &compiled, &store.limits, now);
+    let consequences = write(&mut transaction, &starts.folded, Rows::New, store, now).await?;
+    transaction.commit().await.map_err(sql)?;
+    Ok(starts.outcomes(consequences))
+}
+
+async fn existing(connection: &mut SqliteConnection, sagas: &[NewSaga]) -> Result<HashMap<SagaName, Saga>, Error> {
+    static EXISTING: OverValues = over_values!(
+        "WITH wanted (correlation_id, definition) AS (VALUES ",
+        "(?, ?)",
+        ")
+         SELECT
+             s.id, s.definition, s.definition_version, s.correlation_id, s.input, s.parent_id, s.parent_number,
+             s.trace_parent, s.request_id, s.created_at, s.last_seq, s.refusals, s.instance, s.updated_at, s.finished_at
+         FROM wanted w
+         CROSS JOIN sagas s ON s.correlation_id = w.correlation_id AND s.definition = w.definition"
+    );
+    let rows = EXISTING
+        .fetch(
+            connection,
+            sagas,
+            |statement| statement,
+            |statement, saga| {
+                statement
+                    .bind(saga.correlation_id.clone())
+                    .bind(saga.definition.as_str().to_owned())
+            },
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let saga = row::saga(row)?;
+            Ok((saga_name(&saga.definition, &saga.instance.correlation_id), saga))
+        })
+        .collect()
+}

@@ -1,0 +1,157 @@
+//! Sagas that start others.
+
+use std::sync::Arc;
+
+use orchestratum_core::SagaId;
+use orchestratum_core::saga::{Input, SagaStatus};
+use orchestratum_core::task::Ending;
+use orchestratum_store::{EventKind, SagaFilter, Store};
+
+use super::lab::Lab;
+use super::saga_lab::{
+    COUNTER, ORDER, assert_at, assert_stands, bring, define, field, history, look, look_at_all, new_saga, raise, read,
+    start, start_all, started, taken, unlooked, work,
+};
+
+/// It waits for a child.
+const PARENT: &str = "
+name: parent
+context: {told: null}
+initial: Initial
+states:
+  Initial:
+    on:
+      start:
+        tasks: [{saga: counter, correlation_id: \"${ saga.correlation_id }-child\", input: [1, 2], raises: {success: counted, failure: uncounted}}]
+        target: Waiting
+  Waiting:
+    on:
+      counted: {set: {told: \"${ event.data }\"}, target: Completed}
+      uncounted: {set: {told: \"${ event.data }\"}, target: Failed}
+  Completed: {final: true}
+  Failed: {final: failed}
+";
+
+/// A parent, and its child before its first look.
+async fn family(lab: &Lab) -> (SagaId, SagaId) {
+    let advanced = started(start_all(lab, &[new_saga(lab, "parent", "p-1")]).await.remove(0));
+    let parent = advanced.saga.id;
+    let page = lab.store.sagas(&SagaFilter::default(), None, 10).await.expect("works");
+    let mut children = page.items.into_iter().filter(|saga| saga.parent == Some(parent));
+    let child = children.next().expect("a child").id;
+    assert_eq!(advanced.consequences.unlooked, [child]);
+    assert_eq!(unlooked(lab).await, [child]);
+    (parent, child)
+}
+
+pub(crate) async fn a_child_begins_and_its_end_moves_its_parent(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, PARENT).await;
+    define(&lab, COUNTER).await;
+    let (parent, child) = family(&lab).await;
+    let advanced = look(&lab, child).await;
+    assert_at(&advanced.saga.instance, "Counting", SagaStatus::Running);
+    let saga = read(&lab, child).await;
+    assert_eq!(
+        (saga.instance.correlation_id.as_str(), saga.instance.input.as_str()),
+        ("p-1-child", "[1,2]")
+    );
+    raise(&lab, child, "add").await;
+    let advanced = raise(&lab, child, "stop").await;
+    assert_at(&advanced.saga.instance, "Stopped", SagaStatus::Completed);
+    assert_eq!(advanced.consequences.unlooked, [parent]);
+    let advanced = look(&lab, parent).await;
+    assert_at(&advanced.saga.instance, "Completed", SagaStatus::Completed);
+    let told: serde_json::Value = serde_json::from_str(&field(&advanced.saga.instance, "told")).expect("JSON");
+    assert_eq!(told["count"], 1, "the context of the child");
+}
+
+pub(crate) async fn a_child_that_fails_is_a_failure_for_its_parent(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, &PARENT.replace("saga: counter", "saga: order")).await;
+    define(&lab, ORDER).await;
+    let (parent, child) = family(&lab).await;
+    look(&lab, child).await;
+    work(&lab, child, super::saga_lab::for_good()).await;
+    look_at_all(&lab).await;
+    assert_stands(&lab, parent, "Failed", SagaStatus::Failed).await;
+    let told = field(&read(&lab, parent).await.instance, "told");
+    assert!(told.contains(&child.to_string()), "{told}");
+}
+
+pub(crate) async fn a_child_ends_with_its_parent_that_is_cancelled(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, &PARENT.replace("saga: counter", "saga: order")).await;
+    define(&lab, ORDER).await;
+    let (parent, child) = family(&lab).await;
+    look(&lab, child).await;
+    work(&lab, child, Ending::Success).await;
+    let advanced = taken(bring(&lab, parent, Input::CancelRequested).await);
+    assert_eq!(advanced.saga.instance.status(), SagaStatus::Compensating);
+    assert_eq!(advanced.consequences.unlooked, [child]);
+    look_at_all(&lab).await;
+    assert_stands(&lab, child, "Reserving", SagaStatus::Compensating).await;
+    // What the child has done is undone, and only then its parent ends.
+    look_at_all(&lab).await;
+    work(&lab, child, Ending::Success).await;
+    look_at_all(&lab).await;
+    assert_eq!(read(&lab, child).await.instance.status(), SagaStatus::Cancelled);
+    assert_eq!(read(&lab, parent).await.instance.status(), SagaStatus::Cancelled);
+    let kinds: Vec<EventKind> = history(&lab, child).await.iter().map(|entry| entry.kind).collect();
+    assert!(kinds.contains(&EventKind::Cancel), "{kinds:?}");
+}
+
+pub(crate) async fn a_child_that_is_cancelled_before_its_first_look_is_over_after_it(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, PARENT).await;
+    define(&lab, COUNTER).await;
+    let (parent, child) = family(&lab).await;
+    taken(bring(&lab, parent, Input::CancelRequested).await);
+    look_at_all(&lab).await;
+    assert_eq!(read(&lab, child).await.instance.status(), SagaStatus::Cancelled);
+    assert_eq!(read(&lab, parent).await.instance.status(), SagaStatus::Cancelled);
+}
+
+/// What the parent was told of a child that is none.
+async fn told_of_none(lab: &Lab) -> String {
+    let advanced = started(start_all(lab, &[new_saga(lab, "parent", "p-1")]).await.remove(0));
+    look_at_all(lab).await;
+    assert_stands(lab, advanced.saga.id, "Failed", SagaStatus::Failed).await;
+    field(&read(lab, advanced.saga.id).await.instance, "told")
+}
+
+pub(crate) async fn a_child_without_definition_is_a_failure_for_its_parent(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, PARENT).await;
+    let told = told_of_none(&lab).await;
+    assert!(told.contains("there is no definition counter"), "{told}");
+}
+
+pub(crate) async fn a_child_that_is_there_already_is_a_failure_for_its_parent(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, PARENT).await;
+    define(&lab, COUNTER).await;
+    let other = start(&lab, "counter", "p-1-child").await;
+    let told = told_of_none(&lab).await;
+    assert!(told.contains("p-1-child"), "{told}");
+    assert_eq!(history(&lab, other).await.len(), 1, "that one is left alone");
+    assert_eq!(read(&lab, other).await.parent, None);
+}
+
+pub(crate) async fn a_child_that_cannot_begin_is_a_failure_for_its_parent(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, PARENT).await;
+    define(&lab, &COUNTER.replace("count: 0", "count: \"${ input.none }\"")).await;
+    let told = told_of_none(&lab).await;
+    assert!(told.contains("cannot start"), "{told}");
+    let page = lab.store.sagas(&SagaFilter::default(), None, 10).await.expect("works");
+    let child = page
+        .items
+        .iter()
+        .find(|saga| saga.parent.is_some())
+        .expect("it is kept");
+    assert_eq!(child.instance.status(), SagaStatus::Failed);
+    let told = history(&lab, child.id).await;
+    assert_eq!(told.len(), 1);
+    assert!(told[0].refusal.is_some(), "{told:?}");
+}
