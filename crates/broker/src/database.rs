@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use orchestratum_core::{Target, TaskId};
+use orchestratum_core::{SagaId, Target, TaskId};
 use orchestratum_store::Store;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast};
@@ -23,7 +23,7 @@ use crate::backoff::Backoff;
 use crate::consumer::Mailbox;
 use crate::health::Health;
 use crate::switchboard::Switchboard;
-use crate::{Broker, Consumer, Error, Hint, PublishReport, Signal};
+use crate::{Broker, Consumer, Error, Hint, InboundMessages, PublishReport, Signal};
 
 /// PostgreSQL refuses a notification of 8,000 bytes. 100 names of 100 characters would not fit, so the number of
 /// targets is smaller than that of task ids (36 characters, quotes and a comma).
@@ -59,6 +59,7 @@ struct Pending {
     finished: Vec<TaskId>,
     changed: Vec<TaskId>,
     ready: BTreeSet<Target>,
+    sagas: Vec<SagaId>,
 }
 
 impl DatabaseBroker {
@@ -126,6 +127,10 @@ impl Broker for DatabaseBroker {
         self.shared.switchboard.subscribe()
     }
 
+    fn inbound(&self) -> Option<InboundMessages> {
+        None
+    }
+
     fn health(&self) -> Result<(), String> {
         self.shared.health.check()
     }
@@ -141,15 +146,16 @@ impl Broker for DatabaseBroker {
 impl Pending {
     fn add(&mut self, signal: &Signal) {
         match signal {
-            Signal::Finished { tasks } => Self::add_tasks(&mut self.finished, tasks),
-            Signal::Changed { tasks } => Self::add_tasks(&mut self.changed, tasks),
+            Signal::Finished { tasks } => Self::add_ids(&mut self.finished, tasks),
+            Signal::Changed { tasks } => Self::add_ids(&mut self.changed, tasks),
             Signal::Ready { targets } => self.ready.extend(targets.iter().cloned()),
+            Signal::Sagas { sagas } => Self::add_ids(&mut self.sagas, sagas),
         }
     }
 
-    fn add_tasks(pending: &mut Vec<TaskId>, tasks: &[TaskId]) {
+    fn add_ids<Id: Copy>(pending: &mut Vec<Id>, ids: &[Id]) {
         let room = PENDING_TASKS.saturating_sub(pending.len());
-        pending.extend(tasks.iter().copied().take(room));
+        pending.extend(ids.iter().copied().take(room));
     }
 
     fn take(&mut self) -> Vec<Signal> {
@@ -157,11 +163,13 @@ impl Pending {
             finished,
             changed,
             ready,
+            sagas,
         } = std::mem::take(self);
         let mut signals = Signal::Finished { tasks: finished }.split(TASKS_PER_SIGNAL);
         signals.extend(Signal::Changed { tasks: changed }.split(TASKS_PER_SIGNAL));
         let targets = ready.into_iter().collect();
         signals.extend(Signal::Ready { targets }.split(TARGETS_PER_SIGNAL));
+        signals.extend(Signal::Sagas { sagas }.split(TASKS_PER_SIGNAL));
         signals
     }
 }

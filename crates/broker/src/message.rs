@@ -1,6 +1,6 @@
 //! What travels: hints that a task is ready, and signals to whoever listens.
 
-use orchestratum_core::{Target, TaskId, TaskName};
+use orchestratum_core::{SagaId, Target, TaskId, TaskName};
 use serde::{Deserialize, Serialize};
 
 /// A task is ready for a worker of its target.
@@ -22,6 +22,8 @@ pub enum Signal {
     Changed { tasks: Vec<TaskId> },
     /// Targets have new ready tasks (only without a broker; otherwise the messages say it).
     Ready { targets: Vec<Target> },
+    /// These sagas changed.
+    Sagas { sagas: Vec<SagaId> },
 }
 
 impl Signal {
@@ -33,6 +35,7 @@ impl Signal {
         match self {
             Self::Finished { tasks } => chunks(&tasks, limit, |tasks| Self::Finished { tasks }),
             Self::Changed { tasks } => chunks(&tasks, limit, |tasks| Self::Changed { tasks }),
+            Self::Sagas { sagas } => chunks(&sagas, limit, |sagas| Self::Sagas { sagas }),
             Self::Ready { targets } => chunks(&targets, limit, |targets| Self::Ready { targets }),
         }
     }

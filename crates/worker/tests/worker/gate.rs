@@ -7,17 +7,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use orchestratum_core::saga::{DefinitionName, EventName};
 use orchestratum_core::schedule::SchedulePatch;
 use orchestratum_core::task::{Bucket, GroupPlace, GroupStatus, TargetRate, TaskStatus};
-use orchestratum_core::{GroupId, ScheduleId, Target, TaskId, Timestamp, WorkerId};
+use orchestratum_core::{GroupId, SagaId, ScheduleId, Target, TaskId, Timestamp, WorkerId};
 use orchestratum_store::{
-    ApiKey, AttemptHolder, AttemptPage, Audit, Beaten, BrokenInvariant, CancelGroupOutcome, Change, ChangeOutcome,
-    ChangeScheduleOutcome, Children, ClaimRequest, ClaimedTask, CreateGroupOutcome, CreateOutcome, CreateRequest,
-    CreateScheduleOutcome, DeleteGroupOutcome, DeleteOutcome, Dispatch, DispatchStore, EndedLease, Error,
-    ExternalClaim, ExternalStore, ExternallyClaimed, Fired, Group, GroupPage, GroupStore, Heartbeat, KeyStore, KeyWait,
+    Addressee, Advance, AdvanceOutcome, ApiKey, AttemptHolder, AttemptPage, Audit, Beaten, BrokenInvariant,
+    CancelGroupOutcome, Change, ChangeOutcome, ChangeScheduleOutcome, Children, ClaimRequest, ClaimedTask,
+    CreateGroupOutcome, CreateOutcome, CreateRequest, CreateScheduleOutcome, DefinitionHead, DefinitionVersion,
+    DeleteGroupOutcome, DeleteOutcome, Dispatch, DispatchStore, EndedLease, Error, ExternalClaim, ExternalStore,
+    ExternallyClaimed, Fired, FiredTimers, Group, GroupPage, GroupStore, Heartbeat, HistoryPage, KeyStore, KeyWait,
     LeaseKeeper, LogAppend, LogStore, LogStream, LogsFrom, Maintenance, MemberPage, MemberSearch, MembersToCancel,
-    NewGroup, NewLogs, NewSchedule, Offer, Orphan, Pulse, Queue, QueueStore, Ready, RecordsBefore, Registration,
-    Schedule, SchedulePage, ScheduleStore, Settled, Store, Task, TaskFilter, TaskLogs, TaskPage, TaskStore, Unoffered,
+    NewDefinition, NewGroup, NewLogs, NewSaga, NewSchedule, Offer, Orphan, Pulse, Queue, QueueStore, Ready,
+    RecordsBefore, Registration, Saga, SagaFilter, SagaPage, SagaStore, Schedule, SchedulePage, ScheduleStore, Settled,
+    Stand, StartOutcome, Store, StoredDefinition, Task, TaskFilter, TaskLogs, TaskPage, TaskStore, Unoffered,
     UnofferedSearch, Worker, WorkerStore,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -247,6 +250,26 @@ through! {
     settle_group(group: GroupId, seed: u128, now: Timestamp) -> Result<Option<Settled>, Error>;
     members_to_cancel(after: Option<GroupPlace>, limit: usize) -> Result<MembersToCancel, Error>;
     ; for GroupStore
+}
+
+through! {
+    put_definition(definition: &NewDefinition, audit: &Audit, now: Timestamp) -> Result<DefinitionVersion, Error>;
+    definition(name: &DefinitionName, version: Option<u32>) -> Result<Option<StoredDefinition>, Error>;
+    definitions(after: Option<&DefinitionName>, limit: usize) -> Result<Vec<DefinitionHead>, Error>;
+    definition_versions(
+        name: &DefinitionName, before: Option<u32>, limit: usize
+    ) -> Result<Vec<DefinitionHead>, Error>;
+    definitions_starting_on(event: &EventName) -> Result<Vec<DefinitionName>, Error>;
+    start_sagas(sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error>;
+    advance_sagas(advances: &[Advance], now: Timestamp) -> Result<Vec<AdvanceOutcome>, Error>;
+    unlooked_sagas(limit: usize) -> Result<Vec<SagaId>, Error>;
+    fire_saga_timers(limit: usize, now: Timestamp) -> Result<FiredTimers, Error>;
+    saga(saga: SagaId) -> Result<Option<Saga>, Error>;
+    saga_stands(sagas: &[SagaId]) -> Result<Vec<(SagaId, Stand)>, Error>;
+    addressees(correlation_id: &str) -> Result<Vec<Addressee>, Error>;
+    sagas(filter: &SagaFilter, before: Option<SagaId>, limit: usize) -> Result<SagaPage, Error>;
+    saga_history(saga: SagaId, after: Option<u64>, limit: usize) -> Result<HistoryPage, Error>;
+    ; for SagaStore
 }
 
 through! {
