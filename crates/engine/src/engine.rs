@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use orchestratum_broker::{self as broker, Broker, Hint, Signal};
+use orchestratum_core::saga::Input;
 use orchestratum_core::task::{Ending, GroupEnds, GroupPlace, TaskEvent, TaskSpec, TaskState};
-use orchestratum_core::{JsonText, TaskId, Timestamp};
+use orchestratum_core::{JsonText, SagaId, TaskId, Timestamp};
 use orchestratum_store::{
-    self as store, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Followed, Store,
+    self as store, Advance, AdvanceOutcome, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Followed,
+    NewSaga, StartOutcome, Store,
 };
 use parking_lot::Mutex;
 use secrecy::ExposeSecret;
@@ -22,6 +24,7 @@ use crate::journal::{self, Reason};
 use crate::kept::{Keeping, Kept};
 use crate::keys::KeyCache;
 use crate::queues::Queues;
+use crate::sagas::Driver;
 use crate::signals::Signals;
 use crate::tasks::Counts;
 use crate::waiters::Waiters;
@@ -45,14 +48,20 @@ pub(crate) struct Parts {
     /// Successes whose workers go on with what follows: written in another way, so also with their like.
     pub(crate) continuations: Batcher<Change, ChangeOutcome>,
     pub(crate) changes: Batcher<Change, ChangeOutcome>,
+    pub(crate) saga_starts: Batcher<NewSaga, StartOutcome>,
+    pub(crate) saga_advances: Batcher<Advance, AdvanceOutcome>,
+    pub(crate) driver: Driver,
     pub(crate) announcer: Announcer,
     pub(crate) signals: Signals,
-    pub(crate) waiters: Arc<Waiters>,
+    pub(crate) waiters: Arc<Waiters<TaskId>>,
+    pub(crate) saga_waiters: Arc<Waiters<SagaId>>,
     pub(crate) follows: Follows,
     pub(crate) holders: Holders,
     pub(crate) pollers: Arc<Pollers>,
     /// A release of due tasks is planned already.
     pub(crate) release_planned: AtomicBool,
+    /// Timers of sagas are about to be fired.
+    pub(crate) firing_planned: AtomicBool,
     /// Groups are about to be settled.
     pub(crate) settling_planned: AtomicBool,
     /// Up to which member the groups that are to stop were looked at.
@@ -97,6 +106,20 @@ impl Engine {
         let successes = changes_batcher(&store, &clock);
         let continuations = changes_batcher(&store, &clock);
         let changes = changes_batcher(&store, &clock);
+        let saga_starts = {
+            let (store, clock) = (Arc::clone(&store), clock.clone());
+            Batcher::start(Bounds::HOT_PATH, start_weight, move |sagas: Arc<Vec<NewSaga>>| {
+                let (store, clock) = (Arc::clone(&store), clock.clone());
+                async move { store.start_sagas(&sagas, clock.now()).await }
+            })
+        };
+        let saga_advances = {
+            let (store, clock) = (Arc::clone(&store), clock.clone());
+            Batcher::start(Bounds::HOT_PATH, advance_weight, move |advances: Arc<Vec<Advance>>| {
+                let (store, clock) = (Arc::clone(&store), clock.clone());
+                async move { store.advance_sagas(&advances, clock.now()).await }
+            })
+        };
         let waiters = Arc::new(Waiters::default());
         let patience = settings.database.options().timeout;
         let parts = Parts {
@@ -117,7 +140,12 @@ impl Engine {
             successes,
             continuations,
             changes,
+            saga_starts,
+            saga_advances,
+            driver: Driver::default(),
             waiters,
+            saga_waiters: Arc::default(),
+            firing_planned: AtomicBool::new(false),
             release_planned: AtomicBool::new(false),
             settling_planned: AtomicBool::new(false),
             members_walked: Mutex::default(),
@@ -198,6 +226,12 @@ impl Engine {
             }
         }
         self.became_ready(ready);
+        self.look_at_sagas(
+            changes
+                .iter()
+                .filter(|changed| changed.life.status().is_terminal())
+                .filter_map(|changed| changed.saga),
+        );
         if changes.iter().any(counts_for_a_group) {
             self.settle_groups_soon();
         }
@@ -272,6 +306,25 @@ fn creation_weight(request: &CreateRequest) -> Weight {
     Weight {
         rows: request.tasks.len(),
         bytes: request.tasks.iter().map(|task| spec_bytes(&task.spec)).sum(),
+    }
+}
+
+fn start_weight(saga: &NewSaga) -> Weight {
+    // With its context, its first tasks, and the entry of its history.
+    Weight {
+        rows: 1,
+        bytes: saga.input.len() * 3 + 2_000,
+    }
+}
+
+fn advance_weight(advance: &Advance) -> Weight {
+    let data = advance.request.as_ref().map_or(0, |request| match &request.input {
+        Input::EventRaised(event) => event.data.len(),
+        _ => 0,
+    });
+    Weight {
+        rows: 1,
+        bytes: data * 2 + 2_000,
     }
 }
 

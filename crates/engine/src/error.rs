@@ -4,8 +4,9 @@ use std::any::Any;
 use std::sync::Arc;
 
 use orchestratum_broker as broker;
+use orchestratum_core::saga::{DefinitionName, EventName, Faults, Rejection, SagaStatus, StateName};
 use orchestratum_core::task::{GroupStatus, Refusal, TaskStatus, Violations};
-use orchestratum_core::{GroupId, ScheduleId, TaskId};
+use orchestratum_core::{GroupId, SagaId, ScheduleId, TaskId};
 use orchestratum_store as store;
 
 use crate::batcher;
@@ -61,6 +62,49 @@ pub enum Error {
         group: GroupId,
         status: GroupStatus,
         wanted: &'static str,
+    },
+    #[error("the definition breaks {} rule(s)", .0.0.len())]
+    InvalidDefinition(Faults),
+    #[error("the definition calls itself {found}, not {expected}")]
+    OtherDefinitionName {
+        expected: DefinitionName,
+        found: DefinitionName,
+    },
+    #[error("there is no {}", definition_version(.name, *.version))]
+    DefinitionNotFound { name: DefinitionName, version: Option<u32> },
+    #[error("there is no saga {0}")]
+    SagaNotFound(SagaId),
+    #[error("a saga {definition} cannot start so: {rejection}")]
+    SagaCannotStart {
+        definition: DefinitionName,
+        rejection: Rejection,
+    },
+    /// The saga does not take what was brought.
+    #[error("saga {saga} is {status} in {state}: {rejection}")]
+    SagaRejected {
+        saga: SagaId,
+        status: SagaStatus,
+        state: StateName,
+        rejection: Rejection,
+    },
+    /// `If-Match` named another version.
+    #[error("saga {saga} is at version {current}")]
+    SagaVersionMismatch { saga: SagaId, current: u64 },
+    #[error("saga {saga} is {status} in {state}, and asks nobody for an answer")]
+    SagaAwaitsNothing {
+        saga: SagaId,
+        status: SagaStatus,
+        state: StateName,
+    },
+    #[error("nothing of saga {saga} is parked under {event:?}")]
+    NothingParked { saga: SagaId, event: String },
+    #[error("no saga has the correlation id {correlation_id:?}, and none begins on {event}")]
+    EventForNobody { event: EventName, correlation_id: String },
+    #[error("no saga with the correlation id {correlation_id:?} takes {event}: {}", refusals(.refused))]
+    EventNotTaken {
+        event: EventName,
+        correlation_id: String,
+        refused: Vec<(SagaId, String)>,
     },
     #[error("there is no API key {0}")]
     KeyNotFound(String),
@@ -155,12 +199,38 @@ impl Error {
             | Self::GroupGone { .. }
             | Self::GroupIdTaken { .. }
             | Self::GroupRefused { .. }
+            | Self::InvalidDefinition(_)
+            | Self::OtherDefinitionName { .. }
+            | Self::DefinitionNotFound { .. }
+            | Self::SagaNotFound(_)
+            | Self::SagaCannotStart { .. }
+            | Self::SagaRejected { .. }
+            | Self::SagaVersionMismatch { .. }
+            | Self::SagaAwaitsNothing { .. }
+            | Self::NothingParked { .. }
+            | Self::EventForNobody { .. }
+            | Self::EventNotTaken { .. }
             | Self::KeyNotFound(_)
             | Self::ClaimedByAnother { .. }
             | Self::AttemptOver { .. }
             | Self::Panicked => false,
         }
     }
+}
+
+fn definition_version(name: &DefinitionName, version: Option<u32>) -> String {
+    match version {
+        None => format!("saga definition {name}"),
+        Some(version) => format!("version {version} of the saga definition {name}"),
+    }
+}
+
+fn refusals(refused: &[(SagaId, String)]) -> String {
+    let refusals: Vec<String> = refused
+        .iter()
+        .map(|(saga, reason)| format!("saga {saga}: {reason}"))
+        .collect();
+    refusals.join("; ")
 }
 
 fn newest_attempt(newest: u32) -> String {

@@ -9,7 +9,7 @@ fn random() -> u128 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the module that may")]
-fn time_ordered() -> Uuid {
+pub(crate) fn time_ordered() -> Uuid {
     Uuid::now_v7()
 }
 

@@ -5,7 +5,7 @@
 
 use orchestratum_core::task::{ErrorKind, TaskEvent, TaskState, TaskStatus};
 use orchestratum_core::{ScheduleId, Timestamp, WorkerId};
-use orchestratum_store::{Changed, ClaimedTask, Fired, Task};
+use orchestratum_store::{Changed, ClaimedTask, Fired, Saga, Stand, Task};
 
 use crate::telemetry;
 
@@ -90,6 +90,21 @@ pub(crate) fn fired(fired: &Fired) {
 /// What a caller did with a schedule.
 pub(crate) fn schedule(schedule: ScheduleId, action: &'static str) {
     tracing::info!(schedule.id = %schedule, action, "schedule changed");
+}
+
+/// A saga after a look that changed it. Its texts stay out of it: they may be secret, and large.
+pub(crate) fn saga_changed(saga: &Saga, before: Option<&Stand>) {
+    let instance = &saga.instance;
+    match before {
+        None => tracing::info!(
+            saga.id = %saga.id, saga.definition = %saga.definition, saga.definition_version = saga.definition_version,
+            saga.state = %instance.state, to = %instance.status(), version = instance.version, "saga started"
+        ),
+        Some(before) => tracing::info!(
+            saga.id = %saga.id, saga.definition = %saga.definition, from_state = %before.state, saga.state = %instance.state,
+            from = %before.status, to = %instance.status(), version = instance.version, "saga changed"
+        ),
+    }
 }
 
 pub(crate) fn claimed(task: &ClaimedTask, worker: WorkerId) {

@@ -26,6 +26,7 @@ mod loops;
 mod places;
 mod queues;
 mod reachable;
+pub mod sagas;
 pub mod schedules;
 mod settings;
 mod signals;

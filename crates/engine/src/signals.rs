@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use orchestratum_broker::{Broker, Signal};
-use orchestratum_core::{Target, TaskId};
+use orchestratum_core::{SagaId, Target, TaskId};
 
 use crate::batcher::{Batcher, Bounds, Weight};
 
@@ -47,6 +47,7 @@ fn weight(signal: &Signal) -> Weight {
     let rows = match signal {
         Signal::Finished { tasks } | Signal::Changed { tasks } => tasks.len(),
         Signal::Ready { targets } => targets.len(),
+        Signal::Sagas { sagas } => sagas.len(),
     };
     Weight { rows, bytes: 0 }
 }
@@ -55,11 +56,13 @@ fn merge(signals: &[Signal]) -> Vec<Signal> {
     let mut finished: Vec<TaskId> = Vec::new();
     let mut changed: Vec<TaskId> = Vec::new();
     let mut ready: Vec<Target> = Vec::new();
+    let mut sagas: Vec<SagaId> = Vec::new();
     for signal in signals {
         match signal {
             Signal::Finished { tasks } => finished.extend(tasks),
             Signal::Changed { tasks } => changed.extend(tasks),
             Signal::Ready { targets } => ready.extend(targets.iter().cloned()),
+            Signal::Sagas { sagas: these } => sagas.extend(these),
         }
     }
     let mut merged = Vec::new();
@@ -73,6 +76,11 @@ fn merge(signals: &[Signal]) -> Vec<Signal> {
         ready.sort_unstable();
         ready.dedup();
         merged.push(Signal::Ready { targets: ready });
+    }
+    if !sagas.is_empty() {
+        sagas.sort_unstable();
+        sagas.dedup();
+        merged.push(Signal::Sagas { sagas });
     }
     merged
 }

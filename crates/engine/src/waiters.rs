@@ -1,13 +1,13 @@
-//! Callers that wait for a task to end.
+//! Callers that wait for a task, or a saga, to come to rest.
 //!
 //! A signal wakes them at once; because signals can get lost, one statement every 250 ms asks for all of them together,
 //! and only while someone waits.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestratum_core::TaskId;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -15,42 +15,51 @@ use tokio_util::sync::CancellationToken;
 /// How often the database is asked for tasks that are waited for.
 pub(crate) const ASK_EVERY: Duration = Duration::from_millis(250);
 
-#[derive(Debug, Default)]
-pub(crate) struct Waiters {
-    tasks: Mutex<HashMap<TaskId, watch::Sender<bool>>>,
+#[derive(Debug)]
+pub(crate) struct Waiters<Id: Copy + Eq + Hash> {
+    awaited: Mutex<HashMap<Id, watch::Sender<bool>>>,
     /// The process is stopping: nobody waits any more.
     over: CancellationToken,
 }
 
-/// A place in the queue of those who wait for a task; leaving it forgets the task if nobody else waits.
+impl<Id: Copy + Eq + Hash> Default for Waiters<Id> {
+    fn default() -> Self {
+        Self {
+            awaited: Mutex::default(),
+            over: CancellationToken::new(),
+        }
+    }
+}
+
+/// A place in the queue of those who wait; leaving it forgets what was waited for if nobody else waits.
 #[derive(Debug)]
-pub(crate) struct Waiting {
-    waiters: Arc<Waiters>,
-    task: TaskId,
+pub(crate) struct Waiting<Id: Copy + Eq + Hash> {
+    waiters: Arc<Waiters<Id>>,
+    id: Id,
     ended: watch::Receiver<bool>,
 }
 
-impl Waiters {
-    pub(crate) fn wait_for(self: &Arc<Self>, task: TaskId) -> Waiting {
-        let mut tasks = self.tasks.lock();
-        let ended = tasks
-            .entry(task)
+impl<Id: Copy + Eq + Hash> Waiters<Id> {
+    pub(crate) fn wait_for(self: &Arc<Self>, id: Id) -> Waiting<Id> {
+        let mut awaited = self.awaited.lock();
+        let ended = awaited
+            .entry(id)
             .or_insert_with(|| watch::Sender::new(false))
             .subscribe();
         Waiting {
             waiters: Arc::clone(self),
-            task,
+            id,
             ended,
         }
     }
 
-    pub(crate) fn ended(&self, ended: &[TaskId]) {
-        let tasks = self.tasks.lock();
-        if tasks.is_empty() {
+    pub(crate) fn ended(&self, ended: &[Id]) {
+        let awaited = self.awaited.lock();
+        if awaited.is_empty() {
             return;
         }
-        for task in ended {
-            if let Some(sender) = tasks.get(task) {
+        for id in ended {
+            if let Some(sender) = awaited.get(id) {
                 sender.send_replace(true);
             }
         }
@@ -70,18 +79,18 @@ impl Waiters {
         self.over.cancelled().await;
     }
 
-    /// The tasks someone waits for.
-    pub(crate) fn waited_for(&self) -> Vec<TaskId> {
-        self.tasks
+    /// Those someone waits for.
+    pub(crate) fn waited_for(&self) -> Vec<Id> {
+        self.awaited
             .lock()
             .iter()
             .filter(|(_, sender)| !*sender.borrow())
-            .map(|(task, _)| *task)
+            .map(|(id, _)| *id)
             .collect()
     }
 }
 
-impl Waiting {
+impl<Id: Copy + Eq + Hash> Waiting<Id> {
     /// Returns early when the process stops.
     pub(crate) async fn until_ended(&mut self) {
         tokio::select! {
@@ -92,17 +101,18 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl<Id: Copy + Eq + Hash> Drop for Waiting<Id> {
     fn drop(&mut self) {
-        let mut tasks = self.waiters.tasks.lock();
-        if tasks.get(&self.task).is_some_and(|sender| sender.receiver_count() <= 1) {
-            tasks.remove(&self.task);
+        let mut awaited = self.waiters.awaited.lock();
+        if awaited.get(&self.id).is_some_and(|sender| sender.receiver_count() <= 1) {
+            awaited.remove(&self.id);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use orchestratum_core::TaskId;
     use uuid::Uuid;
 
     use super::*;
@@ -119,6 +129,6 @@ mod tests {
         second.until_ended().await;
         drop(first);
         drop(second);
-        assert!(waiters.tasks.lock().is_empty());
+        assert!(waiters.awaited.lock().is_empty());
     }
 }

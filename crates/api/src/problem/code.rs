@@ -54,6 +54,10 @@ registry! {
     RouteNotFound = "route_not_found", NOT_FOUND, "There is nothing at this path";
     TaskNotFound = "task_not_found", NOT_FOUND, "There is no such task";
     GroupNotFound = "group_not_found", NOT_FOUND, "There is no such group";
+    DefinitionNotFound = "definition_not_found", NOT_FOUND, "There is no such saga definition";
+    SagaNotFound = "saga_not_found", NOT_FOUND, "There is no such saga";
+    NoSagaForEvent = "no_saga_for_event", NOT_FOUND, "The event reaches no saga, and starts none";
+    NothingParked = "nothing_parked", NOT_FOUND, "Nothing of the saga is parked under this id";
     AttemptNotFound = "attempt_not_found", NOT_FOUND, "The task has no such attempt";
     ScheduleNotFound = "schedule_not_found", NOT_FOUND, "There is no such schedule";
     KeyNotFound = "key_not_found", NOT_FOUND, "There is no such API key";
@@ -65,6 +69,8 @@ registry! {
     TaskExists = "task_exists", CONFLICT, "Another task has this id";
     ScheduleUnmade = "schedule_unmade", CONFLICT, "The schedule cannot make its task";
     IllegalGroupStatus = "illegal_group_status", CONFLICT, "The status of the group does not allow this";
+    EventNotTaken = "event_not_taken", CONFLICT, "The saga does not take this event now";
+    IllegalSagaStatus = "illegal_saga_status", CONFLICT, "The status of the saga does not allow this";
     GroupExists = "group_exists", CONFLICT, "Another group has this id";
     GroupGone = "group_gone", GONE, "The group that this key made was deleted";
     TaskGone = "task_gone", GONE, "The task that this key made was deleted";
@@ -73,6 +79,8 @@ registry! {
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body has the wrong content type or encoding";
     InvalidBody = "invalid_body", UNPROCESSABLE_ENTITY, "The body breaks rules";
+    InvalidDefinition = "invalid_definition", UNPROCESSABLE_ENTITY, "The saga definition breaks rules";
+    SagaCannotStart = "saga_cannot_start", UNPROCESSABLE_ENTITY, "The saga cannot start with this input";
     InvalidPath = "invalid_path", UNPROCESSABLE_ENTITY, "A part of the path has a value that is not allowed";
     InvalidQuery = "invalid_query", UNPROCESSABLE_ENTITY, "A query parameter has a value that is not allowed";
     IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request";

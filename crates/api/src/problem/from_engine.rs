@@ -1,5 +1,6 @@
 //! What the engine refuses, in the words of the wire.
 
+use orchestratum_core::saga::{EventName, Fault, Faults, Rejection};
 use orchestratum_engine::{Error, error};
 use orchestratum_store as store;
 
@@ -30,6 +31,38 @@ impl From<Error> for Problem {
             Error::GroupGone { .. } => Self::new(Code::GroupGone, error.to_string()),
             Error::GroupIdTaken { .. } => Self::new(Code::GroupExists, error.to_string()),
             Error::GroupRefused { .. } => Self::new(Code::IllegalGroupStatus, error.to_string()),
+            Error::InvalidDefinition(faults) => Self::invalid_definition(faults),
+            Error::OtherDefinitionName { .. } => {
+                let fault = Fault::new("/name", format!("{error}, as the path says"));
+                Self::invalid_definition(Faults(vec![fault]))
+            }
+            Error::DefinitionNotFound { .. } => Self::new(Code::DefinitionNotFound, error.to_string()),
+            Error::SagaNotFound(_) => Self::new(Code::SagaNotFound, error.to_string()),
+            Error::SagaCannotStart { ref rejection, .. } => {
+                let code = match rejection {
+                    Rejection::NotTaken { .. } => Code::EventNotTaken,
+                    _ => Code::SagaCannotStart,
+                };
+                taking(Self::new(code, error.to_string()), rejection)
+            }
+            Error::SagaRejected { ref rejection, .. } => {
+                let code = match rejection {
+                    Rejection::NotTaken { .. } | Rejection::TooManyDeferred => Code::EventNotTaken,
+                    Rejection::InvalidContext(reason) => {
+                        return Self::broken(Code::InvalidBody, "/context", reason.as_str());
+                    }
+                    _ => Code::IllegalSagaStatus,
+                };
+                taking(Self::new(code, error.to_string()), rejection)
+            }
+            Error::SagaVersionMismatch { saga, current } => Self::new(
+                Code::VersionMismatch,
+                format!("saga {saga} has the ETag \"{current}\" now"),
+            ),
+            Error::SagaAwaitsNothing { .. } => Self::new(Code::IllegalSagaStatus, error.to_string()),
+            Error::NothingParked { .. } => Self::new(Code::NothingParked, error.to_string()),
+            Error::EventForNobody { .. } => Self::new(Code::NoSagaForEvent, error.to_string()),
+            Error::EventNotTaken { .. } => Self::new(Code::EventNotTaken, error.to_string()),
             Error::KeyNotFound(_) => Self::new(Code::KeyNotFound, error.to_string()),
             Error::Overloaded
             | Error::TooManyFollowers
@@ -43,6 +76,13 @@ impl From<Error> for Problem {
             Error::Store(cause) => from_store(&cause),
             Error::Broker(_) | Error::Panicked => Self::internal(&error),
         }
+    }
+}
+
+fn taking(problem: Problem, rejection: &Rejection) -> Problem {
+    match rejection {
+        Rejection::NotTaken { takes, .. } => problem.taking(takes.iter().map(EventName::to_string).collect()),
+        _ => problem,
     }
 }
 

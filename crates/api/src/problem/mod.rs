@@ -10,6 +10,7 @@ use std::fmt;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use orchestratum_core::saga::{self, Faults, Place};
 use orchestratum_core::task::{Violation, Violations};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,7 +25,9 @@ pub struct Problem {
     code: Code,
     /// What a person reads: it names the bad value and what is allowed. Never the inner causes of a failure of ours.
     detail: String,
-    violations: Vec<Violation>,
+    faults: Vec<Fault>,
+    /// The events that are taken in the place of the one that was refused.
+    takes: Option<Vec<String>>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -52,16 +55,58 @@ pub(crate) struct Document {
     /// Which fields are wrong, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<Fault>>,
+    /// With `event_not_taken`: the events that the saga takes in the state in which it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    takes: Option<Vec<String>>,
 }
 
 /// One broken rule.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Fault {
     /// A JSON pointer (RFC 6901) into the body, or into the query as an object of its parameters.
     #[schema(example = "/ttl_seconds")]
     pointer: String,
     #[schema(example = "must lie between 0.001 and 3155760000 seconds, not -1")]
     message: String,
+    /// In a saga definition: where it stands in the text, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    /// Likewise, in characters from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+    /// The name that was probably meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suggestion: Option<String>,
+}
+
+impl From<Violation> for Fault {
+    fn from(Violation { pointer, message }: Violation) -> Self {
+        Self {
+            pointer,
+            message,
+            line: None,
+            column: None,
+            suggestion: None,
+        }
+    }
+}
+
+impl From<saga::Fault> for Fault {
+    fn from(fault: saga::Fault) -> Self {
+        let saga::Fault {
+            pointer,
+            place,
+            message,
+            suggestion,
+        } = fault;
+        Self {
+            pointer,
+            message,
+            line: place.map(|Place { line, .. }| line),
+            column: place.map(|Place { column, .. }| column),
+            suggestion,
+        }
+    }
 }
 
 /// The part of a problem that is its own, where one answer has several.
@@ -82,7 +127,8 @@ impl Problem {
         Self {
             code,
             detail: detail.into(),
-            violations: Vec::new(),
+            faults: Vec::new(),
+            takes: None,
             headers: Vec::new(),
         }
     }
@@ -97,8 +143,21 @@ impl Problem {
                 _ => first.to_string(),
             });
         Self {
-            violations: violations.0,
+            faults: violations.0.into_iter().map(Fault::from).collect(),
             ..Self::new(code, detail)
+        }
+    }
+
+    /// A definition with everything that is wrong in it.
+    pub(crate) fn invalid_definition(faults: Faults) -> Self {
+        let detail = match faults.0.as_slice() {
+            [] => String::new(),
+            [only] => only.to_string(),
+            [first, others @ ..] => format!("{first}; and {} more, see errors", others.len()),
+        };
+        Self {
+            faults: faults.0.into_iter().map(Fault::from).collect(),
+            ..Self::new(Code::InvalidDefinition, detail)
         }
     }
 
@@ -115,6 +174,13 @@ impl Problem {
         Self::new(Code::InternalError, "the failure is in the logs under the request id")
     }
 
+    /// With what is taken in the place of what was refused.
+    #[must_use]
+    pub(crate) fn taking(mut self, takes: Vec<String>) -> Self {
+        self.takes = Some(takes);
+        self
+    }
+
     #[must_use]
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
@@ -126,18 +192,15 @@ impl Problem {
     }
 
     pub(crate) fn summary(self) -> Summary {
-        let fault = |Violation { pointer, message }| Fault { pointer, message };
         Summary {
             status: self.code.status().as_u16(),
             code: self.code.as_str(),
             detail: self.detail,
-            errors: self.violations.into_iter().map(fault).collect(),
+            errors: self.faults,
         }
     }
 
     pub(crate) fn to_body(&self, request_id: &str) -> Vec<u8> {
-        let fault = |Violation { pointer, message }| Fault { pointer, message };
-        let errors: Vec<Fault> = self.violations.iter().cloned().map(fault).collect();
         let document = Document {
             kind: format!("/docs/errors/{}", self.code.as_str()),
             title: self.code.title(),
@@ -145,7 +208,8 @@ impl Problem {
             detail: self.detail.clone(),
             code: self.code.as_str(),
             request_id: request_id.to_owned(),
-            errors: (!errors.is_empty()).then_some(errors),
+            errors: (!self.faults.is_empty()).then(|| self.faults.clone()),
+            takes: self.takes.clone(),
         };
         serde_json::to_vec(&document).expect("texts and numbers are always JSON")
     }

@@ -87,7 +87,10 @@ enum Failure {
 impl Failure {
     /// Whether the rest of the batch may do well without one of its requests.
     fn may_be_of_one(&self) -> bool {
-        matches!(self, Self::Panic | Self::Store(store::Error::Rejected(_)))
+        matches!(
+            self,
+            Self::Panic | Self::Store(store::Error::Rejected(_) | store::Error::Corrupt { .. })
+        )
     }
 
     fn into_error(self) -> Error {

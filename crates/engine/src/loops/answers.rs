@@ -1,10 +1,12 @@
 //! Those who wait for a task learn of its end by a signal, or by asking.
 
 use orchestratum_broker::Signal;
+use orchestratum_core::SagaId;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::sleep_unless_stopped;
+use crate::sagas::rests;
 use crate::waiters::ASK_EVERY;
 use crate::{Engine, error};
 
@@ -20,6 +22,8 @@ pub(super) async fn listen(engine: Engine, stop: CancellationToken) {
         };
         match signal {
             Ok(Signal::Finished { tasks }) => engine.ended(&tasks),
+            // Whether it rests is asked at once for all of them.
+            Ok(Signal::Sagas { sagas }) => engine.sagas_changed(&sagas).await,
             // Missed signals are made up for by asking.
             Ok(Signal::Changed { .. } | Signal::Ready { .. }) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
@@ -27,8 +31,44 @@ pub(super) async fn listen(engine: Engine, stop: CancellationToken) {
     }
 }
 
+impl Engine {
+    /// Wakes those who wait for one of these sagas, if it rests now.
+    async fn sagas_changed(&self, changed: &[SagaId]) {
+        let waited_for = self.parts.saga_waiters.waited_for();
+        let asked: Vec<SagaId> = changed
+            .iter()
+            .filter(|saga| waited_for.contains(saga))
+            .copied()
+            .collect();
+        self.ask_for_sagas(&asked).await;
+    }
+
+    async fn ask_for_sagas(&self, sagas: &[SagaId]) {
+        if sagas.is_empty() {
+            return;
+        }
+        match self.parts.store.saga_stands(sagas).await {
+            Ok(stands) => {
+                let gone = sagas
+                    .iter()
+                    .filter(|id| !stands.iter().any(|(found, _)| found == *id))
+                    .copied();
+                let resting = stands
+                    .iter()
+                    .filter(|(_, stand)| rests(stand.status))
+                    .map(|(id, _)| *id);
+                self.parts.saga_waiters.ended(&resting.chain(gone).collect::<Vec<_>>());
+            }
+            Err(error) => tracing::debug!(error = %error::chain(&error), "callers who wait for sagas wait on"),
+        }
+    }
+}
+
 pub(super) async fn ask(engine: Engine, stop: CancellationToken) {
     while sleep_unless_stopped(ASK_EVERY, &stop).await {
+        let mut sagas = engine.parts.saga_waiters.waited_for();
+        sagas.truncate(ASKED_AT_ONCE);
+        engine.ask_for_sagas(&sagas).await;
         let mut waited_for = engine.parts.waiters.waited_for();
         if waited_for.is_empty() {
             continue;

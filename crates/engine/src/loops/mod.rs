@@ -9,6 +9,7 @@
 //!     ├─► due       delayed tasks become ready and are announced
 //!     ├─► schedules slots that have come become tasks
 //!     ├─► expire    deadlines pass, in the queue and (after a grace) while running
+//!     ├─► sagas     timers fire, and what nobody has looked at is looked at
 //!     ├─► groups    ends of members are counted, groups stop, and what comes after them is created
 //!     ├─► rescue    silent workers are declared dead, their tasks run again
 //!     ├─► leases    what external workers hold for too long is lost, or has timed out
@@ -18,6 +19,7 @@
 //!   follow    250 ms while someone follows logs: what is new?
 //!   poll      250 ms while a claim waits: what can be claimed?
 //!   retention 1 min: old tasks and records go
+//!   inbound   messages of other programs become events of sagas
 //! ```
 //!
 //! Each runs under `supervise`, which begins it again should it panic.
@@ -28,12 +30,14 @@ mod expire;
 mod feed;
 mod follow;
 mod groups;
+mod inbound;
 mod leases;
 mod poll;
 mod pulse;
 mod rates;
 mod rescue;
 mod retention;
+mod sagas;
 mod schedules;
 mod supervise;
 mod turns;
@@ -94,6 +98,7 @@ impl Engine {
                 pulse::run(engine, pulses.clone(), begun.swap(true, Ordering::Relaxed), stop)
             });
             self.start_loop("retention", tracker, stop, retention::run);
+            self.start_loop("inbound", tracker, stop, inbound::run);
         }
     }
 

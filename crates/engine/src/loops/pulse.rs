@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Pass, RUNNING_GRACE, due, expire, groups, leases, rates, rescue, schedules, sleep_unless_stopped, unoffered,
+    Pass, RUNNING_GRACE, due, expire, groups, leases, rates, rescue, sagas, schedules, sleep_unless_stopped, unoffered,
 };
 use crate::{Engine, Error, error};
 
@@ -108,6 +108,12 @@ async fn act(engine: &Engine, pulse: &Pulse, now: Timestamp, state: &mut State) 
     if pulse.next_deadline.is_some_and(|deadline| deadline <= now) || pulse.overdue_running {
         more |= passed("expire", expire::tick(engine, now).await);
     }
+    if pulse.next_saga_timer_at.is_some_and(|due_at| due_at <= now) {
+        more |= passed("timers of sagas", sagas::fire(engine, now).await);
+    }
+    if pulse.unlooked_sagas {
+        more |= passed("sagas", sagas::look(engine).await);
+    }
     if pulse.groups {
         more |= passed("groups", groups::tick(engine).await);
     }
@@ -146,7 +152,13 @@ fn until_next(pulse: &Pulse, acted: Acted, rated: Option<Timestamp>, now: Timest
     if acted.more {
         return Duration::ZERO;
     }
-    let next = [pulse.next_due_at, pulse.next_deadline, pulse.next_schedule_at]
+    let next = [
+        pulse.next_due_at,
+        pulse.next_deadline,
+        pulse.next_schedule_at,
+        pulse.next_saga_timer_at,
+    ];
+    let next = next
         .into_iter()
         .flatten()
         .filter(|next| *next > now)

@@ -33,6 +33,7 @@ impl Engine {
     /// known.
     pub fn stop_waiting(&self) {
         self.parts.waiters.give_up();
+        self.parts.saga_waiters.give_up();
         self.parts.follows.give_up();
         self.parts.pollers.give_up();
     }

@@ -1,0 +1,34 @@
+//! Sagas: definitions, starts, what is brought to a saga, and looking at what has reached one. One file a use case.
+//!
+//! ```text
+//!   start ──► Batcher ──► store.start_sagas ─────┐
+//!   raise, cancel, … ──► Batcher ──► store.advance_sagas ──► after the commit: announce, wake, look at whoever was told
+//!   a task ended, a timer fired, a row was left ──► drive ──┘
+//! ```
+
+mod cancel;
+mod compensations;
+mod define;
+mod drive;
+mod input;
+mod parked;
+mod publish;
+mod raise;
+mod read;
+mod retry;
+mod schema;
+mod start;
+
+/// How long a correlation id may be.
+pub const CORRELATION_ID_MAX_CHARACTERS: usize = 200;
+
+/// How long the id may be that a caller gives an event.
+pub const EVENT_ID_MAX_CHARACTERS: usize = 200;
+
+pub use self::define::Defined;
+pub use self::publish::{PublishEvent, Published};
+pub use self::raise::{RaiseEvent, Raised};
+pub use self::start::{StartSaga, StartedSaga};
+
+pub(crate) use self::drive::Driver;
+pub(crate) use self::read::rests;

@@ -1,0 +1,109 @@
+//! Bringing something to one saga: events, and the base of all other calls that change one.
+
+use orchestratum_core::saga::{Event, EventName, Input};
+use orchestratum_core::{JsonText, SagaId};
+use orchestratum_store::{Advance, AdvanceOutcome, Advanced, Audit, Request, Saga};
+
+use crate::{Engine, Error, identity};
+
+/// An event for one saga.
+#[derive(Debug, Clone)]
+pub struct RaiseEvent {
+    pub saga: SagaId,
+    pub name: EventName,
+    pub data: JsonText,
+    /// The same again is the same event; `None`: nobody repeats it.
+    pub id: Option<String>,
+    /// `If-Match`.
+    pub expected_version: Option<u64>,
+    pub actor: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Raised {
+    /// The saga after its event, and after all that had reached it before.
+    Taken(Saga),
+    /// The event was taken before: nothing was done twice.
+    Repeated(Saga),
+}
+
+impl Raised {
+    pub fn into_saga(self) -> Saga {
+        match self {
+            Self::Taken(saga) | Self::Repeated(saga) => saga,
+        }
+    }
+}
+
+impl Engine {
+    /// Raises an event in a saga.
+    ///
+    /// # Errors
+    /// [`Error::SagaNotFound`], [`Error::SagaRejected`] where its state does not take the event,
+    /// [`Error::SagaVersionMismatch`].
+    pub async fn raise(&self, event: RaiseEvent) -> Result<Raised, Error> {
+        let RaiseEvent {
+            saga,
+            name,
+            data,
+            id,
+            expected_version,
+            actor,
+        } = event;
+        let event = Event {
+            id: id.unwrap_or_else(|| identity::time_ordered().to_string()),
+            name,
+            data,
+        };
+        let audit = Audit {
+            actor,
+            action: "raise_event",
+            detail: None,
+        };
+        self.bring(saga, Input::EventRaised(event), expected_version, audit)
+            .await
+    }
+
+    /// Puts an input to a saga, after all that has reached it before.
+    pub(super) async fn bring(
+        &self,
+        saga: SagaId,
+        input: Input,
+        expected_version: Option<u64>,
+        audit: Audit,
+    ) -> Result<Raised, Error> {
+        let advance = Advance {
+            saga,
+            request: Some(Request {
+                input,
+                expected_version,
+                audit: Some(audit),
+            }),
+            seed: identity::seed(),
+        };
+        let outcome = self.parts.saga_advances.submit(advance).await?;
+        let told = |advanced: Box<Advanced>| {
+            let saga = advanced.saga.clone();
+            self.after_looks(vec![*advanced]);
+            saga
+        };
+        match outcome {
+            AdvanceOutcome::Done(advanced) => Ok(Raised::Taken(told(advanced))),
+            AdvanceOutcome::Repeated(advanced) => Ok(Raised::Repeated(told(advanced))),
+            AdvanceOutcome::Rejected { rejection, advanced } => {
+                let found = told(advanced);
+                Err(Error::SagaRejected {
+                    saga,
+                    status: found.instance.status(),
+                    state: found.instance.state,
+                    rejection,
+                })
+            }
+            AdvanceOutcome::VersionMismatch { advanced } => {
+                let current = told(advanced).instance.version;
+                Err(Error::SagaVersionMismatch { saga, current })
+            }
+            AdvanceOutcome::NotFound => Err(Error::SagaNotFound(saga)),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Reading sagas, and waiting until one waits or ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orchestratum_core::SagaId;
+use orchestratum_core::saga::{Definition, SagaStatus};
+use orchestratum_store::{HistoryPage, Saga, SagaFilter, SagaPage};
+
+use crate::{Engine, Error};
+
+/// Whether nothing happens to it until somebody does something, or time passes.
+pub(crate) const fn rests(status: SagaStatus) -> bool {
+    match status {
+        SagaStatus::Running | SagaStatus::Compensating => false,
+        SagaStatus::AwaitingInput
+        | SagaStatus::NeedsAttention
+        | SagaStatus::CompensationStuck
+        | SagaStatus::Completed
+        | SagaStatus::Failed
+        | SagaStatus::TimedOut
+        | SagaStatus::Cancelled => true,
+    }
+}
+
+impl Engine {
+    /// # Errors
+    /// [`Error::SagaNotFound`].
+    pub async fn saga(&self, saga: SagaId) -> Result<Saga, Error> {
+        self.parts.store.saga(saga).await?.ok_or(Error::SagaNotFound(saga))
+    }
+
+    /// The saga when it waits for somebody or is over, or as it is after `patience`, or when
+    /// [`stop_waiting`](Self::stop_waiting) was called.
+    ///
+    /// # Errors
+    /// [`Error::SagaNotFound`].
+    pub async fn wait_for_saga(&self, saga: SagaId, patience: Duration) -> Result<Saga, Error> {
+        // Armed before the first look, so that a change between the look and the wait is not missed.
+        let mut waiting = self.parts.saga_waiters.wait_for(saga);
+        let found = self.saga(saga).await?;
+        if rests(found.instance.status()) {
+            return Ok(found);
+        }
+        // Many may wait for long, each for a saga with much context.
+        drop(found);
+        let _ = tokio::time::timeout(patience, waiting.until_ended()).await;
+        self.saga(saga).await
+    }
+
+    /// `before` is the `next` of the page before.
+    pub async fn sagas(&self, filter: &SagaFilter, before: Option<SagaId>, limit: usize) -> Result<SagaPage, Error> {
+        Ok(self.parts.store.sagas(filter, before, limit).await?)
+    }
+
+    /// Those of the filter that are live, and to which nothing has happened for so long.
+    pub async fn stale_sagas(
+        &self,
+        filter: SagaFilter,
+        stale_for: Duration,
+        before: Option<SagaId>,
+        limit: usize,
+    ) -> Result<SagaPage, Error> {
+        let now = self.parts.clock.now();
+        let filter = SagaFilter {
+            unchanged_since: Some(now - stale_for),
+            ..filter
+        };
+        self.sagas(&filter, before, limit).await
+    }
+
+    /// What has reached it, in order; `after` is the `next` of the page before.
+    ///
+    /// # Errors
+    /// [`Error::SagaNotFound`].
+    pub async fn saga_history(&self, saga: SagaId, after: Option<u64>, limit: usize) -> Result<HistoryPage, Error> {
+        let page = self.parts.store.saga_history(saga, after, limit).await?;
+        if page.items.is_empty() {
+            self.saga(saga).await?;
+        }
+        Ok(page)
+    }
+
+    /// The definition by which a saga runs.
+    pub async fn running_definition(&self, saga: &Saga) -> Result<Arc<Definition>, Error> {
+        let stored = self.definition(&saga.definition, Some(saga.definition_version)).await?;
+        let definition = serde_json::from_str(&stored.canonical).map_err(|error| {
+            Error::Store(Arc::new(orchestratum_store::Error::Corrupt {
+                table: "saga_definitions",
+                column: "canonical",
+                row: format!("{}/{}", saga.definition, saga.definition_version),
+                detail: error.to_string(),
+            }))
+        })?;
+        Ok(Arc::new(definition))
+    }
+}
