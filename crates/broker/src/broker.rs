@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use orchestratum_core::Target;
 use tokio::sync::broadcast;
 
-use crate::{Consumer, Error, Hint, Signal};
+use crate::{Consumer, Error, Hint, InboundMessages, Signal};
 
 /// How a publication went. What was not accepted is sent again by the feeder when its time comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +41,9 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
     /// What [`signal`](Self::signal) is told from now on, here and elsewhere. A receiver that falls far behind misses
     /// some of it.
     fn signals(&self) -> broadcast::Receiver<Signal>;
+
+    /// Messages of other programs, as they come; `None` where there are no queues. Returns at once, connected or not.
+    fn inbound(&self) -> Option<InboundMessages>;
 
     /// For `/health/ready`: connected now, and the newest error if not.
     fn health(&self) -> Result<(), String>;

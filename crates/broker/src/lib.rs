@@ -19,6 +19,7 @@ mod consumer;
 mod database;
 mod error;
 mod health;
+mod inbound;
 mod message;
 mod messenger;
 mod rabbitmq;
@@ -29,6 +30,7 @@ pub use connect::{Options, connect};
 pub use consumer::{Consumer, Delivery};
 pub use database::DatabaseBroker;
 pub use error::Error;
+pub use inbound::{Inbound, InboundMessages};
 pub use message::{Hint, Signal};
 pub use messenger::{
     Expected, Header, Message, Messenger, MessengerOptions, Reply, TooLarge, TransientExchange, TransientKind,

@@ -4,6 +4,7 @@
 //!   publish ──┐                                       ┌── consume   one task a consumer, one channel each
 //!   signal  ──┴─► supervisor "publishing" ─► link     ├── signals   one task, a queue that lives with the process
 //!                                                     ├── depth     one channel
+//!                                                     ├── inbound   one channel, for messages of other programs
 //!                 supervisor "consuming"  ─► link ◄───┘
 //! ```
 //!
@@ -17,6 +18,7 @@
 mod body;
 mod consume;
 mod depth;
+mod inbound;
 mod ledger;
 pub(crate) mod link;
 mod publish;
@@ -31,9 +33,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::StreamExt;
 use lapin::uri::AMQPUri;
 use orchestratum_core::Target;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -41,7 +44,7 @@ use tokio_util::task::TaskTracker;
 use crate::consumer::Mailbox;
 use crate::health::Health;
 use crate::switchboard::Switchboard;
-use crate::{Broker, Consumer, Error, Hint, Options, PublishReport, Signal};
+use crate::{Broker, Consumer, Error, Hint, InboundMessages, Options, PublishReport, Signal};
 
 /// What a URL must be. It is not repeated: it may hold a password.
 pub(crate) const FORM: &str = "it must be `database`, or of the form amqp://user:password@host:port/vhost or amqps://…";
@@ -180,6 +183,24 @@ impl Broker for RabbitBroker {
 
     fn signals(&self) -> broadcast::Receiver<Signal> {
         self.switchboard.subscribe()
+    }
+
+    fn inbound(&self) -> Option<InboundMessages> {
+        let (reader, messages) = mpsc::channel(usize::from(inbound::PREFETCH));
+        let read = inbound::read(
+            self.topology.clone(),
+            Arc::clone(&self.consuming),
+            Arc::clone(&self.health),
+            reader,
+            self.closing.clone(),
+        );
+        self.users.spawn(read);
+        Some(
+            futures::stream::unfold(messages, |mut messages| async move {
+                Some((messages.recv().await?, messages))
+            })
+            .boxed(),
+        )
     }
 
     fn health(&self) -> Result<(), String> {

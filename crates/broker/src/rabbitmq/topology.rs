@@ -32,6 +32,15 @@ impl Topology {
         format!("{}.signals", self.prefix).into()
     }
 
+    /// The exchange for messages of other programs, and the queue behind it.
+    pub(crate) fn inbound(&self) -> ShortString {
+        format!("{}.inbound", self.prefix).into()
+    }
+
+    pub(crate) fn inbound_refused(&self) -> ShortString {
+        format!("{}.inbound.refused", self.prefix).into()
+    }
+
     /// Makes sure that the target's queue exists. One that somebody declared with other arguments is used as it is: it
     /// holds only hints, and a worker that refuses it would serve nobody.
     pub(crate) async fn declare_queue(&self, link: &Link, target: &Target) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orchestratum_broker::{Broker, Consumer, Error, Hint, PublishReport, Signal};
+use orchestratum_broker::{Broker, Consumer, Error, Hint, InboundMessages, PublishReport, Signal};
 use orchestratum_core::Target;
 use orchestratum_core::task::{TaskDraft, TaskStatus};
 use orchestratum_engine::Engine;
@@ -70,6 +70,10 @@ impl Broker for Counting {
 
     fn has_queues(&self) -> bool {
         true
+    }
+
+    fn inbound(&self) -> Option<InboundMessages> {
+        self.inner.inbound()
     }
 
     async fn consume(&self, targets: &[Target]) -> Result<Consumer, Error> {
