@@ -1,5 +1,7 @@
 //! `orchestratum dev --demo`: samples that show what a task can do, each watched to its end.
 
+mod orders;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -187,7 +189,7 @@ pub(crate) async fn run(engine: Engine, offered: Vec<TaskName>) -> anyhow::Resul
             CreatedGroup::Replayed(_) | CreatedGroup::Existing(_) => Ok(()),
         }
     };
-    futures::future::try_join(futures::future::try_join_all(endings), of_group).await?;
+    futures::future::try_join3(futures::future::try_join_all(endings), of_group, orders::run(&engine)).await?;
     println!(
         "\n  The samples are done after {:.1} s; the server goes on. Stop it with Ctrl-C.\n",
         began.elapsed().as_secs_f64()
