@@ -72,7 +72,7 @@ pub(super) use {rows_10, rows_20, rows_50, rows_100, rows_200, rows_500};
 
 /// A statement with a table of values in its middle, in each size: `over_values!("… VALUES ", "(?, ?)", " …")`.
 macro_rules! over_values {
-    ($before:literal, $row:literal, $after:literal) => {
+    ($before:expr, $row:literal, $after:expr) => {
         $crate::sqlite::values::OverValues([
             (1, concat!($before, $row, $after)),
             (10, concat!($before, $crate::sqlite::values::rows_10!($row), $after)),

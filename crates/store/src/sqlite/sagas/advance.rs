@@ -12,7 +12,7 @@ use super::super::error::sql;
 use super::super::rows::{damaged, get, signed};
 use super::super::values::{OverValues, over_values};
 use super::definitions;
-use super::row::{self, saga_id, saga_list};
+use super::row::{self, saga_columns, saga_id, saga_list};
 use super::write::{Rows, write};
 use crate::decide::{self, ARRIVED_MAX, Arrived, EventColumns, Look, SagaHead};
 use crate::{Advance, AdvanceOutcome, Error};
@@ -50,12 +50,14 @@ async fn read(connection: &mut SqliteConnection, ids: &[SagaId]) -> Result<Vec<(
     static READ: OverValues = over_values!(
         "WITH wanted (id) AS (VALUES ",
         "(?)",
-        ")
-         SELECT
-             s.id, s.definition, s.definition_version, s.correlation_id, s.input, s.parent_id, s.parent_number,
-             s.trace_parent, s.request_id, s.created_at, s.last_seq, s.refusals, s.instance, s.updated_at, s.finished_at
+        concat!(
+            ")
+         SELECT ",
+            saga_columns!(),
+            "
          FROM wanted w
          CROSS JOIN sagas s ON s.id = w.id"
+        )
     );
     let rows = READ
         .fetch(

@@ -9,8 +9,9 @@ use sqlx::SqliteConnection;
 use super::super::SqliteStore;
 use super::super::error::sql;
 use super::super::values::{OverValues, over_values};
+use super::definitions;
+use super::row::{self, saga_columns};
 use super::write::{Rows, write};
-use super::{definitions, row};
 use crate::decide::{self, SagaName, Starts, saga_name};
 use crate::{Error, NewSaga, Saga, StartOutcome};
 
@@ -36,12 +37,14 @@ async fn existing(connection: &mut SqliteConnection, sagas: &[NewSaga]) -> Resul
     static EXISTING: OverValues = over_values!(
         "WITH wanted (correlation_id, definition) AS (VALUES ",
         "(?, ?)",
-        ")
-         SELECT
-             s.id, s.definition, s.definition_version, s.correlation_id, s.input, s.parent_id, s.parent_number,
-             s.trace_parent, s.request_id, s.created_at, s.last_seq, s.refusals, s.instance, s.updated_at, s.finished_at
+        concat!(
+            ")
+         SELECT ",
+            saga_columns!(),
+            "
          FROM wanted w
          CROSS JOIN sagas s ON s.correlation_id = w.correlation_id AND s.definition = w.definition"
+        )
     );
     let rows = EXISTING
         .fetch(

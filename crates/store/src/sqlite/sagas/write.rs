@@ -3,6 +3,7 @@
 use orchestratum_core::task::SpecLimits;
 use orchestratum_core::{RequestId, SagaId, Timestamp, TraceParent};
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 
 use super::super::SqliteStore;
 use super::super::error::sql;
@@ -73,20 +74,29 @@ async fn cancel_tasks(
          CROSS JOIN tasks t INDEXED BY tasks_saga ON t.saga_id = c.saga_id AND t.saga_number = c.saga_number
          WHERE t.saga_id IS NOT NULL AND t.status < 2"
     );
-    let rows = LIVE
-        .fetch(
-            connection,
-            numbers,
-            |statement| statement,
-            |statement, (saga, number)| statement.bind(saga.0).bind(*number),
-        )
-        .await?;
+    let rows = of_numbers(connection, &LIVE, numbers).await?;
     let changes: Vec<Change> = rows
         .iter()
         .map(|row| task_id(row, "id").map(decide::cancel))
         .collect::<Result<_, _>>()?;
     consequences.cancelled(apply_any(connection, &changes, limits, now).await?);
     Ok(())
+}
+
+/// What a statement finds of tasks or child sagas, by the numbers that their sagas gave them.
+async fn of_numbers(
+    connection: &mut SqliteConnection,
+    statement: &OverValues,
+    numbers: &[(SagaId, u32)],
+) -> Result<Vec<SqliteRow>, Error> {
+    statement
+        .fetch(
+            connection,
+            numbers,
+            |statement| statement,
+            |statement, (saga, number)| statement.bind(saga.0).bind(*number),
+        )
+        .await
 }
 
 /// The tasks, and what becomes of those that cannot be made.
@@ -119,14 +129,7 @@ async fn cancelled_children(connection: &mut SqliteConnection, folded: &[Folded]
          CROSS JOIN sagas s INDEXED BY sagas_parent ON s.parent_id = c.saga_id AND s.parent_number = c.number
          WHERE s.parent_id IS NOT NULL AND s.status < 5"
     );
-    let rows = CHILDREN
-        .fetch(
-            connection,
-            &decide::cancelled(folded),
-            |statement| statement,
-            |statement, (saga, number)| statement.bind(saga.0).bind(*number),
-        )
-        .await?;
+    let rows = of_numbers(connection, &CHILDREN, &decide::cancelled(folded)).await?;
     rows.iter()
         .map(|row| saga_id(row, "id").map(WaitingEvent::cancel))
         .collect()

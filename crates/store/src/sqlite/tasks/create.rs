@@ -85,44 +85,39 @@ pub(in super::super) async fn insert_new(
     insert_dispatches(connection, &dispatches).await
 }
 
+/// Inserts rows of tasks, with columns behind those that all have.
+macro_rules! into_tasks {
+    ($row:literal, $more:literal) => {
+        over_values!(
+            "WITH new AS (VALUES ",
+            $row,
+            concat!(
+                ")
+                 INSERT INTO tasks (
+                     id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries, max_losses,
+                     priority, parent_id, request_hash, trace_parent, request_id, created_at, scheduled_at, expires_at, status,
+                     run, attempt, version, retries_left, losses_left, cancel_requested, worker_id, started_at, finished_at,
+                     error, follow_ups, parent_run, edge, ordinal, conditions, group_id, group_index",
+                $more,
+                ")
+                 SELECT * FROM new WHERE column1 IS NOT NULL"
+            )
+        )
+    };
+}
+
 async fn insert_tasks(connection: &mut SqliteConnection, tasks: &[&NewTask]) -> Result<(), Error> {
-    static INSERT: OverValues = over_values!(
-        "WITH new AS (VALUES ",
+    static INSERT: OverValues = into_tasks!(
         "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        ")
-         INSERT INTO tasks (
-             id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries,
-             max_losses, priority, parent_id, request_hash, trace_parent, request_id, created_at, scheduled_at, expires_at,
-             status, run, attempt, version, retries_left, losses_left, cancel_requested, worker_id, started_at,
-             finished_at, error, follow_ups, parent_run, edge, ordinal, conditions, group_id, group_index
-         )
-         SELECT * FROM new WHERE column1 IS NOT NULL"
+        ""
     );
-    static INSERT_SCHEDULED: OverValues = over_values!(
-        "WITH new AS (VALUES ",
+    static INSERT_SCHEDULED: OverValues = into_tasks!(
         "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        ")
-         INSERT INTO tasks (
-             id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries,
-             max_losses, priority, parent_id, request_hash, trace_parent, request_id, created_at, scheduled_at, expires_at,
-             status, run, attempt, version, retries_left, losses_left, cancel_requested, worker_id, started_at,
-             finished_at, error, follow_ups, parent_run, edge, ordinal, conditions, group_id, group_index, schedule_id,
-             slot
-         )
-         SELECT * FROM new WHERE column1 IS NOT NULL"
+        ", schedule_id, slot"
     );
-    static INSERT_OF_SAGAS: OverValues = over_values!(
-        "WITH new AS (VALUES ",
+    static INSERT_OF_SAGAS: OverValues = into_tasks!(
         "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        ")
-         INSERT INTO tasks (
-             id, name, target, description, input, labels, limits, backoff, ttl_ms, timeout_ms, max_retries,
-             max_losses, priority, parent_id, request_hash, trace_parent, request_id, created_at, scheduled_at, expires_at,
-             status, run, attempt, version, retries_left, losses_left, cancel_requested, worker_id, started_at,
-             finished_at, error, follow_ups, parent_run, edge, ordinal, conditions, group_id, group_index, saga_id,
-             saga_number, saga_undoes
-         )
-         SELECT * FROM new WHERE column1 IS NOT NULL"
+        ", saga_id, saga_number, saga_undoes"
     );
     if tasks.iter().any(|task| task.spec.saga.is_some()) {
         return INSERT_OF_SAGAS
