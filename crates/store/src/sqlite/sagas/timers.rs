@@ -15,10 +15,17 @@ use crate::{Error, EventKind, FiredTimers};
 
 pub(super) async fn write_timers(connection: &mut SqliteConnection, folded: &[Folded]) -> Result<(), Error> {
     static END: OverValues = over_values!("DELETE FROM saga_timers WHERE saga_id IN (VALUES ", "(?)", ")");
+    // By the whole key: by a part of it SQLite would look at every timer there is.
     static STOP: OverValues = over_values!(
-        "DELETE FROM saga_timers WHERE (saga_id, entry) IN (VALUES ",
+        "WITH stopped (saga_id, entry) AS (VALUES ",
         "(?, ?)",
-        ")"
+        ")
+         DELETE FROM saga_timers
+         WHERE (saga_id, entry, timer, number) IN (
+             SELECT t.saga_id, t.entry, t.timer, t.number
+             FROM stopped s
+             CROSS JOIN saga_timers t ON t.saga_id = s.saga_id AND t.entry = s.entry
+         )"
     );
     static START: OverValues = over_values!(
         "WITH new AS (VALUES ",
