@@ -3,6 +3,7 @@
 use orchestratum_core::saga::{self, Checked, DefinitionName, EventName, Faults, State};
 use orchestratum_store::{Audit, DefinitionHead, NewDefinition, StoredDefinition};
 
+use super::schema;
 use crate::{Engine, Error};
 
 /// What became of a definition that was given.
@@ -31,7 +32,8 @@ impl Engine {
     ) -> Result<Defined, Error> {
         let now = self.parts.clock.now();
         let limits = self.parts.settings.tasks.limits();
-        let Checked { definition, warnings } = saga::check(&source, &limits, now).map_err(Error::InvalidDefinition)?;
+        let checked = saga::check_with(&source, &limits, now, schema::faults);
+        let Checked { definition, warnings } = checked.map_err(Error::InvalidDefinition)?;
         if definition.name != *expected {
             return Err(Error::OtherDefinitionName {
                 expected: expected.clone(),
