@@ -27,7 +27,13 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let id = request_id.to_str().unwrap_or_default();
-    let span = tracing::info_span!("request", request.id = id, key.id = Empty, task.id = Empty);
+    let span = tracing::info_span!(
+        "request",
+        request.id = id,
+        key.id = Empty,
+        task.id = Empty,
+        saga.id = Empty
+    );
 
     let response = run(request, next, span.clone()).await;
     let mut response = with_problem_body(response, id);

@@ -26,6 +26,7 @@ const AUTHORIZATION: &str = "Authorization";
         (name = "tasks", description = "Create, watch, change and end tasks"),
         (name = "schedules", description = "Tasks that come by the clock"),
         (name = "groups", description = "Many tasks, and one that comes after them"),
+        (name = "sagas", description = "State machines that the server runs, with what undoes each step"),
         (name = "workers", description = "Who runs them"),
         (name = "worker", description = "Run them yourself, in any language: `/docs/http-workers.md`"),
         (name = "queues", description = "What waits where"),

@@ -60,6 +60,8 @@ struct Pending {
     changed: Vec<TaskId>,
     ready: BTreeSet<Target>,
     sagas: Vec<SagaId>,
+    moved: Vec<TaskId>,
+    is_watched: bool,
 }
 
 impl DatabaseBroker {
@@ -150,6 +152,8 @@ impl Pending {
             Signal::Changed { tasks } => Self::add_ids(&mut self.changed, tasks),
             Signal::Ready { targets } => self.ready.extend(targets.iter().cloned()),
             Signal::Sagas { sagas } => Self::add_ids(&mut self.sagas, sagas),
+            Signal::Moved { tasks } => Self::add_ids(&mut self.moved, tasks),
+            Signal::Watched => self.is_watched = true,
         }
     }
 
@@ -164,12 +168,16 @@ impl Pending {
             changed,
             ready,
             sagas,
+            moved,
+            is_watched,
         } = std::mem::take(self);
         let mut signals = Signal::Finished { tasks: finished }.split(TASKS_PER_SIGNAL);
         signals.extend(Signal::Changed { tasks: changed }.split(TASKS_PER_SIGNAL));
         let targets = ready.into_iter().collect();
         signals.extend(Signal::Ready { targets }.split(TARGETS_PER_SIGNAL));
         signals.extend(Signal::Sagas { sagas }.split(TASKS_PER_SIGNAL));
+        signals.extend(Signal::Moved { tasks: moved }.split(TASKS_PER_SIGNAL));
+        signals.extend(is_watched.then_some(Signal::Watched));
         signals
     }
 }

@@ -24,6 +24,10 @@ pub enum Signal {
     Ready { targets: Vec<Target> },
     /// These sagas changed.
     Sagas { sagas: Vec<SagaId> },
+    /// These tasks were made, or claimed, or are ready again. Told only while somebody [watches](Self::Watched).
+    Moved { tasks: Vec<TaskId> },
+    /// Somebody follows changes.
+    Watched,
 }
 
 impl Signal {
@@ -36,6 +40,8 @@ impl Signal {
             Self::Finished { tasks } => chunks(&tasks, limit, |tasks| Self::Finished { tasks }),
             Self::Changed { tasks } => chunks(&tasks, limit, |tasks| Self::Changed { tasks }),
             Self::Sagas { sagas } => chunks(&sagas, limit, |sagas| Self::Sagas { sagas }),
+            Self::Moved { tasks } => chunks(&tasks, limit, |tasks| Self::Moved { tasks }),
+            Self::Watched => vec![Self::Watched],
             Self::Ready { targets } => chunks(&targets, limit, |targets| Self::Ready { targets }),
         }
     }

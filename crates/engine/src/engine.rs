@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use orchestratum_broker::{self as broker, Broker, Hint, Signal};
 use orchestratum_core::saga::Input;
-use orchestratum_core::task::{Ending, GroupEnds, GroupPlace, TaskEvent, TaskSpec, TaskState};
+use orchestratum_core::task::{Ending, GroupEnds, GroupPlace, TaskEvent, TaskSpec, TaskState, TaskStatus};
 use orchestratum_core::{JsonText, SagaId, TaskId, Timestamp};
 use orchestratum_store::{
     self as store, Advance, AdvanceOutcome, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Followed,
@@ -16,6 +16,7 @@ use secrecy::ExposeSecret;
 
 use crate::announce::{Announcer, hint};
 use crate::batcher::{Batcher, Bounds, Weight};
+use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::external::{Holders, Pollers};
 use crate::follows::Follows;
@@ -56,6 +57,7 @@ pub(crate) struct Parts {
     pub(crate) waiters: Arc<Waiters<TaskId>>,
     pub(crate) saga_waiters: Arc<Waiters<SagaId>>,
     pub(crate) follows: Follows,
+    pub(crate) live_changes: Arc<Changes>,
     pub(crate) holders: Holders,
     pub(crate) pollers: Arc<Pollers>,
     /// A release of due tasks is planned already.
@@ -130,6 +132,7 @@ impl Engine {
             signals: Signals::start(Arc::clone(&broker)),
             keys: KeyCache::new(&settings.auth),
             follows: Follows::new(settings.api.max_followers),
+            live_changes: Arc::default(),
             holders: Holders::start(&store),
             pollers: Arc::default(),
             settings,
@@ -225,6 +228,15 @@ impl Engine {
                 | TaskState::Cancelled { .. } => finished.push(changed.task),
             }
         }
+        self.moved(|| {
+            let again = changes
+                .iter()
+                .filter(|changed| changed.life.status() == TaskStatus::Pending);
+            let followed = changes.iter().flat_map(|changed| &changed.followed.tasks);
+            again
+                .map(|changed| changed.task)
+                .chain(followed.map(|follow_up| follow_up.task))
+        });
         self.became_ready(ready);
         self.look_at_sagas(
             changes
@@ -265,6 +277,17 @@ impl Engine {
             } else if task.due_at.saturating_since(now) < loops::LOOK_EVERY {
                 self.release_soon(task.due_at.saturating_since(now));
             }
+        }
+    }
+
+    /// Tells those who follow changes of tasks of which no other signal tells; nothing, while nobody does.
+    pub(crate) fn moved<Tasks: IntoIterator<Item = TaskId>>(&self, tasks: impl FnOnce() -> Tasks) {
+        if !self.parts.live_changes.is_watched() {
+            return;
+        }
+        let tasks: Vec<TaskId> = tasks().into_iter().collect();
+        if !tasks.is_empty() {
+            self.parts.signals.send(Signal::Moved { tasks });
         }
     }
 

@@ -112,10 +112,12 @@ pub enum Error {
     #[error("too many requests are waiting")]
     Overloaded,
     /// Following takes a connection and memory for long.
-    #[error("more callers follow logs than this process serves at a time (`api.max_followers`)")]
+    #[error("more callers follow logs or changes than this process serves at a time (`api.max_followers`)")]
     TooManyFollowers,
     /// One key is not to take the places of all others.
-    #[error("this key follows logs {most} times already, which is its share of the places (`api.max_followers`)")]
+    #[error(
+        "this key follows logs or changes {most} times already, which is its share of the places (`api.max_followers`)"
+    )]
     TooManyFollowersOfOneKey { most: usize },
     /// Every claim under another name, or of other names, makes another worker.
     #[error(

@@ -125,6 +125,11 @@ impl Follows {
         }
     }
 
+    /// Returns when nobody follows any more.
+    pub(crate) async fn giving_up(&self) {
+        self.over.cancelled().await;
+    }
+
     pub(crate) async fn woken(&self) {
         self.woken.notified().await;
     }

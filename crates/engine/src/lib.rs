@@ -11,10 +11,12 @@
 
 mod announce;
 pub mod batcher;
+pub mod changes;
 pub mod clock;
 mod engine;
 pub mod error;
 pub mod external;
+mod following;
 mod follows;
 pub mod groups;
 mod health;

@@ -45,9 +45,10 @@ impl Signals {
 
 fn weight(signal: &Signal) -> Weight {
     let rows = match signal {
-        Signal::Finished { tasks } | Signal::Changed { tasks } => tasks.len(),
+        Signal::Finished { tasks } | Signal::Changed { tasks } | Signal::Moved { tasks } => tasks.len(),
         Signal::Ready { targets } => targets.len(),
         Signal::Sagas { sagas } => sagas.len(),
+        Signal::Watched => 1,
     };
     Weight { rows, bytes: 0 }
 }
@@ -57,12 +58,16 @@ fn merge(signals: &[Signal]) -> Vec<Signal> {
     let mut changed: Vec<TaskId> = Vec::new();
     let mut ready: Vec<Target> = Vec::new();
     let mut sagas: Vec<SagaId> = Vec::new();
+    let mut moved: Vec<TaskId> = Vec::new();
+    let mut is_watched = false;
     for signal in signals {
         match signal {
             Signal::Finished { tasks } => finished.extend(tasks),
             Signal::Changed { tasks } => changed.extend(tasks),
             Signal::Ready { targets } => ready.extend(targets.iter().cloned()),
             Signal::Sagas { sagas: these } => sagas.extend(these),
+            Signal::Moved { tasks } => moved.extend(tasks),
+            Signal::Watched => is_watched = true,
         }
     }
     let mut merged = Vec::new();
@@ -81,6 +86,12 @@ fn merge(signals: &[Signal]) -> Vec<Signal> {
         sagas.sort_unstable();
         sagas.dedup();
         merged.push(Signal::Sagas { sagas });
+    }
+    if !moved.is_empty() {
+        merged.push(Signal::Moved { tasks: moved });
+    }
+    if is_watched {
+        merged.push(Signal::Watched);
     }
     merged
 }

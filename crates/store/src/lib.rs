@@ -18,6 +18,7 @@ mod groups;
 mod keys;
 mod logs;
 mod maintenance;
+mod overviews;
 mod postgres;
 mod queues;
 mod rated;
@@ -46,6 +47,7 @@ pub use logs::{
     LogAppend, LogChunk, LogPosition, LogStore, LogStream, LogsFrom, NewLogs, StoredLogChunk, TaskLogs, log_pieces,
 };
 pub use maintenance::{BrokenInvariant, Maintenance, RecordsBefore};
+pub use overviews::{LiveSagaTask, OverviewStore, SagaOverview, TaskOverview};
 pub use postgres::{PostgresStore, statements};
 pub use queues::{Queue, QueueStore};
 pub use sagas::{
@@ -108,6 +110,7 @@ pub trait Store:
     + ScheduleStore
     + GroupStore
     + SagaStore
+    + OverviewStore
     + KeyStore
     + Maintenance
     + std::fmt::Debug
@@ -124,7 +127,7 @@ impl<
         + ScheduleStore
         + GroupStore
         + SagaStore
-        + SagaStore
+        + OverviewStore
         + KeyStore
         + Maintenance
         + std::fmt::Debug,

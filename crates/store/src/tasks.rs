@@ -349,6 +349,7 @@ pub struct TaskFilter {
     pub target: Option<Target>,
     pub parent_id: Option<TaskId>,
     pub schedule_id: Option<ScheduleId>,
+    pub saga_id: Option<SagaId>,
     pub labels: BTreeMap<String, String>,
     pub created_after: Option<Timestamp>,
     pub created_before: Option<Timestamp>,

@@ -56,7 +56,7 @@ impl<T: DeserializeOwned + Default, S: Sync> FromRequestParts<S> for OptionalJso
 }
 
 /// Only a request that is open, or only reads, has none, and such a request has no business with a body.
-fn content(parts: &mut Parts) -> Bytes {
+pub(super) fn content(parts: &mut Parts) -> Bytes {
     parts
         .extensions
         .remove()
@@ -64,9 +64,7 @@ fn content(parts: &mut Parts) -> Bytes {
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<()> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = given.map(|text| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-    match essence.as_deref() {
+    match content_type(headers).as_deref() {
         Some("application/json" | "application/merge-patch+json") => Ok(()),
         other => Err(Problem::new(
             Code::UnsupportedMediaType,
@@ -76,6 +74,12 @@ fn check_content_type(headers: &HeaderMap) -> Result<()> {
             ),
         )),
     }
+}
+
+/// Without its parameters.
+pub(super) fn content_type(headers: &HeaderMap) -> Option<String> {
+    let given = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
 /// The fast path knows no places; only a body that is refused is read a second time to find where.

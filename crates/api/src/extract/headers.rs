@@ -71,7 +71,7 @@ pub(crate) enum IfMatch {
     /// No such header, or `*`.
     Any,
     /// Entity tags of ours. A tag that is weak, or not of our making, matches nothing.
-    Versions(Vec<u32>),
+    Versions(Vec<u64>),
 }
 
 impl<S: Sync> FromRequestParts<S> for IfMatch {

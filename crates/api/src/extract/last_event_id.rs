@@ -1,8 +1,11 @@
 //! Where a reader of events stands.
 
+use std::fmt::Display;
+
 use axum::extract::FromRequestParts;
 use axum::http::HeaderName;
 use axum::http::request::Parts;
+use orchestratum_engine::changes::ChangeId;
 use orchestratum_store::LogPosition;
 
 use crate::problem::{Code, Problem, Result};
@@ -22,20 +25,34 @@ impl<S: Sync> FromRequestParts<S> for LastEventId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        let Some(value) = parts.headers.get(LAST_EVENT_ID) else {
+        let Some(text) = given(parts) else {
             return Ok(Self(LogPosition::default()));
         };
-        let text = value.to_str().unwrap_or("not ASCII");
-        if text.is_empty() {
-            return Ok(Self(LogPosition::default()));
-        }
-        behind(text).map(Self).ok_or_else(|| {
-            Problem::new(
-                Code::InvalidHeader,
-                format!("Last-Event-ID must be the id of an event, such as 1-0, not {text:?}"),
-            )
-        })
+        let place = behind(text).ok_or_else(|| refused(text, "must be the id of an event, such as 1-0"))?;
+        Ok(Self(place))
     }
+}
+
+/// The `Last-Event-ID` of a stream of changes, if one was sent.
+#[derive(Debug)]
+pub(crate) struct LastChangeId(pub(crate) Option<ChangeId>);
+
+impl<S: Sync> FromRequestParts<S> for LastChangeId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let place = given(parts).map(|text| text.parse().map_err(|error| refused(text, error)));
+        place.transpose().map(Self)
+    }
+}
+
+fn given(parts: &Parts) -> Option<&str> {
+    let text = parts.headers.get(LAST_EVENT_ID)?.to_str().unwrap_or("not ASCII");
+    (!text.is_empty()).then_some(text)
+}
+
+fn refused(given: &str, rule: impl Display) -> Problem {
+    Problem::new(Code::InvalidHeader, format!("Last-Event-ID {rule}, not {given:?}"))
 }
 
 fn behind(id: &str) -> Option<LogPosition> {

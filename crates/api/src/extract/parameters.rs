@@ -10,6 +10,10 @@ use orchestratum_core::task::{Violations, json_pointer};
 
 use crate::problem::{Code, Problem, Result};
 
+/// Of the items of a page.
+const LIMIT_DEFAULT: usize = 50;
+const LIMIT_MAX: usize = 200;
+
 /// The parameters of a query that have not been taken yet.
 #[derive(Debug)]
 pub(crate) struct Parameters(Vec<(String, String)>);
@@ -46,6 +50,17 @@ impl Parameters {
         text.parse()
             .map(Some)
             .map_err(|error| broken(name, format!("{error}, not {text:?}")))
+    }
+
+    /// `limit`: how many items a page has at most.
+    pub(crate) fn take_limit(&mut self) -> Result<usize> {
+        let rule = format!("must be a whole number from 1 to {LIMIT_MAX}");
+        let limit = self.take::<usize>("limit", &rule)?.unwrap_or(LIMIT_DEFAULT);
+        if (1..=LIMIT_MAX).contains(&limit) {
+            Ok(limit)
+        } else {
+            Err(broken("limit", format!("{rule}, not {limit}")))
+        }
     }
 
     fn take_text(&mut self, name: &str) -> Result<Option<String>> {

@@ -2,7 +2,8 @@
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use orchestratum_core::{GroupId, ScheduleId, Target, TaskId};
+use orchestratum_core::saga::DefinitionName;
+use orchestratum_core::{GroupId, SagaId, ScheduleId, Target, TaskId};
 use tracing::Span;
 use uuid::Uuid;
 
@@ -30,6 +31,36 @@ pub(crate) struct AttemptPath {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GroupPath(pub(crate) GroupId);
 
+/// `{id}` of a saga.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SagaPath(pub(crate) SagaId);
+
+/// `{id}` and `{number}` of a compensation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CompensationPath {
+    pub(crate) saga: SagaId,
+    pub(crate) number: u32,
+}
+
+/// `{id}` and `{event_id}` of what a saga has parked.
+#[derive(Debug, Clone)]
+pub(crate) struct ParkedPath {
+    pub(crate) saga: SagaId,
+    /// The id of the event, or the number of what is parked.
+    pub(crate) event: String,
+}
+
+/// `{name}` of a saga definition.
+#[derive(Debug, Clone)]
+pub(crate) struct DefinitionPath(pub(crate) DefinitionName);
+
+/// `{name}` and `{version}` of a saga definition.
+#[derive(Debug, Clone)]
+pub(crate) struct DefinitionVersionPath {
+    pub(crate) name: DefinitionName,
+    pub(crate) version: u32,
+}
+
 /// `{target}` of a queue.
 #[derive(Debug, Clone)]
 pub(crate) struct TargetPath(pub(crate) Target);
@@ -43,6 +74,13 @@ async fn text<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String> {
         .await
         .map_err(|_| Problem::new(Code::InvalidPath, "the path must be percent-encoded UTF-8"))?;
     Ok(text)
+}
+
+async fn pair<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<(String, String)> {
+    let Path(pair) = Path::<(String, String)>::from_request_parts(parts, state)
+        .await
+        .map_err(|_| Problem::new(Code::InvalidPath, "the path must be percent-encoded UTF-8"))?;
+    Ok(pair)
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for GroupPath {
@@ -80,20 +118,84 @@ impl<S: Send + Sync> FromRequestParts<S> for AttemptPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let Path((task, attempt)) = Path::<(String, String)>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| Problem::new(Code::InvalidPath, "the path must be percent-encoded UTF-8"))?;
-        let number = attempt.parse().ok();
+        let (task, attempt) = pair(parts, state).await?;
         Ok(Self {
             task: task_id(&task)?,
-            attempt: number.ok_or_else(|| {
-                Problem::new(
-                    Code::InvalidPath,
-                    format!("an attempt is a whole number, not {attempt:?}"),
-                )
-            })?,
+            attempt: whole(&attempt, "an attempt is a whole number")?,
         })
     }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SagaPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let text = text(parts, state).await?;
+        saga_id(&text).map(Self)
+    }
+}
+
+fn saga_id(text: &str) -> Result<SagaId> {
+    let id = SagaId(uuid(text, "saga")?);
+    Span::current().record("saga.id", tracing::field::display(id));
+    Ok(id)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for CompensationPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let (saga, number) = pair(parts, state).await?;
+        Ok(Self {
+            saga: saga_id(&saga)?,
+            number: whole(&number, "a compensation is a whole number")?,
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ParkedPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let (saga, event) = pair(parts, state).await?;
+        Ok(Self {
+            saga: saga_id(&saga)?,
+            event,
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for DefinitionPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let text = text(parts, state).await?;
+        definition_name(&text).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for DefinitionVersionPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let (name, version) = pair(parts, state).await?;
+        Ok(Self {
+            name: definition_name(&name)?,
+            version: whole(&version, "a version is a whole number")?,
+        })
+    }
+}
+
+fn definition_name(text: &str) -> Result<DefinitionName> {
+    DefinitionName::new(text).map_err(|error| {
+        let detail = format!("the name of a saga definition {error}, not {text:?}");
+        Problem::new(Code::InvalidPath, detail)
+    })
+}
+
+fn whole(text: &str, rule: &str) -> Result<u32> {
+    text.parse()
+        .map_err(|_| Problem::new(Code::InvalidPath, format!("{rule}, not {text:?}")))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for SchedulePath {

@@ -40,21 +40,12 @@ impl From<Error> for Problem {
             Error::SagaNotFound(_) => Self::new(Code::SagaNotFound, error.to_string()),
             Error::SagaCannotStart { ref rejection, .. } => {
                 let code = match rejection {
-                    Rejection::NotTaken { .. } => Code::EventNotTaken,
+                    Rejection::NotTaken { .. } | Rejection::NoGuardHolds { .. } => Code::EventNotTaken,
                     _ => Code::SagaCannotStart,
                 };
                 taking(Self::new(code, error.to_string()), rejection)
             }
-            Error::SagaRejected { ref rejection, .. } => {
-                let code = match rejection {
-                    Rejection::NotTaken { .. } | Rejection::TooManyDeferred => Code::EventNotTaken,
-                    Rejection::InvalidContext(reason) => {
-                        return Self::broken(Code::InvalidBody, "/context", reason.as_str());
-                    }
-                    _ => Code::IllegalSagaStatus,
-                };
-                taking(Self::new(code, error.to_string()), rejection)
-            }
+            Error::SagaRejected { ref rejection, .. } => rejected(&error, rejection),
             Error::SagaVersionMismatch { saga, current } => Self::new(
                 Code::VersionMismatch,
                 format!("saga {saga} has the ETag \"{current}\" now"),
@@ -77,6 +68,21 @@ impl From<Error> for Problem {
             Error::Broker(_) | Error::Panicked => Self::internal(&error),
         }
     }
+}
+
+/// What was brought to a saga is not taken.
+fn rejected(error: &Error, rejection: &Rejection) -> Problem {
+    let code = match rejection {
+        Rejection::NotTaken { .. }
+        | Rejection::NoGuardHolds { .. }
+        | Rejection::TooManyDeferred
+        | Rejection::TooManyParked { .. } => Code::EventNotTaken,
+        Rejection::InvalidContext(reason) => {
+            return Problem::broken(Code::InvalidBody, "/context", reason.as_str());
+        }
+        _ => Code::IllegalSagaStatus,
+    };
+    taking(Problem::new(code, error.to_string()), rejection)
 }
 
 fn taking(problem: Problem, rejection: &Rejection) -> Problem {

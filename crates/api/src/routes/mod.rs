@@ -1,11 +1,16 @@
 //! The routes: one file an endpoint, all of them listed in [`all`] with the scope each needs.
 
+mod events;
 mod groups;
 mod keys;
 mod operations;
+mod picture;
 mod queues;
+mod saga_definitions;
+mod sagas;
 mod schedules;
 pub(crate) mod schema;
+mod stream;
 mod tasks;
 mod worker;
 mod workers;
@@ -36,7 +41,7 @@ pub(crate) fn all(engine: &Engine) -> OpenApiRouter<Engine> {
     } else {
         Some(Scope::TasksRead)
     };
-    Routes::new(engine)
+    sagas(Routes::new(engine))
         .scoped_input(Scope::TasksWrite, routes!(tasks::create))
         .scoped_large(
             Scope::TasksWrite,
@@ -86,6 +91,36 @@ pub(crate) fn all(engine: &Engine) -> OpenApiRouter<Engine> {
         .open(routes!(operations::ready))
         .guarded(metrics, BODY_MAX_BYTES, routes!(operations::metrics))
         .router
+}
+
+/// Sagas, their definitions, and events.
+fn sagas(routes: Routes) -> Routes {
+    routes
+        .scoped_large(
+            Scope::SagasWrite,
+            saga_definitions::BODY_MAX_BYTES,
+            routes!(saga_definitions::put),
+        )
+        .scoped(Scope::SagasRead, routes!(saga_definitions::list))
+        .scoped(Scope::SagasRead, routes!(saga_definitions::read))
+        .scoped(Scope::SagasRead, routes!(saga_definitions::diagram))
+        .scoped(Scope::SagasRead, routes!(saga_definitions::versions))
+        .scoped(Scope::SagasRead, routes!(saga_definitions::read_version))
+        .scoped_input(Scope::SagasWrite, routes!(sagas::start))
+        .scoped(Scope::SagasRead, routes!(sagas::list))
+        .scoped(Scope::SagasRead, routes!(sagas::read))
+        .scoped_input(Scope::SagasWrite, routes!(sagas::raise))
+        .scoped_input(Scope::SagasWrite, routes!(sagas::input))
+        .scoped(Scope::SagasWrite, routes!(sagas::cancel))
+        .scoped_input(Scope::SagasWrite, routes!(sagas::retry))
+        .scoped(Scope::SagasWrite, routes!(sagas::retry_compensation))
+        .scoped(Scope::SagasWrite, routes!(sagas::skip_compensation))
+        .scoped(Scope::SagasWrite, routes!(sagas::retry_parked))
+        .scoped(Scope::SagasWrite, routes!(sagas::discard_parked))
+        .scoped(Scope::SagasRead, routes!(sagas::history))
+        .scoped(Scope::SagasRead, routes!(sagas::saga_diagram))
+        .scoped_input(Scope::SagasWrite, routes!(events::publish))
+        .scoped(Scope::TasksRead, routes!(events::follow))
 }
 
 /// The only way to add a route: with a scope, or by saying that it is open.

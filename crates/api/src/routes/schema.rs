@@ -216,6 +216,23 @@ pub(crate) enum GroupStatus {
     Cancelled,
 }
 
+/// Where a saga stands: `AwaitingInput` asks somebody, `NeedsAttention` has something parked, `Compensating` undoes what was done,
+/// `CompensationStuck` could not; then it is over.
+#[derive(Debug, ToSchema)]
+#[schema(as = SagaStatus)]
+#[expect(dead_code, reason = "describes the words of the domain's own enum")]
+pub(crate) enum SagaStatus {
+    Running,
+    AwaitingInput,
+    NeedsAttention,
+    Compensating,
+    CompensationStuck,
+    Completed,
+    Failed,
+    TimedOut,
+    Cancelled,
+}
+
 /// How the task before a follow-up ended.
 #[derive(Debug, ToSchema)]
 #[schema(as = Edge)]

@@ -14,7 +14,7 @@ async fn what_the_router_refuses_is_a_problem_too() {
         "/api",
         "/api/nothing",
         "/api/tasks/",
-        "/api/sagas",
+        "/api/saga",
         "/docs/errors/nothing",
         "/swagger/nothing.js",
     ] {
@@ -284,7 +284,7 @@ async fn paths_and_queries_are_checked() {
         ("limit=5&limit=6", "/limit"),
         ("cursor=%00", "/cursor"),
         ("cursor=abc", "/cursor"),
-        ("saga_id=01936e5a-7c00-7000-8000-000000000000", "/saga_id"),
+        ("saga_id=x", "/saga_id"),
         ("parent_id=x", "/parent_id"),
         ("name=a%20b", "/name"),
         ("target=%F0%9F%98%80", "/target"),

@@ -17,6 +17,7 @@ use orchestratum_core::{Target, TaskId, TaskName};
 use orchestratum_engine::keys::{CreateKey, Scope};
 use orchestratum_engine::{Engine, Settings, identity};
 use orchestratum_store::{ClaimRequest, ClaimedTask, Evidence, Registration};
+use orchestratum_testkit::Schema;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,6 +30,8 @@ pub(crate) struct Api {
     pub(crate) engine: Engine,
     pub(crate) router: Router,
     stop: CancellationToken,
+    /// Where it is one of its own on PostgreSQL; gone with this.
+    pub(crate) schema: Option<Schema>,
 }
 
 /// An answer, read to its end.
@@ -55,6 +58,17 @@ impl Api {
         Self::start_with(&[]).await
     }
 
+    /// On a schema of its own.
+    pub(crate) async fn on_postgres() -> Self {
+        let url = std::env::var("DATABASE_URL")
+            .expect("DATABASE_URL: the tests are run by `cargo xtask test`, which sets it");
+        let schema = Schema::unique(&url).await.expect("a schema");
+        let overrides = [("database.url", url.as_str()), ("database.schema", schema.name())];
+        let mut api = Self::start_with(&overrides).await;
+        api.schema = Some(schema);
+        api
+    }
+
     pub(crate) async fn start_with(overrides: &[(&str, &str)]) -> Self {
         let mut settings = vec![
             ("database.url", "sqlite::memory:"),
@@ -71,6 +85,7 @@ impl Api {
             router: orchestratum_api::router(engine.clone()),
             engine,
             stop,
+            schema: None,
         }
     }
 
@@ -82,7 +97,16 @@ impl Api {
             .await
             .expect("a router always answers");
         let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.expect("a whole body").to_bytes().to_vec();
+        // One that goes on for ever is left after its head.
+        let goes_on = parts
+            .headers
+            .get("content-type")
+            .is_some_and(|kind| kind == "text/event-stream");
+        let bytes = if goes_on {
+            Vec::new()
+        } else {
+            body.collect().await.expect("a whole body").to_bytes().to_vec()
+        };
         let answer = Answer {
             status: parts.status,
             headers: parts.headers,
@@ -122,6 +146,10 @@ impl Api {
 
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
         self.write(Method::PUT, path, &[], &body.to_string()).await
+    }
+
+    pub(crate) async fn put_text(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        self.write(Method::PUT, path, headers, body).await
     }
 
     pub(crate) async fn patch(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {

@@ -433,7 +433,10 @@ async fn one_key_leaves_places_to_others() {
     let (status, problem) = problem(refused).await;
     assert_eq!((status.as_u16(), &problem["code"]), (503, &json!("overloaded")));
     let detail = problem["detail"].as_str().expect("a text");
-    assert!(detail.contains("this key follows logs 10 times already"), "{detail}");
+    assert!(
+        detail.contains("this key follows logs or changes 10 times already"),
+        "{detail}"
+    );
     followers.push(served.follow(task.id, "").await);
     drop(followers);
     served.stopped().await;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::http::Http;
+use super::page::{self, Page};
 use super::tasks::{AT_ONCE, NOT_OVER, TASK_COLUMNS, UNSUCCESSFUL, input};
 use crate::output;
 
@@ -91,24 +92,17 @@ pub(crate) struct Create {
     idempotency_key: Option<String>,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Page {
-    /// The most of a page, 1 to 200; 50 if not given.
-    #[arg(long)]
-    limit: Option<u32>,
-    /// What the page before says behind `More:`.
-    #[arg(long)]
-    cursor: Option<String>,
-}
-
 pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Get { id, wait: Some(wait) } => return until_over(http, &id, wait).await,
         Command::Create(create) => self::create(http, *create).await,
         Command::Get { id, wait: None } => output::json(&http.get(&["groups", &id]).json().await?),
-        Command::List { status, page } => list(http, &["groups"], "groups", &COLUMNS, status, page).await,
+        Command::List { status, page } => {
+            page::list(http, &["groups"], "groups", &COLUMNS, [("status", status)], page).await
+        }
         Command::Tasks { id, status, page } => {
-            list(http, &["groups", &id, "tasks"], "tasks", &TASK_COLUMNS, status, page).await
+            let path = ["groups", &id, "tasks"];
+            page::list(http, &path, "tasks", &TASK_COLUMNS, [("status", status)], page).await
         }
         Command::Cancel { id, reason } => {
             let body = input::given([("reason", reason.map(Value::from))]);
@@ -167,29 +161,4 @@ async fn until_over(http: &Http, id: &str, patience: Duration) -> anyhow::Result
         Some("Running" | "Failing" | "Cancelling") => NOT_OVER,
         _ => UNSUCCESSFUL,
     }))
-}
-
-async fn list(
-    http: &Http,
-    path: &[&str],
-    items: &str,
-    columns: &[&str],
-    status: Option<String>,
-    page: Page,
-) -> anyhow::Result<()> {
-    let fields = [
-        ("status", status),
-        ("limit", page.limit.map(|limit| limit.to_string())),
-        ("cursor", page.cursor),
-    ];
-    let query: Vec<(String, String)> = fields
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect();
-    let page = http.get(path).query(&query).json().await?;
-    if http.json {
-        output::json(&page)
-    } else {
-        output::table(&page, items, columns)
-    }
 }

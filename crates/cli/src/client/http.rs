@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -122,6 +122,12 @@ impl Call<'_> {
         self
     }
 
+    /// A body that is no JSON, or is not to be changed.
+    pub(super) fn text_body(mut self, content_type: &'static str, body: String) -> Self {
+        self.request = self.request.header(CONTENT_TYPE, content_type).body(body);
+        self
+    }
+
     /// The answer as JSON; `null` if it has no body.
     pub(super) async fn json(self) -> anyhow::Result<Value> {
         let text = self.text().await?;
@@ -219,8 +225,15 @@ fn problem(status: u16, text: &str) -> String {
         field(&problem, "detail")
     );
     for error in problem["errors"].as_array().into_iter().flatten() {
+        lines.push_str("\n  ");
         // Writing to a String cannot fail.
-        let _ = write!(lines, "\n  {}: {}", field(error, "pointer"), field(error, "message"));
+        if let (Some(line), Some(column)) = (error["line"].as_u64(), error["column"].as_u64()) {
+            let _ = write!(lines, "line {line}, column {column}: ");
+        }
+        let _ = write!(lines, "{}: {}", field(error, "pointer"), field(error, "message"));
+        if let Some(suggestion) = error["suggestion"].as_str() {
+            let _ = write!(lines, "; did you mean {}?", one_line(suggestion));
+        }
     }
     if status == 401 {
         lines.push_str("\n  Give a key with --key or ORCHESTRATUM_KEY.");
@@ -236,6 +249,12 @@ mod tests {
     fn a_problem_names_every_broken_rule() {
         let text = r#"{"title":"Invalid","code":"invalid","detail":"2 rules","errors":[{"pointer":"/name","message":"must"}]}"#;
         assert_eq!(problem(422, text), "Invalid (422 invalid): 2 rules\n  /name: must");
+        let text = r#"{"title":"Invalid","code":"invalid","detail":"1 rule","errors":[
+            {"pointer":"/traget","message":"is no field","line":3,"column":5,"suggestion":"target"}]}"#;
+        assert_eq!(
+            problem(422, text),
+            "Invalid (422 invalid): 1 rule\n  line 3, column 5: /traget: is no field; did you mean target?"
+        );
         assert_eq!(problem(502, "<html>\n"), r"the api answered 502: <html>\n");
     }
 

@@ -1,10 +1,14 @@
 //! A client for every endpoint of a running api. It prints what the api answers: JSON, or a table where a list is
 //! easier to read as one.
 
+mod definitions;
+mod events;
 mod groups;
 mod http;
 mod keys;
+mod page;
 mod queues;
+mod sagas;
 mod schedules;
 mod tasks;
 mod workers;
@@ -36,6 +40,30 @@ pub(crate) enum Command {
         server: Server,
         #[command(subcommand)]
         command: groups::Command,
+    },
+    /// Sagas: state machines that the server runs, with what undoes each step.
+    #[command(mut_args(|argument| argument.global(true)))]
+    Sagas {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: sagas::Command,
+    },
+    /// The definitions of sagas.
+    #[command(mut_args(|argument| argument.global(true)))]
+    Definitions {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: definitions::Command,
+    },
+    /// Follow changes of tasks and sagas, a line for each. Example: orchestratum events --kind saga --definition order
+    #[command(mut_args(|argument| argument.global(true)))]
+    Events {
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        filter: events::Filter,
     },
     /// The workers, what they serve and how busy they are.
     #[command(mut_args(|argument| argument.global(true)))]
@@ -120,6 +148,9 @@ pub(crate) async fn run(command: Command, before: Server) -> anyhow::Result<Exit
     match command {
         Command::Tasks { server, command } => return tasks::run(&Http::new(&server.or(before))?, command).await,
         Command::Groups { server, command } => return groups::run(&Http::new(&server.or(before))?, command).await,
+        Command::Sagas { server, command } => return sagas::run(&Http::new(&server.or(before))?, command).await,
+        Command::Definitions { server, command } => definitions::run(&Http::new(&server.or(before))?, command).await?,
+        Command::Events { server, filter } => events::run(&Http::new(&server.or(before))?, filter).await?,
         Command::Workers { server } => workers::run(&Http::new(&server.or(before))?).await?,
         Command::Queues { server, command } => queues::run(&Http::new(&server.or(before))?, command).await?,
         Command::Schedules { server, command } => schedules::run(&Http::new(&server.or(before))?, command).await?,

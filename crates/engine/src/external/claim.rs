@@ -98,6 +98,7 @@ impl Engine {
                     for held in &tasks {
                         journal::claimed(&held.task, worker);
                     }
+                    self.moved(|| tasks.iter().map(|held| held.task.id));
                     metrics::counter!("orchestratum_tasks_claimed_total").increment(tasks.len() as u64);
                 }
                 Ok(ClaimedExternally { worker, tasks })

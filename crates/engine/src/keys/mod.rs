@@ -27,6 +27,10 @@ pub enum Scope {
     TasksRead,
     #[serde(rename = "tasks:write")]
     TasksWrite,
+    #[serde(rename = "sagas:read")]
+    SagasRead,
+    #[serde(rename = "sagas:write")]
+    SagasWrite,
     #[serde(rename = "worker")]
     Worker,
     /// Everything, and the keys themselves.
@@ -35,12 +39,21 @@ pub enum Scope {
 }
 
 impl Scope {
-    pub const ALL: [Self; 4] = [Self::TasksRead, Self::TasksWrite, Self::Worker, Self::Admin];
+    pub const ALL: [Self; 6] = [
+        Self::TasksRead,
+        Self::TasksWrite,
+        Self::SagasRead,
+        Self::SagasWrite,
+        Self::Worker,
+        Self::Admin,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TasksRead => "tasks:read",
             Self::TasksWrite => "tasks:write",
+            Self::SagasRead => "sagas:read",
+            Self::SagasWrite => "sagas:write",
             Self::Worker => "worker",
             Self::Admin => "admin",
         }
@@ -55,7 +68,7 @@ impl fmt::Display for Scope {
 
 /// No scope has that name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("must be tasks:read, tasks:write, worker or admin")]
+#[error("must be tasks:read, tasks:write, sagas:read, sagas:write, worker or admin")]
 pub struct UnknownScope;
 
 impl FromStr for Scope {

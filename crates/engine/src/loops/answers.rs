@@ -15,17 +15,27 @@ const ASKED_AT_ONCE: usize = 10_000;
 
 pub(super) async fn listen(engine: Engine, stop: CancellationToken) {
     let mut signals = engine.parts.broker.signals();
+    let changes = &engine.parts.live_changes;
     loop {
         let signal = tokio::select! {
             signal = signals.recv() => signal,
             () = stop.cancelled() => return,
         };
         match signal {
-            Ok(Signal::Finished { tasks }) => engine.ended(&tasks),
+            Ok(Signal::Finished { tasks }) => {
+                engine.ended(&tasks);
+                changes.notice(&tasks, &[]);
+            }
             // Whether it rests is asked at once for all of them.
-            Ok(Signal::Sagas { sagas }) => engine.sagas_changed(&sagas).await,
-            // Missed signals are made up for by asking.
-            Ok(Signal::Changed { .. } | Signal::Ready { .. }) | Err(RecvError::Lagged(_)) => {}
+            Ok(Signal::Sagas { sagas }) => {
+                changes.notice(&[], &sagas);
+                engine.sagas_changed(&sagas).await;
+            }
+            Ok(Signal::Changed { tasks } | Signal::Moved { tasks }) => changes.notice(&tasks, &[]),
+            Ok(Signal::Watched) => changes.watched(),
+            Ok(Signal::Ready { .. }) => {}
+            // Missed signals are made up for by asking; those who follow changes are told.
+            Err(RecvError::Lagged(_)) => changes.lost(),
             Err(RecvError::Closed) => return,
         }
     }

@@ -17,6 +17,7 @@
 //!   feed      1 s or when a window runs low: messages for ready tasks
 //!   answers   250 ms while someone waits: are the tasks over?
 //!   follow    250 ms while someone follows logs: what is new?
+//!   changes   50 ms while someone follows changes: how do those stand that changed?
 //!   poll      250 ms while a claim waits: what can be claimed?
 //!   retention 1 min: old tasks and records go
 //!   inbound   messages of other programs become events of sagas
@@ -25,6 +26,7 @@
 //! Each runs under `supervise`, which begins it again should it panic.
 
 mod answers;
+mod changes;
 mod due;
 mod expire;
 mod feed;
@@ -86,6 +88,7 @@ impl Engine {
         self.start_loop("signals", tracker, stop, answers::listen);
         self.start_loop("answers", tracker, stop, answers::ask);
         self.start_loop("follow", tracker, stop, follow::run);
+        self.start_loop("changes", tracker, stop, changes::run);
         self.start_loop("poll", tracker, stop, poll::run);
         let (pulses, latest_pulse) = watch::channel(Pulse::default());
         // Without a pulse it feeds nothing, but still measures the windows for those who create tasks here.

@@ -85,6 +85,7 @@ async fn follow_up(engine: &Engine, fired: Fired, now: Timestamp) -> Result<Pass
         cancel,
         waiting,
     } = fired;
+    engine.moved(|| tasks.iter().map(|task| task.task));
     let due_ats = tasks.iter().map(|task| task.due_at).filter(|due_at| *due_at > now);
     if let Some(soon) = due_ats.map(|due_at| due_at.saturating_since(now)).min()
         && soon < LOOK_EVERY

@@ -136,6 +136,7 @@ impl Engine {
                 }
             }
             metrics::counter!("orchestratum_saga_tasks_total").increment(issued as u64);
+            self.moved(|| ready.iter().map(|ready| ready.task));
             self.became_ready(ready.into_iter().map(hint).collect());
             if !cancelled.is_empty() {
                 self.after_changes(&cancelled, Reason::of(&TaskEvent::CancelRequested { reason: None }));

@@ -9,8 +9,10 @@
 mod cancel;
 mod compensations;
 mod define;
+mod diagram;
 mod drive;
 mod input;
+mod live;
 mod parked;
 mod publish;
 mod raise;
@@ -26,6 +28,7 @@ pub const CORRELATION_ID_MAX_CHARACTERS: usize = 200;
 pub const EVENT_ID_MAX_CHARACTERS: usize = 200;
 
 pub use self::define::Defined;
+pub use self::diagram::DiagramFormat;
 pub use self::publish::{PublishEvent, Published};
 pub use self::raise::{RaiseEvent, Raised};
 pub use self::start::{StartSaga, StartedSaga};

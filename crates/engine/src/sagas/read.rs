@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use orchestratum_core::SagaId;
 use orchestratum_core::saga::{Definition, SagaStatus};
-use orchestratum_store::{HistoryPage, Saga, SagaFilter, SagaPage};
+use orchestratum_store::{HistoryPage, Saga, SagaFilter, SagaPage, StoredDefinition};
 
 use crate::{Engine, Error};
 
@@ -84,14 +84,18 @@ impl Engine {
     /// The definition by which a saga runs.
     pub async fn running_definition(&self, saga: &Saga) -> Result<Arc<Definition>, Error> {
         let stored = self.definition(&saga.definition, Some(saga.definition_version)).await?;
-        let definition = serde_json::from_str(&stored.canonical).map_err(|error| {
-            Error::Store(Arc::new(orchestratum_store::Error::Corrupt {
-                table: "saga_definitions",
-                column: "canonical",
-                row: format!("{}/{}", saga.definition, saga.definition_version),
-                detail: error.to_string(),
-            }))
-        })?;
-        Ok(Arc::new(definition))
+        as_data(&stored).map(Arc::new)
     }
+}
+
+/// What the canonical form says.
+pub(super) fn as_data(stored: &StoredDefinition) -> Result<Definition, Error> {
+    serde_json::from_str(&stored.canonical).map_err(|error| {
+        Error::Store(Arc::new(orchestratum_store::Error::Corrupt {
+            table: "saga_definitions",
+            column: "canonical",
+            row: format!("{}/{}", stored.name, stored.version),
+            detail: error.to_string(),
+        }))
+    })
 }

@@ -12,6 +12,7 @@ impl Engine {
         for task in &claimed {
             journal::claimed(task, request.worker);
         }
+        self.moved(|| claimed.iter().map(|task| task.id));
         metrics::counter!("orchestratum_tasks_claimed_total").increment(claimed.len() as u64);
         Ok(claimed)
     }

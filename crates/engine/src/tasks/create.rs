@@ -120,9 +120,10 @@ impl Engine {
     pub(crate) fn announce_created<'a>(
         &self,
         hints: Vec<Hint>,
-        created: impl Iterator<Item = (&'a TaskSpec, &'a TaskLife)>,
+        created: impl Iterator<Item = (&'a TaskSpec, &'a TaskLife)> + Clone,
         now: Timestamp,
     ) {
+        self.moved(|| created.clone().map(|(spec, _)| spec.id));
         self.parts.announcer.announce(hints);
         let ready = created.filter(|(spec, life)| is_ready(spec, life, now));
         self.parts

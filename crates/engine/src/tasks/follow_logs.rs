@@ -2,20 +2,15 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use orchestratum_core::TaskId;
 use orchestratum_core::task::{AttemptOutcome, TaskStatus};
 use orchestratum_store::{LogPosition, LogStream, LogsFrom, NewLogs, StoredLogChunk};
-use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::following::Following;
 use crate::follows::{News, is_over};
 use crate::keys::Identity;
-use crate::places::Place;
-use crate::{Engine, Error, error};
-
-/// How often is asked whether a caller may still follow who is told nothing.
-const CALLER_CHECKED_EVERY: Duration = Duration::from_secs(5);
+use crate::{Engine, Error};
 
 /// What is followed.
 #[derive(Debug, Clone, Copy)]
@@ -51,8 +46,7 @@ pub struct LogsEnd {
 /// Somebody who follows, until this is dropped.
 #[derive(Debug)]
 pub struct LogFollower {
-    engine: Engine,
-    caller: Arc<Identity>,
+    following: Following,
     question: LogsFrom,
     stream: Option<LogStream>,
     /// The answer of the look that found that there is such a task.
@@ -60,8 +54,6 @@ pub struct LogFollower {
     more: bool,
     end: Option<LogsEnd>,
     over: bool,
-    until: Instant,
-    _place: Place,
 }
 
 impl Engine {
@@ -78,7 +70,7 @@ impl Engine {
             stream,
             from,
         } = follow;
-        let place = self.parts.follows.begin(&caller.key_id)?;
+        let following = self.begin_following(caller)?;
         let attempt = attempt.map(NonZeroU32::get);
         let first_of_attempt = LogPosition {
             attempt: attempt.unwrap_or(0),
@@ -96,16 +88,13 @@ impl Engine {
             return Err(Error::AttemptNotFound { task, attempt, newest });
         }
         Ok(LogFollower {
-            engine: self.clone(),
-            caller,
+            following,
             question,
             stream,
             first: Some(Arc::new(first)),
             more: false,
             end: None,
             over: false,
-            until: Instant::now() + Duration::from_secs_f64(self.parts.settings.api.max_follow_seconds),
-            _place: place,
         })
     }
 }
@@ -135,35 +124,8 @@ impl LogFollower {
         if let Some(first) = self.first.take() {
             return Some(Some(first));
         }
-        timeout_at(self.until, self.news_for_the_caller()).await.ok().flatten()
-    }
-
-    /// The key was checked when the following began: it may have been revoked since, or have expired.
-    async fn news_for_the_caller(&self) -> Option<News> {
-        let asking = self.engine.parts.follows.ask(self.question, self.more);
-        tokio::pin!(asking);
-        let news = loop {
-            if let Ok(news) = timeout(CALLER_CHECKED_EVERY, &mut asking).await {
-                break news?;
-            }
-            // Nothing is told meanwhile: it may be known later again whether it may be.
-            if !self.may_follow().await.unwrap_or(true) {
-                return None;
-            }
-        };
-        // Where it is not known, the caller comes again.
-        self.may_follow().await.unwrap_or(false).then_some(news)
-    }
-
-    /// `None` where that cannot be said now.
-    async fn may_follow(&self) -> Option<bool> {
-        match self.engine.is_still(&self.caller).await {
-            Ok(valid) => Some(valid),
-            Err(error) => {
-                tracing::debug!(error = %error::chain(&error), "the key of a follower cannot be checked");
-                None
-            }
-        }
+        let follows = &self.following.engine().parts.follows;
+        self.following.news(follows.ask(self.question, self.more)).await
     }
 
     fn take(&mut self, news: Option<&NewLogs>) -> Vec<StoredLogChunk> {

@@ -19,6 +19,7 @@ pub(crate) enum Way {
     Newest,
     Children,
     Scheduled,
+    OfSaga,
     Labelled,
     /// Those with a dispatch row.
     Pending,
@@ -34,6 +35,9 @@ impl Way {
         }
         if filter.schedule_id.is_some() {
             return Self::Scheduled;
+        }
+        if filter.saga_id.is_some() {
+            return Self::OfSaga;
         }
         match filter.status {
             Some(TaskStatus::InProgress) => Self::Running,
@@ -99,6 +103,7 @@ pub(crate) fn narrows(filter: &TaskFilter) -> bool {
         target,
         parent_id,
         schedule_id,
+        saga_id,
         labels,
         created_after,
         created_before,
@@ -108,6 +113,7 @@ pub(crate) fn narrows(filter: &TaskFilter) -> bool {
         || target.is_some()
         || parent_id.is_some()
         || schedule_id.is_some()
+        || saga_id.is_some()
         || !labels.is_empty()
         || created_after.is_some()
         || created_before.is_some()

@@ -22,6 +22,7 @@ mod keys;
 mod leases;
 mod logs;
 mod maintenance;
+mod overviews;
 mod queues;
 mod refusals;
 mod rows;

@@ -19,6 +19,7 @@ mod keys;
 mod lease;
 mod logs;
 mod maintenance;
+mod overviews;
 mod owner;
 mod queues;
 mod rows;

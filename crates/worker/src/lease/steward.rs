@@ -55,7 +55,7 @@ impl Steward {
                 signal = signals.recv() => match signal {
                     Ok(Signal::Changed { tasks }) => self.changed(&tasks),
                     Ok(Signal::Ready { targets }) => self.ready(&targets),
-                    Ok(Signal::Finished { .. } | Signal::Sagas { .. }) => {}
+                    Ok(Signal::Finished { .. } | Signal::Sagas { .. } | Signal::Moved { .. } | Signal::Watched) => {}
                     Err(RecvError::Lagged(_)) => self.missed_signals(),
                     // The broker is closed, and the worker with it.
                     Err(RecvError::Closed) => tokio::time::sleep(FIRST_PAUSE).await,

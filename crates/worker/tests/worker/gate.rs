@@ -17,11 +17,11 @@ use orchestratum_store::{
     CreateGroupOutcome, CreateOutcome, CreateRequest, CreateScheduleOutcome, DefinitionHead, DefinitionVersion,
     DeleteGroupOutcome, DeleteOutcome, Dispatch, DispatchStore, EndedLease, Error, ExternalClaim, ExternalStore,
     ExternallyClaimed, Fired, FiredTimers, Group, GroupPage, GroupStore, Heartbeat, HistoryPage, KeyStore, KeyWait,
-    LeaseKeeper, LogAppend, LogStore, LogStream, LogsFrom, Maintenance, MemberPage, MemberSearch, MembersToCancel,
-    NewDefinition, NewGroup, NewLogs, NewSaga, NewSchedule, Offer, Orphan, Pulse, Queue, QueueStore, Ready,
-    RecordsBefore, Registration, Saga, SagaFilter, SagaPage, SagaStore, Schedule, SchedulePage, ScheduleStore, Settled,
-    Stand, StartOutcome, Store, StoredDefinition, Task, TaskFilter, TaskLogs, TaskPage, TaskStore, Unoffered,
-    UnofferedSearch, Worker, WorkerStore,
+    LeaseKeeper, LiveSagaTask, LogAppend, LogStore, LogStream, LogsFrom, Maintenance, MemberPage, MemberSearch,
+    MembersToCancel, NewDefinition, NewGroup, NewLogs, NewSaga, NewSchedule, Offer, Orphan, OverviewStore, Pulse,
+    Queue, QueueStore, Ready, RecordsBefore, Registration, Saga, SagaFilter, SagaOverview, SagaPage, SagaStore,
+    Schedule, SchedulePage, ScheduleStore, Settled, Stand, StartOutcome, Store, StoredDefinition, Task, TaskFilter,
+    TaskLogs, TaskOverview, TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker, WorkerStore,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -270,6 +270,13 @@ through! {
     sagas(filter: &SagaFilter, before: Option<SagaId>, limit: usize) -> Result<SagaPage, Error>;
     saga_history(saga: SagaId, after: Option<u64>, limit: usize) -> Result<HistoryPage, Error>;
     ; for SagaStore
+}
+
+through! {
+    task_overviews(tasks: &[TaskId]) -> Result<Vec<TaskOverview>, Error>;
+    saga_overviews(sagas: &[SagaId]) -> Result<Vec<SagaOverview>, Error>;
+    live_saga_tasks(sagas: &[SagaId], most: usize) -> Result<Vec<LiveSagaTask>, Error>;
+    ; for OverviewStore
 }
 
 through! {

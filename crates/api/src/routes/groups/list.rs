@@ -10,11 +10,8 @@ use uuid::Uuid;
 
 use super::document::GroupDocument;
 use crate::extract::Parameters;
-use crate::problem::{Code, Problem, Result};
+use crate::problem::Result;
 use crate::routes::schema;
-
-const LIMIT_DEFAULT: usize = 50;
-const LIMIT_MAX: usize = 200;
 
 /// A page of groups.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,7 +35,7 @@ pub(crate) struct Page {
 )]
 pub(crate) async fn list(State(engine): State<Engine>, mut parameters: Parameters) -> Result<Json<Page>> {
     let status = parameters.take_strict("status")?;
-    let limit = limit(&mut parameters)?;
+    let limit = parameters.take_limit()?;
     let before = parameters
         .take::<Uuid>("cursor", "must be the next_cursor of a page")?
         .map(GroupId);
@@ -48,15 +45,4 @@ pub(crate) async fn list(State(engine): State<Engine>, mut parameters: Parameter
         items: page.items.into_iter().map(GroupDocument::from).collect(),
         next_cursor: page.next.map(|group| group.to_string()),
     }))
-}
-
-pub(super) fn limit(parameters: &mut Parameters) -> Result<usize> {
-    let rule = format!("must be a whole number from 1 to {LIMIT_MAX}");
-    let limit = parameters.take::<usize>("limit", &rule)?.unwrap_or(LIMIT_DEFAULT);
-    if (1..=LIMIT_MAX).contains(&limit) {
-        Ok(limit)
-    } else {
-        let message = format!("{rule}, not {limit}");
-        Err(Problem::broken(Code::InvalidQuery, "/limit", message))
-    }
 }

@@ -7,7 +7,6 @@ use orchestratum_store::MemberSearch;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::list::limit;
 use crate::extract::{GroupPath, Parameters};
 use crate::problem::{Document, Result};
 use crate::routes::schema;
@@ -45,7 +44,7 @@ pub(crate) async fn members(
     let search = MemberSearch {
         group,
         status: parameters.take_strict("status")?,
-        limit: limit(&mut parameters)?,
+        limit: parameters.take_limit()?,
         after: parameters.take("cursor", "must be the next_cursor of a page")?,
     };
     parameters.finish(&["status", "limit", "cursor"])?;

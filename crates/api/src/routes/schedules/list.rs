@@ -12,9 +12,6 @@ use super::document::ScheduleDocument;
 use crate::extract::Parameters;
 use crate::problem::{Code, Problem, Result};
 
-const LIMIT_DEFAULT: usize = 50;
-const LIMIT_MAX: usize = 200;
-
 const PARAMETERS: [&str; 3] = ["name", "limit", "cursor"];
 
 /// A page of schedules.
@@ -42,15 +39,7 @@ pub(crate) async fn list(State(engine): State<Engine>, mut parameters: Parameter
     if name.as_ref().is_some_and(|name| name.contains('\0')) {
         return Err(Problem::broken(Code::InvalidQuery, "/name", "must not hold U+0000"));
     }
-    let rule = format!("must be a whole number from 1 to {LIMIT_MAX}");
-    let limit = parameters.take::<usize>("limit", &rule)?.unwrap_or(LIMIT_DEFAULT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(Problem::broken(
-            Code::InvalidQuery,
-            "/limit",
-            format!("{rule}, not {limit}"),
-        ));
-    }
+    let limit = parameters.take_limit()?;
     let before = parameters
         .take::<Uuid>("cursor", "must be the next_cursor of a page")?
         .map(ScheduleId);

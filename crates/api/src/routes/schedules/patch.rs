@@ -87,7 +87,7 @@ pub(crate) async fn patch(
         IfMatch::Any => None,
         IfMatch::Versions(allowed) => {
             let current = engine.schedule(schedule).await?.version;
-            if !allowed.contains(&current) {
+            if !allowed.contains(&u64::from(current)) {
                 return Err(Error::ScheduleVersionMismatch { schedule, current }.into());
             }
             Some(current)

@@ -1,7 +1,6 @@
 //! The answer of `GET /api/tasks/{id}/logs` that goes on while the task writes: server-sent events.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -12,17 +11,10 @@ use orchestratum_store::StoredLogChunk;
 use serde::Serialize;
 
 use crate::extract::event_id;
+use crate::routes::stream::{COME_AGAIN_AFTER, HEARTBEAT_EVERY, event};
 
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
 
-/// A comment goes out when nothing else did for so long: proxies close what is silent, and a client that is gone without
-/// a word is noticed.
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
-
-/// How long a client should wait before it comes again.
-const COME_AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-/// JSON, because the lines of an event cannot tell how a text ends.
 #[derive(Debug, Serialize)]
 struct Log<'a> {
     attempt: u32,
@@ -83,9 +75,4 @@ fn end(end: LogsEnd) -> Event {
         outcome: end.outcome.map(AttemptOutcome::as_str),
     };
     event("end", &data)
-}
-
-fn event(name: &str, data: &impl Serialize) -> Event {
-    let event = Event::default().event(name).json_data(data);
-    event.expect("texts and numbers are always JSON")
 }

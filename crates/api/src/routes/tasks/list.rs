@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use orchestratum_core::{ScheduleId, TaskId};
+use orchestratum_core::{SagaId, ScheduleId, TaskId};
 use orchestratum_engine::Engine;
 use orchestratum_store::TaskFilter;
 use serde::Serialize;
@@ -14,16 +14,15 @@ use crate::extract::Parameters;
 use crate::problem::{Code, Problem, Result};
 use crate::routes::schema;
 
-const LIMIT_DEFAULT: usize = 50;
-const LIMIT_MAX: usize = 200;
 const LABELS_MAX: usize = 32;
 
-const PARAMETERS: [&str; 10] = [
+const PARAMETERS: [&str; 11] = [
     "status",
     "name",
     "target",
     "parent_id",
     "schedule_id",
+    "saga_id",
     "label.KEY",
     "created_after",
     "created_before",
@@ -45,7 +44,7 @@ pub(crate) struct Page {
 
 /// List tasks, newest first
 ///
-/// All given conditions must hold. `status`, `parent_id`, `schedule_id` and labels are indexed; with `name` or `target` alone only the
+/// All given conditions must hold. `status`, `parent_id`, `schedule_id`, `saga_id` and labels are indexed; with `name` or `target` alone only the
 /// newest 100,000 tasks are looked at. A page ends before its inputs, outputs and errors are larger than 8 MiB together,
 /// however many tasks were asked for: go on with its `next_cursor`.
 #[utoipa::path(
@@ -56,6 +55,7 @@ pub(crate) struct Page {
         ("target" = Option<String>, Query),
         ("parent_id" = Option<Uuid>, Query),
         ("schedule_id" = Option<Uuid>, Query),
+        ("saga_id" = Option<Uuid>, Query),
         ("label.KEY" = Option<String>, Query, description = "The label KEY has this value; may be given for several keys"),
         ("created_after" = Option<schema::Time>, Query),
         ("created_before" = Option<schema::Time>, Query),
@@ -80,19 +80,12 @@ pub(crate) async fn list(State(engine): State<Engine>, mut parameters: Parameter
         schedule_id: parameters
             .take::<Uuid>("schedule_id", "must be a UUID")?
             .map(ScheduleId),
+        saga_id: parameters.take::<Uuid>("saga_id", "must be a UUID")?.map(SagaId),
         labels,
         created_after: parameters.take("created_after", "must be a time such as 2026-12-01T00:00:00Z")?,
         created_before: parameters.take("created_before", "must be a time such as 2026-12-01T00:00:00Z")?,
     };
-    let rule = format!("must be a whole number from 1 to {LIMIT_MAX}");
-    let limit = parameters.take::<usize>("limit", &rule)?.unwrap_or(LIMIT_DEFAULT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(Problem::broken(
-            Code::InvalidQuery,
-            "/limit",
-            format!("{rule}, not {limit}"),
-        ));
-    }
+    let limit = parameters.take_limit()?;
     let before = parameters
         .take::<Uuid>("cursor", "must be the next_cursor of a page")?
         .map(TaskId);

@@ -133,7 +133,7 @@ async fn guarded(
         let found = engine.task(task).await?;
         let version = found.life.version;
         if let IfMatch::Versions(allowed) = if_match
-            && !allowed.contains(&version)
+            && !allowed.contains(&u64::from(version))
         {
             return Err(Error::VersionMismatch { task, current: version }.into());
         }

@@ -8,13 +8,13 @@ use super::super::http::Incoming;
 const LINE_MAX_BYTES: usize = 64 << 20;
 
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Event {
-    pub(super) id: Option<String>,
-    pub(super) name: String,
-    pub(super) data: String,
+pub(in crate::client) struct Event {
+    pub(in crate::client) id: Option<String>,
+    pub(in crate::client) name: String,
+    pub(in crate::client) data: String,
 }
 
-pub(super) struct Events {
+pub(in crate::client) struct Events {
     incoming: Incoming,
     parser: Parser,
 }
@@ -28,7 +28,7 @@ impl Events {
     }
 
     /// `None` when the answer has ended.
-    pub(super) async fn next(&mut self) -> anyhow::Result<Option<Event>> {
+    pub(in crate::client) async fn next(&mut self) -> anyhow::Result<Option<Event>> {
         loop {
             if let Some(event) = self.parser.event() {
                 return Ok(Some(event));

@@ -23,7 +23,8 @@ const COME_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) async fn to_the_end(http: &Http, id: &str, query: &[(String, String)]) -> anyhow::Result<ExitCode> {
     // Nobody was there yet: what is wrong then is wrong with the command.
-    let mut events = connect(http, id, query, None).await?;
+    let path = ["tasks", id, "logs"];
+    let mut events = connect(http, &path, query, None).await?;
     let mut reader = Reader::new(http.json);
     loop {
         match events.next().await {
@@ -33,28 +34,34 @@ pub(super) async fn to_the_end(http: &Http, id: &str, query: &[(String, String)]
                 }
             }
             // The api ends every stream one day, and when it stops; or the connection broke.
-            Ok(None) | Err(_) => events = connect_again(http, id, query, reader.last_id.as_deref()).await?,
+            Ok(None) | Err(_) => events = connect_again(http, &path, query, reader.last_id.as_deref()).await?,
         }
     }
 }
 
-async fn connect(http: &Http, id: &str, query: &[(String, String)], last_id: Option<&str>) -> anyhow::Result<Events> {
-    let call = http.get(&["tasks", id, "logs"]).query(query);
+pub(in crate::client) async fn connect(
+    http: &Http,
+    path: &[&str],
+    query: &[(String, String)],
+    last_id: Option<&str>,
+) -> anyhow::Result<Events> {
+    let call = http.get(path).query(query);
     let call = call.header("accept", Some("text/event-stream"));
     let incoming = call.header("last-event-id", last_id).stream().await?;
     Ok(Events::new(incoming))
 }
 
-async fn connect_again(
+/// The same, after the api ended the answer, or was away.
+pub(in crate::client) async fn connect_again(
     http: &Http,
-    id: &str,
+    path: &[&str],
     query: &[(String, String)],
     last_id: Option<&str>,
 ) -> anyhow::Result<Events> {
     let since = Instant::now();
     loop {
         sleep(COME_AGAIN_AFTER).await;
-        match connect(http, id, query, last_id).await {
+        match connect(http, path, query, last_id).await {
             Ok(events) => return Ok(events),
             Err(error) => {
                 let for_good = error

@@ -55,16 +55,19 @@ pub(in crate::client) fn json(source: &str) -> anyhow::Result<Value> {
 
 /// The JSON in a file, or `-` for standard input.
 pub(in crate::client) fn json_of_file(file: &str) -> anyhow::Result<Value> {
-    let text = if file == "-" {
-        let mut text = String::new();
-        let read = std::io::stdin().read_to_string(&mut text);
-        read.context("standard input cannot be read")?;
-        text
-    } else {
-        std::fs::read_to_string(file).with_context(|| format!("{file} cannot be read"))?
-    };
     let place = if file == "-" { "standard input" } else { file };
-    serde_json::from_str(&text).with_context(|| format!("{place} is not JSON"))
+    serde_json::from_str(&text_of_file(file)?).with_context(|| format!("{place} is not JSON"))
+}
+
+/// The text in a file, or `-` for standard input.
+pub(in crate::client) fn text_of_file(file: &str) -> anyhow::Result<String> {
+    if file != "-" {
+        return std::fs::read_to_string(file).with_context(|| format!("{file} cannot be read"));
+    }
+    let mut text = String::new();
+    let read = std::io::stdin().read_to_string(&mut text);
+    read.context("standard input cannot be read")?;
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -33,6 +33,9 @@ pub(crate) struct List {
     /// The tasks that a schedule made.
     #[arg(long, value_name = "ID")]
     schedule_id: Option<String>,
+    /// The tasks that a saga issued.
+    #[arg(long, value_name = "ID")]
+    saga_id: Option<String>,
     /// key=value; may be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
@@ -68,6 +71,7 @@ fn query(list: List) -> anyhow::Result<Vec<(String, String)>> {
         target,
         parent_id,
         schedule_id,
+        saga_id,
         labels,
         created_after,
         created_before,
@@ -81,6 +85,7 @@ fn query(list: List) -> anyhow::Result<Vec<(String, String)>> {
         ("target", target),
         ("parent_id", parent_id),
         ("schedule_id", schedule_id),
+        ("saga_id", saga_id),
         ("created_after", created_after),
         ("created_before", created_before),
         ("limit", limit.map(|limit| limit.to_string())),

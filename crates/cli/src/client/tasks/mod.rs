@@ -4,7 +4,7 @@ mod backoff;
 mod conditions;
 mod create;
 mod events;
-mod follow;
+pub(super) mod follow;
 pub(super) mod input;
 mod limits;
 mod list;

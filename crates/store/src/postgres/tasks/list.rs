@@ -57,6 +57,7 @@ macro_rules! way {
                   AND ($9::timestamptz IS NULL OR tasks.created_at >= $9)
                   AND ($10::timestamptz IS NULL OR tasks.created_at < $10)
                   AND ($13::uuid IS NULL OR tasks.schedule_id = $13)
+                  AND ($14::uuid IS NULL OR tasks.saga_id = $14)
                 ORDER BY tasks.id DESC
                 LIMIT $11
                     ) AS page
@@ -70,7 +71,7 @@ macro_rules! way {
                 ") AS newest
                 -- The parameters of the page, for their types.
                 WHERE num_nulls($4::smallint, $5::text, $6::text, $9::timestamptz, $10::timestamptz, $11::bigint) >= 0
-                  AND num_nulls($7::uuid, $8::jsonb, $12::bigint, $13::uuid) >= 0"
+                  AND num_nulls($7::uuid, $8::jsonb, $12::bigint, $13::uuid, $14::uuid) >= 0"
             ),
         }
     };
@@ -81,6 +82,8 @@ const CHILDREN: Statements =
     way!("SELECT * FROM tasks WHERE parent_id = $7::uuid AND id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3");
 const SCHEDULED: Statements =
     way!("SELECT * FROM tasks WHERE schedule_id = $13::uuid AND id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3");
+const OF_SAGA: Statements =
+    way!("SELECT * FROM tasks WHERE saga_id = $14::uuid AND id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3");
 const LABELLED: Statements = way!(
     "SELECT * FROM tasks
     WHERE labels IS NOT NULL AND labels @> $8::jsonb AND id < $1 AND id >= $2
@@ -105,6 +108,7 @@ fn statements(way: Way) -> &'static Statements {
         Way::Newest => &NEWEST,
         Way::Children => &CHILDREN,
         Way::Scheduled => &SCHEDULED,
+        Way::OfSaga => &OF_SAGA,
         Way::Labelled => &LABELLED,
         Way::Pending => &PENDING,
         Way::Running => &RUNNING,
@@ -169,4 +173,5 @@ where
         .bind(int8(limit))
         .bind(int8(PAGE_BYTES))
         .bind(filter.schedule_id.map(|id| id.0))
+        .bind(filter.saga_id.map(|id| id.0))
 }

@@ -54,6 +54,7 @@ macro_rules! way {
                    AND (?9 IS NULL OR t.created_at >= ?9)
                    AND (?10 IS NULL OR t.created_at < ?10)
                    AND (?13 IS NULL OR t.schedule_id = ?13)
+                   AND (?14 IS NULL OR t.saga_id = ?14)
                  ORDER BY c.id DESC
                  LIMIT ?11
                  )
@@ -66,7 +67,7 @@ macro_rules! way {
             candidates: concat!(
                 "SELECT count(*) AS candidates FROM (",
                 $window,
-                ") WHERE ?11 IS NOT NULL AND ?12 IS NOT NULL AND ?13 IS ?13"
+                ") WHERE ?11 IS NOT NULL AND ?12 IS NOT NULL AND ?13 IS ?13 AND ?14 IS ?14"
             ),
         }
     };
@@ -80,6 +81,10 @@ const CHILDREN: Statements = way!(
 const SCHEDULED: Statements = way!(
     "SELECT id FROM tasks INDEXED BY tasks_schedule
      WHERE schedule_id IS NOT NULL AND schedule_id = ?13 AND id < ?1 AND id >= ?2 ORDER BY id DESC LIMIT ?3"
+);
+const OF_SAGA: Statements = way!(
+    "SELECT id FROM tasks INDEXED BY tasks_saga
+     WHERE saga_id IS NOT NULL AND saga_id = ?14 AND id < ?1 AND id >= ?2 ORDER BY id DESC LIMIT ?3"
 );
 const LABELLED: Statements = way!(
     "SELECT id FROM tasks INDEXED BY tasks_labels
@@ -101,6 +106,7 @@ fn statements(way: Way) -> &'static Statements {
         Way::Newest => &NEWEST,
         Way::Children => &CHILDREN,
         Way::Scheduled => &SCHEDULED,
+        Way::OfSaga => &OF_SAGA,
         Way::Labelled => &LABELLED,
         Way::Pending => &PENDING,
         Way::Running => &RUNNING,
@@ -155,4 +161,5 @@ fn bind<'q>(
         .bind(signed(limit))
         .bind(signed(PAGE_BYTES))
         .bind(filter.schedule_id.map(|id| id.0))
+        .bind(filter.saga_id.map(|id| id.0))
 }

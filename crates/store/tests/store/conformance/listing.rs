@@ -276,6 +276,7 @@ pub(crate) async fn all_conditions_of_a_list_hold_together(store: Arc<dyn Store>
         target: Some(target("gpu")),
         parent_id: Some(parent),
         schedule_id: None,
+        saga_id: None,
         labels: labels(&[("a", "b")]),
         created_after: Some(lab.now),
         created_before: Some(lab.now + SECOND),

@@ -20,6 +20,7 @@ pub(crate) mod listing;
 pub(crate) mod logs;
 pub(crate) mod loops;
 pub(crate) mod maintenance;
+pub(crate) mod overviews;
 pub(crate) mod patching;
 pub(crate) mod progress;
 pub(crate) mod queues;
@@ -386,6 +387,10 @@ macro_rules! suite {
                 another_ending_of_a_reported_attempt_is_refused,
                 of_two_reports_at_once_one_counts,
                 fix_13_a_worker_that_died_and_reports_late_is_refused
+            ],
+            overviews: [
+                tasks_and_sagas_are_told_without_their_texts,
+                the_tasks_of_a_saga_are_listed_and_the_live_ones_told
             ],
             saga_children: [
                 a_child_begins_and_its_end_moves_its_parent,

@@ -539,6 +539,7 @@ impl Script {
             target: self.once(4, |script| target(script.word(&TARGETS))),
             parent_id: self.once(6, |script| script.task(model)),
             schedule_id: None,
+            saga_id: None,
             labels: self.once(3, Self::labels).unwrap_or_default(),
             created_after: self.once(4, some_age),
             created_before: self.once(4, some_age),

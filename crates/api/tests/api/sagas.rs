@@ -1,0 +1,129 @@
+//! Sagas over HTTP, on both databases: an order from its start to each of its ends, and what people do with one on its way.
+
+mod definitions;
+mod events;
+mod order;
+mod people;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::common::{Answer, Api};
+
+/// Each of these stories, on both databases.
+macro_rules! on_both {
+    ($($story:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $story() {
+                super::$story(&crate::common::Api::start().await).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $story() {
+                super::$story(&crate::common::Api::on_postgres().await).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_both;
+
+const ORDER: &str = include_str!("../../../../config/sagas/order.yaml");
+
+const YAML: [(&str, &str); 1] = [("content-type", "application/yaml")];
+
+/// Gives a definition that is fine.
+async fn define(api: &Api, name: &str, source: &str) -> Value {
+    let defined = api
+        .put_text(&format!("/api/saga-definitions/{name}"), &YAML, source)
+        .await;
+    assert_eq!(defined.status, StatusCode::CREATED, "{defined:?}");
+    defined.json()
+}
+
+async fn start(api: &Api, body: Value) -> Value {
+    let started = api.post("/api/sagas", &body).await;
+    assert_eq!(started.status, StatusCode::CREATED, "{started:?}");
+    let saga = started.json();
+    assert_eq!(started.header("location"), path(&saga));
+    assert_eq!(started.header("etag"), format!("\"{}\"", saga["version"]));
+    saga
+}
+
+async fn start_order(api: &Api, correlation_id: &str) -> Value {
+    define(api, "order", ORDER).await;
+    let input = json!({"order_id": correlation_id, "customer_id": "c-1", "items": ["a", "b"], "total": 42});
+    start(
+        api,
+        json!({"definition": "order", "correlation_id": correlation_id, "input": input}),
+    )
+    .await
+}
+
+fn path(saga: &Value) -> String {
+    format!("/api/sagas/{}", saga["id"].as_str().expect("an id"))
+}
+
+async fn read(api: &Api, saga: &Value) -> Value {
+    api.get(&path(saga)).await.json()
+}
+
+/// The saga when it waits for somebody or is over.
+async fn settled(api: &Api, saga: &Value) -> Value {
+    api.get(&format!("{}?wait_seconds=20", path(saga))).await.json()
+}
+
+async fn history(api: &Api, saga: &Value) -> Vec<Value> {
+    let page = api.get(&format!("{}/history?limit=200", path(saga))).await.json();
+    assert_eq!(page["next_cursor"], Value::Null);
+    page["items"].as_array().expect("items").clone()
+}
+
+/// A worker takes the only task of this name that is ready, or will be in a moment.
+async fn claim(api: &Api, name: &str) -> Value {
+    let offer = json!({
+        "worker": format!("of {name}"), "names": [name], "targets": ["default", "billing", "warehouse", "shipping"],
+        "wait_seconds": 20
+    });
+    let claimed = api.post("/api/worker/claim", &offer).await.json();
+    let tasks = claimed["tasks"].as_array().expect("tasks");
+    assert_eq!(tasks.len(), 1, "{name}: {claimed}");
+    tasks[0].clone()
+}
+
+async fn report(api: &Api, task: &Value, call: &str, body: &Value) -> Answer {
+    let id = task["id"].as_str().expect("an id");
+    let path = format!("/api/worker/tasks/{id}/attempts/{}/{call}", task["attempt"]);
+    let answer = api.post(&path, body).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    answer
+}
+
+/// Does the task of this name; what it was given.
+async fn succeed(api: &Api, name: &str, output: Value) -> Value {
+    let task = claim(api, name).await;
+    report(api, &task, "complete", &json!({"output": output})).await;
+    task["input"].clone()
+}
+
+/// Fails the task of this name for good.
+async fn fail(api: &Api, name: &str, message: &str) {
+    let task = claim(api, name).await;
+    report(
+        api,
+        &task,
+        "fail",
+        &json!({"error": {"message": message}, "retryable": false}),
+    )
+    .await;
+}
+
+/// The names of the log events of a history, in their order.
+fn logged(history: &[Value]) -> Vec<&str> {
+    history
+        .iter()
+        .flat_map(|entry| entry["log"].as_array().into_iter().flatten())
+        .map(|log| log["event"].as_str().expect("a name"))
+        .collect()
+}

@@ -1,0 +1,265 @@
+//! Events: for one saga, and for whichever has the correlation id.
+
+use axum::http::StatusCode;
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use super::{define, history, on_both, path, read, start};
+use crate::common::Api;
+
+on_both!(
+    an_event_is_taken_once_and_only_where_the_state_takes_it,
+    many_events_at_once_are_all_taken_and_none_twice,
+    an_event_finds_its_saga_or_starts_one,
+    what_is_wrong_with_a_body_is_told,
+    what_is_wrong_with_a_query_or_a_path_is_told,
+);
+
+const COUNTER: &str = "
+name: counter
+context: {count: 0, last: null}
+initial: Initial
+states:
+  Initial:
+    on:
+      start: {target: Counting}
+      counting_ordered: {target: Counting}
+  Counting:
+    on:
+      counted: {set: {count: '${ context.count + 1 }', last: '${ event.data }'}, target: Counting}
+      stopped: {target: Stopped}
+  Stopped: {final: true}
+";
+
+async fn counter(api: &Api) -> Value {
+    define(api, "counter", COUNTER).await;
+    start(api, json!({"definition": "counter", "correlation_id": "c-1"})).await
+}
+
+async fn an_event_is_taken_once_and_only_where_the_state_takes_it(api: &Api) {
+    let saga = counter(api).await;
+    let events = format!("{}/events", path(&saga));
+    let counted = json!({"name": "counted", "data": {"by": "Ada"}, "id": "e-1"});
+    let taken = api.post(&events, &counted).await;
+    assert_eq!((taken.status, taken.header("idempotent-replay")), (StatusCode::OK, ""));
+    assert_eq!(taken.json()["context"], json!({"count": 1, "last": {"by": "Ada"}}));
+    let again = api.post(&events, &counted).await;
+    assert_eq!(
+        (again.status, again.header("idempotent-replay")),
+        (StatusCode::OK, "true")
+    );
+    assert_eq!(again.json(), taken.json());
+    let without_id = json!({"name": "counted"});
+    assert_eq!(
+        api.post(&events, &without_id).await.json()["context"],
+        json!({"count": 2, "last": null})
+    );
+
+    let refused = api
+        .post(&events, &json!({"name": "cuonted"}))
+        .await
+        .problem(409, "event_not_taken");
+    assert_eq!(refused["takes"], json!(["counted", "stopped"]));
+    let detail = refused["detail"].as_str().expect("a detail");
+    assert!(
+        detail.contains("Counting") && detail.contains("counted, stopped"),
+        "{detail}"
+    );
+    let body = json!({"name": "counted"}).to_string();
+    api.post_with(&events, &[("if-match", taken.header("etag"))], &body)
+        .await
+        .problem(412, "version_mismatch");
+    let now = api.get(&path(&saga)).await;
+    let tags = format!("{}, {}", taken.header("etag"), now.header("etag"));
+    let guarded = api.post_with(&events, &[("if-match", tags.as_str())], &body).await;
+    assert_eq!(guarded.json()["context"]["count"], 3, "{guarded:?}");
+    let stopped = api.post(&events, &json!({"name": "stopped"})).await.json();
+    assert_eq!(stopped["status"], "Completed");
+    api.post(&events, &without_id).await.problem(409, "illegal_saga_status");
+    let repeated = api.post(&events, &counted).await;
+    assert_eq!(
+        (repeated.status, repeated.header("idempotent-replay")),
+        (StatusCode::OK, "true"),
+        "also when it is over"
+    );
+    let refusals = history(api, &saga)
+        .await
+        .iter()
+        .filter(|entry| !entry["refusal"].is_null())
+        .count();
+    assert_eq!(refusals, 2, "what no state took is in the history");
+}
+
+async fn many_events_at_once_are_all_taken_and_none_twice(api: &Api) {
+    let saga = counter(api).await;
+    let events = format!("{}/events", path(&saga));
+    let bodies: Vec<Value> = (0..16)
+        .map(|number| json!({"name": "counted", "id": format!("e-{}", number % 8)}))
+        .collect();
+    let answers = join_all(bodies.iter().map(|body| api.post(&events, body))).await;
+    assert!(
+        answers.iter().all(|answer| answer.status == StatusCode::OK),
+        "{answers:?}"
+    );
+    let replayed = answers
+        .iter()
+        .filter(|answer| answer.header("idempotent-replay") == "true")
+        .count();
+    assert_eq!(replayed, 8);
+    assert_eq!(read(api, &saga).await["context"]["count"], 8);
+}
+
+async fn an_event_finds_its_saga_or_starts_one(api: &Api) {
+    define(api, "counter", COUNTER).await;
+    let nobody = json!({"name": "counted", "correlation_id": "c-9", "data": 1, "id": "e-0"});
+    api.post("/api/events", &nobody).await.problem(404, "no_saga_for_event");
+    assert_eq!(
+        api.get("/api/sagas").await.json()["items"],
+        json!([]),
+        "it leaves no row"
+    );
+    let ordered = json!({"name": "counting_ordered", "correlation_id": "c-9", "data": {"to": 3}, "id": "e-1"});
+    let started = api.post("/api/events", &ordered).await;
+    assert_eq!(started.status, StatusCode::OK);
+    let started = started.json();
+    assert_eq!(started["taken"], json!([]));
+    let saga = &started["started"][0];
+    assert_eq!(
+        (
+            &saga["definition"],
+            &saga["correlation_id"],
+            &saga["state"],
+            &saga["input"]
+        ),
+        (&json!("counter"), &json!("c-9"), &json!("Counting"), &json!({"to": 3}))
+    );
+    let again = api.post("/api/events", &ordered).await.json();
+    let reached: Vec<_> = ["taken", "started"]
+        .iter()
+        .flat_map(|list| again[list].as_array().expect("a list"))
+        .collect();
+    assert_eq!(reached, [saga], "the same event again starts and changes nothing");
+    let counted = api.post("/api/events", &nobody).await.json();
+    assert_eq!(
+        (&counted["taken"][0]["context"]["count"], &counted["started"]),
+        (&json!(1), &json!([]))
+    );
+    let other = json!({"name": "other", "correlation_id": "c-9"});
+    let refused = api.post("/api/events", &other).await.problem(409, "event_not_taken");
+    assert!(
+        refused["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("counted, stopped")),
+        "{refused}"
+    );
+    api.post("/api/events", &json!({"name": "stopped", "correlation_id": "c-9"}))
+        .await;
+    let late = json!({"name": "counting_ordered", "correlation_id": "c-9", "id": "e-2"});
+    api.post("/api/events", &late).await.problem(409, "event_not_taken");
+}
+
+async fn what_is_wrong_with_a_body_is_told(api: &Api) {
+    let saga = counter(api).await;
+    let long = "x".repeat(201);
+    let large = "x".repeat(1 << 20);
+    for (call, body, pointer) in [
+        ("/api/sagas", json!({"definition": "a b"}), "/definition"),
+        (
+            "/api/sagas",
+            json!({"definition": "counter", "correlation_id": ""}),
+            "/correlation_id",
+        ),
+        (
+            "/api/sagas",
+            json!({"definition": "counter", "correlation_id": long}),
+            "/correlation_id",
+        ),
+        (
+            "/api/sagas",
+            json!({"definition": "counter", "correlation_id": "a\0"}),
+            "/correlation_id",
+        ),
+        ("/api/sagas", json!({"definition": "counter", "inptu": {}}), "/inptu"),
+        ("/api/sagas", json!({"definition": "counter", "input": large}), "/input"),
+        ("/api/sagas", json!({}), "/definition"),
+        ("/api/events", json!({"name": "counted"}), "/correlation_id"),
+        ("/api/events", json!({"name": "", "correlation_id": "c-1"}), "/name"),
+        (
+            "/api/events",
+            json!({"name": "counted", "correlation_id": "c-1", "id": long}),
+            "/id",
+        ),
+        (
+            "/api/events",
+            json!({"name": "counted", "correlation_id": "c-1", "data": large}),
+            "/data",
+        ),
+        ("events", json!({"name": "counted", "id": "\0"}), "/id"),
+        ("events", json!({"name": "counted", "id": 5}), "/id"),
+        ("events", json!({"data": {}}), "/name"),
+        ("input", json!({"answer": {}}), "/answer"),
+        ("retry", json!({"context": []}), "/context"),
+        ("cancel", json!({"reason": "x".repeat(2_001)}), "/reason"),
+    ] {
+        let call = if call.starts_with('/') {
+            call.to_owned()
+        } else {
+            format!("{}/{call}", path(&saga))
+        };
+        let refused = api.post(&call, &body).await.problem(422, "invalid_body");
+        assert_eq!(refused["errors"][0]["pointer"], pointer, "{call}: {refused}");
+    }
+    api.post("/api/sagas", &json!({"definition": "other"}))
+        .await
+        .problem(404, "definition_not_found");
+    let body = json!({"definition": "counter", "definition_version": 2});
+    api.post("/api/sagas", &body).await.problem(404, "definition_not_found");
+    assert_eq!(read(api, &saga).await, saga, "nothing of all this has changed it");
+}
+
+async fn what_is_wrong_with_a_query_or_a_path_is_told(api: &Api) {
+    for (query, pointer) in [
+        ("status=Waiting", "/status"),
+        ("definition=a%20b", "/definition"),
+        ("state=", "/state"),
+        ("correlation_id=a%00", "/correlation_id"),
+        ("stale_for_seconds=-1", "/stale_for_seconds"),
+        ("stale_for_seconds=soon", "/stale_for_seconds"),
+        ("limit=0", "/limit"),
+        ("cursor=1", "/cursor"),
+        ("name=counter", "/name"),
+    ] {
+        let refused = api
+            .get(&format!("/api/sagas?{query}"))
+            .await
+            .problem(422, "invalid_query");
+        assert_eq!(refused["errors"][0]["pointer"], pointer, "{query}: {refused}");
+    }
+    let nowhere = "/api/sagas/01936e5a-7c00-7000-8000-000000000000";
+    api.get(nowhere).await.problem(404, "saga_not_found");
+    api.get(&format!("{nowhere}/history"))
+        .await
+        .problem(404, "saga_not_found");
+    for call in [
+        "events",
+        "input",
+        "cancel",
+        "retry",
+        "compensations/1/retry",
+        "compensations/1/skip",
+        "events/1/retry",
+        "events/1/discard",
+    ] {
+        let body = if call == "events" {
+            json!({"name": "counted"})
+        } else {
+            json!({})
+        };
+        api.post(&format!("{nowhere}/{call}"), &body)
+            .await
+            .problem(404, "saga_not_found");
+    }
+    api.get("/api/sagas/1").await.problem(422, "invalid_path");
+    let path = format!("{nowhere}/compensations/first/retry");
+    api.post_empty(&path).await.problem(422, "invalid_path");
+}

@@ -1,0 +1,207 @@
+//! What people do with a saga: answer what it asks for, and decide about what could not be done.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{define, history, logged, on_both, path, read, start};
+use crate::common::Api;
+
+on_both!(
+    a_person_answers_what_a_saga_asks_for,
+    what_could_not_be_done_waits_for_a_decision,
+    a_saga_that_needs_attention_is_taken_again_with_another_context,
+);
+
+const APPROVAL: &str = "
+name: approval
+context: {order: '${ input.order }'}
+initial: Initial
+states:
+  Initial: {on: {start: {target: AwaitingApproval}}}
+  AwaitingApproval:
+    await_input:
+      event: approved
+      prompt: Approve the shipment?
+      schema:
+        type: object
+        required: [ok]
+        properties: {ok: {type: boolean}, reasons: {items: {type: string}}}
+    on:
+      approved:
+        - {if: event.data.ok, target: Completed}
+        - {target: Failed}
+  Completed: {final: true}
+  Failed: {final: failed}
+";
+
+async fn a_person_answers_what_a_saga_asks_for(api: &Api) {
+    define(api, "approval", APPROVAL).await;
+    let body = json!({"definition": "approval", "correlation_id": "a-1", "input": {"order": 7}});
+    let started = api.post("/api/sagas?wait_seconds=20", &body).await;
+    assert_eq!(started.status, StatusCode::CREATED);
+    let saga = started.json();
+    assert_eq!(
+        (&saga["status"], &saga["context"]),
+        (&json!("AwaitingInput"), &json!({"order": 7}))
+    );
+    let asked = &saga["awaiting"];
+    assert_eq!(
+        (&asked["event"], &asked["prompt"]),
+        (&json!("approved"), &json!("Approve the shipment?"))
+    );
+    assert_eq!(asked["schema"]["required"], json!(["ok"]));
+    let listed = api.get("/api/sagas?status=AwaitingInput").await.json();
+    assert_eq!(listed["items"], json!([saga]));
+    assert_eq!(
+        api.get("/api/sagas?stale_for_seconds=0").await.json()["items"],
+        json!([saga])
+    );
+    assert_eq!(
+        api.get("/api/sagas?stale_for_seconds=3600").await.json()["items"],
+        json!([])
+    );
+
+    let input = format!("{}/input", path(&saga));
+    let wrong = json!({"data": {"ok": "yes", "reasons": ["late", 7]}});
+    let refused = api.post(&input, &wrong).await.problem(422, "invalid_body");
+    let pointers: Vec<_> = refused["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .map(|error| error["pointer"].clone())
+        .collect();
+    assert_eq!(pointers, ["/data/ok", "/data/reasons/1"], "{refused}");
+    let missing = api.post(&input, &json!({})).await.problem(422, "invalid_body");
+    assert_eq!(missing["errors"][0]["pointer"], "/data");
+    assert_eq!(read(api, &saga).await, saga, "nothing has happened");
+
+    let answer = json!({"data": {"ok": true}}).to_string();
+    api.post_with(&input, &[("if-match", "\"99\"")], &answer)
+        .await
+        .problem(412, "version_mismatch");
+    api.post_with(&input, &[("if-match", "W/\"1\"")], &answer)
+        .await
+        .problem(412, "version_mismatch");
+    let tag = started.header("etag");
+    let answered = api.post_with(&input, &[("if-match", tag)], &answer).await;
+    assert_eq!(
+        (answered.status, &answered.json()["status"]),
+        (StatusCode::OK, &json!("Completed"))
+    );
+    assert_ne!(answered.header("etag"), tag);
+    let late = api
+        .post_with(&input, &[], &answer)
+        .await
+        .problem(409, "illegal_saga_status");
+    assert!(
+        late["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("Completed")),
+        "{late}"
+    );
+}
+
+const LIMITED: &str = "
+name: limited
+context: {limit: 1}
+initial: Initial
+states:
+  Initial: {on: {start: {target: Open}}}
+  Open:
+    on:
+      checked:
+        - {if: event.data.amount / context.limit > 2, target: Completed}
+        - {target: Open}
+      closed: {target: Completed}
+  Completed: {final: true}
+";
+
+/// One event cannot be decided: the division fails.
+async fn parked(api: &Api) -> Value {
+    define(api, "limited", LIMITED).await;
+    let saga = start(api, json!({"definition": "limited"})).await;
+    let event = json!({"name": "checked", "data": {"amount": "many"}, "id": "e-1"});
+    let parked = api.post(&format!("{}/events", path(&saga)), &event).await;
+    assert_eq!(parked.status, StatusCode::OK, "{parked:?}");
+    let saga = parked.json();
+    assert_eq!(
+        (&saga["status"], &saga["state"]),
+        (&json!("NeedsAttention"), &json!("Open"))
+    );
+    let one = &saga["parked"][0];
+    assert_eq!((&one["id"], &one["event"]), (&json!("e-1"), &json!("checked")));
+    assert!(
+        one["reason"].as_str().is_some_and(|reason| reason.contains("guard")),
+        "{one}"
+    );
+    saga
+}
+
+async fn what_could_not_be_done_waits_for_a_decision(api: &Api) {
+    let saga = parked(api).await;
+    let of = |what: &str| format!("{}/events/{what}", path(&saga));
+    let unknown = api.post_empty(&of("e-2/retry")).await;
+    unknown.problem(404, "nothing_parked");
+    let retried = api.post_empty(&of("e-1/retry")).await;
+    assert_eq!(
+        (retried.status, &retried.json()["status"]),
+        (StatusCode::OK, &json!("NeedsAttention")),
+        "it fails again"
+    );
+    let number = &saga["parked"][0]["number"];
+    let discarded = api.post_empty(&of(&format!("{number}/discard"))).await.json();
+    assert_eq!(
+        (&discarded["status"], &discarded["parked"]),
+        (&json!("Running"), &json!([]))
+    );
+    api.post_empty(&of("e-1/discard")).await.problem(404, "nothing_parked");
+    api.post_empty(&format!("{}/retry", path(&saga)))
+        .await
+        .problem(409, "illegal_saga_status");
+    let history = history(api, &saga).await;
+    let logged = logged(&history);
+    for event in ["saga.parked", "saga.parked_discarded"] {
+        assert!(logged.contains(&event), "{logged:?}");
+    }
+}
+
+async fn a_saga_that_needs_attention_is_taken_again_with_another_context(api: &Api) {
+    define(
+        api,
+        "divided",
+        "
+name: divided
+context: {divisor: 0}
+initial: Initial
+states:
+  Initial: {on: {start: {target: Open}}}
+  Open:
+    on:
+      checked: {set: {share: '${ event.data.amount / context.divisor }'}, target: Completed}
+  Completed: {final: true}
+",
+    )
+    .await;
+    let saga = start(api, json!({"definition": "divided"})).await;
+    let event = json!({"name": "checked", "data": {"amount": 42}, "id": "e-1"});
+    let failed = api.post(&format!("{}/events", path(&saga)), &event).await.json();
+    assert_eq!(failed["status"], "NeedsAttention");
+    assert_eq!(
+        failed["context"],
+        json!({"divisor": 0}),
+        "nothing of the transition is left"
+    );
+    let retry = format!("{}/retry", path(&saga));
+    let wrong = api
+        .post(&retry, &json!({"context": {"a b": 1}}))
+        .await
+        .problem(422, "invalid_body");
+    assert_eq!(wrong["errors"][0]["pointer"], "/context/a b");
+    let late = api.post_with(&retry, &[("if-match", "\"1\"")], "{}").await;
+    late.problem(412, "version_mismatch");
+    let done = api.post(&retry, &json!({"context": {"divisor": 2}})).await.json();
+    assert_eq!(
+        (&done["status"], &done["context"]),
+        (&json!("Completed"), &json!({"divisor": 2, "share": 21}))
+    );
+}

@@ -1,0 +1,340 @@
+//! `orchestratum sagas …`
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::http::{Call, Http};
+use super::page::{self, Page};
+use super::tasks::{AT_ONCE, NOT_OVER, UNSUCCESSFUL, entity_tag, input};
+use crate::output;
+
+const COLUMNS: [&str; 7] = [
+    "id",
+    "definition",
+    "definition_version",
+    "correlation_id",
+    "status",
+    "state",
+    "updated_at",
+];
+
+const COMPENSATION_COLUMNS: [&str; 4] = ["number", "name", "status", "error.kind"];
+
+const HISTORY_COLUMNS: [&str; 8] = ["seq", "kind", "name", "number", "from", "to", "refusal", "processed_at"];
+
+/// The exit status when the saga waits for somebody.
+const WAITS: u8 = 5;
+
+const EXIT_STATUS: &str = "Exit status when it waits: 0 if the saga is Completed; 3 if it is Failed, TimedOut or Cancelled; 5 if it \
+    waits for somebody (AwaitingInput, NeedsAttention, CompensationStuck); 4 if it is none of these when the wait ends. Always: 1 for \
+    any other failure, 2 for a wrong command line.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a saga. Example: orchestratum sagas start order --correlation-id 4711 --input '{"total": 42}' --wait 10
+    #[command(after_help = EXIT_STATUS)]
+    Start(Start),
+    /// One saga.
+    Show { id: String },
+    /// Sagas, newest first.
+    List(List),
+    /// Raise an event in a saga. Example: orchestratum sagas event ID approved --data '{"ok": true}'
+    Event {
+        id: String,
+        name: String,
+        #[command(flatten)]
+        event: Event,
+        #[command(flatten)]
+        guard: Guard,
+    },
+    /// Publish an event to the sagas that have a correlation id, or start those that begin on it.
+    Publish {
+        name: String,
+        #[arg(long, value_name = "ID")]
+        correlation_id: String,
+        #[command(flatten)]
+        event: Event,
+    },
+    /// Answer what a saga asks for. Example: orchestratum sagas input ID '{"ok": true}'
+    Input {
+        id: String,
+        /// JSON, `@file`, or `-` for standard input.
+        data: String,
+        #[command(flatten)]
+        guard: Guard,
+    },
+    /// Cancel a saga: what was done is undone.
+    Cancel {
+        id: String,
+        #[arg(long)]
+        reason: Option<String>,
+        #[command(flatten)]
+        guard: Guard,
+    },
+    /// Take a saga that needs attention again from where it failed.
+    Retry {
+        id: String,
+        /// Fields of the context to be set first: JSON, `@file`, or `-` for standard input.
+        #[arg(long, value_name = "JSON")]
+        context: Option<String>,
+        #[command(flatten)]
+        guard: Guard,
+    },
+    /// What is to be undone in a saga, in the order in which that happens.
+    Compensations { id: String },
+    /// Run a stuck compensation again.
+    RetryCompensation {
+        id: String,
+        number: u32,
+        #[command(flatten)]
+        guard: Guard,
+    },
+    /// Go on without a stuck compensation: somebody has seen to it.
+    SkipCompensation {
+        id: String,
+        number: u32,
+        #[command(flatten)]
+        guard: Guard,
+    },
+    /// Take again one thing that a saga has parked.
+    RetryParked {
+        id: String,
+        /// The `id`, or the `number`, of what is parked.
+        parked: String,
+        #[command(flatten)]
+        guard: Guard,
+    },
+    /// Give up one thing that a saga has parked.
+    DiscardParked {
+        id: String,
+        /// The `id`, or the `number`, of what is parked.
+        parked: String,
+        #[command(flatten)]
+        guard: Guard,
+    },
+    /// What has happened to a saga, oldest first.
+    History {
+        id: String,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// The picture of a saga: its definition, with its state and the way that it took marked.
+    Diagram {
+        id: String,
+        /// mermaid or svg.
+        #[arg(long, default_value = "mermaid")]
+        format: String,
+    },
+    /// Wait until a saga waits for somebody or is over.
+    #[command(after_help = EXIT_STATUS)]
+    Wait {
+        id: String,
+        /// At most so many seconds.
+        #[arg(long = "for", value_name = "SECONDS", value_parser = input::patience, default_value = "60")]
+        patience: Duration,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    /// The name of a definition.
+    definition: String,
+    /// Its newest version, if not given.
+    #[arg(long)]
+    version: Option<u32>,
+    /// Makes the command safe to repeat: the same definition and correlation id again are the same saga.
+    #[arg(long, value_name = "ID")]
+    correlation_id: Option<String>,
+    /// JSON, `@file`, or `-` for standard input.
+    #[arg(long)]
+    input: Option<String>,
+    /// Wait up to so many seconds until it waits for somebody or is over.
+    #[arg(long, value_name = "SECONDS", value_parser = input::patience)]
+    wait: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[arg(long)]
+    definition: Option<String>,
+    #[arg(long)]
+    state: Option<String>,
+    /// `Running`, `AwaitingInput`, `NeedsAttention`, `Compensating`, `CompensationStuck`, `Completed`, `Failed`, `TimedOut` or `Cancelled`.
+    #[arg(long)]
+    status: Option<String>,
+    #[arg(long, value_name = "ID")]
+    correlation_id: Option<String>,
+    /// Those that are not over, and to which nothing has happened for so many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = input::seconds)]
+    stale_for: Option<f64>,
+    #[command(flatten)]
+    page: Page,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Event {
+    /// JSON, `@file`, or `-` for standard input.
+    #[arg(long, value_name = "JSON")]
+    data: Option<String>,
+    /// Makes the command safe to repeat: an event of the same id is the same event.
+    #[arg(long, value_name = "ID")]
+    event_id: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Guard {
+    /// Only if the saga still has this `version`.
+    #[arg(long, value_name = "VERSION")]
+    if_match: Option<String>,
+}
+
+pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Start(start) => return self::start(http, start).await,
+        Command::Wait { id, patience } => return until_it_rests(http, &id, patience).await,
+        Command::Show { id } => output::json(&http.get(&["sagas", &id]).json().await?),
+        Command::List(list) => self::list(http, list).await,
+        Command::Event { id, name, event, guard } => {
+            let body = event.body(name, None)?;
+            show(guard.on(http.post(&["sagas", &id, "events"])).body(&body)).await
+        }
+        Command::Publish {
+            name,
+            correlation_id,
+            event,
+        } => show(http.post(&["events"]).body(&event.body(name, Some(correlation_id))?)).await,
+        Command::Input { id, data, guard } => {
+            let body = json!({"data": input::json(&data)?});
+            show(guard.on(http.post(&["sagas", &id, "input"])).body(&body)).await
+        }
+        Command::Cancel { id, reason, guard } => {
+            let body = input::given([("reason", reason.map(Value::from))]);
+            show(guard.on(http.post(&["sagas", &id, "cancel"])).body(&body)).await
+        }
+        Command::Retry { id, context, guard } => {
+            let body = input::given([("context", context.as_deref().map(input::json).transpose()?)]);
+            show(guard.on(http.post(&["sagas", &id, "retry"])).body(&body)).await
+        }
+        Command::Compensations { id } => compensations(http, &id).await,
+        Command::RetryCompensation { id, number, guard } => compensation(http, &id, number, "retry", &guard).await,
+        Command::SkipCompensation { id, number, guard } => compensation(http, &id, number, "skip", &guard).await,
+        Command::RetryParked { id, parked, guard } => {
+            show(guard.on(http.post(&["sagas", &id, "events", &parked, "retry"]))).await
+        }
+        Command::DiscardParked { id, parked, guard } => {
+            show(guard.on(http.post(&["sagas", &id, "events", &parked, "discard"]))).await
+        }
+        Command::Diagram { id, format } => {
+            let query = [("format".to_owned(), format)];
+            let drawn = http.get(&["sagas", &id, "diagram"]).query(&query).text().await?;
+            output::text(&drawn)
+        }
+        Command::History { id, page } => {
+            page::list(http, &["sagas", &id, "history"], "entries", &HISTORY_COLUMNS, [], page).await
+        }
+    }
+    .map(|()| ExitCode::SUCCESS)
+}
+
+impl Event {
+    fn body(self, name: String, correlation_id: Option<String>) -> anyhow::Result<Value> {
+        Ok(input::given([
+            ("name", Some(Value::from(name))),
+            ("correlation_id", correlation_id.map(Value::from)),
+            ("data", self.data.as_deref().map(input::json).transpose()?),
+            ("id", self.event_id.map(Value::from)),
+        ]))
+    }
+}
+
+impl Guard {
+    fn on<'a>(&self, call: Call<'a>) -> Call<'a> {
+        call.header("if-match", self.if_match.as_deref().map(entity_tag).as_deref())
+    }
+}
+
+async fn show(call: Call<'_>) -> anyhow::Result<()> {
+    output::json(&call.json().await?)
+}
+
+async fn start(http: &Http, start: Start) -> anyhow::Result<ExitCode> {
+    let Start {
+        definition,
+        version,
+        correlation_id,
+        input,
+        wait,
+    } = start;
+    let body = input::given([
+        ("definition", Some(Value::from(definition))),
+        ("definition_version", version.map(Value::from)),
+        ("correlation_id", correlation_id.map(Value::from)),
+        ("input", input.as_deref().map(input::json).transpose()?),
+    ]);
+    let saga = http.post(&["sagas"]).body(&body).json().await?;
+    match (wait, saga["id"].as_str()) {
+        (Some(patience), Some(id)) => until_it_rests(http, id, patience).await,
+        _ => output::json(&saga).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Shows a saga when it waits for somebody or is over, or when there is no patience left. The api holds an answer for as long as its
+/// own setting says, so it is asked again.
+async fn until_it_rests(http: &Http, id: &str, patience: Duration) -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    let saga = loop {
+        let left = patience.saturating_sub(started.elapsed());
+        let wait = left.min(AT_ONCE).as_secs_f64().to_string();
+        let call = http.get(&["sagas", id]).query(&[("wait_seconds".to_owned(), wait)]);
+        let saga = call.json().await?;
+        let works = matches!(saga["status"].as_str(), Some("Running" | "Compensating"));
+        if !works || left.is_zero() {
+            break saga;
+        }
+    };
+    output::json(&saga)?;
+    Ok(ExitCode::from(match saga["status"].as_str() {
+        Some("Completed") => 0,
+        Some("Running" | "Compensating") => NOT_OVER,
+        Some("AwaitingInput" | "NeedsAttention" | "CompensationStuck") => WAITS,
+        _ => UNSUCCESSFUL,
+    }))
+}
+
+async fn list(http: &Http, list: List) -> anyhow::Result<()> {
+    let List {
+        definition,
+        state,
+        status,
+        correlation_id,
+        stale_for,
+        page,
+    } = list;
+    let conditions = [
+        ("definition", definition),
+        ("state", state),
+        ("status", status),
+        ("correlation_id", correlation_id),
+        ("stale_for_seconds", stale_for.map(|seconds| seconds.to_string())),
+    ];
+    page::list(http, &["sagas"], "sagas", &COLUMNS, conditions, page).await
+}
+
+async fn compensations(http: &Http, id: &str) -> anyhow::Result<()> {
+    let mut saga = http.get(&["sagas", id]).json().await?;
+    let compensations = json!({"items": saga["compensations"].take()});
+    if http.json {
+        output::json(&compensations)
+    } else {
+        output::table(&compensations, "compensations", &COMPENSATION_COLUMNS)
+    }
+}
+
+async fn compensation(http: &Http, id: &str, number: u32, what: &str, guard: &Guard) -> anyhow::Result<()> {
+    let number = number.to_string();
+    show(guard.on(http.post(&["sagas", id, "compensations", &number, what]))).await
+}

@@ -1,0 +1,113 @@
+//! Pictures of definitions, and of where a saga stands.
+
+use orchestratum_core::SagaId;
+use orchestratum_core::saga::diagram::{self, Live, Taken};
+use orchestratum_core::saga::{DefinitionName, EventName, StateName};
+use orchestratum_store::{HistoryEntry, Saga};
+use serde::Deserialize;
+
+use super::read::as_data;
+use crate::{Engine, Error};
+
+/// How many entries of a history are looked through for the way that a saga took.
+const ENTRIES_MAX: usize = 1_000;
+
+/// Of one page of it.
+const PAGE: usize = 200;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiagramFormat {
+    Mermaid,
+    Svg,
+}
+
+/// What an entry tells of its transitions, among other things.
+#[derive(Debug, Deserialize)]
+struct Told {
+    #[serde(default)]
+    notes: Vec<Note>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "event")]
+enum Note {
+    #[serde(rename = "saga.transition")]
+    Transition {
+        from: StateName,
+        to: StateName,
+        on: EventName,
+    },
+    #[serde(other)]
+    Another,
+}
+
+impl Engine {
+    /// The picture of a definition; `None` for the newest version.
+    ///
+    /// # Errors
+    /// [`Error::DefinitionNotFound`].
+    pub async fn definition_diagram(
+        &self,
+        name: &DefinitionName,
+        version: Option<u32>,
+        format: DiagramFormat,
+    ) -> Result<String, Error> {
+        let stored = self.definition(name, version).await?;
+        let definition = as_data(&stored)?;
+        drawn(move || match format {
+            DiagramFormat::Mermaid => diagram::mermaid(&definition),
+            DiagramFormat::Svg => diagram::svg(&definition),
+        })
+        .await
+    }
+
+    /// The picture of the definition of a saga, in which its state and the way that it took are marked.
+    ///
+    /// # Errors
+    /// [`Error::SagaNotFound`].
+    pub async fn saga_diagram(&self, saga: SagaId, format: DiagramFormat) -> Result<String, Error> {
+        let saga = self.saga(saga).await?;
+        let definition = self.running_definition(&saga).await?;
+        let path = self.path(&saga).await?;
+        drawn(move || {
+            let live = Live {
+                state: &saga.instance.state,
+                path: &path,
+            };
+            match format {
+                DiagramFormat::Mermaid => diagram::mermaid_live(&definition, live),
+                DiagramFormat::Svg => diagram::svg_live(&definition, live),
+            }
+        })
+        .await
+    }
+
+    async fn path(&self, saga: &Saga) -> Result<Vec<Taken>, Error> {
+        let mut path = Vec::new();
+        let mut after = None;
+        for _ in 0..ENTRIES_MAX / PAGE {
+            let page = self.saga_history(saga.id, after, PAGE).await?;
+            path.extend(page.items.iter().flat_map(transitions));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(path)
+    }
+}
+
+fn transitions(entry: &HistoryEntry) -> Vec<Taken> {
+    // One of a newer version may tell what this one cannot read: it is not drawn.
+    let told: Told = serde_json::from_str(entry.notes.as_str()).unwrap_or(Told { notes: Vec::new() });
+    let taken = told.notes.into_iter().filter_map(|note| match note {
+        Note::Transition { from, to, on } => Some(Taken { from, to, event: on }),
+        Note::Another => None,
+    });
+    taken.collect()
+}
+
+/// A large one takes its time.
+async fn drawn(draw: impl FnOnce() -> String + Send + 'static) -> Result<String, Error> {
+    tokio::task::spawn_blocking(draw).await.map_err(|_| Error::Panicked)
+}
