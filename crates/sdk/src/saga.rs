@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use orchestratum_sdk::prelude::*;
-//! use orchestratum_sdk::saga::{Event, Fields, SagaBuilder, States, task};
+//! use orchestratum_sdk::saga::{Event, Fields, SagaBuilder, Simulator, States, task};
 //!
 //! /// The saga begins in the first.
 //! #[derive(States)]
@@ -26,7 +26,7 @@
 //! }
 //!
 //! /// Its name is `start`: what `POST /api/sagas` raises.
-//! #[derive(Event)]
+//! #[derive(Event, Serialize)]
 //! struct StartEvent {
 //!     traveller: String,
 //! }
@@ -99,8 +99,15 @@
 //!     .transition_to(TripState::Failed);
 //!
 //! let definition = saga.build()?;
-//! assert_eq!(definition.states.len(), 5);
-//! # Ok::<(), orchestratum_sdk::saga::Faults>(())
+//!
+//! // What its author expects of it, without a server: see `Simulator`. `harness::Harness` does with it all that can happen.
+//! let simulator = Simulator::new(definition)?;
+//! let mut trip = simulator.start(&StartEvent { traveller: "Ann".to_owned() })?;
+//! trip.succeed("book_hotel", &HotelBookedEvent { room: "7".to_owned() })?;
+//! trip.fail("book_flight", "there is no seat left")?;
+//! trip.succeed("cancel_hotel", &())?;
+//! assert_eq!((trip.state(), trip.undone()), ("Failed", &["cancel_hotel".to_owned()][..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! | verb | YAML |
@@ -186,5 +193,8 @@
 //! ```
 
 pub use orchestratum_core::saga::builder::*;
-pub use orchestratum_core::saga::{Definition, Fault, Faults, OnCompensationFailure, SagaStatus, Unhandled, read};
+pub use orchestratum_core::saga::{
+    Definition, Fault, Faults, OnCompensationFailure, Running, RunningKind, SagaEnd, SagaStatus, SimulatedSaga,
+    SimulationError, Simulator, Unhandled, diagram, harness, read,
+};
 pub use orchestratum_sdk_derive::{Event, Fields, States};

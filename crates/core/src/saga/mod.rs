@@ -17,9 +17,11 @@ mod compiled;
 mod definition;
 pub mod diagram;
 mod fault;
+pub mod harness;
 mod instance;
 mod migrate;
 mod names;
+mod simulate;
 mod source;
 mod step;
 mod stored;
@@ -39,6 +41,7 @@ pub use instance::{
 };
 pub use migrate::{Migration, migrate};
 pub use names::{DefinitionName, EventName, FieldName, StateName};
+pub use simulate::{Running, RunningKind, SimulatedSaga, SimulationError, Simulator};
 pub use source::{SOURCE_MAX_BYTES, SOURCE_MAX_DEPTH, read};
 pub use step::{
     ALWAYS_MAX, COMPENSATIONS_MAX, CompensationChange, DEFERRED_MAX, Effect, HELD_MAX_BYTES, Input, Note, PARKED_MAX,
