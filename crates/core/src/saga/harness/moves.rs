@@ -147,6 +147,7 @@ impl<'a> Moves<'a> {
                 ends.extend([
                     failed(ErrorKind::Failed, true),
                     failed(ErrorKind::Lost, true),
+                    failed(ErrorKind::OutputNotStorable, false),
                     failed(ErrorKind::Expired, false),
                 ]);
             }

@@ -7,6 +7,7 @@ use crate::saga::instance::{Outcome, Phase};
 use crate::saga::names::StateName;
 use crate::saga::simulate::World;
 use crate::saga::step::{Input, Note};
+use crate::task::ErrorKind;
 
 /// The names that one of several transitions would have registered.
 type Options = Vec<Vec<String>>;
@@ -55,7 +56,8 @@ fn armed(before: &World, input: &Input) -> Vec<String> {
     };
     let is_in_doubt = match outcome {
         Outcome::Succeeded { .. } => true,
-        Outcome::Unsuccessful { may_have_run, .. } => *may_have_run,
+        // What only its output was refused of has been done.
+        Outcome::Unsuccessful { may_have_run, error } => *may_have_run || error.kind == ErrorKind::OutputNotStorable,
     };
     let live = before.instance.live.get(number).filter(|_| is_in_doubt);
     let is_ending = matches!(before.instance.phase, Phase::Ending { .. });
