@@ -53,7 +53,7 @@ pub struct OutOfStock {
 
 impl From<OutOfStock> for Failure {
     fn from(OutOfStock { item }: OutOfStock) -> Self {
-        Self::permanent(format!("there is no {item} left"))
+        Self::permanent(format!("{item} is sold out"))
     }
 }
 

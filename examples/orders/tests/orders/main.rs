@@ -1,0 +1,5 @@
+//! Orders as chains of commands and as sagas.
+
+mod chain;
+mod saga;
+mod world;

@@ -1,0 +1,108 @@
+//! The order's saga: the same in both ways of writing it, and good on every path.
+
+use orchestratum_sdk::prelude::*;
+use orchestratum_sdk::saga::{self, Definition as Saga, Running, SimulatedSaga, Simulator, read};
+use orders::saga::inventory::{ReleaseInventoryCommand, ReserveInventoryCommand};
+use orders::saga::payment::{ProcessPaymentCommand, RefundPaymentCommand};
+use orders::saga::shipment::CreateShipmentCommand;
+use orders::saga::{OrderCreatedEvent, definition};
+
+use crate::world::{Weather, World, lamps};
+
+const YAML: &str = include_str!("../../../../config/sagas/order.yaml");
+
+type Tested = Result<(), Box<dyn std::error::Error>>;
+
+#[test]
+fn the_saga_in_rust_is_the_one_that_is_shipped() -> Tested {
+    let shipped: Saga = read(YAML)?;
+    let built = definition()?;
+    assert_eq!(built.canonical(), shipped.canonical());
+    assert_eq!(built.fingerprint(), shipped.fingerprint());
+    Ok(())
+}
+
+/// What the handlers make of everything that a saga starts, until nothing runs any more.
+async fn handled(harness: &mut Harness, order: &mut SimulatedSaga<'_>) -> Tested {
+    loop {
+        let oldest = order.running().next().cloned();
+        let Some(running) = oldest else { return Ok(()) };
+        match running.name.as_str() {
+            ProcessPaymentCommand::NAME => run::<ProcessPaymentCommand>(harness, order, &running).await?,
+            RefundPaymentCommand::NAME => run::<RefundPaymentCommand>(harness, order, &running).await?,
+            ReserveInventoryCommand::NAME => run::<ReserveInventoryCommand>(harness, order, &running).await?,
+            ReleaseInventoryCommand::NAME => run::<ReleaseInventoryCommand>(harness, order, &running).await?,
+            CreateShipmentCommand::NAME => run::<CreateShipmentCommand>(harness, order, &running).await?,
+            other => panic!("nobody does {other}"),
+        }
+    }
+}
+
+async fn run<C: Command>(harness: &mut Harness, order: &mut SimulatedSaga<'_>, running: &Running) -> Tested {
+    let command: C = running.input.as_ref().expect("it has an input").parse()?;
+    match harness.run(command).await?.expect("it has ended") {
+        Outcome::Success(output) => order.succeed(C::NAME, &output)?,
+        Outcome::Failed(fault) => order.fail(C::NAME, &fault.message)?,
+        other => panic!("{:?}", other.fault()),
+    }
+    Ok(())
+}
+
+/// An order in a world: what happened there, and where the saga has ended.
+async fn ordered(simulator: &Simulator, weather: Weather) -> Result<(Vec<String>, String), Box<dyn std::error::Error>> {
+    let world = World::of(weather);
+    let builder = Harness::builder();
+    let builder = orders::with_handlers(builder, world.clone(), world.clone(), world.clone(), world.clone());
+    let mut harness = builder.harness().await?;
+    let mut order = simulator.start_on(&OrderCreatedEvent {
+        order_id: 7,
+        customer_id: "ann".to_owned(),
+        items: lamps(),
+        total: 9_800,
+    })?;
+    handled(&mut harness, &mut order).await?;
+    let reason = order.context("failure_reason");
+    let end = format!("{} {}", order.state(), reason.as_str().unwrap_or_default());
+    let happened = world.happened().clone();
+    Ok((happened, end))
+}
+
+#[tokio::test]
+async fn every_path_of_an_order_ends_as_it_should_with_the_handlers_that_it_has() -> Tested {
+    let simulator = Simulator::new(definition()?)?;
+    for (weather, happened, end) in [
+        (Weather::Fine, vec!["charged 9800", "reserved", "shipped"], "Completed "),
+        (
+            Weather::BankAwayAtFirst,
+            vec!["charged 9800", "reserved", "shipped"],
+            "Completed ",
+        ),
+        (Weather::CardDeclined, vec![], "Failed the card was declined"),
+        (
+            Weather::SoldOut,
+            vec!["charged 9800", "refunded 9800"],
+            "Failed a lamp is sold out",
+        ),
+        (
+            Weather::NoCarrier,
+            vec!["charged 9800", "reserved", "released W-7", "refunded 9800"],
+            "Failed nobody drives today",
+        ),
+    ] {
+        let (had_happened, had_ended) = ordered(&simulator, weather).await?;
+        assert_eq!(had_happened, happened, "{weather:?}");
+        assert_eq!(had_ended, end, "{weather:?}");
+    }
+    assert_eq!(simulator.unvisited(), [""; 0]);
+    Ok(())
+}
+
+#[test]
+fn everything_can_happen_to_an_order() -> Tested {
+    let report = saga::harness::Harness::new(definition()?)?.explore()?;
+    assert!(report.is_complete && report.parked.is_empty(), "{report:#?}");
+    assert_eq!(report.failed.len(), 3);
+    assert_eq!(report.undone, report.not_undone);
+    assert_eq!(report.undone.len(), 2);
+    Ok(())
+}
