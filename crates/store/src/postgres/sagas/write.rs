@@ -54,8 +54,9 @@ impl Writing<'_> {
         self.issue(connection, folded, &mut consequences).await?;
         let just_made = decide::cancelled_tasks(folded, Cancelled::Now);
         self.cancel_tasks(connection, &just_made, &mut consequences).await?;
-        let mut waiting = cancelled_children(connection, folded).await?;
-        waiting.extend(self.start_children(connection, folded).await?);
+        // One that is cancelled by the look that starts it begins, and ends.
+        let mut waiting = self.start_children(connection, folded).await?;
+        waiting.extend(cancelled_children(connection, folded).await?);
         waiting.extend(decide::told_parents(folded));
         if !waiting.is_empty() {
             insert_waiting(connection, &waiting, self.now).await?;

@@ -47,8 +47,9 @@ pub(super) async fn write(
     issue(connection, folded, now, &mut consequences).await?;
     let just_made = decide::cancelled_tasks(folded, Cancelled::Now);
     cancel_tasks(connection, &just_made, &store.limits, now, &mut consequences).await?;
-    let mut waiting = cancelled_children(connection, folded).await?;
-    waiting.extend(start_children(connection, folded, store, now).await?);
+    // One that is cancelled by the look that starts it begins, and ends.
+    let mut waiting = start_children(connection, folded, store, now).await?;
+    waiting.extend(cancelled_children(connection, folded).await?);
     waiting.extend(decide::told_parents(folded));
     insert_waiting(connection, &waiting, now).await?;
     consequences
