@@ -20,6 +20,7 @@ mod fault;
 pub mod harness;
 mod instance;
 mod migrate;
+pub mod mutant;
 mod names;
 mod simulate;
 mod source;

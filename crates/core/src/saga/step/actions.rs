@@ -12,6 +12,7 @@ use crate::identity::TaskId;
 use crate::saga::compiled::{Action, ChildSaga, Reach, TaskAction, Values};
 use crate::saga::definition::{FailureEvents, Fields, Join};
 use crate::saga::instance::{Cause, Event, Joining, Live, LiveEnd, Outcome, Undo};
+use crate::saga::mutant::{Mutant, is_planted};
 use crate::saga::names::{EventName, FieldName};
 use crate::task::{Entry, ErrorKind, MEMBERS_MAX, TaskDraft, TaskError, Violations, in_a_line};
 
@@ -283,7 +284,9 @@ impl Outcome {
     fn may_have_done_something(&self) -> bool {
         match self {
             Self::Succeeded { .. } => true,
-            Self::Unsuccessful { error, may_have_run } => *may_have_run || error.kind == ErrorKind::OutputNotStorable,
+            Self::Unsuccessful { error, may_have_run } => {
+                (*may_have_run && !is_planted(Mutant::DoubtNotUndone)) || error.kind == ErrorKind::OutputNotStorable
+            }
         }
     }
 }

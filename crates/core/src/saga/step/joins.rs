@@ -7,6 +7,7 @@ use super::run::Run;
 use crate::JsonText;
 use crate::saga::definition::OnPartialFailure;
 use crate::saga::instance::{Cause, Event, Joining, LiveEnd, Outcome};
+use crate::saga::mutant::{Mutant, is_planted};
 use crate::task::{ErrorKind, TaskError};
 use crate::text::shortened;
 
@@ -50,11 +51,15 @@ impl Run<'_> {
             self.nobody_hears(number, Cause::Join { number }, "not all of its tasks succeeded");
             return;
         };
-        self.raised.push_back(Event {
+        let event = Event {
             id: format!("join/{number}"),
             name,
             data: joining.data(),
-        });
+        };
+        if is_planted(Mutant::JoinedTwice) {
+            self.raised.push_back(event.clone());
+        }
+        self.raised.push_back(event);
     }
 }
 

@@ -29,6 +29,7 @@ mod tests;
 use super::compiled::CompiledDefinition;
 use super::definition::{Fields, Unhandled};
 use super::instance::{Cause, Event, Instance, Outcome, Phase, SagaEnd, Then, Timer};
+use super::mutant::{Mutant, is_planted};
 use super::names::{DefinitionName, EventName, StateName};
 use crate::JsonText;
 use crate::task::{SpecLimits, TaskDraft, coded};
@@ -386,6 +387,7 @@ fn undoing(run: &mut Run<'_>, then: Then, input: Input) -> Result<(), Rejection>
     match input {
         Input::Started(_) => Err(Rejection::AlreadyStarted),
         Input::EventRaised(event) => event_meanwhile(run, event),
+        Input::TaskEnded { .. } if is_planted(Mutant::LateEndTaken) => Ok(()),
         // Nothing is live any more: it comes after its own compensation.
         Input::TaskEnded { number, .. } => Err(Rejection::NotLive { number }),
         Input::TimerFired(_) | Input::CancelRequested => {

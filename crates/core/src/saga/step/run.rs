@@ -11,6 +11,7 @@ use crate::expression::{STEPS_MAX, Scope};
 use crate::saga::compiled::{Action, ActiveState, CompiledDefinition, Course, Guard, State, Transition};
 use crate::saga::definition::Unhandled;
 use crate::saga::instance::{Cause, Event, Instance, Phase, SagaEnd, Then, Timer};
+use crate::saga::mutant::{Mutant, is_planted};
 use crate::saga::names::{EventName, StateName};
 use crate::task::SpecLimits;
 use crate::time::Timestamp;
@@ -342,7 +343,7 @@ impl<'a> Run<'a> {
     fn end(&mut self, end: SagaEnd) {
         self.instance.stack.clear();
         self.instance.joins.clear();
-        if self.cancel_live() {
+        if self.cancel_live() && !is_planted(Mutant::EndsWithLiveTasks) {
             self.instance.phase = Phase::Ending { end };
         } else {
             self.finish(end);

@@ -8,6 +8,7 @@ use crate::JsonText;
 use crate::saga::compiled::ActiveState;
 use crate::saga::definition::Delay;
 use crate::saga::instance::{Event, Then, Timer};
+use crate::saga::mutant::{Mutant, is_planted};
 use crate::saga::names::EventName;
 use crate::time::Timestamp;
 
@@ -36,7 +37,7 @@ impl Run<'_> {
         match timer {
             Timer::Saga => self.time_out(),
             Timer::After { entry, .. } | Timer::DefaultAnswer { entry } | Timer::Reminder { entry, .. }
-                if entry != self.instance.entry =>
+                if entry != self.instance.entry && !is_planted(Mutant::TimerOfOtherEntryTaken) =>
             {
                 Err(Rejection::StaleTimer.into())
             }

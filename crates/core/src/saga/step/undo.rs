@@ -4,13 +4,17 @@ use super::run::Run;
 use super::{CompensationChange, Effect, Note, Purpose, Rejection};
 use crate::saga::definition::OnCompensationFailure;
 use crate::saga::instance::{Cause, Outcome, Phase, SagaEnd, Then};
+use crate::saga::mutant::{Mutant, is_planted};
 
 impl Run<'_> {
     /// Everything is to be undone.
     pub(super) fn undo(&mut self, then: Then) {
         self.leave();
         self.instance.joins.clear();
-        if self.cancel_live() {
+        if is_planted(Mutant::OldestUndoneFirst) {
+            self.instance.stack.reverse();
+        }
+        if self.cancel_live() && !is_planted(Mutant::UndoneBesideLiveTasks) {
             self.instance.phase = Phase::Settling { then };
         } else {
             self.unwind(then);
