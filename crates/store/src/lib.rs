@@ -18,6 +18,8 @@ mod groups;
 mod keys;
 mod logs;
 mod maintenance;
+#[cfg(feature = "simulation")]
+pub mod memory;
 mod overviews;
 mod postgres;
 mod queues;
