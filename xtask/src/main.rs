@@ -31,6 +31,7 @@ usage: cargo xtask COMMAND
                          Celery unless CELERY_PYTHON is
   tidy                   the tidy checks alone
   soak [--minutes N]     the long forms of the simulation and of the fault tests (30 minutes unless told)
+  simulate [--minutes N] schedules of sagas alone (10 minutes unless told)
   services up|down       PostgreSQL and RabbitMQ to develop against; `up` prints the exports to evaluate
   docker                 builds the images, starts the compose file and runs tasks through it
   bench [ARGUMENTS]      the benchmark, in release; its own arguments are passed on";
@@ -52,6 +53,7 @@ fn dispatch(arguments: &[&str]) -> Result<()> {
         ["test"] => test::run(),
         ["tidy"] => tidy::run(),
         ["soak", options @ ..] => soak::run(options),
+        ["simulate", options @ ..] => soak::simulate_sagas(options),
         ["services", "up"] => {
             services::up()?;
             let workspace = workspace::Workspace::locate()?;

@@ -17,13 +17,19 @@ use crate::{process, services};
 
 const DEFAULT_MINUTES: u64 = 30;
 
-/// The forms of the simulation: a name, the options, and the share of its time, in sixths.
+/// How long schedules of sagas alone go on.
+const SIMULATION_MINUTES: u64 = 10;
+
+/// The forms of the simulation: a name, the options, and the share of its time, in tenths.
 const FORMS: &[(&str, &[&str], u32)] = &[
     ("small schedules", &[], 1),
     ("large schedules", &["--long"], 3),
     ("small schedules, with faults and without", &["--twice"], 1),
     ("large schedules, with faults and without", &["--twice", "--long"], 1),
+    ("schedules of sagas", SAGAS, 3),
+    ("schedules of many sagas", &["--sagas", "--long"], 1),
 ];
+const SAGAS: &[&str] = &["--sagas"];
 
 /// The fault tests, by the filter that names them.
 const TESTS: &[&str] = &["test", "--workspace", "--no-fail-fast", "--test", "processes", "--"];
@@ -36,7 +42,7 @@ const SECONDS: &str = "ORCHESTRATUM_SOAK_SECONDS";
 type Line = (String, Result<String>);
 
 pub(crate) fn run(options: &[&str]) -> Result<()> {
-    let budget = Duration::from_secs(60 * minutes(options)?);
+    let budget = Duration::from_secs(60 * minutes(options, DEFAULT_MINUTES)?);
     let workspace = Workspace::locate()?;
     let servers = services::provide()?;
     println!("==> build, which is not counted");
@@ -44,8 +50,8 @@ pub(crate) fn run(options: &[&str]) -> Result<()> {
     let total = Stopwatch::start();
     let mut lines: Vec<Line> = FORMS
         .iter()
-        .map(|(name, options, sixths)| {
-            let figures = simulate(&workspace, name, options, budget / 2 * *sixths / 6);
+        .map(|(name, options, tenths)| {
+            let figures = simulate(&workspace, name, options, budget / 2 * *tenths / 10);
             (format!("simulation, {name}"), figures)
         })
         .collect();
@@ -56,13 +62,23 @@ pub(crate) fn run(options: &[&str]) -> Result<()> {
     summarize(&lines, &total)
 }
 
-fn minutes(options: &[&str]) -> Result<u64> {
+/// Schedules of sagas alone, for a while.
+pub(crate) fn simulate_sagas(options: &[&str]) -> Result<()> {
+    let budget = Duration::from_secs(60 * minutes(options, SIMULATION_MINUTES)?);
+    let workspace = Workspace::locate()?;
+    process::run(&mut workspace.cargo(&["build", "--workspace", "--bin", "simulate"]))?;
+    let total = Stopwatch::start();
+    let name = "schedules of sagas".to_owned();
+    summarize(&[(name.clone(), simulate(&workspace, &name, SAGAS, budget))], &total)
+}
+
+fn minutes(options: &[&str], default: u64) -> Result<u64> {
     match options {
-        [] => Ok(DEFAULT_MINUTES),
+        [] => Ok(default),
         ["--minutes", minutes] => minutes
             .parse()
             .with_context(|| format!("`{minutes}` is not a number of minutes, such as 30")),
-        unknown => bail!("soak knows the option `--minutes N` and not `{}`", unknown.join(" ")),
+        unknown => bail!("it knows the option `--minutes N` and not `{}`", unknown.join(" ")),
     }
 }
 
@@ -194,15 +210,15 @@ mod tests {
 
     #[test]
     fn the_minutes_are_read_and_anything_else_is_refused() {
-        assert_eq!(minutes(&[]).expect("there is a default"), DEFAULT_MINUTES);
-        assert_eq!(minutes(&["--minutes", "3"]).expect("it is a number"), 3);
-        assert!(minutes(&["--minutes", "soon"]).is_err());
-        assert!(minutes(&["--hours", "1"]).is_err());
+        assert_eq!(minutes(&[], 30).expect("there is a default"), 30);
+        assert_eq!(minutes(&["--minutes", "3"], 30).expect("it is a number"), 3);
+        assert!(minutes(&["--minutes", "soon"], 30).is_err());
+        assert!(minutes(&["--hours", "1"], 30).is_err());
     }
 
     #[test]
     fn the_forms_of_the_simulation_share_all_of_its_time() {
-        assert_eq!(FORMS.iter().map(|(_, _, sixths)| sixths).sum::<u32>(), 6);
+        assert_eq!(FORMS.iter().map(|(_, _, tenths)| tenths).sum::<u32>(), 10);
     }
 
     #[test]

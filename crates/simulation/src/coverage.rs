@@ -66,20 +66,22 @@ pub const fn is_legal(status: TaskStatus, event: EventKind) -> bool {
 }
 
 macro_rules! markers {
-    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
-        /// Things that must happen sometimes: the races and recoveries the protocol is made for.
+    ($(#[$of:meta])* $enum:ident: $($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        $(#[$of])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Marker {
+        pub enum $enum {
             $($(#[$doc])* $name),+
         }
 
-        impl Marker {
+        impl $enum {
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
         }
     };
 }
 
 markers! {
+    /// Things that must happen sometimes: the races and recoveries the protocol is made for.
+    Marker:
     StaleCompletionRefused,
     ZombieReportRefused,
     ExpiryLostTheRace,
@@ -119,12 +121,54 @@ markers! {
     LateSuccessAfterDeadline,
 }
 
+markers! {
+    /// Things that must happen to sagas sometimes.
+    SagaMarker:
+    LookRolledBack,
+    DiedAfterCommit,
+    LookWaitedForALock,
+    EventRepeated,
+    EventRefused,
+    EventDeferred,
+    VersionMismatch,
+    StartRepeated,
+    StartOvertaken,
+    RowsOutOfOrder,
+    StaleTimerRefused,
+    TimerFiredInTime,
+    SagaTimedOut,
+    DefaultAnswered,
+    ZombieRefused,
+    ReportRepeated,
+    TaskLost,
+    TaskExpired,
+    DoubtUndone,
+    LateEndRefused,
+    CancelLostTheRace,
+    CancelledWhileUndoing,
+    Undone,
+    CompensationStuck,
+    CompensationRetried,
+    CompensationSkipped,
+    CompensationGivenUp,
+    AllJoined,
+    SomeJoined,
+    ChildEnded,
+    ChildCancelled,
+    ChildNotMade,
+    Parked,
+    ParkedRetried,
+    ParkedDiscarded,
+    IssuedAgain,
+}
+
 /// Sets of pairs and markers, merged over seeds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Coverage {
     attempted: u64,
     accepted: u64,
     markers: u64,
+    saga_markers: u64,
 }
 
 const fn pair(status: TaskStatus, event: EventKind) -> u64 {
@@ -148,6 +192,16 @@ impl Coverage {
         self.attempted |= other.attempted;
         self.accepted |= other.accepted;
         self.markers |= other.markers;
+        self.saga_markers |= other.saga_markers;
+    }
+
+    pub(crate) fn sometimes_of_a_saga(&mut self, marker: SagaMarker) {
+        self.saga_markers |= 1 << marker as u64;
+    }
+
+    pub fn missing_saga_markers(&self) -> Vec<SagaMarker> {
+        let hit = |marker: &SagaMarker| self.saga_markers & (1 << *marker as u64) != 0;
+        SagaMarker::ALL.iter().copied().filter(|marker| !hit(marker)).collect()
     }
 
     pub const fn attempted(&self, status: TaskStatus, event: EventKind) -> bool {

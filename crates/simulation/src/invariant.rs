@@ -45,6 +45,18 @@ pub enum Invariant {
     MessageNamesCommittedRow,
     /// I20: what fails on the way changes no outcome.
     FaultsChangeNoOutcome,
+    /// I22: what a step of a saga issued is there, once, and nothing else is.
+    WhatIsIssuedExistsOnce,
+    /// I23: a saga is the fold of its events, and its version counts them.
+    SagaIsFoldOfEvents,
+    /// I24: every event is taken once, or refused with a reason that is kept.
+    EventIsTakenOnceOrRefused,
+    /// I25: what was done is undone, newest first, one at a time, and nothing begins meanwhile.
+    UndoneNewestFirst,
+    /// I26: a join fires once, with all inputs.
+    JoinFiresOnce,
+    /// I27: a saga that is over has no live tasks and no timers.
+    NothingOutlivesItsSaga,
     /// `dispatches` holds exactly one row for each pending task, with its times, and none for any other.
     OneDispatchPerPendingTask,
 }
@@ -72,6 +84,12 @@ impl Invariant {
             Self::DueRowIsPublished | Self::RowKeepsItsMessage => "I18",
             Self::MessageNamesCommittedRow => "I19",
             Self::FaultsChangeNoOutcome => "I20",
+            Self::WhatIsIssuedExistsOnce => "I22",
+            Self::SagaIsFoldOfEvents => "I23",
+            Self::EventIsTakenOnceOrRefused => "I24",
+            Self::UndoneNewestFirst => "I25",
+            Self::JoinFiresOnce => "I26",
+            Self::NothingOutlivesItsSaga => "I27",
             Self::OneDispatchPerPendingTask => "dispatches",
         }
     }

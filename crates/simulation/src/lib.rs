@@ -1,4 +1,4 @@
-//! A seeded simulation of the task protocol in virtual time; never shipped.
+//! A seeded simulation of the protocol of tasks and of sagas in virtual time; never shipped.
 //!
 //! ```text
 //!   seed ──► swarm: which faults, how often; which calls, when; how many workers
@@ -63,6 +63,9 @@
 //! - The grace between TERM and KILL of a timeout, a cancel or a drain is cut short by the time-to-live.
 //! - Alarms for deadlines are set anew with every sample of the database's time.
 //!
+//! **Sagas** have a world of their own (`sagas`), over the decisions of the store and rows in memory: their processes die between
+//! reading and writing, and between a commit and what follows it.
+//!
 //! Start at `world` for the actors, at `database::statements` for the protocol, at `database::check` for the rules;
 //! `corner` searches a small world exhaustively. The command is `simulate`.
 
@@ -74,14 +77,16 @@ mod invariant;
 mod limits;
 mod mutant;
 mod runner;
+mod sagas;
 mod swarm;
 mod trace;
 mod world;
 
 pub use corner::{Explored, explore};
-pub use coverage::{Coverage, EventKind, Marker, is_legal};
+pub use coverage::{Coverage, EventKind, Marker, SagaMarker, is_legal};
 pub use invariant::{Invariant, Violation};
 pub use mutant::Mutant;
-pub use runner::{Settings, Summary, explain, swarm};
+pub use runner::{Settings, Subject, Summary, explain, swarm};
+pub use sagas::{GENERATED, SHIPPED, generated};
 pub use swarm::Size;
 pub use world::Outcome;

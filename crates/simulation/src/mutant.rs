@@ -1,7 +1,10 @@
 //! The deliberate bugs: the proof that the checks bite. Without the feature `mutants` none can be planted.
 
 #[cfg(feature = "mutants")]
+use orchestratum_core::saga::mutant as saga;
+#[cfg(feature = "mutants")]
 use orchestratum_core::task::mutant as core;
+use orchestratum_store::memory::RowsMutant;
 
 macro_rules! mutants {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
@@ -73,11 +76,37 @@ mutants! {
     /// What a claim of unknown outcome took is handed back as a failure, and so uses a retry. Each step of it is legal;
     /// only a world without faults shows that the task should have ended otherwise.
     HandBackUsesRetry,
+    // In the step of a saga.
+    OldestUndoneFirst,
+    UndoneBesideLiveTasks,
+    LateEndTaken,
+    DoubtNotUndone,
+    TimerOfOtherEntryTaken,
+    JoinedTwice,
+    EndsWithLiveTasks,
+    // In what is written together with a saga.
+    TakenIsWrittenAfterwards,
+    EndIsWrittenAfterwards,
+    ParentIsToldAfterwards,
+    TasksAreMadeAfterwards,
+    EventIdsAreForgotten,
+    TimersFireAgain,
+    TimersOutliveTheirSaga,
+    // In the protocol around sagas.
+    /// Two may look at a saga at a time, and the later writes over the earlier.
+    LooksLockNothing,
+    /// What the loop for sagas would find is left.
+    NobodyLooksAtWhatWasLeft,
 }
 
 impl Mutant {
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|mutant| mutant.name() == name)
+    }
+
+    /// Whether it is one of sagas, and the schedules of tasks know nothing of it.
+    pub const fn is_of_sagas(self) -> bool {
+        self as u8 >= Self::OldestUndoneFirst as u8
     }
 
     #[cfg(feature = "mutants")]
@@ -90,23 +119,35 @@ impl Mutant {
             Self::RetryBudgetForgotten => Some(core::Mutant::RetryBudgetForgotten),
             Self::ClaimKeepsFence => Some(core::Mutant::ClaimKeepsFence),
             Self::ClaimBeforeDue => Some(core::Mutant::ClaimBeforeDue),
-            Self::DeathMarkByIdOnly
-            | Self::WorkerClockForLeases
-            | Self::RenewalResurrects
-            | Self::NoSelfFencing
-            | Self::RetryReleasedBeforeKill
-            | Self::KeyCheckedThenInserted
-            | Self::BlindRepeatOfCreate
-            | Self::OutboxByCursor
-            | Self::PublishBeforeCommit
-            | Self::NoTopUp
-            | Self::NoHandBack
-            | Self::GuardAfterDelete
-            | Self::PatchForgetsDispatch
-            | Self::HandBackWithoutSecondLook
-            | Self::LateRenewalShortensLease
-            | Self::AckBeforeClaim
-            | Self::HandBackUsesRetry => None,
+            _ => None,
+        }
+    }
+
+    #[cfg(feature = "mutants")]
+    const fn in_step(self) -> Option<saga::Mutant> {
+        match self {
+            Self::OldestUndoneFirst => Some(saga::Mutant::OldestUndoneFirst),
+            Self::UndoneBesideLiveTasks => Some(saga::Mutant::UndoneBesideLiveTasks),
+            Self::LateEndTaken => Some(saga::Mutant::LateEndTaken),
+            Self::DoubtNotUndone => Some(saga::Mutant::DoubtNotUndone),
+            Self::TimerOfOtherEntryTaken => Some(saga::Mutant::TimerOfOtherEntryTaken),
+            Self::JoinedTwice => Some(saga::Mutant::JoinedTwice),
+            Self::EndsWithLiveTasks => Some(saga::Mutant::EndsWithLiveTasks),
+            _ => None,
+        }
+    }
+
+    #[cfg(feature = "mutants")]
+    const fn in_rows(self) -> Option<RowsMutant> {
+        match self {
+            Self::TakenIsWrittenAfterwards => Some(RowsMutant::TakenIsWrittenAfterwards),
+            Self::EndIsWrittenAfterwards => Some(RowsMutant::EndIsWrittenAfterwards),
+            Self::ParentIsToldAfterwards => Some(RowsMutant::ParentIsToldAfterwards),
+            Self::TasksAreMadeAfterwards => Some(RowsMutant::TasksAreMadeAfterwards),
+            Self::EventIdsAreForgotten => Some(RowsMutant::EventIdsAreForgotten),
+            Self::TimersFireAgain => Some(RowsMutant::TimersFireAgain),
+            Self::TimersOutliveTheirSaga => Some(RowsMutant::TimersOutliveTheirSaga),
+            _ => None,
         }
     }
 }
@@ -123,7 +164,19 @@ impl Planted {
     #[cfg(feature = "mutants")]
     pub(crate) fn new(mutant: Option<Mutant>) -> Self {
         core::plant(mutant.and_then(Mutant::in_core));
+        saga::plant(mutant.and_then(Mutant::in_step));
         Self { mutant }
+    }
+
+    #[cfg(feature = "mutants")]
+    pub(crate) fn in_rows(self) -> Option<RowsMutant> {
+        self.mutant.and_then(Mutant::in_rows)
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
+    pub(crate) const fn in_rows(self) -> Option<RowsMutant> {
+        None
     }
 
     #[cfg(not(feature = "mutants"))]

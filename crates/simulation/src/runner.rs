@@ -8,12 +8,21 @@ use std::thread;
 use crate::coverage::Coverage;
 use crate::invariant::{Invariant, Violation};
 use crate::mutant::{Mutant, Planted};
+use crate::sagas;
 use crate::swarm::{Course, Size};
 use crate::world::{self, End, Outcome};
+
+/// What the schedules are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    Tasks,
+    Sagas,
+}
 
 /// What to run.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
+    pub subject: Subject,
     pub size: Size,
     /// Each seed twice, with its faults and without: every task must end in the same way.
     pub twice: bool,
@@ -23,6 +32,7 @@ pub struct Settings {
 
 impl Settings {
     pub const SMALL: Self = Self {
+        subject: Subject::Tasks,
         size: Size::Small,
         twice: false,
         mutant: None,
@@ -30,12 +40,32 @@ impl Settings {
 
     pub const LONG: Self = Self {
         size: Size::Long,
-        twice: false,
-        mutant: None,
+        ..Self::SMALL
     };
+
+    pub const SAGAS: Self = Self {
+        subject: Subject::Sagas,
+        ..Self::SMALL
+    };
+
+    pub const MANY_SAGAS: Self = Self {
+        subject: Subject::Sagas,
+        ..Self::LONG
+    };
+
+    /// As many as take some seconds.
+    pub const fn seeds_a_round(self) -> u64 {
+        match self.subject {
+            Subject::Tasks => self.size.seeds_a_round(),
+            Subject::Sagas => self.size.seeds_a_round() / 20,
+        }
+    }
 
     /// One seed; with `lines`, also its story.
     pub fn run(self, seed: u64, lines: bool) -> Outcome {
+        if self.subject == Subject::Sagas {
+            return sagas::run(seed, self.size, Planted::new(self.mutant), lines);
+        }
         if self.twice {
             return self.compare(seed, lines);
         }
@@ -167,6 +197,9 @@ fn command(settings: Settings, seed: u64) -> String {
         ""
     };
     let mut command = format!("cargo run --package orchestratum-simulation {features}--bin simulate -- --seed {seed}");
+    if settings.subject == Subject::Sagas {
+        command.push_str(" --sagas");
+    }
     if settings.size == Size::Long {
         command.push_str(" --long");
     }

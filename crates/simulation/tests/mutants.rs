@@ -2,13 +2,18 @@
 //! what it broke. One that survives is a hole in the checker.
 #![cfg(feature = "mutants")]
 
-use orchestratum_simulation::{Invariant, Mutant, Settings, explore, swarm};
+use orchestratum_simulation::{Invariant, Mutant, Settings, Subject, explore, swarm};
 
 /// Most die within a hundred seeds; the rare ones need a crash, a stall and a race in one schedule.
 const SEEDS: u64 = 300_000;
 
 fn killer(mutant: Mutant) -> Invariant {
     let settings = Settings {
+        subject: if mutant.is_of_sagas() {
+            Subject::Sagas
+        } else {
+            Subject::Tasks
+        },
         mutant: Some(mutant),
         // What is legal at every step shows only beside a world without faults.
         twice: mutant == Mutant::HandBackUsesRetry,
@@ -68,6 +73,22 @@ killed! {
     a_late_renewal_takes_nothing_back: LateRenewalShortensLease by AttemptsDoNotOverlap;
     a_message_is_acknowledged_after_its_claim: AckBeforeClaim by RowKeepsItsMessage;
     an_unknown_claim_uses_no_retry: HandBackUsesRetry by FaultsChangeNoOutcome;
+    what_was_done_is_undone_newest_first: OldestUndoneFirst by UndoneNewestFirst;
+    what_is_live_ends_before_anything_is_undone: UndoneBesideLiveTasks by UndoneNewestFirst;
+    a_forward_task_that_ends_after_its_compensation_is_refused: LateEndTaken by UndoneNewestFirst;
+    a_step_of_unknown_outcome_is_undone: DoubtNotUndone by UndoneNewestFirst;
+    a_timer_of_a_state_that_was_left_is_refused: TimerOfOtherEntryTaken by EventIsTakenOnceOrRefused;
+    a_join_fires_once: JoinedTwice by JoinFiresOnce;
+    an_end_waits_for_what_is_live: EndsWithLiveTasks by NothingOutlivesItsSaga;
+    what_was_taken_is_written_with_its_saga: TakenIsWrittenAfterwards by SagaIsFoldOfEvents | EventIsTakenOnceOrRefused;
+    the_end_of_a_task_is_written_with_it: EndIsWrittenAfterwards by EverythingEnds;
+    a_parent_is_told_with_the_end_of_its_child: ParentIsToldAfterwards by EverythingEnds;
+    tasks_are_made_with_the_step_that_issues_them: TasksAreMadeAfterwards by WhatIsIssuedExistsOnce;
+    an_event_is_taken_once: EventIdsAreForgotten by EventIsTakenOnceOrRefused;
+    a_timer_fires_once: TimersFireAgain by EventIsTakenOnceOrRefused | NothingOutlivesItsSaga;
+    the_timers_of_a_saga_end_with_it: TimersOutliveTheirSaga by NothingOutlivesItsSaga;
+    two_looks_at_a_saga_wait_for_each_other: LooksLockNothing by SagaIsFoldOfEvents | EventIsTakenOnceOrRefused;
+    what_a_process_left_is_looked_at: NobodyLooksAtWhatWasLeft by EverythingEnds | EventIsTakenOnceOrRefused;
 }
 
 #[test]

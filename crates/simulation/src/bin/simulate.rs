@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use orchestratum_simulation::{Mutant, Settings, Size, Summary, explain, swarm};
+use orchestratum_simulation::{Mutant, Settings, Size, Subject, Summary, explain, swarm};
 
 /// With a time to go on for: how often it says how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(15);
@@ -24,6 +24,9 @@ struct Arguments {
     /// The first of them.
     #[arg(long, default_value_t = 0)]
     from: u64,
+    /// Schedules of sagas, and not of single tasks.
+    #[arg(long, conflicts_with = "twice")]
+    sagas: bool,
     /// Large schedules: more tasks, workers, calls and faults.
     #[arg(long)]
     long: bool,
@@ -44,6 +47,11 @@ fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let mutant = arguments.mutant.as_deref().map(find_mutant).transpose()?;
     let settings = Settings {
+        subject: if arguments.sagas {
+            Subject::Sagas
+        } else {
+            Subject::Tasks
+        },
         size: if arguments.long { Size::Long } else { Size::Small },
         twice: arguments.twice,
         mutant,
@@ -62,7 +70,7 @@ fn main() -> Result<ExitCode> {
     let mut next = arguments.from;
     loop {
         let seeds = match arguments.seconds {
-            Some(_) => next..next + settings.size.seeds_a_round(),
+            Some(_) => next..next + settings.seeds_a_round(),
             None => next..next + arguments.seeds,
         };
         next = seeds.end;
@@ -78,8 +86,10 @@ fn main() -> Result<ExitCode> {
             println!("{}", figures(&total, told, threads));
         }
     }
-    if !settings.twice {
-        println!("not reached: {:?}", total.coverage.missing_markers());
+    match settings.subject {
+        Subject::Sagas => println!("not reached: {:?}", total.coverage.missing_saga_markers()),
+        Subject::Tasks if settings.twice => {}
+        Subject::Tasks => println!("not reached: {:?}", total.coverage.missing_markers()),
     }
     println!("{}", figures(&total, elapsed(), threads));
     if let Some(failure) = total.failure {
