@@ -76,6 +76,17 @@ impl Template {
         self.constant().is_some()
     }
 
+    /// What of it is the same in every scope, with `null` in the place of all else, and pointers to that.
+    pub(crate) fn known(&self) -> (JsonText, Vec<String>) {
+        let mut known = Known {
+            pointer: String::new(),
+            json: String::new(),
+            unknown: Vec::new(),
+        };
+        known.write(&self.0);
+        (JsonText::trusted(known.json), known.unknown)
+    }
+
     /// What it holds.
     pub fn size(&self) -> Size {
         self.0.size()
@@ -336,6 +347,50 @@ impl<'de> Visitor<'de> for ShapeOf {
     }
 }
 
+struct Known {
+    pointer: String,
+    json: String,
+    unknown: Vec<String>,
+}
+
+impl Known {
+    fn write(&mut self, node: &Node) {
+        match node {
+            Node::Constant(json) => self.json.push_str(json.as_str()),
+            Node::Value(_) | Node::Text(_) => {
+                self.json.push_str("null");
+                self.unknown.push(self.pointer.clone());
+            }
+            Node::List(nodes) => {
+                let entries = nodes.iter().enumerate();
+                self.all(
+                    entries.map(|(index, node)| (format!("/{index}"), String::new(), node)),
+                    "[]",
+                );
+            }
+            Node::Object(fields) => {
+                let fields = fields.iter();
+                let fields = fields.map(|(name, node)| (json_pointer(name), format!("{}:", quoted(name)), node));
+                self.all(fields, "{}");
+            }
+        }
+    }
+
+    fn all<'n>(&mut self, parts: impl Iterator<Item = (String, String, &'n Node)>, brackets: &str) {
+        let (begin, end) = brackets.split_at(1);
+        self.json.push_str(begin);
+        for (index, (step, name, node)) in parts.enumerate() {
+            self.json.push_str(if index > 0 { "," } else { "" });
+            self.json.push_str(&name);
+            let length = self.pointer.len();
+            self.pointer.push_str(&step);
+            self.write(node);
+            self.pointer.truncate(length);
+        }
+        self.json.push_str(end);
+    }
+}
+
 struct Rendering<'a> {
     scope: &'a Scope,
     most: usize,
@@ -474,6 +529,18 @@ mod tests {
             assert!(template.is_constant(), "{constant}");
             assert_eq!(rendered(constant), constant);
         }
+    }
+
+    #[test]
+    fn what_is_known_of_it_is_told_apart() {
+        let template = r#"{"a/b": ["${output}", 1.0, "$${"], "c": {"d": "x ${task}"}, "e": {"f": 7}}"#;
+        let (known, unknown) = Template::parse(&json(template), &VARIABLES)
+            .expect("a template")
+            .known();
+        assert_eq!(known.as_str(), r#"{"a/b":[null,1.0,"${"],"c":{"d":null},"e":{"f": 7}}"#);
+        assert_eq!(unknown, ["/a~1b/0", "/c/d"]);
+        let whole = Template::parse(&json(r#""${output}""#), &VARIABLES).expect("a template");
+        assert_eq!(whole.known().1, [""]);
     }
 
     #[test]

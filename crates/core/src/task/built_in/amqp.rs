@@ -53,7 +53,8 @@ impl AmqpInput {
     pub fn read(input: &str) -> Result<Self, Violations> {
         const FIELDS: &[&str] = &["exchange", "routing_key", "body", "headers", "reply"];
         let mut fields = Fields::of(input, &[FIELDS]);
-        if fields.is_absent("exchange") && fields.is_absent("routing_key") {
+        // The default exchange goes by the routing key alone.
+        if fields.is_blank("exchange") && fields.is_blank("routing_key") {
             fields.lack("must have an exchange or a routing_key");
         }
         let read = Self {
@@ -154,7 +155,9 @@ mod tests {
         assert_eq!((input.exchange.as_str(), input.routing_key.as_str()), ("", "orders"));
         assert_eq!((input.body, input.reply), (AmqpBody::Empty, AmqpReply::None));
         assert_eq!(read(r#"{"exchange": "events"}"#).routing_key, "");
-        assert_eq!(told("{}"), ["must have an exchange or a routing_key"]);
+        for nowhere in ["{}", r#"{"exchange": ""}"#, r#"{"exchange": null, "routing_key": ""}"#] {
+            assert_eq!(told(nowhere), ["must have an exchange or a routing_key"], "{nowhere}");
+        }
     }
 
     #[test]

@@ -68,6 +68,11 @@ impl<'a> Fields<'a> {
         self.values.get(name).is_none_or(|value| value.get() == "null")
     }
 
+    /// Whether it is absent or an empty text.
+    pub(super) fn is_blank(&self, name: &'static str) -> bool {
+        self.is_absent(name) || self.values.get(name).is_some_and(|value| value.get() == "\"\"")
+    }
+
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
         let value = self.take(name)?;
         self.text_of(&json_pointer(name), value)

@@ -39,17 +39,20 @@ pub enum BuiltIn {
 }
 
 impl BuiltIn {
+    pub const ALL: [Self; 7] = [
+        Self::Amqp,
+        Self::Celery,
+        Self::CSharp,
+        Self::Echo,
+        Self::Http,
+        Self::Python,
+        Self::Shell,
+    ];
+
     pub fn of(name: &TaskName) -> Option<Self> {
-        match name.as_str() {
-            "amqp" => Some(Self::Amqp),
-            "celery" => Some(Self::Celery),
-            "csharp" => Some(Self::CSharp),
-            "echo" => Some(Self::Echo),
-            "http" => Some(Self::Http),
-            "python" => Some(Self::Python),
-            "shell" => Some(Self::Shell),
-            _ => None,
-        }
+        Self::ALL
+            .into_iter()
+            .find(|built_in| built_in.as_str() == name.as_str())
     }
 
     /// Whether no handler and no command may have the name: it belongs to a task that is there, or to one that will be. What
@@ -85,6 +88,31 @@ impl BuiltIn {
             Self::Shell => ShellInput::read(input).map(drop),
         }
     }
+
+    /// Checks an input of which only a part is known: what these pointers lead to will be something else than the `null` that is
+    /// there.
+    ///
+    /// # Errors
+    /// Those [`Violations`] that it has whatever that will be.
+    pub(crate) fn check_known(self, input: &str, unknown: &[String]) -> Result<(), Violations> {
+        let Err(mut broken) = self.check(input) else {
+            return Ok(());
+        };
+        let lies_in = |inner: &str, outer: &str| {
+            inner
+                .strip_prefix(outer)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let has_other = |field: &str| unknown.iter().any(|other| other == field);
+        broken.0.retain(|violation| {
+            let pointer = violation.pointer.as_str();
+            let depends = unknown.iter().any(|unknown| lies_in(pointer, unknown) || lies_in(unknown, pointer))
+                // Some methods have a body.
+                || (self == Self::Http && pointer == "/body" && has_other("/method"));
+            !depends
+        });
+        broken.into_result()
+    }
 }
 
 #[cfg(test)]
@@ -105,15 +133,7 @@ mod tests {
 
     #[test]
     fn every_built_in_name_is_known_by_itself() {
-        for built_in in [
-            BuiltIn::Amqp,
-            BuiltIn::Celery,
-            BuiltIn::CSharp,
-            BuiltIn::Echo,
-            BuiltIn::Http,
-            BuiltIn::Python,
-            BuiltIn::Shell,
-        ] {
+        for built_in in BuiltIn::ALL {
             let name = TaskName::new(built_in.as_str()).expect("a name");
             assert_eq!(BuiltIn::of(&name), Some(built_in));
         }
@@ -238,6 +258,30 @@ mod tests {
             broken(BuiltIn::Shell, r#"{"command": 5}"#),
             ["/command must be a text, not a number"]
         );
+    }
+
+    #[test]
+    fn of_a_part_only_that_is_told_which_is_wrong_whatever_the_rest_will_be() {
+        let told = |built_in: BuiltIn, input: &str, unknown: &[&str]| {
+            let unknown: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+            let broken = built_in.check_known(input, &unknown).err().unwrap_or_default();
+            broken
+                .0
+                .into_iter()
+                .map(|violation| violation.pointer)
+                .collect::<Vec<_>>()
+        };
+        let message = r#"{"routing_key": 7, "body": null}"#;
+        assert_eq!(told(BuiltIn::Amqp, message, &["/body"]), ["/routing_key"]);
+        assert_eq!(told(BuiltIn::Amqp, "null", &[""]), [""; 0]);
+        let python = r#"{"code": null, "args": ["a", null, 5], "cod": 1, "env": {"A": null, "B": 5}}"#;
+        assert_eq!(
+            told(BuiltIn::Python, python, &["/code", "/args/1", "/env/A"]),
+            ["/cod", "/args/2", "/env/B"]
+        );
+        let post = r#"{"url": "https://example.com", "method": null, "body": "a"}"#;
+        assert_eq!(told(BuiltIn::Http, post, &["/method"]), [""; 0]);
+        assert_eq!(told(BuiltIn::Shell, r#"{"script": null}"#, &["/script"]), [""; 0]);
     }
 
     #[test]

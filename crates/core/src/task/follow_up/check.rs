@@ -6,7 +6,8 @@ use super::body::Entry;
 use super::{Edge, FollowUps, VARIABLES};
 use crate::JsonText;
 use crate::expression::{Size, Variable};
-use crate::identity::TaskId;
+use crate::identity::{TaskId, TaskName};
+use crate::task::built_in::BuiltIn;
 use crate::task::rules::Violations;
 use crate::task::spec::SpecLimits;
 use crate::time::Timestamp;
@@ -150,6 +151,14 @@ impl<'a> Checker<'a> {
             }
             return;
         }
+        let built_in = TaskName::new(entry.draft.name.as_str()).ok();
+        let built_in = built_in.and_then(|name| BuiltIn::of(&name));
+        if let (Some(built_in), Some(input)) = (built_in, &entry.input) {
+            let (known, unknown) = input.known();
+            if let Err(broken) = built_in.check_known(known.as_str(), &unknown) {
+                self.violations.extend_below(&format!("{pointer}/input"), broken);
+            }
+        }
         let has_input = entry.input.is_some();
         let is_known = entry.is_known();
         // Of the task that it will be only the rules matter here.
@@ -179,6 +188,18 @@ mod tests {
             |broken| broken.0.iter().map(ToString::to_string).collect(),
             |()| Vec::new(),
         )
+    }
+
+    #[test]
+    fn what_is_constant_in_the_input_of_a_built_in_task_is_checked_beside_its_expressions() {
+        let told = check(
+            r#"[{"name": "amqp", "input": {"routing_key": 7, "body": "${ output }"}},
+                {"name": "http", "input": {"url": "${ output.url }", "methd": "GET"}},
+                {"name": "python", "input": "${ output }"}]"#,
+        );
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(told[0], "/on_success/0/input/routing_key must be a text, not a number");
+        assert!(told[1].starts_with("/on_success/1/input/methd is no field"), "{told:?}");
     }
 
     #[test]
