@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use orchestratum_core::task::BuiltIn;
 use orchestratum_core::{Target, TaskId, TaskName, Timestamp, WorkerId};
 
 use crate::Error;
@@ -99,6 +100,11 @@ pub(crate) struct LookedAt {
     pub(crate) place: usize,
 }
 
+/// The names for which only some workers count.
+pub(crate) fn built_in_names() -> Vec<&'static str> {
+    BuiltIn::ALL.into_iter().map(BuiltIn::as_str).collect()
+}
+
 impl Unoffered {
     pub(crate) fn of(mut rows: Vec<LookedAt>, search: &UnofferedSearch) -> Self {
         rows.sort_by_key(|row| row.place);
@@ -148,7 +154,9 @@ pub trait DispatchStore: Send + Sync {
     async fn orphans(&self, limit: usize) -> Result<Vec<Orphan>, Error>;
 
     /// Ready tasks of the target that have been due since before `since`, if workers serve it that were registered before
-    /// `since`, and none of its workers has offered their name since. A search looks at a part of the names that tasks wait
+    /// `since`, and none of its workers has offered their name since. Those over HTTP serve it until their last word is older
+    /// than the lease they asked for. For [built-in](BuiltIn) names only workers count that offer such: others never can, and
+    /// tell nothing of whether those that can are away for a moment. A search looks at a part of the names that tasks wait
     /// under, in their order, and says where to go on: anyone who may create tasks may invent names.
     async fn unoffered(&self, search: &UnofferedSearch) -> Result<Unoffered, Error>;
 }

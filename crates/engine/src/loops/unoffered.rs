@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use orchestratum_core::task::TaskEvent;
 use orchestratum_core::{Target, TaskName, Timestamp};
-use orchestratum_store::{Change, UnofferedSearch, UnofferedTask, Worker, WorkerState};
+use orchestratum_store::{Change, EXTERNAL_SILENCE, UnofferedSearch, UnofferedTask, Worker, WorkerState};
 
 use super::{PASS, Pass};
 use crate::{Engine, Error, error};
@@ -65,7 +65,7 @@ pub(super) async fn tick(
             // It is over also for those of whom nobody knows what there is instead.
             none => none.insert(engine.parts.store.workers(WORKERS_LOOKED_AT).await.unwrap_or_default()),
         };
-        let offered = offered(target, workers);
+        let offered = offered(target, workers, now);
         changes.extend(found.tasks.into_iter().map(|UnofferedTask { id, name }| {
             let message = format!(
                 "no worker of the target `{target}` offers `{name}`{offered}; what a worker does not offer, and why, is in \
@@ -77,11 +77,17 @@ pub(super) async fn tick(
     engine.sweep(changes).await
 }
 
+/// Whether it is still there, as far as anybody knows: a program over HTTP ends without a word.
+fn is_there(worker: &Worker, now: Timestamp) -> bool {
+    let heard_until = worker.key_id.as_ref().map_or(now, |_| now + EXTERNAL_SILENCE);
+    worker.state == WorkerState::Live && worker.lease_expires_at > heard_until
+}
+
 /// What there is at the target instead.
-fn offered(target: &Target, workers: &[Worker]) -> String {
+fn offered(target: &Target, workers: &[Worker], now: Timestamp) -> String {
     let there = workers
         .iter()
-        .filter(|worker| worker.state == WorkerState::Live && worker.registration.targets.contains(target));
+        .filter(|worker| is_there(worker, now) && worker.registration.targets.contains(target));
     let names: BTreeSet<&TaskName> = there.flat_map(|worker| &worker.registration.names).collect();
     if names.is_empty() {
         return String::new();
@@ -103,7 +109,8 @@ mod tests {
 
     #[test]
     fn nothing_is_said_of_a_target_without_workers() {
-        assert_eq!(offered(&Target::new("default").expect("valid"), &[]), "");
+        let target = Target::new("default").expect("valid");
+        assert_eq!(offered(&target, &[], Timestamp::EPOCH), "");
     }
 
     #[test]
@@ -127,11 +134,16 @@ mod tests {
             state,
             registered_at: Timestamp::EPOCH,
             renewed_at: Timestamp::EPOCH,
-            lease_expires_at: Timestamp::EPOCH,
+            lease_expires_at: Timestamp::EPOCH + Duration::from_secs(10),
             running: 0,
             key_id: None,
         };
+        let silent = Worker {
+            key_id: Some("key".to_owned()),
+            ..worker(WorkerState::Live, "default", vec!["a.silent".to_owned()])
+        };
         let workers = [
+            silent,
             worker(WorkerState::Dead, "default", vec!["dead".to_owned()]),
             worker(WorkerState::Live, "elsewhere", vec!["elsewhere".to_owned()]),
             worker(
@@ -140,7 +152,7 @@ mod tests {
                 (10..32).map(|number| format!("n{number}")).collect(),
             ),
         ];
-        let told = offered(&target, &workers);
+        let told = offered(&target, &workers, Timestamp::EPOCH);
         assert!(
             told.starts_with("; offered there: `n10`, `n11`, ") && told.ends_with("`n29` and 2 more"),
             "{told}"

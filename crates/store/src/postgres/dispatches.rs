@@ -11,8 +11,8 @@ use super::PostgresStore;
 use super::database::AfterUnknown;
 use super::rows::{Place, Time, int8, time, timestamp};
 use super::tasks::release;
-use crate::dispatches::LookedAt;
-use crate::{DispatchStore, Error, Orphan, PUBLISH_LEASE, Pulse, Ready, Unoffered, UnofferedSearch};
+use crate::dispatches::{LookedAt, built_in_names};
+use crate::{DispatchStore, EXTERNAL_SILENCE, Error, Orphan, PUBLISH_LEASE, Pulse, Ready, Unoffered, UnofferedSearch};
 
 /// First-row probes, one for each loop.
 const PULSE: &str = "
@@ -302,6 +302,8 @@ impl DispatchStore for PostgresStore {
                     .bind(time(search.now))
                     .bind(int8(search.names))
                     .bind(int8(search.tasks))
+                    .bind(built_in_names())
+                    .bind(time(search.now + EXTERNAL_SILENCE))
             })
             .await?;
         let rows: Result<Vec<LookedAt>, Error> = rows.into_iter().map(looked_at).collect();
@@ -329,13 +331,19 @@ const UNOFFERED: &str = "
     WITH RECURSIVE offered AS MATERIALIZED (
         SELECT DISTINCT UNNEST(names) AS name FROM workers WHERE lease_expires_at > $3 AND $1 = ANY(targets)
     ),
+    serving AS MATERIALIZED (
+        SELECT names && $7 AS has_built_ins
+        FROM workers
+        WHERE state = 0
+          -- Nobody is told when a program over HTTP ends.
+          AND lease_expires_at > CASE WHEN key_id IS NULL THEN $4 ELSE $8 END
+          AND registered_at <= $3
+          AND $1 = ANY(targets)
+    ),
     -- From one name to the next by the index: the backlog between them is not looked at.
     waiting (name, place) AS (
         SELECT (SELECT min(name) FROM dispatches WHERE target = $1 AND state = 0 AND name > $2), 1::bigint
-        WHERE EXISTS (
-            SELECT FROM workers
-            WHERE state = 0 AND lease_expires_at > $4 AND registered_at <= $3 AND $1 = ANY(targets)
-        )
+        WHERE EXISTS (SELECT FROM serving)
         UNION ALL
         SELECT
             (
@@ -352,7 +360,9 @@ const UNOFFERED: &str = "
         FROM (
             SELECT name, place
             FROM waiting
-            WHERE name IS NOT NULL AND NOT EXISTS (SELECT FROM offered WHERE offered.name = waiting.name)
+            WHERE name IS NOT NULL
+              AND NOT EXISTS (SELECT FROM offered WHERE offered.name = waiting.name)
+              AND (name <> ALL($7) OR EXISTS (SELECT FROM serving WHERE has_built_ins))
             ORDER BY place
         ) AS unoffered
         CROSS JOIN LATERAL (

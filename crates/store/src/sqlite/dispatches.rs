@@ -12,8 +12,8 @@ use super::SqliteStore;
 use super::error::sql;
 use super::rows::{get, maybe_timestamp, number, parsed, running_attempt, signed, task_id, word};
 use super::tasks::release;
-use crate::dispatches::LookedAt;
-use crate::{DispatchStore, Error, Orphan, PUBLISH_LEASE, Pulse, Ready, Unoffered, UnofferedSearch};
+use crate::dispatches::{LookedAt, built_in_names};
+use crate::{DispatchStore, EXTERNAL_SILENCE, Error, Orphan, PUBLISH_LEASE, Pulse, Ready, Unoffered, UnofferedSearch};
 
 #[async_trait]
 impl DispatchStore for SqliteStore {
@@ -223,17 +223,21 @@ impl DispatchStore for SqliteStore {
         // A worker that was there until `since` or later could have offered the name since.
         let rows = sqlx::query(
             "WITH RECURSIVE
+             serving AS MATERIALIZED (
+                 SELECT EXISTS (
+                     SELECT 1 FROM json_each(w.names) offered WHERE offered.value IN (SELECT value FROM json_each(?7))
+                 ) AS has_built_ins
+                 FROM workers w, json_each(w.targets) served
+                 WHERE w.state = 0
+                   -- Nobody is told when a program over HTTP ends.
+                   AND w.lease_expires_at > iif(w.key_id IS NULL, ?4, ?8)
+                   AND w.registered_at <= ?3
+                   AND served.value = ?1
+             ),
              -- From one name to the next by the index: the backlog between them is not looked at.
              waiting (name, place) AS (
                  SELECT (SELECT min(name) FROM dispatches WHERE target = ?1 AND state = 0 AND name > ?2), 1
-                 WHERE EXISTS (
-                     SELECT 1
-                     FROM workers w, json_each(w.targets) served
-                     WHERE w.state = 0
-                       AND w.lease_expires_at > ?4
-                       AND w.registered_at <= ?3
-                       AND served.value = ?1
-                 )
+                 WHERE EXISTS (SELECT 1 FROM serving)
                  UNION ALL
                  SELECT
                      (SELECT min(d.name) FROM dispatches d WHERE d.target = ?1 AND d.state = 0 AND d.name > w.name),
@@ -257,6 +261,10 @@ impl DispatchStore for SqliteStore {
                        WHERE w.lease_expires_at > ?3
                          AND served.value = ?1
                    )
+                   AND (
+                       w.name NOT IN (SELECT value FROM json_each(?7))
+                       OR EXISTS (SELECT 1 FROM serving WHERE has_built_ins)
+                   )
                  LIMIT ?6
              )
              SELECT task_id, name, place FROM found
@@ -271,6 +279,8 @@ impl DispatchStore for SqliteStore {
         .bind(search.now.as_micros())
         .bind(signed(search.names))
         .bind(signed(search.tasks))
+        .bind(serde_json::to_string(&built_in_names()).expect("texts are always JSON"))
+        .bind((search.now + EXTERNAL_SILENCE).as_micros())
         .fetch_all(&self.read)
         .await
         .map_err(sql)?;

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orchestratum_core::task::{Ending, TaskDraft};
-use orchestratum_core::{TaskId, TaskName};
+use orchestratum_core::{JsonText, TaskId, TaskName};
 
 use super::lab::{LEASE, Lab, SECOND, TICK, draft, just_before, target};
-use orchestratum_store::{Announce, NewTask, Orphan, PUBLISH_LEASE, Pulse, Ready, Store, UnofferedSearch};
+use orchestratum_store::{
+    Announce, EXTERNAL_SILENCE, ExternalClaim, NewTask, Orphan, PUBLISH_LEASE, Pulse, Ready, Registration, Store,
+    UnofferedSearch,
+};
 
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -379,7 +382,7 @@ pub(crate) async fn a_name_that_a_worker_offered_until_just_now_is_not_found(sto
 pub(crate) async fn a_name_that_is_offered_at_another_target_only_is_found(store: Arc<dyn Store>) {
     let mut lab = Lab::new(store);
     lab.worker(&["default", "cpu"], &["echo"]).await;
-    lab.worker(&["gpu"], &["resize"]).await;
+    lab.worker(&["gpu"], &["shell"]).await;
     let resize = lab.create(draft("resize")).await;
     let mut at_gpu = [lab.create(at("gpu")).await, lab.create(at("gpu")).await];
     lab.create(draft("echo")).await;
@@ -397,6 +400,57 @@ pub(crate) async fn a_name_that_is_offered_at_another_target_only_is_found(store
     at_gpu.sort_unstable();
     assert_eq!(tasks, at_gpu);
     assert_eq!(found(&lab, &of("gpu", 1)).await.0.len(), 1, "no more than asked for");
+}
+
+pub(crate) async fn a_built_in_name_waits_for_workers_that_offer_such(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    lab.worker(&["default"], &["resize"]).await;
+    let shell = TaskDraft {
+        input: Some(JsonText::trusted(r#"{"command": "true"}"#)),
+        ..draft("shell")
+    };
+    let shell = lab.create(shell).await;
+    let unknown = lab.create(draft("unheard.of")).await;
+    lab.advance(SECOND * 10);
+    assert_eq!(
+        unoffered(&lab, SECOND * 5).await,
+        [unknown],
+        "those that run programs may be away for a moment"
+    );
+    let echo = lab.echo_worker().await;
+    assert_eq!(unoffered(&lab, SECOND * 5).await, [unknown], "one has just come");
+    lab.advance(SECOND * 6);
+    let mut found = unoffered(&lab, SECOND * 5).await;
+    found.sort_unstable();
+    assert_eq!(found, [shell, unknown], "and does not offer this one");
+    lab.store.leave(echo, lab.now).await.expect("works");
+    assert_eq!(unoffered(&lab, SECOND * 5).await, [unknown], "it has left");
+}
+
+pub(crate) async fn a_worker_over_http_that_is_silent_serves_nothing(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    let claim = ExternalClaim {
+        registration: Registration {
+            lease: LEASE + EXTERNAL_SILENCE,
+            ..lab.registration(&["default"], &["resize"])
+        },
+        key_id: "key".to_owned(),
+        offer: [7; 32],
+        workers_of_key: 1,
+        request_id: None,
+        limit: 1,
+        bytes: 1 << 20,
+        lease: LEASE,
+        grace: GRACE,
+    };
+    lab.store.claim_external(&claim, lab.now).await.expect("works");
+    let id = lab.create(draft("unheard.of")).await;
+    lab.advance(just_before(LEASE));
+    assert_eq!(unoffered(&lab, SECOND * 5).await, [id]);
+    lab.advance(TICK);
+    assert_eq!(unoffered(&lab, SECOND * 5).await, [], "it may have ended");
+    lab.store.claim_external(&claim, lab.now).await.expect("works");
+    assert_eq!(unoffered(&lab, SECOND * 5).await, [id], "it has not");
 }
 
 pub(crate) async fn a_flood_of_names_keeps_no_other_from_being_looked_at(store: Arc<dyn Store>) {

@@ -311,6 +311,8 @@ macro_rules! suite {
                 a_name_that_no_worker_of_its_target_offers_is_found,
                 a_name_that_a_worker_offered_until_just_now_is_not_found,
                 a_name_that_is_offered_at_another_target_only_is_found,
+                a_built_in_name_waits_for_workers_that_offer_such,
+                a_worker_over_http_that_is_silent_serves_nothing,
                 a_flood_of_names_keeps_no_other_from_being_looked_at
             ],
             maintenance: [

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use orchestratum_core::task::{TaskSpec, TaskStatus};
+use orchestratum_core::task::{BuiltIn, TaskSpec, TaskStatus};
 use orchestratum_core::{Target, TaskId, TaskName, Timestamp, WorkerId};
 use orchestratum_store::{Pulse, Queue, WorkerState};
 
@@ -114,12 +114,16 @@ impl Model {
     fn unoffered(&self) -> Vec<TaskId> {
         let since = self.now - UNOFFERED_FOR;
         let serves = |row: &WorkerRow, target: &Target| row.registration.targets.contains(target);
-        let served = |target: &Target| {
-            self.workers.values().any(|row| {
+        let served = |target: &Target, name: &TaskName| {
+            let mut serving = self.workers.values().filter(|row| {
                 row.state == WorkerState::Live
                     && row.lease_expires_at > self.now
                     && row.registered_at <= since
                     && serves(row, target)
+            });
+            serving.any(|row| {
+                let mut names = row.registration.names.iter();
+                BuiltIn::of(name).is_none() || names.any(|offered| BuiltIn::of(offered).is_some())
             })
         };
         let offered = |target: &Target, name: &TaskName| {
@@ -133,7 +137,7 @@ impl Model {
                 let TaskSpec { target, name, .. } = &row.task.spec;
                 row.ready().is_some_and(|(_, due_at)| due_at <= since)
                     && row.task.life.expires_at > self.now
-                    && served(target)
+                    && served(target, name)
                     && !offered(target, name)
             })
             .map(|(id, _)| *id)
