@@ -137,7 +137,7 @@ impl Turn {
 mod tests {
     use super::*;
     use crate::JsonText;
-    use crate::schedule::{CATCH_UP_MAX, Cron, Misfire};
+    use crate::schedule::{CATCH_UP_MAX, Cron, MISFIRE_GRACE, Misfire};
 
     /// A whole minute.
     const START: i64 = 1_800_000_000;
@@ -232,11 +232,30 @@ mod tests {
         each_second.cron = Cron::parse("* * * * * *", "UTC").expect("an expression");
         let now = at(365 * 86_400);
         let caught_up = look(&each_second, &standing(), false, now);
-        assert_eq!(caught_up.fire.len(), CATCH_UP_MAX);
+        let late = caught_up.fire.iter().filter(|slot| **slot + MISFIRE_GRACE < now);
+        assert_eq!(late.count(), CATCH_UP_MAX);
+        let on_time = caught_up.fire.iter().filter(|slot| **slot + MISFIRE_GRACE >= now);
+        assert_eq!(
+            on_time.count(),
+            61,
+            "a slot that is on time takes no place of those that were missed"
+        );
         assert_eq!(caught_up.fire.last(), Some(&now));
         assert!(caught_up.fire.is_sorted());
         assert_eq!(caught_up.skipped.len(), 1, "one stands for all before");
         assert_eq!(caught_up.standing.next_slot, Some(at(365 * 86_400 + 1)));
+    }
+
+    #[test]
+    fn of_more_missed_slots_than_run_the_newest_do() {
+        let now = at(130 * 60 + 5);
+        let caught_up = look(&spec(Overlap::Allow, Misfire::CatchUp), &standing(), false, now);
+        let expected: Vec<Timestamp> = (30..=130).map(|minute| at(minute * 60)).collect();
+        assert_eq!(
+            caught_up.fire, expected,
+            "a hundred that were missed and the one on time"
+        );
+        assert_eq!(reasons(&caught_up), [(at(29 * 60), SkipReason::Missed)]);
     }
 
     #[test]

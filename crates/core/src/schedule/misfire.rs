@@ -11,9 +11,14 @@ use crate::time::Timestamp;
 /// How late a slot may be looked at and still be on time: a restart of all processes is no reason to skip a nightly job.
 pub const MISFIRE_GRACE: Duration = Duration::from_secs(60);
 
-/// The most slots of a schedule that run after they were missed. Also how many are told apart: of more that are due at the
-/// same look only the newest matter.
+/// The most slots of a schedule that run after they were missed. Those on time run beside them.
 pub const CATCH_UP_MAX: usize = 100;
+
+/// How many slots can be on time: one each second of the grace, and the one that is due right now.
+const ON_TIME_MAX: usize = 61;
+
+/// How many slots that are due at the same look are told apart: no policy runs those before them.
+const TOLD_APART: usize = CATCH_UP_MAX + ON_TIME_MAX;
 
 /// What came due since the last look.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -37,7 +42,11 @@ pub(super) fn arrived(spec: &ScheduleSpec, standing: &Standing, now: Timestamp) 
     }
     let (due, older) = due(spec, first, now);
     let next_slot = spec.first_slot_after(due.last().copied().unwrap_or(now).max(now));
-    let (late, on_time): (Vec<_>, Vec<_>) = due.into_iter().partition(|slot| *slot + MISFIRE_GRACE < now);
+    let (mut late, on_time): (Vec<_>, Vec<_>) = due.into_iter().partition(|slot| *slot + MISFIRE_GRACE < now);
+    let older = late
+        .drain(..late.len().saturating_sub(CATCH_UP_MAX))
+        .next_back()
+        .or(older);
     let (kept, dropped) = match spec.misfire {
         Misfire::CatchUp => (late, Vec::new()),
         // What is on time stands for those before it.
@@ -59,8 +68,8 @@ pub(super) fn arrived(spec: &ScheduleSpec, standing: &Standing, now: Timestamp) 
 fn due(spec: &ScheduleSpec, first: Timestamp, now: Timestamp) -> (Vec<Timestamp>, Option<Timestamp>) {
     let is_due = |slot: &Timestamp| *slot <= now && spec.end_at.is_none_or(|end| *slot < end);
     let forwards = std::iter::successors(Some(first), |slot| spec.cron.next_after(*slot));
-    let mut slots: Vec<Timestamp> = forwards.take_while(is_due).take(CATCH_UP_MAX + 1).collect();
-    if slots.len() <= CATCH_UP_MAX {
+    let mut slots: Vec<Timestamp> = forwards.take_while(is_due).take(TOLD_APART + 1).collect();
+    if slots.len() <= TOLD_APART {
         return (slots, None);
     }
     // From the other side: there may be millions of them.
@@ -70,9 +79,9 @@ fn due(spec: &ScheduleSpec, first: Timestamp, now: Timestamp) -> (Vec<Timestamp>
     });
     slots = backwards
         .take_while(|slot| *slot >= first)
-        .take(CATCH_UP_MAX + 1)
+        .take(TOLD_APART + 1)
         .collect();
-    let older = (slots.len() > CATCH_UP_MAX).then(|| slots.pop()).flatten();
+    let older = (slots.len() > TOLD_APART).then(|| slots.pop()).flatten();
     slots.reverse();
     (slots, older)
 }
