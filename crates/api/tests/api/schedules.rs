@@ -124,6 +124,12 @@ async fn what_can_never_work_is_refused_with_its_place() {
             (json!({"misfire": "never"}), "/misfire", "unknown variant `never`"),
             (json!({"jitter_seconds": -1}), "/jitter_seconds", range),
             (twice, "/end_at", "must be later than start_at"),
+            (json!({"end_at": "2020-01-01T00:00:00Z"}), "/end_at", "must lie ahead"),
+            (
+                json!({"start_at": "2090-01-01T00:00:00Z", "end_at": "2090-01-01T00:01:00Z"}),
+                "/end_at",
+                "must be later than the first slot, which is 2090-01-0",
+            ),
             (json!({"crno": "x"}), "/crno", "unknown field `crno`"),
         ],
     )
@@ -199,6 +205,8 @@ async fn a_patch_changes_what_it_names_and_honours_the_etag() {
     assert_eq!(pointer, "/task/nme");
     let (pointer, _) = broken(&api.patch(&path, &[], &json!({"overlap": null})).await);
     assert_eq!(pointer, "/overlap");
+    let (pointer, _) = broken(&api.patch(&path, &[], &json!({"end_at": "2020-01-01T00:00:00Z"})).await);
+    assert_eq!(pointer, "/end_at");
     assert_eq!(api.get(&path).await.json(), removed);
 }
 

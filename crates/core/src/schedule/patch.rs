@@ -32,6 +32,8 @@ impl SchedulePatch {
             // That must work whatever the rules are by now.
             return Ok(ScheduleSpec { paused, ..spec.clone() });
         }
+        let has_other_times =
+            self.cron.is_some() || self.time_zone.is_some() || self.start_at.is_some() || self.end_at.is_some();
         let ScheduleSpec {
             name,
             cron,
@@ -55,7 +57,8 @@ impl SchedulePatch {
             jitter_seconds: self.jitter_seconds.unwrap_or(jitter.as_secs_f64()),
             paused: self.paused.unwrap_or(paused),
         };
-        draft.check(limits, now)
+        // One that has ended may still be called otherwise.
+        draft.checked(limits, now, has_other_times)
     }
 
     /// Whether it pauses or resumes, and does nothing else.
@@ -76,5 +79,46 @@ impl SchedulePatch {
             return None;
         };
         *paused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::schedule::Cron;
+
+    #[test]
+    fn one_that_has_ended_takes_changes_that_leave_its_times_alone() {
+        let now = Timestamp::EPOCH + Duration::from_secs(1_000_000);
+        let ended = ScheduleSpec {
+            name: "each minute".to_owned(),
+            cron: Cron::parse("* * * * *", "UTC").expect("an expression"),
+            task: JsonText::trusted(r#"{"name": "echo"}"#),
+            overlap: Overlap::Skip,
+            misfire: Misfire::FireOnce,
+            start_at: None,
+            end_at: Some(now - Duration::from_secs(1)),
+            jitter: Duration::ZERO,
+            paused: false,
+        };
+        let apply = |patch: SchedulePatch| patch.apply(&ended, &SpecLimits::default(), now);
+        let called = apply(SchedulePatch {
+            name: Some("it was each minute".to_owned()),
+            ..SchedulePatch::default()
+        });
+        assert_eq!(called.map(|spec| spec.name), Ok("it was each minute".to_owned()));
+        let broken = apply(SchedulePatch {
+            cron: Some("* * * * * *".to_owned()),
+            ..SchedulePatch::default()
+        });
+        let broken = broken.expect_err("no slot would come of it");
+        assert_eq!(broken.0[0].pointer, "/end_at");
+        let longer = apply(SchedulePatch {
+            end_at: Some(None),
+            ..SchedulePatch::default()
+        });
+        assert!(longer.is_ok(), "{longer:?}");
     }
 }

@@ -56,6 +56,16 @@ impl ScheduleDraft {
     /// # Errors
     /// All [`Violations`], with pointers such as `/cron` and `/task/input/total`.
     pub fn check(self, limits: &SpecLimits, now: Timestamp) -> Result<ScheduleSpec, Violations> {
+        self.checked(limits, now, true)
+    }
+
+    /// One that is there already may have no slot ahead any more.
+    pub(super) fn checked(
+        self,
+        limits: &SpecLimits,
+        now: Timestamp,
+        has_slots_ahead: bool,
+    ) -> Result<ScheduleSpec, Violations> {
         let mut violations = Violations::default();
         let length = self.name.chars().count();
         if !(1..=SCHEDULE_NAME_MAX_LENGTH).contains(&length) || self.name.contains('\0') {
@@ -74,24 +84,11 @@ impl ScheduleDraft {
                 None
             }
         };
-        if let (Some(start), Some(end)) = (self.start_at, self.end_at)
-            && start >= end
-        {
-            violations.add("/end_at", "must be later than start_at");
-        }
         let jitter = jitter(self.jitter_seconds, &mut violations);
         if let Err(broken) = template::check(&self.task, "/task", limits, now) {
             violations.extend_below("", broken);
         }
-        if let Some(cron) = &cron
-            && cron.next_after(self.start_at.map_or(now, just_before)).is_none()
-        {
-            let zone = cron.zone();
-            violations.add(
-                "/cron",
-                format!("never comes: no time in {zone} meets all of its fields"),
-            );
-        }
+        self.check_times(cron.as_ref(), now, has_slots_ahead, &mut violations);
         violations.into_result()?;
         Ok(ScheduleSpec {
             name: self.name,
@@ -104,6 +101,37 @@ impl ScheduleDraft {
             jitter,
             paused: self.paused,
         })
+    }
+
+    fn check_times(&self, cron: Option<&Cron>, now: Timestamp, has_slots_ahead: bool, violations: &mut Violations) {
+        if let (Some(start), Some(end)) = (self.start_at, self.end_at)
+            && start >= end
+        {
+            violations.add("/end_at", "must be later than start_at");
+            return;
+        }
+        if has_slots_ahead && self.end_at.is_some_and(|end| end <= now) {
+            violations.add("/end_at", "must lie ahead: from then on there is no slot");
+            return;
+        }
+        let Some(cron) = cron else { return };
+        let from = self.start_at.map_or(now, |start| just_before(start).max(now));
+        match (cron.next_after(from), self.end_at) {
+            (None, _) => {
+                let zone = cron.zone();
+                violations.add(
+                    "/cron",
+                    format!("never comes: no time in {zone} meets all of its fields"),
+                );
+            }
+            (Some(first), Some(end)) if has_slots_ahead && first >= end => {
+                violations.add(
+                    "/end_at",
+                    format!("must be later than the first slot, which is {first}"),
+                );
+            }
+            (Some(_), _) => {}
+        }
     }
 }
 
