@@ -9,7 +9,7 @@ use cel::common::types::{
 use cel::common::value::Val;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::EvaluationError;
+use super::{EvaluationError, kinds};
 
 /// JSON has one kind of number. Whole ones become `int`, the kind that literals have: as `uint` they could not be added to
 /// any literal.
@@ -164,7 +164,8 @@ impl Writer {
                 self.shown(number.expect("a quotient of finite numbers"))
             };
         }
-        Err(refused(&format!("{} has no place in JSON", value.get_type().name())))
+        let kind = kinds::type_name(value.get_type().name());
+        Err(refused(&format!("{kind} has no place in JSON")))
     }
 
     fn list(&mut self, list: &CelList<'_>) -> Result<(), EvaluationError> {

@@ -149,6 +149,29 @@ pub(super) fn of_function(name: &str, on_a_value: bool) -> Option<Kind> {
     .then_some(*kind)
 }
 
+/// A type as it is called here, by the name that the interpreter has for it.
+pub(super) fn type_name(name: &str) -> &str {
+    match name {
+        "float" => "double",
+        "null_type" => "null",
+        "google.protobuf.Duration" => "duration",
+        "google.protobuf.Timestamp" => "timestamp",
+        other => other,
+    }
+}
+
+/// What takes no operands of some types, as it is written; functions with the parentheses of their calls.
+pub(super) fn written(function: &str) -> String {
+    let is_operator = |name: &str| name.starts_with(['_', '!', '-', '@']);
+    match function {
+        operator::IN => "in".to_owned(),
+        operator::CONDITIONAL => "?".to_owned(),
+        operator::INDEX => "[]".to_owned(),
+        name if is_operator(name) => name.replace(['_', '@'], ""),
+        name => format!("{name}()"),
+    }
+}
+
 /// The names of types, which stand for themselves: `type(x) == int`.
 pub(super) fn is_type(name: &str) -> bool {
     const TYPES: [&str; 10] = [

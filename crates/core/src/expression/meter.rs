@@ -24,7 +24,7 @@ use cel::common::types::{
 use cel::common::value::{CowVal, Val};
 use cel::{Env, ExecutionError};
 
-use super::regexes;
+use super::{kinds, regexes};
 
 pub(super) const DEEP: &str = "@deep";
 pub(super) const SHALLOW: &str = "@shallow";
@@ -133,7 +133,7 @@ fn key<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Executi
     if !is_key {
         return Err(refused(&format!(
             "an index is a whole number or a name, not {}",
-            value.get_type().name()
+            kinds::type_name(value.get_type().name())
         )));
     }
     take(1 + bytes(value.as_ref()) / BYTES_A_STEP)?;

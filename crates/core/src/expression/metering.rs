@@ -304,7 +304,7 @@ fn no_such_field(name: &str, field: &str, fields: &[&str]) -> String {
 
 fn binary(name: String, mut arguments: Vec<IdedExpr>, given: &[Kind]) -> Result<(Expr, Kind), Fault> {
     let Some(kind) = kinds::of_operator(&name, given[0], given[1]) else {
-        let symbol = name.replace(['_', '@'], "");
+        let symbol = kinds::written(&name);
         let message = format!("{symbol} does not take {} and {}", given[0], given[1]);
         return Err(Fault::at_operator(&name, message));
     };

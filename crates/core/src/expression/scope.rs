@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
+use cel::common::ast::operators as operator;
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use cel::parser::Expression as Tree;
-use cel::{Context, Env, ExecutionError, Value};
+use cel::{Context, Env, ExecutionError, OverloadError, Value};
 
-use super::{convert, meter};
+use super::{convert, kinds, meter};
 use crate::JsonText;
 
 /// How many steps the expressions of one scope may take together. A step is about 0.1 µs, so they end within a tenth of a
@@ -135,13 +136,27 @@ fn sign(operator: &str) -> &str {
     }
 }
 
+/// The same words as for what is seen when an expression is compiled.
+fn not_taken(overload: &OverloadError) -> String {
+    let types: Vec<&str> = overload
+        .argument_types()
+        .iter()
+        .map(|name| kinds::type_name(name))
+        .collect();
+    match overload.function() {
+        "_._" => format!("{} has no fields", types.first().copied().unwrap_or_default()),
+        operator::LOGICAL_NOT => format!("! needs bool, not {}", types.join(" and ")),
+        name => format!("{} does not take {}", kinds::written(name), types.join(" and ")),
+    }
+}
+
 /// In words, with the types of the values and never the values themselves.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the errors of another crate, which may grow, and may quote values"
 )]
 fn failure(error: &ExecutionError) -> EvaluationError {
-    let kind = |value: &Value| value.type_of().to_string();
+    let kind = |value: &Value| kinds::type_name(&value.type_of().to_string()).to_owned();
     EvaluationError::Failed(match error {
         ExecutionError::FunctionError { function, .. } if function == meter::OUT_OF_STEPS => {
             return EvaluationError::TooManySteps;
@@ -154,8 +169,8 @@ fn failure(error: &ExecutionError) -> EvaluationError {
                 name.chars().take(NAME_SHOWN).collect::<String>()
             )
         }
-        ExecutionError::NoSuchOverload(overload) => overload.to_string().replace('@', "").replace("'_._'", "a field"),
-        ExecutionError::UnexpectedType { got, want } => format!("it needs {want}, not {got}"),
+        ExecutionError::NoSuchOverload(overload) => not_taken(overload),
+        ExecutionError::UnexpectedType { got, want } => format!("it needs {want}, not {}", kinds::type_name(got)),
         ExecutionError::UnsupportedBinaryOperator(operator, left, right) => {
             format!("{} does not take {} and {}", sign(operator), kind(left), kind(right))
         }

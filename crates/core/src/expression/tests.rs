@@ -4,9 +4,10 @@ use super::compile::{Expression, SOURCE_MAX_BYTES, Variable};
 use super::{EvaluationError, Scope};
 use crate::JsonText;
 
-const VARIABLES: [Variable<'static>; 3] = [
+const VARIABLES: [Variable<'static>; 4] = [
     Variable::any("output"),
     Variable::any("input"),
+    Variable::any("at"),
     Variable::with_fields("task", &["id", "name"]),
 ];
 
@@ -22,10 +23,13 @@ fn value(source: &str) -> Result<String, String> {
     let scope = Scope::new([
         (
             "output",
-            json(r#"{"total": 41, "rate": 1.5, "items": [{"n": "b", "p": 2}, {"n": "a", "p": 3}], "text": "é\n"}"#),
+            json(
+                r#"{"total": 41, "rate": 1.5, "items": [{"n": "b", "p": 2}, {"n": "a", "p": 3}], "text": "é\n", "none": null}"#,
+            ),
         ),
         ("input", json("12345678901234567890123")),
         ("task", json(r#"{"id": "1", "name": "pay"}"#)),
+        ("at", json(r#""2026-01-01T00:00:00Z""#)),
     ]);
     let expression = Expression::compile(source, &VARIABLES).map_err(|error| error.to_string())?;
     let value = expression.evaluate(&scope, 1_000).map_err(|error| error.to_string())?;
@@ -76,10 +80,16 @@ fn what_fails_is_told_without_the_values() {
     for (source, expected) in [
         ("output.missing", "there is no field \"missing\""),
         ("output.total + output.text", "+ does not take int and string"),
-        (
-            "output.total < output.text",
-            "found no matching overload for '_<_' applied to '(int, string)'",
-        ),
+        ("output.total < output.text", "< does not take int and string"),
+        ("output.rate >= output.text", ">= does not take double and string"),
+        ("output.text && output.text", "&& does not take string and string"),
+        ("!output.text", "! needs bool, not string"),
+        ("-output.text", "- does not take string"),
+        ("output.items['a']", "[] does not take list and string"),
+        ("output.text in output.total", "in does not take string and int"),
+        ("output.rate + output.text", "+ does not take double and string"),
+        ("output.none.id", "null has no fields"),
+        ("timestamp(at) < output.total", "< does not take timestamp and int"),
         ("output.total ? 1 : 2", "it needs bool, not int"),
         ("output.items[7]", "an index is beyond the end of its list"),
         ("output.total / (output.total - 41)", "it divides by zero"),
@@ -99,7 +109,7 @@ fn what_fails_is_told_without_the_values() {
         ),
         (
             "output.text.startsWith(output.total)",
-            "found no matching overload for 'startsWith' applied to 'string.(int)'",
+            "startsWith() does not take string and int",
         ),
     ] {
         assert_eq!(
@@ -118,7 +128,7 @@ fn a_fault_is_told_with_its_place() {
         ("é", "at character 1: "),
         (
             "'é' + outptu",
-            "at character 7: there is no variable outptu; there are output, input, task",
+            "at character 7: there is no variable outptu; there are output, input, at, task",
         ),
         ("output.x(1) + nothing", "at character 8: there is no function x"),
         (
@@ -138,9 +148,12 @@ fn a_fault_is_told_with_its_place() {
         ("output.a[?0]", "at character "),
         ("a.b.C{x: 1}", "at character "),
         ("1 / 0", "at character 1: it divides by zero"),
+        ("-'a'", "at character 1: - does not take string"),
+        ("[1, 2]['a']", "at character 1: [] does not take list and string"),
+        ("null < 1.5", "at character 6: < does not take null and double"),
         (
             "'a'.startsWith(1)",
-            "at character 1: found no matching overload for 'startsWith' applied to 'string.(int)'",
+            "at character 1: startsWith() does not take string and int",
         ),
         (
             "startsWith(output.a, 'b')",
