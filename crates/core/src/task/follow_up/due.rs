@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::body::Entry;
 use super::render::Rendered;
-use super::{Edge, FollowUpPlace, FollowUps, VARIABLES};
+use super::{Edge, FollowUpPlace, FollowUps, VARIABLES, stand_in};
 use crate::JsonText;
 use crate::expression::Scope;
 use crate::identity::{Target, TaskId, TaskName};
@@ -127,7 +127,7 @@ impl End<'_> {
         let made = self.made(&entry, id, place, bytes_left, limits, now);
         made.map(Box::new).map_err(|broken| Unmade {
             name,
-            reason: in_a_line(&broken),
+            reason: stand_in::reason(json).unwrap_or_else(|| in_a_line(&broken)),
         })
     }
 
@@ -410,7 +410,7 @@ mod tests {
         let (due, cost) = lists.due(&[], &parent.end(), &SpecLimits::default(), NOW, |_| TaskId(Uuid::nil()));
         let Unmade { name, reason: told } = unmade(&due[0]);
         assert_eq!(name, "mail");
-        assert_eq!(*told, format!("/input there is no field {:?}", &reason[..500]));
+        assert_eq!(told, &reason[..500]);
         assert!(cost < FOLLOW_UP_COST + 100, "{cost}");
     }
 

@@ -1,5 +1,9 @@
 //! What stands in a list for a follow-up that cannot be listed.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use crate::JsonText;
@@ -17,8 +21,30 @@ pub fn stand_in(name: &str, reason: &str) -> JsonText {
     let name = TaskName::new(name).map_or_else(|_| NAMELESS.to_owned(), |name| name.to_string());
     // As its input, which is not looked at before there is a value: some names want one of a certain form. Of something small:
     // what a map is made of is copied.
-    let entry = json!({"name": name, "input": format!("${{ {{'of': task.id}}['{reason}'] }}")});
+    let entry = json!({"name": name, "input": format!("{BEGIN}{reason}{END}")});
     JsonText::trusted(entry.to_string())
+}
+
+const BEGIN: &str = "${ {'of': task.id}['";
+const END: &str = "'] }";
+
+/// The reason, of an entry that is such.
+pub(super) fn reason(entry: &JsonText) -> Option<String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct StandIn<'a> {
+        #[serde(rename = "name")]
+        _name: IgnoredAny,
+        #[serde(borrow)]
+        input: Cow<'a, str>,
+    }
+    let StandIn { input, .. } = serde_json::from_str(entry.as_str()).ok()?;
+    let reason = input.strip_prefix(BEGIN)?.strip_suffix(END)?;
+    // Whoever wrote one that only begins and ends so has an expression of their own.
+    reason
+        .chars()
+        .all(|letter| letter == plain(letter))
+        .then(|| reason.to_owned())
 }
 
 /// As it can stand in a text of an expression.
@@ -44,6 +70,20 @@ mod tests {
             let list = FollowUps::on_success(vec![stand_in(name, &reason)]);
             let checked = list.check("", &SpecLimits::default(), Timestamp::EPOCH);
             assert!(checked.is_ok(), "{name}: {checked:?}");
+        }
+    }
+
+    #[test]
+    fn its_reason_is_read_again_and_that_of_nothing_else() {
+        assert_eq!(super::reason(&stand_in("mail", "a 'b'")).as_deref(), Some("a ’b’"));
+        for other in [
+            r#"{"name": "mail"}"#,
+            r#"{"name": "mail", "input": 5}"#,
+            r#"{"name": "mail", "input": "${ {'of': task.id}[output.to] }"}"#,
+            r#"{"name": "mail", "input": "${ {'of': task.id}['a'] + ['b'] }"}"#,
+            r#"{"name": "mail", "target": "here", "input": "${ {'of': task.id}['a'] }"}"#,
+        ] {
+            assert_eq!(super::reason(&JsonText::trusted(other)), None, "{other}");
         }
     }
 }
