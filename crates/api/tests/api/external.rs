@@ -361,6 +361,44 @@ async fn what_is_wrong_with_a_claim_is_told_with_its_place() {
 }
 
 #[tokio::test]
+async fn a_success_that_is_told_again_with_another_output_is_refused() {
+    let api = Api::start().await;
+    let held = claimed(&api, json!({"name": "mail"})).await;
+    let complete = async |body: &str| {
+        let body = serde_json::from_str(body).expect("JSON");
+        tell(&api, &held, "complete", &body).await
+    };
+    let first = complete(r#"{"output": {"a": 1, "b": [2.5]}}"#).await;
+    for same in [
+        r#"{"output": {"a": 1, "b": [2.5]}}"#,
+        r#"{"output": {"b": [2.50], "a": 1}}"#,
+    ] {
+        assert_eq!(complete(same).await.json(), first.json());
+    }
+    for other in [r#"{"output": {"a": 2, "b": [2.5]}}"#, "{}", r#"{"output": null}"#] {
+        complete(other).await.problem(409, "attempt_over");
+    }
+    assert_eq!(read(&api, &held).await["output"], json!({"a": 1, "b": [2.5]}));
+}
+
+#[tokio::test]
+async fn of_a_kind_of_error_that_nobody_may_report_those_are_told_that_one_may() {
+    let api = Api::start().await;
+    let held = claimed(&api, json!({"name": "mail"})).await;
+    for kind in ["Lost", "Broken"] {
+        let body = json!({"error": {"message": "a", "kind": kind}});
+        let problem = tell(&api, &held, "fail", &body).await.problem(422, "invalid_body");
+        let told = problem["errors"][0]["message"].as_str().unwrap_or_default();
+        assert_eq!(
+            told,
+            format!(
+                "unknown variant `{kind}`, expected one of `Failed`, `TimedOut`, `NotFound`, `OutOfMemory`, `Cancelled`"
+            )
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_report_is_told_with_its_place_and_the_attempt_goes_on() {
     let api = Api::start().await;
     let held = claimed(&api, json!({"name": "mail"})).await;

@@ -1,6 +1,6 @@
 //! Reports of external workers.
 
-use orchestratum_core::task::{AttemptOutcome, Ending, ErrorKind, Progress, Violations};
+use orchestratum_core::task::{AttemptOutcome, Ending, ErrorKind, Progress, TaskStatus, Violations};
 use orchestratum_core::{JsonText, TaskId};
 use orchestratum_store::{Evidence, LogChunk, LogStream, log_pieces};
 
@@ -67,16 +67,40 @@ impl Engine {
         self.check_holder(task, attempt, key_id).await?;
         let (ending, evidence) = self.storable(ending, evidence);
         let outcome = ending.outcome();
+        let output = evidence.output.clone();
         let finished = self.finish(task, attempt, ending, evidence).await;
         let finished = finished.map_err(in_the_report)?;
         // Another process may delete the task and make one with its id: whoever reports again, the database is asked.
         self.parts.holders.forget(task);
+        if matches!(finished, FinishOutcome::AlreadyRecorded)
+            && outcome == AttemptOutcome::Success
+            && self.has_other_output(task, attempt, output.as_ref()).await?
+        {
+            return Err(Error::AttemptOver { task, attempt });
+        }
         match finished {
             FinishOutcome::Recorded { .. } | FinishOutcome::AlreadyRecorded => Ok(outcome),
             FinishOutcome::Refused { .. } => Err(Error::AttemptOver { task, attempt }),
             FinishOutcome::NotFound => Err(Error::TaskNotFound(task)),
         }
     }
+
+    /// Whether the success that is recorded brought something else. Only of the newest attempt it is known.
+    async fn has_other_output(&self, task: TaskId, attempt: u32, output: Option<&JsonText>) -> Result<bool, Error> {
+        let Some(found) = self.parts.store.task(task).await? else {
+            return Ok(false);
+        };
+        let is_known = found.life.status() == TaskStatus::Completed && found.life.attempt == attempt;
+        Ok(is_known && !is_same(found.output.as_ref(), output))
+    }
+}
+
+/// A client may write the same output otherwise when it repeats it. Without one it is `null`.
+fn is_same(stored: Option<&JsonText>, told: Option<&JsonText>) -> bool {
+    let null = JsonText::null();
+    let [stored, told] = [stored, told].map(|output| output.unwrap_or(&null));
+    let value = |output: &JsonText| output.parse::<serde_json::Value>().ok();
+    stored == told || value(stored) == value(told)
 }
 
 impl AttemptEnd {

@@ -11,7 +11,6 @@ use super::{Ended, told};
 use crate::auth::Caller;
 use crate::extract::{AttemptPath, Json};
 use crate::problem::{Document, Result};
-use crate::routes::schema;
 
 /// The attempt did not succeed.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -38,16 +37,36 @@ pub(crate) struct Failure {
 #[schema(as = WorkerFailureError)]
 pub(crate) struct FailureError {
     /// `Failed`, `TimedOut`, `NotFound` or `OutOfMemory` use a retry; with `Cancelled` the task is `Cancelled`.
-    #[serde(default = "failed")]
-    #[schema(value_type = Option<schema::ErrorKind>, default = "Failed")]
-    kind: ErrorKind,
+    #[serde(default)]
+    #[schema(default = "Failed")]
+    kind: FailureKind,
     /// For a person: at most 64 KiB.
     #[schema(max_length = 65536)]
     message: String,
 }
 
-const fn failed() -> ErrorKind {
-    ErrorKind::Failed
+/// What kind of error an attempt can be told to have failed with.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[schema(as = WorkerFailureKind)]
+enum FailureKind {
+    #[default]
+    Failed,
+    TimedOut,
+    NotFound,
+    OutOfMemory,
+    Cancelled,
+}
+
+impl From<FailureKind> for ErrorKind {
+    fn from(kind: FailureKind) -> Self {
+        match kind {
+            FailureKind::Failed => Self::Failed,
+            FailureKind::TimedOut => Self::TimedOut,
+            FailureKind::NotFound => Self::NotFound,
+            FailureKind::OutOfMemory => Self::OutOfMemory,
+            FailureKind::Cancelled => Self::Cancelled,
+        }
+    }
 }
 
 /// Report a failure
@@ -82,7 +101,7 @@ impl Failure {
     pub(super) fn into_parts(self) -> (AttemptEnd, Beside) {
         let beside = Beside::new(self.progress, self.log);
         let end = AttemptEnd::Failed {
-            kind: self.error.kind,
+            kind: self.error.kind.into(),
             message: self.error.message,
             retryable: self.retryable,
         };
