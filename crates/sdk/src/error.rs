@@ -1,10 +1,14 @@
 //! Why something could not be done that the SDK was asked for. How commands end is told by their outcomes.
 
+use std::fmt;
 use std::time::Duration;
+
+use orchestratum_engine::error::chain;
 
 use crate::CommandId;
 
-#[derive(Debug, thiserror::Error)]
+/// Its `Debug` is in words as well, with what is behind it: `main` shows an error that leaves it so.
+#[derive(thiserror::Error)]
 pub enum Error {
     #[error("handlers need what is not provided: {}; call `.provide(…)` of the builder with each", list(.0))]
     MissingServices(Vec<(&'static str, &'static str)>),
@@ -61,10 +65,31 @@ pub enum Error {
     Signals(#[source] std::io::Error),
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&chain(self))
+    }
+}
+
 fn list(lacking: &[(&'static str, &'static str)]) -> String {
     let told: Vec<String> = lacking
         .iter()
         .map(|(handler, service)| format!("{handler} needs `{service}`"))
         .collect();
     told.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_main_shows_of_it_is_in_words() {
+        let error = Error::Signals(std::io::Error::other("there are none"));
+        let shown = format!("{error:?}");
+        assert_eq!(
+            shown,
+            "the signals of the process cannot be listened to: there are none"
+        );
+    }
 }

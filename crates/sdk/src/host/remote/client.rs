@@ -65,9 +65,11 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<String, Failed> {
-        let answer = request.send().await.map_err(Failed::Unreachable)?;
+        // Its address is the caller's, who may have put a password into it.
+        let unreachable = |error: reqwest::Error| Failed::Unreachable(error.without_url());
+        let answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
-        let text = answer.text().await.map_err(Failed::Unreachable)?;
+        let text = answer.text().await.map_err(unreachable)?;
         if status.is_success() {
             Ok(text)
         } else {
