@@ -135,6 +135,17 @@ mod tests {
     }
 
     #[test]
+    fn a_number_below_zero_is_a_value_for_the_api_to_refuse() {
+        for words in [
+            "schedules create nightly --cron x --task {} --jitter -5",
+            "tasks create echo --priority -1 --ttl -1.5 --delay -1 --max-retries -1 --memory-mb -1",
+            "queues rate default 1/1 --burst -1",
+        ] {
+            assert!(parsed(words).is_ok(), "{words}");
+        }
+    }
+
+    #[test]
     fn the_help_of_dev_tells_nothing_of_the_client() {
         let mut command = Arguments::command();
         command.build();

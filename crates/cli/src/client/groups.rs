@@ -30,6 +30,7 @@ const EXIT_STATUS: &str = "Exit status with --wait: 0 if the group is Completed;
 pub(crate) enum Command {
     /// Create a group from a JSON file `{"tasks": […], "on_complete": {…}}`, or `-` for standard input; or of one task for each
     /// of many inputs. Example: orchestratum groups create --template '{"name": "echo"}' --inputs '[1, 2, 3]'
+    #[command(after_help = EXIT_STATUS)]
     Create(Box<Create>),
     /// One group.
     #[command(after_help = EXIT_STATUS)]
@@ -90,12 +91,15 @@ pub(crate) struct Create {
     /// Makes the command safe to repeat for 7 days: the same key and group again are the same group.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    /// Wait up to so many seconds for its end.
+    #[arg(long, value_name = "SECONDS", value_parser = input::patience)]
+    wait: Option<Duration>,
 }
 
 pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Get { id, wait: Some(wait) } => return until_over(http, &id, wait).await,
-        Command::Create(create) => self::create(http, *create).await,
+        Command::Create(create) => return self::create(http, *create).await,
         Command::Get { id, wait: None } => output::json(&http.get(&["groups", &id]).json().await?),
         Command::List { status, page } => {
             page::list(http, &["groups"], "groups", &COLUMNS, [("status", status)], page).await
@@ -113,7 +117,7 @@ pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<ExitCod
     .map(|()| ExitCode::SUCCESS)
 }
 
-async fn create(http: &Http, create: Create) -> anyhow::Result<()> {
+async fn create(http: &Http, create: Create) -> anyhow::Result<ExitCode> {
     let Create {
         file,
         template,
@@ -123,6 +127,7 @@ async fn create(http: &Http, create: Create) -> anyhow::Result<()> {
         on_complete,
         on_failure,
         idempotency_key,
+        wait,
     } = create;
     let body = if let Some(file) = file {
         input::json_of_file(&file)?
@@ -139,7 +144,11 @@ async fn create(http: &Http, create: Create) -> anyhow::Result<()> {
     };
     let call = http.post(&["groups"]);
     let call = call.header("idempotency-key", idempotency_key.as_deref());
-    output::json(&call.body(&body).json().await?)
+    let created = call.body(&body).json().await?;
+    match (wait, created["id"].as_str()) {
+        (Some(patience), Some(id)) => until_over(http, id, patience).await,
+        _ => output::json(&created).map(|()| ExitCode::SUCCESS),
+    }
 }
 
 /// Shows a group when it is over, or when there is no patience left. The api holds an answer for as long as its own setting says,

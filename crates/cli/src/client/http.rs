@@ -218,19 +218,26 @@ fn problem(status: u16, text: &str) -> String {
         return format!("the api answered {status}: {}", bounded(&one_line(text), ANSWER_SHOWN));
     };
     let field = |value: &Value, name: &str| one_line(value[name].as_str().unwrap_or_default());
-    let mut lines = format!(
-        "{} ({status} {}): {}",
-        field(&problem, "title"),
-        field(&problem, "code"),
-        field(&problem, "detail")
-    );
-    for error in problem["errors"].as_array().into_iter().flatten() {
+    let errors = problem["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut lines = format!("{} ({status} {}):", field(&problem, "title"), field(&problem, "code"));
+    let detail = field(&problem, "detail");
+    // It often is the first of them.
+    if !errors
+        .first()
+        .is_some_and(|first| detail.ends_with(&field(first, "message")))
+    {
+        lines.push(' ');
+        lines.push_str(&detail);
+    }
+    for error in errors {
         lines.push_str("\n  ");
         // Writing to a String cannot fail.
         if let (Some(line), Some(column)) = (error["line"].as_u64(), error["column"].as_u64()) {
             let _ = write!(lines, "line {line}, column {column}: ");
         }
-        let _ = write!(lines, "{}: {}", field(error, "pointer"), field(error, "message"));
+        let pointer = field(error, "pointer");
+        let pointer = if pointer.is_empty() { "the body" } else { &pointer };
+        let _ = write!(lines, "{pointer}: {}", field(error, "message"));
         if let Some(suggestion) = error["suggestion"].as_str() {
             let _ = write!(lines, "; did you mean {}?", one_line(suggestion));
         }
@@ -255,6 +262,10 @@ mod tests {
             problem(422, text),
             "Invalid (422 invalid): 1 rule\n  line 3, column 5: /traget: is no field; did you mean target?"
         );
+        let text = r#"{"title":"Invalid","code":"invalid","detail":"/name must","errors":[{"pointer":"/name","message":"must"}]}"#;
+        assert_eq!(problem(422, text), "Invalid (422 invalid):\n  /name: must");
+        let text = r#"{"title":"Gone","code":"task_gone","detail":"it was deleted"}"#;
+        assert_eq!(problem(410, text), "Gone (410 task_gone): it was deleted");
         assert_eq!(problem(502, "<html>\n"), r"the api answered 502: <html>\n");
     }
 

@@ -2,21 +2,12 @@
 
 use anyhow::bail;
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::http::Http;
 use crate::output;
 
-const COLUMNS: [&str; 8] = [
-    "target",
-    "depth",
-    "ready",
-    "running",
-    "paused",
-    "rate.limit",
-    "rate.per_seconds",
-    "oldest_due_at",
-];
+const COLUMNS: [&str; 7] = ["target", "depth", "ready", "running", "paused", "rate", "oldest_due_at"];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -32,7 +23,7 @@ pub(crate) enum Command {
         /// LIMIT/SECONDS to set it, `none` to remove it; without it, what it is.
         rate: Option<String>,
         /// How many start at once after a rest; if not given, what is earned in a second.
-        #[arg(long, requires = "rate")]
+        #[arg(long, requires = "rate", allow_negative_numbers = true)]
         burst: Option<i64>,
     },
 }
@@ -44,13 +35,24 @@ pub(super) async fn run(http: &Http, command: Option<Command>) -> anyhow::Result
             if http.json {
                 output::json(&queues)
             } else {
-                output::table(&queues, "queues", &COLUMNS)
+                output::table(&with_rates_as_text(queues), "queues", &COLUMNS)
             }
         }
         Some(Command::Pause { target }) => done(http, &target, "pause").await,
         Some(Command::Resume { target }) => done(http, &target, "resume").await,
         Some(Command::Rate { target, rate, burst }) => self::rate(http, &target, rate.as_deref(), burst).await,
     }
+}
+
+/// A rate as the command `rate` takes it.
+fn with_rates_as_text(mut queues: Value) -> Value {
+    for queue in queues["items"].as_array_mut().into_iter().flatten() {
+        let rate = &queue["rate"];
+        if rate.is_object() {
+            queue["rate"] = json!(format!("{}/{}", rate["limit"], rate["per_seconds"]));
+        }
+    }
+    queues
 }
 
 async fn rate(http: &Http, target: &str, rate: Option<&str>, burst: Option<i64>) -> anyhow::Result<()> {
@@ -79,4 +81,19 @@ async fn rate(http: &Http, target: &str, rate: Option<&str>, burst: Option<i64>)
 async fn done(http: &Http, target: &str, action: &str) -> anyhow::Result<()> {
     http.post(&["queues", target, action]).text().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_shown_as_it_is_given() {
+        let queues = json!({"items": [{"rate": {"limit": 20, "per_seconds": 0.5, "burst": 3}}, {"rate": null}]});
+        let shown = with_rates_as_text(queues);
+        assert_eq!(
+            (&shown["items"][0]["rate"], &shown["items"][1]["rate"]),
+            (&json!("20/0.5"), &Value::Null)
+        );
+    }
 }

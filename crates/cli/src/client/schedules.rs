@@ -85,7 +85,7 @@ pub(crate) struct Create {
     #[arg(long, value_name = "TIME")]
     end_at: Option<String>,
     /// The most seconds that a task begins after its slot.
-    #[arg(long, value_name = "SECONDS", value_parser = input::seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = input::seconds, allow_negative_numbers = true)]
     jitter: Option<f64>,
     /// It waits to be resumed.
     #[arg(long)]

@@ -18,10 +18,15 @@ const BROKER_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn check(settings: &Settings, limit: usize, report: &mut Report) -> anyhow::Result<()> {
     match database(settings, report).await? {
         Some(store) => {
-            data(store.as_ref(), limit, report).await?;
+            data(store.as_ref(), settings, limit, report).await?;
             store.close().await;
         }
-        None => report.not_looked_at(&["schema", "data"], "the database")?,
+        None => {
+            report.not_looked_at(&["schema", "data"], "the database")?;
+            if has_no_bootstrap_key(settings) {
+                report.not_looked_at(&["auth"], "the database")?;
+            }
+        }
     }
     broker(settings, report).await
 }
@@ -47,12 +52,21 @@ async fn database(settings: &Settings, report: &mut Report) -> anyhow::Result<Op
 }
 
 /// The schema, and every rule of the data where the schema has it.
-async fn data(store: &dyn Store, limit: usize, report: &mut Report) -> anyhow::Result<()> {
+async fn data(store: &dyn Store, settings: &Settings, limit: usize, report: &mut Report) -> anyhow::Result<()> {
+    let asks_for_keys = has_no_bootstrap_key(settings);
     if let Err(error) = store.check_schema().await {
         report.wrong("schema", chain(&error))?;
-        return report.not_looked_at(&["data"], "the schema");
+        report.not_looked_at(&["data"], "the schema")?;
+        return if asks_for_keys {
+            report.not_looked_at(&["auth"], "the schema")
+        } else {
+            Ok(())
+        };
     }
     report.ok("schema", "")?;
+    if asks_for_keys {
+        keys(store, settings, report).await?;
+    }
     let broken = match store.database_time().await {
         Ok(now) => store.broken_invariants(now, limit).await,
         Err(error) => Err(error),
@@ -63,6 +77,24 @@ async fn data(store: &dyn Store, limit: usize, report: &mut Report) -> anyhow::R
             .into_iter()
             .try_for_each(|broken| report.wrong("data", format!("{}: {}", broken.rule, broken.row))),
         Err(error) => report.wrong("data", chain(&error)),
+    }
+}
+
+fn has_no_bootstrap_key(settings: &Settings) -> bool {
+    settings.auth.bootstrap_key.expose_secret().is_empty()
+}
+
+/// What the api warns of when it starts.
+async fn keys(store: &dyn Store, settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
+    const PART: &str = "auth";
+    match store.keys().await {
+        Err(error) => report.wrong(PART, chain(&error)),
+        Ok(keys) if !keys.is_empty() => report.ok(PART, "no bootstrap key, and keys in the database"),
+        Ok(_) if settings.auth.create_first_key => report.ok(PART, "no key yet: the api makes one when it starts"),
+        Ok(_) => report.warning(
+            PART,
+            "there is no API key, so nobody can call: set auth.bootstrap_key, or auth.create_first_key = true",
+        ),
     }
 }
 

@@ -299,7 +299,9 @@ async fn groups_are_created_watched_listed_and_forgotten() -> anyhow::Result<()>
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("group.json");
     std::fs::write(&file, r#"{"tasks": [{"name": "echo", "target": "nobody"}]}"#)?;
-    let waiting = dev.json(&["groups", "create", &file.display().to_string()])?;
+    let waiting = dev.client(&["groups", "create", &file.display().to_string(), "--wait", "0.2"])?;
+    assert_eq!(waiting.status.code(), Some(4));
+    let waiting: Value = serde_json::from_slice(&waiting.stdout)?;
     let id = waiting["id"].as_str().unwrap_or_default();
     assert_eq!(
         dev.client(&["groups", "get", id, "--wait", "0.2"])?.status.code(),

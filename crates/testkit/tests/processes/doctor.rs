@@ -115,6 +115,13 @@ async fn a_working_installation_is_sound_unless_the_settings_ask_for_what_is_not
     assert!(output.status.success(), "{}", text(&output));
     let sound: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!(sound["ok"], true, "{sound}");
+    let keyless = doctor(
+        &[],
+        environment.clone().chain([("ORCHESTRATUM__AUTH__BOOTSTRAP_KEY", "")]),
+    )?;
+    let said = text(&keyless);
+    let warning = "auth        warning: there is no API key, so nobody can call: ";
+    assert!(keyless.status.success() && said.contains(warning), "{said}");
     let output = doctor(&["--json"], environment.chain(more))?;
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     let report: Value = serde_json::from_slice(&output.stdout)?;

@@ -25,19 +25,19 @@ pub(crate) struct Create {
     #[arg(long)]
     description: Option<String>,
     /// 0 to 9; higher goes first.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     priority: Option<i64>,
     /// Seconds the task may live, over all attempts.
-    #[arg(long, value_parser = input::seconds)]
+    #[arg(long, value_parser = input::seconds, allow_negative_numbers = true)]
     ttl: Option<f64>,
     /// Seconds one attempt may take.
-    #[arg(long, value_parser = input::seconds)]
+    #[arg(long, value_parser = input::seconds, allow_negative_numbers = true)]
     timeout: Option<f64>,
     /// How often it is tried again after a failure.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     max_retries: Option<i64>,
     /// How often a lost worker is forgiven; 0 is "at most once".
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     max_losses: Option<i64>,
     /// The wait between attempts: none, fixed:SECONDS, exponential[:FIRST[:LONGEST]][:no-jitter] (such as
     /// exponential:0.5:60), or the JSON of the api.
@@ -47,7 +47,7 @@ pub(crate) struct Create {
     #[arg(long, conflicts_with = "delay")]
     scheduled_at: Option<String>,
     /// Seconds to wait before the first attempt.
-    #[arg(long, value_parser = input::seconds)]
+    #[arg(long, value_parser = input::seconds, allow_negative_numbers = true)]
     delay: Option<f64>,
     /// key=value; may be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE")]

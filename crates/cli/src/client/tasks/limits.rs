@@ -9,17 +9,17 @@ use super::input;
 pub(super) struct Limits {
     /// Mebibytes of memory that the processes of a program may have together, or, where the worker has no control groups,
     /// of address space each.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     memory_mb: Option<i64>,
     /// Seconds of processor time that each process of a program may have.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     cpu_seconds: Option<i64>,
     /// Mebibytes that the files of a program may take; the worker must have the isolation `full`.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     disk_mb: Option<i64>,
     /// Processes and threads that a program may have at a time; the worker must have control groups or the isolation
     /// `full`.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     processes: Option<i64>,
 }
 

@@ -110,10 +110,10 @@ pub(crate) struct Retry {
     #[arg(long)]
     target: Option<String>,
     /// Seconds the new run may live.
-    #[arg(long, value_parser = input::seconds)]
+    #[arg(long, value_parser = input::seconds, allow_negative_numbers = true)]
     ttl: Option<f64>,
     /// Seconds one attempt may take.
-    #[arg(long, value_parser = input::seconds)]
+    #[arg(long, value_parser = input::seconds, allow_negative_numbers = true)]
     timeout: Option<f64>,
     #[command(flatten)]
     limits: limits::Limits,
