@@ -37,7 +37,7 @@ pub(super) const PREFETCH: u16 = 200;
 const REFUSED_KEPT: i32 = 10_000;
 
 /// Its name in the health report.
-const PART: &str = "inbound messages";
+pub(super) const PART: &str = "inbound messages";
 
 /// Hands messages to a reader until it is gone, over every reconnection.
 pub(super) async fn read(
@@ -47,7 +47,6 @@ pub(super) async fn read(
     reader: mpsc::Sender<Inbound>,
     closing: CancellationToken,
 ) {
-    health.broken(PART, &Error::Disconnected);
     let keep_reading = async {
         let mut backoff = Backoff::new();
         loop {

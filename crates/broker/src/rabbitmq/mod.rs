@@ -186,6 +186,8 @@ impl Broker for RabbitBroker {
     }
 
     fn inbound(&self) -> Option<InboundMessages> {
+        // From now on: whoever asks for the health must not be told that all is well before the queue is bound.
+        self.health.broken(inbound::PART, &Error::Disconnected);
         let (reader, messages) = mpsc::channel(usize::from(inbound::PREFETCH));
         let read = inbound::read(
             self.topology.clone(),

@@ -6,4 +6,5 @@ mod harness;
 mod messenger;
 mod rabbitmq_delivery;
 mod rabbitmq_faults;
+mod rabbitmq_inbound;
 mod rabbitmq_signals;
