@@ -16,16 +16,13 @@ use super::report::Report;
 const BROKER_PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn check(settings: &Settings, limit: usize, report: &mut Report) -> anyhow::Result<()> {
-    match database(settings, report).await? {
-        Some(store) => {
-            data(store.as_ref(), settings, limit, report).await?;
-            store.close().await;
-        }
-        None => {
-            report.not_looked_at(&["schema", "data"], "the database")?;
-            if has_no_bootstrap_key(settings) {
-                report.not_looked_at(&["auth"], "the database")?;
-            }
+    if let Some(store) = database(settings, report).await? {
+        data(store.as_ref(), settings, limit, report).await?;
+        store.close().await;
+    } else {
+        report.not_looked_at(&["schema", "data"], "the database")?;
+        if has_no_bootstrap_key(settings) {
+            report.not_looked_at(&["auth"], "the database")?;
         }
     }
     broker(settings, report).await
