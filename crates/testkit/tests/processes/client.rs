@@ -81,6 +81,130 @@ async fn the_same_binary_is_a_client() -> anyhow::Result<()> {
     Ok(())
 }
 
+const APPROVAL: &str = "
+name: approval
+initial: Initial
+states:
+  Initial:
+    on:
+      start:
+        tasks: [{name: echo, input: \"${ input }\", raises: {success: greeted, failure: failed}}]
+        target: Greeting
+  Greeting:
+    on:
+      greeted: {set: {greeting: \"${ event.data }\"}, target: Asking}
+      failed: {target: Failed}
+  Asking:
+    await_input: {event: approved, prompt: \"Is it right?\", schema: {type: object, required: [ok]}}
+    on:
+      approved:
+        - {if: event.data.ok, target: Completed}
+        - {target: Failed}
+  Completed: {final: true}
+  Failed: {final: failed}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saga_is_defined_started_answered_and_read_from_the_command_line() -> anyhow::Result<()> {
+    let dev = start(&[]).await?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("approval.yaml");
+    std::fs::write(&file, APPROVAL)?;
+    let file = file.to_str().unwrap_or_default();
+    assert_eq!(dev.json(&["definitions", "put", file])?["version"], 1);
+    let shown = text(&dev.client(&["definitions", "show", "approval"])?);
+    assert!(shown.contains("prompt: \"Is it right?\""), "as it was written: {shown}");
+    let drawn = text(&dev.client(&["definitions", "diagram", "approval"])?);
+    assert!(drawn.starts_with("stateDiagram-v2"), "{drawn}");
+
+    let started = dev.client(&[
+        "sagas",
+        "start",
+        "approval",
+        "--correlation-id",
+        "a-1",
+        "--input",
+        r#"{"to": "all"}"#,
+        "--wait",
+        "20",
+    ])?;
+    assert_eq!(
+        started.status.code(),
+        Some(5),
+        "it waits for somebody: {}",
+        text(&started)
+    );
+    let saga: Value = serde_json::from_slice(&started.stdout)?;
+    assert_eq!(
+        (&saga["status"], &saga["awaiting"]["event"]),
+        (&json!("AwaitingInput"), &json!("approved"))
+    );
+    let id = saga["id"].as_str().unwrap_or_default();
+    let listed = text(&dev.client(&["sagas", "list", "--correlation-id", "a-1", "--status", "AwaitingInput"])?);
+    assert!(listed.contains(id), "{listed}");
+    let refused = dev.client(&["sagas", "input", id, "{}"])?;
+    assert!(
+        !refused.status.success() && text(&refused).contains("/data"),
+        "{}",
+        text(&refused)
+    );
+    let refused = dev.client(&["sagas", "event", id, "greeted"])?;
+    assert!(text(&refused).contains("it takes approved"), "{}", text(&refused));
+    let version = saga["version"].to_string();
+    let answered = dev.json(&["sagas", "input", id, r#"{"ok": false}"#, "--if-match", &version])?;
+    assert_eq!(answered["status"], "Failed");
+    let waited = dev.client(&["sagas", "wait", id, "--for", "20"])?;
+    assert_eq!(waited.status.code(), Some(3), "{}", text(&waited));
+    let history = text(&dev.client(&["sagas", "history", id])?);
+    assert!(
+        history.contains("approved") && history.contains("task_ended"),
+        "{history}"
+    );
+
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saga_is_published_to_and_cancelled_and_a_wrong_definition_is_refused_from_the_command_line()
+-> anyhow::Result<()> {
+    let dev = start(&[]).await?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("approval.yaml");
+    std::fs::write(&file, APPROVAL)?;
+    dev.json(&["definitions", "put", file.to_str().unwrap_or_default()])?;
+    let published = dev.json(&[
+        "sagas",
+        "publish",
+        "start",
+        "--correlation-id",
+        "a-2",
+        "--event-id",
+        "e-1",
+    ])?;
+    let second = published["started"][0]["id"].as_str().unwrap_or_default();
+    let waiting = dev.client(&["sagas", "wait", second])?;
+    assert_eq!(waiting.status.code(), Some(5), "{}", text(&waiting));
+    assert_eq!(
+        dev.json(&["sagas", "cancel", second, "--reason", "enough"])?["status"],
+        "Cancelled"
+    );
+    assert_eq!(dev.json(&["sagas", "show", second])?["state"], "Asking");
+    let none = text(&dev.client(&["sagas", "compensations", second])?);
+    assert_eq!(none.trim(), "no compensations");
+
+    std::fs::write(
+        folder.path().join("wrong.yaml"),
+        APPROVAL.replace("target: Asking", "target: Aksing"),
+    )?;
+    let wrong = folder.path().join("wrong.yaml");
+    let refused = text(&dev.client(&["definitions", "put", wrong.to_str().unwrap_or_default()])?);
+    assert!(
+        refused.contains("line ") && refused.contains("did you mean Asking?"),
+        "{refused}"
+    );
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schedule_is_made_watched_changed_and_deleted_from_the_command_line() -> anyhow::Result<()> {
     let dev = start(&[]).await?;
