@@ -47,7 +47,7 @@ pub(crate) enum Command {
         id: String,
         name: String,
         #[command(flatten)]
-        event: Event,
+        event: EventBody,
         #[command(flatten)]
         guard: Guard,
     },
@@ -57,7 +57,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "ID")]
         correlation_id: String,
         #[command(flatten)]
-        event: Event,
+        event: EventBody,
     },
     /// Answer what a saga asks for. Example: orchestratum sagas input ID '{"ok": true}'
     Input {
@@ -176,7 +176,7 @@ pub(crate) struct List {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Event {
+pub(crate) struct EventBody {
     /// JSON, `@file`, or `-` for standard input.
     #[arg(long, value_name = "JSON")]
     data: Option<String>,
@@ -240,7 +240,7 @@ pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<ExitCod
     .map(|()| ExitCode::SUCCESS)
 }
 
-impl Event {
+impl EventBody {
     fn body(self, name: String, correlation_id: Option<String>) -> anyhow::Result<Value> {
         Ok(input::given([
             ("name", Some(Value::from(name))),
