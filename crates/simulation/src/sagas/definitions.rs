@@ -331,7 +331,7 @@ impl Drawing<'_> {
             input["reminders"] = json!([{"seconds": 10, "event": "reminded"}, {"seconds": 30.5, "event": "reminded"}]);
             on.insert(
                 "reminded".to_owned(),
-                json!({"tasks": [self.task(&format!("remind{place}"), "heard")]}),
+                json!({"set": {"reminded": "${ event.data.prompt }"}}),
             );
         }
         let mut forward = self.forward(place);
