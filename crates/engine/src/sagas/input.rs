@@ -1,11 +1,20 @@
 //! The answer of a person, or a service, that a saga waits for.
 
-use orchestratum_core::saga::{AwaitInput, EventName, State};
+use orchestratum_core::saga::{AwaitInput, State};
 use orchestratum_core::{JsonText, SagaId};
 use orchestratum_store::Saga;
 
 use super::{RaiseEvent, Raised};
 use crate::{Engine, Error};
+
+/// How often an answer is read anew to a saga to which much else happens.
+const TRIES: u32 = 10;
+
+/// What a saga asks for, and at which of its versions.
+struct Question {
+    version: u64,
+    awaited: AwaitInput,
+}
 
 impl Engine {
     /// What a saga asks for; `None` if it asks nobody.
@@ -20,7 +29,8 @@ impl Engine {
         })
     }
 
-    /// Answers what the saga asks for. The answer is for the question that was read: it is refused if the saga has moved on.
+    /// Answers what the saga asks for. What is raised was held against the question that the saga asks at that moment: where it has
+    /// moved on in between, its question of now is read. Without `expected_version` that is done here, and otherwise left to the caller.
     ///
     /// # Errors
     /// [`Error::SagaNotFound`], [`Error::SagaAwaitsNothing`], [`Error::Invalid`] with what the answer breaks of the schema,
@@ -32,33 +42,44 @@ impl Engine {
         expected_version: Option<u64>,
         actor: Option<String>,
     ) -> Result<Raised, Error> {
+        let mut tries = TRIES;
+        loop {
+            tries -= 1;
+            let question = self.question(saga, expected_version).await?;
+            if let Some(schema) = &question.awaited.schema {
+                super::schema::check(schema, &data).map_err(Error::Invalid)?;
+            }
+            let answered = self
+                .raise(RaiseEvent {
+                    saga,
+                    name: question.awaited.event,
+                    data: data.clone(),
+                    // No answer is taken twice: it is for this version, and each that is taken makes another.
+                    id: None,
+                    expected_version: Some(question.version),
+                    actor: actor.clone(),
+                })
+                .await;
+            match answered {
+                Err(Error::SagaVersionMismatch { .. }) if expected_version.is_none() && tries > 0 => {}
+                answered => return answered,
+            }
+        }
+    }
+
+    async fn question(&self, saga: SagaId, expected_version: Option<u64>) -> Result<Question, Error> {
         let found = self.saga(saga).await?;
         let version = found.instance.version;
-        if let Some(expected) = expected_version
-            && expected != version
-        {
+        if expected_version.is_some_and(|expected| expected != version) {
             return Err(Error::SagaVersionMismatch { saga, current: version });
         }
-        let Some(awaited) = self.awaiting(&found).await? else {
-            return Err(Error::SagaAwaitsNothing {
+        match self.awaiting(&found).await? {
+            Some(awaited) => Ok(Question { version, awaited }),
+            None => Err(Error::SagaAwaitsNothing {
                 saga,
                 status: found.instance.status(),
                 state: found.instance.state,
-            });
-        };
-        if let Some(schema) = &awaited.schema {
-            super::schema::check(schema, &data).map_err(Error::Invalid)?;
+            }),
         }
-        let name: EventName = awaited.event;
-        self.raise(RaiseEvent {
-            saga,
-            name,
-            data,
-            // A repeat of the same answer to the same question is the same event.
-            id: Some(format!("input/{}", found.instance.entry)),
-            expected_version,
-            actor,
-        })
-        .await
     }
 }

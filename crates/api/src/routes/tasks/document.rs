@@ -101,6 +101,7 @@ pub(crate) struct TaskDocument {
     on_cancel: Vec<JsonText>,
     #[schema(value_type = schema::FollowUps)]
     on_expire: Vec<JsonText>,
+    /// The saga of which it is a part.
     saga_id: Option<Uuid>,
     /// The schedule that made it.
     schedule_id: Option<Uuid>,

@@ -8,6 +8,7 @@ use crate::common::Api;
 
 on_both!(
     a_person_answers_what_a_saga_asks_for,
+    each_answer_to_a_question_that_stays_open_is_taken,
     what_could_not_be_done_waits_for_a_decision,
     a_saga_that_needs_attention_is_taken_again_with_another_context,
 );
@@ -99,6 +100,36 @@ async fn a_person_answers_what_a_saga_asks_for(api: &Api) {
             .is_some_and(|detail| detail.contains("Completed")),
         "{late}"
     );
+}
+
+const BALLOT: &str = "
+name: ballot
+context: {votes: 0}
+initial: Initial
+states:
+  Initial: {on: {start: {target: Voting}}}
+  Voting:
+    await_input: {event: voted, prompt: Your vote?}
+    on:
+      voted:
+        - {if: context.votes >= 2, target: Completed}
+        - {set: {votes: '${ context.votes + 1 }'}}
+  Completed: {final: true}
+";
+
+async fn each_answer_to_a_question_that_stays_open_is_taken(api: &Api) {
+    define(api, "ballot", BALLOT).await;
+    let saga = start(api, json!({"definition": "ballot"})).await;
+    let input = format!("{}/input", path(&saga));
+    let vote = json!({"data": {}});
+    for votes in [1, 2] {
+        let answered = api.post(&input, &vote).await.json();
+        assert_eq!(
+            (&answered["status"], &answered["context"]["votes"]),
+            (&json!("AwaitingInput"), &json!(votes))
+        );
+    }
+    assert_eq!(api.post(&input, &vote).await.json()["status"], "Completed");
 }
 
 const LIMITED: &str = "
