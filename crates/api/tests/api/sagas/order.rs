@@ -308,6 +308,12 @@ async fn an_order_is_cancelled_once(api: &Api) {
         (cancelled.status, &cancelled.json()["status"]),
         (StatusCode::ACCEPTED, &json!("Compensating"))
     );
+    let entries = history(api, &saga).await;
+    let told = entries
+        .iter()
+        .find(|entry| entry["kind"] == "cancel")
+        .expect("it is kept");
+    assert_eq!(told["data"], json!({"reason": "changed their mind"}));
     let again = api.post_empty(&cancel).await;
     assert_eq!(
         (again.status, &again.json()["version"]),

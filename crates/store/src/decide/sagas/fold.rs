@@ -10,6 +10,7 @@ use orchestratum_core::saga::{
 use orchestratum_core::task::{ErrorKind, SagaPlace, SpecLimits, TaskDraft, TaskError, Violations};
 use orchestratum_core::{JsonText, Origin, SagaId, TaskId, Timestamp};
 use serde::Serialize;
+use serde_json::json;
 
 use super::super::follow::task_id_at;
 use super::super::saga_tasks::SagaTaskEnd;
@@ -267,7 +268,11 @@ impl Folding<'_> {
         match self.put(request.input.clone()) {
             Ok(notes) => {
                 known.extend(event_id.cloned());
-                self.record(source(EventColumns::encode(&request.input)), from, &notes, None);
+                let mut columns = EventColumns::encode(&request.input);
+                // What a person said of it; `step` has no use for that.
+                let said = request.audit.as_ref().and_then(|audit| audit.detail.as_ref());
+                columns.data = columns.data.or_else(|| Some(json!({ "reason": said? }).to_string()));
+                self.record(source(columns), from, &notes, None);
                 Answered::Done
             }
             Err(rejection) => {
