@@ -45,8 +45,8 @@ enum Goal {
 use Goal::{Absolute, Grown, Ratio};
 use Limit::{AtLeast, AtMost};
 use Measure::{
-    Backlog, Chains, CodeLatency, Create, Csharp, Drain, External, Groups, History, Idle, Latency, Memory, Neighbour,
-    Python, Sandbox, Schedules, Soak,
+    Backlog, Chains, CodeLatency, Create, Csharp, Drain, Events, External, Groups, History, Idle, Latency, Memory,
+    Neighbour, Python, Sagas, Sandbox, Schedules, Soak,
 };
 use System::{
     Bubblewrap, Celery, CeleryInterpreter, CeleryResults, DotnetCold, Pgbench, PostgresAlone, PostgresRabbitmq, Sqlite,
@@ -89,6 +89,12 @@ const GOALS: &[Goal] = &[
     Absolute("Last end of a group of 10,000 to what comes after it, ms", (Groups, PostgresRabbitmq, "last end to join ms"), AtMost(2000.0)),
     Absolute("A chain of ten : one task, p50", (Chains, PostgresRabbitmq, "chain of ten : one task"), AtMost(12.0)),
     Absolute("10,000 of 100,000 schedules due at once, last task, s", (Schedules, PostgresRabbitmq, "last task s"), AtMost(5.0)),
+    Absolute("Orders of four tasks as sagas : as many plain tasks, tasks/s", (Sagas, PostgresRabbitmq, "sagas : plain"), AtLeast(0.4)),
+    Absolute("Events of callers over 1,000 sagas, events/s", (Events, PostgresRabbitmq, "events/s"), AtLeast(1_000.0)),
+    Absolute("64 callers and one saga, event p99, ms", (Events, PostgresRabbitmq, "one saga p99 ms"), AtMost(250.0)),
+    Grown("Event p50, 100,000 sagas wait : few", (Events, PostgresRabbitmq, "many p50 ms"), (Events, PostgresRabbitmq, "few p50 ms"), 1.5, 0.0),
+    Grown("Event p99, 100,000 sagas wait : few", (Events, PostgresRabbitmq, "many p99 ms"), (Events, PostgresRabbitmq, "few p99 ms"), 1.5, 0.0),
+    Absolute("First timer that was due, after ready, s", (Events, PostgresRabbitmq, "timer after ready s"), AtMost(2.0)),
     Grown("List p99, full table : empty", (History, PostgresRabbitmq, "list, full p99 ms"), (History, PostgresRabbitmq, "list, empty p99 ms"), 1.5, 2.0),
     Grown("Create p99, full table : empty", (History, PostgresRabbitmq, "create, full p99 ms"), (History, PostgresRabbitmq, "create, empty p99 ms"), 1.5, 2.0),
     Absolute("Peak memory of the api, MiB", (Memory, PostgresRabbitmq, "api MiB"), AtMost(80.0)),

@@ -6,6 +6,7 @@ mod code_latency;
 mod create;
 mod csharp;
 mod drain;
+mod events;
 mod external;
 mod groups;
 mod history;
@@ -17,6 +18,7 @@ mod neighbour;
 mod observer;
 mod pacing;
 mod python;
+mod sagas;
 mod sandbox;
 mod schedules;
 mod soak;
@@ -77,9 +79,13 @@ fn systems(measure: Measure) -> &'static [System] {
         Measure::Python => &[PostgresRabbitmq, Sqlite, CeleryInterpreter, Bubblewrap, WarmFork],
         Measure::Csharp => &[PostgresRabbitmq, DotnetCold],
         Measure::Sandbox => &[Sandbox],
-        Measure::Backlog | Measure::Chains | Measure::Keyed | Measure::External | Measure::Groups => {
-            &[PostgresRabbitmq, PostgresAlone, Sqlite]
-        }
+        Measure::Backlog
+        | Measure::Chains
+        | Measure::Keyed
+        | Measure::External
+        | Measure::Groups
+        | Measure::Sagas
+        | Measure::Events => &[PostgresRabbitmq, PostgresAlone, Sqlite],
         Measure::CodeLatency | Measure::Neighbour | Measure::Soak | Measure::Schedules | Measure::History => {
             &[PostgresRabbitmq]
         }
@@ -111,6 +117,8 @@ async fn one(bench: &Bench, measure: Measure, system: System, results: &mut Resu
         Measure::Schedules => schedules::measure(bench, system, results).await,
         Measure::External => external::measure(bench, system, results).await,
         Measure::Groups => groups::measure(bench, system, results).await,
+        Measure::Sagas => sagas::measure(bench, system, results).await,
+        Measure::Events => events::measure(bench, system, results).await,
         Measure::History => history::measure(bench, system, results).await,
         Measure::Memory => memory::measure(bench, system, results).await,
         Measure::Idle => idle::measure(bench, system, results).await,

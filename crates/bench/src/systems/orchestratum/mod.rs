@@ -1,6 +1,7 @@
 //! Orchestratum itself: the real programs, as processes, against a database and a virtual host of their own.
 
 mod records;
+mod sagas;
 mod work;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use hyper::StatusCode;
 use url::Url;
 
 pub(crate) use self::records::{Records, Timed};
+pub(crate) use self::sagas::{ORDER_TASKS, Story};
 pub(crate) use self::work::{CHAIN_LINKS, OUTSIDE_NAME, Work, batch};
 use super::wait_for;
 use crate::bench::Bench;
@@ -123,6 +125,11 @@ impl Deployment {
         .with_context(|| api.last_words())?;
         self.api = Some(api);
         Ok(())
+    }
+
+    /// After [`end`](Self::end): the api, with the address and the database that it had.
+    pub(crate) async fn start_again(&mut self) -> Result<()> {
+        self.start_api(NO_TARGET).await
     }
 
     /// Returns as soon as the process runs: what it needs to start is a part of what is measured.

@@ -61,6 +61,43 @@ impl Records {
         Ok(count)
     }
 
+    /// How many sagas are not over.
+    pub(crate) async fn open_sagas(&mut self) -> Result<i64> {
+        const OPEN: &str = "SELECT count(*) FROM sagas WHERE status < 5";
+        let (count,) = match self {
+            Self::Postgres(connection) => sqlx::query_as(OPEN).fetch_one(connection).await?,
+            Self::Sqlite(connection) => sqlx::query_as(OPEN).fetch_one(connection).await?,
+        };
+        Ok(count)
+    }
+
+    /// The ids of all sagas.
+    pub(crate) async fn sagas(&mut self) -> Result<Vec<Uuid>> {
+        const ALL: &str = "SELECT id FROM sagas";
+        let rows: Vec<(Uuid,)> = match self {
+            Self::Postgres(connection) => sqlx::query_as(ALL).fetch_all(connection).await?,
+            Self::Sqlite(connection) => sqlx::query_as(ALL).fetch_all(connection).await?,
+        };
+        Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// When each saga that is over ended, in microseconds since 1970.
+    pub(crate) async fn ended_sagas(&mut self) -> Result<Vec<i64>> {
+        let rows: Vec<(i64,)> = match self {
+            Self::Postgres(connection) => sqlx::query_as(
+                "SELECT (extract(epoch FROM finished_at) * 1000000)::bigint FROM sagas WHERE finished_at IS NOT NULL",
+            )
+            .fetch_all(connection)
+            .await?,
+            Self::Sqlite(connection) => {
+                sqlx::query_as("SELECT finished_at FROM sagas WHERE finished_at IS NOT NULL")
+                    .fetch_all(connection)
+                    .await?
+            }
+        };
+        Ok(rows.into_iter().map(|(ended,)| ended).collect())
+    }
+
     /// The tasks in (status, attempt) order are all `Completed` with their first attempt, which is recorded: otherwise
     /// the figure would be that of a system that loses or repeats work.
     pub(crate) async fn drained(&mut self, tasks: u32) -> Result<Stretch> {
@@ -179,7 +216,7 @@ impl Records {
     pub(crate) async fn clear(&mut self) -> Result<()> {
         match self {
             Self::Postgres(connection) => {
-                sqlx::query("TRUNCATE tasks, dispatches, attempts")
+                sqlx::query("TRUNCATE tasks, dispatches, attempts, sagas, saga_events, saga_timers")
                     .execute(connection)
                     .await?;
             }
