@@ -74,7 +74,7 @@ pub struct NewSaga {
 }
 
 /// What became of a start.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum StartOutcome {
     Started(Box<Advanced>),
     /// There is one of this definition with this correlation id, by this call or an earlier one. Nothing was done.
@@ -103,7 +103,7 @@ pub struct Advance {
 }
 
 /// What became of a look.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum AdvanceOutcome {
     Done(Box<Advanced>),
     /// An event of this id has reached it before: nothing was done twice.
@@ -120,7 +120,7 @@ pub enum AdvanceOutcome {
 }
 
 /// A saga after a look at it, with what must follow the commit.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Advanced {
     pub saga: Saga,
     /// Before this look; `None` of a new one.
@@ -174,7 +174,7 @@ pub struct SagaFilter {
     pub state: Option<StateName>,
     pub status: Option<SagaStatus>,
     pub correlation_id: Option<String>,
-    /// Live ones to which nothing has happened since.
+    /// Live ones to which nothing has happened since. Those that await input only if `status` asks for them.
     pub unchanged_since: Option<Timestamp>,
 }
 

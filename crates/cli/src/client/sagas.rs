@@ -168,7 +168,8 @@ pub(crate) struct List {
     status: Option<String>,
     #[arg(long, value_name = "ID")]
     correlation_id: Option<String>,
-    /// Those that are not over, and to which nothing has happened for so many seconds.
+    /// Those to which nothing has happened for so many seconds: not those that are over, and those that wait for an answer only with
+    /// `--status AwaitingInput`.
     #[arg(long, value_name = "SECONDS", value_parser = input::seconds)]
     stale_for: Option<f64>,
     #[command(flatten)]

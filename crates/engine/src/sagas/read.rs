@@ -53,7 +53,8 @@ impl Engine {
         Ok(self.parts.store.sagas(filter, before, limit).await?)
     }
 
-    /// Those of the filter that are live, and to which nothing has happened for so long.
+    /// Those of the filter to which nothing has happened for so long. Those that are over are none, and those that wait for an answer
+    /// are only if they are asked for by their status: a person may take any time.
     pub async fn stale_sagas(
         &self,
         filter: SagaFilter,

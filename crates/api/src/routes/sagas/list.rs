@@ -40,7 +40,8 @@ pub(crate) struct SagasPage {
 
 /// List sagas, newest first
 ///
-/// All given conditions must hold. `stale_for_seconds` finds those that are not over, and to which nothing has happened for so long.
+/// All given conditions must hold. `stale_for_seconds` finds those to which nothing has happened for so long: not those that are
+/// over, and those that wait for an answer only with `status=AwaitingInput`.
 #[utoipa::path(
     get, path = "/api/sagas", tag = "sagas", operation_id = "list_sagas",
     params(

@@ -66,7 +66,7 @@ const PAGE: &str = concat!(
               AND ($3::text IS NULL OR state = $3)
               AND ($4::smallint IS NULL OR status = $4)
               AND ($5::text IS NULL OR correlation_id = $5)
-              AND ($6::timestamptz IS NULL OR (status < 5 AND updated_at < $6))
+              AND ($6::timestamptz IS NULL OR (status < 5 AND updated_at < $6 AND (status <> 1 OR $4 IS NOT NULL)))
             ORDER BY id DESC
             LIMIT $7
         ) AS page

@@ -35,7 +35,7 @@ pub(super) async fn sagas(
                    AND (?3 IS NULL OR state = ?3)
                    AND (?4 IS NULL OR status = ?4)
                    AND (?5 IS NULL OR correlation_id = ?5)
-                   AND (?6 IS NULL OR (status < 5 AND updated_at < ?6))
+                   AND (?6 IS NULL OR (status < 5 AND updated_at < ?6 AND (status <> 1 OR ?4 IS NOT NULL)))
                  ORDER BY id DESC
                  LIMIT ?7
              )

@@ -456,6 +456,7 @@ macro_rules! suite {
                 a_saga_keeps_the_version_with_which_it_began,
                 many_sagas_are_started_and_looked_at_in_one_call,
                 sagas_are_listed_newest_first_by_what_is_asked_for,
+                one_that_waits_for_an_answer_is_not_stale,
                 pages_of_large_sagas_end_early,
                 whoever_is_addressed_by_a_correlation_id_is_told_with_its_status,
                 where_sagas_stand_is_read_without_what_they_hold

@@ -297,6 +297,39 @@ pub(crate) async fn sagas_are_listed_newest_first_by_what_is_asked_for(store: Ar
     assert_eq!(listed, [young, stopped, counting, paying]);
 }
 
+/// It asks somebody, and waits.
+const ASKING: &str = "
+name: asking
+initial: Initial
+states:
+  Initial: {on: {start: {target: Asking}}}
+  Asking:
+    await_input: {event: answered, prompt: Go on?}
+    on: {answered: {target: Done}}
+  Done: {final: true}
+";
+
+pub(crate) async fn one_that_waits_for_an_answer_is_not_stale(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    define(&lab, COUNTER).await;
+    define(&lab, ASKING).await;
+    let counting = start(&lab, "counter", "c-1").await;
+    let asking = start(&lab, "asking", "a-1").await;
+    lab.advance(SECOND);
+    let stale = SagaFilter {
+        unchanged_since: Some(lab.now),
+        ..SagaFilter::default()
+    };
+    assert_eq!(sagas(&lab, &stale).await, [counting]);
+    for (status, found) in [(SagaStatus::AwaitingInput, asking), (SagaStatus::Running, counting)] {
+        let filter = SagaFilter {
+            status: Some(status),
+            ..stale.clone()
+        };
+        assert_eq!(sagas(&lab, &filter).await, [found], "whoever asks for them has them");
+    }
+}
+
 pub(crate) async fn pages_of_large_sagas_end_early(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     define(&lab, COUNTER).await;
