@@ -88,8 +88,13 @@ pub enum Error {
         rejection: Rejection,
     },
     /// `If-Match` named another version.
-    #[error("saga {saga} is at version {current}")]
-    SagaVersionMismatch { saga: SagaId, current: u64 },
+    #[error("saga {saga} is at version {current}, and not at {expected:?}")]
+    SagaVersionMismatch {
+        saga: SagaId,
+        /// Any of them would do.
+        expected: Vec<u64>,
+        current: u64,
+    },
     #[error("saga {saga} is {status} in {state}, and asks nobody for an answer")]
     SagaAwaitsNothing {
         saga: SagaId,

@@ -1,5 +1,6 @@
 //! What the engine refuses, in the words of the wire.
 
+use orchestratum_core::SagaId;
 use orchestratum_core::saga::{EventName, Fault, Faults, Rejection};
 use orchestratum_engine::{Error, error};
 use orchestratum_store as store;
@@ -46,10 +47,11 @@ impl From<Error> for Problem {
                 taking(Self::new(code, error.to_string()), rejection)
             }
             Error::SagaRejected { ref rejection, .. } => rejected(&error, rejection),
-            Error::SagaVersionMismatch { saga, current } => Self::new(
-                Code::VersionMismatch,
-                format!("saga {saga} has the ETag \"{current}\" now"),
-            ),
+            Error::SagaVersionMismatch {
+                saga,
+                expected,
+                current,
+            } => Self::new(Code::VersionMismatch, saga_moved_on(saga, &expected, current)),
             Error::SagaAwaitsNothing { .. } => Self::new(Code::IllegalSagaStatus, error.to_string()),
             Error::NothingParked { .. } => Self::new(Code::NothingParked, error.to_string()),
             Error::EventForNobody { .. } => Self::new(Code::NoSagaForEvent, error.to_string()),
@@ -68,6 +70,17 @@ impl From<Error> for Problem {
             Error::Broker(_) | Error::Panicked => Self::internal(&error),
         }
     }
+}
+
+/// With both versions. A weak tag, or one of somebody else, names none.
+fn saga_moved_on(saga: SagaId, expected: &[u64], current: u64) -> String {
+    let named: Vec<String> = expected.iter().map(|version| format!("\"{version}\"")).collect();
+    let named = if named.is_empty() {
+        "none of its versions".to_owned()
+    } else {
+        named.join(", ")
+    };
+    format!("saga {saga} has the ETag \"{current}\" now; If-Match names {named}")
 }
 
 /// What was brought to a saga is not taken.

@@ -70,8 +70,12 @@ impl Engine {
     async fn question(&self, saga: SagaId, expected_version: Option<u64>) -> Result<Question, Error> {
         let found = self.saga(saga).await?;
         let version = found.instance.version;
-        if expected_version.is_some_and(|expected| expected != version) {
-            return Err(Error::SagaVersionMismatch { saga, current: version });
+        if let Some(expected) = expected_version.filter(|expected| *expected != version) {
+            return Err(Error::SagaVersionMismatch {
+                saga,
+                expected: vec![expected],
+                current: version,
+            });
         }
         match self.awaiting(&found).await? {
             Some(awaited) => Ok(Question { version, awaited }),

@@ -72,6 +72,7 @@ impl Engine {
         expected_version: Option<u64>,
         audit: Audit,
     ) -> Result<Raised, Error> {
+        let expected = Vec::from_iter(expected_version);
         let advance = Advance {
             saga,
             request: Some(Request {
@@ -101,7 +102,11 @@ impl Engine {
             }
             AdvanceOutcome::VersionMismatch { advanced } => {
                 let current = told(advanced).instance.version;
-                Err(Error::SagaVersionMismatch { saga, current })
+                Err(Error::SagaVersionMismatch {
+                    saga,
+                    expected,
+                    current,
+                })
             }
             AdvanceOutcome::NotFound => Err(Error::SagaNotFound(saga)),
         }

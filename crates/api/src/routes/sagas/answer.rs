@@ -63,10 +63,15 @@ pub(super) async fn expected_version(engine: &Engine, saga: SagaId, if_match: &I
     }
     let current = engine.saga(saga).await?.instance.version;
     if allowed.contains(&current) {
-        Ok(Some(current))
-    } else {
-        Err(Error::SagaVersionMismatch { saga, current }.into())
+        return Ok(Some(current));
     }
+    let expected = allowed.clone();
+    Err(Error::SagaVersionMismatch {
+        saga,
+        expected,
+        current,
+    }
+    .into())
 }
 
 impl SagaDocument {
