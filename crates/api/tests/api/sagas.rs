@@ -31,10 +31,10 @@ pub(crate) use on_both;
 
 const ORDER: &str = include_str!("../../../../config/sagas/order.yaml");
 
-const YAML: [(&str, &str); 1] = [("content-type", "application/yaml")];
+pub(crate) const YAML: [(&str, &str); 1] = [("content-type", "application/yaml")];
 
 /// Gives a definition that is fine.
-async fn define(api: &Api, name: &str, source: &str) -> Value {
+pub(crate) async fn define(api: &Api, name: &str, source: &str) -> Value {
     let defined = api
         .put_text(&format!("/api/saga-definitions/{name}"), &YAML, source)
         .await;
@@ -42,7 +42,7 @@ async fn define(api: &Api, name: &str, source: &str) -> Value {
     defined.json()
 }
 
-async fn start(api: &Api, body: Value) -> Value {
+pub(crate) async fn start(api: &Api, body: Value) -> Value {
     let started = api.post("/api/sagas", &body).await;
     assert_eq!(started.status, StatusCode::CREATED, "{started:?}");
     let saga = started.json();
@@ -51,7 +51,7 @@ async fn start(api: &Api, body: Value) -> Value {
     saga
 }
 
-async fn start_order(api: &Api, correlation_id: &str) -> Value {
+pub(crate) async fn start_order(api: &Api, correlation_id: &str) -> Value {
     define(api, "order", ORDER).await;
     let input = json!({"order_id": correlation_id, "customer_id": "c-1", "items": ["a", "b"], "total": 42});
     start(
@@ -61,27 +61,27 @@ async fn start_order(api: &Api, correlation_id: &str) -> Value {
     .await
 }
 
-fn path(saga: &Value) -> String {
+pub(crate) fn path(saga: &Value) -> String {
     format!("/api/sagas/{}", saga["id"].as_str().expect("an id"))
 }
 
-async fn read(api: &Api, saga: &Value) -> Value {
+pub(crate) async fn read(api: &Api, saga: &Value) -> Value {
     api.get(&path(saga)).await.json()
 }
 
 /// The saga when it waits for somebody or is over.
-async fn settled(api: &Api, saga: &Value) -> Value {
+pub(crate) async fn settled(api: &Api, saga: &Value) -> Value {
     api.get(&format!("{}?wait_seconds=20", path(saga))).await.json()
 }
 
-async fn history(api: &Api, saga: &Value) -> Vec<Value> {
+pub(crate) async fn history(api: &Api, saga: &Value) -> Vec<Value> {
     let page = api.get(&format!("{}/history?limit=200", path(saga))).await.json();
     assert_eq!(page["next_cursor"], Value::Null);
     page["items"].as_array().expect("items").clone()
 }
 
 /// A worker takes the only task of this name that is ready, or will be in a moment.
-async fn claim(api: &Api, name: &str) -> Value {
+pub(crate) async fn claim(api: &Api, name: &str) -> Value {
     let offer = json!({
         "worker": format!("of {name}"), "names": [name], "targets": ["default", "billing", "warehouse", "shipping"],
         "wait_seconds": 20
@@ -92,7 +92,7 @@ async fn claim(api: &Api, name: &str) -> Value {
     tasks[0].clone()
 }
 
-async fn report(api: &Api, task: &Value, call: &str, body: &Value) -> Answer {
+pub(crate) async fn report(api: &Api, task: &Value, call: &str, body: &Value) -> Answer {
     let id = task["id"].as_str().expect("an id");
     let path = format!("/api/worker/tasks/{id}/attempts/{}/{call}", task["attempt"]);
     let answer = api.post(&path, body).await;
@@ -101,26 +101,27 @@ async fn report(api: &Api, task: &Value, call: &str, body: &Value) -> Answer {
 }
 
 /// Does the task of this name; what it was given.
-async fn succeed(api: &Api, name: &str, output: Value) -> Value {
+pub(crate) async fn succeed(api: &Api, name: &str, output: Value) -> Value {
     let task = claim(api, name).await;
     report(api, &task, "complete", &json!({"output": output})).await;
     task["input"].clone()
 }
 
 /// Fails the task of this name for good.
-async fn fail(api: &Api, name: &str, message: &str) {
+pub(crate) async fn fail(api: &Api, name: &str, message: &str) {
+    fail_once(api, name, message, false).await;
+}
+
+/// Fails the task of this name; which attempt it was.
+pub(crate) async fn fail_once(api: &Api, name: &str, message: &str, retryable: bool) -> Value {
     let task = claim(api, name).await;
-    report(
-        api,
-        &task,
-        "fail",
-        &json!({"error": {"message": message}, "retryable": false}),
-    )
-    .await;
+    let failure = json!({"error": {"message": message}, "retryable": retryable});
+    report(api, &task, "fail", &failure).await;
+    task["attempt"].clone()
 }
 
 /// The names of the log events of a history, in their order.
-fn logged(history: &[Value]) -> Vec<&str> {
+pub(crate) fn logged(history: &[Value]) -> Vec<&str> {
     history
         .iter()
         .flat_map(|entry| entry["log"].as_array().into_iter().flatten())

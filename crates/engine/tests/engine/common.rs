@@ -23,13 +23,22 @@ pub(crate) async fn engine_with(
     overrides: &[(&str, &str)],
     wrap: impl FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker>,
 ) -> Engine {
-    let mut all = vec![("database.url", "sqlite::memory:"), ("broker.url", "database")];
+    engine_on("sqlite::memory:", overrides, wrap).await
+}
+
+/// On this database.
+pub(crate) async fn engine_on(
+    url: &str,
+    overrides: &[(&str, &str)],
+    wrap: impl FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker>,
+) -> Engine {
+    let mut all = vec![("database.url", url), ("broker.url", "database")];
     all.extend_from_slice(overrides);
     let settings = Settings::load_with(&all).expect("the settings are valid");
-    let store = orchestratum_store::connect("sqlite::memory:", &settings.database.options())
+    let store = orchestratum_store::connect(url, &settings.database.options())
         .await
-        .expect("a database in memory");
-    store.migrate().await.expect("a fresh schema");
+        .expect("a database");
+    store.migrate().await.expect("a schema of now");
     let broker = orchestratum_broker::connect("database", &orchestratum_broker::Options::default(), Arc::clone(&store))
         .await
         .expect("no broker is needed");

@@ -3,5 +3,6 @@
 mod brokers;
 mod common;
 mod loops;
+mod sagas;
 mod schedules;
 mod use_cases;

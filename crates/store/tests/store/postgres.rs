@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::conformance::Fixture;
 use crate::conformance::lab::{Lab, SECOND, draft, target};
 use crate::conformance::rating::set_rate;
+use crate::conformance::saga_lab::{COUNTER, define, raise, read, start};
 use crate::conformance::saga_records::{SAGA_VIOLATIONS, one_in_each_phase};
 use crate::support::Postgres;
 use orchestratum_core::task::TaskDraft;
@@ -68,6 +69,42 @@ async fn a_broken_rule_of_sagas_is_found_and_named() {
         assert!(rules.contains(&expected), "{damage}: {rules:?}");
         lab.store.close().await;
     }
+}
+
+#[tokio::test]
+async fn fix_32_an_event_waits_for_whoever_holds_its_saga() {
+    let url = crate::support::database_url();
+    let (schema, store) = migrated(&url).await;
+    let lab = Lab::new(store);
+    define(&lab, COUNTER).await;
+    let saga = start(&lab, "counter", "c-1").await;
+    let mut holder = PgConnection::connect(&url).await.expect("connects");
+    let hold = format!("BEGIN; SELECT 1 FROM {}.sagas FOR UPDATE", schema.name());
+    holder.execute(AssertSqlSafe(hold)).await.expect("it is free");
+    let held_by: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut holder)
+        .await
+        .expect("answers");
+    let watcher = tokio::sync::Mutex::new(PgConnection::connect(&url).await.expect("connects"));
+    let raising = async { raise(&lab, saga, "add").await };
+    let releasing = async {
+        eventually("the event waits", || async {
+            let waiting: i64 =
+                sqlx::query_scalar("SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))")
+                    .bind(held_by)
+                    .fetch_one(&mut *watcher.lock().await)
+                    .await
+                    .expect("answers");
+            if waiting == 1 { Ok(()) } else { Err(waiting) }
+        })
+        .await;
+        let before = read(&lab, saga).await.instance.version;
+        holder.execute("COMMIT").await.expect("lets go");
+        before
+    };
+    let (advanced, before) = tokio::join!(raising, releasing);
+    assert_eq!((before, advanced.saga.instance.version), (1, 2));
+    lab.store.close().await;
 }
 
 #[tokio::test]

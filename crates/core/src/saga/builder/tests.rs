@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::*;
-use crate::saga::{Definition, OnCompensationFailure, Unhandled, read};
+use crate::JsonText;
+use crate::saga::{Definition, OnCompensationFailure, SagaStatus, SimulationError, Simulator, Unhandled, read};
 
 /// What the derive macros of the SDK write.
 macro_rules! fields {
@@ -357,3 +358,61 @@ fn match_37_finalize_follows_what_enters_a_state_and_makes_it_an_end() {
 }
 
 states!(Two { First, Last });
+
+states!(Rental {
+    Parked,
+    Driven,
+    Late,
+    Returned
+});
+fields!(Car => CarTerms { plate: String });
+event!(Start2 = "start", Start2Terms { plate: String });
+event!(KeysWereTakenEvent = "keys.taken", KeysTerms {});
+event!(Returned = "returned", ReturnedTerms {});
+
+/// A car that is taken back where it stays away.
+fn rental() -> Definition {
+    let mut saga = SagaBuilder::<Car, Rental>::new("rental");
+    saga.context::<Start2, _>(|car, input| [car.plate.to(input.plate)]);
+    saga.timeout(Duration::from_secs(86_400))
+        .compensate()
+        .transition_to(Rental::Late)
+        .finalize_failed();
+    saga.initially().when::<Start2>().stay();
+    saga.initially()
+        .when::<KeysWereTakenEvent>()
+        .compensate_with(|car, _| Task::named("tow", car.plate))
+        .transition_to(Rental::Driven);
+    saga.during(Rental::Driven)
+        .when::<Returned>()
+        .transition_to(Rental::Returned)
+        .finalize();
+    built(saga)
+}
+
+#[test]
+fn fix_29_an_event_has_the_name_that_it_is_given_whatever_its_type_is_called() -> Result<(), SimulationError> {
+    let rentals = simulator(rental());
+    let mut rental = rentals.start(&json!({"plate": "B-1"}))?;
+    assert!(rental.raise_named("KeysWereTakenEvent", &json!({})).is_err());
+    rental.raise_named(KeysWereTakenEvent::NAME, &json!({}))?;
+    assert_eq!(rental.state(), "Driven");
+    Ok(())
+}
+
+#[test]
+fn fix_40_what_the_builder_says_of_time_and_of_undoing_is_done() -> Result<(), SimulationError> {
+    let rentals = simulator(rental());
+    let mut rental = rentals.start(&json!({"plate": "B-1"}))?;
+    rental.raise_named("keys.taken", &json!({}))?;
+    rental.advance(Duration::from_secs(86_400))?;
+    let towing = rental.running().next().expect("it is towed");
+    assert_eq!(towing.input.as_ref().map(JsonText::as_str), Some("\"B-1\""));
+    rental.succeed("tow", &())?;
+    assert_eq!((rental.state(), rental.status()), ("Late", SagaStatus::TimedOut));
+    Ok(())
+}
+
+fn simulator(definition: Definition) -> Simulator {
+    Simulator::new(definition).unwrap_or_else(|faults| panic!("{faults}"))
+}

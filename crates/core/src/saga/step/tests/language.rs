@@ -373,3 +373,31 @@ states:
     };
     assert_eq!(saga.notes.last(), Some(&never));
 }
+
+#[test]
+fn fix_38_a_condition_is_read_once_before_what_it_guards_and_a_branch_may_end_the_saga() {
+    let (mut saga, _) = Saga::of_states(
+        "context: {left: 1}
+states:
+  A: {on: {start: {target: B}}}
+  B:
+    on:
+      x:
+        - if: context.left > 0
+          set: {left: '${ context.left - 1 }'}
+          tasks: [{name: one, input: '${ context.left }'}, {name: two}]
+        - {if: context.left == 0, target: C}
+        - {target: D}
+  C: {final: true}
+  D: {final: failed}
+",
+    );
+    // What it sets is seen by what it starts, and asked of no condition any more: neither of its own, nor of those behind it.
+    let decided = saga.raised("x", "{}");
+    assert_eq!(decided, ["task 1 one 0", "task 2 two "]);
+    saga.is_at("B", SagaStatus::Running);
+    assert_eq!(saga.raised("x", "{}"), ["cancel 1", "cancel 2"]);
+    saga.task_ended(1, failed());
+    assert_eq!(saga.task_ended(2, failed()), ["finished Completed"]);
+    saga.is_at("C", SagaStatus::Completed);
+}
