@@ -18,6 +18,7 @@ pub mod error;
 pub mod external;
 mod following;
 mod follows;
+pub mod given;
 pub mod groups;
 mod health;
 pub mod identity;

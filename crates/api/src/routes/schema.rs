@@ -233,6 +233,17 @@ pub(crate) enum SagaStatus {
     Cancelled,
 }
 
+/// `Stuck` waits for a decision; `Failed` was passed over, as the definition says.
+#[derive(Debug, ToSchema)]
+#[schema(as = CompensationStatus)]
+#[expect(dead_code, reason = "describes the words of the domain's own enum")]
+pub(crate) enum CompensationStatus {
+    Pending,
+    Running,
+    Stuck,
+    Failed,
+}
+
 /// How the task before a follow-up ended.
 #[derive(Debug, ToSchema)]
 #[schema(as = Edge)]

@@ -41,6 +41,20 @@ impl SagaStatus {
             Self::Completed | Self::Failed | Self::TimedOut | Self::Cancelled => true,
         }
     }
+
+    /// Whether nothing happens to it until somebody does something, or time passes: it waits for somebody, or is over.
+    pub const fn rests(self) -> bool {
+        match self {
+            Self::Running | Self::Compensating => false,
+            Self::AwaitingInput
+            | Self::NeedsAttention
+            | Self::CompensationStuck
+            | Self::Completed
+            | Self::Failed
+            | Self::TimedOut
+            | Self::Cancelled => true,
+        }
+    }
 }
 
 coded! {
@@ -177,6 +191,26 @@ pub struct Undo {
     pub task: TaskDraft,
 }
 
+/// How far something to be undone is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CompensationStatus {
+    Pending,
+    Running,
+    /// It waits for a decision.
+    Stuck,
+    /// It was passed over, as the definition says.
+    Failed,
+}
+
+/// Something to be undone, as it is told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Compensation<'a> {
+    pub undo: &'a Undo,
+    pub status: CompensationStatus,
+    /// Why it could not be undone.
+    pub error: Option<&'a TaskError>,
+}
+
 /// What could not be done, kept until a person has decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Parked {
@@ -184,6 +218,24 @@ pub struct Parked {
     pub number: u32,
     pub cause: Cause,
     pub reason: String,
+}
+
+impl Parked {
+    /// By which callers ask for it: the id of the event, or its number.
+    pub fn id(&self) -> String {
+        match &self.cause {
+            Cause::Event(event) => event.id.clone(),
+            Cause::Timer(_) | Cause::Task { .. } | Cause::Join { .. } | Cause::Entry { .. } => self.number.to_string(),
+        }
+    }
+
+    /// The event, if it is one.
+    pub fn event(&self) -> Option<&EventName> {
+        match &self.cause {
+            Cause::Event(event) => Some(&event.name),
+            Cause::Timer(_) | Cause::Task { .. } | Cause::Join { .. } | Cause::Entry { .. } => None,
+        }
+    }
 }
 
 /// What was to be done.
@@ -316,6 +368,27 @@ impl Instance {
                 SagaEnd::Cancelled => SagaStatus::Cancelled,
             },
         }
+    }
+
+    /// What is to be undone if it fails from here on, in the order in which that happens; then what could not be undone.
+    pub fn to_undo(&self) -> Vec<Compensation<'_>> {
+        let newest = match &self.phase {
+            Phase::Undoing { .. } => (CompensationStatus::Running, None),
+            Phase::Stuck { error, .. } => (CompensationStatus::Stuck, Some(error)),
+            Phase::Created | Phase::Running | Phase::Ending { .. } | Phase::Settling { .. } | Phase::Ended { .. } => {
+                (CompensationStatus::Pending, None)
+            }
+        };
+        let others = std::iter::repeat((CompensationStatus::Pending, None));
+        let standing = std::iter::once(newest).chain(others);
+        let left = self.stack.iter().rev().zip(standing);
+        let failed = self
+            .not_undone
+            .iter()
+            .map(|(undo, error)| (undo, (CompensationStatus::Failed, Some(error))));
+        left.chain(failed)
+            .map(|(undo, (status, error))| Compensation { undo, status, error })
+            .collect()
     }
 
     /// How it ends in a final state.

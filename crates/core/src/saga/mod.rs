@@ -37,8 +37,8 @@ pub use definition::{
 };
 pub use fault::{Fault, Faults, Place};
 pub use instance::{
-    Cause, Event, Instance, Joining, Live, LiveEnd, Outcome, Parked, Phase, SagaEnd, SagaStatus, Then, Timer,
-    TimerKind, Undo,
+    Cause, Compensation, CompensationStatus, Event, Instance, Joining, Live, LiveEnd, Outcome, Parked, Phase, SagaEnd,
+    SagaStatus, Then, Timer, TimerKind, Undo,
 };
 pub use migrate::{Migration, migrate};
 pub use names::{DefinitionName, EventName, FieldName, StateName};

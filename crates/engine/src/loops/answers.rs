@@ -6,7 +6,6 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::sleep_unless_stopped;
-use crate::sagas::rests;
 use crate::waiters::ASK_EVERY;
 use crate::{Engine, error};
 
@@ -65,7 +64,7 @@ impl Engine {
                     .copied();
                 let resting = stands
                     .iter()
-                    .filter(|(_, stand)| rests(stand.status))
+                    .filter(|(_, stand)| stand.status.rests())
                     .map(|(id, _)| *id);
                 self.parts.saga_waiters.ended(&resting.chain(gone).collect::<Vec<_>>());
             }

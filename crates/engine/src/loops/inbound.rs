@@ -10,14 +10,16 @@ use std::time::Duration;
 use futures::StreamExt;
 use orchestratum_broker::Inbound;
 use orchestratum_core::saga::EventName;
+use orchestratum_core::task::Violations;
 use orchestratum_core::{JsonText, Origin};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::sagas::{CORRELATION_ID_MAX_CHARACTERS, EVENT_ID_MAX_CHARACTERS, PublishEvent};
-use crate::{Engine, error};
+use crate::given::check_id;
+use crate::sagas::PublishEvent;
+use crate::{Engine, Error, error};
 
 /// How many messages are being taken at a time: each waits for a commit that it shares with others.
 const LANES: usize = 64;
@@ -89,14 +91,9 @@ fn read(message: &Inbound) -> Result<PublishEvent, String> {
     }
     let body: Body = serde_json::from_slice(&message.body).map_err(|error| error.to_string())?;
     let id = body.id.or_else(|| message.message_id.clone());
-    let is_long = |text: &str, most: usize| text.is_empty() || text.chars().count() > most;
-    if is_long(&body.correlation_id, CORRELATION_ID_MAX_CHARACTERS) {
-        return Err(format!(
-            "correlation_id must have 1 to {CORRELATION_ID_MAX_CHARACTERS} characters"
-        ));
-    }
-    if id.as_deref().is_some_and(|id| is_long(id, EVENT_ID_MAX_CHARACTERS)) {
-        return Err(format!("id must have 1 to {EVENT_ID_MAX_CHARACTERS} characters"));
+    check_id("/correlation_id", &body.correlation_id).map_err(in_words)?;
+    if let Some(id) = &id {
+        check_id("/id", id).map_err(in_words)?;
     }
     Ok(PublishEvent {
         name: body.name,
@@ -106,6 +103,13 @@ fn read(message: &Inbound) -> Result<PublishEvent, String> {
         origin: Origin::default(),
         actor: None,
     })
+}
+
+fn in_words(error: Error) -> String {
+    match error {
+        Error::Invalid(Violations(broken)) => broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+        error => error.to_string(),
+    }
 }
 
 fn refuse(message: Inbound, reason: &str) {

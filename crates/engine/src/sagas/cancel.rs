@@ -1,27 +1,56 @@
 //! Cancelling a saga: what was done is undone first.
 
 use orchestratum_core::SagaId;
-use orchestratum_core::saga::Input;
-use orchestratum_store::Audit;
+use orchestratum_core::saga::{Input, Rejection, SagaStatus};
+use orchestratum_store::{Audit, Saga};
 
-use super::Raised;
 use crate::{Engine, Error};
+
+/// What a cancel found. The saga is as it stands afterwards.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CancelledSaga {
+    /// It is cancelled, or undoes first what was done.
+    Now(Saga),
+    /// The same was asked for before: nothing was done.
+    Before(Saga),
+}
+
+impl CancelledSaga {
+    pub fn into_saga(self) -> Saga {
+        match self {
+            Self::Now(saga) | Self::Before(saga) => saga,
+        }
+    }
+}
 
 impl Engine {
     /// # Errors
-    /// [`Error::SagaNotFound`], [`Error::SagaRejected`] where it is over, or is being cancelled.
+    /// [`Error::SagaNotFound`], [`Error::SagaRejected`] where it ended in another way.
     pub async fn cancel_saga(
         &self,
         saga: SagaId,
         reason: Option<String>,
         expected_version: Option<u64>,
         actor: Option<String>,
-    ) -> Result<Raised, Error> {
+    ) -> Result<CancelledSaga, Error> {
         let audit = Audit {
             actor,
             action: "cancel_saga",
             detail: reason,
         };
-        self.bring(saga, Input::CancelRequested, expected_version, audit).await
+        match self.bring(saga, Input::CancelRequested, expected_version, audit).await {
+            Ok(cancelled) => Ok(CancelledSaga::Now(cancelled.into_saga())),
+            Err(
+                Error::SagaRejected {
+                    rejection: Rejection::AlreadyCancelled,
+                    ..
+                }
+                | Error::SagaRejected {
+                    status: SagaStatus::Cancelled,
+                    ..
+                },
+            ) => Ok(CancelledSaga::Before(self.saga(saga).await?)),
+            Err(error) => Err(error),
+        }
     }
 }

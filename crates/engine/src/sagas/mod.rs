@@ -9,10 +9,10 @@
 mod cancel;
 mod compensations;
 mod define;
+mod details;
 mod diagram;
 mod drive;
 mod input;
-mod live;
 mod parked;
 mod publish;
 mod raise;
@@ -21,17 +21,12 @@ mod retry;
 mod schema;
 mod start;
 
-/// How long a correlation id may be.
-pub const CORRELATION_ID_MAX_CHARACTERS: usize = 200;
-
-/// How long the id may be that a caller gives an event.
-pub const EVENT_ID_MAX_CHARACTERS: usize = 200;
-
+pub use self::cancel::CancelledSaga;
 pub use self::define::Defined;
+pub use self::details::SagaDetails;
 pub use self::diagram::DiagramFormat;
 pub use self::publish::{PublishEvent, Published};
 pub use self::raise::{RaiseEvent, Raised};
 pub use self::start::{StartSaga, StartedSaga};
 
 pub(crate) use self::drive::Driver;
-pub(crate) use self::read::rests;

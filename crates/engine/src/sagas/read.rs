@@ -9,18 +9,9 @@ use orchestratum_store::{HistoryPage, Saga, SagaFilter, SagaPage, StoredDefiniti
 
 use crate::{Engine, Error};
 
-/// Whether nothing happens to it until somebody does something, or time passes.
-pub(crate) const fn rests(status: SagaStatus) -> bool {
-    match status {
-        SagaStatus::Running | SagaStatus::Compensating => false,
-        SagaStatus::AwaitingInput
-        | SagaStatus::NeedsAttention
-        | SagaStatus::CompensationStuck
-        | SagaStatus::Completed
-        | SagaStatus::Failed
-        | SagaStatus::TimedOut
-        | SagaStatus::Cancelled => true,
-    }
+/// Whether a look has brought it to rest.
+pub(super) const fn rests(status: SagaStatus) -> bool {
+    status.rests()
 }
 
 impl Engine {
@@ -39,7 +30,7 @@ impl Engine {
         // Armed before the first look, so that a change between the look and the wait is not missed.
         let mut waiting = self.parts.saga_waiters.wait_for(saga);
         let found = self.saga(saga).await?;
-        if rests(found.instance.status()) {
+        if found.instance.status().rests() {
             return Ok(found);
         }
         // Many may wait for long, each for a saga with much context.

@@ -4,6 +4,7 @@ use axum::extract::State;
 use orchestratum_core::JsonText;
 use orchestratum_core::saga::EventName;
 use orchestratum_engine::Engine;
+use orchestratum_engine::given::check_id;
 use orchestratum_engine::sagas::PublishEvent;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,7 +12,7 @@ use utoipa::ToSchema;
 use crate::auth::Caller;
 use crate::extract::{Json, Origin};
 use crate::problem::{Document, Result};
-use crate::routes::sagas::{SagaDocument, check_id, checked_json, documents};
+use crate::routes::sagas::{SagaDocument, documents};
 use crate::routes::schema;
 
 /// An event for whichever saga has the correlation id. Unknown fields are refused.
@@ -75,7 +76,7 @@ pub(crate) async fn publish(
     let event = PublishEvent {
         name: body.name,
         correlation_id: body.correlation_id,
-        data: checked_json(&engine, "/data", body.data)?,
+        data: engine.checked_json("/data", body.data)?,
         id: body.id,
         origin,
         actor: Some(caller.actor()),

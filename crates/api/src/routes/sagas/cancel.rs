@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use orchestratum_core::saga::{Rejection, SagaStatus};
-use orchestratum_engine::{Engine, Error};
+use orchestratum_engine::Engine;
+use orchestratum_engine::sagas::CancelledSaga;
 
 use super::answer::{answer, expected_version};
 use super::document::SagaDocument;
@@ -41,18 +41,8 @@ pub(crate) async fn cancel(
 ) -> Result<Response> {
     let reason = body.into_reason()?;
     let expected = expected_version(&engine, saga, &if_match).await?;
-    match engine.cancel_saga(saga, reason, expected, Some(caller.actor())).await {
-        Ok(cancelled) => answer(&engine, StatusCode::ACCEPTED, cancelled.into_saga()).await,
-        Err(
-            Error::SagaRejected {
-                rejection: Rejection::AlreadyCancelled,
-                ..
-            }
-            | Error::SagaRejected {
-                status: SagaStatus::Cancelled,
-                ..
-            },
-        ) => answer(&engine, StatusCode::OK, engine.saga(saga).await?).await,
-        Err(error) => Err(error.into()),
+    match engine.cancel_saga(saga, reason, expected, Some(caller.actor())).await? {
+        CancelledSaga::Now(saga) => answer(&engine, StatusCode::ACCEPTED, saga).await,
+        CancelledSaga::Before(saga) => answer(&engine, StatusCode::OK, saga).await,
     }
 }

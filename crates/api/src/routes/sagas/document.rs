@@ -1,14 +1,12 @@
 //! The saga as it is answered.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
 use orchestratum_core::saga::{
-    AwaitInput, Cause, DefinitionName, EventName, Fields, Instance, Parked, Phase, SagaStatus, StateName, Undo,
+    AwaitInput, Compensation, CompensationStatus, DefinitionName, EventName, Fields, Parked, SagaStatus, StateName,
 };
 use orchestratum_core::task::{TaskError, TaskStatus};
 use orchestratum_core::{JsonText, SagaId, TaskId, Timestamp};
 use orchestratum_engine::Engine;
+use orchestratum_engine::sagas::SagaDetails;
 use orchestratum_store::{LiveSagaTask, Saga};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -61,7 +59,7 @@ pub(crate) struct SagaDocument {
 }
 
 /// A question to a person, or a service.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AwaitedInput)]
 pub(crate) struct AwaitingDocument {
     /// What the answer raises.
@@ -123,19 +121,11 @@ pub(crate) struct CompensationDocument {
     /// Of its task.
     #[schema(example = "refund_payment")]
     name: String,
+    #[schema(value_type = schema::CompensationStatus)]
     status: CompensationStatus,
     /// Why it could not be undone.
     #[schema(value_type = Option<schema::Error>)]
     error: Option<TaskError>,
-}
-
-/// `Stuck` waits for a decision; `Failed` was passed over, as the definition says.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-pub(crate) enum CompensationStatus {
-    Pending,
-    Running,
-    Stuck,
-    Failed,
 }
 
 /// Something that could not be done.
@@ -152,26 +142,30 @@ pub(crate) struct ParkedDocument {
     reason: String,
 }
 
-impl From<Parked> for ParkedDocument {
-    fn from(parked: Parked) -> Self {
-        let Parked { number, cause, reason } = parked;
-        let (id, event) = match cause {
-            Cause::Event(event) => (event.id, Some(event.name)),
-            Cause::Timer(_) | Cause::Task { .. } | Cause::Join { .. } | Cause::Entry { .. } => {
-                (number.to_string(), None)
-            }
-        };
+impl From<&Parked> for ParkedDocument {
+    fn from(parked: &Parked) -> Self {
         Self {
-            id,
-            number,
-            event,
-            reason,
+            id: parked.id(),
+            number: parked.number,
+            event: parked.event().cloned(),
+            reason: parked.reason.clone(),
         }
     }
 }
 
-impl SagaDocument {
-    fn new(saga: Saga, awaiting: Option<AwaitingDocument>, tasks: Vec<LiveTaskDocument>) -> Self {
+impl From<Compensation<'_>> for CompensationDocument {
+    fn from(Compensation { undo, status, error }: Compensation<'_>) -> Self {
+        Self {
+            number: undo.number,
+            name: undo.task.name.clone(),
+            status,
+            error: error.cloned(),
+        }
+    }
+}
+
+impl From<SagaDetails> for SagaDocument {
+    fn from(SagaDetails { saga, awaiting, tasks }: SagaDetails) -> Self {
         let Saga {
             id,
             definition,
@@ -188,52 +182,26 @@ impl SagaDocument {
             definition_version,
             parent_id: parent,
             status: instance.status(),
-            awaiting,
-            tasks,
-            compensations: compensations(&instance),
+            awaiting: awaiting.map(AwaitingDocument::from),
+            tasks: tasks.into_iter().map(LiveTaskDocument::from).collect(),
+            compensations: instance.to_undo().into_iter().map(CompensationDocument::from).collect(),
+            parked: instance.parked.iter().map(ParkedDocument::from).collect(),
             correlation_id: instance.correlation_id,
             state: instance.state,
             input: instance.input,
             context: instance.context,
-            parked: instance.parked.into_iter().map(ParkedDocument::from).collect(),
             version: instance.version,
             created_at,
             updated_at,
             finished_at,
         }
     }
+}
 
+impl SagaDocument {
     pub(super) const fn version(&self) -> u64 {
         self.version
     }
-}
-
-fn compensations(instance: &Instance) -> Vec<CompensationDocument> {
-    let of = |undo: &Undo, status, error| CompensationDocument {
-        number: undo.number,
-        name: undo.task.name.clone(),
-        status,
-        error,
-    };
-    let newest = match &instance.phase {
-        Phase::Undoing { .. } => (CompensationStatus::Running, None),
-        Phase::Stuck { error, .. } => (CompensationStatus::Stuck, Some(error.clone())),
-        Phase::Created | Phase::Running | Phase::Ending { .. } | Phase::Settling { .. } | Phase::Ended { .. } => {
-            (CompensationStatus::Pending, None)
-        }
-    };
-    let others = std::iter::repeat((CompensationStatus::Pending, None));
-    let left = instance
-        .stack
-        .iter()
-        .rev()
-        .zip(std::iter::once(newest).chain(others))
-        .map(|(undo, (status, error))| of(undo, status, error));
-    let failed = instance
-        .not_undone
-        .iter()
-        .map(|(undo, error)| of(undo, CompensationStatus::Failed, Some(error.clone())));
-    left.chain(failed).collect()
 }
 
 pub(super) async fn document(engine: &Engine, saga: Saga) -> Result<SagaDocument> {
@@ -241,29 +209,7 @@ pub(super) async fn document(engine: &Engine, saga: Saga) -> Result<SagaDocument
     Ok(documents.pop().expect("one for each"))
 }
 
-/// What belongs to them is read for all of them together; what they ask for, once for each question.
 pub(in crate::routes) async fn documents(engine: &Engine, sagas: Vec<Saga>) -> Result<Vec<SagaDocument>> {
-    let mut tasks: HashMap<SagaId, Vec<LiveTaskDocument>> = HashMap::new();
-    for task in engine.live_saga_tasks(&sagas).await? {
-        tasks.entry(task.saga).or_default().push(task.into());
-    }
-    let mut questions: HashMap<(DefinitionName, u32, StateName), Option<AwaitingDocument>> = HashMap::new();
-    let mut documents = Vec::with_capacity(sagas.len());
-    for saga in sagas {
-        let awaiting = if saga.instance.awaiting.is_none() {
-            None
-        } else {
-            let state = saga.instance.state.clone();
-            match questions.entry((saga.definition.clone(), saga.definition_version, state)) {
-                Entry::Occupied(known) => known.get().clone(),
-                Entry::Vacant(place) => {
-                    let awaited = engine.awaiting(&saga).await?;
-                    place.insert(awaited.map(AwaitingDocument::from)).clone()
-                }
-            }
-        };
-        let tasks = tasks.remove(&saga.id).unwrap_or_default();
-        documents.push(SagaDocument::new(saga, awaiting, tasks));
-    }
-    Ok(documents)
+    let details = engine.saga_details(sagas).await?;
+    Ok(details.into_iter().map(SagaDocument::from).collect())
 }

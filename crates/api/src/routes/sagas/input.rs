@@ -8,7 +8,6 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::answer::{expected_version, raised};
-use super::body::checked_json;
 use super::document::SagaDocument;
 use crate::auth::Caller;
 use crate::changes::Begun;
@@ -56,7 +55,7 @@ pub(crate) async fn input(
     wait: Wait,
     Json { value: body, .. }: Json<InputBody>,
 ) -> Result<Response> {
-    let data = checked_json(&engine, "/data", body.data)?;
+    let data = engine.checked_json("/data", body.data)?;
     let expected = expected_version(&engine, saga, &if_match).await?;
     let outcome = engine.answer(saga, data, expected, Some(caller.actor())).await?;
     raised(&engine, outcome, Some((wait, &begun))).await

@@ -1,7 +1,6 @@
 //! Calls on sagas.
 
 mod answer;
-mod body;
 mod cancel;
 mod diagram;
 mod discard_parked;
@@ -18,7 +17,6 @@ mod retry_parked;
 mod skip_compensation;
 mod start;
 
-pub(super) use body::{check_id, checked_json};
 pub(super) use document::{SagaDocument, documents};
 // `routes!` also needs what the attribute of each handler generates, hence the globs.
 pub(crate) use cancel::*;

@@ -5,12 +5,12 @@ use axum::response::Response;
 use orchestratum_core::JsonText;
 use orchestratum_core::saga::EventName;
 use orchestratum_engine::Engine;
+use orchestratum_engine::given::check_id;
 use orchestratum_engine::sagas::RaiseEvent;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::answer::{expected_version, raised};
-use super::body::{check_id, checked_json};
 use super::document::SagaDocument;
 use crate::auth::Caller;
 use crate::changes::Begun;
@@ -72,7 +72,7 @@ pub(crate) async fn raise(
     let event = RaiseEvent {
         saga,
         name: body.name,
-        data: checked_json(&engine, "/data", body.data)?,
+        data: engine.checked_json("/data", body.data)?,
         id: body.id,
         expected_version: expected_version(&engine, saga, &if_match).await?,
         actor: Some(caller.actor()),

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::response::Response;
 use orchestratum_core::JsonText;
-use orchestratum_core::saga::{FieldName, Fields};
-use orchestratum_core::task::json_pointer;
 use orchestratum_engine::Engine;
+use orchestratum_engine::given::{CONTEXT_FIELDS_MAX_COUNT, context_fields};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -15,11 +14,8 @@ use super::answer::{expected_version, raised};
 use super::document::SagaDocument;
 use crate::auth::Caller;
 use crate::extract::{IfMatch, OptionalJson, SagaPath, bounded};
-use crate::problem::{Code, Document, Problem, Result};
+use crate::problem::{Document, Result};
 use crate::routes::schema;
-
-/// Of one request.
-const FIELDS_MAX_COUNT: usize = 100;
 
 /// How a saga that needs attention is taken again. Unknown fields are refused.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -27,26 +23,9 @@ const FIELDS_MAX_COUNT: usize = 100;
 #[schema(as = SagaRetry)]
 pub(crate) struct RetrySagaBody {
     /// Fields of the context that are set first.
-    #[serde(default, deserialize_with = "bounded::map::<_, _, FIELDS_MAX_COUNT>")]
+    #[serde(default, deserialize_with = "bounded::map::<_, _, CONTEXT_FIELDS_MAX_COUNT>")]
     #[schema(value_type = schema::Anything)]
     context: Option<BTreeMap<String, JsonText>>,
-}
-
-impl RetrySagaBody {
-    fn into_context(self) -> Result<Fields> {
-        let given = self.context.unwrap_or_default();
-        if given.len() > FIELDS_MAX_COUNT {
-            let rule = format!("must not have more than {FIELDS_MAX_COUNT} fields");
-            return Err(Problem::broken(Code::InvalidBody, "/context", rule));
-        }
-        let field = |(name, value): (String, JsonText)| {
-            let pointer = format!("/context{}", json_pointer(&name));
-            let name =
-                FieldName::new(name).map_err(|error| Problem::broken(Code::InvalidBody, pointer, error.to_string()))?;
-            Ok((name, value))
-        };
-        given.into_iter().map(field).collect()
-    }
 }
 
 /// Take a saga that needs attention again
@@ -73,7 +52,7 @@ pub(crate) async fn retry(
     if_match: IfMatch,
     OptionalJson { value: body, .. }: OptionalJson<RetrySagaBody>,
 ) -> Result<Response> {
-    let context = body.into_context()?;
+    let context = context_fields(body.context.unwrap_or_default())?;
     let expected = expected_version(&engine, saga, &if_match).await?;
     let retried = engine.retry_saga(saga, context, expected, Some(caller.actor())).await?;
     raised(&engine, retried, None).await

@@ -6,13 +6,13 @@ use axum::response::Response;
 use orchestratum_core::JsonText;
 use orchestratum_core::saga::DefinitionName;
 use orchestratum_engine::Engine;
+use orchestratum_engine::given::check_id;
 use orchestratum_engine::sagas::{StartSaga, StartedSaga};
 use serde::Deserialize;
 use tracing::Span;
 use utoipa::ToSchema;
 
 use super::answer::{answer, settled};
-use super::body::{check_id, checked_json};
 use super::document::SagaDocument;
 use crate::auth::Caller;
 use crate::changes::Begun;
@@ -80,7 +80,7 @@ pub(crate) async fn start(
         definition: body.definition,
         version: body.definition_version,
         correlation_id: body.correlation_id,
-        input: checked_json(&engine, "/input", body.input)?,
+        input: engine.checked_json("/input", body.input)?,
         origin,
         actor: Some(caller.actor()),
     };

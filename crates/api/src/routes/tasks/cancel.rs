@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use orchestratum_engine::Engine;
+use orchestratum_engine::given::check_reason;
 use orchestratum_engine::tasks::CancelledTask;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -11,9 +12,7 @@ use utoipa::ToSchema;
 use super::document::TaskDocument;
 use crate::auth::Caller;
 use crate::extract::{OptionalJson, TaskPath};
-use crate::problem::{Code, Document, Problem, Result};
-
-const REASON_MAX_LENGTH: usize = 2_000;
+use crate::problem::{Document, Result};
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -27,10 +26,8 @@ pub(crate) struct Body {
 
 impl Body {
     pub(crate) fn into_reason(self) -> Result<Option<String>> {
-        let is_broken = |reason: &String| reason.len() > REASON_MAX_LENGTH || reason.contains('\0');
-        if self.reason.as_ref().is_some_and(is_broken) {
-            let rule = format!("must have at most {REASON_MAX_LENGTH} bytes, none of them U+0000");
-            return Err(Problem::broken(Code::InvalidBody, "/reason", rule));
+        if let Some(reason) = &self.reason {
+            check_reason(reason)?;
         }
         Ok(self.reason)
     }

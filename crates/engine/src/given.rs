@@ -1,0 +1,82 @@
+//! The rules for what callers give beside names, whichever way it comes.
+
+use std::collections::BTreeMap;
+
+use orchestratum_core::JsonText;
+use orchestratum_core::saga::{FieldName, Fields};
+use orchestratum_core::task::{Violations, json_pointer};
+
+use crate::{Engine, Error};
+
+/// Of a correlation id, and of the id of an event.
+const ID_MAX_CHARACTERS: usize = 200;
+
+/// Of the reason of a cancel.
+const REASON_MAX_BYTES: usize = 2_000;
+
+/// How many fields of its context a saga that is retried may be given.
+pub const CONTEXT_FIELDS_MAX_COUNT: usize = 100;
+
+/// A text by which callers know something: a correlation id, the id of an event.
+///
+/// # Errors
+/// [`Error::Invalid`] with this pointer.
+pub fn check_id(pointer: &str, id: &str) -> Result<(), Error> {
+    let characters = id.chars().count();
+    if (1..=ID_MAX_CHARACTERS).contains(&characters) && !id.contains('\0') {
+        return Ok(());
+    }
+    let rule = format!("must have 1 to {ID_MAX_CHARACTERS} characters, none of them U+0000");
+    Err(broken(pointer, rule))
+}
+
+/// Why something is cancelled, for people.
+///
+/// # Errors
+/// [`Error::Invalid`] with the pointer `/reason`.
+pub fn check_reason(reason: &str) -> Result<(), Error> {
+    if reason.len() <= REASON_MAX_BYTES && !reason.contains('\0') {
+        return Ok(());
+    }
+    let rule = format!("must have at most {REASON_MAX_BYTES} bytes, none of them U+0000");
+    Err(broken("/reason", rule))
+}
+
+/// Fields of the context of a saga.
+///
+/// # Errors
+/// [`Error::Invalid`] with pointers below `/context`.
+pub fn context_fields(given: BTreeMap<String, JsonText>) -> Result<Fields, Error> {
+    if given.len() > CONTEXT_FIELDS_MAX_COUNT {
+        let rule = format!("must not have more than {CONTEXT_FIELDS_MAX_COUNT} fields");
+        return Err(broken("/context", rule));
+    }
+    let field = |(name, value): (String, JsonText)| {
+        let pointer = format!("/context{}", json_pointer(&name));
+        let name = FieldName::new(name).map_err(|error| broken(&pointer, error.to_string()))?;
+        Ok((name, value))
+    };
+    given.into_iter().map(field).collect()
+}
+
+impl Engine {
+    /// What a saga is given; `null` if nothing is. It has the limit of the input of a task.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with this pointer.
+    pub fn checked_json(&self, pointer: &str, given: Option<JsonText>) -> Result<JsonText, Error> {
+        let json = given.unwrap_or_else(JsonText::null);
+        let most = self.parts.settings.tasks.input_max_bytes;
+        if json.len() <= most {
+            return Ok(json);
+        }
+        let rule = format!("must not be larger than {most} bytes, not {}", json.len());
+        Err(broken(pointer, rule))
+    }
+}
+
+fn broken(pointer: &str, rule: String) -> Error {
+    let mut violations = Violations::default();
+    violations.add(pointer, rule);
+    Error::Invalid(violations)
+}
