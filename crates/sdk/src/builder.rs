@@ -237,7 +237,7 @@ impl Orchestratum {
     }
 
     /// With a server, such as `http://127.0.0.1:5000`, and a key of it: `tasks:read` and `tasks:write` to push commands and to
-    /// wait for them, `worker` to run handlers.
+    /// wait for them, `sagas:read` and `sagas:write` for sagas, `worker` to run handlers.
     pub fn client(url: impl Into<String>, key: impl Into<String>) -> Builder {
         Builder::new(Hosting::Client {
             url: url.into(),

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use orchestratum_core::SagaId;
+use orchestratum_core::saga::Faults;
+use orchestratum_core::task::Violations;
 use orchestratum_engine::error::chain;
 
 use crate::CommandId;
@@ -52,6 +55,35 @@ pub enum Error {
     IdTaken(CommandId),
     #[error("command {id} has not ended within {} s; it goes on", .after.as_secs_f64())]
     StillRunning { id: CommandId, after: Duration },
+    #[error("the saga definition breaks rules: {0}")]
+    InvalidDefinition(Faults),
+    #[error("there is no saga definition `{0}`; give it with `sagas().define(…)`")]
+    NoDefinition(String),
+    #[error("there is no saga {0}")]
+    NoSaga(SagaId),
+    #[error("no saga has the correlation id `{correlation_id}`, and none begins on `{event}`")]
+    NoSagaForEvent { event: String, correlation_id: String },
+    /// What a saga was given breaks rules: an answer those of the schema that was asked for, a name or an id those of all. The pointers
+    /// are those of the calls over HTTP: what is below `/data` are the data of an event or of an answer.
+    #[error("a saga cannot be given this: {}", told(.0))]
+    SagaInput(Violations),
+    /// A saga, or its definition, does not take it as it stands.
+    #[error("{reason}")]
+    SagaRefused {
+        reason: String,
+        /// The events that the saga takes in its state, where it did not take another.
+        takes: Vec<String>,
+    },
+    #[error("saga {0} has changed since it was read; read it again, and decide anew")]
+    SagaChanged(SagaId),
+    #[error("saga {saga} is in {state} after {} s, neither over nor waiting for somebody; it goes on", .after.as_secs_f64())]
+    SagaStillRunning {
+        saga: SagaId,
+        state: String,
+        after: Duration,
+    },
+    #[error("the {what} cannot be read: {reason}")]
+    Unreadable { what: String, reason: String },
     /// The database or the broker, where the engine is embedded.
     #[error("the engine failed")]
     Engine(#[source] orchestratum_engine::Error),
@@ -77,6 +109,10 @@ fn list(lacking: &[(&'static str, &'static str)]) -> String {
         .map(|(handler, service)| format!("{handler} needs `{service}`"))
         .collect();
     told.join(", ")
+}
+
+fn told(Violations(broken): &Violations) -> String {
+    broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

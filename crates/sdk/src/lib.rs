@@ -39,7 +39,7 @@
 //! ```
 //!
 //! Start at [`Command`], then [`Handler`], then [`Builder`]. [`Harness`] is for tests. [`saga`] is for what has many steps and must
-//! be undone when one fails.
+//! be undone when one fails, and [`Sagas`] runs it.
 
 mod builder;
 mod chain;
@@ -56,6 +56,7 @@ mod orchestratum;
 mod registry;
 mod run;
 pub mod saga;
+mod sagas;
 mod services;
 mod status;
 
@@ -69,6 +70,7 @@ pub use handler::{Context, Handler};
 pub use harness::Harness;
 pub use orchestratum::Orchestratum;
 pub use orchestratum_sdk_derive::{Command, Handler};
+pub use sagas::Sagas;
 pub use services::{FromServices, Need, Scope};
 pub use status::{Fault, Followers, MissingFollower, Outcome, State, Status};
 

@@ -27,6 +27,10 @@ impl Orchestratum {
         Self { host, life: None }
     }
 
+    pub(crate) fn host(&self) -> Arc<dyn Host> {
+        Arc::clone(&self.host)
+    }
+
     pub(crate) fn alive(host: Arc<dyn Host>, life: Life) -> Self {
         Self {
             host,

@@ -110,6 +110,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! [`Sagas`] gives the definition to an [`Orchestratum`](crate::Orchestratum), starts sagas by it, tells them events and finds them.
+//!
 //! | verb | YAML |
 //! |---|---|
 //! | `context` | `context` |
@@ -194,7 +196,14 @@
 
 pub use orchestratum_core::saga::builder::*;
 pub use orchestratum_core::saga::{
-    Definition, Fault, Faults, OnCompensationFailure, Running, RunningKind, SagaEnd, SagaStatus, SimulatedSaga,
-    SimulationError, Simulator, Unhandled, diagram, harness, read,
+    CompensationStatus, Definition, Fault, Faults, OnCompensationFailure, Running, RunningKind, SagaEnd, SagaStatus,
+    SimulatedSaga, SimulationError, Simulator, Unhandled, diagram, harness, read,
 };
+pub use orchestratum_core::task::{Violation, Violations};
+pub use orchestratum_core::{SagaId, Timestamp};
 pub use orchestratum_sdk_derive::{Event, Fields, States};
+
+pub use crate::sagas::{
+    AwaitedInput, Compensation, Defined, EventEnvelope, HistoryEntry, IssuedTask, LiveTask, Note, Pages, Parked,
+    Published, Saga, SagaAt, SagaFilter, Sagas, StartedChild,
+};

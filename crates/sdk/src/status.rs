@@ -1,6 +1,7 @@
 //! How a command stands, and how it ended.
 
 use orchestratum_core::JsonText;
+use orchestratum_core::task::TaskError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -74,6 +75,15 @@ pub struct Fault {
     /// `Failed`, `TimedOut`, `NotFound`, `Cancelled`, `Expired`, `Lost` or `OutputNotStorable`.
     pub kind: String,
     pub message: String,
+}
+
+impl From<&TaskError> for Fault {
+    fn from(error: &TaskError) -> Self {
+        Self {
+            kind: error.kind.as_str().to_owned(),
+            message: error.message.clone(),
+        }
+    }
 }
 
 /// What came after a command.

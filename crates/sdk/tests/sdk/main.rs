@@ -9,6 +9,7 @@ mod hostings;
 mod page;
 mod registration;
 mod reports;
+mod sagas;
 mod seed;
 mod suite;
 mod support;

@@ -63,14 +63,19 @@ async fn a_reminder_that_is_due_the_next_day() -> Result<(), orchestratum_sdk::E
 
 #[test]
 fn the_programs_of_the_page_are_these() {
+    are_of(PAGE, &SOURCES, 3);
+}
+
+/// Asserts that each program of a page, of which there are so many at least, is in one of the sources.
+pub(crate) fn are_of(page: &str, sources: &[&str], least: usize) {
     let lines = |text: &str| -> Vec<String> { text.lines().map(|line| line.trim().to_owned()).collect() };
-    let sources = SOURCES.map(lines);
-    let blocks: Vec<&str> = PAGE
+    let sources: Vec<Vec<String>> = sources.iter().map(|source| lines(source)).collect();
+    let blocks: Vec<&str> = page
         .split("```rust\n")
         .skip(1)
         .filter_map(|rest| rest.split("```").next())
         .collect();
-    assert!(blocks.len() >= 3, "the page has programs");
+    assert!(blocks.len() >= least, "the page has programs");
     for block in blocks {
         let block = lines(block);
         let is_there = |source: &Vec<String>| source.windows(block.len()).any(|part| part == block);

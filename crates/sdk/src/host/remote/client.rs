@@ -3,14 +3,19 @@
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_MATCH};
 use reqwest::{Method, StatusCode, Url};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::Error;
 
 /// Longer than one request waits for the end of a command, or for something to do.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long one request may wait for something to happen: less than servers allow by default.
+const WAIT_MOST: Duration = Duration::from_secs(30);
 
 /// What is shown of an answer that is no problem document.
 const ANSWER_SHOWN: usize = 500;
@@ -44,6 +49,46 @@ impl Client {
     /// What is at a path below `/api`.
     pub(super) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<String, Failed> {
         self.send(self.request(Method::GET, path).query(query)).await
+    }
+
+    /// What is there when it is as its caller wants it, or after `patience`. A server holds an answer for as long as its own setting
+    /// says, so it is asked again.
+    pub(super) async fn get_when<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        patience: Duration,
+        is_wanted: impl Fn(&T) -> bool + Send,
+    ) -> Result<T, Failed> {
+        let start = Instant::now();
+        loop {
+            let wait = patience.saturating_sub(start.elapsed()).min(WAIT_MOST);
+            let query = [("wait_seconds", wait.as_secs_f64().to_string())];
+            let found = read(&self.get(path, &query).await?)?;
+            if is_wanted(&found) || start.elapsed() >= patience {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Puts a text of JSON there.
+    pub(super) async fn put(&self, path: &[&str], text: String) -> Result<String, Failed> {
+        let request = self.request(Method::PUT, path).header(CONTENT_TYPE, "application/json");
+        self.send(request.body(text)).await
+    }
+
+    /// A post that is refused where what is there has another version.
+    pub(super) async fn post_at(
+        &self,
+        path: &[&str],
+        body: &(impl Serialize + Sync),
+        version: Option<u64>,
+    ) -> Result<String, Failed> {
+        let request = self.request(Method::POST, path).json(body);
+        self.send(match version {
+            Some(version) => request.header(IF_MATCH, format!("\"{version}\"")),
+            None => request,
+        })
+        .await
     }
 
     pub(super) async fn post(
@@ -95,12 +140,19 @@ pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) detail: String,
     pub(super) rules: Vec<Broken>,
+    /// What kind of refusal it is; empty if it is no problem document.
+    pub(super) code: String,
+    /// The events that a saga takes, where it did not take another.
+    pub(super) takes: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Broken {
     pub(super) pointer: String,
     pub(super) message: String,
+    /// The name that was probably meant in a saga definition.
+    #[serde(default)]
+    pub(super) suggestion: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,6 +161,10 @@ struct Problem {
     detail: Option<String>,
     #[serde(default)]
     errors: Vec<Broken>,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    takes: Vec<String>,
 }
 
 impl Failed {
@@ -135,11 +191,15 @@ impl Refusal {
                 status,
                 detail: problem.detail.unwrap_or(problem.title),
                 rules: problem.errors,
+                code: problem.code,
+                takes: problem.takes,
             },
             Err(_) => Self {
                 status,
                 detail: answer.chars().take(ANSWER_SHOWN).collect(),
                 rules: Vec::new(),
+                code: String::new(),
+                takes: Vec::new(),
             },
         }
     }

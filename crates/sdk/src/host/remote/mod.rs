@@ -3,6 +3,7 @@
 mod attempt;
 mod client;
 mod report;
+mod sagas;
 mod told;
 mod wishes;
 mod worker;
@@ -16,7 +17,6 @@ use orchestratum_engine::identity;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::client::{Client, Failed, PATIENCE, read};
@@ -27,9 +27,6 @@ use crate::builder::Options;
 use crate::entry::Entry;
 use crate::registry::Registry;
 use crate::{CommandId, Error, Fault, Followers, MissingFollower, Orchestratum, State, Status};
-
-/// How long one request may wait for the end of a command: less than servers allow by default.
-const WAIT_MOST: Duration = Duration::from_secs(30);
 
 pub(crate) async fn start(url: &str, key: &str, options: &Options, registry: Registry) -> Result<Orchestratum, Error> {
     let client = Client::new(url, key)?;
@@ -84,17 +81,9 @@ impl Host for Client {
     }
 
     async fn wait(&self, id: CommandId, patience: Duration) -> Result<Status, Error> {
-        let start = Instant::now();
-        let path = ["tasks", &id.to_string()];
-        loop {
-            let wait = patience.saturating_sub(start.elapsed()).min(WAIT_MOST);
-            let query = [("wait_seconds", wait.as_secs_f64().to_string())];
-            let answer = self.get(&path, &query).await;
-            let status = task(&answer.map_err(|failed| about(failed, id))?)?;
-            if status.state.is_terminal() || start.elapsed() >= patience {
-                return Ok(status);
-            }
-        }
+        let has_ended = |task: &Task| task.status.is_terminal();
+        let waited = self.get_when(&["tasks", &id.to_string()], patience, has_ended).await;
+        Ok(waited.map_err(|failed| about(failed, id))?.into())
     }
 
     async fn followers(&self, id: CommandId) -> Result<Followers, Error> {

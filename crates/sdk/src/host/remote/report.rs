@@ -230,11 +230,14 @@ mod tests {
         let broken = |pointer: &&str| Broken {
             pointer: (*pointer).to_owned(),
             message: "must be better".to_owned(),
+            suggestion: None,
         };
         Refusal {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             detail: "the body is invalid".to_owned(),
             rules: pointers.iter().map(broken).collect(),
+            code: "invalid_body".to_owned(),
+            takes: Vec::new(),
         }
     }
 

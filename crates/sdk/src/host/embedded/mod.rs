@@ -1,5 +1,7 @@
 //! An engine, its loops and a worker inside this process.
 
+mod sagas;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -205,10 +207,7 @@ impl From<Task> for Status {
             attempt: task.life.attempt,
             retries_left: task.life.retries_left,
             progress: task.progress.map(orchestratum_core::task::Progress::share),
-            fault: error.map(|error| Fault {
-                kind: error.kind.as_str().to_owned(),
-                message: error.message.clone(),
-            }),
+            fault: error.map(Fault::from),
             output: task.output,
         }
     }
