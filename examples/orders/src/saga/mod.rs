@@ -23,7 +23,10 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-#[derive(Debug, States)]
+/// Who does the steps of a saga. Whoever runs this crate's handlers serves all of them.
+pub const TARGETS: [&str; 4] = ["default", "billing", "warehouse", "shipping"];
+
+#[derive(Debug, PartialEq, Eq, States)]
 pub enum OrderState {
     Initial,
     AwaitingPayment,
@@ -34,7 +37,7 @@ pub enum OrderState {
 }
 
 /// What it keeps of an order.
-#[derive(Debug, Fields)]
+#[derive(Debug, Fields, Deserialize)]
 pub struct OrderSaga {
     pub order_id: u64,
     pub customer_id: String,
