@@ -10,7 +10,6 @@
 //! long.
 
 mod answer;
-mod chance;
 mod follow;
 mod gates;
 mod model;
@@ -20,13 +19,13 @@ mod script;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::chance::Chance;
 use self::model::Model;
 use self::script::Script;
 use crate::conformance::Fixture;
 use crate::conformance::lab::START;
 use crate::support::Postgres;
 use orchestratum_store::{Options, Store, connect};
+use orchestratum_testkit::Chance;
 use tokio::time::Instant;
 
 /// Operations on one fresh set of stores: enough for tasks to live several lives, few enough to read when they fail.

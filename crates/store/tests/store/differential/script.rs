@@ -13,9 +13,9 @@ use orchestratum_store::{
     Announce, Audit, Change, ClaimRequest, CreateRequest, Evidence, IdempotencyKey, LogAppend, NewGroup, NewTask,
     Registration, TaskFilter,
 };
+use orchestratum_testkit::Chance;
 use uuid::Uuid;
 
-use super::chance::Chance;
 use super::model::Model;
 use super::operation::{Operation, audit};
 
@@ -59,7 +59,7 @@ impl Script {
             95..97 => Operation::ReadAll(model.tasks.keys().copied().chain([self.task(model)]).collect()),
             97..100 => Operation::Overview,
             100..102 => Operation::CreateGroup(Box::new(self.group(model))),
-            102..105 => Operation::SettleGroup(self.known_group(model), u128::from(self.chance.next())),
+            102..105 => Operation::SettleGroup(self.known_group(model), u128::from(self.chance.draw())),
             105 => Operation::CancelGroup(self.known_group(model)),
             _ => Operation::Groups,
         }
@@ -102,7 +102,7 @@ impl Script {
     fn task(&mut self, model: &Model) -> TaskId {
         let known: Vec<TaskId> = model.tasks.keys().copied().collect();
         if self.chance.once_in(30) {
-            return TaskId(Uuid::from_u128(u128::from(self.chance.next())));
+            return TaskId(Uuid::from_u128(u128::from(self.chance.draw())));
         }
         // The newer half is where most still happens.
         let from = if self.chance.once_in(3) { 0 } else { known.len() / 2 };
@@ -404,7 +404,7 @@ impl Script {
         };
         Change {
             evidence: if success { self.success() } else { self.leftovers() },
-            seed: u128::from(self.chance.next()),
+            seed: u128::from(self.chance.draw()),
             patch: edits.map(|edits| checked(edits, model)),
             expected_version: self.once(12, |script| u32::try_from(script.chance.below(4)).unwrap_or(0)),
             audit: self.once(6, |_| audit()),
