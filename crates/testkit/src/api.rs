@@ -34,6 +34,12 @@ impl Api {
             .header("authorization", format!("ApiKey {}", self.key))
     }
 
+    pub fn put(&self, path: &str) -> RequestBuilder {
+        self.client
+            .put(format!("{}{path}", self.url))
+            .header("authorization", format!("ApiKey {}", self.key))
+    }
+
     pub fn post(&self, path: &str) -> RequestBuilder {
         self.client
             .post(format!("{}{path}", self.url))

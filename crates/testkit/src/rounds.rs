@@ -48,6 +48,17 @@ struct Soak {
     report: Option<PathBuf>,
 }
 
+impl Rounds {
+    /// In a soak `least` at least, however long that takes.
+    #[must_use]
+    pub fn in_a_soak(mut self, least: usize) -> Self {
+        if self.soak.is_some() {
+            self.few = self.few.max(least);
+        }
+        self
+    }
+}
+
 impl Iterator for Rounds {
     type Item = usize;
 

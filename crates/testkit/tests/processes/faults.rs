@@ -8,6 +8,7 @@ mod groups;
 mod hang_ups;
 mod leaks;
 mod limits;
+mod orders;
 mod schedules;
 
 use std::sync::Arc;
