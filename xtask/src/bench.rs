@@ -35,7 +35,7 @@ pub(crate) fn command(workspace: &Workspace, profile: &str) -> Command {
     command
 }
 
-/// The other peers are packages of Python, which the benchmark installs for itself.
+/// The other peers are packages of Python and npm, which the benchmark installs for itself.
 fn provide_bubblewrap() {
     if on_search_path("bwrap").is_some() {
         return;

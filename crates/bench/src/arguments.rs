@@ -11,7 +11,7 @@ use url::Url;
 use crate::results::System;
 
 #[derive(Debug, Parser)]
-#[command(about = "Measures Orchestratum beside Celery and pgbench", version)]
+#[command(about = "Measures Orchestratum beside its peers and pgbench", version)]
 pub(crate) struct Arguments {
     /// The sizes as a part of the full ones; below 1 the figures only show that everything runs.
     #[arg(long, default_value_t = 1.0, value_parser = scale)]
@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// Where the programs are that are measured; beside this one by default.
     #[arg(long)]
     bin_dir: Option<PathBuf>,
-    /// Where Celery is installed, once.
+    /// Where the peers are installed, once.
     #[arg(long)]
     cache_dir: Option<PathBuf>,
     /// Fail if a goal is missed.
@@ -87,6 +87,11 @@ impl Arguments {
 
     pub(crate) fn has(&self, system: System) -> bool {
         self.systems.is_empty() || self.systems.contains(&system)
+    }
+
+    /// Whether it is going to be measured.
+    pub(crate) fn wants(&self, measure: Measure, system: System) -> bool {
+        self.has(system) && self.measures().contains(&measure)
     }
 
     pub(crate) fn sizes(&self) -> Sizes {

@@ -11,9 +11,14 @@ use crate::results::System;
 use crate::servers::{Postgres, Rabbitmq};
 use crate::systems::bubblewrap::Bubblewrap;
 use crate::systems::celery::Environment;
+use crate::systems::dbos::Dbos;
 use crate::systems::dotnet::Dotnet;
 use crate::systems::interpreter::Interpreter;
 use crate::systems::pgbench;
+use crate::systems::restate::Restate;
+
+/// Why a peer that this run does not measure was not installed.
+const NOT_WANTED: &str = "this run does not measure it";
 
 #[derive(Debug)]
 pub(crate) struct Bench {
@@ -28,9 +33,11 @@ pub(crate) struct Bench {
     pub(crate) celery: Environment,
     pub(crate) pgbench: PathBuf,
     pub(crate) interpreter: Interpreter,
-    /// `Err` with the reason where it is left out, as is the next.
+    /// `Err` with the reason where it is left out, as are the next.
     pub(crate) bubblewrap: Result<Bubblewrap, String>,
     pub(crate) dotnet: Result<Dotnet, String>,
+    pub(crate) restate: Result<Restate, String>,
+    pub(crate) dbos: Result<Dbos, String>,
     folder: TempDir,
 }
 
@@ -55,6 +62,16 @@ impl Bench {
             bubblewrap: Bubblewrap::find(&interpreter).await,
             interpreter,
             dotnet: Dotnet::find(arguments.csharp_runtime.as_deref()),
+            restate: if arguments.wants(Measure::Sagas, System::Restate) {
+                Restate::install(&cache).await
+            } else {
+                Err(NOT_WANTED.to_owned())
+            },
+            dbos: if arguments.wants(Measure::Sagas, System::Dbos) {
+                Dbos::install(&cache).await
+            } else {
+                Err(NOT_WANTED.to_owned())
+            },
             cache,
             folder: tempfile::tempdir().context("cannot create a folder for the logs")?,
         })
@@ -65,6 +82,8 @@ impl Bench {
         let reason = match (measure, system) {
             (Measure::Csharp, _) => self.dotnet.as_ref().err(),
             (_, System::Bubblewrap) => self.bubblewrap.as_ref().err(),
+            (_, System::Restate) => self.restate.as_ref().err(),
+            (_, System::Dbos) => self.dbos.as_ref().err(),
             _ => None,
         };
         reason.map(String::as_str)

@@ -49,8 +49,8 @@ use Measure::{
     Neighbour, Python, Sagas, Sandbox, Schedules, Soak,
 };
 use System::{
-    Bubblewrap, Celery, CeleryInterpreter, CeleryResults, DotnetCold, Pgbench, PostgresAlone, PostgresRabbitmq, Sqlite,
-    WarmFork,
+    Bubblewrap, Celery, CeleryInterpreter, CeleryResults, Dbos, DotnetCold, Pgbench, PostgresAlone, PostgresRabbitmq,
+    Restate, Sqlite, WarmFork,
 };
 
 const RATE: &str = "tasks/s";
@@ -90,6 +90,8 @@ const GOALS: &[Goal] = &[
     Absolute("A chain of ten : one task, p50", (Chains, PostgresRabbitmq, "chain of ten : one task"), AtMost(12.0)),
     Absolute("10,000 of 100,000 schedules due at once, last task, s", (Schedules, PostgresRabbitmq, "last task s"), AtMost(5.0)),
     Absolute("Orders of four tasks as sagas : as many plain tasks, tasks/s", (Sagas, PostgresRabbitmq, "sagas : plain"), AtLeast(0.4)),
+    Ratio("Orders/s : Restate", (Sagas, PostgresRabbitmq, "orders/s"), (Sagas, Restate, "orders/s"), AtLeast(1.0)),
+    Ratio("Orders/s : DBOS", (Sagas, PostgresRabbitmq, "orders/s"), (Sagas, Dbos, "orders/s"), AtLeast(1.0)),
     Absolute("Events of callers over 1,000 sagas, events/s", (Events, PostgresRabbitmq, "events/s"), AtLeast(1_000.0)),
     Absolute("64 callers and one saga, event p99, ms", (Events, PostgresRabbitmq, "one saga p99 ms"), AtMost(250.0)),
     Grown("Event p50, 100,000 sagas wait : few", (Events, PostgresRabbitmq, "many p50 ms"), (Events, PostgresRabbitmq, "few p50 ms"), 1.5, 0.0),

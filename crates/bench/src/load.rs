@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::future::try_join_all;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -18,14 +18,15 @@ use tokio::time::timeout;
 use crate::machine::monotonic_now;
 
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ANSWER_MAX_BYTES: usize = 64 << 20;
 
 /// Where a server is and how it knows us.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     address: SocketAddr,
-    host: HeaderValue,
-    authorization: HeaderValue,
+    /// Of each request.
+    headers: HeaderMap,
 }
 
 #[derive(Debug)]
@@ -49,11 +50,22 @@ impl Server {
     pub(crate) fn new(address: SocketAddr, authorization: &str) -> Result<Self> {
         let mut authorization = HeaderValue::from_str(authorization).context("a key is plain text")?;
         authorization.set_sensitive(true);
-        Ok(Self {
-            address,
-            host: HeaderValue::from_str(&address.to_string()).context("an address is plain text")?,
-            authorization,
-        })
+        let mut server = Self::at(address)?;
+        server.headers.insert(AUTHORIZATION, authorization);
+        Ok(server)
+    }
+
+    /// One that asks nobody for a key, and answers in more than one format.
+    pub(crate) fn open(address: SocketAddr) -> Result<Self> {
+        let mut server = Self::at(address)?;
+        server.headers.insert(ACCEPT, JSON);
+        Ok(server)
+    }
+
+    fn at(address: SocketAddr) -> Result<Self> {
+        let host = HeaderValue::from_str(&address.to_string()).context("an address is plain text")?;
+        let headers = HeaderMap::from_iter([(HOST, host), (CONTENT_TYPE, JSON)]);
+        Ok(Self { address, headers })
     }
 
     pub(crate) async fn lane(&self) -> Result<Lane> {
@@ -128,14 +140,12 @@ pub(crate) struct Lane {
 
 impl Lane {
     pub(crate) async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<Answer> {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header(HOST, &self.server.host)
-            .header(AUTHORIZATION, &self.server.authorization)
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(Full::new(body))
             .context("cannot build a request")?;
+        request.headers_mut().clone_from(&self.server.headers);
         let exchange = async {
             self.sender.ready().await?;
             let (head, body) = self.sender.send_request(request).await?.into_parts();

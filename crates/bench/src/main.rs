@@ -4,7 +4,7 @@
 //!   main ──► measures/<name>  what is measured, in rotated order, over and over
 //!              │    └──► results ──► goals ──► report      medians, ratios, a table and a JSON file
 //!              ▼
-//!            systems/{orchestratum, celery, pgbench}       one fresh deployment of a system
+//!            systems/{orchestratum, celery, pgbench, …}    one fresh deployment of a system
 //!            systems/{bubblewrap, warm_fork, dotnet}       what runs code without one
 //!              │    └──► load        the native keep-alive client
 //!              ▼

@@ -13,7 +13,9 @@ use crate::goals::{Limit, Verdict};
 use crate::machine::Facts;
 use crate::results::{LeftOut, Results, System, median};
 use crate::systems::bubblewrap::Bubblewrap;
+use crate::systems::dbos::Dbos;
 use crate::systems::dotnet::Dotnet;
+use crate::systems::restate::Restate;
 
 /// Markdown, so that the tables can be pasted into a page as they are.
 pub(crate) fn tables(results: &Results, verdicts: &[Verdict]) -> String {
@@ -113,6 +115,8 @@ struct Versions<'a> {
     python: &'a str,
     bubblewrap: Option<&'a str>,
     csharp: Option<&'a str>,
+    restate: Option<&'a str>,
+    dbos: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -141,6 +145,8 @@ pub(crate) async fn save(
             python: &celery.python,
             bubblewrap: bench.bubblewrap.as_ref().ok().map(Bubblewrap::version),
             csharp: bench.dotnet.as_ref().ok().map(Dotnet::versions),
+            restate: bench.restate.as_ref().ok().map(Restate::versions),
+            dbos: bench.dbos.as_ref().ok().map(Dbos::version),
         },
         postgres: serde_json::to_value(bench.postgres.facts())?,
         scale: arguments.scale,

@@ -21,6 +21,8 @@ pub(crate) enum System {
     DotnetCold,
     Sandbox,
     Pgbench,
+    Restate,
+    Dbos,
 }
 
 impl System {
@@ -37,6 +39,8 @@ impl System {
             Self::DotnetCold => "dotnet, a new compiler and runtime a task",
             Self::Sandbox => "the sandbox alone",
             Self::Pgbench => "the statements alone (pgbench)",
+            Self::Restate => "Restate",
+            Self::Dbos => "DBOS",
         }
     }
 }

@@ -69,8 +69,8 @@ fn repeats(measure: Measure, wanted: u32) -> u32 {
 
 fn systems(measure: Measure) -> &'static [System] {
     use System::{
-        Bubblewrap, Celery, CeleryInterpreter, CeleryResults, DotnetCold, Pgbench, PostgresAlone, PostgresRabbitmq,
-        Sandbox, Sqlite, WarmFork,
+        Bubblewrap, Celery, CeleryInterpreter, CeleryResults, Dbos, DotnetCold, Pgbench, PostgresAlone,
+        PostgresRabbitmq, Restate, Sandbox, Sqlite, WarmFork,
     };
     match measure {
         Measure::Drain => &[PostgresRabbitmq, PostgresAlone, Sqlite, Celery, CeleryResults, Pgbench],
@@ -79,13 +79,10 @@ fn systems(measure: Measure) -> &'static [System] {
         Measure::Python => &[PostgresRabbitmq, Sqlite, CeleryInterpreter, Bubblewrap, WarmFork],
         Measure::Csharp => &[PostgresRabbitmq, DotnetCold],
         Measure::Sandbox => &[Sandbox],
-        Measure::Backlog
-        | Measure::Chains
-        | Measure::Keyed
-        | Measure::External
-        | Measure::Groups
-        | Measure::Sagas
-        | Measure::Events => &[PostgresRabbitmq, PostgresAlone, Sqlite],
+        Measure::Sagas => &[PostgresRabbitmq, PostgresAlone, Sqlite, Restate, Dbos],
+        Measure::Backlog | Measure::Chains | Measure::Keyed | Measure::External | Measure::Groups | Measure::Events => {
+            &[PostgresRabbitmq, PostgresAlone, Sqlite]
+        }
         Measure::CodeLatency | Measure::Neighbour | Measure::Soak | Measure::Schedules | Measure::History => {
             &[PostgresRabbitmq]
         }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::{DRAIN_LIMIT, fill, wait_until_done, warm_up};
 use crate::arguments::Measure;
@@ -11,7 +11,7 @@ use crate::bench::Bench;
 use crate::machine::monotonic_now;
 use crate::results::{Results, System};
 use crate::systems::orchestratum::{Deployment, ORDER_TASKS, Story, Work};
-use crate::systems::{Stretch, wait_for};
+use crate::systems::{Stretch, Together, wait_for};
 
 const WARM_UP_ORDERS: u32 = 100;
 
@@ -29,9 +29,26 @@ pub(super) async fn measure(bench: &Bench, system: System, results: &mut Results
             add("sagas : plain", stepped / plain);
             add("orders/s", started_to_ended(bench, system, orders).await?);
         }
+        System::Restate => {
+            let restate = bench.restate.as_ref().ok().context("there is no Restate")?;
+            peer(&restate.orders(bench, orders).await?, add);
+        }
+        System::Dbos => {
+            let dbos = bench.dbos.as_ref().ok().context("there is no DBOS")?;
+            peer(&dbos.orders(bench, orders).await?, add);
+        }
         _ => bail!("runs no orders"),
     }
     Ok(())
+}
+
+/// From the first call to the last end.
+fn peer(together: &Together, mut add: impl FnMut(&'static str, f64)) {
+    let orders = f64::from(together.stretch.tasks) / f64::from(ORDER_TASKS);
+    let steps_per_second = together.stretch.tasks_per_second();
+    add("steps/s", steps_per_second);
+    add("orders/s", steps_per_second / f64::from(ORDER_TASKS));
+    add("CPU s per 1,000 orders", together.cpu_seconds * 1_000.0 / orders);
 }
 
 async fn plain(bench: &Bench, system: System, tasks: u32) -> Result<Stretch> {

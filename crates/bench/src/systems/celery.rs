@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::ChildStdout;
 use uuid::Uuid;
 
+use super::packages::{self, python_with};
 use super::together::run_together;
 use super::{Stretch, wait_for};
 use crate::bench::Bench;
@@ -24,7 +25,6 @@ const FILES: &[(&str, &str)] = &[
     ("bench_tasks.py", include_str!("../../celery/bench_tasks.py")),
     ("bench_client.py", include_str!("../../celery/bench_client.py")),
 ];
-const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 const CLIENT_LIMIT: Duration = Duration::from_secs(300);
 
 /// A virtual environment with Celery, and the scripts beside it.
@@ -44,37 +44,9 @@ pub(crate) struct Versions {
 impl Environment {
     /// Installs what is not there yet, in the versions that are written down.
     pub(crate) async fn install(cache: &Path) -> Result<Self> {
-        let folder = cache.join("venv");
-        let python = folder.join("bin").join("python");
-        let installed = folder.join("requirements.txt");
-        if fs::read_to_string(&installed).ok().as_deref() != Some(REQUIREMENTS) {
-            println!("Installing Celery into {}.", folder.display());
-            let mut create = Command::new("python3");
-            create.args(["-m", "venv"]).arg(&folder);
-            run(create, cache)
-                .await
-                .context("the benchmark needs python3 with venv")?;
-            let wanted = cache.join("requirements.txt");
-            fs::write(&wanted, REQUIREMENTS).context("cannot write the list of packages")?;
-            let mut install = Command::new(&python);
-            install
-                .args([
-                    "-m",
-                    "pip",
-                    "install",
-                    "--quiet",
-                    "--disable-pip-version-check",
-                    "--requirement",
-                ])
-                .arg(&wanted);
-            run(install, cache).await.context("cannot install Celery")?;
-            fs::rename(&wanted, &installed).context("cannot write the list of packages")?;
-        }
+        let python = python_with("Celery", REQUIREMENTS, &cache.join("venv")).await?;
         let scripts = cache.join("celery");
-        fs::create_dir_all(&scripts).context("cannot create a folder for the scripts")?;
-        for (name, text) in FILES {
-            fs::write(scripts.join(name), text).with_context(|| format!("cannot write {name}"))?;
-        }
+        packages::write_files(&scripts, FILES)?;
         let versions = versions(&python)?;
         Ok(Self {
             python,
@@ -88,24 +60,14 @@ impl Environment {
     }
 }
 
-async fn run(command: Command, folder: &Path) -> Result<()> {
-    Program::start("install", command, folder)?.finish(INSTALL_LIMIT).await
-}
-
 fn versions(python: &Path) -> Result<Versions> {
-    let output = Command::new(python)
-        .args([
-            "-c",
-            "import celery, platform; print(platform.python_version(), celery.__version__)",
-        ])
-        .stdin(Stdio::null())
-        .output()
-        .context("cannot start the interpreter of the virtual environment")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let (python, celery) = text
-        .trim()
-        .split_once(' ')
-        .context("cannot tell the versions of the peer")?;
+    let mut ask = Command::new(python);
+    ask.args([
+        "-c",
+        "import celery, platform; print(platform.python_version(), celery.__version__)",
+    ]);
+    let text = packages::printed(ask)?;
+    let (python, celery) = text.split_once(' ').context("cannot tell the versions of the peer")?;
     Ok(Versions {
         python: python.to_owned(),
         celery: celery.to_owned(),
@@ -192,8 +154,8 @@ impl<'a> Fleet<'a> {
             command.args(["create", &share.to_string(), &threads.to_string()]);
             command
         });
-        let stretch = run_together("create", commands.collect(), share * processes, &self.folder).await?;
-        Ok(stretch.tasks_per_second())
+        let together = run_together("create", commands.collect(), share * processes, &self.folder, &[]).await?;
+        Ok(together.stretch.tasks_per_second())
     }
 
     /// A client that sends at a steady rate and tells each id and the time it was sent at.

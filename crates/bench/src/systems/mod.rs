@@ -2,10 +2,13 @@
 
 pub(crate) mod bubblewrap;
 pub(crate) mod celery;
+pub(crate) mod dbos;
 pub(crate) mod dotnet;
 pub(crate) mod interpreter;
 pub(crate) mod orchestratum;
+mod packages;
 pub(crate) mod pgbench;
+pub(crate) mod restate;
 mod together;
 pub(crate) mod warm_fork;
 
@@ -13,6 +16,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
+
+pub(crate) use self::together::Together;
 
 /// The stretch of time in which a number of tasks was done, as the handlers and the database wrote it down.
 #[derive(Debug, Clone, Copy)]

@@ -10,12 +10,26 @@ use tokio::process::ChildStdout;
 use tokio::time::timeout;
 
 use super::Stretch;
-use crate::machine::Program;
+use crate::machine::{Program, Usage};
 
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Runs them to their end. So many tasks are what all of them do together.
-pub(crate) async fn run_together(name: &str, commands: Vec<Command>, tasks: u32, folder: &Path) -> Result<Stretch> {
+/// What several programs did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Together {
+    pub(crate) stretch: Stretch,
+    /// Theirs and that of the servers, from the start to the last time that was told.
+    pub(crate) cpu_seconds: f64,
+}
+
+/// Runs them until each has told its times, and ends those that are still there. So many tasks are what all of them do together.
+pub(crate) async fn run_together(
+    name: &str,
+    commands: Vec<Command>,
+    tasks: u32,
+    folder: &Path,
+    servers: &[u32],
+) -> Result<Together> {
     let mut programs = Vec::new();
     for (number, command) in commands.into_iter().enumerate() {
         let (program, input, output) = Program::start_talking(&format!("{name}-{number}"), command, folder)?;
@@ -26,6 +40,9 @@ pub(crate) async fn run_together(name: &str, commands: Vec<Command>, tasks: u32,
             bail!("{name} did not start: {}", program.last_words());
         }
     }
+    let ids = programs.iter().map(|(program, ..)| program.process_id());
+    let processes: Vec<u32> = ids.chain(servers.iter().copied()).collect();
+    let before = Usage::of(&processes)?;
     for (_, input, _) in &mut programs {
         input.write_all(b"go\n").await?;
     }
@@ -42,7 +59,10 @@ pub(crate) async fn run_together(name: &str, commands: Vec<Command>, tasks: u32,
         stretch.first_started_micros = stretch.first_started_micros.min(first.parse()?);
         stretch.last_finished_micros = stretch.last_finished_micros.max(last.parse()?);
     }
-    Ok(stretch)
+    Ok(Together {
+        stretch,
+        cpu_seconds: Usage::of(&processes)?.seconds_since(before),
+    })
 }
 
 async fn next_line(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<Option<String>> {

@@ -30,5 +30,6 @@ pub(crate) async fn drain(
         command.arg(&script).arg(share.to_string()).arg(code);
         command
     });
-    run_together("warm-fork", commands.collect(), tasks, folder).await
+    let together = run_together("warm-fork", commands.collect(), tasks, folder, &[]).await?;
+    Ok(together.stretch)
 }

@@ -41,7 +41,8 @@ impl Story {
         }
     }
 
-    fn input(self) -> Value {
+    /// What it is started with.
+    pub(crate) fn input(self) -> Value {
         match self {
             Self::Order => json!({"order_id": "order-4711", "items": [{"sku": "chair", "count": 2}], "total": 129.9}),
             Self::Counter | Self::Timer { .. } => Value::Null,
