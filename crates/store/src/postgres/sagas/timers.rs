@@ -16,7 +16,7 @@ pub(super) async fn fire(database: &Database, limit: usize, now: Timestamp) -> R
                     SELECT saga_id, entry, timer, number
                     FROM saga_timers
                     WHERE due_at <= $1
-                    ORDER BY due_at
+                    ORDER BY due_at, saga_id, entry, timer, number
                     LIMIT $2
                     -- Who stops it at the moment has its saga under its lock.
                     FOR UPDATE SKIP LOCKED
@@ -32,8 +32,8 @@ pub(super) async fn fire(database: &Database, limit: usize, now: Timestamp) -> R
                         saga_timers.due_at
                 )
                 INSERT INTO saga_events (saga_id, kind, entry, timer, number, received_at)
-                -- In the order in which they were due.
-                SELECT saga_id, 4, entry, timer, number, $1 FROM gone ORDER BY due_at
+                -- In the order in which they were due; of those of one state that were due together, in the order of their list.
+                SELECT saga_id, 4, entry, timer, number, $1 FROM gone ORDER BY due_at, saga_id, entry, timer, number
                 RETURNING saga_id",
             )
             .bind(time(now))

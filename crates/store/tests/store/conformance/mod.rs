@@ -446,6 +446,7 @@ macro_rules! suite {
                 a_timer_of_a_state_that_was_left_is_gone,
                 a_timer_that_fires_behind_what_leaves_its_state_is_refused,
                 timers_that_are_due_fire_in_their_order_in_bounded_passes,
+                of_timers_of_a_state_that_are_due_together_the_first_of_their_list_goes_first,
                 several_that_look_for_timers_at_once_fire_each_once
             ],
             sagas: [

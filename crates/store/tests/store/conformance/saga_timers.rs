@@ -105,6 +105,45 @@ pub(crate) async fn timers_that_are_due_fire_in_their_order_in_bounded_passes(st
     look_at_all(&lab).await;
 }
 
+/// Two ways out of its state that are due together, and a question that is asked again then.
+const TOGETHER: &str = "
+name: together
+initial: Initial
+states:
+  Initial: {on: {start: {target: Asking}}}
+  Asking:
+    await_input:
+      event: answered
+      prompt: Go on?
+      reminders: [{seconds: 5, event: reminded}]
+    on: {answered: {target: Second}, reminded: {}}
+    after:
+      - {seconds: 5, if: saga.correlation_id != '', target: First}
+      - {seconds: 5, if: saga.correlation_id != '', target: Second}
+  First: {final: true}
+  Second: {final: true}
+";
+
+pub(crate) async fn of_timers_of_a_state_that_are_due_together_the_first_of_their_list_goes_first(
+    store: Arc<dyn Store>,
+) {
+    let mut lab = Lab::new(store);
+    define(&lab, TOGETHER).await;
+    let new: Vec<_> = (0..40)
+        .map(|number| new_saga(&lab, "together", &number.to_string()))
+        .collect();
+    for outcome in start_all(&lab, &new).await {
+        started(outcome);
+    }
+    lab.advance(SECOND * 5);
+    // A pass may end between them.
+    while fire(&lab, 7).await.more {}
+    look_at_all(&lab).await;
+    for saga in new {
+        assert_stands(&lab, saga.id, "First", SagaStatus::Completed).await;
+    }
+}
+
 pub(crate) async fn several_that_look_for_timers_at_once_fire_each_once(store: Arc<dyn Store>) {
     const SAGAS: usize = 60;
     let mut lab = Lab::new(store);
