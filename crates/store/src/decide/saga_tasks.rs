@@ -79,9 +79,11 @@ pub(crate) fn doubted(ends: &[SagaTaskEnd]) -> Vec<TaskId> {
     ends.iter().filter_map(|end| end.doubted).collect()
 }
 
-/// The same ends, where these tasks have attempts that leave doubt.
+/// The same ends, where these tasks have attempts that leave doubt. Those of one call reach a saga in the order of its numbers,
+/// whatever the order in which a database tells of them.
 pub(crate) fn without_doubt(ends: &[SagaTaskEnd], in_doubt: &HashSet<TaskId>) -> Vec<SagaTaskEnd> {
     let mut ends = ends.to_vec();
+    ends.sort_by_key(|end| (end.place.saga, end.place.number));
     for end in &mut ends {
         if let Outcome::Unsuccessful { may_have_run, .. } = &mut end.outcome
             && end.doubted.is_some_and(|task| in_doubt.contains(&task))
