@@ -14,6 +14,7 @@ mod follow;
 mod gates;
 mod model;
 mod operation;
+mod sagas;
 mod script;
 
 use std::sync::Arc;
@@ -35,6 +36,17 @@ const SEEDS: u64 = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_operations_leave_model_and_databases_equal() {
+    through(SEEDS, OPERATIONS_A_SEED, |seed| {
+        on_both(async move |stores| compare(seed, stores).await)
+    })
+    .await;
+}
+
+/// All seeds, or the one that is asked for, or as many as there is time for.
+async fn through<Running>(seeds: u64, operations: usize, run: impl Fn(u64) -> Running)
+where
+    Running: Future<Output = Result<(), String>>,
+{
     let given: Option<u64> = std::env::var("ORCHESTRATUM_SEED")
         .ok()
         .map(|text| text.parse().expect("ORCHESTRATUM_SEED is a number"));
@@ -42,7 +54,7 @@ async fn random_operations_leave_model_and_databases_equal() {
         .ok()
         .map(|text| text.parse().expect("ORCHESTRATUM_SOAK_SECONDS is a number"));
     let goes_on_until = Instant::now() + Duration::from_secs(soak.unwrap_or_default());
-    let (first, few) = given.map_or((0, SEEDS), |seed| (seed, 1));
+    let (first, few) = given.map_or((0, seeds), |seed| (seed, 1));
     let mut done = 0;
     while done < few || Instant::now() < goes_on_until {
         let seed = first + done;
@@ -54,15 +66,16 @@ async fn random_operations_leave_model_and_databases_equal() {
             );
         }
     }
-    println!("{done} seeds of {OPERATIONS_A_SEED} operations from {first} left model and databases equal");
+    println!("{done} seeds of {operations} operations from {first} left model and databases equal");
 }
 
-async fn run(seed: u64) -> Result<(), String> {
+/// On fresh stores.
+async fn on_both(compare: impl AsyncFnOnce(&[(&str, Arc<dyn Store>)]) -> Result<(), String>) -> Result<(), String> {
     let sqlite = connect("sqlite::memory:", &Options::default()).await.expect("opens");
     sqlite.migrate().await.expect("migrates");
     let postgres = Postgres::fresh(&crate::support::database_url()).await;
     let stores = [("SQLite", sqlite), ("PostgreSQL", postgres.store())];
-    let compared = compare(seed, &stores).await;
+    let compared = compare(&stores).await;
     for (_, store) in stores {
         store.close().await;
     }

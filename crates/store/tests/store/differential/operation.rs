@@ -117,7 +117,7 @@ impl Operation {
     }
 }
 
-async fn whole(store: &dyn Store, ids: &[TaskId]) -> Result<Vec<Whole>, orchestratum_store::Error> {
+pub(super) async fn whole(store: &dyn Store, ids: &[TaskId]) -> Result<Vec<Whole>, orchestratum_store::Error> {
     let mut read = Vec::new();
     for task in store.tasks(ids).await? {
         let id = task.spec.id;
