@@ -42,7 +42,9 @@ pub(in super::super) async fn purge_sagas(
         return Ok(0);
     }
     let gone = sqlx::query(
-        "WITH event AS (DELETE FROM saga_events WHERE saga_id = ANY($1))
+        // One index has what was looked at, another one what waits.
+        "WITH history AS (DELETE FROM saga_events WHERE saga_id = ANY($1) AND seq IS NOT NULL),
+        waiting AS (DELETE FROM saga_events WHERE saga_id = ANY($1) AND seq IS NULL)
         DELETE FROM sagas WHERE id = ANY($1)",
     )
     .bind(&ids)
