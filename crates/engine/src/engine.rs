@@ -25,7 +25,7 @@ use crate::journal::{self, Reason};
 use crate::kept::{Keeping, Kept};
 use crate::keys::KeyCache;
 use crate::queues::Queues;
-use crate::sagas::Driver;
+use crate::sagas::{Driver, LOOKS};
 use crate::signals::Signals;
 use crate::tasks::Counts;
 use crate::waiters::Waiters;
@@ -117,7 +117,7 @@ impl Engine {
         };
         let saga_advances = {
             let (store, clock) = (Arc::clone(&store), clock.clone());
-            Batcher::start(Bounds::HOT_PATH, advance_weight, move |advances: Arc<Vec<Advance>>| {
+            Batcher::start(LOOKS, advance_weight, move |advances: Arc<Vec<Advance>>| {
                 let (store, clock) = (Arc::clone(&store), clock.clone());
                 async move { store.advance_sagas(&advances, clock.now()).await }
             })
@@ -185,7 +185,16 @@ impl Engine {
     }
 
     /// Puts one event to a task, in a batch with others, and does what must follow the commit.
-    pub(crate) async fn change(&self, mut change: Change) -> Result<ChangeOutcome, Error> {
+    pub(crate) async fn change(&self, change: Change) -> Result<ChangeOutcome, Error> {
+        let outcome = self.change_without_a_look(change).await?;
+        if let ChangeOutcome::Done(changed) = &outcome {
+            self.look_at_sagas_of(std::slice::from_ref(changed));
+        }
+        Ok(outcome)
+    }
+
+    /// The same, but that its caller has its saga look at the end of the task.
+    pub(crate) async fn change_without_a_look(&self, mut change: Change) -> Result<ChangeOutcome, Error> {
         change.seed = identity::seed();
         let batcher = match is_plain_success(&change) {
             true if change.takes.is_some() => &self.parts.continuations,
@@ -195,7 +204,7 @@ impl Engine {
         let reason = Reason::of(&change.event);
         let outcome = batcher.submit(change).await?;
         if let ChangeOutcome::Done(changed) = &outcome {
-            self.after_changes(std::slice::from_ref(changed), reason);
+            self.tell_of_changes(std::slice::from_ref(changed), reason);
         }
         Ok(outcome)
     }
@@ -203,6 +212,17 @@ impl Engine {
     /// The fast path after a commit: announces what became ready, wakes who waits for what is over. All of it may be
     /// lost with the process: the feeder and the waiters' own questions find it.
     pub(crate) fn after_changes(&self, changes: &[Changed], reason: Reason) {
+        self.tell_of_changes(changes, reason);
+        self.look_at_sagas_of(changes);
+    }
+
+    /// Whoever of the sagas has a task that is over now looks at its end.
+    fn look_at_sagas_of(&self, changes: &[Changed]) {
+        let ended = changes.iter().filter(|changed| changed.life.status().is_terminal());
+        self.look_at_sagas(ended.filter_map(|changed| changed.saga));
+    }
+
+    fn tell_of_changes(&self, changes: &[Changed], reason: Reason) {
         let now = self.parts.clock.now();
         let mut finished = Vec::new();
         let mut interrupted = Vec::new();
@@ -238,12 +258,6 @@ impl Engine {
                 .chain(followed.map(|follow_up| follow_up.task))
         });
         self.became_ready(ready);
-        self.look_at_sagas(
-            changes
-                .iter()
-                .filter(|changed| changed.life.status().is_terminal())
-                .filter_map(|changed| changed.saga),
-        );
         if changes.iter().any(counts_for_a_group) {
             self.settle_groups_soon();
         }

@@ -54,8 +54,8 @@ pub use postgres::{PostgresStore, statements};
 pub use queues::{Queue, QueueStore};
 pub use sagas::{
     Addressee, Advance, AdvanceOutcome, Advanced, Consequences, DefinitionHead, DefinitionVersion, EventKind,
-    FiredTimers, HistoryEntry, HistoryPage, NewDefinition, NewSaga, Request, Saga, SagaFilter, SagaPage, SagaStore,
-    Stand, StartOutcome, StoredDefinition,
+    FiredTimers, HistoryEntry, HistoryPage, NewDefinition, NewSaga, Request, Saga, SagaFilter, SagaOffer, SagaPage,
+    SagaStore, Stand, StartOutcome, StoredDefinition,
 };
 pub use schedules::{
     ChangeScheduleOutcome, CreateScheduleOutcome, Fired, FiredTask, LastTask, NewSchedule, Schedule, SchedulePage,
@@ -64,7 +64,7 @@ pub use schedules::{
 pub use sqlite::SqliteStore;
 pub use tasks::{
     Admission, Announce, Attempt, AttemptPage, Audit, Change, ChangeOutcome, Changed, Children, ClaimRequest,
-    ClaimedTask, CreateOutcome, CreateRequest, DeleteOutcome, Dispatch, Evidence, FollowUpTask, Followed,
+    ClaimedTask, CreateOutcome, CreateRequest, DeleteOutcome, Dispatch, Evidence, FollowUpTask, Followed, FollowedBy,
     IdempotencyKey, KeyWait, MissingCause, MissingFollowUp, NewTask, Takes, Task, TaskFilter, TaskPage, TaskStore,
 };
 pub use workers::{Holding, LeaseKeeper, NO_PROGRAMS, Registration, Renewal, Worker, WorkerState, WorkerStore};

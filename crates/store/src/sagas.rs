@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use orchestratum_core::saga::{DefinitionName, Event, EventName, Input, Instance, Rejection, SagaStatus, StateName};
 use orchestratum_core::{JsonText, Origin, SagaId, Timestamp};
 
-use crate::{Audit, Changed, Error, Ready};
+use crate::{Audit, Changed, ClaimedTask, Error, Ready, Takes};
 
 /// A definition to be stored.
 #[derive(Debug, Clone)]
@@ -98,8 +98,18 @@ pub struct Request {
 pub struct Advance {
     pub saga: SagaId,
     pub request: Option<Request>,
+    /// Of a worker that has ended one of its tasks.
+    pub offer: Option<SagaOffer>,
     /// Where the ids of its tasks come from: random, since an id that somebody guesses can be taken.
     pub seed: u128,
+}
+
+/// Of the tasks that a look makes, its worker takes the first that it serves and that is as urgent as the one it has ended.
+#[derive(Debug, Clone)]
+pub struct SagaOffer {
+    pub takes: Takes,
+    /// Of the task that the worker has ended.
+    pub priority: u8,
 }
 
 /// What became of a look.
@@ -126,6 +136,8 @@ pub struct Advanced {
     /// Before this look; `None` of a new one.
     pub before: Option<Stand>,
     pub consequences: Consequences,
+    /// What the worker whose offer came with the look goes on with. It is claimed like any other.
+    pub claimed: Option<Box<ClaimedTask>>,
 }
 
 /// Where a saga stood.

@@ -108,8 +108,30 @@ pub struct ClaimedTask {
     pub expires_at: Timestamp,
     pub started_at: Timestamp,
     pub origin: Origin,
+    pub followed_by: FollowedBy,
+}
+
+/// What comes after a task that succeeds, as far as its worker may go on with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FollowedBy {
+    Nothing,
     /// Its lists of follow-ups are not all empty.
-    pub followed: bool,
+    FollowUps,
+    /// Its saga looks at its end.
+    Saga {
+        priority: u8,
+    },
+}
+
+impl FollowedBy {
+    /// `saga_priority`: its own, if it is a task of a saga.
+    pub(crate) fn of(has_follow_ups: bool, saga_priority: Option<u8>) -> Self {
+        match saga_priority {
+            Some(priority) => Self::Saga { priority },
+            None if has_follow_ups => Self::FollowUps,
+            None => Self::Nothing,
+        }
+    }
 }
 
 /// What an attempt leaves beside its outcome.
@@ -155,9 +177,9 @@ impl Audit {
     }
 }
 
-/// A worker's offer with its report: of what follows the task, it takes the first that it serves without a claim of its own.
+/// A worker's offer, of what follows a task that it has ended to take the first that it serves without a claim of its own.
 ///
-/// The follow-up is then written as running there, where the lease of the worker is live and the target is not paused. One
+/// That is then written as running there, where the lease of the worker is live and the target is not paused. One
 /// whose priority is below its parent's has to wait its turn with the others. It is an offer: a store may make all of them wait.
 #[derive(Debug, Clone)]
 pub struct Takes {

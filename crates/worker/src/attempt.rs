@@ -136,11 +136,11 @@ async fn attend(
     };
     let (ending, evidence) = clocks.conclude(&task, ended);
     let _on_its_way = shared.reports.take_many(places(&evidence));
-    let takes = claimer.takes(&life, task.followed, &ending);
+    let goes_on = claimer.goes_on(&life, task.followed_by, &ending);
     // The next attempt need not wait until this one is recorded, unless it is what follows.
-    let slot = slot.filter(|_| takes.is_some());
+    let slot = slot.filter(|_| goes_on.is_some());
     turns.beat().await;
-    let next = report(&shared, &life, key, ending, evidence, takes).await;
+    let next = report(&shared, &life, key, ending, evidence, goes_on).await;
     claimer.go_on(&life, next.into_iter().collect());
     drop(slot);
 }

@@ -12,7 +12,8 @@ use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use orchestratum_core::task::Ending;
 use orchestratum_engine::error;
-use orchestratum_store::{ClaimRequest, ClaimedTask, Evidence, Takes};
+use orchestratum_engine::tasks::GoesOn;
+use orchestratum_store::{ClaimRequest, ClaimedTask, Evidence, FollowedBy, SagaOffer, Takes};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -196,7 +197,7 @@ impl ClaimLoop {
 /// An attempt that is over before it has become a task of the runtime.
 struct Inline {
     key: Key,
-    followed: bool,
+    followed_by: FollowedBy,
     ending: Ending,
     evidence: Evidence,
     span: Span,
@@ -208,7 +209,7 @@ impl Inline {
         let (ending, evidence) = span.in_scope(run);
         Self {
             key: (task.id, task.attempt),
-            followed: task.followed,
+            followed_by: task.followed_by,
             ending,
             evidence,
             span,
@@ -329,13 +330,23 @@ impl Claimer {
     }
 
     /// What this lane would go on with after a success, where anything follows it.
-    pub(crate) fn takes(&self, life: &Life, followed: bool, ending: &Ending) -> Option<Takes> {
-        let goes_on = followed && *ending == Ending::Success && !self.stop.is_cancelled();
-        goes_on.then(|| Takes {
+    pub(crate) fn goes_on(&self, life: &Life, followed_by: FollowedBy, ending: &Ending) -> Option<GoesOn> {
+        if *ending != Ending::Success || self.stop.is_cancelled() {
+            return None;
+        }
+        let takes = || Takes {
             worker: life.worker,
             targets: Arc::clone(&self.shared.targets),
             names: Arc::clone(&self.lane.names),
-        })
+        };
+        match followed_by {
+            FollowedBy::Nothing => None,
+            FollowedBy::FollowUps => Some(GoesOn::FollowUps(takes())),
+            FollowedBy::Saga { priority } => {
+                let takes = takes();
+                Some(GoesOn::Saga(SagaOffer { takes, priority }))
+            }
+        }
     }
 
     /// Starts what came of reports.
@@ -379,8 +390,8 @@ impl Claimer {
             let reports = ended.into_iter().zip(slots).map(|(ended, slot)| {
                 let (claimer, life) = (&claimer, &life);
                 let reporting = async move {
-                    let takes = claimer.takes(life, ended.followed, &ended.ending);
-                    let next = report(&claimer.shared, life, ended.key, ended.ending, ended.evidence, takes).await;
+                    let goes_on = claimer.goes_on(life, ended.followed_by, &ended.ending);
+                    let next = report(&claimer.shared, life, ended.key, ended.ending, ended.evidence, goes_on).await;
                     drop(slot);
                     claimer.go_on(life, next.into_iter().collect());
                 };

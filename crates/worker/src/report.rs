@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use orchestratum_core::task::{Ending, Violations, stand_in};
 use orchestratum_core::{JsonText, shortened, without_nul};
-use orchestratum_engine::tasks::FinishOutcome;
+use orchestratum_engine::tasks::{FinishOutcome, GoesOn};
 use orchestratum_engine::{Error, error, identity};
-use orchestratum_store::{ClaimedTask, Evidence, Takes};
+use orchestratum_store::{ClaimedTask, Evidence};
 
 use crate::held::Key;
 use crate::shared::{Life, Shared};
@@ -64,7 +64,7 @@ pub(crate) async fn report(
     key: Key,
     ending: Ending,
     mut evidence: Evidence,
-    mut takes: Option<Takes>,
+    mut goes_on: Option<GoesOn>,
 ) -> Option<ClaimedTask> {
     let (task, attempt) = key;
     let mut ending = bounded(ending);
@@ -74,11 +74,11 @@ pub(crate) async fn report(
     let mut next = None;
     loop {
         // Once: a second report may be answered for one that was recorded, and what it brought is handed back then.
-        let takes = takes.take();
-        let claim = takes.is_some().then(|| shared.held.begin_claim());
+        let goes_on = goes_on.take();
+        let claim = goes_on.is_some().then(|| shared.held.begin_claim());
         let finished = shared
             .engine
-            .finish_and_go_on(task, attempt, ending.clone(), evidence.clone(), takes)
+            .finish_and_go_on(task, attempt, ending.clone(), evidence.clone(), goes_on)
             .await;
         let outcome = finished.map(|finished| {
             next = finished.claimed;

@@ -8,17 +8,28 @@ use std::sync::Arc;
 
 use orchestratum_core::SagaId;
 use orchestratum_core::task::TaskEvent;
-use orchestratum_store::{Advance, AdvanceOutcome, Advanced, Consequences, Error as StoreError};
+use orchestratum_store::{
+    Advance, AdvanceOutcome, Advanced, ClaimedTask, Consequences, Error as StoreError, SagaOffer,
+};
 use parking_lot::Mutex;
 
-use super::read::rests;
 use crate::announce::hint;
+use crate::batcher::{Bounds, Weight};
 use crate::journal::{self, Reason};
 use crate::{Engine, error, identity, loops};
 use orchestratum_broker::Signal;
 
 /// How many sagas are looked at in one transaction.
 const LOOKED_AT_ONCE: usize = 256;
+
+/// Those that callers bring something to, and those of workers that go on: as many at once.
+pub(crate) const LOOKS: Bounds = Bounds {
+    batch: Weight {
+        rows: LOOKED_AT_ONCE,
+        ..Bounds::HOT_PATH.batch
+    },
+    ..Bounds::HOT_PATH
+};
 
 /// How many looks are in the database at a time.
 const LANES: usize = 2;
@@ -83,6 +94,28 @@ impl Engine {
         });
     }
 
+    /// Looks at a saga of which a worker has ended a task, and tells what that goes on with. After an error it is unknown whether it
+    /// has something, as after a claim.
+    pub(crate) async fn look_and_go_on(&self, saga: SagaId, offer: SagaOffer) -> Option<Box<ClaimedTask>> {
+        let advance = Advance {
+            offer: Some(offer),
+            ..plain_look(saga)
+        };
+        match self.parts.saga_advances.submit(advance).await {
+            Ok(outcome) => {
+                let mut advanced = advanced(outcome)?;
+                let claimed = advanced.claimed.take();
+                self.after_looks(vec![advanced]);
+                claimed
+            }
+            Err(error) => {
+                tracing::debug!(saga.id = %saga, error = %error::chain(&error), "a saga is looked at once more");
+                self.look_at_sagas([saga]);
+                None
+            }
+        }
+    }
+
     async fn look(&self, sagas: Vec<SagaId>) {
         // One that cannot be looked at does not keep the others from it.
         let mut parts = vec![sagas];
@@ -116,6 +149,7 @@ impl Engine {
                 saga,
                 before,
                 consequences,
+                claimed: _,
             } = look;
             let Consequences {
                 ready,
@@ -131,7 +165,7 @@ impl Engine {
             if is_changed {
                 journal::saga_changed(&saga, before.as_ref());
                 changed.push(saga.id);
-                if rests(saga.instance.status()) {
+                if saga.instance.status().rests() {
                     resting.push(saga.id);
                 }
             }
@@ -164,6 +198,7 @@ fn plain_look(saga: SagaId) -> Advance {
     Advance {
         saga,
         request: None,
+        offer: None,
         seed: identity::seed(),
     }
 }

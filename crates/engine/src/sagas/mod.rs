@@ -29,4 +29,4 @@ pub use self::publish::{PublishEvent, Published};
 pub use self::raise::{RaiseEvent, Raised};
 pub use self::start::{StartSaga, StartedSaga};
 
-pub(crate) use self::drive::Driver;
+pub(crate) use self::drive::{Driver, LOOKS};

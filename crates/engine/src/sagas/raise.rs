@@ -80,6 +80,7 @@ impl Engine {
                 expected_version,
                 audit: Some(audit),
             }),
+            offer: None,
             seed: identity::seed(),
         };
         let outcome = self.parts.saga_advances.submit(advance).await?;

@@ -4,15 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orchestratum_core::SagaId;
-use orchestratum_core::saga::{Definition, SagaStatus};
+use orchestratum_core::saga::Definition;
 use orchestratum_store::{HistoryPage, Saga, SagaFilter, SagaPage, StoredDefinition};
 
 use crate::{Engine, Error};
-
-/// Whether a look has brought it to rest.
-pub(super) const fn rests(status: SagaStatus) -> bool {
-    status.rests()
-}
 
 impl Engine {
     /// # Errors

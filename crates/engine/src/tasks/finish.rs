@@ -2,7 +2,7 @@
 
 use orchestratum_core::TaskId;
 use orchestratum_core::task::{Ending, FollowUps, Refusal, Report, TaskEvent, TaskStatus};
-use orchestratum_store::{Change, ChangeOutcome, ClaimedTask, Evidence, Takes};
+use orchestratum_store::{Change, ChangeOutcome, ClaimedTask, Evidence, SagaOffer, Takes};
 
 use crate::{Engine, Error, identity, journal};
 
@@ -26,6 +26,15 @@ pub struct Finished {
     pub claimed: Option<ClaimedTask>,
 }
 
+/// What a worker would go on with after a success.
+#[derive(Debug)]
+pub enum GoesOn {
+    /// One of the tasks that follow.
+    FollowUps(Takes),
+    /// One of the tasks that its saga issues when it looks at the end.
+    Saga(SagaOffer),
+}
+
 impl Engine {
     /// Records the end of an attempt, with what it leaves behind.
     ///
@@ -43,7 +52,7 @@ impl Engine {
         Ok(finished.outcome)
     }
 
-    /// The same by a worker that would go on with one of the tasks that follow. After an error it is unknown whether it has one,
+    /// The same by a worker that would go on with what comes after it. After an error it is unknown whether it has one,
     /// as after a [claim](Self::claim).
     ///
     /// # Errors
@@ -54,7 +63,7 @@ impl Engine {
         attempt: u32,
         ending: Ending,
         evidence: Evidence,
-        takes: Option<Takes>,
+        goes_on: Option<GoesOn>,
     ) -> Result<Finished, Error> {
         if !evidence.follow_ups.is_empty() {
             let now = self.parts.clock.now();
@@ -69,18 +78,31 @@ impl Engine {
             ending,
             chance: identity::chance(),
         };
-        let worker = takes.as_ref().map(|takes| takes.worker);
+        let (takes, offer) = match goes_on {
+            Some(GoesOn::FollowUps(takes)) => (Some(takes), None),
+            Some(GoesOn::Saga(offer)) => (None, Some(offer)),
+            None => (None, None),
+        };
+        let offered = takes.as_ref().or(offer.as_ref().map(|offer| &offer.takes));
+        let worker = offered.map(|takes| takes.worker);
         let change = Change {
             evidence,
             takes,
             ..Change::new(task, TaskEvent::Reported(report))
         };
         let mut claimed = None;
-        let outcome = match self.change(change).await? {
+        let changed = match offer {
+            None => self.change(change).await?,
+            Some(_) => self.change_without_a_look(change).await?,
+        };
+        let outcome = match changed {
             ChangeOutcome::Done(changed) => {
                 metrics::counter!("orchestratum_attempts_total", "outcome" => outcome_word).increment(1);
                 let status = changed.life.status();
                 claimed = changed.followed.tasks.into_iter().find_map(|task| task.claimed);
+                if let (Some(saga), Some(offer)) = (changed.saga, offer) {
+                    claimed = self.look_and_go_on(saga, offer).await;
+                }
                 FinishOutcome::Recorded { status }
             }
             ChangeOutcome::AlreadyReported => FinishOutcome::AlreadyRecorded,

@@ -18,7 +18,7 @@ mod why;
 pub use cancel::CancelledTask;
 pub(crate) use create::hints;
 pub use create::{CreateTasks, CreatedTasks, Replay};
-pub use finish::{FinishOutcome, Finished};
+pub use finish::{FinishOutcome, Finished, GoesOn};
 pub use follow_logs::{FollowLogs, Followed, LogFollower, LogsEnd};
 pub use retry::RetryTask;
 pub use stats::{COUNTED_TASKS, Counts, Stats};

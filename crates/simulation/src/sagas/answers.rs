@@ -183,6 +183,7 @@ impl World {
                 expected_version: *expected_version,
                 audit: None,
             }),
+            offer: None,
             seed,
         })
     }

@@ -137,6 +137,7 @@ impl World {
             advances.push(Advance {
                 saga,
                 request: None,
+                offer: None,
                 seed,
             });
         }

@@ -7,7 +7,9 @@ use orchestratum_core::{JsonText, Origin, TaskId, Timestamp};
 use uuid::Uuid;
 
 use super::Stored;
-use crate::{Announce, Change, ClaimedTask, FollowUpTask, Followed, MissingCause, MissingFollowUp, NewTask, Takes};
+use crate::{
+    Announce, Change, ClaimedTask, FollowUpTask, Followed, FollowedBy, MissingCause, MissingFollowUp, NewTask, Takes,
+};
 
 /// What follow-ups need to know of their parent beside what every change does.
 #[derive(Debug, Clone)]
@@ -95,7 +97,7 @@ pub(super) fn follow(task: &Stored, change: &Change, limits: &SpecLimits, now: T
                 let (spec, life) = *made;
                 if rows.taken.is_none()
                     && let Some(takes) = &change.takes
-                    && may_take(takes, task, &spec, &life, now)
+                    && may_take(takes, task.priority, &spec, &life, now)
                 {
                     rows.taken = Some(spec.id);
                 }
@@ -133,11 +135,12 @@ pub(super) fn follow(task: &Stored, change: &Change, limits: &SpecLimits, now: T
     rows
 }
 
-/// Whether a worker may go on with a follow-up of what it ran. Its parent was its turn; what is less urgent waits with the others.
-fn may_take(takes: &Takes, parent: &Stored, spec: &TaskSpec, life: &TaskLife, now: Timestamp) -> bool {
+/// Whether a worker may go on with what follows a task of this priority that it ran. That was its turn; what is less urgent waits with
+/// the others.
+pub(crate) fn may_take(takes: &Takes, least_priority: u8, spec: &TaskSpec, life: &TaskLife, now: Timestamp) -> bool {
     let is_due = matches!(life.state, TaskState::Pending { due_at } if due_at <= now);
     is_due
-        && spec.priority >= parent.priority
+        && spec.priority >= least_priority
         && takes.targets.contains(&spec.target)
         && takes.names.binary_search(&spec.name).is_ok()
 }
@@ -157,7 +160,7 @@ pub(crate) fn claimed_at_once(task: &NewTask, now: Timestamp) -> ClaimedTask {
         expires_at: life.expires_at,
         started_at: now,
         origin: origin.clone(),
-        followed: !spec.follow_ups.is_empty(),
+        followed_by: FollowedBy::of(!spec.follow_ups.is_empty(), spec.saga.map(|_| spec.priority)),
     }
 }
 

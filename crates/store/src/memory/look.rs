@@ -111,7 +111,7 @@ impl Rows {
         } = look;
         let mut consequences = self.write(&folded, now);
         consequences.unlooked.extend(left);
-        decide::answers(&advances, folded, consequences)
+        decide::answers(&advances, folded, consequences, now)
     }
 
     /// Decides starts.
@@ -239,7 +239,7 @@ impl Rows {
     fn issue(&mut self, folded: &[Folded], consequences: &mut Consequences, now: Timestamp) {
         // Nothing here is unique, so nothing is met.
         let (tasks, unmade) = decide::issued(folded, &HashMap::new());
-        consequences.issued(&tasks, Vec::new(), now);
+        consequences.issued(&tasks, &HashMap::new(), Vec::new(), now);
         let tasks: Vec<NewTask> = tasks.into_iter().cloned().collect();
         if self.planted == Some(RowsMutant::TasksAreMadeAfterwards) {
             self.afterwards.push(Afterwards::Tasks(tasks));

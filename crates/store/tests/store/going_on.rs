@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use orchestratum_core::task::{Ending, FollowUps, TaskDraft, TaskState, TaskStatus};
 use orchestratum_core::{JsonText, Origin, WorkerId};
-use orchestratum_store::{Change, Changed, ClaimedTask, Evidence, Takes};
+use orchestratum_store::{Change, Changed, ClaimedTask, Evidence, FollowedBy, Takes};
 
 use crate::conformance::Fixture;
 use crate::conformance::lab::{LEASE, Lab, SECOND, audit, done, draft, name, report, target};
@@ -49,7 +49,7 @@ async fn running(lab: &Lab, draft: TaskDraft) -> (WorkerId, ClaimedTask) {
     lab.create(draft).await;
     let worker = lab.echo_worker().await;
     let claimed = lab.claim_one(worker).await;
-    assert!(claimed.followed);
+    assert_eq!(claimed.followed_by, FollowedBy::FollowUps);
     (worker, claimed)
 }
 
@@ -91,8 +91,8 @@ async fn the_first_that_a_worker_serves_runs_there_at_once_and_the_others_wait()
     assert_eq!(next.id, changed.followed.tasks[2].task);
     assert_eq!((next.attempt, next.run, next.input.as_str()), (1, 1, "42"));
     assert_eq!(
-        (next.timeout, &next.origin, next.followed),
-        (Some(7 * SECOND), &origin, true)
+        (next.timeout, &next.origin, next.followed_by),
+        (Some(7 * SECOND), &origin, FollowedBy::FollowUps)
     );
     let stored = lab.task(next.id).await;
     assert_eq!(

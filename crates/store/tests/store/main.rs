@@ -9,6 +9,7 @@
 mod conformance;
 mod differential;
 mod going_on;
+mod going_on_sagas;
 mod in_file;
 mod in_memory;
 mod lost_commits;

@@ -8,14 +8,14 @@ use orchestratum_core::saga::{
     StateName, Step, Timer, step,
 };
 use orchestratum_core::task::{ErrorKind, SagaPlace, SpecLimits, TaskDraft, TaskError, Violations};
-use orchestratum_core::{JsonText, Origin, SagaId, TaskId, Timestamp};
+use orchestratum_core::{JsonText, Origin, SagaId, TaskId, Timestamp, WorkerId};
 use serde::Serialize;
 use serde_json::json;
 
-use super::super::follow::task_id_at;
+use super::super::follow::{may_take, task_id_at};
 use super::super::saga_tasks::SagaTaskEnd;
 use super::EventColumns;
-use crate::{Announce, NewTask, Request, Saga, Stand};
+use crate::{Announce, NewTask, Request, Saga, SagaOffer, Stand};
 
 /// How many refusals the history of a saga keeps of what callers brought: they are told anyway.
 const REFUSALS_KEPT: u32 = 1_000;
@@ -131,6 +131,8 @@ pub(crate) struct Folded {
     pub(crate) instance: Instance,
     pub(crate) events: Vec<EventWrite>,
     pub(crate) tasks: Vec<NewTask>,
+    /// The one of them with which a worker goes on.
+    pub(crate) taken: Option<(TaskId, WorkerId)>,
     /// Tasks that could not be made, whose ends are to be looked at.
     pub(crate) unmade: Vec<SagaTaskEnd>,
     /// Of tasks or child sagas, by their numbers.
@@ -160,6 +162,7 @@ pub(crate) struct Folding<'a> {
     limits: &'a SpecLimits,
     seed: u128,
     now: Timestamp,
+    offer: Option<&'a SagaOffer>,
     folded: Folded,
 }
 
@@ -205,12 +208,14 @@ impl<'a> Folding<'a> {
             limits,
             seed,
             now,
+            offer: None,
             folded: Folded {
                 before: stand(&instance),
                 head,
                 instance,
                 events: Vec::new(),
                 tasks: Vec::new(),
+                taken: None,
                 unmade: Vec::new(),
                 cancels: Vec::new(),
                 timers: Vec::new(),
@@ -221,6 +226,11 @@ impl<'a> Folding<'a> {
                 answers: Vec::new(),
             },
         }
+    }
+
+    /// A worker would go on with one of the tasks.
+    pub(crate) fn offered(&mut self, offer: &'a SagaOffer) {
+        self.offer = Some(offer);
     }
 
     /// `known` are the ids of events that it has taken.
@@ -358,6 +368,12 @@ impl Folding<'_> {
             Effect::CancelTask { number } => {
                 told.cancelled.push(number);
                 self.folded.cancels.push(number);
+                // One that this look has made must not begin.
+                let is_it = |task: &NewTask| task.spec.saga.is_some_and(|place| place.number == number);
+                let made = self.folded.tasks.iter().find(|task| is_it(task));
+                if made.map(|task| task.spec.id) == self.folded.taken.map(|(task, _)| task) {
+                    self.folded.taken = None;
+                }
             }
             Effect::StartTimer { timer, at } => self.folded.timers.push(TimerWrite { timer, at }),
             Effect::StopTimers { entry } => {
@@ -395,6 +411,13 @@ impl Folding<'_> {
         match made {
             Ok((mut spec, life)) => {
                 spec.saga = Some(place);
+                if let Some(SagaOffer { takes, priority }) = self.offer
+                    && self.folded.taken.is_none()
+                    && spec.conditions.is_none()
+                    && may_take(takes, *priority, &spec, &life, self.now)
+                {
+                    self.folded.taken = Some((id, takes.worker));
+                }
                 self.folded.tasks.push(NewTask {
                     spec,
                     life,

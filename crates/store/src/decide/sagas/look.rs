@@ -7,9 +7,10 @@ use orchestratum_core::saga::{CompiledDefinition, DefinitionName, Input, Instanc
 use orchestratum_core::task::SpecLimits;
 use orchestratum_core::{SagaId, Timestamp};
 
+use super::super::follow::claimed_at_once;
 use super::ARRIVED_MAX;
 use super::fold::{Answered, Arrived, Folded, Folding, LockedSaga, SagaHead, stand};
-use crate::{Advance, AdvanceOutcome, Advanced, Consequences, Error, Request};
+use crate::{Advance, AdvanceOutcome, Advanced, ClaimedTask, Consequences, Error, Request, SagaOffer};
 
 /// Definitions that are ready to run, by their names and versions.
 pub(crate) type Compiled = HashMap<(DefinitionName, u32), Arc<CompiledDefinition>>;
@@ -65,6 +66,16 @@ impl<'a> Look<'a> {
             last: 0,
             has_more: true,
         })
+    }
+
+    /// Workers go on with what is made, as far as they have offered to: one task of each saga.
+    pub(crate) fn with_offers(mut self, advances: &'a [Advance]) -> Self {
+        for advance in advances {
+            if let (Some(offer), Some(saga)) = (&advance.offer, self.sagas.get_mut(&advance.saga)) {
+                saga.folding.offered(offer);
+            }
+        }
+        self
     }
 
     /// Behind which row there may be more to be looked at now, at most [`ARRIVED_MAX`] at a time. What callers bring comes last,
@@ -131,6 +142,7 @@ pub(crate) fn answers(
     advances: &[Advance],
     mut folded: Vec<Folded>,
     consequences: Consequences,
+    now: Timestamp,
 ) -> Vec<AdvanceOutcome> {
     let mut consequences = Some(consequences);
     for saga in &mut folded {
@@ -148,10 +160,12 @@ pub(crate) fn answers(
             None => (Answered::Done, saga.instance.clone()),
         };
         let after = stand(&instance);
+        let claimed = advance.offer.as_ref().and_then(|offer| claimed(saga, offer, now));
         let advanced = Box::new(Advanced {
             saga: saga.head.saga(instance),
             before: Some(std::mem::replace(&mut saga.before, after)),
             consequences: consequences.take().unwrap_or_default(),
+            claimed,
         });
         match outcome {
             Answered::Done => AdvanceOutcome::Done(advanced),
@@ -161,4 +175,11 @@ pub(crate) fn answers(
         }
     };
     advances.iter().map(answer).collect()
+}
+
+/// What the worker of this offer goes on with, told once.
+fn claimed(saga: &mut Folded, offer: &SagaOffer, now: Timestamp) -> Option<Box<ClaimedTask>> {
+    let (taken, _) = saga.taken.take_if(|(_, worker)| *worker == offer.takes.worker)?;
+    let task = saga.tasks.iter().find(|task| task.spec.id == taken)?;
+    Some(Box::new(claimed_at_once(task, now)))
 }

@@ -99,6 +99,7 @@ impl Starts {
                 saga: saga(place),
                 before: None,
                 consequences: consequences.take().unwrap_or_default(),
+                claimed: None,
             })),
             Found::NoDefinition => StartOutcome::NoDefinition,
             Found::Rejected(rejection) => StartOutcome::Rejected(rejection),

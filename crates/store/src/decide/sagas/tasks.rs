@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use orchestratum_core::task::{TaskEvent, TaskState};
-use orchestratum_core::{SagaId, TaskId, Timestamp};
+use orchestratum_core::{SagaId, TaskId, Timestamp, WorkerId};
 
 use super::super::saga_tasks::SagaTaskEnd;
 use super::fold::Folded;
@@ -64,11 +64,17 @@ pub(crate) fn issued<'a>(folded: &'a [Folded], met: &HashMap<TaskId, TaskId>) ->
 }
 
 impl Consequences {
-    /// Tasks were made; `admitted` are those of which others wait for something, and got it.
-    pub(crate) fn issued(&mut self, tasks: &[&NewTask], admitted: Vec<Ready>, now: Timestamp) {
+    /// Tasks were made; `taken` run already, and `admitted` are those of which others wait for something, and got it.
+    pub(crate) fn issued(
+        &mut self,
+        tasks: &[&NewTask],
+        taken: &HashMap<TaskId, WorkerId>,
+        admitted: Vec<Ready>,
+        now: Timestamp,
+    ) {
         self.issued += tasks.len();
         self.ready.extend(admitted);
-        for task in tasks {
+        for task in tasks.iter().filter(|task| !taken.contains_key(&task.spec.id)) {
             let TaskState::Pending { due_at } = task.life.state else {
                 continue;
             };

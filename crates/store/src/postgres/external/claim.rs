@@ -335,6 +335,7 @@ impl HeldRow {
             self.request_id,
             // Nobody goes on with what follows: it is for workers of our own to say.
             None,
+            None,
         );
         let task = claimed(row, started_at)?;
         Ok(task.map(|task| (task, timestamp(self.lease_expires_at))))

@@ -57,20 +57,21 @@ impl Transaction for Looking {
             .iter()
             .map(|(head, _)| (head.definition.clone(), head.definition_version));
         let compiled = definitions::compiled(connection, &self.compiled, wanted).await?;
-        let mut look = Look::new(&self.advances, locked, &compiled, &self.limits, self.now)?;
+        let look = Look::new(&self.advances, locked, &compiled, &self.limits, self.now)?;
+        let mut look = look.with_offers(&self.advances);
         while let Some(last) = look.reads_on() {
             look.arrived(arrived(connection, &ids, last).await?);
         }
         let left = look.left();
-        let folded = look.end(known);
+        let mut folded = look.end(known);
         let writing = Writing {
             compiled: &self.compiled,
             limits: &self.limits,
             now: self.now,
         };
-        let mut consequences = writing.write(connection, &folded, Rows::Changed).await?;
+        let mut consequences = writing.write(connection, &mut folded, Rows::Changed).await?;
         consequences.unlooked.extend(left);
-        Ok(decide::answers(&self.advances, folded, consequences))
+        Ok(decide::answers(&self.advances, folded, consequences, self.now))
     }
 }
 

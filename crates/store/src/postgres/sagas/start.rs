@@ -51,13 +51,13 @@ impl Transaction for Start {
         let versions = decide::wanted_versions(&self.sagas, &newest);
         let wanted = versions.iter().flatten().cloned();
         let compiled = definitions::compiled(connection, &self.compiled, wanted).await?;
-        let starts = Starts::new(&self.sagas, versions, &existing, &compiled, &self.limits, self.now);
+        let mut starts = Starts::new(&self.sagas, versions, &existing, &compiled, &self.limits, self.now);
         let writing = Writing {
             compiled: &self.compiled,
             limits: &self.limits,
             now: self.now,
         };
-        match writing.write(connection, &starts.folded, Rows::New).await {
+        match writing.write(connection, &mut starts.folded, Rows::New).await {
             Ok(consequences) => Ok(starts.outcomes(consequences)),
             // Another process started one of them since it was looked for.
             Err(Abort::Sql(error)) if failure::is_conflict_on(&error, "sagas_correlation") => Err(Abort::Overtaken),

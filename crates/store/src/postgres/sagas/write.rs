@@ -1,13 +1,15 @@
 //! Writing what looks at sagas have decided: one statement for the sagas, their history and their timers, others only where they
 //! have rows.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+
 use orchestratum_core::task::SpecLimits;
-use orchestratum_core::{JsonText, RequestId, SagaId, TaskId, Timestamp, TraceParent};
+use orchestratum_core::{JsonText, RequestId, SagaId, TaskId, Timestamp, TraceParent, WorkerId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::rows::{Time, int4, time};
-use super::super::tasks::{Apply, column, insert_asking, meet};
+use super::super::tasks::{Apply, column, insert_issued, meet};
 use super::super::transaction::{Abort, Transaction};
 use super::definitions;
 use super::task_ends::{insert_task_ends, insert_waiting};
@@ -33,13 +35,15 @@ impl Writing<'_> {
     pub(super) async fn write(
         &self,
         connection: &mut PgConnection,
-        folded: &[Folded],
+        folded: &mut [Folded],
         rows: Rows,
     ) -> Result<Consequences, Abort> {
         let mut consequences = Consequences::default();
         if folded.iter().all(|saga| saga.events.is_empty()) {
             return Ok(consequences);
         }
+        self.take_back_what_may_not_begin(connection, folded).await?;
+        let folded = &*folded;
         // Rows are locked in one order everywhere: those of what is cancelled before anything new is inserted.
         let earlier = decide::cancelled_tasks(folded, Cancelled::Earlier);
         self.cancel_tasks(connection, &earlier, &mut consequences).await?;
@@ -66,6 +70,43 @@ impl Writing<'_> {
         }
         consequences.next_timer = folded.iter().flat_map(|saga| &saga.timers).map(|timer| timer.at).min();
         Ok(consequences)
+    }
+
+    /// What a claim asks of its worker and of the target holds for what begins without one; where it does not, all wait their turn.
+    async fn take_back_what_may_not_begin(
+        &self,
+        connection: &mut PgConnection,
+        folded: &mut [Folded],
+    ) -> Result<(), Abort> {
+        let taken: Vec<(TaskId, WorkerId)> = folded.iter().filter_map(|saga| saga.taken).collect();
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let workers: BTreeSet<Uuid> = taken.iter().map(|(_, worker)| worker.0).collect();
+        let tasks: HashSet<TaskId> = taken.into_iter().map(|(task, _)| task).collect();
+        let all = folded.iter().flat_map(|saga| &saga.tasks);
+        let targets: BTreeSet<&str> = all
+            .filter(|task| tasks.contains(&task.spec.id))
+            .map(|task| task.spec.target.as_str())
+            .collect();
+        let (may_begin,): (bool,) = sqlx::query_as(
+            "SELECT NOT EXISTS (SELECT FROM paused_targets WHERE target = ANY($2::text[]))
+                AND NOT EXISTS (SELECT FROM target_rates WHERE target = ANY($2::text[]))
+                AND cardinality($1::uuid[]) = (
+                    SELECT count(*) FROM workers WHERE id = ANY($1::uuid[]) AND state = 0 AND lease_expires_at > $3
+                )",
+        )
+        .bind(workers.into_iter().collect::<Vec<_>>())
+        .bind(targets.into_iter().collect::<Vec<_>>())
+        .bind(time(self.now))
+        .fetch_one(connection)
+        .await?;
+        if !may_begin {
+            for saga in folded {
+                saga.taken = None;
+            }
+        }
+        Ok(())
     }
 
     async fn cancel_tasks(
@@ -110,11 +151,12 @@ impl Writing<'_> {
         consequences: &mut Consequences,
     ) -> Result<(), Abort> {
         let tasks: Vec<&NewTask> = folded.iter().flat_map(|saga| &saga.tasks).collect();
+        let taken: HashMap<TaskId, WorkerId> = folded.iter().filter_map(|saga| saga.taken).collect();
         let met = meet(connection, &tasks, self.now).await?;
         let (tasks, unmade) = decide::issued(folded, &met);
         if !tasks.is_empty() {
-            let admitted = insert_asking(connection, &tasks, self.now).await?;
-            consequences.issued(&tasks, admitted, self.now);
+            let admitted = insert_issued(connection, &tasks, &taken, self.now).await?;
+            consequences.issued(&tasks, &taken, admitted, self.now);
         }
         if !unmade.is_empty() {
             insert_task_ends(connection, &unmade, self.now).await?;
@@ -257,6 +299,7 @@ async fn write_sagas(
         .bind(column(&timers, |(_, write)| write.timer.kind().code()))
         .bind(column(&timers, |(_, write)| i32::from(write.timer.index())))
         .bind(column(&timers, |(_, write)| time(write.at)))
+        .bind(column(&arrived, |row| row.saga))
         .fetch_one(connection)
         .await?;
     assert_eq!(
@@ -357,9 +400,11 @@ const WRITE_SAGAS: &str = "
             notes = looked_at.notes,
             processed_at = $18
         FROM UNNEST(
-            $10::bigint[], $11::bigint[], $12::smallint[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::text[]
-        ) AS looked_at (id, seq, result, version, from_state, to_state, reason, notes)
-        WHERE saga_events.id = looked_at.id
+            $40::uuid[], $10::bigint[], $11::bigint[], $12::smallint[], $13::bigint[], $14::text[], $15::text[], $16::text[],
+            $17::text[]
+        ) AS looked_at (saga_id, id, seq, result, version, from_state, to_state, reason, notes)
+        -- As the index of what waits has them.
+        WHERE saga_events.saga_id = looked_at.saga_id AND saga_events.id = looked_at.id AND saga_events.seq IS NULL
     ),
     brought AS (
         INSERT INTO saga_events (

@@ -8,7 +8,7 @@ use super::super::database::{AfterUnknown, Database};
 use super::super::queues::{lock_buckets, rated_with_ready_tasks, spend};
 use super::super::rows::{Place, Time, int8, time, timestamp};
 use super::super::transaction::{Abort, Transaction};
-use crate::{ClaimRequest, ClaimedTask, Error};
+use crate::{ClaimRequest, ClaimedTask, Error, FollowedBy};
 
 pub(super) async fn claim(
     database: &Database,
@@ -125,7 +125,7 @@ macro_rules! claim {
         WHERE id = ANY(ARRAY(SELECT task_id FROM picked)) AND status = 0
         RETURNING
             id, attempt, run, name, target, input, limits, timeout_ms, expires_at, trace_parent, request_id,
-            follow_ups IS NOT NULL AS followed
+            follow_ups IS NOT NULL AS followed, CASE WHEN saga_id IS NOT NULL THEN priority END AS saga_priority
     ),
     gone AS (
         -- Only what was taken: a dispatch row without a pending task stays to be found by the checks.
@@ -133,7 +133,8 @@ macro_rules! claim {
     )
     SELECT
         picked.task_id, taken.attempt, taken.run, taken.name, taken.target, taken.input, taken.limits,
-        taken.timeout_ms, taken.expires_at, taken.trace_parent, taken.request_id, taken.followed
+        taken.timeout_ms, taken.expires_at, taken.trace_parent, taken.request_id, taken.followed,
+        taken.saga_priority
     FROM taken
     -- FULL, so that it is hashed: without statistics an inner join compares each row with each (seen: a third of the
     -- statement). What was picked and not taken comes out too, and is told.
@@ -322,12 +323,26 @@ pub(in crate::postgres) type ClaimedRow = (
     Option<String>,
     Option<String>,
     Option<bool>,
+    Option<i16>,
 );
 
 /// `None` for a dispatch row whose task is not pending, which is left to the checks of an operator.
 pub(in crate::postgres) fn claimed(row: ClaimedRow, now: Timestamp) -> Result<Option<ClaimedTask>, Error> {
-    let (id, attempt, run, name, target, input, limits, timeout_ms, expires_at, trace_parent, request_id, followed) =
-        row;
+    let (
+        id,
+        attempt,
+        run,
+        name,
+        target,
+        input,
+        limits,
+        timeout_ms,
+        expires_at,
+        trace_parent,
+        request_id,
+        followed,
+        saga_priority,
+    ) = row;
     let (Some(attempt), Some(run), Some(name), Some(target), Some(input), Some(expires_at)) =
         (attempt, run, name, target, input, expires_at)
     else {
@@ -359,6 +374,11 @@ pub(in crate::postgres) fn claimed(row: ClaimedRow, now: Timestamp) -> Result<Op
                 .map(|text| place.take("request_id", text.parse()))
                 .transpose()?,
         },
-        followed: followed == Some(true),
+        followed_by: FollowedBy::of(
+            followed == Some(true),
+            saga_priority
+                .map(|priority| place.number("priority", priority))
+                .transpose()?,
+        ),
     }))
 }

@@ -1,8 +1,10 @@
 //! Creating tasks. The common case is one statement, one round trip and one commit for every request of a batch.
 
+use std::collections::HashMap;
+
 use orchestratum_core::saga::Purpose;
 use orchestratum_core::task::TaskState;
-use orchestratum_core::{JsonText, RequestId, Timestamp, TraceParent};
+use orchestratum_core::{JsonText, RequestId, TaskId, Timestamp, TraceParent, WorkerId};
 use sqlx::postgres::PgArguments;
 use sqlx::query::{Query, QueryAs};
 use sqlx::{PgConnection, Postgres};
@@ -11,6 +13,7 @@ use uuid::Uuid;
 use super::super::database::Database;
 use super::super::failure;
 use super::super::rows::{Time, int2, int4, milliseconds, time};
+use super::begun::Begun;
 use super::create_guarded::CreateGuarded;
 use crate::decide::{DispatchRow, DispatchState};
 use crate::{Announce, CreateOutcome, CreateRequest, Error, NewTask};
@@ -135,6 +138,20 @@ const INSERT_OF_SAGAS: &str = concat!(
     insert_dispatches_text!("")
 );
 
+/// Of tasks of sagas, and of those among them that run already: they wait for nobody.
+const INSERT_BEGUN: &str = concat!(
+    "WITH task AS (",
+    insert_tasks_text!(
+        ", follow_ups, parent_run, edge, ordinal, group_id, group_index, conditions, saga_id, saga_number, saga_undoes,
+            status, attempt, version, worker_id, started_at",
+        ", $23::text[], $24::integer[], $25::smallint[], $26::integer[], $27::uuid[], $28::integer[], $29::text[], $30::uuid[],
+        $31::integer[], $32::boolean[], $33::smallint[], $34::integer[], $35::integer[], $36::uuid[], $37::timestamptz[]",
+        ""
+    ),
+    ") ",
+    insert_dispatches_text!(" WHERE num_nonnulls(task.id, new.task_id, new.state) = 3")
+);
+
 pub(super) async fn create(
     database: &Database,
     requests: &[CreateRequest],
@@ -178,6 +195,28 @@ pub(in super::super) async fn insert_tasks(
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
     Columns::of(tasks, now).insert().execute(connection).await?;
+    Ok(())
+}
+
+/// Inserts tasks of sagas of which none is there, and of which some run already.
+pub(super) async fn insert_begun(
+    connection: &mut PgConnection,
+    tasks: &[&NewTask],
+    taken: &HashMap<TaskId, WorkerId>,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let begun = Begun::of(tasks, taken, now);
+    let mut columns = Columns::of(tasks, now);
+    columns.without_dispatches(|id| taken.contains_key(&TaskId(*id)));
+    let statement = columns.bind_of_sagas(sqlx::query(INSERT_BEGUN));
+    statement
+        .bind(&begun.statuses)
+        .bind(&begun.attempts)
+        .bind(&begun.versions)
+        .bind(&begun.workers)
+        .bind(&begun.starts)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -376,13 +415,8 @@ impl<'a> Columns<'a> {
     /// The statement that inserts them.
     fn insert(&self) -> Query<'_, Postgres, PgArguments> {
         static NONE: Vec<Option<String>> = Vec::new();
-        if let Some(of_sagas) = &self.of_sagas {
-            return self
-                .bind_following(sqlx::query(INSERT_OF_SAGAS))
-                .bind(self.conditions.as_ref().unwrap_or(&NONE))
-                .bind(&of_sagas.sagas)
-                .bind(&of_sagas.numbers)
-                .bind(&of_sagas.undo);
+        if self.of_sagas.is_some() {
+            return self.bind_of_sagas(sqlx::query(INSERT_OF_SAGAS));
         }
         match (&self.scheduling, &self.conditions, &self.following) {
             (Some(scheduling), conditions, _) => self
@@ -394,6 +428,22 @@ impl<'a> Columns<'a> {
             (None, None, None) => self.bind(sqlx::query(INSERT)),
             (None, None, Some(following)) => following.bind(self.bind(sqlx::query(INSERT_FOLLOWING))),
         }
+    }
+
+    /// The parameters `$1` to `$32`.
+    fn bind_of_sagas<'q, Q: Bind<'q>>(&'q self, query: Q) -> Q {
+        static NONE: Vec<Option<String>> = Vec::new();
+        static OF_NONE: OfSagas = OfSagas {
+            sagas: Vec::new(),
+            numbers: Vec::new(),
+            undo: Vec::new(),
+        };
+        let of_sagas = self.of_sagas.as_ref().unwrap_or(&OF_NONE);
+        self.bind_following(query)
+            .bind(self.conditions.as_ref().unwrap_or(&NONE))
+            .bind(&of_sagas.sagas)
+            .bind(&of_sagas.numbers)
+            .bind(&of_sagas.undo)
     }
 
     /// The parameters `$1` to `$28`.

@@ -1,10 +1,12 @@
 //! Tasks that come without a request of their own: the members of a group, and what comes after it.
 
-use orchestratum_core::{TaskId, Timestamp};
+use std::collections::HashMap;
+
+use orchestratum_core::{TaskId, Timestamp, WorkerId};
 use sqlx::PgConnection;
 
 use super::super::transaction::Abort;
-use super::create::insert_tasks;
+use super::create::{insert_begun, insert_tasks};
 use super::{gates, unique};
 use crate::decide::{DispatchRow, GateChanges};
 use crate::{NewTask, Ready};
@@ -17,6 +19,24 @@ pub(in super::super) async fn insert_asking(
     now: Timestamp,
 ) -> Result<Vec<Ready>, Abort> {
     insert_tasks(connection, tasks, now).await?;
+    ask(connection, tasks, now).await
+}
+
+/// The same with tasks of sagas, of which some run already.
+pub(in super::super) async fn insert_issued(
+    connection: &mut PgConnection,
+    tasks: &[&NewTask],
+    taken: &HashMap<TaskId, WorkerId>,
+    now: Timestamp,
+) -> Result<Vec<Ready>, Abort> {
+    if taken.is_empty() {
+        return insert_asking(connection, tasks, now).await;
+    }
+    insert_begun(connection, tasks, taken, now).await?;
+    ask(connection, tasks, now).await
+}
+
+async fn ask(connection: &mut PgConnection, tasks: &[&NewTask], now: Timestamp) -> Result<Vec<Ready>, Abort> {
     let mut changes = GateChanges::default();
     changes.created(tasks.iter().copied(), now);
     let publish_at = DispatchRow::publish_at(now, true, now);

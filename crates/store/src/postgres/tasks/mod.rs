@@ -1,6 +1,7 @@
 //! Tasks. One file a use case.
 
 mod apply;
+mod begun;
 mod children;
 mod claim;
 mod create;
@@ -21,7 +22,7 @@ pub use self::claim::CLAIM_AND_FILL_UP;
 pub(super) use self::claim::{CLAIM_WITHIN_BYTES, CLAIM_WITHIN_BYTES_RATED, ClaimedRow, claimed};
 pub(super) use self::create::insert_tasks;
 pub(super) use self::gates::{release, settle};
-pub(super) use self::insert_asking::{insert_asking, met_by};
+pub(super) use self::insert_asking::{insert_asking, insert_issued, met_by};
 pub(super) use self::unique::meet;
 
 use std::collections::BTreeMap;

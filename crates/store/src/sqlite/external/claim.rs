@@ -98,7 +98,8 @@ async fn claimed_before(
     let rows = sqlx::query(
         "SELECT
              t.id, t.attempt, t.run, t.name, t.target, t.input, t.limits, t.timeout_ms, t.expires_at, t.trace_parent,
-             t.request_id, t.started_at, t.follow_ups IS NOT NULL AS followed, c.lease_expires_at
+             t.request_id, t.started_at, t.follow_ups IS NOT NULL AS followed,
+             CASE WHEN t.saga_id IS NOT NULL THEN t.priority END AS saga_priority, c.lease_expires_at
          FROM external_claims c
          LEFT JOIN tasks t
              ON t.id = c.task_id

@@ -43,7 +43,7 @@ pub(super) async fn advance(
     let mut consequences = write(&mut transaction, &folded, Rows::Changed, store, now).await?;
     transaction.commit().await.map_err(sql)?;
     consequences.unlooked.extend(left);
-    Ok(decide::answers(advances, folded, consequences))
+    Ok(decide::answers(advances, folded, consequences, now))
 }
 
 async fn read(connection: &mut SqliteConnection, ids: &[SagaId]) -> Result<Vec<(SagaHead, Instance)>, Error> {

@@ -1,5 +1,7 @@
 //! Writing what looks at sagas have decided: the sagas, their history, their timers and tasks, and what reaches others.
 
+use std::collections::HashMap;
+
 use orchestratum_core::task::SpecLimits;
 use orchestratum_core::{RequestId, SagaId, Timestamp, TraceParent};
 use sqlx::SqliteConnection;
@@ -112,7 +114,7 @@ async fn issue(
     let (tasks, unmade) = decide::issued(folded, &met);
     if !tasks.is_empty() {
         let admitted = insert_asking(connection, &tasks, now).await?;
-        consequences.issued(&tasks, admitted, now);
+        consequences.issued(&tasks, &HashMap::new(), admitted, now);
     }
     insert_task_ends(connection, &unmade, now).await?;
     consequences.unlooked.extend(unmade.iter().map(|end| end.place.saga));

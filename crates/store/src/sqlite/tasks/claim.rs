@@ -12,7 +12,7 @@ use super::super::error::sql;
 use super::super::queues::bucket;
 use super::super::rows::{damaged, get, id_list, json, maybe_word, number, signed, task_id, timestamp, word};
 use super::super::values::{OverValues, over_values};
-use crate::{ClaimRequest, ClaimedTask, Error};
+use crate::{ClaimRequest, ClaimedTask, Error, FollowedBy};
 
 pub(super) async fn claim(
     store: &SqliteStore,
@@ -198,7 +198,7 @@ pub(in super::super) async fn start(
         ")
          RETURNING
              id, attempt, run, name, target, input, limits, timeout_ms, expires_at, trace_parent, request_id,
-             follow_ups IS NOT NULL AS followed"
+             follow_ups IS NOT NULL AS followed, CASE WHEN saga_id IS NOT NULL THEN priority END AS saga_priority"
     );
     let rows = START
         .fetch(
@@ -243,6 +243,6 @@ pub(in super::super) fn claimed_task(row: &SqliteRow, now: Timestamp) -> Result<
             trace_parent: maybe_word(row, "tasks", "trace_parent", id)?,
             request_id: maybe_word(row, "tasks", "request_id", id)?,
         },
-        followed: get(row, "followed")?,
+        followed_by: FollowedBy::of(get(row, "followed")?, get(row, "saga_priority")?),
     })
 }

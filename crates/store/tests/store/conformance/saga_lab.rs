@@ -158,6 +158,7 @@ pub(crate) fn bringing(lab: &Lab, saga: SagaId, input: Input) -> Advance {
             expected_version: None,
             audit: Some(audit("saga")),
         }),
+        offer: None,
         seed: seed(lab),
     }
 }
@@ -167,6 +168,7 @@ pub(crate) fn looking(lab: &Lab, saga: SagaId) -> Advance {
     Advance {
         saga,
         request: None,
+        offer: None,
         seed: seed(lab),
     }
 }

@@ -5,14 +5,15 @@
 //! conditions of a claim are conditions of the whole statement; where they do not hold nothing is written, and the batch goes
 //! the long way, on which everything waits its turn.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use orchestratum_core::task::{AttemptOutcome, TaskEvent, TaskState, TaskStatus};
 use orchestratum_core::{JsonText, TaskId, Timestamp};
 use uuid::Uuid;
 
 use super::super::super::database::{AfterUnknown, Database};
-use super::super::super::rows::{Time, int4, time};
+use super::super::super::rows::{int4, time};
+use super::super::begun::Begun;
 use super::super::create::{Columns, insert_dispatches_text, insert_tasks_text};
 use super::super::row::{LockedRow, source_columns, stored_columns};
 use super::write::{bytes, column};
@@ -113,7 +114,7 @@ async fn write(database: &Database, decision: &Decision<'_>, now: Timestamp) -> 
     let exit_codes = column(&tasks, |(_, attempt)| attempt.exit_code);
     let peaks = column(&tasks, |(_, attempt)| attempt.peak_memory_bytes.map(bytes));
     let follow_ups: Vec<&NewTask> = decision.follow_ups.iter().collect();
-    let begun = Begun::of(&follow_ups, decision, now);
+    let begun = Begun::of(&follow_ups, &decision.taken, now);
     let mut follow_ups = Columns::of(&follow_ups, now);
     follow_ups.without_dispatches(|id| decision.taken.contains_key(&TaskId(*id)));
     let follow_ups = follow_ups;
@@ -154,40 +155,6 @@ async fn write(database: &Database, decision: &Decision<'_>, now: Timestamp) -> 
         })
         .await?;
     Ok(completed.into_iter().map(|(id,)| TaskId(id)).collect())
-}
-
-/// Which of the new tasks run already, and where.
-struct Begun<'a> {
-    statuses: Vec<i16>,
-    attempts: Vec<i32>,
-    versions: Vec<i32>,
-    workers: Vec<Option<Uuid>>,
-    starts: Vec<Option<Time>>,
-    /// Each worker of them once, and each target.
-    claimants: Vec<Uuid>,
-    targets: Vec<&'a str>,
-}
-
-impl<'a> Begun<'a> {
-    fn of(tasks: &[&'a NewTask], decision: &Decision<'_>, now: Timestamp) -> Self {
-        let worker = |task: &&NewTask| decision.taken.get(&task.spec.id).map(|worker| worker.0);
-        let begins = |task: &&NewTask| worker(task).is_some();
-        let claimants: BTreeSet<Uuid> = tasks.iter().filter_map(worker).collect();
-        let targets: BTreeSet<&str> = tasks
-            .iter()
-            .filter(|task| begins(task))
-            .map(|task| task.spec.target.as_str())
-            .collect();
-        Self {
-            statuses: column(tasks, |task| i16::from(begins(task))),
-            attempts: column(tasks, |task| i32::from(begins(task))),
-            versions: column(tasks, |task| 1 + i32::from(begins(task))),
-            workers: column(tasks, worker),
-            starts: column(tasks, |task| begins(task).then(|| time(now))),
-            claimants: claimants.into_iter().collect(),
-            targets: targets.into_iter().collect(),
-        }
-    }
 }
 
 const COMPLETE_FOLLOWED: &str = concat!(

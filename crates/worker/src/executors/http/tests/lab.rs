@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use orchestratum_core::task::{Ending, HttpInput};
 use orchestratum_core::{JsonText, Origin, Timestamp, TraceParent};
 use orchestratum_engine::{HttpSettings, identity};
-use orchestratum_store::ClaimedTask;
+use orchestratum_store::{ClaimedTask, FollowedBy};
 use parking_lot::Mutex;
 use rustls::RootCertStore;
 use serde_json::Value;
@@ -144,7 +144,7 @@ pub(super) fn task(input: &Value) -> ClaimedTask {
             trace_parent: Some(TraceParent::new(TRACE_PARENT).expect("well-formed")),
             request_id: None,
         },
-        followed: false,
+        followed_by: FollowedBy::Nothing,
     }
 }
 
