@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use orchestratum_api::{Addresses, ServerError, Started};
+use orchestratum_core::{ParseTimestampError, Timestamp};
+use orchestratum_engine::clock::LATEST;
 use orchestratum_engine::telemetry::{self, Role};
-use orchestratum_engine::{Settings, error::chain, identity};
+use orchestratum_engine::{Engine, Settings, error::chain, identity};
 use orchestratum_worker::Worker;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::signal::unix::{SignalKind, signal};
@@ -40,6 +42,20 @@ pub(crate) struct Arguments {
     /// `ORCHESTRATUM__LOGS__LEVEL` is set; `logs.dir` has all.
     #[arg(long)]
     demo: bool,
+    /// Begin at this time (RFC 3339) and stand still: only `POST /api/dev/clock/advance` lets time pass. For tests; give them a
+    /// folder of their own.
+    #[arg(long, value_name = "TIME", conflicts_with = "demo", value_parser = beginning)]
+    manual_clock: Option<Timestamp>,
+}
+
+/// A time at which a test may begin.
+fn beginning(text: &str) -> Result<Timestamp, String> {
+    let time: Timestamp = text.parse().map_err(|error: ParseTimestampError| error.to_string())?;
+    if (Timestamp::EPOCH..LATEST).contains(&time) {
+        Ok(time)
+    } else {
+        Err(format!("must lie between {} and {}", Timestamp::EPOCH, LATEST))
+    }
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -49,7 +65,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     obey_signals(stop.clone(), kill.clone())?;
     let data = &arguments.data;
     let folder = Folder::open(data).with_context(|| format!("{} cannot be made", data.display()))?;
-    let (started, worker) = match start(&mut settings, folder.path(), &stop).await {
+    let (started, worker) = match start(&mut settings, arguments.manual_clock, folder.path(), &stop).await {
         Ok(ready) => ready,
         Err(error) => {
             folder.take_back(LOCK, &MADE);
@@ -58,7 +74,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             return Err(error);
         }
     };
-    welcome(started.addresses(), &settings.auth.bootstrap_key, data);
+    welcome(
+        started.addresses(),
+        &settings.auth.bootstrap_key,
+        data,
+        arguments.manual_clock,
+    );
     if arguments.demo {
         let engine = started.engine().clone();
         let offered = worker.names().cloned().collect();
@@ -95,11 +116,19 @@ fn asks_for_logs(settings: &Settings) -> bool {
 }
 
 /// Everything that can keep `dev` from serving.
-async fn start(settings: &mut Settings, data: &Path, stop: &CancellationToken) -> anyhow::Result<(Started, Worker)> {
+async fn start(
+    settings: &mut Settings,
+    manual_clock: Option<Timestamp>,
+    data: &Path,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Started, Worker)> {
     if settings.auth.bootstrap_key.expose_secret().is_empty() {
         settings.auth.bootstrap_key = kept_key(&data.join(KEY))?;
     }
-    let started = orchestratum_api::start(settings.clone(), stop.clone()).await;
+    let started = match manual_clock {
+        None => orchestratum_api::start(settings.clone(), stop.clone()).await,
+        Some(start) => start_by_hand(settings.clone(), start, stop).await,
+    };
     let started = started.map_err(advised)?;
     match Worker::builder(started.engine().clone()).build().await {
         Ok(worker) => Ok((started, worker)),
@@ -110,22 +139,35 @@ async fn start(settings: &mut Settings, data: &Path, stop: &CancellationToken) -
     }
 }
 
+async fn start_by_hand(
+    settings: Settings,
+    start: Timestamp,
+    stop: &CancellationToken,
+) -> Result<Started, orchestratum_api::Error> {
+    let engine = Engine::connect_with_manual_clock(settings, start).await?;
+    let started = orchestratum_api::start_with(engine.clone(), stop.clone()).await;
+    if started.is_err() {
+        engine.close().await;
+    }
+    started
+}
+
 /// The error, and what to do about it where that can be said.
 fn advised(error: orchestratum_api::Error) -> anyhow::Error {
     let advice = match &error {
         orchestratum_api::Error::Server(ServerError::Bind { cause, .. }) if cause.kind() == ErrorKind::AddrInUse => {
             "Another process listens there: end it, or give another address; --listen 127.0.0.1:0 takes any free port."
         }
-        orchestratum_api::Error::Engine(engine) if is_owned(engine) => {
-            "End that process, or give another folder with --data."
-        }
+        orchestratum_api::Error::Engine(orchestratum_engine::Error::Store(cause)) => match **cause {
+            orchestratum_store::Error::Owned { .. } => "End that process, or give another folder with --data.",
+            orchestratum_store::Error::ClockWouldGoBack { .. } => {
+                "Give that time or a later one, or another folder with --data."
+            }
+            _ => return error.into(),
+        },
         _ => return error.into(),
     };
     anyhow!("{}\n  {advice}", chain(&error))
-}
-
-fn is_owned(error: &orchestratum_engine::Error) -> bool {
-    matches!(error, orchestratum_engine::Error::Store(cause) if matches!(**cause, orchestratum_store::Error::Owned { .. }))
 }
 
 /// Where `dev` keeps its tasks in a data folder.
@@ -164,7 +206,7 @@ fn kept_key(file: &Path) -> anyhow::Result<SecretString> {
     Ok(SecretString::from(key))
 }
 
-fn welcome(addresses: Addresses, key: &SecretString, data: &Path) {
+fn welcome(addresses: Addresses, key: &SecretString, data: &Path, stands_at: Option<Timestamp>) {
     let (url, key) = (format!("http://{}", callable(addresses.plain)), key.expose_secret());
     println!(
         "\n  Orchestratum {} is running on SQLite in {}\n",
@@ -176,6 +218,9 @@ fn welcome(addresses: Addresses, key: &SecretString, data: &Path) {
         println!("              https://{} (self-signed)", callable(tls));
     }
     println!("  Swagger UI  {url}/swagger");
+    if let Some(time) = stands_at {
+        println!("  Clock       {time}, until POST /api/dev/clock/advance moves it");
+    }
     println!("  API key     {key}\n");
     println!("  Try it:\n");
     println!("    curl -s {url}/api/tasks -H 'Authorization: ApiKey {key}' \\");

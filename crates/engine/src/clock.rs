@@ -2,18 +2,26 @@
 //!
 //! Every decision takes `now` from here: the database's time at the best sample, plus the *monotonic* time since its
 //! answer arrived. So all processes agree to within a network round trip, none runs ahead of the database, and a jump of
-//! a host's wall clock changes nothing.
+//! a host's wall clock changes nothing. Only in tests it is moved by hand, and stands still in between.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use orchestratum_core::Timestamp;
+use orchestratum_store::ManualClock;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 /// The longest round trip of a sample that is taken over; it bounds how far a clock may be behind the database. Against
 /// the leases it must be short: a worker gives up at 0.8 of its lease, so this has to fit into the rest.
 const SAMPLE_MAX_ROUND_TRIP: Duration = Duration::from_millis(300);
+
+/// The shortest sleep of those who wait for a clock that stands still.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// A clock is moved no further by hand: a year before the end of the calendar, which nothing that is due must reach.
+pub const LATEST: Timestamp = Timestamp::from_micros(253_370_764_800_000_000);
 
 #[derive(Debug, Clone)]
 pub struct Clock(Arc<Source>);
@@ -21,7 +29,7 @@ pub struct Clock(Arc<Source>);
 #[derive(Debug)]
 enum Source {
     Database(Mutex<Sample>),
-    Manual(Mutex<Timestamp>),
+    Manual(ManualClock),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +49,17 @@ impl Clock {
 
     /// A clock that only a test moves.
     pub fn manual(start: Timestamp) -> Self {
-        Self(Arc::new(Source::Manual(Mutex::new(start))))
+        Self::by_hand(ManualClock::starting_at(start))
+    }
+
+    /// The same clock as that of the database.
+    pub(crate) fn by_hand(clock: ManualClock) -> Self {
+        Self(Arc::new(Source::Manual(clock)))
+    }
+
+    /// Whether it stands still until it is moved.
+    pub fn is_manual(&self) -> bool {
+        matches!(&*self.0, Source::Manual(_))
     }
 
     pub fn now(&self) -> Timestamp {
@@ -50,7 +68,7 @@ impl Clock {
                 let sample = *sample.lock();
                 sample.database + monotonic_now().saturating_duration_since(sample.answered)
             }
-            Source::Manual(now) => *now.lock(),
+            Source::Manual(clock) => clock.now(),
         }
     }
 
@@ -85,10 +103,86 @@ impl Clock {
 
     /// Moves a manual clock; the others take no orders.
     pub fn advance(&self, duration: Duration) {
-        if let Source::Manual(now) = &*self.0 {
-            let mut now = now.lock();
-            *now = *now + duration;
+        if let Source::Manual(clock) = &*self.0 {
+            clock.advance(duration);
         }
+    }
+
+    /// For those who wait: tells when it was moved by hand.
+    pub fn moves(&self) -> Moves {
+        let receiver = match &*self.0 {
+            Source::Database(_) => None,
+            Source::Manual(clock) => Some(clock.moves()),
+        };
+        Moves {
+            receiver,
+            is_new: false,
+        }
+    }
+
+    /// How long to sleep where something is due in `left` of its time. While it stands still nothing becomes due: whoever looks again
+    /// takes a breath.
+    pub fn sleep_for(&self, left: Duration) -> Duration {
+        if self.is_manual() && !left.is_zero() {
+            left.max(BREATH)
+        } else {
+            left
+        }
+    }
+
+    /// From now on time is measured.
+    pub fn begin(&self) -> Beginning {
+        Beginning {
+            at: monotonic_now(),
+            shown: self.now(),
+        }
+    }
+
+    /// How long ago that was: by monotonic time, or by as much as the clock was moved.
+    pub fn since(&self, beginning: Beginning) -> Duration {
+        match &*self.0 {
+            Source::Database(_) => monotonic_now().saturating_duration_since(beginning.at),
+            Source::Manual(clock) => clock.now().saturating_since(beginning.shown),
+        }
+    }
+}
+
+/// When something began that may take only so long.
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning {
+    at: Instant,
+    shown: Timestamp,
+}
+
+/// Tells when a clock was moved by hand; others never are.
+#[derive(Debug)]
+pub struct Moves {
+    receiver: Option<watch::Receiver<Timestamp>>,
+    is_new: bool,
+}
+
+impl Moves {
+    /// Completes when the clock was moved since the last time. May be dropped.
+    pub async fn next(&mut self) {
+        let moved = match &mut self.receiver {
+            Some(receiver) => receiver.changed().await.is_ok(),
+            None => false,
+        };
+        if !moved {
+            // There is no such clock, or nobody is left who could move it.
+            return std::future::pending().await;
+        }
+        self.is_new = true;
+    }
+
+    /// Whether the time that the clock shows is another than at the last call.
+    pub(crate) fn take(&mut self) -> bool {
+        let moved = self.receiver.as_mut().is_some_and(|receiver| {
+            let moved = receiver.has_changed().unwrap_or(false);
+            receiver.mark_unchanged();
+            moved
+        });
+        std::mem::take(&mut self.is_new) || moved
     }
 }
 
@@ -170,7 +264,23 @@ mod tests {
             .await
             .expect("answered");
         assert_eq!(clock.now(), Timestamp::EPOCH);
+        let (mut moves, began) = (clock.moves(), clock.begin());
+        assert!(!moves.take());
         clock.advance(Duration::from_secs(2));
         assert_eq!(clock.now(), Timestamp::from_micros(2_000_000));
+        assert_eq!(clock.since(began), Duration::from_secs(2));
+        moves.next().await;
+        assert!(moves.take() && !moves.take(), "each move is told once");
+        clock.advance(Duration::from_secs(1));
+        assert!(moves.take(), "also to one who did not wait for it");
+    }
+
+    #[test]
+    fn whoever_waits_for_a_clock_that_stands_still_looks_now_and_then() {
+        let soon = Duration::from_micros(1);
+        let manual = Clock::manual(Timestamp::EPOCH);
+        assert_eq!(manual.sleep_for(soon), BREATH, "it does not become due by waiting");
+        assert_eq!(manual.sleep_for(Duration::ZERO), Duration::ZERO);
+        assert_eq!(Clock::from_sample(Timestamp::EPOCH).sleep_for(soon), soon);
     }
 }

@@ -9,7 +9,7 @@ use orchestratum_core::task::{Ending, GroupEnds, GroupPlace, TaskEvent, TaskSpec
 use orchestratum_core::{JsonText, SagaId, TaskId, Timestamp};
 use orchestratum_store::{
     self as store, Advance, AdvanceOutcome, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Followed,
-    NewSaga, StartOutcome, Store,
+    ManualClock, NewSaga, StartOutcome, Store,
 };
 use parking_lot::Mutex;
 use secrecy::ExposeSecret;
@@ -78,12 +78,26 @@ pub(crate) struct Parts {
 impl Engine {
     /// Connects to the database and the broker of the settings. The schema is not touched: see [`Engine::migrate`].
     pub async fn connect(settings: Settings) -> Result<Self, Error> {
+        Self::connect_by(settings, None).await
+    }
+
+    /// The same on a clock that begins at `start` and that only [`Engine::advance_clock`] moves, for tests of a whole server: the
+    /// workers of the database, which is SQLite, are to be in this process, or to claim over HTTP.
+    pub async fn connect_with_manual_clock(settings: Settings, start: Timestamp) -> Result<Self, Error> {
+        Self::connect_by(settings, Some(ManualClock::starting_at(start))).await
+    }
+
+    async fn connect_by(settings: Settings, manual: Option<ManualClock>) -> Result<Self, Error> {
         let database = store::Options {
             limits: settings.tasks.limits(),
+            clock: manual.clone(),
             ..settings.database.options()
         };
         let store = store::connect(settings.database.url.expose_secret(), &database).await?;
-        let clock = Clock::from_sample(store.database_time().await?);
+        let clock = match manual {
+            Some(manual) => Clock::by_hand(manual),
+            None => Clock::from_sample(store.database_time().await?),
+        };
         let options = broker::Options {
             prefix: settings.broker.prefix.clone(),
             prefetch: settings.broker.prefetch,

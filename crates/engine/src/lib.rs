@@ -9,6 +9,7 @@
 //!
 //! One file a use case, one file a loop. Start at [`Engine`], then open the use case.
 
+mod advance_clock;
 mod announce;
 pub mod batcher;
 pub mod changes;

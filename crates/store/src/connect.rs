@@ -7,7 +7,7 @@ use orchestratum_core::task::SpecLimits;
 
 use crate::postgres::PostgresStore;
 use crate::sqlite::SqliteStore;
-use crate::{Error, Store};
+use crate::{Error, ManualClock, Store};
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Options {
     pub timeout: Duration,
     /// What follow-ups are held against when they are due.
     pub limits: SpecLimits,
+    /// What tells the time in the place of an SQLite database, which has no clock of its own. PostgreSQL has one.
+    pub clock: Option<ManualClock>,
 }
 
 impl Default for Options {
@@ -28,6 +30,7 @@ impl Default for Options {
             max_connections: 10,
             timeout: Duration::from_secs(10),
             limits: SpecLimits::default(),
+            clock: None,
         }
     }
 }
@@ -36,6 +39,11 @@ impl Default for Options {
 /// [`Maintenance::migrate`](crate::Maintenance::migrate).
 pub async fn connect(url: &str, options: &Options) -> Result<Arc<dyn Store>, Error> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        if options.clock.is_some() {
+            return Err(Error::Url(
+                "PostgreSQL has a clock of its own: one that is moved by hand needs SQLite".to_owned(),
+            ));
+        }
         Ok(Arc::new(PostgresStore::connect(url, options).await?))
     } else if url.starts_with("sqlite:") {
         Ok(Arc::new(SqliteStore::connect(url, options).await?))

@@ -1,5 +1,7 @@
 //! What can go wrong between us and a database. Losing a race is not among it: that is a named outcome.
 
+use orchestratum_core::Timestamp;
+
 /// A failure of the database, or of what it holds.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -27,6 +29,9 @@ pub enum Error {
     /// Another process owns the SQLite file.
     #[error("{path} is in use by process {owner}: an SQLite database has one owner process")]
     Owned { path: String, owner: String },
+    /// A clock that is moved by hand never goes back, also not from one process to the next.
+    #[error("the database was last used at {latest}: a clock that begins at {begins} would go back")]
+    ClockWouldGoBack { begins: Timestamp, latest: Timestamp },
     #[error("the database URL is not usable: {0}")]
     Url(String),
     /// Anything else, such as a statement that is wrong: a fault of ours.

@@ -18,6 +18,7 @@ mod groups;
 mod keys;
 mod logs;
 mod maintenance;
+mod manual_clock;
 #[cfg(feature = "simulation")]
 pub mod memory;
 mod overviews;
@@ -49,6 +50,7 @@ pub use logs::{
     LogAppend, LogChunk, LogPosition, LogStore, LogStream, LogsFrom, NewLogs, StoredLogChunk, TaskLogs, log_pieces,
 };
 pub use maintenance::{BrokenInvariant, Maintenance, RecordsBefore};
+pub use manual_clock::ManualClock;
 pub use overviews::{LiveSagaTask, OverviewStore, SagaOverview, TaskOverview};
 pub use postgres::{PostgresStore, statements};
 pub use queues::{Queue, QueueStore};

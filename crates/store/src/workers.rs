@@ -82,6 +82,10 @@ pub trait WorkerStore: Send + Sync {
     /// [`orphans`](crate::DispatchStore::orphans) from the next statement on.
     async fn mark_dead(&self, now: Timestamp) -> Result<Vec<WorkerId>, Error>;
 
+    /// Gives everybody who holds a lease at `now` so much longer, up to the end of the timeout of an attempt: for a clock that is
+    /// moved by hand, because nobody was silent meanwhile.
+    async fn lengthen_leases(&self, by: Duration, now: Timestamp) -> Result<(), Error>;
+
     /// Live workers first, newest first.
     async fn workers(&self, limit: usize) -> Result<Vec<Worker>, Error>;
 

@@ -17,7 +17,7 @@ pub struct Api {
 }
 
 impl Api {
-    pub(crate) fn new(url: String, key: String) -> anyhow::Result<Self> {
+    pub fn new(url: String, key: String) -> anyhow::Result<Self> {
         // Another test of the same process may have installed it before.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().timeout(Duration::from_secs(90)).build()?;

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orchestratum_core::task::Ending;
+use orchestratum_engine::clock::{Beginning, Clock, Moves};
 use orchestratum_engine::error::panic_message;
 use orchestratum_store::{ClaimedTask, Evidence};
 use tokio::sync::watch;
@@ -109,7 +110,8 @@ async fn attend(
     let mut clocks = Clocks {
         shared: &shared,
         orders: attended.orders.subscribe(),
-        timeout_at: None,
+        moves: shared.engine.clock().moves(),
+        timeout: None,
         stop: None,
     };
     let waited = tokio::select! {
@@ -173,7 +175,7 @@ async fn execute(
         key: (task.id, task.attempt),
         live_logs: Arc::clone(&shared.live_logs),
     };
-    clocks.timeout_at = task.timeout.map(|timeout| Instant::now() + timeout);
+    clocks.timeout = task.timeout.map(|timeout| (clocks.clock().begin(), timeout));
     let mut execution = tokio::spawn({
         let task = Arc::clone(task);
         async move {
@@ -192,6 +194,7 @@ async fn execute(
             }
             joined = &mut execution => return Some((joined.unwrap_or_else(panicked), Some(slot))),
             _ = clocks.orders.changed() => {}
+            () = clocks.moves.next() => {}
             () = sleep_until(next) => {}
         }
         if let Some(wanted) = clocks.phase() {
@@ -241,8 +244,10 @@ async fn keep_until_over(execution: JoinHandle<Ended>, slot: Slot) {
 struct Clocks<'a> {
     shared: &'a Shared,
     orders: watch::Receiver<Orders>,
-    /// `None` without a timeout, and before the attempt has its turn.
-    timeout_at: Option<Instant>,
+    /// Of a clock that is moved by hand.
+    moves: Moves,
+    /// How long it may take, and from when on. `None` without a timeout, and before the attempt has its turn.
+    timeout: Option<(Beginning, Duration)>,
     stop: Option<Stop>,
 }
 
@@ -253,6 +258,7 @@ impl Clocks<'_> {
             let next = self.next();
             tokio::select! {
                 _ = self.orders.changed() => {}
+                () = self.moves.next() => {}
                 () = sleep_until(next) => {}
             }
         }
@@ -261,22 +267,32 @@ impl Clocks<'_> {
     /// When to look again.
     fn next(&self) -> Instant {
         let now = Instant::now();
-        let look_again = now + LOOK_AGAIN;
         match &self.stop {
             None => {
-                let deadline = now + self.until_deadline();
-                self.timeout_at.map_or(deadline, |at| at.min(deadline)).min(look_again)
+                let left = self
+                    .until_timeout()
+                    .map_or(self.until_deadline(), |left| left.min(self.until_deadline()));
+                now + self.clock().sleep_for(left).min(LOOK_AGAIN)
             }
             Some(Stop {
                 killed_at: Some(at), ..
             }) => *at + KILL_PATIENCE,
-            Some(stop) => stop.kill_at.min(look_again),
+            Some(stop) => stop.kill_at.min(now + LOOK_AGAIN),
         }
     }
 
     fn until_deadline(&self) -> Duration {
         let expires_at = self.orders.borrow().expires_at;
-        expires_at.saturating_since(self.shared.engine.clock().now())
+        expires_at.saturating_since(self.clock().now())
+    }
+
+    fn until_timeout(&self) -> Option<Duration> {
+        let (began, timeout) = self.timeout?;
+        Some(timeout.saturating_sub(self.clock().since(began)))
+    }
+
+    fn clock(&self) -> &Clock {
+        self.shared.engine.clock()
     }
 
     /// What the execution should do now, if it should not just go on.
@@ -286,7 +302,7 @@ impl Clocks<'_> {
         let expired = self.until_deadline().is_zero();
         let cause = if expired {
             Some(Cause::Expired)
-        } else if self.timeout_at.is_some_and(|at| at <= now) {
+        } else if self.until_timeout().is_some_and(|left| left.is_zero()) {
             Some(Cause::TimedOut)
         } else if orders.cancel {
             Some(Cause::Cancelled)

@@ -125,6 +125,7 @@ fn from_store(error: &store::Error) -> Problem {
         | store::Error::Migration(_)
         | store::Error::SchemaVersion { .. }
         | store::Error::Owned { .. }
+        | store::Error::ClockWouldGoBack { .. }
         | store::Error::Url(_)
         | store::Error::Statement(_) => Problem::internal(error),
     }

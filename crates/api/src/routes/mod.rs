@@ -1,5 +1,6 @@
 //! The routes: one file an endpoint, all of them listed in [`all`] with the scope each needs.
 
+mod dev;
 mod events;
 mod groups;
 mod keys;
@@ -41,7 +42,7 @@ pub(crate) fn all(engine: &Engine) -> OpenApiRouter<Engine> {
     } else {
         Some(Scope::TasksRead)
     };
-    sagas(Routes::new(engine))
+    clock(sagas(Routes::new(engine)))
         .scoped_input(Scope::TasksWrite, routes!(tasks::create))
         .scoped_large(
             Scope::TasksWrite,
@@ -121,6 +122,16 @@ fn sagas(routes: Routes) -> Routes {
         .scoped(Scope::SagasRead, routes!(sagas::saga_diagram))
         .scoped_input(Scope::SagasWrite, routes!(events::publish))
         .scoped(Scope::TasksRead, routes!(events::follow))
+}
+
+/// Only where the clock is one that is moved by hand.
+fn clock(routes: Routes) -> Routes {
+    if !routes.engine.clock().is_manual() {
+        return routes;
+    }
+    routes
+        .scoped(Scope::Admin, routes!(dev::read_clock))
+        .scoped(Scope::Admin, routes!(dev::advance_clock))
 }
 
 /// The only way to add a route: with a scope, or by saying that it is open.

@@ -1,6 +1,7 @@
 //! A client for every endpoint of a running api. It prints what the api answers: JSON, or a table where a list is
 //! easier to read as one.
 
+mod clock;
 mod definitions;
 mod events;
 mod groups;
@@ -87,6 +88,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: schedules::Command,
     },
+    /// The clock of a server for tests (`dev --manual-clock`): what it shows; move it on.
+    #[command(mut_args(|argument| argument.global(true)))]
+    Clock {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: Option<clock::Command>,
+    },
     /// API keys.
     #[command(mut_args(|argument| argument.global(true)))]
     Keys {
@@ -154,6 +163,7 @@ pub(crate) async fn run(command: Command, before: Server) -> anyhow::Result<Exit
         Command::Workers { server } => workers::run(&Http::new(&server.or(before))?).await?,
         Command::Queues { server, command } => queues::run(&Http::new(&server.or(before))?, command).await?,
         Command::Schedules { server, command } => schedules::run(&Http::new(&server.or(before))?, command).await?,
+        Command::Clock { server, command } => clock::run(&Http::new(&server.or(before))?, command).await?,
         Command::Keys { server, command } => keys::run(&Http::new(&server.or(before))?, command).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -13,9 +13,12 @@ use crate::{Engine, Error};
 /// later, and reports.
 pub const RUNNING_GRACE: Duration = Duration::from_secs(3);
 
-pub(super) async fn tick(engine: &Engine, now: Timestamp) -> Result<Pass, Error> {
+/// `left_to_workers`: running tasks are not looked at.
+pub(super) async fn tick(engine: &Engine, left_to_workers: bool, now: Timestamp) -> Result<Pass, Error> {
     let mut expired = engine.parts.store.expired_pending(now, PASS).await?;
-    expired.extend(engine.parts.store.overdue_running(now - RUNNING_GRACE, PASS).await?);
+    if !left_to_workers {
+        expired.extend(engine.parts.store.overdue_running(now - RUNNING_GRACE, PASS).await?);
+    }
     let changes = expired
         .into_iter()
         .map(|task| Change::new(task, TaskEvent::DeadlinePassed))

@@ -59,6 +59,7 @@ pub(crate) use pulse::INTERVAL as LOOK_EVERY;
 use supervise::supervise;
 pub(crate) use turns::Turns;
 
+use crate::clock::Moves;
 use crate::journal::Reason;
 use crate::{Engine, Error, identity};
 
@@ -147,6 +148,14 @@ impl Engine {
             done: accepted.len(),
             more: changes.len() >= PASS && !accepted.is_empty(),
         })
+    }
+}
+
+/// Sleeps until the clock is moved by hand, but no longer than so; `false` because the process stops.
+async fn sleep_unless_moved(duration: Duration, moves: &mut Moves, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        goes_on = sleep_unless_stopped(duration, stop) => goes_on,
+        () = moves.next() => true,
     }
 }
 

@@ -1,6 +1,6 @@
 //! One statement a second asks what there is to do; each loop runs only if there is something.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use orchestratum_core::Timestamp;
 use orchestratum_store::Pulse;
@@ -8,8 +8,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Pass, RUNNING_GRACE, due, expire, groups, leases, rates, rescue, sagas, schedules, sleep_unless_stopped, unoffered,
+    Pass, RUNNING_GRACE, due, expire, groups, leases, rates, rescue, sagas, schedules, sleep_unless_moved, unoffered,
 };
+use crate::clock::{Moves, monotonic_now};
 use crate::{Engine, Error, error};
 
 /// The longest time between two looks.
@@ -31,9 +32,11 @@ pub(super) async fn run(engine: Engine, pulses: watch::Sender<Pulse>, again: boo
         lost_database: again,
         ..State::default()
     };
+    let mut moves = engine.parts.clock.moves();
     loop {
         let wait = match look(&engine, &pulses, &mut state).await {
             Ok((pulse, now)) => {
+                state.notice(&mut moves);
                 let acted = act(&engine, &pulse, now, &mut state).await;
                 let rated = rates::tick(&engine, &pulse, &mut state.rated, now).await;
                 until_next(&pulse, acted, rated, now)
@@ -44,7 +47,7 @@ pub(super) async fn run(engine: Engine, pulses: watch::Sender<Pulse>, again: boo
                 INTERVAL
             }
         };
-        if !sleep_unless_stopped(wait, &stop).await {
+        if !sleep_unless_moved(engine.parts.clock.sleep_for(wait), &mut moves, &stop).await {
             return;
         }
     }
@@ -77,6 +80,22 @@ struct State {
     unoffered_asked_at: Option<Timestamp>,
     unoffered_rounds: unoffered::Rounds,
     rated: rates::Seen,
+    /// When the clock was moved by hand: workers had no time yet to end what is overdue by that.
+    moved: Option<Instant>,
+}
+
+impl State {
+    /// To be called after the time was read, so that a move that this time knows is known here.
+    fn notice(&mut self, moves: &mut Moves) {
+        if moves.take() {
+            self.moved = Some(monotonic_now());
+        }
+    }
+
+    fn leaves_running_to_workers(&self) -> bool {
+        let since = |moved| monotonic_now().saturating_duration_since(moved);
+        self.moved.is_some_and(|moved| since(moved) < RUNNING_GRACE)
+    }
 }
 
 /// What there is to do, and the time of the same look: a sweep that ends other people's work decides by no other.
@@ -106,7 +125,10 @@ async fn act(engine: &Engine, pulse: &Pulse, now: Timestamp, state: &mut State) 
         more |= passed("schedules", schedules::tick(engine, now).await);
     }
     if pulse.next_deadline.is_some_and(|deadline| deadline <= now) || pulse.overdue_running {
-        more |= passed("expire", expire::tick(engine, now).await);
+        more |= passed(
+            "expire",
+            expire::tick(engine, state.leaves_running_to_workers(), now).await,
+        );
     }
     if pulse.next_saga_timer_at.is_some_and(|due_at| due_at <= now) {
         more |= passed("timers of sagas", sagas::fire(engine, now).await);

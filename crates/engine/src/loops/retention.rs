@@ -5,7 +5,7 @@ use std::time::Duration;
 use orchestratum_store::RecordsBefore;
 use tokio_util::sync::CancellationToken;
 
-use super::{PASS, sleep_unless_stopped};
+use super::{PASS, sleep_unless_moved, sleep_unless_stopped};
 use crate::{Engine, Error, error};
 
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -26,7 +26,8 @@ const EXTERNAL_WORKERS_KEPT: Duration = Duration::from_secs(60 * 60);
 const RECORDS_KEPT_DAYS: u32 = 90;
 
 pub(super) async fn run(engine: Engine, stop: CancellationToken) {
-    while sleep_unless_stopped(INTERVAL, &stop).await {
+    let mut moves = engine.parts.clock.moves();
+    while sleep_unless_moved(INTERVAL, &mut moves, &stop).await {
         loop {
             match tick(&engine).await {
                 Ok(0) => break,

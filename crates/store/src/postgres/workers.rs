@@ -1,5 +1,7 @@
 //! Worker processes.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use orchestratum_core::{EnvironmentName, Target, TaskName, Timestamp, WorkerId};
 use sqlx::FromRow;
@@ -78,6 +80,29 @@ impl WorkerStore for PostgresStore {
             })
             .await?;
         Ok(rows.into_iter().map(|(id,)| WorkerId(id)).collect())
+    }
+
+    async fn lengthen_leases(&self, by: Duration, now: Timestamp) -> Result<(), Error> {
+        let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+        self.database
+            .execute(|| {
+                sqlx::query(
+                    "WITH worker_leases AS (
+                        UPDATE workers
+                        SET lease_expires_at = lease_expires_at + $1 * interval '1 microsecond',
+                            renewed_at = GREATEST(renewed_at, $2 + $1 * interval '1 microsecond')
+                        WHERE state = 0 AND lease_expires_at > $2
+                    )
+                    UPDATE external_claims
+                    -- LEAST passes over an end that is not there.
+                    SET lease_expires_at = LEAST(lease_expires_at + $1 * interval '1 microsecond', ends_at)
+                    WHERE lease_expires_at > $2",
+                )
+                .bind(micros)
+                .bind(time(now))
+            })
+            .await?;
+        Ok(())
     }
 
     async fn workers(&self, limit: usize) -> Result<Vec<Worker>, Error> {

@@ -6,7 +6,7 @@ use orchestratum_core::Timestamp;
 use sqlx::SqlitePool;
 
 use super::error::sql;
-use crate::Error;
+use crate::{Error, ManualClock};
 
 /// The wall clock of the host as it was once, and the monotonic time since: a host that sleeps, or whose wall clock is
 /// set, moves no deadline.
@@ -33,6 +33,29 @@ impl SteadyClock {
     }
 }
 
+/// What tells the time to the owner of a database.
+#[derive(Debug, Clone)]
+pub(super) enum OwnersClock {
+    Steady(SteadyClock),
+    Manual(ManualClock),
+}
+
+impl OwnersClock {
+    pub(super) async fn of(manual: Option<&ManualClock>, pool: &SqlitePool) -> Result<Self, Error> {
+        Ok(match manual {
+            Some(manual) => Self::Manual(manual.clone()),
+            None => Self::Steady(SteadyClock::starting_at(wall_time(pool).await?)),
+        })
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        match self {
+            Self::Steady(clock) => clock.now(),
+            Self::Manual(clock) => clock.now(),
+        }
+    }
+}
+
 /// The wall clock of the host; also shows that the database answers.
 pub(super) async fn wall_time(pool: &SqlitePool) -> Result<Timestamp, Error> {
     let micros: i64 = sqlx::query_scalar("SELECT CAST(round(unixepoch('now', 'subsec') * 1000.0) AS INTEGER) * 1000")
@@ -43,9 +66,9 @@ pub(super) async fn wall_time(pool: &SqlitePool) -> Result<Timestamp, Error> {
 }
 
 /// The time of the owner's clock, or the wall clock for someone who only looks.
-pub(super) async fn database_time(pool: &SqlitePool, owner: Option<SteadyClock>) -> Result<Timestamp, Error> {
+pub(super) async fn database_time(pool: &SqlitePool, owner: Option<&OwnersClock>) -> Result<Timestamp, Error> {
     let wall = wall_time(pool).await?;
-    Ok(owner.map_or(wall, |clock| clock.now()))
+    Ok(owner.map_or(wall, OwnersClock::now))
 }
 
 #[cfg(test)]
@@ -54,7 +77,7 @@ mod tests {
 
     use orchestratum_core::Timestamp;
 
-    use super::SteadyClock;
+    use super::{OwnersClock, SteadyClock};
     use crate::{Maintenance, Options, SqliteStore, WorkerStore};
 
     #[tokio::test]
@@ -63,7 +86,7 @@ mod tests {
             .await
             .expect("opens");
         // As if the wall clock had jumped by decades since the database was opened.
-        store.clock = Some(SteadyClock::starting_at(Timestamp::EPOCH));
+        store.clock = Some(OwnersClock::Steady(SteadyClock::starting_at(Timestamp::EPOCH)));
         let mut keeper = store.lease_keeper().await.expect("works");
         for time in [store.database_time().await, keeper.database_time().await] {
             let elapsed = time.expect("works").saturating_since(Timestamp::EPOCH);

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use orchestratum_core::{Timestamp, WorkerId};
 use sqlx::SqlitePool;
 
-use super::clock::{SteadyClock, database_time, wall_time};
+use super::clock::{OwnersClock, database_time, wall_time};
 use super::error::sql;
 use super::rows::{get, milliseconds, number, task_id, timestamp};
 use crate::{Error, Holding, LeaseKeeper, Renewal};
@@ -17,11 +17,11 @@ use crate::{Error, Holding, LeaseKeeper, Renewal};
 #[derive(Debug)]
 pub(super) struct Keeper {
     write: SqlitePool,
-    clock: Option<SteadyClock>,
+    clock: Option<OwnersClock>,
 }
 
 impl Keeper {
-    pub(super) fn new(write: SqlitePool, clock: Option<SteadyClock>) -> Self {
+    pub(super) fn new(write: SqlitePool, clock: Option<OwnersClock>) -> Self {
         Self { write, clock }
     }
 }
@@ -74,7 +74,7 @@ impl LeaseKeeper for Keeper {
                 })
             })
             .collect::<Result<_, Error>>()?;
-        let time = match self.clock {
+        let time = match &self.clock {
             Some(clock) => clock.now(),
             None => wall_time(&self.write).await?,
         };
@@ -85,6 +85,6 @@ impl LeaseKeeper for Keeper {
     }
 
     async fn database_time(&mut self) -> Result<Timestamp, Error> {
-        database_time(&self.write, self.clock).await
+        database_time(&self.write, self.clock.as_ref()).await
     }
 }

@@ -55,7 +55,7 @@ impl Maintenance for SqliteStore {
     }
 
     async fn database_time(&self) -> Result<Timestamp, Error> {
-        database_time(&self.read, self.clock).await
+        database_time(&self.read, self.clock.as_ref()).await
     }
 
     async fn purge_finished(&self, before: Timestamp, limit: usize) -> Result<u64, Error> {

@@ -10,11 +10,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Sqlite, SqlitePool, Transaction};
 use tokio::sync::broadcast;
 
-use super::clock::{SteadyClock, wall_time};
+use super::clock::OwnersClock;
 use super::error::sql;
 use super::owner::Owner;
 use super::values::PREPARED_STATEMENTS;
-use super::workers::end_leases_of_earlier_owners;
+use super::workers::{end_leases_of_earlier_owners, refuse_to_go_back};
 use crate::compiled::CompiledDefinitions;
 use crate::rated::RatedTargets;
 use crate::{Error, Options};
@@ -34,7 +34,7 @@ pub struct SqliteStore {
     pub(super) write: SqlitePool,
     pub(super) read: SqlitePool,
     /// The owner's; `None` for someone who only looks.
-    pub(super) clock: Option<SteadyClock>,
+    pub(super) clock: Option<OwnersClock>,
     pub(super) signals: broadcast::Sender<String>,
     /// Of follow-ups.
     pub(super) limits: SpecLimits,
@@ -48,13 +48,13 @@ impl SqliteStore {
     /// leases of an earlier owner's workers are over then.
     ///
     /// # Errors
-    /// [`Error::Owned`] if another process has the file open.
+    /// [`Error::Owned`] if another process has the file open; [`Error::ClockWouldGoBack`] where the clock is a manual one.
     pub async fn connect(url: &str, options: &Options) -> Result<Self, Error> {
         let connect = parse(url)?;
         if in_memory(url) {
             // The database is gone when its last connection closes, so the only one is never given up.
             let only = pool(connect, 1, options.timeout).await?;
-            let clock = SteadyClock::starting_at(wall_time(&only).await?);
+            let clock = OwnersClock::of(options.clock.as_ref(), &only).await?;
             return Ok(Self::assemble(only.clone(), only, Some(clock), None, options));
         }
         let path = connect.get_filename().to_owned();
@@ -70,7 +70,10 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full);
         let write = pool(connect.clone(), 1, options.timeout).await?;
         let read = pool(connect.pragma("query_only", "1"), READERS, options.timeout).await?;
-        let clock = SteadyClock::starting_at(wall_time(&read).await?);
+        let clock = OwnersClock::of(options.clock.as_ref(), &read).await?;
+        if options.clock.is_some() {
+            refuse_to_go_back(&read, clock.now()).await?;
+        }
         // Before anyone can register with this one.
         end_leases_of_earlier_owners(&write, clock.now()).await?;
         Ok(Self::assemble(write, read, Some(clock), Some(owner), options))
@@ -90,7 +93,7 @@ impl SqliteStore {
     fn assemble(
         write: SqlitePool,
         read: SqlitePool,
-        clock: Option<SteadyClock>,
+        clock: Option<OwnersClock>,
         owner: Option<Owner>,
         options: &Options,
     ) -> Self {

@@ -85,6 +85,28 @@ impl WorkerStore for SqliteStore {
         Ok(ids.into_iter().map(WorkerId).collect())
     }
 
+    async fn lengthen_leases(&self, by: Duration, now: Timestamp) -> Result<(), Error> {
+        let mut transaction = self.begin().await?;
+        for statement in [
+            "UPDATE workers
+             SET lease_expires_at = lease_expires_at + ?1,
+                 renewed_at = max(renewed_at, ?2 + ?1)
+             WHERE state = 0
+               AND lease_expires_at > ?2",
+            "UPDATE external_claims
+             SET lease_expires_at = min(lease_expires_at + ?1, coalesce(ends_at, 9223372036854775807))
+             WHERE lease_expires_at > ?2",
+        ] {
+            sqlx::query(statement)
+                .bind(signed(by.as_micros()))
+                .bind(now.as_micros())
+                .execute(&mut *transaction)
+                .await
+                .map_err(sql)?;
+        }
+        transaction.commit().await.map_err(sql)
+    }
+
     async fn workers(&self, limit: usize) -> Result<Vec<Worker>, Error> {
         let rows = sqlx::query(
             "SELECT
@@ -103,7 +125,7 @@ impl WorkerStore for SqliteStore {
     }
 
     async fn lease_keeper(&self) -> Result<Box<dyn LeaseKeeper>, Error> {
-        Ok(Box::new(Keeper::new(self.write.clone(), self.clock)))
+        Ok(Box::new(Keeper::new(self.write.clone(), self.clock.clone())))
     }
 }
 
@@ -111,11 +133,7 @@ impl WorkerStore for SqliteStore {
 /// lock free: nobody need wait for a lease to run out. All else goes as ever: the workers are marked dead, and what they
 /// held is lost and runs again. Workers that claim over HTTP live elsewhere: they go on.
 pub(super) async fn end_leases_of_earlier_owners(write: &SqlitePool, now: Timestamp) -> Result<(), Error> {
-    let migrated: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'workers')")
-        .fetch_one(write)
-        .await
-        .map_err(sql)?;
-    if !migrated {
+    if !has_workers(write).await? {
         return Ok(());
     }
     let knows_external_workers: bool =
@@ -141,6 +159,29 @@ pub(super) async fn end_leases_of_earlier_owners(write: &SqlitePool, now: Timest
         .await
         .map_err(sql)?;
     Ok(())
+}
+
+/// Whoever worked here last did so at a time that a clock which is moved by hand must not fall behind: what is due then would
+/// not be due any more. A clock of this machine that was set back keeps nobody from a start.
+pub(super) async fn refuse_to_go_back(read: &SqlitePool, begins: Timestamp) -> Result<(), Error> {
+    if !has_workers(read).await? {
+        return Ok(());
+    }
+    let latest: Option<i64> = sqlx::query_scalar("SELECT max(renewed_at) FROM workers")
+        .fetch_one(read)
+        .await
+        .map_err(sql)?;
+    match latest.map(Timestamp::from_micros) {
+        Some(latest) if latest > begins => Err(Error::ClockWouldGoBack { begins, latest }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn has_workers(pool: &SqlitePool) -> Result<bool, Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'workers')")
+        .fetch_one(pool)
+        .await
+        .map_err(sql)
 }
 
 fn worker(row: &SqliteRow) -> Result<Worker, Error> {

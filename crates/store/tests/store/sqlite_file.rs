@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::conformance::lab::{Lab, SECOND, draft};
 use crate::conformance::saga_records::{SAGA_VIOLATIONS, one_in_each_phase};
+use orchestratum_core::Timestamp;
 use orchestratum_core::task::TaskStatus;
 use orchestratum_store::{
-    Error, Maintenance, Options, Orphan, SqliteStore, TaskFilter, TaskStore, WorkerStore, connect,
+    Error, Maintenance, ManualClock, Options, Orphan, SqliteStore, TaskFilter, TaskStore, WorkerStore, connect,
 };
 use sqlx::{Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
@@ -43,6 +44,44 @@ async fn a_second_owner_is_refused_and_told_the_first_ones_process() {
     }
     lab.store.close().await;
     opened(&folder).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_moved_by_hand_tells_the_time_and_goes_back_in_no_later_process() {
+    let folder = folder();
+    let by = |clock: &ManualClock| Options {
+        clock: Some(clock.clone()),
+        ..Options::default()
+    };
+    let begins = Timestamp::EPOCH + SECOND;
+    let clock = ManualClock::starting_at(begins);
+    let store = connect(&url(&folder), &by(&clock)).await.expect("opens");
+    store.migrate().await.expect("migrates");
+    let lab = Lab::new(store);
+    lab.store
+        .register(&lab.registration(&["default"], &["echo"]), clock.now())
+        .await
+        .expect("works");
+    lab.store.lengthen_leases(SECOND, clock.now()).await.expect("works");
+    let latest = clock.advance(SECOND);
+    assert_eq!(lab.store.database_time().await.expect("works"), latest);
+    lab.store.close().await;
+
+    let refused = connect(&url(&folder), &by(&ManualClock::starting_at(begins))).await;
+    match refused.expect_err("it would go back") {
+        Error::ClockWouldGoBack {
+            begins: named,
+            latest: last,
+        } => assert_eq!((named, last), (begins, latest)),
+        other => panic!("expected to be told the times, not {other:?}"),
+    }
+    let store = connect(&url(&folder), &by(&clock)).await.expect("opens");
+    let left = store.mark_dead(clock.now()).await.expect("works");
+    assert_eq!(left.len(), 1, "whoever worked in the process before is gone");
+    store.close().await;
+    connect(&url(&folder), &Options::default())
+        .await
+        .expect("a clock of this machine is another matter");
 }
 
 #[tokio::test]

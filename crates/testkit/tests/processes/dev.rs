@@ -13,6 +13,9 @@ use crate::secrets;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// So many arguments stand before those that a test gives.
+const SAME_FOR_ALL: usize = 5;
+
 /// Where a worker keeps what it compiles of its own: the same for all tests, which need it compiled once.
 pub(crate) const CSHARP_CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/csharp-tools");
 
@@ -26,7 +29,7 @@ pub(crate) struct Dev {
     pub(crate) process: Process,
     pub(crate) url: String,
     pub(crate) key: String,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     start: Start,
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
@@ -37,7 +40,7 @@ pub(crate) async fn start(arguments: &[&str]) -> anyhow::Result<Dev> {
 }
 
 /// `settings` are pairs of `SECTION__KEY` and value.
-async fn start_by(start: Start, arguments: &[&str], settings: &[(&str, &str)]) -> anyhow::Result<Dev> {
+pub(crate) async fn start_by(start: Start, arguments: &[&str], settings: &[(&str, &str)]) -> anyhow::Result<Dev> {
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data").display().to_string();
     let mut environment = environment(folder.path());
@@ -46,9 +49,12 @@ async fn start_by(start: Start, arguments: &[&str], settings: &[(&str, &str)]) -
             .iter()
             .map(|(key, value)| (format!("ORCHESTRATUM__{key}"), (*value).to_owned())),
     );
-    let mut all = vec!["dev", "--listen", "127.0.0.1:0", "--data", &data];
-    all.extend(arguments);
-    let all: Vec<String> = all.into_iter().map(str::to_owned).collect();
+    let same: [&str; SAME_FOR_ALL] = ["dev", "--listen", "127.0.0.1:0", "--data", &data];
+    let all: Vec<String> = same
+        .iter()
+        .chain(arguments)
+        .map(|argument| (*argument).to_owned())
+        .collect();
     let (process, url, key) = serving(start, &all, &environment, folder.path()).await?;
     Ok(Dev {
         process,
@@ -61,7 +67,7 @@ async fn start_by(start: Start, arguments: &[&str], settings: &[(&str, &str)]) -
     })
 }
 
-fn environment(folder: &Path) -> BTreeMap<String, String> {
+pub(crate) fn environment(folder: &Path) -> BTreeMap<String, String> {
     let entry = |name: &str, path: &str| (name.to_owned(), folder.join(path).display().to_string());
     BTreeMap::from([
         entry("ORCHESTRATUM_CONFIG_DIR", "data"),
@@ -111,9 +117,20 @@ impl Dev {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
+    /// Starts another process on the same data when this one has ended, with other options.
+    pub(crate) async fn start_again(&mut self, options: &[&str]) -> anyhow::Result<()> {
+        self.arguments.truncate(SAME_FOR_ALL);
+        self.arguments.extend(options.iter().map(|option| (*option).to_owned()));
+        self.serve().await
+    }
+
     /// Kills the process and starts another one like it.
     async fn kill_and_start_again(&mut self) -> anyhow::Result<()> {
         self.process.kill()?;
+        self.serve().await
+    }
+
+    async fn serve(&mut self) -> anyhow::Result<()> {
         let folder = self.folder.path();
         (self.process, self.url, self.key) = serving(self.start, &self.arguments, &self.environment, folder).await?;
         Ok(())

@@ -9,4 +9,5 @@ mod faults;
 mod follow;
 mod http_worker;
 mod leftovers;
+mod manual_clock;
 mod secrets;

@@ -189,6 +189,7 @@ through! {
     register(registration: &Registration, now: Timestamp) -> Result<(), Error>;
     leave(worker: WorkerId, now: Timestamp) -> Result<(), Error>;
     mark_dead(now: Timestamp) -> Result<Vec<WorkerId>, Error>;
+    lengthen_leases(by: Duration, now: Timestamp) -> Result<(), Error>;
     workers(limit: usize) -> Result<Vec<Worker>, Error>;
     lease_keeper() -> Result<Box<dyn LeaseKeeper>, Error>;
     ; for WorkerStore

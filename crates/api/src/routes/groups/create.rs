@@ -63,7 +63,7 @@ pub(crate) async fn create(
     let draft = body.into_draft()?;
     let hash = (id.is_some() || key.is_some()).then(|| canonical::hash("POST /api/groups", &bytes));
     drop(bytes);
-    let chosen = id.map(|id| check_chosen(id, engine.clock().now())).transpose()?;
+    let chosen = id.map(|id| check_chosen(id, engine.clock())).transpose()?;
     let request = CreateGroup {
         draft,
         chosen_id: chosen.map(GroupId).zip(hash),

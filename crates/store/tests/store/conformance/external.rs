@@ -412,6 +412,31 @@ pub(crate) async fn a_lease_ends_with_the_timeout_of_its_attempt_however_often_i
     assert_eq!((ended(&lab).await, purged(&lab).await), (vec![], 1));
 }
 
+pub(crate) async fn a_clock_that_is_moved_ends_no_lease_but_by_the_timeout_of_its_attempt(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    lab.create(draft("echo")).await;
+    let (_, free) = claim_one(&lab).await;
+    let with_timeout = TaskDraft {
+        timeout_seconds: Some(30.0),
+        ..draft("echo")
+    };
+    let bounded = lab.create(with_timeout).await;
+    let (worker, _) = claim_one(&lab).await;
+    let by = SECOND * 900;
+    lab.store.lengthen_leases(by, lab.now).await.expect("works");
+    lab.advance(by);
+    let timed_out = EndedLease {
+        task: bounded,
+        worker,
+        attempt: 1,
+        timed_out: true,
+    };
+    assert_eq!(ended(&lab).await, [timed_out]);
+    let beaten = heartbeat(&lab, &beat(&free)).await.expect("it goes on");
+    assert_eq!(beaten.lease_expires_at, lab.now + TASK_LEASE);
+    assert_eq!(lab.store.mark_dead(lab.now).await.expect("works"), []);
+}
+
 pub(crate) async fn who_made_an_attempt_is_known_also_after_its_end(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     let id = lab.create(draft("echo")).await;

@@ -164,6 +164,7 @@ macro_rules! suite {
                 a_checkpoint_is_for_the_next_attempt_of_the_same_run,
                 a_lease_that_ends_is_found_until_its_attempt_is_over_and_is_then_purged,
                 a_lease_ends_with_the_timeout_of_its_attempt_however_often_it_beats,
+                a_clock_that_is_moved_ends_no_lease_but_by_the_timeout_of_its_attempt,
                 who_made_an_attempt_is_known_also_after_its_end,
                 a_claim_of_a_deleted_task_holds_no_other_one_with_its_id,
                 an_external_worker_that_is_gone_is_forgotten_when_nothing_of_it_runs,
@@ -491,6 +492,7 @@ macro_rules! suite {
                 an_unknown_worker_has_no_lease,
                 silent_workers_are_marked_dead_once,
                 a_worker_that_left_is_not_marked_dead,
+                who_holds_a_lease_holds_it_as_much_longer_as_a_clock_is_moved,
                 the_lease_keeper_tells_the_time_of_the_database
             ],
         }

@@ -202,3 +202,21 @@ pub(crate) async fn the_lease_keeper_tells_the_time_of_the_database(store: Arc<d
     let after = lab.store.database_time().await.expect("works");
     assert!(before <= between && between <= after, "{before} {between} {after}");
 }
+
+pub(crate) async fn who_holds_a_lease_holds_it_as_much_longer_as_a_clock_is_moved(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    let silent = lab.echo_worker().await;
+    lab.advance(LEASE);
+    let (begun, live) = (lab.now, lab.echo_worker().await);
+    let by = LEASE * 100;
+    lab.store.lengthen_leases(by, lab.now).await.expect("works");
+    lab.advance(by);
+    assert_eq!(lab.store.mark_dead(lab.now).await.expect("works"), [silent]);
+    let listed = workers(&lab).await.remove(0);
+    assert_eq!(
+        (listed.registration.id, listed.renewed_at, listed.lease_expires_at),
+        (live, lab.now, begun + by + LEASE)
+    );
+    assert_eq!(renew(&lab, live).await, Some(Vec::new()));
+    assert_eq!(renew(&lab, silent).await, None);
+}
