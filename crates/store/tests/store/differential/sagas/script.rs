@@ -99,13 +99,19 @@ impl Script {
         let Some(row) = self.saga(model) else {
             let saga = SagaId(Uuid::from_u128(u128::from(self.chance.draw())));
             let request = Some(self.request(Input::CancelRequested, 1));
-            return Advance { saga, request, seed };
+            return Advance {
+                saga,
+                request,
+                offer: None,
+                seed,
+            };
         };
         let input = self.input(row);
         let version = row.saga.instance.version;
         Advance {
             saga: row.saga.id,
             request: (!self.chance.once_in(6)).then(|| self.request(input, version)),
+            offer: None,
             seed,
         }
     }
@@ -166,6 +172,7 @@ impl Script {
         let looks = waiting.map(|row| Advance {
             saga: row.saga.id,
             request: None,
+            offer: None,
             seed: self.seed(),
         });
         looks.collect()
