@@ -1,5 +1,9 @@
 //! Those who wait for a task learn of its end by a signal, or by asking.
 
+use std::collections::BTreeSet;
+use std::future::pending;
+use std::pin::Pin;
+
 use orchestratum_broker::Signal;
 use orchestratum_core::SagaId;
 use tokio::sync::broadcast::error::RecvError;
@@ -15,9 +19,27 @@ const ASKED_AT_ONCE: usize = 10_000;
 pub(super) async fn listen(engine: Engine, stop: CancellationToken) {
     let mut signals = engine.parts.broker.signals();
     let changes = &engine.parts.live_changes;
+    // The database is asked beside the listening, one question at a time: signals wait for none of them.
+    let mut changed: BTreeSet<SagaId> = BTreeSet::new();
+    let mut asking: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = None;
     loop {
+        if asking.is_none() && !changed.is_empty() {
+            let sagas: Vec<SagaId> = std::mem::take(&mut changed).into_iter().collect();
+            let engine = &engine;
+            asking = Some(Box::pin(async move { engine.ask_for_sagas(&sagas).await }));
+        }
+        let answered = async {
+            match &mut asking {
+                Some(asking) => asking.await,
+                None => pending().await,
+            }
+        };
         let signal = tokio::select! {
             signal = signals.recv() => signal,
+            () = answered => {
+                asking = None;
+                continue;
+            }
             () = stop.cancelled() => return,
         };
         match signal {
@@ -25,10 +47,10 @@ pub(super) async fn listen(engine: Engine, stop: CancellationToken) {
                 engine.ended(&tasks);
                 changes.notice(&tasks, &[]);
             }
-            // Whether it rests is asked at once for all of them.
             Ok(Signal::Sagas { sagas }) => {
                 changes.notice(&[], &sagas);
-                engine.sagas_changed(&sagas).await;
+                let waited_for = engine.parts.saga_waiters.waited_for();
+                changed.extend(sagas.into_iter().filter(|saga| waited_for.contains(saga)));
             }
             Ok(Signal::Changed { tasks } | Signal::Moved { tasks }) => changes.notice(&tasks, &[]),
             Ok(Signal::Watched) => changes.watched(),
@@ -42,16 +64,6 @@ pub(super) async fn listen(engine: Engine, stop: CancellationToken) {
 
 impl Engine {
     /// Wakes those who wait for one of these sagas, if it rests now.
-    async fn sagas_changed(&self, changed: &[SagaId]) {
-        let waited_for = self.parts.saga_waiters.waited_for();
-        let asked: Vec<SagaId> = changed
-            .iter()
-            .filter(|saga| waited_for.contains(saga))
-            .copied()
-            .collect();
-        self.ask_for_sagas(&asked).await;
-    }
-
     async fn ask_for_sagas(&self, sagas: &[SagaId]) {
         if sagas.is_empty() {
             return;
