@@ -400,6 +400,7 @@ macro_rules! suite {
                 a_child_that_fails_is_a_failure_for_its_parent,
                 a_child_ends_with_its_parent_that_is_cancelled,
                 a_child_that_is_cancelled_before_its_first_look_is_over_after_it,
+                a_child_that_is_cancelled_by_the_look_that_starts_it_begins_and_ends,
                 a_child_without_definition_is_a_failure_for_its_parent,
                 a_child_that_is_there_already_is_a_failure_for_its_parent,
                 a_child_that_cannot_begin_is_a_failure_for_its_parent

@@ -120,6 +120,24 @@ async fn told_of_none(lab: &Lab) -> String {
     field(&read(lab, advanced.saga.id).await.instance, "told")
 }
 
+pub(crate) async fn a_child_that_is_cancelled_by_the_look_that_starts_it_begins_and_ends(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    let hurried = PARENT.replace(
+        "  Waiting:\n",
+        "  Waiting:\n    always: [{if: \"context.told == null\", compensate: true, target: Failed}]\n",
+    );
+    define(&lab, &hurried).await;
+    define(&lab, COUNTER).await;
+    let (parent, child) = family(&lab).await;
+    assert_stands(&lab, parent, "Waiting", SagaStatus::Compensating).await;
+    look_at_all(&lab).await;
+    assert_eq!(read(&lab, child).await.instance.status(), SagaStatus::Cancelled);
+    let kinds: Vec<EventKind> = history(&lab, child).await.iter().map(|entry| entry.kind).collect();
+    assert_eq!(kinds, [EventKind::Started, EventKind::Cancel]);
+    assert_stands(&lab, parent, "Failed", SagaStatus::Failed).await;
+    lab.assert_sound().await;
+}
+
 pub(crate) async fn a_child_without_definition_is_a_failure_for_its_parent(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     define(&lab, PARENT).await;
