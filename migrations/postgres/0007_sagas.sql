@@ -101,6 +101,9 @@ CREATE TABLE saga_events (
     autovacuum_vacuum_scale_factor = 0.02
 );
 
+-- Without a primary key, replication needs another way to tell rows apart.
+ALTER TABLE saga_events REPLICA IDENTITY FULL;
+
 -- The history of one saga, a page at a time.
 CREATE UNIQUE INDEX saga_events_history ON saga_events (saga_id, seq) WHERE seq IS NOT NULL;
 -- What waits to be looked at.

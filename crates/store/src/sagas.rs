@@ -322,6 +322,11 @@ pub struct Addressee {
 
 #[async_trait]
 pub trait SagaStore: Send + Sync {
+    /// Whether workers may go on with what sagas issue: a [`SagaOffer`] is nothing to a store that says no.
+    fn takes_offers(&self) -> bool {
+        false
+    }
+
     /// Stores a definition as its next version, unless the newest has the same content.
     async fn put_definition(
         &self,

@@ -81,10 +81,7 @@ pub(crate) async fn report(
             .finish_and_go_on(task, attempt, ending.clone(), evidence.clone(), goes_on)
             .await;
         let outcome = finished.map(|finished| {
-            next = finished.claimed;
-            if let Some(next) = &next {
-                shared.held.put((next.id, next.attempt), None);
-            }
+            next = taken_over(shared, finished.claimed, finished.is_claim_unknown);
             finished.outcome
         });
         drop(claim);
@@ -137,6 +134,17 @@ pub(crate) async fn report(
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
     shared.held.remove(key);
+    next
+}
+
+/// Holds what came with the answer; what may have come is asked for.
+fn taken_over(shared: &Shared, next: Option<ClaimedTask>, is_unknown: bool) -> Option<ClaimedTask> {
+    if is_unknown {
+        shared.renew_now.notify_one();
+    }
+    if let Some(next) = &next {
+        shared.held.put((next.id, next.attempt), None);
+    }
     next
 }
 

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use crate::announce::hint;
 use crate::batcher::{Bounds, Weight};
 use crate::journal::{self, Reason};
-use crate::{Engine, error, identity, loops};
+use crate::{Engine, Error, error, identity, loops};
 use orchestratum_broker::Signal;
 
 /// How many sagas are looked at in one transaction.
@@ -96,22 +96,29 @@ impl Engine {
 
     /// Looks at a saga of which a worker has ended a task, and tells what that goes on with. After an error it is unknown whether it
     /// has something, as after a claim.
-    pub(crate) async fn look_and_go_on(&self, saga: SagaId, offer: SagaOffer) -> Option<Box<ClaimedTask>> {
+    pub(crate) async fn look_and_go_on(
+        &self,
+        saga: SagaId,
+        offer: SagaOffer,
+    ) -> Result<Option<Box<ClaimedTask>>, Error> {
         let advance = Advance {
             offer: Some(offer),
             ..plain_look(saga)
         };
         match self.parts.saga_advances.submit(advance).await {
             Ok(outcome) => {
-                let mut advanced = advanced(outcome)?;
+                let Some(mut advanced) = advanced(outcome) else {
+                    return Ok(None);
+                };
                 let claimed = advanced.claimed.take();
+                self.moved(|| claimed.iter().map(|task| task.id));
                 self.after_looks(vec![advanced]);
-                claimed
+                Ok(claimed)
             }
             Err(error) => {
                 tracing::debug!(saga.id = %saga, error = %error::chain(&error), "a saga is looked at once more");
                 self.look_at_sagas([saga]);
-                None
+                Err(error.into())
             }
         }
     }

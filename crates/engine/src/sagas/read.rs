@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestratum_core::SagaId;
 use orchestratum_core::saga::Definition;
+use orchestratum_core::{SagaId, Timestamp};
 use orchestratum_store::{HistoryPage, Saga, SagaFilter, SagaPage, StoredDefinition};
 
 use crate::{Engine, Error};
@@ -50,7 +50,7 @@ impl Engine {
     ) -> Result<SagaPage, Error> {
         let now = self.parts.clock.now();
         let filter = SagaFilter {
-            unchanged_since: Some(now - stale_for),
+            unchanged_since: Some((now - stale_for).max(Timestamp::EPOCH)),
             ..filter
         };
         self.sagas(&filter, before, limit).await

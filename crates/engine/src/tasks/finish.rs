@@ -22,8 +22,10 @@ pub enum FinishOutcome {
 #[derive(Debug)]
 pub struct Finished {
     pub outcome: FinishOutcome,
-    /// Of the tasks that follow. It is claimed like any other: it has to be run and reported, or handed back.
+    /// Of the tasks that come after it. It is claimed like any other: it has to be run and reported, or handed back.
     pub claimed: Option<ClaimedTask>,
+    /// Whether there is one is unknown: the answer to the next renewal says.
+    pub is_claim_unknown: bool,
 }
 
 /// What a worker would go on with after a success.
@@ -80,8 +82,8 @@ impl Engine {
         };
         let (takes, offer) = match goes_on {
             Some(GoesOn::FollowUps(takes)) => (Some(takes), None),
-            Some(GoesOn::Saga(offer)) => (None, Some(offer)),
-            None => (None, None),
+            Some(GoesOn::Saga(offer)) if self.parts.store.takes_offers() => (None, Some(offer)),
+            Some(GoesOn::Saga(_)) | None => (None, None),
         };
         let offered = takes.as_ref().or(offer.as_ref().map(|offer| &offer.takes));
         let worker = offered.map(|takes| takes.worker);
@@ -91,6 +93,7 @@ impl Engine {
             ..Change::new(task, TaskEvent::Reported(report))
         };
         let mut claimed = None;
+        let mut is_claim_unknown = false;
         let changed = match offer {
             None => self.change(change).await?,
             Some(_) => self.change_without_a_look(change).await?,
@@ -101,7 +104,10 @@ impl Engine {
                 let status = changed.life.status();
                 claimed = changed.followed.tasks.into_iter().find_map(|task| task.claimed);
                 if let (Some(saga), Some(offer)) = (changed.saga, offer) {
-                    claimed = self.look_and_go_on(saga, offer).await;
+                    match self.look_and_go_on(saga, offer).await {
+                        Ok(next) => claimed = next,
+                        Err(_) => is_claim_unknown = true,
+                    }
                 }
                 FinishOutcome::Recorded { status }
             }
@@ -117,7 +123,11 @@ impl Engine {
             metrics::counter!("orchestratum_tasks_claimed_total").increment(1);
         }
         let claimed = claimed.map(|task| *task);
-        Ok(Finished { outcome, claimed })
+        Ok(Finished {
+            outcome,
+            claimed,
+            is_claim_unknown,
+        })
     }
 
     /// An output that is too large ends the attempt as failed, for good: it would be as large the next time.

@@ -148,6 +148,36 @@ async fn of_two_workers_that_offer_one_goes_on() {
 }
 
 #[tokio::test]
+async fn of_two_lanes_of_a_worker_that_goes_on_which_serves_the_task() {
+    for reversed in [false, true] {
+        let postgres = fresh().await;
+        let lab = Lab::new(postgres.store());
+        let (saga, worker) = paid(&lab, ORDER, 0).await;
+        let mut other = offering(&lab, saga, worker, 0);
+        other.offer = other.offer.map(|offer| SagaOffer {
+            takes: Takes {
+                names: Arc::new([name("python")]),
+                ..offer.takes
+            },
+            ..offer
+        });
+        let mut lanes = [offering(&lab, saga, worker, 0), other];
+        if reversed {
+            lanes.reverse();
+        }
+        let outcomes = advance(&lab, &lanes).await.into_iter().map(taken);
+        let claimed: Vec<Option<String>> = outcomes
+            .map(|on| on.claimed.map(|task| task.input.to_string()))
+            .collect();
+        let mut expected = [Some("\"reserve\"".to_owned()), None];
+        if reversed {
+            expected.reverse();
+        }
+        assert_eq!(claimed, expected);
+    }
+}
+
+#[tokio::test]
 async fn with_sqlite_all_wait_their_turn() {
     let store: Arc<dyn Store> = orchestratum_store::connect("sqlite::memory:", &orchestratum_store::Options::default())
         .await

@@ -123,6 +123,15 @@ pub(crate) enum Answered {
     VersionMismatch,
 }
 
+/// A task with which a worker goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) task: TaskId,
+    pub(crate) worker: WorkerId,
+    /// The place of the look that has brought the offer. A worker makes several, each for the names that it serves there.
+    pub(crate) by: usize,
+}
+
 /// A saga after a look, and everything to be written with it.
 #[derive(Debug)]
 pub(crate) struct Folded {
@@ -132,7 +141,7 @@ pub(crate) struct Folded {
     pub(crate) events: Vec<EventWrite>,
     pub(crate) tasks: Vec<NewTask>,
     /// The one of them with which a worker goes on.
-    pub(crate) taken: Option<(TaskId, WorkerId)>,
+    pub(crate) taken: Option<Taken>,
     /// Tasks that could not be made, whose ends are to be looked at.
     pub(crate) unmade: Vec<SagaTaskEnd>,
     /// Of tasks or child sagas, by their numbers.
@@ -162,7 +171,8 @@ pub(crate) struct Folding<'a> {
     limits: &'a SpecLimits,
     seed: u128,
     now: Timestamp,
-    offer: Option<&'a SagaOffer>,
+    /// Each with the place of the look that has brought it.
+    offers: Vec<(usize, &'a SagaOffer)>,
     folded: Folded,
 }
 
@@ -208,7 +218,7 @@ impl<'a> Folding<'a> {
             limits,
             seed,
             now,
-            offer: None,
+            offers: Vec::new(),
             folded: Folded {
                 before: stand(&instance),
                 head,
@@ -229,8 +239,8 @@ impl<'a> Folding<'a> {
     }
 
     /// A worker would go on with one of the tasks.
-    pub(crate) fn offered(&mut self, offer: &'a SagaOffer) {
-        self.offer = Some(offer);
+    pub(crate) fn offered(&mut self, by: usize, offer: &'a SagaOffer) {
+        self.offers.push((by, offer));
     }
 
     /// `known` are the ids of events that it has taken.
@@ -371,7 +381,7 @@ impl Folding<'_> {
                 // One that this look has made must not begin.
                 let is_it = |task: &NewTask| task.spec.saga.is_some_and(|place| place.number == number);
                 let made = self.folded.tasks.iter().find(|task| is_it(task));
-                if made.map(|task| task.spec.id) == self.folded.taken.map(|(task, _)| task) {
+                if made.map(|task| task.spec.id) == self.folded.taken.map(|taken| taken.task) {
                     self.folded.taken = None;
                 }
             }
@@ -411,12 +421,16 @@ impl Folding<'_> {
         match made {
             Ok((mut spec, life)) => {
                 spec.saga = Some(place);
-                if let Some(SagaOffer { takes, priority }) = self.offer
-                    && self.folded.taken.is_none()
-                    && spec.conditions.is_none()
-                    && may_take(takes, *priority, &spec, &life, self.now)
-                {
-                    self.folded.taken = Some((id, takes.worker));
+                if self.folded.taken.is_none() && spec.conditions.is_none() {
+                    let serves = |(_, offer): &&(usize, &SagaOffer)| {
+                        may_take(&offer.takes, offer.priority, &spec, &life, self.now)
+                    };
+                    let offer = self.offers.iter().find(serves);
+                    self.folded.taken = offer.map(|(by, offer)| Taken {
+                        task: id,
+                        worker: offer.takes.worker,
+                        by: *by,
+                    });
                 }
                 self.folded.tasks.push(NewTask {
                     spec,

@@ -10,7 +10,7 @@ use orchestratum_core::{SagaId, Timestamp};
 use super::super::follow::claimed_at_once;
 use super::ARRIVED_MAX;
 use super::fold::{Answered, Arrived, Folded, Folding, LockedSaga, SagaHead, stand};
-use crate::{Advance, AdvanceOutcome, Advanced, ClaimedTask, Consequences, Error, Request, SagaOffer};
+use crate::{Advance, AdvanceOutcome, Advanced, ClaimedTask, Consequences, Error, Request};
 
 /// Definitions that are ready to run, by their names and versions.
 pub(crate) type Compiled = HashMap<(DefinitionName, u32), Arc<CompiledDefinition>>;
@@ -70,9 +70,9 @@ impl<'a> Look<'a> {
 
     /// Workers go on with what is made, as far as they have offered to: one task of each saga.
     pub(crate) fn with_offers(mut self, advances: &'a [Advance]) -> Self {
-        for advance in advances {
+        for (place, advance) in advances.iter().enumerate() {
             if let (Some(offer), Some(saga)) = (&advance.offer, self.sagas.get_mut(&advance.saga)) {
-                saga.folding.offered(offer);
+                saga.folding.offered(place, offer);
             }
         }
         self
@@ -149,7 +149,7 @@ pub(crate) fn answers(
         // In the order of the callers, from the end.
         saga.answers.reverse();
     }
-    let answer = |advance: &Advance| {
+    let answer = |(at, advance): (usize, &Advance)| {
         let Ok(place) = folded.binary_search_by_key(&advance.saga, |saga| saga.head.id) else {
             return AdvanceOutcome::NotFound;
         };
@@ -160,7 +160,7 @@ pub(crate) fn answers(
             None => (Answered::Done, saga.instance.clone()),
         };
         let after = stand(&instance);
-        let claimed = advance.offer.as_ref().and_then(|offer| claimed(saga, offer, now));
+        let claimed = claimed(saga, at, now);
         let advanced = Box::new(Advanced {
             saga: saga.head.saga(instance),
             before: Some(std::mem::replace(&mut saga.before, after)),
@@ -174,12 +174,12 @@ pub(crate) fn answers(
             Answered::VersionMismatch => AdvanceOutcome::VersionMismatch { advanced },
         }
     };
-    advances.iter().map(answer).collect()
+    advances.iter().enumerate().map(answer).collect()
 }
 
-/// What the worker of this offer goes on with, told once.
-fn claimed(saga: &mut Folded, offer: &SagaOffer, now: Timestamp) -> Option<Box<ClaimedTask>> {
-    let (taken, _) = saga.taken.take_if(|(_, worker)| *worker == offer.takes.worker)?;
-    let task = saga.tasks.iter().find(|task| task.spec.id == taken)?;
+/// What the worker goes on with whose offer came with the look at this place.
+fn claimed(saga: &Folded, at: usize, now: Timestamp) -> Option<Box<ClaimedTask>> {
+    let taken = saga.taken.filter(|taken| taken.by == at)?;
+    let task = saga.tasks.iter().find(|task| task.spec.id == taken.task)?;
     Some(Box::new(claimed_at_once(task, now)))
 }

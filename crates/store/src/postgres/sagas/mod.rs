@@ -28,6 +28,10 @@ use crate::{
 
 #[async_trait]
 impl SagaStore for PostgresStore {
+    fn takes_offers(&self) -> bool {
+        true
+    }
+
     async fn put_definition(
         &self,
         definition: &NewDefinition,

@@ -42,8 +42,6 @@ impl Writing<'_> {
         if folded.iter().all(|saga| saga.events.is_empty()) {
             return Ok(consequences);
         }
-        self.take_back_what_may_not_begin(connection, folded).await?;
-        let folded = &*folded;
         // Rows are locked in one order everywhere: those of what is cancelled before anything new is inserted.
         let earlier = decide::cancelled_tasks(folded, Cancelled::Earlier);
         self.cancel_tasks(connection, &earlier, &mut consequences).await?;
@@ -52,9 +50,11 @@ impl Writing<'_> {
                 insert_sagas(connection, folded).await?;
                 &[]
             }
-            Rows::Changed => folded,
+            Rows::Changed => &*folded,
         };
         write_sagas(connection, folded, changed, self.now).await?;
+        self.take_back_what_may_not_begin(connection, folded).await?;
+        let folded = &*folded;
         self.issue(connection, folded, &mut consequences).await?;
         let just_made = decide::cancelled_tasks(folded, Cancelled::Now);
         self.cancel_tasks(connection, &just_made, &mut consequences).await?;
@@ -72,28 +72,25 @@ impl Writing<'_> {
         Ok(consequences)
     }
 
-    /// What a claim asks of its worker and of the target holds for what begins without one; where it does not, all wait their turn.
+    /// What a claim asks of its worker and of the target holds for what begins without one; where it does not, that waits its turn.
     async fn take_back_what_may_not_begin(
         &self,
         connection: &mut PgConnection,
         folded: &mut [Folded],
     ) -> Result<(), Abort> {
-        let taken: Vec<(TaskId, WorkerId)> = folded.iter().filter_map(|saga| saga.taken).collect();
+        let taken = taken(folded);
         if taken.is_empty() {
             return Ok(());
         }
-        let workers: BTreeSet<Uuid> = taken.iter().map(|(_, worker)| worker.0).collect();
-        let tasks: HashSet<TaskId> = taken.into_iter().map(|(task, _)| task).collect();
-        let all = folded.iter().flat_map(|saga| &saga.tasks);
-        let targets: BTreeSet<&str> = all
-            .filter(|task| tasks.contains(&task.spec.id))
-            .map(|task| task.spec.target.as_str())
-            .collect();
-        let (may_begin,): (bool,) = sqlx::query_as(
-            "SELECT NOT EXISTS (SELECT FROM paused_targets WHERE target = ANY($2::text[]))
-                AND NOT EXISTS (SELECT FROM target_rates WHERE target = ANY($2::text[]))
-                AND cardinality($1::uuid[]) = (
-                    SELECT count(*) FROM workers WHERE id = ANY($1::uuid[]) AND state = 0 AND lease_expires_at > $3
+        let workers: BTreeSet<Uuid> = taken.values().map(|worker| worker.0).collect();
+        let targets: BTreeSet<&str> = begins(folded).map(|task| task.spec.target.as_str()).collect();
+        let (live, closed): (Vec<Uuid>, Vec<String>) = sqlx::query_as(
+            "SELECT
+                ARRAY(SELECT id FROM workers WHERE id = ANY($1::uuid[]) AND state = 0 AND lease_expires_at > $3),
+                ARRAY(
+                    SELECT target FROM paused_targets WHERE target = ANY($2::text[])
+                    UNION ALL
+                    SELECT target FROM target_rates WHERE target = ANY($2::text[])
                 )",
         )
         .bind(workers.into_iter().collect::<Vec<_>>())
@@ -101,10 +98,13 @@ impl Writing<'_> {
         .bind(time(self.now))
         .fetch_one(connection)
         .await?;
-        if !may_begin {
-            for saga in folded {
-                saga.taken = None;
-            }
+        let waits: HashSet<TaskId> = begins(folded)
+            .filter(|task| closed.iter().any(|target| target == task.spec.target.as_str()))
+            .map(|task| task.spec.id)
+            .collect();
+        for saga in folded {
+            saga.taken
+                .take_if(|taken| !live.contains(&taken.worker.0) || waits.contains(&taken.task));
         }
         Ok(())
     }
@@ -151,7 +151,7 @@ impl Writing<'_> {
         consequences: &mut Consequences,
     ) -> Result<(), Abort> {
         let tasks: Vec<&NewTask> = folded.iter().flat_map(|saga| &saga.tasks).collect();
-        let taken: HashMap<TaskId, WorkerId> = folded.iter().filter_map(|saga| saga.taken).collect();
+        let taken = taken(folded);
         let met = meet(connection, &tasks, self.now).await?;
         let (tasks, unmade) = decide::issued(folded, &met);
         if !tasks.is_empty() {
@@ -181,6 +181,20 @@ impl Writing<'_> {
         }
         Ok(told)
     }
+}
+
+/// Which tasks run already, and where.
+fn taken(folded: &[Folded]) -> HashMap<TaskId, WorkerId> {
+    let taken = folded.iter().filter_map(|saga| saga.taken);
+    taken.map(|taken| (taken.task, taken.worker)).collect()
+}
+
+/// The tasks that run already.
+fn begins(folded: &[Folded]) -> impl Iterator<Item = &NewTask> {
+    folded.iter().filter_map(|saga| {
+        let taken = saga.taken?;
+        saga.tasks.iter().find(|task| task.spec.id == taken.task)
+    })
 }
 
 /// What the children are told that are to end.

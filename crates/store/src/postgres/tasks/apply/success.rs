@@ -86,6 +86,8 @@ pub const COMPLETE: &str = "
         SELECT saga_id, CASE WHEN saga_undoes THEN 3 ELSE 2 END, saga_number, COALESCE(output, 'null'), $6
         FROM completed
         WHERE saga_id IS NOT NULL
+        -- What is to be undone is undone in the order of this, whichever way an end has taken.
+        ORDER BY saga_id, saga_number
     )
     SELECT
         id, name, target, attempt, run, version, retries_left, losses_left, started_at, scheduled_at, expires_at, group_id,
