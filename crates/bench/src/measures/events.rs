@@ -42,6 +42,12 @@ pub(super) async fn measure(bench: &Bench, system: System, results: &mut Results
     let started = monotonic_now();
     raise(&server, sagas, events).await?;
     add("events/s", f64::from(events) / started.elapsed().as_secs_f64());
+    let taken = deployment.records().await?.inputs_of_sagas().await?;
+    let expected = i64::from(SAGAS + 1 + SAGAS + events);
+    ensure!(
+        taken == expected,
+        "sagas were started and told {expected} times, and have taken {taken}"
+    );
 
     let rounds = bench.sizes.event_rounds;
     let contended = contended(&server, *alone, rounds).await?;
@@ -135,6 +141,8 @@ async fn timer_after_restart(bench: &Bench, system: System) -> Result<f64> {
     deployment.define(story).await?;
     deployment.start_sagas(story, TIMERS).await?;
     deployment.end();
+    let early = deployment.records().await?.ended_sagas().await?.len();
+    ensure!(early == 0, "{early} timers fired before the processes had ended");
     sleep(Duration::from_secs(u64::from(TIMER_SECONDS) + 1)).await;
     deployment.start_again().await?;
     let ready = wall_clock_micros();

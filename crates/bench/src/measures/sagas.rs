@@ -79,7 +79,12 @@ async fn drained(bench: &Bench, mut deployment: Deployment, tasks: u32) -> Resul
     bench.postgres.checkpoint().await?;
     deployment.start_worker().await?;
     wait_until_over(&mut deployment).await?;
-    let stretch = deployment.records().await?.drained(tasks).await?;
+    let mut records = deployment.records().await?;
+    let mut stretch = records.drained(tasks).await?;
+    // A saga is over after its last task.
+    let ended = records.ended_sagas().await?.into_iter().max();
+    stretch.last_finished_micros = stretch.last_finished_micros.max(ended.unwrap_or_default());
+    drop(records);
     deployment.remove().await?;
     Ok(stretch)
 }

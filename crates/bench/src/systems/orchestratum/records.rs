@@ -81,6 +81,16 @@ impl Records {
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
+    /// How many inputs all sagas have taken, their starts among them.
+    pub(crate) async fn inputs_of_sagas(&mut self) -> Result<i64> {
+        const TAKEN: &str = "SELECT CAST(COALESCE(sum(version), 0) AS bigint) FROM sagas";
+        let (taken,) = match self {
+            Self::Postgres(connection) => sqlx::query_as(TAKEN).fetch_one(connection).await?,
+            Self::Sqlite(connection) => sqlx::query_as(TAKEN).fetch_one(connection).await?,
+        };
+        Ok(taken)
+    }
+
     /// When each saga that is over ended, in microseconds since 1970.
     pub(crate) async fn ended_sagas(&mut self) -> Result<Vec<i64>> {
         let rows: Vec<(i64,)> = match self {
