@@ -1,8 +1,8 @@
-//! What goes on in a connection of HTTP/2, whose many exchanges its socket does not show.
+//! What goes on in a connection.
 //!
-//! An exchange lasts from its request to the last piece of its answer. A connection without one is idle. An answer of
-//! which nothing is taken although there is something is stalled: a client can bring that about with a socket that is
-//! never full, by granting no window, and hold the memory of as many answers as it may have streams.
+//! An exchange lasts from its request to the last piece of its answer. A connection without one is idle. In HTTP/2 an
+//! answer of which nothing is taken although there is something is stalled: a client can bring that about with a socket
+//! that is never full, by granting no window, and hold the memory of as many answers as it may have streams.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -15,14 +15,15 @@ use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::http::Request;
 use axum::response::Response;
-use axum::routing::future::RouteFuture;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tokio_util::either::Either;
 use tower::Service;
+
+use super::patience::Patience;
 
 /// An answer is handed over in pieces of this size, so that what is not taken is seen.
 const PIECE_BYTES: usize = 16 << 10;
@@ -33,9 +34,16 @@ pub(super) struct Activity(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// How many there are.
-    open: watch::Sender<usize>,
+    exchanges: watch::Sender<Exchanges>,
     sending: Mutex<Sending>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Exchanges {
+    /// How many there are now.
+    open: usize,
+    /// Whether there was ever one.
+    any: bool,
 }
 
 /// The answers that wait for their clients, and when a piece of each was taken last.
@@ -47,19 +55,27 @@ struct Sending {
 
 impl Activity {
     fn begin(&self) -> Exchange {
-        self.0.open.send_modify(|open| *open += 1);
+        self.0.exchanges.send_modify(|exchanges| {
+            exchanges.open += 1;
+            exchanges.any = true;
+        });
         Exchange(self.clone())
     }
 
-    /// Returns when there was no exchange for so long.
-    pub(super) async fn idle_for(&self, duration: Duration) {
-        let mut open = self.0.open.subscribe();
+    /// Returns when there was no exchange for longer than the server has patience.
+    pub(super) async fn idle_for_too_long(&self, patience: &Patience, leaving: bool) {
+        let mut exchanges = self.0.exchanges.subscribe();
+        let mut idle_since = Instant::now();
         loop {
-            let idle = *open.borrow_and_update() == 0;
+            let Exchanges { open, any } = *exchanges.borrow_and_update();
             tokio::select! {
-                () = sleep(duration), if idle => return,
+                () = sleep(patience.between_looks()), if open == 0 => {
+                    if idle_since.elapsed() >= patience.with_an_idle_client(any && !leaving) {
+                        return;
+                    }
+                }
                 // The sender lives as long as this does.
-                _ = open.changed() => {}
+                _ = exchanges.changed() => idle_since = Instant::now(),
             }
         }
     }
@@ -81,17 +97,25 @@ impl Activity {
 #[derive(Debug)]
 struct Exchange(Activity);
 
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        self.0.0.open.send_modify(|open| *open -= 1);
+impl Exchange {
+    /// The exchange lasts as long as whatever calls this.
+    fn keep(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        frame
     }
 }
 
-/// The router with its exchanges counted, where that is asked for.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.0.0.exchanges.send_modify(|exchanges| exchanges.open -= 1);
+    }
+}
+
+/// The router with its exchanges counted.
 #[derive(Debug, Clone)]
 pub(super) struct Counted {
     pub(super) router: Router,
-    pub(super) activity: Option<Activity>,
+    pub(super) activity: Activity,
+    pub(super) http2: bool,
 }
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
@@ -102,24 +126,27 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<RouteFuture<Infallible>, Answering>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Service::<Request<B>>::poll_ready(&mut self.router, context)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let exchange = self.activity.begin();
         let answering = self.router.call(request);
-        match &self.activity {
-            None => Either::Left(answering),
-            Some(activity) => {
-                let exchange = activity.begin();
-                Either::Right(Box::pin(async move {
-                    let response = answering.await?;
-                    Ok(response.map(|body| Body::new(Answer::new(body, exchange))))
-                }))
-            }
-        }
+        let http2 = self.http2;
+        Box::pin(async move {
+            let answer = answering.await?;
+            Ok(answer.map(|body| {
+                if http2 {
+                    Body::new(Answer::new(body, exchange))
+                } else {
+                    // A socket that is full shows what is not taken.
+                    Body::new(body.map_frame(move |frame| exchange.keep(frame)))
+                }
+            }))
+        })
     }
 }
 

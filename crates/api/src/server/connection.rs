@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::activity::{Activity, Counted};
+use super::patience::Patience;
 use super::taken::Taken;
 
 /// Of the headers of a request. HTTP/1 is bounded by its read buffer, and refuses more with 431.
@@ -30,8 +31,8 @@ pub(super) enum Protocol {
 /// What ends a connection.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
-    /// For a TLS handshake, for the headers of a request, and for the pause between two requests.
-    pub(super) headers: Duration,
+    /// For a TLS handshake, for requests to come.
+    pub(super) patience: Patience,
     /// For a client to take what is sent to it.
     pub(super) writes: Duration,
     /// From then on no request is taken up.
@@ -47,7 +48,7 @@ pub(super) async fn serve(protocol: Protocol, router: Router, limits: Limits) {
         Protocol::Tls(stream, acceptor) => {
             let handshake = acceptor.accept(Taken::new(stream, limits.writes));
             let accepted = tokio::select! {
-                accepted = tokio::time::timeout(limits.headers, handshake) => accepted,
+                accepted = tokio::time::timeout(limits.patience.headers(), handshake) => accepted,
                 // It has no request yet that could end in good order.
                 () = limits.stop.cancelled() => return,
             };
@@ -66,8 +67,8 @@ pub(super) async fn serve(protocol: Protocol, router: Router, limits: Limits) {
 /// The version is settled before: hyper's guess by the first bytes has no deadline, and a client that sends none would
 /// keep its place for ever. So HTTP/2 is spoken where TLS negotiated it.
 ///
-/// The deadline for headers also ends a connection that is idle for so long, as the servers of other frameworks do: in
-/// HTTP/1 by hyper's own, in HTTP/2, which has none, by ours.
+/// Idle connections are ended by our own deadline: hyper's for HTTP/1 knows no difference between the headers of a
+/// request and the pause before it, and HTTP/2 has none.
 async fn exchange<S>(stream: S, http2: bool, router: Router, limits: Limits)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -75,8 +76,7 @@ where
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.headers)
+        .header_read_timeout(None)
         .max_buf_size(READ_BUFFER_BYTES);
     builder
         .http2()
@@ -92,12 +92,12 @@ where
     let activity = Activity::default();
     let service = Counted {
         router,
-        activity: http2.then(|| activity.clone()),
+        activity: activity.clone(),
+        http2,
     };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
     let mut leaving = false;
     loop {
-        let patience = if leaving { limits.writes } else { limits.headers };
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
@@ -110,9 +110,9 @@ where
                 tracing::debug!("a client did not take its answers");
                 return;
             }
-            () = activity.idle_for(patience), if http2 => {
-                if leaving {
-                    tracing::debug!("a client did not take leave");
+            () = activity.idle_for_too_long(&limits.patience, leaving) => {
+                // HTTP/1 knows no farewell but the end of the connection.
+                if leaving || !http2 {
                     return;
                 }
                 leaving = true;

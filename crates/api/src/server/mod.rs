@@ -6,6 +6,7 @@
 
 mod activity;
 mod connection;
+mod patience;
 mod taken;
 mod tls;
 
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use connection::{Limits, Protocol, serve};
+use patience::Patience;
 pub(crate) use tls::Error as TlsError;
 
 /// After a failed accept, such as with no file descriptor left: trying at once would only burn the processor.
@@ -53,10 +55,9 @@ pub(crate) struct Server {
     plain: TcpListener,
     tls: Option<(TcpListener, TlsAcceptor)>,
     addresses: Addresses,
-    header_timeout: Duration,
+    patience: Patience,
     write_timeout: Duration,
     shutdown: Duration,
-    places: Arc<Semaphore>,
 }
 
 impl Server {
@@ -69,7 +70,6 @@ impl Server {
                 Some((listen(address).await?, acceptor))
             }
         };
-        let places = settings.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         Ok(Self {
             plain,
             addresses: Addresses {
@@ -77,10 +77,9 @@ impl Server {
                 tls: tls.as_ref().map(|((_, address), _)| *address),
             },
             tls: tls.map(|((listener, _), acceptor)| (listener, acceptor)),
-            header_timeout: Duration::from_secs_f64(settings.header_timeout_seconds),
+            patience: Patience::new(settings),
             write_timeout: Duration::from_secs_f64(settings.write_timeout_seconds),
             shutdown: Duration::from_secs_f64(settings.shutdown_seconds),
-            places: Arc::new(Semaphore::new(places)),
         })
     }
 
@@ -100,9 +99,9 @@ impl Server {
         let cut = CancellationToken::new();
         let accept = Accept {
             router,
-            places: self.places,
+            places: self.patience.places(),
             limits: Limits {
-                headers: self.header_timeout,
+                patience: self.patience,
                 writes: self.write_timeout,
                 stop,
                 cut: cut.clone(),

@@ -200,6 +200,66 @@ async fn slow_headers_and_slow_bodies_are_cut_off() {
     ended(server).await;
 }
 
+/// Sends a request on a connection that is kept, and reads its answer.
+async fn ask(stream: &mut TcpStream) -> std::io::Result<String> {
+    stream
+        .write_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await?;
+    let mut answer = vec![0; 4_096];
+    let read = stream.read(&mut answer).await?;
+    answer.truncate(read);
+    Ok(String::from_utf8(answer).expect("UTF-8"))
+}
+
+#[tokio::test]
+async fn a_connection_that_is_kept_outlasts_the_deadline_for_headers() {
+    let stop = CancellationToken::new();
+    let (addresses, server) = serving(&[("api.header_timeout_seconds", "0.1")], &stop).await;
+    let mut stream = TcpStream::connect(addresses.plain).await.expect("a connection");
+    for _ in 0..3 {
+        let answer = ask(&mut stream).await.expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let ended = tokio::time::timeout(Duration::from_millis(500), stream.read_u8()).await;
+        assert!(ended.is_err(), "it is kept: {ended:?}");
+    }
+    stop.cancel();
+    ended(server).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_lies_idle_for_too_long_is_ended() {
+    let stop = CancellationToken::new();
+    let limits = [
+        ("api.header_timeout_seconds", "60"),
+        ("api.idle_timeout_seconds", "0.2"),
+    ];
+    let (addresses, server) = serving(&limits, &stop).await;
+    let mut stream = TcpStream::connect(addresses.plain).await.expect("a connection");
+    let answer = ask(&mut stream).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let end = tokio::time::timeout(Duration::from_secs(20), stream.read_u8()).await;
+    assert!(end.expect("in time").is_err());
+    stop.cancel();
+    ended(server).await;
+}
+
+#[tokio::test]
+async fn idle_connections_make_room_where_places_are_short() {
+    let stop = CancellationToken::new();
+    let limits = [("api.max_connections", "2"), ("api.header_timeout_seconds", "0.2")];
+    let (addresses, server) = serving(&limits, &stop).await;
+    let mut idle = Vec::new();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(addresses.plain).await.expect("a connection");
+        let answer = tokio::time::timeout(Duration::from_secs(20), ask(&mut stream)).await;
+        let answer = answer.expect("in time").expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        idle.push(stream);
+    }
+    stop.cancel();
+    ended(server).await;
+}
+
 #[tokio::test]
 async fn too_large_headers_are_refused() {
     let stop = CancellationToken::new();

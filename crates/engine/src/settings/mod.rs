@@ -75,6 +75,7 @@ pub struct ApiSettings {
     #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     pub header_timeout_seconds: f64,
+    pub idle_timeout_seconds: f64,
     pub body_timeout_seconds: f64,
     pub write_timeout_seconds: f64,
     pub max_wait_seconds: f64,
@@ -368,6 +369,7 @@ impl Settings {
         let all = [
             ("database.timeout_seconds", self.database.timeout_seconds),
             ("api.header_timeout_seconds", self.api.header_timeout_seconds),
+            ("api.idle_timeout_seconds", self.api.idle_timeout_seconds),
             ("api.body_timeout_seconds", self.api.body_timeout_seconds),
             ("api.write_timeout_seconds", self.api.write_timeout_seconds),
             ("api.max_wait_seconds", self.api.max_wait_seconds),
