@@ -237,3 +237,46 @@ async fn who_comes_again_misses_nothing_or_is_told_so(api: &Api) {
     let refused = api.send(wrong.body(Body::empty()).expect("a request")).await;
     refused.problem(400, "invalid_header");
 }
+
+#[tokio::test]
+async fn what_changes_through_one_server_is_told_by_another() {
+    let here = Api::on_postgres().await;
+    // A server that nobody followed before: the other one must have heard of it when it says that it is ready.
+    for _ in 0..5 {
+        let there = Api::beside(&here).await;
+        let mut stream = follow(&there, "").await;
+        let task = here.create(json!({"name": "echo", "target": "nobody"})).await;
+        assert_eq!(stream.next().await.data["id"], task);
+    }
+
+    let there = Api::beside(&here).await;
+    let mut stream = follow(&there, "").await;
+    let task = here.create(json!({"name": "echo"})).await;
+    stream.find("task", "id", &task).await;
+    here.claim().await;
+    let claimed = stream.find("task", "id", &task).await;
+    assert_eq!(claimed.data["status"], "InProgress");
+    let saga = door(&here, "d-1").await;
+    let started = stream.find("saga", "correlation_id", "d-1").await;
+    assert_eq!(started.data["state"], "B");
+
+    // Whoever comes again to the same server misses nothing of what happened through the other one.
+    drop(stream);
+    open(&here, &saga).await;
+    let late = here.create(json!({"name": "echo", "target": "nobody"})).await;
+    let behind = Some(("last-event-id", started.id.as_str()));
+    let mut again = follow_with(&there, "", behind).await;
+    assert_eq!(again.find("saga", "state", "C").await.data["id"], saga["id"]);
+    let mut again = follow_with(&there, "?kind=task", behind).await;
+    assert_eq!(again.next().await.data["id"], late);
+
+    // The places of one server are none of another: it says so, and goes on from there.
+    let mut elsewhere = follow_with(&here, "", behind).await;
+    assert_eq!(elsewhere.next().await.name, "reset");
+    let next = there.create(json!({"name": "echo", "target": "nobody"})).await;
+    assert_eq!(
+        elsewhere.next().await.data["id"],
+        next,
+        "from there on nothing is missed"
+    );
+}

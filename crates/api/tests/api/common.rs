@@ -63,10 +63,19 @@ impl Api {
         let url = std::env::var("DATABASE_URL")
             .expect("DATABASE_URL: the tests are run by `cargo xtask test`, which sets it");
         let schema = Schema::unique(&url).await.expect("a schema");
-        let overrides = [("database.url", url.as_str()), ("database.schema", schema.name())];
-        let mut api = Self::start_with(&overrides).await;
+        let mut api = Self::in_schema(&schema).await;
         api.schema = Some(schema);
         api
+    }
+
+    /// Another server on the database of one.
+    pub(crate) async fn beside(other: &Self) -> Self {
+        Self::in_schema(other.schema.as_ref().expect("one on PostgreSQL")).await
+    }
+
+    async fn in_schema(schema: &Schema) -> Self {
+        let url = std::env::var("DATABASE_URL").expect("it was there");
+        Self::start_with(&[("database.url", &url), ("database.schema", schema.name())]).await
     }
 
     pub(crate) async fn start_with(overrides: &[(&str, &str)]) -> Self {

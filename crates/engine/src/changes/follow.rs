@@ -1,13 +1,19 @@
 //! Following changes.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep_until, timeout};
 
 use super::filter::ChangeFilter;
-use super::hub::Listener;
+use super::hub::{Changes, Listener};
 use super::ring::{Change, ChangeId, From};
 use crate::following::Following;
 use crate::keys::Identity;
 use crate::{Engine, Error};
+
+/// Whoever begins to follow does not wait for longer than that.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many changes are looked through at once.
 const LOOKED_AT_ONCE: usize = 500;
@@ -70,18 +76,20 @@ impl Engine {
 impl ChangeFollower {
     /// Waits for what comes next; `None` when the process stops, the time has passed, or the caller's key is no longer what it was.
     pub async fn next(&mut self) -> Option<FollowedChanges> {
-        if let Some(first) = self.first.take() {
-            return Some(first);
-        }
         let Self {
             following,
             listener,
             filter,
             place,
-            ..
+            first,
         } = self;
         let parts = &following.engine().parts;
         let asking = async {
+            if first.is_some() {
+                // Before that something of another process may pass unnoticed.
+                let _ = timeout(PATIENCE, others_tell(listener, &parts.live_changes)).await;
+                return first.take();
+            }
             loop {
                 // Marked before the look, so that nothing between the look and the wait is missed.
                 listener.told.borrow_and_update();
@@ -112,5 +120,18 @@ impl ChangeFollower {
             }
         };
         following.news(asking).await
+    }
+}
+
+/// Waits until the other processes tell what changes there.
+async fn others_tell(listener: &mut Listener, changes: &Changes) {
+    loop {
+        listener.told.borrow_and_update();
+        if let Some(heard_at) = changes.heard_at() {
+            return sleep_until(heard_at).await;
+        }
+        if listener.told.changed().await.is_err() {
+            return;
+        }
     }
 }

@@ -19,6 +19,9 @@ const LINGER: Duration = Duration::from_secs(60);
 /// For how long others tell what nobody else needs to know, after they were asked to.
 pub(crate) const WATCHED_FOR: Duration = Duration::from_secs(20);
 
+/// How long it takes at most, as a rule, until other processes have heard that they were asked.
+const HEARD_AFTER: Duration = Duration::from_millis(250);
+
 /// How much may wait to be read. More means that it is not read as fast as it comes: then it is lost, and that is told.
 const NOTICED_MAX: usize = 20_000;
 
@@ -43,6 +46,8 @@ struct Inner {
     listeners: usize,
     left_at: Instant,
     watched_until: Instant,
+    /// When the others were asked first since it is open.
+    asked_at: Option<Instant>,
 }
 
 /// What changed, to be read.
@@ -71,6 +76,7 @@ impl Default for Changes {
                 listeners: 0,
                 left_at: now,
                 watched_until: now,
+                asked_at: None,
             }),
             told: watch::Sender::new(()),
             woken: Notify::new(),
@@ -89,6 +95,7 @@ impl Changes {
         let told = self.told.subscribe();
         self.inner.lock().listeners += 1;
         self.is_open.store(true, Ordering::Release);
+        self.watched();
         self.woken.notify_one();
         Listener {
             changes: Arc::clone(self),
@@ -117,7 +124,19 @@ impl Changes {
         }
     }
 
-    /// Looks whether anybody listens still; whether somebody does here.
+    /// The others were asked to tell what nobody else needs to know.
+    pub(crate) fn asked(&self) {
+        self.watched();
+        self.inner.lock().asked_at.get_or_insert_with(Instant::now);
+        self.told.send_replace(());
+    }
+
+    /// From when on the others tell everything; `None` if they were not asked yet.
+    pub(super) fn heard_at(&self) -> Option<Instant> {
+        self.inner.lock().asked_at.map(|asked| asked + HEARD_AFTER)
+    }
+
+    /// Looks whether anybody listens still; whether what changes is to be told here. It is for a while after the last has gone.
     pub(crate) fn look(&self) -> bool {
         let mut inner = self.inner.lock();
         let now = Instant::now();
@@ -130,8 +149,9 @@ impl Changes {
             self.is_open.store(false, Ordering::Release);
             inner.ring = new_ring();
             inner.noticed = Noticed::default();
+            inner.asked_at = None;
         }
-        listens
+        self.is_open()
     }
 
     pub(crate) fn notice(&self, tasks: &[TaskId], sagas: &[SagaId]) {
@@ -219,8 +239,8 @@ mod tests {
         drop(listener);
         tokio::time::advance(LINGER / 2).await;
         assert!(
-            !changes.look() && changes.is_open(),
-            "whoever comes again misses nothing"
+            changes.look() && changes.is_open(),
+            "whoever comes again misses nothing, so the others are asked to go on"
         );
         assert_eq!(
             changes.behind(before, 1),

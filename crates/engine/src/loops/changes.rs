@@ -24,13 +24,13 @@ pub(super) async fn run(engine: Engine, stop: CancellationToken) {
     let changes = &engine.parts.live_changes;
     let mut ask_at = Instant::now();
     loop {
-        let listens = changes.look();
-        if listens && Instant::now() >= ask_at {
+        let is_open = changes.look();
+        if is_open && Instant::now() >= ask_at {
             ask_at = Instant::now() + ASK_EVERY;
-            changes.watched();
             engine.parts.signals.send(Signal::Watched);
+            changes.asked();
         }
-        if changes.is_open() {
+        if is_open {
             if !sleep_unless_stopped(BREATH, &stop).await {
                 return;
             }

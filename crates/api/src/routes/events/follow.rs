@@ -87,7 +87,7 @@ struct Nothing {}
 ///
 /// Server-sent events: `task` and `saga`, each with how it stands now and an `id`. What changes several times in a moment may be told
 /// once. The first event is `ready`: from there on nothing is missed. A stream that ended goes on behind the last `id` that is sent as
-/// `Last-Event-ID`, as long as it is among the last 10,000 changes of this server; otherwise the first event is `reset`, which also
+/// `Last-Event-ID`, as long as it is among the last 10,000 changes that this server has told (each server has its own ids, and tells the changes of all); otherwise the first event is `reset`, which also
 /// comes when changes were lost on the way: read again what matters to you. All given conditions must hold; those that only tasks
 /// have leave out sagas, and the other way round. Changes of sagas are told to keys that may read them. No connection lasts
 /// for more than `api.max_follow_seconds`, nor longer than its key is valid.
