@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use orchestratum_engine::keys::KeyText;
+use orchestratum_engine::sagas::FolderError;
 use orchestratum_engine::telemetry;
 use orchestratum_engine::{Engine, Settings, error::chain};
 use orchestratum_sandbox::host;
@@ -39,6 +40,8 @@ pub enum Error {
     PublicWithoutKey(SocketAddr),
     #[error("the engine could not start")]
     Engine(#[from] orchestratum_engine::Error),
+    #[error(transparent)]
+    Definitions(#[from] FolderError),
     #[error(transparent)]
     Server(#[from] server::Error),
     #[error("the process was told to stop before it had started")]
@@ -84,6 +87,13 @@ pub async fn start(settings: Settings, stop: CancellationToken) -> Result<Starte
 pub async fn start_with(engine: Engine, stop: CancellationToken) -> Result<Started, Error> {
     check_bootstrap_key(engine.settings())?;
     unless_stopped(&stop, "migrate", || engine.migrate()).await?;
+    let definitions = engine.define_folder().await?;
+    if !definitions.is_empty() {
+        tracing::info!(
+            definitions = definitions.len(),
+            "saga definitions of the folder are there"
+        );
+    }
     // Before a first key is made: one that is stored and never shown would be the last.
     let server = Server::bind(&engine.settings().api).await?;
     let first_key = keys_for(&engine).await?;

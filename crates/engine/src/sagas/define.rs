@@ -30,16 +30,21 @@ impl Engine {
         source: String,
         actor: Option<String>,
     ) -> Result<Defined, Error> {
-        let now = self.parts.clock.now();
-        let limits = self.parts.settings.tasks.limits();
-        let checked = saga::check_with(&source, &limits, now, schema::faults);
-        let Checked { definition, warnings } = checked.map_err(Error::InvalidDefinition)?;
-        if definition.name != *expected {
+        let (new, warnings) = self.checked_definition(source).map_err(Error::InvalidDefinition)?;
+        if new.name != *expected {
             return Err(Error::OtherDefinitionName {
                 expected: expected.clone(),
-                found: definition.name,
+                found: new.name,
             });
         }
+        self.store_definition(new, warnings, actor).await
+    }
+
+    /// A definition that may be stored, with what is doubtful in it.
+    pub(super) fn checked_definition(&self, source: String) -> Result<(NewDefinition, Faults), Faults> {
+        let limits = self.parts.settings.tasks.limits();
+        let checked = saga::check_with(&source, &limits, self.parts.clock.now(), schema::faults);
+        let Checked { definition, warnings } = checked?;
         let new = NewDefinition {
             name: definition.name.clone(),
             fingerprint: definition.fingerprint(),
@@ -47,11 +52,21 @@ impl Engine {
             starting_events: starting_events(&definition),
             source,
         };
+        Ok((new, warnings))
+    }
+
+    pub(super) async fn store_definition(
+        &self,
+        new: NewDefinition,
+        warnings: Faults,
+        actor: Option<String>,
+    ) -> Result<Defined, Error> {
         let audit = Audit {
             actor,
             action: "put_definition",
             detail: None,
         };
+        let now = self.parts.clock.now();
         let stored = self.parts.store.put_definition(&new, &audit, now).await?;
         if stored.is_new {
             tracing::info!(saga.definition = %new.name, saga.definition_version = stored.version, "saga definition stored");

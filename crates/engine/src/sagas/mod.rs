@@ -9,6 +9,7 @@
 mod cancel;
 mod compensations;
 mod define;
+mod define_folder;
 mod details;
 mod diagram;
 mod drive;
@@ -24,6 +25,7 @@ mod start;
 pub use self::cancel::CancelledSaga;
 pub use self::define::Defined;
 pub use self::details::SagaDetails;
+pub use self::define_folder::FolderError;
 pub use self::diagram::DiagramFormat;
 pub use self::publish::{PublishEvent, Published};
 pub use self::raise::{RaiseEvent, Raised};

@@ -46,6 +46,7 @@ pub struct Settings {
     pub api: ApiSettings,
     pub auth: AuthSettings,
     pub tasks: TaskSettings,
+    pub sagas: SagaSettings,
     pub worker: WorkerSettings,
     pub logs: LogSettings,
     pub metrics: MetricsSettings,
@@ -118,6 +119,13 @@ pub struct TaskSettings {
     pub input_max_bytes: usize,
     pub output_max_bytes: usize,
     pub retention_days: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SagaSettings {
+    #[serde(deserialize_with = "empty_is_none")]
+    pub definitions_folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
