@@ -74,6 +74,9 @@ pub enum Error {
     DefinitionNotFound { name: DefinitionName, version: Option<u32> },
     #[error("there is no saga {0}")]
     SagaNotFound(SagaId),
+    /// The idempotency key made a saga that has been deleted since.
+    #[error("saga {saga}, which this idempotency key made, was deleted")]
+    SagaGone { saga: SagaId },
     #[error("a saga {definition} cannot start so: {rejection}")]
     SagaCannotStart {
         definition: DefinitionName,
@@ -213,6 +216,7 @@ impl Error {
             | Self::SagaCannotStart { .. }
             | Self::SagaRejected { .. }
             | Self::SagaVersionMismatch { .. }
+            | Self::SagaGone { .. }
             | Self::SagaAwaitsNothing { .. }
             | Self::NothingParked { .. }
             | Self::EventForNobody { .. }

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use orchestratum_core::saga::{DefinitionName, Event, EventName, Input, Instance, Rejection, SagaStatus, StateName};
 use orchestratum_core::{JsonText, Origin, SagaId, Timestamp};
 
-use crate::{Audit, Changed, ClaimedTask, Error, Ready, Takes};
+use crate::{Audit, Changed, ClaimedTask, Error, IdempotencyKey, Ready, Takes};
 
 /// A definition to be stored.
 #[derive(Debug, Clone)]
@@ -75,6 +75,7 @@ pub struct NewSaga {
 
 /// What became of a start.
 #[derive(Debug, Clone, PartialEq)]
+    pub idempotency: Option<IdempotencyKey>,
 pub enum StartOutcome {
     Started(Box<Advanced>),
     /// There is one of this definition with this correlation id, by this call or an earlier one. Nothing was done.
@@ -83,6 +84,10 @@ pub enum StartOutcome {
     /// It cannot begin so. Nothing is stored.
     Rejected(Rejection),
 }
+    /// The idempotency key was used before, with the same body, and stands for this saga.
+    Replayed(SagaId),
+    /// The idempotency key was used before with another body.
+    KeyReused,
 
 /// Something that is to reach a saga.
 #[derive(Debug, Clone)]

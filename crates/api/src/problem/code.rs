@@ -73,6 +73,7 @@ registry! {
     IllegalSagaStatus = "illegal_saga_status", CONFLICT, "The status of the saga does not allow this";
     GroupExists = "group_exists", CONFLICT, "Another group has this id";
     GroupGone = "group_gone", GONE, "The group that this key made was deleted";
+    SagaGone = "saga_gone", GONE, "The saga that this key made was deleted";
     TaskGone = "task_gone", GONE, "The task that this key made was deleted";
     ScheduleGone = "schedule_gone", GONE, "The schedule that this key made was deleted";
     VersionMismatch = "version_mismatch", PRECONDITION_FAILED, "It has changed since it was read";

@@ -31,6 +31,7 @@ impl From<Error> for Problem {
             Error::GroupNotFound(_) => Self::new(Code::GroupNotFound, error.to_string()),
             Error::GroupGone { .. } => Self::new(Code::GroupGone, error.to_string()),
             Error::GroupIdTaken { .. } => Self::new(Code::GroupExists, error.to_string()),
+            Error::SagaGone { .. } => Self::new(Code::SagaGone, error.to_string()),
             Error::GroupRefused { .. } => Self::new(Code::IllegalGroupStatus, error.to_string()),
             Error::InvalidDefinition(faults) => Self::invalid_definition(faults),
             Error::OtherDefinitionName { .. } => {

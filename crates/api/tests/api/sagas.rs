@@ -4,6 +4,7 @@ mod definitions;
 mod events;
 mod order;
 mod people;
+mod repeated;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};

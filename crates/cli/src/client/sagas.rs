@@ -164,6 +164,9 @@ pub(crate) struct List {
     #[arg(long)]
     state: Option<String>,
     /// `Running`, `AwaitingInput`, `NeedsAttention`, `Compensating`, `CompensationStuck`, `Completed`, `Failed`, `TimedOut` or `Cancelled`.
+    /// Makes the command safe to repeat without a correlation id: a key of your own for each saga.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     #[arg(long)]
     status: Option<String>,
     #[arg(long, value_name = "ID")]
@@ -276,7 +279,10 @@ async fn start(http: &Http, start: Start) -> anyhow::Result<ExitCode> {
         ("correlation_id", correlation_id.map(Value::from)),
         ("input", input.as_deref().map(input::json).transpose()?),
     ]);
-    let saga = http.post(&["sagas"]).body(&body).json().await?;
+    let call = http
+        .post(&["sagas"])
+        .header("idempotency-key", idempotency_key.as_deref());
+    let saga = call.body(&body).json().await?;
     match (wait, saga["id"].as_str()) {
         (Some(patience), Some(id)) => until_it_rests(http, id, patience).await,
         _ => output::json(&saga).map(|()| ExitCode::SUCCESS),
@@ -304,6 +310,7 @@ async fn until_it_rests(http: &Http, id: &str, patience: Duration) -> anyhow::Re
         Some("AwaitingInput" | "NeedsAttention" | "CompensationStuck") => WAITS,
         _ => UNSUCCESSFUL,
     }))
+        idempotency_key,
 }
 
 async fn list(http: &Http, list: List) -> anyhow::Result<()> {

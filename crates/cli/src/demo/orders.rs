@@ -7,7 +7,7 @@ use orchestratum_core::Origin;
 use orchestratum_core::saga::DefinitionName;
 use orchestratum_engine::Engine;
 use orchestratum_engine::external::{AttemptEnd, Beside, ClaimDraft, Told};
-use orchestratum_engine::sagas::{StartSaga, StartedSaga};
+use orchestratum_engine::sagas::StartSaga;
 use orchestratum_store::{ExternalTask, HistoryEntry, Saga};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -104,8 +104,9 @@ async fn show(engine: &Engine, definition: &DefinitionName, fate: Fate) -> anyho
         input: plain(&input),
         origin: Origin::default(),
         actor: None,
+        idempotency: None,
     };
-    let (StartedSaga::New(saga) | StartedSaga::Existing(saga)) = engine.start_saga(request).await?;
+    let saga = engine.start_saga(request).await?.into_saga();
     let ended = engine.wait_for_saga(saga.id, PATIENCE).await?;
     let history = engine.saga_history(saga.id, None, HISTORY_PAGE).await?;
     let took = took(&ended);

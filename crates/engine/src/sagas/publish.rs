@@ -108,6 +108,7 @@ impl Engine {
             input: event.data.clone(),
             origin: event.origin.clone(),
             actor: event.actor.clone(),
+            idempotency: None,
         };
         let first = orchestratum_core::saga::Event {
             id: event
@@ -120,7 +121,7 @@ impl Engine {
         match self.start_saga_on(request, first).await? {
             StartedSaga::New(saga) => Ok(saga),
             // Another event has started it meanwhile: this one is for it.
-            StartedSaga::Existing(saga) => {
+            StartedSaga::Existing(saga) | StartedSaga::Replayed(saga) => {
                 let raised = self
                     .raise(RaiseEvent {
                         saga: saga.id,

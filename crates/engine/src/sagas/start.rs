@@ -2,7 +2,7 @@
 
 use orchestratum_core::saga::{DefinitionName, Event, EventName};
 use orchestratum_core::{JsonText, Origin, SagaId};
-use orchestratum_store::{NewSaga, Saga, StartOutcome};
+use orchestratum_store::{IdempotencyKey, NewSaga, Saga, StartOutcome};
 
 use crate::{Engine, Error, identity};
 
@@ -20,6 +20,7 @@ pub struct StartSaga {
     pub input: JsonText,
     pub origin: Origin,
     pub actor: Option<String>,
+    pub idempotency: Option<IdempotencyKey>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -27,12 +28,14 @@ pub enum StartedSaga {
     New(Saga),
     /// There is one of this definition with this correlation id: nothing was started.
     Existing(Saga),
+    /// The idempotency key was used before, with the same body: the saga of that request, as it is now.
+    Replayed(Saga),
 }
 
 impl StartedSaga {
     pub fn into_saga(self) -> Saga {
         match self {
-            Self::New(saga) | Self::Existing(saga) => saga,
+            Self::New(saga) | Self::Existing(saga) | Self::Replayed(saga) => saga,
         }
     }
 }
@@ -41,7 +44,7 @@ impl Engine {
     /// Starts a saga with its first tasks, in one commit.
     ///
     /// # Errors
-    /// [`Error::DefinitionNotFound`], [`Error::SagaCannotStart`].
+    /// [`Error::DefinitionNotFound`], [`Error::SagaCannotStart`], [`Error::IdempotencyKeyReused`], [`Error::SagaGone`].
     pub async fn start_saga(&self, request: StartSaga) -> Result<StartedSaga, Error> {
         let event = Event {
             id: START.to_owned(),
@@ -66,6 +69,7 @@ impl Engine {
             origin: request.origin,
             actor: request.actor,
             seed: identity::seed(),
+            idempotency: request.idempotency,
         };
         match self.parts.saga_starts.submit(saga).await? {
             StartOutcome::Started(advanced) => {
@@ -75,6 +79,11 @@ impl Engine {
                 Ok(StartedSaga::New(saga))
             }
             StartOutcome::Exists(saga) => Ok(StartedSaga::Existing(*saga)),
+            StartOutcome::Replayed(id) => match self.saga(id).await {
+                Err(Error::SagaNotFound(saga)) => Err(Error::SagaGone { saga }),
+                found => Ok(StartedSaga::Replayed(found?)),
+            },
+            StartOutcome::KeyReused => Err(Error::IdempotencyKeyReused),
             StartOutcome::NoDefinition => Err(Error::DefinitionNotFound {
                 name: definition,
                 version,

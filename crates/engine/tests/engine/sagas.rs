@@ -49,6 +49,7 @@ async fn start(engine: &Engine, correlation_id: &str) -> SagaId {
         input: JsonText::null(),
         origin: Origin::default(),
         actor: None,
+        idempotency: None,
     };
     engine.start_saga(request).await.expect("it starts").into_saga().id
 }

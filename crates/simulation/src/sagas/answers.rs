@@ -162,6 +162,7 @@ impl World {
             origin: Origin::default(),
             actor: None,
             seed,
+            idempotency: None,
         }
     }
 

@@ -272,6 +272,7 @@ impl World {
                     self.sometimes(SagaMarker::StartRepeated);
                     Answer::Repeated
                 }
+                StartOutcome::Replayed(_) | StartOutcome::KeyReused => unreachable!("no call has a key"),
                 StartOutcome::NoDefinition => Answer::NotFound,
                 StartOutcome::Rejected(rejection) => Answer::Refused(rejection.to_string()),
             };

@@ -8,8 +8,8 @@ use orchestratum_core::{SagaId, Timestamp};
 use super::RowsMutant;
 use super::rows::{Afterwards, LookedAt, Rows, SagaRow};
 use crate::decide::{
-    self, Arrived, Cancelled, ChildRow, EventColumns, EventSource, EventWrite, Folded, SagaHead, SagaName, Starts,
-    WaitingEvent, saga_name,
+    self, Arrived, Cancelled, ChildRow, EventColumns, EventSource, EventWrite, Folded, Known, SagaHead, SagaName,
+    Starts, WaitingEvent, saga_name,
 };
 use crate::{Advance, AdvanceOutcome, Consequences, Error, NewSaga, NewTask, Saga, StartOutcome};
 
@@ -134,7 +134,12 @@ impl Rows {
         }
         let newest = self.newest(sagas.iter().map(|saga| &saga.definition));
         let versions = decide::wanted_versions(sagas, &newest);
-        let starts = Starts::new(sagas, versions, &existing, &self.compiled, &self.limits, now);
+        // No call that is simulated has an idempotency key.
+        let known = Known {
+            kept: HashMap::new(),
+            existing,
+        };
+        let starts = Starts::new(sagas, versions, known, &self.compiled, &self.limits, now);
         Ok(Start { starts, now })
     }
 

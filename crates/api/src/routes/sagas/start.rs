@@ -15,10 +15,12 @@ use utoipa::ToSchema;
 use super::answer::{answer, settled};
 use super::document::SagaDocument;
 use crate::auth::Caller;
+use crate::canonical;
 use crate::changes::Begun;
-use crate::extract::{Json, Origin, Wait};
+use crate::extract::{IDEMPOTENT_REPLAY, IdempotencyKey, Json, Origin, Wait};
 use crate::problem::{Document, Result};
 use crate::routes::schema;
+use crate::routes::tasks::idempotency;
 
 /// A saga to be started. Unknown fields are refused.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -45,11 +47,12 @@ pub(crate) struct StartBody {
 /// Start a saga
 ///
 /// Stored with its first tasks in one commit. The same definition and correlation id again start nothing: they are answered with the saga
-/// that there is. With `wait_seconds` (or `Prefer: wait=N`) the answer is held until the saga waits for somebody or is over, or the
+/// that there is. A start without a correlation id is safe to repeat with an `Idempotency-Key`. With `wait_seconds` (or `Prefer: wait=N`) the answer is held until the saga waits for somebody or is over, or the
 /// time has passed.
 #[utoipa::path(
     post, path = "/api/sagas", tag = "sagas", operation_id = "start_saga",
     params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; kept 7 days"),
         ("wait_seconds" = Option<f64>, Query, description = "From 0; longer than `api.max_wait_seconds` counts as that", minimum = 0),
         ("Prefer" = Option<String>, Header, description = "`wait=N`"),
         ("traceparent" = Option<String>, Header, description = "W3C Trace Context; the tasks see it as `TRACEPARENT`"),
@@ -59,9 +62,11 @@ pub(crate) struct StartBody {
         "definition": "greeting", "correlation_id": "greeting-1", "input": {"to": "world"}
     })),
     responses(
-        (status = 201, description = "Started", body = SagaDocument, headers(("Location" = String), ("ETag" = String, description = "Its version"))),
+        (status = 201, description = "Started; with `Idempotent-Replay: true` it was started before", body = SagaDocument,
+         headers(("Location" = String), ("ETag" = String, description = "Its version"), ("Idempotent-Replay" = Option<String>))),
         (status = 200, description = "It was started before", body = SagaDocument, headers(("Location" = String), ("ETag" = String))),
         (status = 404, description = "No such definition, or no such version", body = Document, content_type = "application/problem+json"),
+        (status = 410, description = "The saga of this `Idempotency-Key` was deleted", body = Document, content_type = "application/problem+json"),
         (status = 422, description = "It cannot start with this input", body = Document, content_type = "application/problem+json"),
     )
 )]
@@ -70,12 +75,15 @@ pub(crate) async fn start(
     caller: Caller,
     begun: Begun,
     wait: Wait,
+    IdempotencyKey(key): IdempotencyKey,
     Origin(origin): Origin,
-    Json { value: body, .. }: Json<StartBody>,
+    Json { value: body, bytes }: Json<StartBody>,
 ) -> Result<Response> {
     if let Some(correlation_id) = &body.correlation_id {
         check_id("/correlation_id", correlation_id)?;
     }
+    let key = key.map(|key| idempotency(key, canonical::hash("POST /api/sagas", &bytes)));
+    drop(bytes);
     let request = StartSaga {
         definition: body.definition,
         version: body.definition_version,
@@ -83,16 +91,23 @@ pub(crate) async fn start(
         input: engine.checked_json("/input", body.input)?,
         origin,
         actor: Some(caller.actor()),
+        idempotency: key,
     };
-    let (status, saga) = match engine.start_saga(request).await? {
-        StartedSaga::New(saga) => (StatusCode::CREATED, saga),
-        StartedSaga::Existing(saga) => (StatusCode::OK, saga),
+    let (status, replayed, saga) = match engine.start_saga(request).await? {
+        StartedSaga::New(saga) => (StatusCode::CREATED, false, saga),
+        StartedSaga::Existing(saga) => (StatusCode::OK, false, saga),
+        StartedSaga::Replayed(saga) => (StatusCode::CREATED, true, saga),
     };
     Span::current().record("saga.id", tracing::field::display(saga.id));
     let saga = settled(&engine, saga, wait, &begun).await;
     let location = HeaderValue::from_str(&format!("/api/sagas/{}", saga.id)).expect("a UUID is visible ASCII");
     let mut response = answer(&engine, status, saga).await?;
     response.headers_mut().insert(header::LOCATION, location);
+    if replayed {
+        response
+            .headers_mut()
+            .insert(IDEMPOTENT_REPLAY, HeaderValue::from_static("true"));
+    }
     wait.note(response.headers_mut());
     Ok(response)
 }

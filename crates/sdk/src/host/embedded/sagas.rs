@@ -45,6 +45,7 @@ impl SagaHost for Commands {
             origin: Origin::default(),
             actor: None,
         };
+            idempotency: None,
         let started = self.engine.start_saga(request).await.map(StartedSaga::into_saga);
         shown(&self.engine, started).await
     }

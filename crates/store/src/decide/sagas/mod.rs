@@ -12,6 +12,7 @@ pub(crate) use children::{ChildRow, children, definitions_of_children};
 pub(crate) use columns::EventColumns;
 pub(crate) use fold::{Arrived, EventSource, EventWrite, Folded, SagaHead, TimerWrite};
 pub(crate) use look::{Compiled, Look, answers, brought_events};
-pub(crate) use start::{SagaName, Starts, saga_name, wanted_versions};
+pub(crate) use migrate::{Migrating, migrate};
+pub(crate) use start::{Known, SagaName, Starts, keys_of_starts, saga_name, wanted_versions};
 pub(crate) use tasks::{Cancelled, cancel, cancelled, cancelled_tasks, issued};
 pub(crate) use waiting::{ADDRESSEES_MAX, ARRIVED_MAX, WaitingEvent, told_parents};

@@ -3,13 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use orchestratum_core::Timestamp;
 use orchestratum_core::saga::{CompiledDefinition, DefinitionName, Input, Instance, Rejection};
 use orchestratum_core::task::SpecLimits;
+use orchestratum_core::{SagaId, Timestamp};
+use uuid::Uuid;
 
+use super::super::{KeptKey, Repeat};
 use super::fold::{Answered, Folded, Folding, LockedSaga, SagaHead};
 use super::look::Compiled;
-use crate::{Advanced, Audit, Consequences, NewSaga, Request, Saga, StartOutcome};
+use crate::{Advanced, Audit, Consequences, IdempotencyKey, NewSaga, Request, Saga, StartOutcome};
 
 /// What a saga is known by that its caller chose.
 pub(crate) type SagaName = (DefinitionName, String);
@@ -30,10 +32,26 @@ pub(crate) fn wanted_versions(
     sagas.iter().map(version).collect()
 }
 
+/// What is stored of what the starts name.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// By their idempotency keys.
+    pub(crate) kept: HashMap<(String, String), KeptKey>,
+    /// By their definitions and correlation ids.
+    pub(crate) existing: HashMap<SagaName, Saga>,
+}
+
+/// The idempotency keys of the starts.
+pub(crate) fn keys_of_starts(sagas: &[NewSaga]) -> Vec<&IdempotencyKey> {
+    sagas.iter().filter_map(|saga| saga.idempotency.as_ref()).collect()
+}
+
 /// Many starts: the new sagas, and what each start has met.
 #[derive(Debug, Default)]
 pub(crate) struct Starts {
     pub(crate) folded: Vec<Folded>,
+    /// What each idempotency key stands for from now on: the saga that was started, or that was there.
+    keys: Vec<(IdempotencyKey, SagaId)>,
     found: Vec<Found>,
 }
 
@@ -43,16 +61,18 @@ enum Found {
     /// Another start of the same call has made it.
     Beside(usize),
     New(usize),
+    Replayed(SagaId),
+    KeyReused,
     NoDefinition,
     Rejected(Rejection),
 }
 
 impl Starts {
-    /// `existing` are those that are there already; `versions` as [`wanted_versions`] tells them.
+    /// `versions` as [`wanted_versions`] tells them.
     pub(crate) fn new(
         sagas: &[NewSaga],
         versions: Vec<Option<(DefinitionName, u32)>>,
-        existing: &HashMap<SagaName, Saga>,
+        mut known: Known,
         compiled: &Compiled,
         limits: &SpecLimits,
         now: Timestamp,
@@ -60,29 +80,76 @@ impl Starts {
         let mut starts = Self::default();
         let mut started: HashMap<SagaName, usize> = HashMap::new();
         for (saga, version) in sagas.iter().zip(versions) {
-            let name = saga_name(&saga.definition, &saga.correlation_id);
-            let found = if let Some(there) = existing.get(&name) {
-                Found::Before(Box::new(there.clone()))
-            } else if let Some(place) = started.get(&name) {
-                Found::Beside(*place)
-            } else if let Some((definition, version)) =
-                version.and_then(|key| Some((compiled.get(&key).map(Arc::clone)?, key.1)))
-            {
-                match start(saga, definition, version, limits, now) {
-                    Ok(folded) => {
-                        let place = starts.folded.len();
-                        started.insert(name, place);
-                        starts.folded.push(folded);
-                        Found::New(place)
-                    }
-                    Err(rejection) => Found::Rejected(rejection),
+            let key = saga.idempotency.as_ref();
+            let kept = key.and_then(|key| Some((key, known.kept.get(&(key.scope.clone(), key.key.clone()))?)));
+            let found = match kept.map(|(key, kept)| kept.repeat(key, saga.id.0)) {
+                Some(Repeat::Reused) => Found::KeyReused,
+                Some(Repeat::Replayed(id)) => Found::Replayed(SagaId(id)),
+                // This very call has started it: it is there.
+                Some(Repeat::Ours) => {
+                    starts.find(saga, version, &known.existing, &mut started, compiled, (limits, now))
                 }
-            } else {
-                Found::NoDefinition
+                None => {
+                    let found = starts.find(saga, version, &known.existing, &mut started, compiled, (limits, now));
+                    if let Some((key, id)) = key.zip(starts.saga_of(&found)) {
+                        let kept = KeptKey {
+                            body_hash: key.body_hash,
+                            ids: vec![id.0],
+                        };
+                        known.kept.insert((key.scope.clone(), key.key.clone()), kept);
+                        starts.keys.push((key.clone(), id));
+                    }
+                    found
+                }
             };
             starts.found.push(found);
         }
         starts
+    }
+
+    /// The idempotency keys to be kept, with what they stand for.
+    pub(crate) fn keys(&self) -> Vec<(&IdempotencyKey, Vec<Uuid>)> {
+        self.keys.iter().map(|(key, id)| (key, vec![id.0])).collect()
+    }
+
+    /// The saga that is there, or a new one.
+    fn find(
+        &mut self,
+        saga: &NewSaga,
+        version: Option<(DefinitionName, u32)>,
+        existing: &HashMap<SagaName, Saga>,
+        started: &mut HashMap<SagaName, usize>,
+        compiled: &Compiled,
+        (limits, now): (&SpecLimits, Timestamp),
+    ) -> Found {
+        let name = saga_name(&saga.definition, &saga.correlation_id);
+        if let Some(there) = existing.get(&name) {
+            return Found::Before(Box::new(there.clone()));
+        }
+        if let Some(place) = started.get(&name) {
+            return Found::Beside(*place);
+        }
+        let Some((definition, version)) = version.and_then(|key| Some((compiled.get(&key).map(Arc::clone)?, key.1)))
+        else {
+            return Found::NoDefinition;
+        };
+        match start(saga, definition, version, limits, now) {
+            Ok(folded) => {
+                let place = self.folded.len();
+                started.insert(name, place);
+                self.folded.push(folded);
+                Found::New(place)
+            }
+            Err(rejection) => Found::Rejected(rejection),
+        }
+    }
+
+    fn saga_of(&self, found: &Found) -> Option<SagaId> {
+        match found {
+            Found::Before(saga) => Some(saga.id),
+            Found::Beside(place) | Found::New(place) => Some(self.folded[*place].head.id),
+            Found::Replayed(_) | Found::KeyReused | Found::NoDefinition | Found::Rejected(_) => None,
+        }
     }
 
     /// What each caller is told; the first that started something with what follows the commit.
@@ -101,6 +168,8 @@ impl Starts {
                 consequences: consequences.take().unwrap_or_default(),
                 claimed: None,
             })),
+            Found::Replayed(id) => StartOutcome::Replayed(id),
+            Found::KeyReused => StartOutcome::KeyReused,
             Found::NoDefinition => StartOutcome::NoDefinition,
             Found::Rejected(rejection) => StartOutcome::Rejected(rejection),
         };
@@ -128,6 +197,7 @@ fn start(
             definition: saga.definition.clone(),
             definition_version: version,
             parent: None,
+            depth: 0,
             origin: saga.origin.clone(),
             created_at: now,
             updated_at: now,

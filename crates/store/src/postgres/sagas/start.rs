@@ -10,13 +10,14 @@ use sqlx::PgConnection;
 
 use super::super::database::Database;
 use super::super::failure;
+use super::super::idempotency;
 use super::super::tasks::column;
 use super::super::transaction::{Abort, Transaction};
 use super::definitions;
 use super::row::{SagaRow, saga_columns};
 use super::write::{Rows, Writing};
 use crate::compiled::CompiledDefinitions;
-use crate::decide::{self, SagaName, Starts, saga_name};
+use crate::decide::{self, Known, SagaName, Starts, saga_name};
 use crate::{Error, NewSaga, Saga, StartOutcome};
 
 pub(super) async fn start(database: &Database, sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error> {
@@ -44,6 +45,7 @@ impl Transaction for Start {
     type Output = Vec<StartOutcome>;
 
     async fn perform(&self, connection: &mut PgConnection) -> Result<Vec<StartOutcome>, Abort> {
+        let kept = idempotency::kept(connection, &decide::keys_of_starts(&self.sagas)).await?;
         let existing = existing(connection, &self.sagas).await?;
         let names: BTreeSet<&DefinitionName> = self.sagas.iter().map(|saga| &saga.definition).collect();
         let names: Vec<&DefinitionName> = names.into_iter().collect();
@@ -51,7 +53,15 @@ impl Transaction for Start {
         let versions = decide::wanted_versions(&self.sagas, &newest);
         let wanted = versions.iter().flatten().cloned();
         let compiled = definitions::compiled(connection, &self.compiled, wanted).await?;
-        let mut starts = Starts::new(&self.sagas, versions, &existing, &compiled, &self.limits, self.now);
+        let mut starts = Starts::new(
+            &self.sagas,
+            versions,
+            Known { kept, existing },
+            &compiled,
+            &self.limits,
+            self.now,
+        );
+        idempotency::keep(connection, starts.keys(), self.now).await?;
         let writing = Writing {
             compiled: &self.compiled,
             limits: &self.limits,

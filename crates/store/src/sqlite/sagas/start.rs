@@ -8,11 +8,12 @@ use sqlx::SqliteConnection;
 
 use super::super::SqliteStore;
 use super::super::error::sql;
+use super::super::idempotency;
 use super::super::values::{OverValues, over_values};
 use super::definitions;
 use super::row::{self, saga_columns};
 use super::write::{Rows, write};
-use crate::decide::{self, SagaName, Starts, saga_name};
+use crate::decide::{self, Known, SagaName, Starts, saga_name};
 use crate::{Error, NewSaga, Saga, StartOutcome};
 
 pub(super) async fn start(store: &SqliteStore, sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error> {
@@ -20,6 +21,7 @@ pub(super) async fn start(store: &SqliteStore, sagas: &[NewSaga], now: Timestamp
         return Ok(Vec::new());
     }
     let mut transaction = store.begin().await?;
+    let kept = idempotency::kept(&mut transaction, &decide::keys_of_starts(sagas)).await?;
     let existing = existing(&mut transaction, sagas).await?;
     let names: BTreeSet<&DefinitionName> = sagas.iter().map(|saga| &saga.definition).collect();
     let names: Vec<&DefinitionName> = names.into_iter().collect();
@@ -27,7 +29,8 @@ pub(super) async fn start(store: &SqliteStore, sagas: &[NewSaga], now: Timestamp
     let versions = decide::wanted_versions(sagas, &newest);
     let wanted = versions.iter().flatten().cloned();
     let compiled = definitions::compiled(&mut transaction, &store.compiled, wanted).await?;
-    let starts = Starts::new(sagas, versions, &existing, &compiled, &store.limits, now);
+    let starts = Starts::new(sagas, versions, Known { kept, existing }, &compiled, &store.limits, now);
+    idempotency::keep(&mut transaction, starts.keys(), now).await?;
     let consequences = write(&mut transaction, &starts.folded, Rows::New, store, now).await?;
     transaction.commit().await.map_err(sql)?;
     Ok(starts.outcomes(consequences))

@@ -463,6 +463,8 @@ macro_rules! suite {
                 pages_of_large_sagas_end_early,
                 whoever_is_addressed_by_a_correlation_id_is_told_with_its_status,
                 where_sagas_stand_is_read_without_what_they_hold
+                a_start_is_repeated_by_its_idempotency_key,
+                of_starts_at_once_with_one_key_one_starts_a_saga,
             ],
             scheduling: [
                 a_schedule_is_read_as_it_was_created,

@@ -118,6 +118,7 @@ pub(crate) fn new_saga(lab: &Lab, definition: &str, correlation_id: &str) -> New
         origin: Origin::default(),
         actor: Some("key".to_owned()),
         seed: seed(lab),
+        idempotency: None,
     }
 }
 

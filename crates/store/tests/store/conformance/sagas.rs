@@ -5,7 +5,7 @@ use std::sync::Arc;
 use orchestratum_core::SagaId;
 use orchestratum_core::saga::{Purpose, SagaStatus};
 use orchestratum_core::task::{Ending, TaskStatus};
-use orchestratum_store::{Advance, EventKind, NewSaga, SagaFilter, Stand, StartOutcome, Store};
+use orchestratum_store::{Advance, EventKind, IdempotencyKey, NewSaga, SagaFilter, Stand, StartOutcome, Store};
 
 use super::lab::{Lab, SECOND};
 use super::saga_lab::{
@@ -133,6 +133,96 @@ pub(crate) async fn a_start_that_is_repeated_finds_the_saga_of_the_first(store: 
         matches!(&outcomes[0], StartOutcome::Exists(saga) if saga.id == other.0),
         "{outcomes:?}"
     );
+}
+
+fn keyed(lab: &Lab, key: &str, body: u8, correlation_id: &str) -> NewSaga {
+    NewSaga {
+        idempotency: Some(IdempotencyKey {
+            scope: "default".to_owned(),
+            key: key.to_owned(),
+            body_hash: [body; 32],
+        }),
+        ..new_saga(lab, "counter", correlation_id)
+    }
+}
+
+pub(crate) async fn a_start_is_repeated_by_its_idempotency_key(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, COUNTER).await;
+    let refused = NewSaga {
+        version: Some(7),
+        ..keyed(&lab, "k", 1, "c-1")
+    };
+    let outcomes = start_all(&lab, &[refused]).await;
+    assert!(matches!(outcomes[0], StartOutcome::NoDefinition), "{outcomes:?}");
+
+    // The correlation ids differ, as those do that the engine makes up; beside the first of a key in one call, too.
+    let new = keyed(&lab, "k", 1, "c-1");
+    let mut outcomes = start_all(
+        &lab,
+        &[new.clone(), keyed(&lab, "k", 1, "c-2"), keyed(&lab, "other", 1, "c-3")],
+    )
+    .await;
+    started(outcomes.pop().expect("three"));
+    assert_eq!(outcomes[1], StartOutcome::Replayed(new.id));
+    started(outcomes.remove(0));
+    let again = [
+        keyed(&lab, "k", 1, "c-4"),
+        keyed(&lab, "k", 2, "c-5"),
+        keyed(&lab, "k", 2, "c-1"),
+    ];
+    let outcomes = start_all(&lab, &again).await;
+    assert_eq!(
+        outcomes,
+        [
+            StartOutcome::Replayed(new.id),
+            StartOutcome::KeyReused,
+            StartOutcome::KeyReused
+        ]
+    );
+    // The answer to its commit was lost.
+    let outcomes = start_all(&lab, std::slice::from_ref(&new)).await;
+    assert!(
+        matches!(&outcomes[0], StartOutcome::Exists(saga) if saga.id == new.id),
+        "{outcomes:?}"
+    );
+
+    // A key that has found the saga of another start stands for that.
+    let outcomes = start_all(&lab, &[keyed(&lab, "late", 1, "c-1")]).await;
+    assert!(
+        matches!(&outcomes[0], StartOutcome::Exists(saga) if saga.id == new.id),
+        "{outcomes:?}"
+    );
+    let outcomes = start_all(&lab, &[keyed(&lab, "late", 1, "c-6"), keyed(&lab, "late", 2, "c-6")]).await;
+    assert_eq!(outcomes, [StartOutcome::Replayed(new.id), StartOutcome::KeyReused]);
+    assert_eq!(sagas(&lab, &SagaFilter::default()).await.len(), 2, "of two keys");
+}
+
+pub(crate) async fn of_starts_at_once_with_one_key_one_starts_a_saga(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, COUNTER).await;
+    for round in 0..10 {
+        let starts: Vec<_> = (0..8)
+            .map(|caller| {
+                let (store, now) = (Arc::clone(&lab.store), lab.now);
+                let saga = keyed(&lab, &format!("k-{round}"), 1, &format!("c-{round}-{caller}"));
+                tokio::spawn(async move { store.start_sagas(&[saga], now).await.expect("works") })
+            })
+            .collect();
+        let (mut ids, mut new) = (Vec::new(), 0);
+        for outcomes in futures::future::join_all(starts).await {
+            ids.push(match outcomes.expect("no panic").remove(0) {
+                StartOutcome::Started(advanced) => {
+                    new += 1;
+                    advanced.saga.id
+                }
+                StartOutcome::Replayed(id) => id,
+                other => panic!("{other:?}"),
+            });
+        }
+        ids.dedup();
+        assert_eq!((new, ids.len()), (1, 1), "all are told of the same");
+    }
 }
 
 pub(crate) async fn of_starts_at_once_one_starts_a_saga(store: Arc<dyn Store>) {

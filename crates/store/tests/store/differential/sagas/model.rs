@@ -352,6 +352,7 @@ fn of_start(outcome: &StartOutcome) -> Told {
     let (outcome, saga) = match outcome {
         StartOutcome::Started(advanced) => (Outcome::Started, Some((advanced.saga.clone(), advanced.before.clone()))),
         StartOutcome::Exists(saga) => (Outcome::Exists, Some((Saga::clone(saga), None))),
+        StartOutcome::Replayed(_) | StartOutcome::KeyReused => unreachable!("no start of the script has a key"),
         StartOutcome::NoDefinition => (Outcome::NoDefinition, None),
         StartOutcome::Rejected(rejection) => (Outcome::Rejected(rejection.clone()), None),
     };

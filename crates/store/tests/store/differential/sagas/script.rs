@@ -82,6 +82,7 @@ impl Script {
             origin: Origin::default(),
             actor: self.once(2, |_| "key".to_owned()),
             seed: self.seed(),
+            idempotency: None,
         }
     }
 
