@@ -26,6 +26,8 @@ CREATE TABLE sagas (
     -- What waits for its end: a number of another saga.
     parent_id uuid,
     parent_number integer,
+    -- How many sagas are above it.
+    depth smallint NOT NULL DEFAULT 0,
     trace_parent text,
     request_id text,
     created_at timestamptz NOT NULL,
@@ -45,6 +47,7 @@ CREATE TABLE sagas (
     CONSTRAINT saga_status_is_known CHECK (status BETWEEN 0 AND 8),
     CONSTRAINT ended_saga_has_a_time CHECK ((status >= 5) = (finished_at IS NOT NULL)),
     CONSTRAINT a_child_has_a_number CHECK ((parent_id IS NULL) = (parent_number IS NULL)),
+    CONSTRAINT a_child_is_below_its_parent CHECK ((parent_id IS NULL) = (depth = 0)),
     -- A start that is repeated finds the saga of the first. The correlation id first: events name only that.
     CONSTRAINT sagas_correlation UNIQUE (correlation_id, definition)
 -- Those of one page were often started together and go on together: each finds room for its next form beside itself, and no index is

@@ -25,6 +25,8 @@ CREATE TABLE sagas (
     -- What waits for its end: a number of another saga.
     parent_id BLOB,
     parent_number INTEGER,
+    -- How many sagas are above it.
+    depth INTEGER NOT NULL DEFAULT 0,
     trace_parent TEXT,
     request_id TEXT,
     created_at INTEGER NOT NULL,
@@ -43,6 +45,7 @@ CREATE TABLE sagas (
     finished_at INTEGER,
     CONSTRAINT ended_saga_has_a_time CHECK ((status >= 5) = (finished_at IS NOT NULL)),
     CONSTRAINT a_child_has_a_number CHECK ((parent_id IS NULL) = (parent_number IS NULL)),
+    CONSTRAINT a_child_is_below_its_parent CHECK ((parent_id IS NULL) = (depth = 0)),
     -- A start that is repeated finds the saga of the first. The correlation id first: events name only that.
     CONSTRAINT sagas_correlation UNIQUE (correlation_id, definition)
 ) STRICT;

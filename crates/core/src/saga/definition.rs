@@ -416,6 +416,10 @@ pub enum OnPartialFailure {
     Continue,
 }
 
+/// How many sagas may be above a child: one that starts itself would otherwise build a tower without end, of which every level holds
+/// a saga that waits. Who divides work into parts of parts comes to a handful.
+pub const CHILD_DEPTH_MAX: u8 = 16;
+
 /// Another saga, whose end raises an event in this one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChildSaga {

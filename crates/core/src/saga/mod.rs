@@ -31,9 +31,9 @@ mod validate;
 pub use check::{Checked, check, check_with};
 pub use compiled::CompiledDefinition;
 pub use definition::{
-    Action, ActiveState, AwaitInput, Candidate, Candidates, ChildSaga, Course, DefaultAnswer, Definition, Delay,
-    Delayed, End, Events, FailureEvents, Fields, InvalidDelay, Join, OnCompensationFailure, OnPartialFailure, Reach,
-    Reminder, State, TaskAction, TaskBody, Timeout, Unhandled,
+    Action, ActiveState, AwaitInput, CHILD_DEPTH_MAX, Candidate, Candidates, ChildSaga, Course, DefaultAnswer,
+    Definition, Delay, Delayed, End, Events, FailureEvents, Fields, InvalidDelay, Join, OnCompensationFailure,
+    OnPartialFailure, Reach, Reminder, State, TaskAction, TaskBody, Timeout, Unhandled,
 };
 pub use fault::{Fault, Faults, Place};
 pub use instance::{

@@ -308,6 +308,7 @@ fn child_row(row: &ChildRow<'_>, now: Timestamp) -> SagaRow {
         definition: row.child.definition.clone(),
         definition_version: row.definition_version,
         parent: Some((row.parent.head.id, row.child.number)),
+        depth: row.depth,
         origin: row.parent.head.origin.clone(),
         created_at: now,
         updated_at: now,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use orchestratum_core::SagaId;
-use orchestratum_core::saga::{DefinitionName, Event, EventName, Input, Instance, Outcome};
+use orchestratum_core::saga::{CHILD_DEPTH_MAX, DefinitionName, Event, EventName, Input, Instance, Outcome};
 use orchestratum_core::task::{ErrorKind, TaskError};
 
 use super::fold::{ChildSaga, Folded};
@@ -17,6 +17,7 @@ pub(crate) struct ChildRow<'a> {
     pub(crate) parent: &'a Folded,
     pub(crate) child: &'a ChildSaga,
     pub(crate) definition_version: u32,
+    pub(crate) depth: u8,
     pub(crate) instance: Instance,
 }
 
@@ -40,6 +41,15 @@ pub(crate) fn children<'a>(
 ) -> (Vec<ChildRow<'a>>, Vec<WaitingEvent>) {
     let (mut rows, mut told) = (Vec::new(), Vec::new());
     for (parent, child) in children_of(folded) {
+        let depth = parent.head.depth.saturating_add(1);
+        if depth > CHILD_DEPTH_MAX {
+            let reason = format!(
+                "{CHILD_DEPTH_MAX} sagas are above this one already, which is the most: no {} begins below it",
+                child.definition
+            );
+            told.push(unmade(parent, child, ErrorKind::Failed, reason));
+            continue;
+        }
         let version = newest.get(&child.definition).copied();
         let definition = version.and_then(|version| compiled.get(&(child.definition.clone(), version)));
         let (Some(definition_version), Some(definition)) = (version, definition) else {
@@ -57,6 +67,7 @@ pub(crate) fn children<'a>(
             parent,
             child,
             definition_version,
+            depth,
             instance,
         });
     }

@@ -30,6 +30,8 @@ pub(crate) struct SagaHead {
     pub(crate) definition: DefinitionName,
     pub(crate) definition_version: u32,
     pub(crate) parent: Option<(SagaId, u32)>,
+    /// How many sagas are above it.
+    pub(crate) depth: u8,
     pub(crate) origin: Origin,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,

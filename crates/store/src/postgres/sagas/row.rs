@@ -13,8 +13,8 @@ use crate::{Error, Saga};
 macro_rules! saga_columns {
     () => {
         "sagas.id, sagas.definition, sagas.definition_version, sagas.correlation_id, sagas.input, sagas.parent_id,
-        sagas.parent_number, sagas.trace_parent, sagas.request_id, sagas.created_at, sagas.last_seq, sagas.refusals,
-        sagas.instance, sagas.updated_at, sagas.finished_at"
+        sagas.parent_number, sagas.depth, sagas.trace_parent, sagas.request_id, sagas.created_at, sagas.last_seq,
+        sagas.refusals, sagas.instance, sagas.updated_at, sagas.finished_at"
     };
 }
 pub(super) use saga_columns;
@@ -28,6 +28,7 @@ pub(super) struct SagaRow {
     input: String,
     parent_id: Option<Uuid>,
     parent_number: Option<i32>,
+    depth: i16,
     trace_parent: Option<String>,
     request_id: Option<String>,
     created_at: Time,
@@ -48,6 +49,7 @@ impl SagaRow {
             input,
             parent_id,
             parent_number,
+            depth,
             trace_parent,
             request_id,
             created_at,
@@ -73,6 +75,7 @@ impl SagaRow {
             definition: place.take("definition", DefinitionName::new(definition))?,
             definition_version: place.number("definition_version", definition_version)?,
             parent: parent_id.map(SagaId).zip(parent_number),
+            depth: place.number("depth", depth)?,
             origin: Origin {
                 trace_parent: trace_parent.transpose()?,
                 request_id: request_id.transpose()?,

@@ -222,10 +222,10 @@ async fn insert_child(connection: &mut PgConnection, row: &ChildRow<'_>, now: Ti
     let origin = &row.parent.head.origin;
     let inserted = sqlx::query(
         "INSERT INTO sagas (
-            id, definition, definition_version, correlation_id, input, parent_id, parent_number, trace_parent, request_id,
+            id, definition, definition_version, correlation_id, input, parent_id, parent_number, depth, trace_parent, request_id,
             created_at, status, state, version, last_seq, instance, updated_at
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, $13, $10)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $14, $8, $9, $10, $11, $12, 0, 0, $13, $10)
         ON CONFLICT (correlation_id, definition) DO NOTHING",
     )
     .bind(row.id().0)
@@ -241,6 +241,7 @@ async fn insert_child(connection: &mut PgConnection, row: &ChildRow<'_>, now: Ti
     .bind(row.instance.status().code())
     .bind(row.instance.state.as_str())
     .bind(row.instance.to_stored().as_str())
+    .bind(i16::from(row.depth))
     .execute(connection)
     .await?;
     Ok(inserted.rows_affected() > 0)

@@ -14,8 +14,8 @@ pub(super) const TABLE: &str = "sagas";
 /// The columns of [`parts`], from `sagas s`.
 macro_rules! saga_columns {
     () => {
-        "s.id, s.definition, s.definition_version, s.correlation_id, s.input, s.parent_id, s.parent_number, s.trace_parent,
-         s.request_id, s.created_at, s.last_seq, s.refusals, s.instance, s.updated_at, s.finished_at"
+        "s.id, s.definition, s.definition_version, s.correlation_id, s.input, s.parent_id, s.parent_number, s.depth,
+         s.trace_parent, s.request_id, s.created_at, s.last_seq, s.refusals, s.instance, s.updated_at, s.finished_at"
     };
 }
 pub(super) use saga_columns;
@@ -55,6 +55,7 @@ pub(super) fn parts(row: &SqliteRow) -> Result<(SagaHead, Instance), Error> {
         definition: definition_name(row, TABLE, "definition")?,
         definition_version: number(row, TABLE, "definition_version", id)?,
         parent: parent.transpose()?,
+        depth: number(row, TABLE, "depth", id)?,
         origin: Origin {
             trace_parent: maybe_word(row, TABLE, "trace_parent", id)?,
             request_id: maybe_word(row, TABLE, "request_id", id)?,

@@ -161,10 +161,10 @@ async fn insert_child(connection: &mut SqliteConnection, row: &ChildRow<'_>, now
     let origin = &row.parent.head.origin;
     let inserted = sqlx::query(
         "INSERT INTO sagas (
-             id, definition, definition_version, correlation_id, input, parent_id, parent_number, trace_parent, request_id,
+             id, definition, definition_version, correlation_id, input, parent_id, parent_number, depth, trace_parent, request_id,
              created_at, status, state, version, last_seq, instance, updated_at
          )
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, 0, ?13, ?10)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?14, ?8, ?9, ?10, ?11, ?12, 0, 0, ?13, ?10)
          ON CONFLICT (correlation_id, definition) DO NOTHING",
     )
     .bind(row.id().0)
@@ -180,6 +180,7 @@ async fn insert_child(connection: &mut SqliteConnection, row: &ChildRow<'_>, now
     .bind(row.instance.status().code())
     .bind(row.instance.state.as_str())
     .bind(row.instance.to_stored().as_str())
+    .bind(row.depth)
     .execute(connection)
     .await
     .map_err(sql)?;

@@ -403,7 +403,8 @@ macro_rules! suite {
                 a_child_that_is_cancelled_by_the_look_that_starts_it_begins_and_ends,
                 a_child_without_definition_is_a_failure_for_its_parent,
                 a_child_that_is_there_already_is_a_failure_for_its_parent,
-                a_child_that_cannot_begin_is_a_failure_for_its_parent
+                a_child_that_cannot_begin_is_a_failure_for_its_parent,
+                a_tower_of_children_ends_at_its_bound
             ],
             saga_definitions: [
                 the_same_content_is_the_same_version_and_a_return_to_an_older_one_is_a_new_one,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use orchestratum_core::SagaId;
-use orchestratum_core::saga::{Input, SagaStatus};
+use orchestratum_core::saga::{CHILD_DEPTH_MAX, Input, SagaStatus};
 use orchestratum_core::task::Ending;
 use orchestratum_store::{EventKind, SagaFilter, Store};
 
@@ -175,4 +175,28 @@ pub(crate) async fn a_child_that_cannot_begin_is_a_failure_for_its_parent(store:
     let told = history(&lab, child.id).await;
     assert_eq!(told.len(), 1);
     assert!(told[0].refusal.is_some(), "{told:?}");
+}
+
+pub(crate) async fn a_tower_of_children_ends_at_its_bound(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    let tower = PARENT
+        .replace("name: parent", "name: tower")
+        .replace("saga: counter", "saga: tower");
+    define(&lab, &tower).await;
+    let ground = started(start_all(&lab, &[new_saga(&lab, "tower", "t")]).await.remove(0));
+    look_at_all(&lab).await;
+    let page = lab.store.sagas(&SagaFilter::default(), None, 100).await.expect("works");
+    assert_eq!(page.items.len(), 1 + usize::from(CHILD_DEPTH_MAX));
+    for saga in &page.items {
+        assert_at(&saga.instance, "Failed", SagaStatus::Failed);
+    }
+    let told: Vec<String> = page.items.iter().map(|saga| field(&saga.instance, "told")).collect();
+    let top = told
+        .iter()
+        .filter(|told| told.contains("16 sagas are above this one already"));
+    let top: Vec<&String> = top.collect();
+    assert_eq!(top.len(), 1, "{told:?}");
+    assert!(top[0].contains("no tower begins below it"), "{}", top[0]);
+    assert!(page.items.iter().any(|saga| saga.id == ground.saga.id));
+    lab.assert_sound().await;
 }

@@ -32,7 +32,7 @@ pub(crate) const SAGA_VIOLATIONS: [(&str, &str); 9] = [
         "a saga that is over has no live task, no live child and no timer",
     ),
     (
-        "UPDATE sagas SET parent_id = (SELECT id FROM sagas WHERE status = 5), parent_number = 1 WHERE status = 0",
+        "UPDATE sagas SET parent_id = (SELECT id FROM sagas WHERE status = 5), parent_number = 1, depth = 1 WHERE status = 0",
         "a saga that is over has no live task, no live child and no timer",
     ),
     (
