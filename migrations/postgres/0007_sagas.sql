@@ -58,8 +58,8 @@ CREATE TABLE sagas (
 CREATE INDEX sagas_definition ON sagas (definition, id);
 -- The children of a saga.
 CREATE INDEX sagas_parent ON sagas (parent_id, parent_number) WHERE parent_id IS NOT NULL;
--- Sagas that want a person: AwaitingInput, NeedsAttention, CompensationStuck; few of many.
-CREATE INDEX sagas_waiting ON sagas (status, id) WHERE status IN (1, 2, 4);
+-- Lists by status, and of those to which nothing happens. Of those that are Completed there are many wherever one looks.
+CREATE INDEX sagas_status ON sagas (status, id) WHERE status <> 5;
 
 -- Everything that ever reached a saga: from its arrival on, and then, with what came of it, as its history.
 CREATE TABLE saga_events (

@@ -74,7 +74,7 @@ pub use workers::{Holding, LeaseKeeper, NO_PROGRAMS, Registration, Renewal, Work
 /// How long after a message was sent for a task the next one may be sent: what a lost message costs at most.
 pub const PUBLISH_LEASE: Duration = Duration::from_secs(30);
 
-/// How many of the newest tasks a list looks at when its filter has no index.
+/// How many tasks, or sagas, a page of a list looks at when its filter has no index.
 pub const UNINDEXED_SCAN: usize = 100_000;
 
 /// How large the texts of one answer may be together: a page of a list ends before the task or the attempt that is too

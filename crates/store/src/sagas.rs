@@ -377,7 +377,8 @@ pub trait SagaStore: Send + Sync {
     /// The live sagas with this correlation id, and whether there are any that are over.
     async fn addressees(&self, correlation_id: &str) -> Result<Vec<Addressee>, Error>;
 
-    /// `before` is the `next` of the page before. A page may end before `limit`: see [`PAGE_BYTES`](crate::PAGE_BYTES).
+    /// `before` is the `next` of the page before. A page may end before `limit`, and even be empty: see
+    /// [`PAGE_BYTES`](crate::PAGE_BYTES), and it looks at no more sagas than [`UNINDEXED_SCAN`](crate::UNINDEXED_SCAN).
     async fn sagas(&self, filter: &SagaFilter, before: Option<SagaId>, limit: usize) -> Result<SagaPage, Error>;
 
     /// `after` is the `next` of the page before. A page may end before `limit`: see [`PAGE_BYTES`](crate::PAGE_BYTES).

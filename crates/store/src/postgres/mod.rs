@@ -35,8 +35,9 @@ mod workers;
 
 use database::Database;
 
-/// The statements that drain a queue, for the benchmark to drive them with nothing around them.
+/// The statements that drain a queue, for the benchmark to drive them with nothing around them, and those of lists, for their plans.
 pub mod statements {
+    pub use super::sagas::{SAGA_LISTS, SagaListStatements};
     pub use super::tasks::{CLAIM_AND_FILL_UP, COMPLETE};
 }
 

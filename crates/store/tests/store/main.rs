@@ -3,7 +3,7 @@
 //! ```text
 //!   conformance   the behaviours  ──► in_memory, in_file (SQLite), postgres: each of them on each
 //!   differential  random operations: a model, SQLite and PostgreSQL give equal answers
-//!   going_on, lost_commits, plans, sqlite_file     what can only befall the one or the other
+//!   going_on, lost_commits, plans, saga_lists, sqlite_file     what can only befall the one or the other
 //! ```
 
 mod conformance;
@@ -15,5 +15,6 @@ mod in_memory;
 mod lost_commits;
 mod plans;
 mod postgres;
+mod saga_lists;
 mod sqlite_file;
 mod support;

@@ -1,7 +1,7 @@
 //! How PostgreSQL goes about the statements that drain a queue, on a table that is new: it has many rows and no statistics yet, as
 //! in every installation's first minutes. A plan that compares each row with each report is a thousand times slower there.
 
-use orchestratum_store::statements;
+use orchestratum_store::{UNINDEXED_SCAN, statements};
 use orchestratum_testkit::Schema;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use uuid::Uuid;
@@ -61,4 +61,85 @@ async fn reports_are_not_compared_with_every_task_of_a_new_table() {
     let update = plan.iter().position(|line| line.contains("Update on tasks"));
     assert!(update.is_some(), "{plan:#?}");
     assert!(!plan.iter().any(|line| line.contains("Join Filter")), "{plan:#?}");
+}
+
+/// So many sagas, of which few are rare.
+async fn filled_with_sagas() -> (Schema, PgConnection) {
+    let url = crate::support::database_url();
+    let (schema, store) = crate::postgres::migrated(&url).await;
+    store.close().await;
+    let mut connection = PgConnection::connect(&url).await.expect("connects");
+    let fill = format!(
+        "SET search_path TO {};
+        ALTER TABLE sagas SET (autovacuum_enabled = false);
+        INSERT INTO sagas (
+            id, definition, definition_version, correlation_id, input, created_at, status, state, version, last_seq, instance,
+            updated_at, finished_at
+        )
+        SELECT gen_random_uuid(), CASE WHEN n % 1000 = 0 THEN 'rare' ELSE 'order' END, 1, n, '{{}}', now(),
+            CASE WHEN n % 500 = 1 THEN 6 WHEN n % 10 = 0 THEN 0 ELSE 5 END, 'Paying', 3, 3, repeat('x', 500), now(),
+            CASE WHEN n % 500 = 1 OR n % 10 <> 0 THEN now() END
+        FROM generate_series(1, {ROWS}) AS n",
+        schema.name()
+    );
+    connection
+        .execute(AssertSqlSafe(fill))
+        .await
+        .expect("the sagas are there");
+    (schema, connection)
+}
+
+#[tokio::test]
+async fn lists_of_sagas_walk_an_index_whatever_the_planner_knows() {
+    let (_schema, mut connection) = filled_with_sagas().await;
+    let no = "NULL";
+    for analyzed in [false, true] {
+        if analyzed {
+            connection.execute("ANALYZE sagas").await.expect("it is done");
+        }
+        for mode in ["force_generic_plan", "force_custom_plan"] {
+            let set = format!("SET plan_cache_mode = {mode}");
+            connection.execute(AssertSqlSafe(set)).await.expect("it is set");
+            for (list, index, [definition, state, status, correlation_id]) in [
+                (0, "sagas_pkey", [no, "'Odd'", no, no]),
+                (1, "sagas_correlation", [no, no, no, "'77'"]),
+                (2, "sagas_definition", ["'rare'", no, no, no]),
+                (2, "sagas_definition", ["'order'", "'Odd'", "5", no]),
+                (3, "sagas_status", ["'rare'", no, "6", no]),
+                (3, "sagas_status", ["'rare'", "'Odd'", "0", no]),
+            ] {
+                let statements = statements::SAGA_LISTS[list];
+                for statement in [statements.page, statements.end] {
+                    let prepare = format!(
+                        "PREPARE list (uuid, bigint, text, text, smallint, text, timestamptz, bigint, bigint) AS {statement}"
+                    );
+                    connection
+                        .execute(AssertSqlSafe(prepare))
+                        .await
+                        .expect("it is prepared");
+                    let explain = format!(
+                        "EXPLAIN EXECUTE list (
+                            'ffffffff-ffff-ffff-ffff-ffffffffffff', {UNINDEXED_SCAN}, {definition}, {state}, {status},
+                            {correlation_id}, now(), 51, 8000000
+                        )"
+                    );
+                    let plan: Vec<(String,)> = sqlx::query_as(AssertSqlSafe(explain))
+                        .fetch_all(&mut connection)
+                        .await
+                        .expect("a plan");
+                    connection.execute("DEALLOCATE list").await.expect("it is gone");
+                    let scans: Vec<&String> = plan
+                        .iter()
+                        .map(|(line,)| line)
+                        .filter(|line| line.contains("Scan") && !line.contains("Subquery Scan"))
+                        .collect();
+                    assert_eq!(scans.len(), 1, "{plan:#?}");
+                    assert!(
+                        scans[0].contains(index) && !scans[0].contains("Bitmap"),
+                        "{mode} {index} {plan:#?}"
+                    );
+                }
+            }
+        }
+    }
 }

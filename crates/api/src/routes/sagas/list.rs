@@ -32,7 +32,7 @@ const STALE_RULE: &str = "must be a number of seconds from 0";
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SagaPage)]
 pub(crate) struct SagasPage {
-    /// Newest first. Fewer than `limit` if they are large; it is the end only if `next_cursor` is `null`.
+    /// Newest first. Fewer than `limit`, even none, if they are large or rare; it is the end only if `next_cursor` is `null`.
     items: Vec<SagaDocument>,
     /// Give it as `cursor` to go on; `null` at the end.
     next_cursor: Option<String>,
@@ -41,7 +41,8 @@ pub(crate) struct SagasPage {
 /// List sagas, newest first
 ///
 /// All given conditions must hold. `stale_for_seconds` finds those to which nothing has happened for so long: not those that are
-/// over, and those that wait for an answer only with `status=AwaitingInput`.
+/// over, and those that wait for an answer only with `status=AwaitingInput`. A page looks at no more than 100,000 sagas that an index
+/// finds by `definition` or `status`, and `next_cursor` goes on behind them: it may be empty where few of many are meant.
 #[utoipa::path(
     get, path = "/api/sagas", tag = "sagas", operation_id = "list_sagas",
     params(

@@ -3,6 +3,7 @@
 mod children;
 mod columns;
 mod fold;
+mod list;
 mod look;
 mod start;
 mod tasks;
@@ -12,6 +13,7 @@ pub(crate) use children::{ChildRow, children, definitions_of_children};
 pub(crate) use columns::EventColumns;
 pub(crate) use fold::{Arrived, EventSource, EventWrite, Folded, SagaHead, TimerWrite};
 pub(crate) use look::{Compiled, Look, answers, brought_events};
+pub(crate) use list::{SagaWay, by_status, merged, saga_page};
 pub(crate) use migrate::{Migrating, migrate};
 pub(crate) use start::{Known, SagaName, Starts, keys_of_starts, saga_name, wanted_versions};
 pub(crate) use tasks::{Cancelled, cancel, cancelled, cancelled_tasks, issued};

@@ -1,14 +1,17 @@
-//! Lists of sagas, newest first.
+//! Lists of sagas, newest first. A page looks at a window of candidates; the next one goes on behind it.
 
 use orchestratum_core::SagaId;
 use orchestratum_core::saga::{DefinitionName, SagaStatus, StateName};
-use sqlx::FromRow;
+use sqlx::postgres::PgArguments;
+use sqlx::query::QueryAs;
+use sqlx::{FromRow, Postgres};
 use uuid::Uuid;
 
 use super::super::database::{AfterUnknown, Database};
 use super::super::rows::{int8, time};
 use super::row::{SagaRow, saga_columns};
-use crate::{Error, PAGE_BYTES, Saga, SagaFilter, SagaPage};
+use crate::decide::{self, SagaWay};
+use crate::{Error, PAGE_BYTES, SagaFilter, SagaPage, UNINDEXED_SCAN};
 
 #[derive(Debug, FromRow)]
 struct PageRow {
@@ -18,59 +21,160 @@ struct PageRow {
     found: i64,
 }
 
+/// The statements of one way through the sagas: the page, and the last candidate of a window that is full.
+#[derive(Debug)]
+pub struct SagaListStatements {
+    pub page: &'static str,
+    pub end: &'static str,
+}
+
+/// `$window` selects the sagas with ids below `$1`, newest first in `$order`, at most `$2`. All statements have the same parameters, so
+/// that one function binds them.
+///
+/// Where an index is to be walked, both the range and the order name all its columns: then no other index has that order, and the
+/// planner cannot take one for cheaper of which it would have to read everything. The size of the window is kept from it for the
+/// same reason: it would sort whatever it takes for less than that.
+macro_rules! way {
+    ($order:literal, $window:literal) => {
+        SagaListStatements {
+            page: concat!(
+                "SELECT ",
+                saga_columns!(),
+                ", found
+                FROM (
+                    SELECT page.*,
+                        count(*) OVER () AS found,
+                        sum(octet_length(instance) + octet_length(input))
+                            OVER (ORDER BY id DESC ROWS UNBOUNDED PRECEDING) AS bytes,
+                        row_number() OVER (ORDER BY id DESC) AS place
+                    FROM (
+                        SELECT sagas.* FROM (",
+                $window,
+                ") AS sagas
+                        WHERE ($3::text IS NULL OR sagas.definition = $3)
+                          AND ($4::text IS NULL OR sagas.state = $4)
+                          AND ($5::smallint IS NULL OR sagas.status = $5)
+                          AND ($6::text IS NULL OR sagas.correlation_id = $6)
+                          AND ($7::timestamptz IS NULL
+                               OR (sagas.status < 5 AND sagas.updated_at < $7 AND (sagas.status <> 1 OR $5 IS NOT NULL)))
+                        ORDER BY ",
+                $order,
+                "
+                        LIMIT $8
+                    ) AS page
+                ) AS sagas
+                WHERE bytes <= $9 OR place = 1
+                ORDER BY sagas.id DESC"
+            ),
+            end: concat!(
+                "SELECT id FROM (",
+                $window,
+                ") AS candidates
+                -- The parameters of the page, for their types.
+                WHERE num_nulls($3::text, $4::text, $5::smallint, $6::text, $7::timestamptz, $8::bigint, $9::bigint) >= 0
+                ORDER BY ",
+                $order,
+                "
+                OFFSET $2 - 1"
+            ),
+        }
+    };
+}
+
+const NEWEST: SagaListStatements = way!(
+    "id DESC",
+    "SELECT * FROM sagas WHERE id < $1 ORDER BY id DESC LIMIT (SELECT $2::bigint)"
+);
+const CORRELATED: SagaListStatements = way!(
+    "id DESC",
+    "SELECT * FROM sagas WHERE correlation_id = $6::text AND id < $1 LIMIT (SELECT $2::bigint)"
+);
+const OF_DEFINITION: SagaListStatements = way!(
+    "definition DESC, id DESC",
+    "SELECT * FROM sagas
+    WHERE (definition, id) < ($3::text, $1) AND definition >= $3
+    ORDER BY definition DESC, id DESC LIMIT (SELECT $2::bigint)"
+);
+const OF_STATUS: SagaListStatements = way!(
+    "status DESC, id DESC",
+    "SELECT * FROM sagas
+    WHERE status <> 5 AND (status, id) < ($5::smallint, $1) AND status >= $5
+    ORDER BY status DESC, id DESC LIMIT (SELECT $2::bigint)"
+);
+
+/// All ways, for tests of their plans.
+pub const SAGA_LISTS: [&SagaListStatements; 4] = [&NEWEST, &CORRELATED, &OF_DEFINITION, &OF_STATUS];
+
+const fn statements(way: SagaWay) -> &'static SagaListStatements {
+    match way {
+        SagaWay::Newest => &NEWEST,
+        SagaWay::Correlated => &CORRELATED,
+        SagaWay::OfDefinition => &OF_DEFINITION,
+        SagaWay::OfStatus => &OF_STATUS,
+    }
+}
+
 pub(super) async fn sagas(
     database: &Database,
     filter: &SagaFilter,
     before: Option<SagaId>,
     limit: usize,
 ) -> Result<SagaPage, Error> {
+    let Some(filters) = decide::by_status(filter) else {
+        return page(database, filter, before, limit).await;
+    };
+    let mut pages = Vec::with_capacity(filters.len());
+    for filter in &filters {
+        pages.push(page(database, filter, before, limit).await?);
+    }
+    Ok(decide::merged(pages, limit))
+}
+
+async fn page(
+    database: &Database,
+    filter: &SagaFilter,
+    before: Option<SagaId>,
+    limit: usize,
+) -> Result<SagaPage, Error> {
+    let way = SagaWay::of(filter);
+    let statements = statements(way);
+    let before = before.map_or(Uuid::max(), |id| id.0);
     let rows: Vec<PageRow> = database
+        // One more than asked for tells whether there is another page.
         .all(AfterUnknown::Repeat, || {
-            sqlx::query_as(PAGE)
-                .bind(before.map_or(Uuid::max(), |id| id.0))
-                .bind(filter.definition.as_ref().map(DefinitionName::as_str))
-                .bind(filter.state.as_ref().map(StateName::as_str))
-                .bind(filter.status.map(SagaStatus::code))
-                .bind(filter.correlation_id.as_deref())
-                .bind(filter.unchanged_since.map(time))
-                .bind(int8(limit + 1))
-                .bind(int8(PAGE_BYTES))
+            bind(statements.page, filter, before, limit + 1)
         })
         .await?;
     let found = rows.first().map_or(0, |row| row.found);
-    let items: Vec<Saga> = rows
-        .into_iter()
-        .take(limit)
-        .map(|row| row.saga.into_saga())
-        .collect::<Result<_, _>>()?;
-    let next = items.last().map(|saga| saga.id);
-    Ok(SagaPage {
-        next: next.filter(|_| found > int8(items.len())),
-        items,
-    })
+    let items = rows.into_iter().take(limit).map(|row| row.saga.into_saga());
+    let found = usize::try_from(found).unwrap_or(usize::MAX);
+    let mut page = decide::saga_page(items.collect::<Result<_, _>>()?, found);
+    if page.next.is_none() && way.narrows(filter) {
+        let end: Vec<(Uuid,)> = database
+            .all(AfterUnknown::Repeat, || bind(statements.end, filter, before, limit + 1))
+            .await?;
+        page.next = end.first().map(|(id,)| SagaId(*id));
+    }
+    Ok(page)
 }
 
-const PAGE: &str = concat!(
-    "SELECT ",
-    saga_columns!(),
-    ", found
-    FROM (
-        SELECT page.*,
-            count(*) OVER () AS found,
-            sum(octet_length(instance) + octet_length(input)) OVER (ORDER BY id DESC ROWS UNBOUNDED PRECEDING) AS bytes,
-            row_number() OVER (ORDER BY id DESC) AS place
-        FROM (
-            SELECT * FROM sagas
-            WHERE id < $1
-              AND ($2::text IS NULL OR definition = $2)
-              AND ($3::text IS NULL OR state = $3)
-              AND ($4::smallint IS NULL OR status = $4)
-              AND ($5::text IS NULL OR correlation_id = $5)
-              AND ($6::timestamptz IS NULL OR (status < 5 AND updated_at < $6 AND (status <> 1 OR $4 IS NOT NULL)))
-            ORDER BY id DESC
-            LIMIT $7
-        ) AS page
-    ) AS sagas
-    WHERE bytes <= $8 OR place = 1
-    ORDER BY id DESC"
-);
+fn bind<'q, T>(
+    statement: &'static str,
+    filter: &'q SagaFilter,
+    before: Uuid,
+    limit: usize,
+) -> QueryAs<'q, Postgres, T, PgArguments>
+where
+    T: for<'r> FromRow<'r, sqlx::postgres::PgRow>,
+{
+    sqlx::query_as(statement)
+        .bind(before)
+        .bind(int8(UNINDEXED_SCAN))
+        .bind(filter.definition.as_ref().map(DefinitionName::as_str))
+        .bind(filter.state.as_ref().map(StateName::as_str))
+        .bind(filter.status.map(SagaStatus::code))
+        .bind(filter.correlation_id.as_deref())
+        .bind(filter.unchanged_since.map(time))
+        .bind(int8(limit))
+        .bind(int8(PAGE_BYTES))
+}

@@ -14,6 +14,7 @@ mod timers;
 mod write;
 
 pub(super) use self::purge::purge_sagas;
+pub use self::list::{SAGA_LISTS, SagaListStatements};
 pub(super) use self::task_ends::insert_task_ends;
 
 use async_trait::async_trait;

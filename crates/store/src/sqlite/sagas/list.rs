@@ -1,14 +1,89 @@
-//! Lists of sagas, newest first.
+//! Lists of sagas, newest first. A page looks at a window of candidates; the next one goes on behind it.
 
 use orchestratum_core::saga::{DefinitionName, SagaStatus, StateName};
 use orchestratum_core::{SagaId, Timestamp};
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments};
 use uuid::Uuid;
 
 use super::super::SqliteStore;
 use super::super::error::sql;
 use super::super::rows::{get, signed};
-use super::row::{self, saga_columns};
-use crate::{Error, PAGE_BYTES, Saga, SagaFilter, SagaPage};
+use super::row::{self, saga_columns, saga_id};
+use crate::decide::{self, SagaWay};
+use crate::{Error, PAGE_BYTES, SagaFilter, SagaPage, UNINDEXED_SCAN};
+
+/// The statements of one way through the sagas: the page, and the last candidate of a window that is full.
+struct Statements {
+    page: &'static str,
+    end: &'static str,
+}
+
+/// `$window` selects ids below `?1`, newest first, at most `?2`. Both statements have the same parameters, so that one function binds
+/// them.
+macro_rules! way {
+    ($window:literal) => {
+        Statements {
+            page: concat!(
+                "SELECT ",
+                saga_columns!(),
+                // Ids and sizes first, which are told without reading the texts.
+                ", p.found
+                 FROM (
+                     SELECT
+                         id,
+                         count(*) OVER () AS found,
+                         sum(size) OVER (ORDER BY id DESC ROWS UNBOUNDED PRECEDING) AS bytes,
+                         row_number() OVER (ORDER BY id DESC) AS place
+                     FROM (
+                         SELECT s.id, octet_length(s.instance) + octet_length(s.input) AS size
+                         FROM (",
+                $window,
+                ") c
+                         CROSS JOIN sagas s ON s.id = c.id
+                         WHERE (?3 IS NULL OR s.definition = ?3)
+                           AND (?4 IS NULL OR s.state = ?4)
+                           AND (?5 IS NULL OR s.status = ?5)
+                           AND (?6 IS NULL OR s.correlation_id = ?6)
+                           AND (?7 IS NULL OR (s.status < 5 AND s.updated_at < ?7 AND (s.status <> 1 OR ?5 IS NOT NULL)))
+                         ORDER BY c.id DESC
+                         LIMIT ?8
+                     )
+                 ) p
+                 CROSS JOIN sagas s ON s.id = p.id
+                 WHERE p.bytes <= ?9 OR p.place = 1
+                 ORDER BY s.id DESC"
+            ),
+            end: concat!(
+                "SELECT id FROM (",
+                $window,
+                ") WHERE ?3 IS ?3 AND ?4 IS ?4 AND ?5 IS ?5 AND ?6 IS ?6 AND ?7 IS ?7 AND ?8 IS ?8 AND ?9 IS ?9
+                 ORDER BY id DESC
+                 LIMIT 1 OFFSET ?2 - 1"
+            ),
+        }
+    };
+}
+
+const NEWEST: Statements = way!("SELECT id FROM sagas WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
+const CORRELATED: Statements =
+    way!("SELECT id FROM sagas WHERE correlation_id = ?6 AND id < ?1 ORDER BY id DESC LIMIT ?2");
+const OF_DEFINITION: Statements = way!(
+    "SELECT id FROM sagas INDEXED BY sagas_definition
+     WHERE definition = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2"
+);
+const OF_STATUS: Statements = way!(
+    "SELECT id FROM sagas INDEXED BY sagas_status
+     WHERE status <> 5 AND status = ?5 AND id < ?1 ORDER BY id DESC LIMIT ?2"
+);
+const fn statements(way: SagaWay) -> &'static Statements {
+    match way {
+        SagaWay::Newest => &NEWEST,
+        SagaWay::Correlated => &CORRELATED,
+        SagaWay::OfDefinition => &OF_DEFINITION,
+        SagaWay::OfStatus => &OF_STATUS,
+    }
+}
 
 pub(super) async fn sagas(
     store: &SqliteStore,
@@ -16,48 +91,57 @@ pub(super) async fn sagas(
     before: Option<SagaId>,
     limit: usize,
 ) -> Result<SagaPage, Error> {
-    let rows = sqlx::query(concat!(
-        "SELECT ",
-        saga_columns!(),
-        // Ids and sizes first, which are told without reading the texts.
-        ", p.found
-         FROM (
-             SELECT
-                 id,
-                 count(*) OVER () AS found,
-                 sum(size) OVER (ORDER BY id DESC ROWS UNBOUNDED PRECEDING) AS bytes,
-                 row_number() OVER (ORDER BY id DESC) AS place
-             FROM (
-                 SELECT id, octet_length(instance) + octet_length(input) AS size
-                 FROM sagas
-                 WHERE id < ?1
-                   AND (?2 IS NULL OR definition = ?2)
-                   AND (?3 IS NULL OR state = ?3)
-                   AND (?4 IS NULL OR status = ?4)
-                   AND (?5 IS NULL OR correlation_id = ?5)
-                   AND (?6 IS NULL OR (status < 5 AND updated_at < ?6 AND (status <> 1 OR ?4 IS NOT NULL)))
-                 ORDER BY id DESC
-                 LIMIT ?7
-             )
-         ) p
-         CROSS JOIN sagas s ON s.id = p.id
-         WHERE p.bytes <= ?8 OR p.place = 1
-         ORDER BY s.id DESC"
-    ))
-    .bind(before.map_or(Uuid::max(), |id| id.0))
-    .bind(filter.definition.as_ref().map(DefinitionName::as_str))
-    .bind(filter.state.as_ref().map(StateName::as_str))
-    .bind(filter.status.map(SagaStatus::code))
-    .bind(filter.correlation_id.as_deref())
-    .bind(filter.unchanged_since.map(Timestamp::as_micros))
+    let Some(filters) = decide::by_status(filter) else {
+        return page(store, filter, before, limit).await;
+    };
+    let mut pages = Vec::with_capacity(filters.len());
+    for filter in &filters {
+        pages.push(page(store, filter, before, limit).await?);
+    }
+    Ok(decide::merged(pages, limit))
+}
+
+async fn page(
+    store: &SqliteStore,
+    filter: &SagaFilter,
+    before: Option<SagaId>,
+    limit: usize,
+) -> Result<SagaPage, Error> {
+    let way = SagaWay::of(filter);
+    let statements = statements(way);
+    let before = before.map_or(Uuid::max(), |id| id.0);
     // One more than asked for tells whether there is another page.
-    .bind(signed(limit + 1))
-    .bind(signed(PAGE_BYTES))
-    .fetch_all(&store.read)
-    .await
-    .map_err(sql)?;
+    let rows = bind(statements.page, filter, before, limit + 1)
+        .fetch_all(&store.read)
+        .await
+        .map_err(sql)?;
     let found = rows.first().map_or(Ok(0), |row| get::<i64>(row, "found"))?;
-    let items: Vec<Saga> = rows.iter().take(limit).map(row::saga).collect::<Result<_, _>>()?;
-    let next = items.last().map(|saga| saga.id).filter(|_| found > signed(items.len()));
-    Ok(SagaPage { items, next })
+    let items = rows.iter().take(limit).map(row::saga).collect::<Result<_, _>>()?;
+    let mut page = decide::saga_page(items, usize::try_from(found).unwrap_or(usize::MAX));
+    if page.next.is_none() && way.narrows(filter) {
+        let end = bind(statements.end, filter, before, limit + 1)
+            .fetch_optional(&store.read)
+            .await
+            .map_err(sql)?;
+        page.next = end.map(|row| saga_id(&row, "id")).transpose()?;
+    }
+    Ok(page)
+}
+
+fn bind<'q>(
+    statement: &'static str,
+    filter: &'q SagaFilter,
+    before: Uuid,
+    limit: usize,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    sqlx::query(statement)
+        .bind(before)
+        .bind(signed(UNINDEXED_SCAN))
+        .bind(filter.definition.as_ref().map(DefinitionName::as_str))
+        .bind(filter.state.as_ref().map(StateName::as_str))
+        .bind(filter.status.map(SagaStatus::code))
+        .bind(filter.correlation_id.as_deref())
+        .bind(filter.unchanged_since.map(Timestamp::as_micros))
+        .bind(signed(limit))
+        .bind(signed(PAGE_BYTES))
 }

@@ -469,6 +469,7 @@ macro_rules! suite {
             ],
             scheduling: [
                 a_schedule_is_read_as_it_was_created,
+                stale_sagas_of_several_statuses_are_one_list,
                 a_slot_becomes_one_task_when_it_comes,
                 jitter_delays_the_task_of_a_slot,
                 several_that_look_at_once_make_each_task_once,

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use orchestratum_core::SagaId;
-use orchestratum_core::saga::{Purpose, SagaStatus};
+use orchestratum_core::saga::{Input, Purpose, SagaStatus};
 use orchestratum_core::task::{Ending, TaskStatus};
 use orchestratum_store::{Advance, EventKind, IdempotencyKey, NewSaga, SagaFilter, Stand, StartOutcome, Store};
 
 use super::lab::{Lab, SECOND};
 use super::saga_lab::{
-    COUNTER, ORDER, advance, assert_at, assert_stands, claim_of, define, definition_name, event_name, field, history,
-    json, look, looking, new_saga, raise, read, start, start_all, started, success, taken, tasks_of, unlooked,
+    COUNTER, ORDER, advance, assert_at, assert_stands, bring, claim_of, define, definition_name, event_name, field,
+    history, json, look, looking, new_saga, raise, read, start, start_all, started, success, taken, tasks_of, unlooked,
 };
 
 async fn sagas(lab: &Lab, filter: &SagaFilter) -> Vec<SagaId> {
@@ -385,6 +385,50 @@ pub(crate) async fn sagas_are_listed_newest_first_by_what_is_asked_for(store: Ar
         }
     }
     assert_eq!(listed, [young, stopped, counting, paying]);
+}
+
+pub(crate) async fn stale_sagas_of_several_statuses_are_one_list(store: Arc<dyn Store>) {
+    let mut lab = Lab::new(store);
+    define(&lab, ORDER).await;
+    define(&lab, COUNTER).await;
+    let worker = lab.echo_worker().await;
+    let mut expected = Vec::new();
+    for number in 0..3 {
+        let undone = start(&lab, "order", &number.to_string()).await;
+        lab.claim_one(worker).await;
+        taken(bring(&lab, undone, Input::CancelRequested).await);
+        assert_stands(&lab, undone, "Paying", SagaStatus::Compensating).await;
+        let counting = start(&lab, "counter", &number.to_string()).await;
+        let stopped = start(&lab, "counter", &format!("stopped {number}")).await;
+        raise(&lab, stopped, "stop").await;
+        expected.extend([undone, counting]);
+    }
+    expected.reverse();
+    lab.advance(SECOND);
+    start(&lab, "counter", "young").await;
+    let stale = SagaFilter {
+        unchanged_since: Some(lab.now),
+        ..SagaFilter::default()
+    };
+    for limit in [1, 2, 4, 100] {
+        let (mut listed, mut before) = (Vec::new(), None);
+        loop {
+            let page = lab.store.sagas(&stale, before, limit).await.expect("works");
+            assert!(page.items.len() <= limit);
+            listed.extend(page.items.into_iter().map(|saga| saga.id));
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(listed, expected, "{limit} a page");
+    }
+    let counting = SagaFilter {
+        definition: Some(definition_name("counter")),
+        ..stale
+    };
+    let counting = sagas(&lab, &counting).await;
+    assert_eq!(counting, [expected[0], expected[2], expected[4]]);
 }
 
 /// It asks somebody, and waits.

@@ -1,0 +1,96 @@
+//! What a list of sagas looks at.
+
+use std::cmp::Reverse;
+
+use orchestratum_core::SagaId;
+use orchestratum_core::saga::SagaStatus;
+
+use crate::{PAGE_BYTES, Saga, SagaFilter, SagaPage};
+
+/// The way to the candidates of a list. Each has a statement of its own, so that its index is used whatever else the filter says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SagaWay {
+    /// No index of its own: all sagas.
+    Newest,
+    /// There is at most one of each definition.
+    Correlated,
+    OfDefinition,
+    OfStatus,
+}
+
+impl SagaWay {
+    pub(crate) const fn of(filter: &SagaFilter) -> Self {
+        match filter.status {
+            _ if filter.correlation_id.is_some() => Self::Correlated,
+            // The index of statuses has all but those that are Completed, which are most.
+            Some(SagaStatus::Completed) | None if filter.definition.is_some() => Self::OfDefinition,
+            Some(SagaStatus::Completed) | None => Self::Newest,
+            Some(_) => Self::OfStatus,
+        }
+    }
+
+    /// Whether candidates may fall out of a page, so that one that is not full may still not be the last.
+    pub(crate) const fn narrows(self, filter: &SagaFilter) -> bool {
+        let SagaFilter {
+            definition,
+            state,
+            status,
+            correlation_id: _,
+            unchanged_since,
+        } = filter;
+        let by_more = state.is_some() || unchanged_since.is_some();
+        match self {
+            Self::Correlated => false,
+            Self::Newest | Self::OfDefinition => by_more || status.is_some(),
+            Self::OfStatus => by_more || definition.is_some(),
+        }
+    }
+}
+
+/// Which lists make up that of those to which nothing happens: it has the live ones but those that wait for an answer.
+pub(crate) fn by_status(filter: &SagaFilter) -> Option<[SagaFilter; 4]> {
+    if filter.unchanged_since.is_none() || filter.status.is_some() || filter.correlation_id.is_some() {
+        return None;
+    }
+    let working = [
+        SagaStatus::Running,
+        SagaStatus::NeedsAttention,
+        SagaStatus::Compensating,
+        SagaStatus::CompensationStuck,
+    ];
+    Some(working.map(|status| SagaFilter {
+        status: Some(status),
+        ..filter.clone()
+    }))
+}
+
+/// One page of many. Where one of them has not come as far as the others, the next page begins there.
+pub(crate) fn merged(pages: Vec<SagaPage>, limit: usize) -> SagaPage {
+    let end = pages.iter().filter_map(|page| page.next).max();
+    let mut items: Vec<Saga> = pages.into_iter().flat_map(|page| page.items).collect();
+    items.retain(|saga| Some(saga.id) >= end);
+    items.sort_by_key(|saga| Reverse(saga.id));
+    let mut bytes = 0;
+    let fitting = items.iter().take(limit).take_while(|saga| {
+        let is_first = bytes == 0;
+        bytes += saga.instance.input.len() + saga.instance.to_stored().len();
+        is_first || bytes <= PAGE_BYTES
+    });
+    let fitting = fitting.count();
+    let found = items.len();
+    items.truncate(fitting);
+    let SagaPage { items, next } = saga_page(items, found);
+    SagaPage {
+        items,
+        next: next.or(end),
+    }
+}
+
+/// The page of the first `items` of all that were `found`: of at most one more than asked for.
+pub(crate) fn saga_page(items: Vec<Saga>, found: usize) -> SagaPage {
+    let next: Option<SagaId> = items.last().map(|saga| saga.id);
+    SagaPage {
+        next: next.filter(|_| found > items.len()),
+        items,
+    }
+}
