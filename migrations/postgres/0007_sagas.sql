@@ -67,7 +67,7 @@ CREATE TABLE saga_events (
     id bigint GENERATED ALWAYS AS IDENTITY,
     saga_id uuid NOT NULL,
     -- 0 started, 1 event, 2 a task ended, 3 a compensation ended, 4 a timer, 5 cancel, 6 a compensation is retried, 7 skipped,
-    -- 8 what was parked is retried, 9 discarded, 10 the saga is retried.
+    -- 8 what was parked is retried, 9 discarded, 10 the saga is retried, 11 it goes on by another version of its definition.
     kind smallint NOT NULL,
     -- Of the task, the compensation, what was parked, or the timer in its state.
     number integer,
@@ -96,7 +96,7 @@ CREATE TABLE saga_events (
     -- What the saga did then, as JSON.
     notes text,
     processed_at timestamptz,
-    CONSTRAINT saga_event_kind_is_known CHECK (kind BETWEEN 0 AND 10),
+    CONSTRAINT saga_event_kind_is_known CHECK (kind BETWEEN 0 AND 11),
     CONSTRAINT what_was_looked_at_has_a_result
         CHECK ((seq IS NULL) = (result IS NULL) AND (seq IS NULL) = (processed_at IS NULL))
 ) WITH (

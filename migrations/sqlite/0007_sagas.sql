@@ -63,7 +63,7 @@ CREATE TABLE saga_events (
     id INTEGER PRIMARY KEY,
     saga_id BLOB NOT NULL,
     -- See ../postgres/0007_sagas.sql.
-    kind INTEGER NOT NULL CONSTRAINT saga_event_kind_is_known CHECK (kind BETWEEN 0 AND 10),
+    kind INTEGER NOT NULL CONSTRAINT saga_event_kind_is_known CHECK (kind BETWEEN 0 AND 11),
     -- Of the task, the compensation, what was parked, or the timer in its state.
     number INTEGER,
     -- Of a timer: which kind, and of which entry.

@@ -90,6 +90,9 @@ pub enum Error {
         state: StateName,
         rejection: Rejection,
     },
+    /// It cannot go on by that version of its definition: one without a pointer says why it never can.
+    #[error("saga {saga} cannot go on by version {version} of its definition: {}", in_words(.faults))]
+    SagaUnmovable { saga: SagaId, version: u32, faults: Faults },
     /// `If-Match` named another version.
     #[error("saga {saga} is at version {current}, and not at {expected:?}")]
     SagaVersionMismatch {
@@ -213,10 +216,11 @@ impl Error {
             | Self::OtherDefinitionName { .. }
             | Self::DefinitionNotFound { .. }
             | Self::SagaNotFound(_)
+            | Self::SagaGone { .. }
             | Self::SagaCannotStart { .. }
             | Self::SagaRejected { .. }
+            | Self::SagaUnmovable { .. }
             | Self::SagaVersionMismatch { .. }
-            | Self::SagaGone { .. }
             | Self::SagaAwaitsNothing { .. }
             | Self::NothingParked { .. }
             | Self::EventForNobody { .. }
@@ -234,6 +238,11 @@ fn definition_version(name: &DefinitionName, version: Option<u32>) -> String {
         None => format!("saga definition {name}"),
         Some(version) => format!("version {version} of the saga definition {name}"),
     }
+}
+
+fn in_words(faults: &Faults) -> String {
+    let faults: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
+    faults.join("; ")
 }
 
 fn refusals(refused: &[(SagaId, String)]) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use orchestratum_core::JsonText;
-use orchestratum_core::saga::{FieldName, Fields};
+use orchestratum_core::saga::{Faults, FieldName, Fields, STATES_MAX, StateName};
 use orchestratum_core::task::{Violations, json_pointer};
 
 use crate::{Engine, Error};
@@ -57,6 +57,41 @@ pub fn context_fields(given: BTreeMap<String, JsonText>) -> Result<Fields, Error
         Ok((name, value))
     };
     given.into_iter().map(field).collect()
+}
+
+/// States of one version of a definition, each with the one that takes its place in another.
+///
+/// # Errors
+/// [`Error::Invalid`] with pointers below `/states`.
+pub fn states_of_versions(given: BTreeMap<String, String>) -> Result<BTreeMap<StateName, StateName>, Error> {
+    if given.len() > STATES_MAX {
+        return Err(broken(
+            "/states",
+            format!("must not name more than {STATES_MAX} states"),
+        ));
+    }
+    let states = given.into_iter().map(|(old, new)| {
+        let pointer = format!("/states{}", json_pointer(&old));
+        let named = |name: String| StateName::new(name).map_err(|error| broken(&pointer, error.to_string()));
+        Ok((named(old)?, named(new)?))
+    });
+    states.collect()
+}
+
+/// Faults as broken rules of what a caller gave; `None` where one of them is none of that.
+pub fn violations(faults: &Faults) -> Option<Violations> {
+    let mut violations = Violations::default();
+    for fault in &faults.0 {
+        if fault.pointer.is_empty() {
+            return None;
+        }
+        let message = match &fault.suggestion {
+            Some(name) => format!("{}; did you mean {name}?", fault.message),
+            None => fault.message.clone(),
+        };
+        violations.add(fault.pointer.clone(), message);
+    }
+    Some(violations)
 }
 
 impl Engine {

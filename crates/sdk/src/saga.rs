@@ -204,6 +204,6 @@ pub use orchestratum_core::{SagaId, Timestamp};
 pub use orchestratum_sdk_derive::{Event, Fields, States};
 
 pub use crate::sagas::{
-    AwaitedInput, Compensation, Defined, EventEnvelope, HistoryEntry, IssuedTask, LiveTask, Note, Pages, Parked,
-    Published, Saga, SagaAt, SagaFilter, Sagas, StartedChild,
+    AwaitedInput, Compensation, Defined, EventEnvelope, HistoryEntry, IssuedTask, LiveTask, Migrated, Migration, Note,
+    Pages, Parked, Published, Saga, SagaAt, SagaFilter, Sagas, StartedChild,
 };

@@ -56,8 +56,8 @@ pub use postgres::{PostgresStore, statements};
 pub use queues::{Queue, QueueStore};
 pub use sagas::{
     Addressee, Advance, AdvanceOutcome, Advanced, Consequences, DefinitionHead, DefinitionVersion, EventKind,
-    FiredTimers, HistoryEntry, HistoryPage, NewDefinition, NewSaga, Request, Saga, SagaFilter, SagaOffer, SagaPage,
-    SagaStore, Stand, StartOutcome, StoredDefinition,
+    FiredTimers, HistoryEntry, HistoryPage, MigrateOutcome, MigrateSaga, NewDefinition, NewSaga, Request, Saga,
+    SagaFilter, SagaOffer, SagaPage, SagaStore, Stand, StartOutcome, StoredDefinition,
 };
 pub use schedules::{
     ChangeScheduleOutcome, CreateScheduleOutcome, Fired, FiredTask, LastTask, NewSchedule, Schedule, SchedulePage,

@@ -10,8 +10,12 @@
 //! arrived in its order, then at what its caller brings, puts each to `step` under the lock of the saga's row, and writes the
 //! saga, its history, its tasks and its timers in one commit. What is left undone by a process that dies is found by its rows.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
-use orchestratum_core::saga::{DefinitionName, Event, EventName, Input, Instance, Rejection, SagaStatus, StateName};
+use orchestratum_core::saga::{
+    DefinitionName, Event, EventName, Faults, Input, Instance, Rejection, SagaStatus, StateName,
+};
 use orchestratum_core::{JsonText, Origin, SagaId, Timestamp};
 
 use crate::{Audit, Changed, ClaimedTask, Error, IdempotencyKey, Ready, Takes};
@@ -71,23 +75,23 @@ pub struct NewSaga {
     pub actor: Option<String>,
     /// Where the ids of its tasks come from.
     pub seed: u128,
+    pub idempotency: Option<IdempotencyKey>,
 }
 
 /// What became of a start.
 #[derive(Debug, Clone, PartialEq)]
-    pub idempotency: Option<IdempotencyKey>,
 pub enum StartOutcome {
     Started(Box<Advanced>),
     /// There is one of this definition with this correlation id, by this call or an earlier one. Nothing was done.
     Exists(Box<Saga>),
-    NoDefinition,
-    /// It cannot begin so. Nothing is stored.
-    Rejected(Rejection),
-}
     /// The idempotency key was used before, with the same body, and stands for this saga.
     Replayed(SagaId),
     /// The idempotency key was used before with another body.
     KeyReused,
+    NoDefinition,
+    /// It cannot begin so. Nothing is stored.
+    Rejected(Rejection),
+}
 
 /// Something that is to reach a saga.
 #[derive(Debug, Clone)]
@@ -131,6 +135,45 @@ pub enum AdvanceOutcome {
     VersionMismatch {
         advanced: Box<Advanced>,
     },
+    NotFound,
+}
+
+/// A saga is to go on by another version of its definition.
+#[derive(Debug, Clone)]
+pub struct MigrateSaga {
+    pub saga: SagaId,
+    pub version: u32,
+    /// What states are called in that version, where it is not as before, or which takes their place.
+    pub states: BTreeMap<StateName, StateName>,
+    /// `If-Match`.
+    pub expected_version: Option<u64>,
+    /// Only tell what it would come to.
+    pub dry_run: bool,
+    pub actor: Option<String>,
+}
+
+/// What became of a migration.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MigrateOutcome {
+    Migrated {
+        advanced: Box<Advanced>,
+        /// What began anew, or means nothing any more.
+        losses: Vec<String>,
+    },
+    /// It runs by this version already, or it was a dry run: the saga as it would stand.
+    Unchanged {
+        saga: Box<Saga>,
+        losses: Vec<String>,
+    },
+    /// It cannot be moved so, with pointers below `/states`.
+    Refused(Faults),
+    VersionMismatch {
+        current: u64,
+    },
+    /// Something has reached it that is to be looked at first.
+    Unlooked,
+    /// There is no such version.
+    NoDefinition,
     NotFound,
 }
 
@@ -217,10 +260,11 @@ pub enum EventKind {
     ParkedRetried = 8,
     ParkedDiscarded = 9,
     Retried = 10,
+    Migrated = 11,
 }
 
 impl EventKind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Started,
         Self::Event,
         Self::TaskEnded,
@@ -232,6 +276,7 @@ impl EventKind {
         Self::ParkedRetried,
         Self::ParkedDiscarded,
         Self::Retried,
+        Self::Migrated,
     ];
 
     /// The number in the database.
@@ -257,6 +302,7 @@ impl EventKind {
             Self::ParkedRetried => "parked_retried",
             Self::ParkedDiscarded => "parked_discarded",
             Self::Retried => "retried",
+            Self::Migrated => "migrated",
         }
     }
 }
@@ -362,6 +408,9 @@ pub trait SagaStore: Send + Sync {
 
     /// Looks at sagas, each at what has arrived in its order and then at what its caller brings.
     async fn advance_sagas(&self, advances: &[Advance], now: Timestamp) -> Result<Vec<AdvanceOutcome>, Error>;
+
+    /// Lets a saga go on by another version of its definition.
+    async fn migrate_saga(&self, migration: &MigrateSaga, now: Timestamp) -> Result<MigrateOutcome, Error>;
 
     /// Sagas that have something to look at, those first to which something came first.
     async fn unlooked_sagas(&self, limit: usize) -> Result<Vec<SagaId>, Error>;

@@ -2,6 +2,7 @@
 
 use orchestratum_core::SagaId;
 use orchestratum_core::saga::{EventName, Fault, Faults, Rejection};
+use orchestratum_engine::given::violations;
 use orchestratum_engine::{Error, error};
 use orchestratum_store as store;
 
@@ -30,8 +31,8 @@ impl From<Error> for Problem {
             Error::ScheduleUnmade { .. } => Self::new(Code::ScheduleUnmade, error.to_string()),
             Error::GroupNotFound(_) => Self::new(Code::GroupNotFound, error.to_string()),
             Error::GroupGone { .. } => Self::new(Code::GroupGone, error.to_string()),
-            Error::GroupIdTaken { .. } => Self::new(Code::GroupExists, error.to_string()),
             Error::SagaGone { .. } => Self::new(Code::SagaGone, error.to_string()),
+            Error::GroupIdTaken { .. } => Self::new(Code::GroupExists, error.to_string()),
             Error::GroupRefused { .. } => Self::new(Code::IllegalGroupStatus, error.to_string()),
             Error::InvalidDefinition(faults) => Self::invalid_definition(faults),
             Error::OtherDefinitionName { .. } => {
@@ -48,6 +49,10 @@ impl From<Error> for Problem {
                 taking(Self::new(code, error.to_string()), rejection)
             }
             Error::SagaRejected { ref rejection, .. } => rejected(&error, rejection),
+            Error::SagaUnmovable { ref faults, .. } => match violations(faults) {
+                Some(violations) => Self::invalid(Code::InvalidBody, violations),
+                None => Self::new(Code::IllegalSagaStatus, error.to_string()),
+            },
             Error::SagaVersionMismatch {
                 saga,
                 expected,

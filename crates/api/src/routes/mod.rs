@@ -114,6 +114,7 @@ fn sagas(routes: Routes) -> Routes {
         .scoped_input(Scope::SagasWrite, routes!(sagas::input))
         .scoped(Scope::SagasWrite, routes!(sagas::cancel))
         .scoped_input(Scope::SagasWrite, routes!(sagas::retry))
+        .scoped_input(Scope::SagasWrite, routes!(sagas::migrate))
         .scoped(Scope::SagasWrite, routes!(sagas::retry_compensation))
         .scoped(Scope::SagasWrite, routes!(sagas::skip_compensation))
         .scoped(Scope::SagasWrite, routes!(sagas::retry_parked))

@@ -84,6 +84,21 @@ pub(crate) enum Command {
         #[command(flatten)]
         guard: Guard,
     },
+    /// Let a saga go on by another version of its definition. Example: orchestratum sagas migrate ID --state AwaitingPayment=Paying --dry-run
+    Migrate {
+        id: String,
+        /// The newest, if not given.
+        #[arg(long)]
+        version: Option<u32>,
+        /// A state that is called otherwise there, or whose place another takes; may be given for several.
+        #[arg(long = "state", value_name = "OLD=NEW", value_parser = renamed)]
+        states: Vec<(String, String)>,
+        /// Only tell what it would come to.
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        guard: Guard,
+    },
     /// What is to be undone in a saga, in the order in which that happens.
     Compensations { id: String },
     /// Run a stuck compensation again.
@@ -149,6 +164,9 @@ pub(crate) struct Start {
     /// Makes the command safe to repeat: the same definition and correlation id again are the same saga.
     #[arg(long, value_name = "ID")]
     correlation_id: Option<String>,
+    /// Makes the command safe to repeat without a correlation id: a key of your own for each saga.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// JSON, `@file`, or `-` for standard input.
     #[arg(long)]
     input: Option<String>,
@@ -164,9 +182,6 @@ pub(crate) struct List {
     #[arg(long)]
     state: Option<String>,
     /// `Running`, `AwaitingInput`, `NeedsAttention`, `Compensating`, `CompensationStuck`, `Completed`, `Failed`, `TimedOut` or `Cancelled`.
-    /// Makes the command safe to repeat without a correlation id: a key of your own for each saga.
-    #[arg(long, value_name = "KEY")]
-    idempotency_key: Option<String>,
     #[arg(long)]
     status: Option<String>,
     #[arg(long, value_name = "ID")]
@@ -223,6 +238,21 @@ pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<ExitCod
             let body = input::given([("context", context.as_deref().map(input::json).transpose()?)]);
             show(guard.on(http.post(&["sagas", &id, "retry"])).body(&body)).await
         }
+        Command::Migrate {
+            id,
+            version,
+            states,
+            dry_run,
+            guard,
+        } => {
+            let states: serde_json::Map<_, _> = states.into_iter().map(|(old, new)| (old, new.into())).collect();
+            let body = input::given([
+                ("version", version.map(Value::from)),
+                ("states", (!states.is_empty()).then_some(Value::Object(states))),
+                ("dry_run", dry_run.then_some(Value::Bool(true))),
+            ]);
+            show(guard.on(http.post(&["sagas", &id, "migrate"])).body(&body)).await
+        }
         Command::Compensations { id } => compensations(http, &id).await,
         Command::RetryCompensation { id, number, guard } => compensation(http, &id, number, "retry", &guard).await,
         Command::SkipCompensation { id, number, guard } => compensation(http, &id, number, "skip", &guard).await,
@@ -242,6 +272,13 @@ pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<ExitCod
         }
     }
     .map(|()| ExitCode::SUCCESS)
+}
+
+fn renamed(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((old, new)) if !old.is_empty() && !new.is_empty() => Ok((old.to_owned(), new.to_owned())),
+        _ => Err("must be OLD=NEW".to_owned()),
+    }
 }
 
 impl EventBody {
@@ -270,6 +307,7 @@ async fn start(http: &Http, start: Start) -> anyhow::Result<ExitCode> {
         definition,
         version,
         correlation_id,
+        idempotency_key,
         input,
         wait,
     } = start;
@@ -310,7 +348,6 @@ async fn until_it_rests(http: &Http, id: &str, patience: Duration) -> anyhow::Re
         Some("AwaitingInput" | "NeedsAttention" | "CompensationStuck") => WAITS,
         _ => UNSUCCESSFUL,
     }))
-        idempotency_key,
 }
 
 async fn list(http: &Http, list: List) -> anyhow::Result<()> {

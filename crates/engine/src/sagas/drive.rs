@@ -201,7 +201,7 @@ impl Engine {
     }
 }
 
-fn plain_look(saga: SagaId) -> Advance {
+pub(super) fn plain_look(saga: SagaId) -> Advance {
     Advance {
         saga,
         request: None,
@@ -210,7 +210,7 @@ fn plain_look(saga: SagaId) -> Advance {
     }
 }
 
-fn advanced(outcome: AdvanceOutcome) -> Option<Advanced> {
+pub(super) fn advanced(outcome: AdvanceOutcome) -> Option<Advanced> {
     match outcome {
         AdvanceOutcome::Done(advanced)
         | AdvanceOutcome::Repeated(advanced)

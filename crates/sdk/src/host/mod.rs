@@ -12,8 +12,8 @@ use orchestratum_core::saga::DefinitionName;
 
 pub(crate) use self::life::Life;
 use crate::entry::Entry;
-use crate::saga::{Defined, HistoryEntry, Published, Saga, SagaAt};
-use crate::sagas::{Change, CheckedEvent, CheckedFilter, Page, Start};
+use crate::saga::{Defined, HistoryEntry, Migrated, Published, Saga, SagaAt};
+use crate::sagas::{Change, CheckedEvent, CheckedFilter, CheckedMigration, Page, Start};
 use crate::{CommandId, Error, Followers, Status};
 
 #[async_trait]
@@ -40,6 +40,8 @@ pub(crate) trait SagaHost: Send + Sync {
     async fn publish(&self, correlation_id: &str, event: CheckedEvent) -> Result<Published, Error>;
 
     async fn change(&self, at: SagaAt, change: Change) -> Result<Saga, Error>;
+
+    async fn migrate_saga(&self, at: SagaAt, migration: CheckedMigration) -> Result<Migrated, Error>;
 
     async fn saga(&self, id: SagaId) -> Result<Saga, Error>;
 

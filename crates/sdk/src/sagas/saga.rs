@@ -16,7 +16,7 @@ pub struct Saga {
     pub id: SagaId,
     /// The name of its definition.
     pub definition: String,
-    /// The version with which it began, and to which it keeps.
+    /// The version with which it began, or to which it was moved since.
     pub definition_version: u32,
     pub correlation_id: String,
     /// The saga that started it.

@@ -150,7 +150,13 @@ async fn a_saga_is_defined_started_answered_and_read_from_the_command_line() -> 
     );
     let refused = dev.client(&["sagas", "event", id, "greeted"])?;
     assert!(text(&refused).contains("it takes approved"), "{}", text(&refused));
-    let version = saga["version"].to_string();
+    std::fs::write(file, APPROVAL.replace("Asking", "Questioning"))?;
+    assert_eq!(dev.json(&["definitions", "put", file])?["version"], 2);
+    let refused = text(&dev.client(&["sagas", "migrate", id])?);
+    assert!(refused.contains("/states/Asking"), "{refused}");
+    let migrated = dev.json(&["sagas", "migrate", id, "--state", "Asking=Questioning"])?;
+    assert_eq!(migrated["saga"]["definition_version"], 2);
+    let version = migrated["saga"]["version"].to_string();
     let answered = dev.json(&["sagas", "input", id, r#"{"ok": false}"#, "--if-match", &version])?;
     assert_eq!(answered["status"], "Failed");
     let waited = dev.client(&["sagas", "wait", id, "--for", "20"])?;

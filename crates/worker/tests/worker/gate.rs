@@ -18,10 +18,11 @@ use orchestratum_store::{
     DeleteGroupOutcome, DeleteOutcome, Dispatch, DispatchStore, EndedLease, Error, ExternalClaim, ExternalStore,
     ExternallyClaimed, Fired, FiredTimers, Group, GroupPage, GroupStore, Heartbeat, HistoryPage, KeyStore, KeyWait,
     LeaseKeeper, LiveSagaTask, LogAppend, LogStore, LogStream, LogsFrom, Maintenance, MemberPage, MemberSearch,
-    MembersToCancel, NewDefinition, NewGroup, NewLogs, NewSaga, NewSchedule, Offer, Orphan, OverviewStore, Pulse,
-    Queue, QueueStore, Ready, RecordsBefore, Registration, Saga, SagaFilter, SagaOverview, SagaPage, SagaStore,
-    Schedule, SchedulePage, ScheduleStore, Settled, Stand, StartOutcome, Store, StoredDefinition, Task, TaskFilter,
-    TaskLogs, TaskOverview, TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker, WorkerStore,
+    MembersToCancel, MigrateOutcome, MigrateSaga, NewDefinition, NewGroup, NewLogs, NewSaga, NewSchedule, Offer,
+    Orphan, OverviewStore, Pulse, Queue, QueueStore, Ready, RecordsBefore, Registration, Saga, SagaFilter,
+    SagaOverview, SagaPage, SagaStore, Schedule, SchedulePage, ScheduleStore, Settled, Stand, StartOutcome, Store,
+    StoredDefinition, Task, TaskFilter, TaskLogs, TaskOverview, TaskPage, TaskStore, Unoffered, UnofferedSearch,
+    Worker, WorkerStore,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -263,6 +264,7 @@ through! {
     definitions_starting_on(event: &EventName) -> Result<Vec<DefinitionName>, Error>;
     start_sagas(sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error>;
     advance_sagas(advances: &[Advance], now: Timestamp) -> Result<Vec<AdvanceOutcome>, Error>;
+    migrate_saga(migration: &MigrateSaga, now: Timestamp) -> Result<MigrateOutcome, Error>;
     unlooked_sagas(limit: usize) -> Result<Vec<SagaId>, Error>;
     fire_saga_timers(limit: usize, now: Timestamp) -> Result<FiredTimers, Error>;
     saga(saga: SagaId) -> Result<Option<Saga>, Error>;

@@ -75,7 +75,7 @@ pub(super) async fn expected_version(engine: &Engine, saga: SagaId, if_match: &I
 }
 
 impl SagaDocument {
-    fn etag(&self) -> HeaderValue {
+    pub(super) fn etag(&self) -> HeaderValue {
         HeaderValue::from_str(&format!("\"{}\"", self.version())).expect("digits are visible ASCII")
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct SagaDocument {
     id: SagaId,
     #[schema(value_type = String, example = "order")]
     definition: DefinitionName,
-    /// The version with which it began, and to which it keeps.
+    /// The version with which it began, or to which it was moved since.
     definition_version: u32,
     /// By which its callers know it; its own id, if they gave none.
     correlation_id: String,

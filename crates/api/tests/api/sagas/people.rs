@@ -11,6 +11,8 @@ on_both!(
     each_answer_to_a_question_that_stays_open_is_taken,
     what_could_not_be_done_waits_for_a_decision,
     a_saga_that_needs_attention_is_taken_again_with_another_context,
+    a_saga_goes_on_by_another_version_of_its_definition,
+    what_leads_nowhere_in_another_version_is_told,
 );
 
 const APPROVAL: &str = "
@@ -235,4 +237,93 @@ states:
         (&done["status"], &done["context"]),
         (&json!("Completed"), &json!({"divisor": 2, "share": 21}))
     );
+}
+
+/// A saga, of whose definition there is another version, and the call that moves it there.
+async fn of_two_versions(api: &Api) -> (Value, String) {
+    define(api, "approval", APPROVAL).await;
+    let saga = start(api, json!({"definition": "approval", "input": {"order": 7}})).await;
+    let renamed = APPROVAL
+        .replace("AwaitingApproval", "Asking")
+        .replace("Approve the", "Really approve the");
+    assert_eq!(define(api, "approval", &renamed).await["version"], 2);
+    let migrate = format!("{}/migrate", path(&saga));
+    (saga, migrate)
+}
+
+async fn what_leads_nowhere_in_another_version_is_told(api: &Api) {
+    let (saga, migrate) = of_two_versions(api).await;
+    let unnamed = api.post_empty(&migrate).await.problem(422, "invalid_body");
+    assert_eq!(unnamed["errors"][0]["pointer"], "/states/AwaitingApproval");
+    for (body, pointer) in [
+        (json!({"version": 9}), "/version"),
+        (
+            json!({"states": {"AwaitingApproval": "Askin"}}),
+            "/states/AwaitingApproval",
+        ),
+        (
+            json!({"states": {"AwaitingApproval": "no name"}}),
+            "/states/AwaitingApproval",
+        ),
+        (
+            json!({"states": {"AwaitingApproval": "Asking", "None": "Asking"}}),
+            "/states/None",
+        ),
+        (json!({"state": "Asking"}), "/state"),
+    ] {
+        let told = api.post(&migrate, &body).await.problem(422, "invalid_body");
+        assert_eq!(
+            told["errors"][0]["pointer"].as_str().unwrap_or_default(),
+            pointer,
+            "{told}"
+        );
+    }
+    assert_eq!(read(api, &saga).await, saga, "it stays as it is");
+    let unknown = "/api/sagas/00000000-0000-7000-8000-000000000000/migrate";
+    api.post_empty(unknown).await.problem(404, "saga_not_found");
+}
+
+async fn a_saga_goes_on_by_another_version_of_its_definition(api: &Api) {
+    let (saga, migrate) = of_two_versions(api).await;
+    let body = json!({"version": 2, "states": {"AwaitingApproval": "Asking"}, "dry_run": true});
+    let tried = api.post(&migrate, &body).await.json();
+    assert_eq!(
+        (&tried["saga"]["state"], &tried["saga"]["definition_version"]),
+        (&json!("Asking"), &json!(2))
+    );
+    assert_eq!(tried["losses"], json!([]));
+    assert_eq!(read(api, &saga).await, saga, "nothing was done");
+
+    let body = json!({"states": {"AwaitingApproval": "Asking"}}).to_string();
+    let late = api.post_with(&migrate, &[("if-match", "\"99\"")], &body).await;
+    late.problem(412, "version_mismatch");
+    let etag = format!("\"{}\"", saga["version"]);
+    let migrated = api.post_with(&migrate, &[("if-match", &etag)], &body).await;
+    assert_eq!(migrated.status, StatusCode::OK, "{migrated:?}");
+    let after = read(api, &saga).await;
+    assert_eq!(migrated.json(), json!({"saga": after, "losses": []}));
+    assert_eq!(migrated.header("etag"), format!("\"{}\"", after["version"]));
+    assert_eq!(after["awaiting"]["prompt"], "Really approve the shipment?");
+    let told = history(api, &saga).await.pop().expect("an entry");
+    assert_eq!(
+        (&told["kind"], &told["from"], &told["to"]),
+        (&json!("migrated"), &json!("AwaitingApproval"), &json!("Asking"))
+    );
+    assert_eq!(
+        (&told["data"]["from_version"], &told["data"]["to_version"]),
+        (&json!(1), &json!(2))
+    );
+    assert_eq!(
+        api.post_empty(&migrate).await.json()["saga"],
+        after,
+        "it is there already"
+    );
+
+    let answered = api
+        .post(&format!("{}/input", path(&saga)), &json!({"data": {"ok": true}}))
+        .await;
+    assert_eq!(answered.json()["status"], "Completed");
+    api.post(&migrate, &json!({"version": 1}))
+        .await
+        .problem(409, "illegal_saga_status");
 }

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use orchestratum_core::saga::{DefinitionName, EventName, Rejection};
 use orchestratum_core::task::{Violation, Violations};
 use orchestratum_core::{Origin, SagaId};
+use orchestratum_engine::given::violations;
 use orchestratum_engine::sagas::{
-    CancelledSaga, PublishEvent, RaiseEvent, Raised, SagaDetails, StartSaga, StartedSaga,
+    CancelledSaga, MigrateSaga, MigratedSaga, PublishEvent, RaiseEvent, Raised, SagaDetails, StartSaga, StartedSaga,
 };
 use orchestratum_engine::{Engine, Error as EngineError};
 use orchestratum_store as store;
@@ -17,10 +18,10 @@ use serde::Deserialize;
 use super::Commands;
 use crate::host::SagaHost;
 use crate::saga::{
-    AwaitedInput, Compensation, Defined, HistoryEntry, IssuedTask, LiveTask, Note, Parked, Published, Saga, SagaAt,
-    StartedChild,
+    AwaitedInput, Compensation, Defined, HistoryEntry, IssuedTask, LiveTask, Migrated, Note, Parked, Published, Saga,
+    SagaAt, StartedChild,
 };
-use crate::sagas::{Change, CheckedEvent, CheckedFilter, Page, Start};
+use crate::sagas::{Change, CheckedEvent, CheckedFilter, CheckedMigration, Page, Start};
 use crate::{Error, Fault};
 
 /// How many are read at once.
@@ -44,8 +45,8 @@ impl SagaHost for Commands {
             input: self.engine.checked_json("/input", Some(start.input)).map_err(told)?,
             origin: Origin::default(),
             actor: None,
-        };
             idempotency: None,
+        };
         let started = self.engine.start_saga(request).await.map(StartedSaga::into_saga);
         shown(&self.engine, started).await
     }
@@ -69,6 +70,22 @@ impl SagaHost for Commands {
     async fn change(&self, at: SagaAt, change: Change) -> Result<Saga, Error> {
         let changed = changed(&self.engine, at, change).await;
         shown(&self.engine, changed).await
+    }
+
+    async fn migrate_saga(&self, at: SagaAt, migration: CheckedMigration) -> Result<Migrated, Error> {
+        let request = MigrateSaga {
+            saga: at.id,
+            version: migration.version,
+            states: migration.states,
+            dry_run: migration.dry_run,
+            expected_version: at.version,
+            actor: None,
+        };
+        let MigratedSaga { saga, losses } = self.engine.migrate_saga(request).await.map_err(told)?;
+        Ok(Migrated {
+            saga: shown(&self.engine, Ok(saga)).await?,
+            losses,
+        })
     }
 
     async fn saga(&self, id: SagaId) -> Result<Saga, Error> {
@@ -185,6 +202,10 @@ fn told(error: EngineError) -> Error {
                 _ => Vec::new(),
             })
         }
+        EngineError::SagaUnmovable { faults, .. } => match violations(&faults) {
+            Some(violations) => Error::SagaInput(violations),
+            None => refused(Vec::new()),
+        },
         EngineError::SagaAwaitsNothing { .. }
         | EngineError::NothingParked { .. }
         | EngineError::EventNotTaken { .. } => refused(Vec::new()),

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::client::{Broken, Client, Failed, PATIENCE, Refusal, read};
 use crate::Error;
 use crate::host::SagaHost;
-use crate::saga::{Defined, HistoryEntry, Published, Saga, SagaAt};
-use crate::sagas::{Change, CheckedEvent, CheckedFilter, Page, Start};
+use crate::saga::{Defined, HistoryEntry, Migrated, Published, Saga, SagaAt};
+use crate::sagas::{Change, CheckedEvent, CheckedFilter, CheckedMigration, Page, Start};
 
 /// How many are read at once.
 const PAGE: &str = "100";
@@ -65,6 +65,12 @@ impl SagaHost for Client {
         let answer = post_change(self, at, &change).await;
         let answer = answer.map_err(|failed| about(failed, at.id));
         Ok(read(&answer?)?)
+    }
+
+    async fn migrate_saga(&self, at: SagaAt, migration: CheckedMigration) -> Result<Migrated, Error> {
+        let path = ["sagas", &at.id.to_string(), "migrate"];
+        let answer = self.post_at(&path, &migration, at.version).await;
+        Ok(read(&answer.map_err(|failed| about(failed, at.id))?)?)
     }
 
     async fn saga(&self, id: SagaId) -> Result<Saga, Error> {

@@ -1,7 +1,7 @@
 //! What could not be done, and who decides.
 
 use orchestratum_sdk::Error;
-use orchestratum_sdk::saga::{CompensationStatus, EventEnvelope, Saga, SagaStatus};
+use orchestratum_sdk::saga::{CompensationStatus, EventEnvelope, Migration, Saga, SagaStatus, read};
 use serde_json::json;
 
 use super::trip::{Agency, Budget, BudgetStartEvent, BudgetState, ConsentedEvent, PricedEvent, budget, start_of};
@@ -13,6 +13,7 @@ on_every_hosting!(
     what_is_parked_is_taken_again_or_given_up_one_by_one,
     a_stuck_compensation_is_retried,
     a_stuck_compensation_is_skipped,
+    a_saga_goes_on_by_another_version_of_its_definition,
 );
 
 /// A budget of nothing, and a price that cannot be held against it.
@@ -117,5 +118,46 @@ async fn a_stuck_compensation_is_skipped(hosting: Hosting) {
     let skipped = sagas.skip_compensation(saga.id, saga.compensations[0].number).await;
     assert_eq!(skipped.expect("it goes on").status, SagaStatus::Failed);
     assert_eq!(agency.bookings.done(), ["room for Ann"]);
+    agency.close().await;
+}
+
+async fn a_saga_goes_on_by_another_version_of_its_definition(hosting: Hosting) {
+    let agency = Agency::without_handlers(hosting).await;
+    let sagas = &agency.sagas;
+    sagas.define(&budget()).await.expect("it is taken");
+    let started = sagas.start("budget", "b-1", &BudgetStartEvent { limit: 0 }).await;
+    let saga = started.expect("it starts");
+    let renamed = budget().canonical().replace("\"Open\"", "\"Ajar\"");
+    let defined = sagas.define(&read(&renamed).expect("a definition")).await;
+    assert_eq!(defined.expect("it is taken").version, 2);
+
+    let pointer = |told: Result<_, Error>| match told {
+        Err(Error::SagaInput(violations)) => violations.0[0].pointer.clone(),
+        other => panic!("expected to be told what is wrong, not {other:?}"),
+    };
+    let unnamed = sagas.migrate(saga.id, Migration::to_newest()).await;
+    assert_eq!(pointer(unnamed), "/states/Open");
+    assert_eq!(pointer(sagas.migrate(saga.id, Migration::to(9)).await), "/version");
+    let migration = Migration::to(2).state("Open", "Ajar");
+    let tried = sagas
+        .migrate(saga.id, migration.clone().dry_run())
+        .await
+        .expect("it could be");
+    assert_eq!((tried.saga.state.as_str(), tried.saga.definition_version), ("Ajar", 2));
+    let unchanged = sagas.get(saga.id).await.expect("it is there");
+    assert_eq!((unchanged.state.as_str(), unchanged.version), ("Open", saga.version));
+    let migrated = sagas
+        .migrate(saga.unchanged(), migration.clone())
+        .await
+        .expect("it is moved");
+    assert_eq!(
+        (migrated.saga.state.as_str(), migrated.saga.definition_version),
+        ("Ajar", 2)
+    );
+    let late = sagas.migrate(saga.unchanged(), migration.clone()).await;
+    assert!(matches!(late, Err(Error::SagaChanged(_))), "{late:?}");
+    sagas.cancel(saga.id, "enough").await.expect("it is cancelled");
+    let over = sagas.migrate(saga.id, Migration::to(1)).await;
+    assert!(matches!(over, Err(Error::SagaRefused { .. })), "{over:?}");
     agency.close().await;
 }

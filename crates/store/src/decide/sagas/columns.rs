@@ -103,6 +103,7 @@ impl EventColumns {
             EventKind::CompensationSkipped => Input::CompensationSkipped { number: self.number()? },
             EventKind::ParkedRetried => Input::ParkedRetried { number: self.number()? },
             EventKind::ParkedDiscarded => Input::ParkedDiscarded { number: self.number()? },
+            EventKind::Migrated => return Err(("kind", "a migration never waits to be looked at".to_owned())),
             EventKind::Retried => {
                 let context: Result<Fields, _> = serde_json::from_str(present("data", self.data.as_deref())?);
                 Input::Retried {

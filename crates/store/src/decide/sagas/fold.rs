@@ -169,18 +169,18 @@ pub(crate) fn stand(instance: &Instance) -> Stand {
 /// A look at a saga: what has arrived is put to it, and then what callers bring.
 #[derive(Debug)]
 pub(crate) struct Folding<'a> {
-    definition: Arc<CompiledDefinition>,
+    pub(super) definition: Arc<CompiledDefinition>,
     limits: &'a SpecLimits,
     seed: u128,
-    now: Timestamp,
+    pub(super) now: Timestamp,
     /// Each with the place of the look that has brought it.
     offers: Vec<(usize, &'a SagaOffer)>,
-    folded: Folded,
+    pub(super) folded: Folded,
 }
 
 /// What the history tells of a step.
 #[derive(Default, Serialize)]
-struct Told {
+pub(super) struct Told {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<Note>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -335,7 +335,7 @@ impl Folding<'_> {
         Ok(told)
     }
 
-    fn record(&mut self, source: EventSource, from: StateName, told: &Told, refusal: Option<String>) {
+    pub(super) fn record(&mut self, source: EventSource, from: StateName, told: &Told, refusal: Option<String>) {
         let folded = &mut self.folded;
         folded.head.last_seq += 1;
         folded.head.updated_at = if refusal.is_none() {
@@ -354,7 +354,7 @@ impl Folding<'_> {
         });
     }
 
-    fn effect(&mut self, effect: Effect, told: &mut Told) {
+    pub(super) fn effect(&mut self, effect: Effect, told: &mut Told) {
         match effect {
             Effect::IssueTask { number, purpose, task } => self.issue(number, purpose, *task, told),
             Effect::StartSaga {

@@ -116,7 +116,7 @@ impl<'a> Look<'a> {
     }
 }
 
-fn definition_of(compiled: &Compiled, head: &SagaHead) -> Result<Arc<CompiledDefinition>, Error> {
+pub(super) fn definition_of(compiled: &Compiled, head: &SagaHead) -> Result<Arc<CompiledDefinition>, Error> {
     let key = (head.definition.clone(), head.definition_version);
     compiled.get(&key).map(Arc::clone).ok_or_else(|| Error::Corrupt {
         table: "sagas",

@@ -75,7 +75,7 @@ impl Transaction for Looking {
     }
 }
 
-async fn lock(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<(SagaHead, Instance)>, Abort> {
+pub(super) async fn lock(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<(SagaHead, Instance)>, Abort> {
     let rows: Vec<SagaRow> = sqlx::query_as(concat!(
         "SELECT ",
         saga_columns!(),

@@ -5,6 +5,7 @@ mod advance;
 mod definitions;
 mod history;
 mod list;
+mod migrate;
 mod purge;
 mod read;
 mod row;
@@ -13,8 +14,8 @@ mod task_ends;
 mod timers;
 mod write;
 
-pub(super) use self::purge::purge_sagas;
 pub use self::list::{SAGA_LISTS, SagaListStatements};
+pub(super) use self::purge::purge_sagas;
 pub(super) use self::task_ends::insert_task_ends;
 
 use async_trait::async_trait;
@@ -24,7 +25,8 @@ use orchestratum_core::{SagaId, Timestamp};
 use super::PostgresStore;
 use crate::{
     Addressee, Advance, AdvanceOutcome, Audit, DefinitionHead, DefinitionVersion, Error, FiredTimers, HistoryPage,
-    NewDefinition, NewSaga, Saga, SagaFilter, SagaPage, SagaStore, Stand, StartOutcome, StoredDefinition,
+    MigrateOutcome, MigrateSaga, NewDefinition, NewSaga, Saga, SagaFilter, SagaPage, SagaStore, Stand, StartOutcome,
+    StoredDefinition,
 };
 
 #[async_trait]
@@ -69,6 +71,10 @@ impl SagaStore for PostgresStore {
 
     async fn advance_sagas(&self, advances: &[Advance], now: Timestamp) -> Result<Vec<AdvanceOutcome>, Error> {
         advance::advance(&self.database, advances, now).await
+    }
+
+    async fn migrate_saga(&self, migration: &MigrateSaga, now: Timestamp) -> Result<MigrateOutcome, Error> {
+        migrate::migrate(&self.database, migration, now).await
     }
 
     async fn unlooked_sagas(&self, limit: usize) -> Result<Vec<SagaId>, Error> {

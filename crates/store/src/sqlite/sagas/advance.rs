@@ -46,7 +46,10 @@ pub(super) async fn advance(
     Ok(decide::answers(advances, folded, consequences, now))
 }
 
-async fn read(connection: &mut SqliteConnection, ids: &[SagaId]) -> Result<Vec<(SagaHead, Instance)>, Error> {
+pub(super) async fn read(
+    connection: &mut SqliteConnection,
+    ids: &[SagaId],
+) -> Result<Vec<(SagaHead, Instance)>, Error> {
     static READ: OverValues = over_values!(
         "WITH wanted (id) AS (VALUES ",
         "(?)",

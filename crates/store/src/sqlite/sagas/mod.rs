@@ -6,6 +6,7 @@ mod definitions;
 mod events;
 mod history;
 mod list;
+mod migrate;
 mod purge;
 mod read;
 mod row;
@@ -24,7 +25,8 @@ use orchestratum_core::{SagaId, Timestamp};
 use super::SqliteStore;
 use crate::{
     Addressee, Advance, AdvanceOutcome, Audit, DefinitionHead, DefinitionVersion, Error, FiredTimers, HistoryPage,
-    NewDefinition, NewSaga, Saga, SagaFilter, SagaPage, SagaStore, Stand, StartOutcome, StoredDefinition,
+    MigrateOutcome, MigrateSaga, NewDefinition, NewSaga, Saga, SagaFilter, SagaPage, SagaStore, Stand, StartOutcome,
+    StoredDefinition,
 };
 
 #[async_trait]
@@ -65,6 +67,10 @@ impl SagaStore for SqliteStore {
 
     async fn advance_sagas(&self, advances: &[Advance], now: Timestamp) -> Result<Vec<AdvanceOutcome>, Error> {
         advance::advance(self, advances, now).await
+    }
+
+    async fn migrate_saga(&self, migration: &MigrateSaga, now: Timestamp) -> Result<MigrateOutcome, Error> {
+        migrate::migrate(self, migration, now).await
     }
 
     async fn unlooked_sagas(&self, limit: usize) -> Result<Vec<SagaId>, Error> {

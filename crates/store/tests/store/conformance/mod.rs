@@ -31,6 +31,7 @@ pub(crate) mod saga_children;
 pub(crate) mod saga_definitions;
 pub(crate) mod saga_inputs;
 pub(crate) mod saga_lab;
+pub(crate) mod saga_migrations;
 pub(crate) mod saga_records;
 pub(crate) mod saga_tasks;
 pub(crate) mod saga_timers;
@@ -426,6 +427,12 @@ macro_rules! suite {
                 ends_and_looks_at_once_lose_nothing,
                 what_a_process_that_died_has_left_is_found_in_its_order
             ],
+            saga_migrations: [
+                a_saga_goes_on_by_another_version_of_its_definition,
+                timers_of_the_new_version_take_the_place_of_the_old_ones,
+                a_timeout_of_the_new_version_is_that_of_the_whole,
+                a_saga_that_cannot_be_moved_stays_as_it_is
+            ],
             saga_records: [
                 a_saga_is_what_its_history_leads_to,
                 a_history_is_read_in_pages,
@@ -456,20 +463,20 @@ macro_rules! suite {
                 a_saga_is_there_with_its_first_tasks_and_timers,
                 a_start_that_is_refused_leaves_nothing,
                 a_start_that_is_repeated_finds_the_saga_of_the_first,
+                a_start_is_repeated_by_its_idempotency_key,
+                of_starts_at_once_with_one_key_one_starts_a_saga,
                 of_starts_at_once_one_starts_a_saga,
                 a_saga_keeps_the_version_with_which_it_began,
                 many_sagas_are_started_and_looked_at_in_one_call,
                 sagas_are_listed_newest_first_by_what_is_asked_for,
+                stale_sagas_of_several_statuses_are_one_list,
                 one_that_waits_for_an_answer_is_not_stale,
                 pages_of_large_sagas_end_early,
                 whoever_is_addressed_by_a_correlation_id_is_told_with_its_status,
                 where_sagas_stand_is_read_without_what_they_hold
-                a_start_is_repeated_by_its_idempotency_key,
-                of_starts_at_once_with_one_key_one_starts_a_saga,
             ],
             scheduling: [
                 a_schedule_is_read_as_it_was_created,
-                stale_sagas_of_several_statuses_are_one_list,
                 a_slot_becomes_one_task_when_it_comes,
                 jitter_delays_the_task_of_a_slot,
                 several_that_look_at_once_make_each_task_once,

@@ -100,7 +100,9 @@ fn input(entry: &HistoryEntry, instance: &Instance) -> Input {
         EventKind::Cancel => Input::CancelRequested,
         EventKind::CompensationRetried => Input::CompensationRetried { number: number() },
         EventKind::CompensationSkipped => Input::CompensationSkipped { number: number() },
-        EventKind::ParkedRetried | EventKind::ParkedDiscarded | EventKind::Retried => panic!("{entry:?}"),
+        EventKind::ParkedRetried | EventKind::ParkedDiscarded | EventKind::Retried | EventKind::Migrated => {
+            panic!("{entry:?}")
+        }
     }
 }
 
