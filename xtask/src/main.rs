@@ -1,12 +1,12 @@
 //! The commands of the workspace. `cargo xtask` without a command lists them.
 
 mod bench;
-mod celery;
 mod csharp;
 mod docker;
 mod guard;
 mod http;
 mod identity;
+mod interpreters;
 mod metadata;
 mod packages;
 mod process;
@@ -27,8 +27,8 @@ usage: cargo xtask COMMAND
 
   test                   everything that must hold before a change lands: format, lints, tidy checks, all tests;
                          brings its own PostgreSQL and RabbitMQ unless DATABASE_URL and AMQP_URL are set, and
-                         its own runtime of C# unless CSHARP_RUNTIME is or this machine has an SDK, and its own
-                         Celery unless CELERY_PYTHON is
+                         its own runtime of C# unless CSHARP_RUNTIME is or this machine has an SDK, its own
+                         Celery unless CELERY_PYTHON is, and its own python-gitlab unless GITLAB_PYTHON is
   tidy                   the tidy checks alone
   soak [--minutes N]     the long forms of the simulation and of the fault tests (30 minutes unless told)
   simulate [--minutes N] schedules of sagas alone (10 minutes unless told)
@@ -57,11 +57,9 @@ fn dispatch(arguments: &[&str]) -> Result<()> {
         ["services", "up"] => {
             services::up()?;
             let workspace = workspace::Workspace::locate()?;
-            let others = [
-                (csharp::VARIABLE, csharp::provide(&workspace)),
-                (celery::VARIABLE, celery::provide(&workspace)),
-            ];
-            for (variable, provided) in others {
+            let runtime = (csharp::VARIABLE, csharp::provide(&workspace));
+            let interpreters = interpreters::ALL.map(|one| (one.variable, one.provide(&workspace)));
+            for (variable, provided) in std::iter::once(runtime).chain(interpreters) {
                 match provided {
                     Ok(path) => println!("export {variable}='{}'", path.display()),
                     // The servers are there, and most tests need nothing else.

@@ -14,7 +14,7 @@ use anyhow::{Result, bail};
 use self::counts::Counts;
 use crate::stopwatch::Stopwatch;
 use crate::workspace::Workspace;
-use crate::{celery, csharp, services};
+use crate::{csharp, interpreters, services};
 
 /// What a step finds when it begins.
 #[derive(Debug)]
@@ -22,7 +22,8 @@ struct Session {
     workspace: Workspace,
     addresses: services::Addresses,
     csharp_runtime: PathBuf,
-    celery_python: PathBuf,
+    /// By the variables in which tests look for them.
+    interpreters: Vec<(&'static str, PathBuf)>,
 }
 
 /// How one step ended.
@@ -41,15 +42,19 @@ pub(crate) fn run() -> Result<()> {
     let servers = services::provide()?;
     let csharp_runtime = csharp::provide(&workspace)?;
     println!("    C# by {}", csharp_runtime.display());
-    let celery_python = celery::provide(&workspace)?;
-    println!("    Celery by {}", celery_python.display());
+    let mut interpreters = Vec::new();
+    for interpreter in interpreters::ALL {
+        let python = interpreter.provide(&workspace)?;
+        println!("    {} by {}", interpreter.library, python.display());
+        interpreters.push((interpreter.variable, python));
+    }
     println!("    ready after {total}");
 
     let session = Session {
         workspace,
         addresses: servers.addresses().clone(),
         csharp_runtime,
-        celery_python,
+        interpreters,
     };
     let outcomes: Vec<Outcome> = steps::ALL
         .iter()

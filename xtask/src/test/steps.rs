@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::Session;
 use super::counts::{Counts, TestsFailed};
-use crate::{bench, celery, csharp, process, tidy};
+use crate::{bench, csharp, process, tidy};
 
 /// One thing that must hold. To add one, write its function and name it in [`ALL`].
 #[derive(Debug)]
@@ -109,7 +109,7 @@ fn cargo_test(session: &Session, arguments: &[&str]) -> Result<Counts> {
     let mut command = session.workspace.cargo(arguments);
     session.addresses.apply(&mut command);
     command.env(csharp::VARIABLE, &session.csharp_runtime);
-    command.env(celery::VARIABLE, &session.celery_python);
+    command.envs(session.interpreters.iter().map(|(variable, python)| (variable, python)));
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
