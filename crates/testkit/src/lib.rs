@@ -18,6 +18,7 @@ mod chance;
 mod cluster;
 mod corner;
 mod events;
+mod gitlab;
 mod http_server;
 mod log_lines;
 mod name;
@@ -37,6 +38,10 @@ pub use chance::Chance;
 pub use cluster::{Broker, Builder, Cluster, Database};
 pub use corner::{Corner, declared_under, sweep_corners};
 pub use events::{Event, Events};
+pub use gitlab::{
+    Fault, FaultKind, GitlabControl, GitlabDouble, GitlabProcess, OWNER_TOKEN, PROJECT, READ_ONLY_TOKEN, READER_TOKEN,
+    SeenRequest, serve_gitlab,
+};
 pub use http_server::{HttpServer, Seen};
 pub use log_lines::LogLines;
 pub use process::{Process, Start, binary, is_alive, processes_with_environment};
