@@ -1,0 +1,72 @@
+use reqwest::Method;
+use reqwest::header::HeaderName;
+use tokio::time::Instant;
+
+use super::read::found;
+use crate::transport::{Answer, Request};
+use crate::{Client, CommitId, Error, FilePath, Problem, ProjectPath, Reference};
+
+/// What is known of a file without its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileState {
+    pub content_sha256: String,
+    pub size: u64,
+    /// Where the branch was when it was looked at.
+    pub commit: CommitId,
+    /// What a change of it begins from.
+    pub last_commit: CommitId,
+}
+
+impl Client {
+    /// `None` where the branch, or the commit, is there and has no such file.
+    pub async fn get_file_state(
+        &self,
+        project: &ProjectPath,
+        path: &FilePath,
+        reference: &Reference,
+    ) -> Result<Option<FileState>, Error> {
+        let deadline = self.deadline();
+        let state = match self.file_state(project, path, reference, deadline).await {
+            // It comes without a word: it may also be the project that is not there, or the right to see it.
+            Ok(None) => self.state_of(project, reference, deadline).await.map(|()| None),
+            other => other,
+        };
+        state.map_err(|problem| Error::new(format!("look at the file {path} of {project} at {reference}"), problem))
+    }
+
+    pub(super) async fn file_state(
+        &self,
+        project: &ProjectPath,
+        path: &FilePath,
+        reference: &Reference,
+        deadline: Instant,
+    ) -> Result<Option<FileState>, Problem> {
+        let request = Request::of_project(Method::HEAD, project, &["repository", "files", path.as_str()]);
+        let answer = self.repeat(&request.query("ref", reference.as_str()), deadline).await;
+        found(answer.and_then(|answer| read(&answer)))
+    }
+
+    /// Fails where it is not there.
+    async fn state_of(&self, project: &ProjectPath, reference: &Reference, deadline: Instant) -> Result<(), Problem> {
+        match reference {
+            Reference::Branch(branch) => self.branch(project, branch, deadline).await.map(drop),
+            Reference::Commit(commit) => self.commit(project, commit, deadline).await.map(drop),
+        }
+    }
+}
+
+fn read(answer: &Answer) -> Result<FileState, Problem> {
+    let header = |name: &'static str| {
+        let value = answer.header(&HeaderName::from_static(name));
+        value.ok_or_else(|| Problem::Unreadable(format!("it has no header {name}")))
+    };
+    let unreadable = |name: &str| Problem::Unreadable(format!("its header {name} is wrong"));
+    let commit = |name| CommitId::new(header(name)?).map_err(|_| unreadable(name));
+    let size = "x-gitlab-size";
+    Ok(FileState {
+        content_sha256: header("x-gitlab-content-sha256")?.to_owned(),
+        size: header(size)?.parse().map_err(|_| unreadable(size))?,
+        commit: commit("x-gitlab-commit-id")?,
+        last_commit: commit("x-gitlab-last-commit-id")?,
+    })
+}

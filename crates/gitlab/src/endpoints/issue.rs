@@ -1,0 +1,40 @@
+use reqwest::Method;
+use serde::Deserialize;
+
+use super::User;
+use crate::transport::Request;
+use crate::{Client, Error, ProjectPath};
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Issue {
+    /// Among all issues of this GitLab.
+    pub id: u64,
+    /// In its project: the number that people know.
+    pub iid: u64,
+    pub project_id: u64,
+    pub title: String,
+    #[serde(default)]
+    pub description: Option<String>,
+    pub state: IssueState,
+    #[serde(default)]
+    pub labels: Vec<String>,
+    #[serde(default)]
+    pub assignees: Vec<User>,
+    pub web_url: String,
+    pub created_at: String,
+    pub updated_at: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IssueState {
+    Opened,
+    Closed,
+}
+
+impl Client {
+    pub async fn get_issue(&self, project: &ProjectPath, iid: u64) -> Result<Issue, Error> {
+        let request = Request::of_project(Method::GET, project, &["issues", &iid.to_string()]);
+        self.get(&request, || format!("get the issue {iid} of {project}")).await
+    }
+}
