@@ -131,7 +131,7 @@ impl Drawing<'_> {
         let mut states = Map::new();
         let mut start = json!({"target": "S0", "set": {"n": 0}});
         if self.chance.happens(300) {
-            let action = self.task("first", "S0");
+            let action = self.task("first", "heard");
             start["tasks"] = json!([action]);
         }
         states.insert("Initial".to_owned(), json!({"on": {"start": start}}));
@@ -198,6 +198,10 @@ impl Drawing<'_> {
             let back = format!("S{}", self.chance.index(place));
             state["on"][format!("ext_back{place}")] =
                 json!([{"if": "context.n < 3", "set": {"n": "${ context.n + 1 }"}, "target": back}]);
+        }
+        if state.get("always").is_none() {
+            // The ends of tasks that nothing waits for.
+            state["on"]["heard"] = json!({});
         }
         if self.chance.happens(150) {
             let body = json!([{"name": format!("undo_note{place}")}]);
