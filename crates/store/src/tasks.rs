@@ -227,7 +227,10 @@ impl Change {
 pub enum ChangeOutcome {
     Done(Changed),
     /// The very same report was recorded before (its answer was lost): nothing changed, and nothing is wrong.
-    AlreadyReported,
+    AlreadyReported {
+        /// Whose task is over with it. Whoever recorded that may have died before the saga looked at it.
+        saga: Option<SagaId>,
+    },
     Refused {
         refusal: Refusal,
         status: TaskStatus,

@@ -137,7 +137,7 @@ impl Engine {
         for outcome in self.parts.store.apply(&changes, self.parts.clock.now()).await? {
             match outcome {
                 ChangeOutcome::Done(changed) => accepted.push(changed),
-                ChangeOutcome::AlreadyReported
+                ChangeOutcome::AlreadyReported { .. }
                 | ChangeOutcome::Refused { .. }
                 | ChangeOutcome::VersionMismatch { .. }
                 | ChangeOutcome::NotFound => {}

@@ -94,30 +94,30 @@ impl Engine {
         };
         let mut claimed = None;
         let mut is_claim_unknown = false;
-        let changed = match offer {
-            None => self.change(change).await?,
-            Some(_) => self.change_without_a_look(change).await?,
-        };
-        let outcome = match changed {
+        let (outcome, saga) = match self.change_without_a_look(change).await? {
             ChangeOutcome::Done(changed) => {
                 metrics::counter!("orchestratum_attempts_total", "outcome" => outcome_word).increment(1);
                 let status = changed.life.status();
+                let saga = changed.saga.filter(|_| status.is_terminal());
                 claimed = changed.followed.tasks.into_iter().find_map(|task| task.claimed);
-                if let (Some(saga), Some(offer)) = (changed.saga, offer) {
-                    match self.look_and_go_on(saga, offer).await {
-                        Ok(next) => claimed = next,
-                        Err(_) => is_claim_unknown = true,
-                    }
-                }
-                FinishOutcome::Recorded { status }
+                (FinishOutcome::Recorded { status }, saga)
             }
-            ChangeOutcome::AlreadyReported => FinishOutcome::AlreadyRecorded,
+            // Whoever recorded it may have died before the saga looked at it.
+            ChangeOutcome::AlreadyReported { saga } => (FinishOutcome::AlreadyRecorded, saga),
             ChangeOutcome::Refused { refusal, .. } => {
                 metrics::counter!("orchestratum_reports_refused_total").increment(1);
-                FinishOutcome::Refused { refusal }
+                (FinishOutcome::Refused { refusal }, None)
             }
-            ChangeOutcome::NotFound | ChangeOutcome::VersionMismatch { .. } => FinishOutcome::NotFound,
+            ChangeOutcome::NotFound | ChangeOutcome::VersionMismatch { .. } => (FinishOutcome::NotFound, None),
         };
+        match (saga, offer) {
+            (Some(saga), Some(offer)) => match self.look_and_go_on(saga, offer).await {
+                Ok(next) => claimed = next,
+                Err(_) => is_claim_unknown = true,
+            },
+            (Some(saga), None) => self.look_at_sagas([saga]),
+            (None, _) => {}
+        }
         if let (Some(task), Some(worker)) = (&claimed, worker) {
             journal::claimed(task, worker);
             metrics::counter!("orchestratum_tasks_claimed_total").increment(1);

@@ -49,7 +49,7 @@ impl Engine {
     pub(crate) async fn change_by_caller(&self, change: Change) -> Result<Task, Error> {
         let task = change.task;
         match self.change(change).await? {
-            ChangeOutcome::Done(_) | ChangeOutcome::AlreadyReported => self.task(task).await,
+            ChangeOutcome::Done(_) | ChangeOutcome::AlreadyReported { .. } => self.task(task).await,
             ChangeOutcome::Refused { refusal, status } => Err(Error::Refused { task, refusal, status }),
             ChangeOutcome::VersionMismatch { current } => Err(Error::VersionMismatch { task, current }),
             ChangeOutcome::NotFound => Err(Error::TaskNotFound(task)),

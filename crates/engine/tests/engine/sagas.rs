@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use orchestratum_core::saga::{DefinitionName, SagaStatus};
-use orchestratum_core::task::Ending;
+use orchestratum_core::task::{Ending, Report, TaskEvent};
 use orchestratum_core::{JsonText, Origin, SagaId};
 use orchestratum_engine::Engine;
 use orchestratum_engine::sagas::{RaiseEvent, StartSaga};
-use orchestratum_store::{Evidence, Saga, SagaFilter};
+use orchestratum_engine::tasks::FinishOutcome;
+use orchestratum_store::{Change, ChangeOutcome, Evidence, Saga, SagaFilter};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -175,4 +176,35 @@ async fn fix_36_a_saga_that_has_failed_is_not_timed_out_later() {
     stop.cancel();
     tracker.close();
     tracker.wait().await;
+}
+
+#[tokio::test]
+async fn a_report_that_is_repeated_has_its_saga_look_at_the_end_that_nobody_looked_at() {
+    // Without loops: nobody else would find it.
+    let engine = engine().await;
+    define(&engine).await;
+    let saga = start(&engine, "t-1").await;
+    raise(&engine, saga, "booked", "\"the hotel\"").await;
+    raise(&engine, saga, "called_off", "null").await;
+    let worker = worker(&engine).await;
+    let task = claim(&engine, worker).await.pop().expect("it is to be undone");
+    // As a process leaves it that dies right after the commit.
+    let report = Report {
+        attempt: task.attempt,
+        ending: Ending::Success,
+        chance: 0.0,
+    };
+    let change = Change::new(task.id, TaskEvent::Reported(report));
+    let recorded = engine.store().apply(&[change], engine.clock().now()).await;
+    assert!(matches!(recorded.expect("works")[..], [ChangeOutcome::Done(_)]));
+    assert_eq!(status(&engine, saga).await, SagaStatus::Compensating);
+
+    let again = engine
+        .finish(task.id, task.attempt, Ending::Success, Evidence::default())
+        .await;
+    assert_eq!(again.expect("works"), FinishOutcome::AlreadyRecorded);
+    eventually("the saga has looked", || async {
+        (status(&engine, saga).await == SagaStatus::Failed).then_some(())
+    })
+    .await;
 }

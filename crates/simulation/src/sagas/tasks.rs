@@ -197,7 +197,7 @@ impl World {
                 refusal: Refusal::StaleAttempt { .. } | Refusal::Illegal { .. },
                 ..
             } if was_rescued => self.sometimes(SagaMarker::ZombieRefused),
-            ChangeOutcome::AlreadyReported => self.sometimes(SagaMarker::ReportRepeated),
+            ChangeOutcome::AlreadyReported { .. } => self.sometimes(SagaMarker::ReportRepeated),
             _ => {}
         }
         if again > 0 {

@@ -270,17 +270,7 @@ impl<'a> Batch<'a> {
         }
         let transition = match transition(&task.life, &task.policy, &change.event, now) {
             Ok(transition) => transition,
-            Err(refusal) => {
-                if let TaskEvent::Reported(report) = &change.event
-                    && self.recorded.get(&(change.task, report.attempt)) == Some(&report.ending.outcome())
-                {
-                    return ChangeOutcome::AlreadyReported;
-                }
-                return ChangeOutcome::Refused {
-                    refusal,
-                    status: task.life.status(),
-                };
-            }
+            Err(refusal) => return refused(task, change, refusal, &self.recorded),
         };
         let before = std::mem::replace(&mut task.life, transition.next);
         let touched = self.touched.entry(change.task).or_insert_with(|| {
@@ -392,6 +382,27 @@ impl Decision<'_> {
             first.admitted = admitted;
         }
         self.outcomes
+    }
+}
+
+/// A report that was recorded before is no other one.
+fn refused(
+    task: &Stored,
+    change: &Change,
+    refusal: Refusal,
+    recorded: &HashMap<(TaskId, u32), AttemptOutcome>,
+) -> ChangeOutcome {
+    let status = task.life.status();
+    match &change.event {
+        TaskEvent::Reported(report)
+            if recorded.get(&(change.task, report.attempt)) == Some(&report.ending.outcome()) =>
+        {
+            let place = task.saga.filter(|_| status.is_terminal());
+            ChangeOutcome::AlreadyReported {
+                saga: place.map(|place| place.saga),
+            }
+        }
+        _ => ChangeOutcome::Refused { refusal, status },
     }
 }
 

@@ -157,7 +157,7 @@ async fn a_report_that_is_repeated_brings_nothing_a_second_time() {
         ..report(&first, Ending::Success)
     };
     let again = lab.apply(again).await;
-    assert_eq!(again, orchestratum_store::ChangeOutcome::AlreadyReported);
+    assert_eq!(again, orchestratum_store::ChangeOutcome::AlreadyReported { saga: None });
     // Were the first answer lost, the renewal of the lease would list it.
     let holding = lab
         .store

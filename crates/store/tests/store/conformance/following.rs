@@ -230,7 +230,10 @@ pub(crate) async fn a_report_that_comes_twice_is_followed_once(store: Arc<dyn St
             .count();
     }
     assert_eq!(taken, 1);
-    assert_eq!(lab.apply(report(9)).await, ChangeOutcome::AlreadyReported);
+    assert_eq!(
+        lab.apply(report(9)).await,
+        ChangeOutcome::AlreadyReported { saga: None }
+    );
     assert_eq!(inputs(&lab, claimed.id).await, [r#""completed""#]);
 }
 
@@ -486,7 +489,7 @@ pub(crate) async fn follow_ups_too_dear_for_one_transaction_are_written_in_sever
     // The same again at the end is seen after what it repeats.
     changes.push(changes[0].clone());
     let outcomes = lab.apply_all(changes).await;
-    assert_eq!(outcomes[4], ChangeOutcome::AlreadyReported);
+    assert_eq!(outcomes[4], ChangeOutcome::AlreadyReported { saga: None });
     for id in ids {
         let found = lab
             .store

@@ -442,6 +442,7 @@ macro_rules! suite {
                 unusual_characters_come_back
             ],
             saga_tasks: [
+                a_report_that_is_repeated_tells_whose_task_is_over,
                 what_was_done_is_undone_newest_first_one_at_a_time,
                 what_cannot_be_undone_waits_for_a_person,
                 tasks_that_run_and_tasks_that_wait_are_cancelled_before_anything_is_undone,

@@ -397,19 +397,19 @@ pub(crate) async fn the_very_same_report_again_is_already_reported(store: Arc<dy
     lab.end(&first, failure()).await;
     assert_eq!(
         lab.apply(report(&first, failure())).await,
-        ChangeOutcome::AlreadyReported
+        ChangeOutcome::AlreadyReported { saga: None }
     );
     let second = lab.claim_one(worker).await;
     assert_eq!(
         lab.apply(report(&first, failure())).await,
-        ChangeOutcome::AlreadyReported,
+        ChangeOutcome::AlreadyReported { saga: None },
         "also when the task has moved on"
     );
     done(lab.apply(with_evidence(report(&second, Ending::Success))).await);
     let before = lab.task(id).await;
     assert_eq!(
         lab.apply(with_evidence(report(&second, Ending::Success))).await,
-        ChangeOutcome::AlreadyReported
+        ChangeOutcome::AlreadyReported { saga: None }
     );
     assert_eq!(lab.task(id).await, before);
     assert_eq!(lab.attempts(id).await.len(), 2);
@@ -422,7 +422,7 @@ pub(crate) async fn the_very_same_report_twice_in_one_batch_is_already_reported(
         let changes = vec![report(&claimed, ending.clone()), report(&claimed, ending)];
         let outcomes = lab.apply_all(changes).await;
         assert!(matches!(outcomes[0], ChangeOutcome::Done(_)), "{outcomes:?}");
-        assert_eq!(outcomes[1], ChangeOutcome::AlreadyReported);
+        assert_eq!(outcomes[1], ChangeOutcome::AlreadyReported { saga: None });
     }
 }
 

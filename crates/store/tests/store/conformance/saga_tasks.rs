@@ -8,11 +8,11 @@ use orchestratum_core::task::{Ending, TaskEvent, TaskStatus};
 use orchestratum_store::{Change, ChangeOutcome, Store};
 
 use super::grouping::killed;
-use super::lab::{Lab, SECOND};
+use super::lab::{Lab, SECOND, report};
 use super::limiting::admitted;
 use super::saga_lab::{
     ORDER, assert_at, assert_stands, bring, claim_of, define, for_good, history, live_tasks, look, look_at_all,
-    new_saga, newest_undo, number_of, raise, refused, start, start_all, started, taken, tasks_of, unlooked,
+    new_saga, newest_undo, number_of, raise, refused, start, start_all, started, success, taken, tasks_of, unlooked,
     waiting_order, work,
 };
 use super::unifying::unique;
@@ -215,4 +215,30 @@ pub(crate) async fn a_task_for_later_is_told_with_its_time(store: Arc<dyn Store>
     assert_eq!((consequences.issued, consequences.ready.len()), (2, 1));
     assert_eq!(consequences.next_due, Some(lab.now + SECOND * 60));
     assert_eq!(consequences.next_timer, None);
+}
+
+pub(crate) async fn a_report_that_is_repeated_tells_whose_task_is_over(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, &ORDER.replace("input: pay,", "input: pay, max_retries: 1,")).await;
+    let saga = start(&lab, "order", "o-1").await;
+    let failed = Ending::Failed {
+        message: "once more".to_owned(),
+        retryable: true,
+    };
+    let task = claim_of(&lab, saga).await;
+    lab.end(&task, failed.clone()).await;
+    assert_eq!(
+        lab.apply(report(&task, failed)).await,
+        ChangeOutcome::AlreadyReported { saga: None },
+        "it waits for another attempt"
+    );
+    let saga = start(&lab, "order", "o-2").await;
+    let task = claim_of(&lab, saga).await;
+    lab.apply(success(&task, "1")).await;
+    for _ in 0..2 {
+        let again = lab.apply(success(&task, "1")).await;
+        assert_eq!(again, ChangeOutcome::AlreadyReported { saga: Some(saga) });
+        look(&lab, saga).await;
+    }
+    assert_stands(&lab, saga, "Reserving", SagaStatus::Running).await;
 }

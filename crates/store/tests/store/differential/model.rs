@@ -333,7 +333,7 @@ impl Model {
                             (attempt.attempt, attempt.outcome) == (report.attempt, report.ending.outcome())
                         }) =>
                     {
-                        ChangeOutcome::AlreadyReported
+                        ChangeOutcome::AlreadyReported { saga: None }
                     }
                     _ => ChangeOutcome::Refused {
                         refusal,
