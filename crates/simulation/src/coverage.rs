@@ -160,6 +160,17 @@ markers! {
     ParkedRetried,
     ParkedDiscarded,
     IssuedAgain,
+    /// A worker went on with the next task of a saga.
+    WentOn,
+    OfferedBesideAnother,
+    OfferedWhereClosed,
+    OfferedByTheDead,
+    /// The answer with what a worker was given came to a dead one.
+    GivenToTheDead,
+    GivenWasHandedBack,
+    GivenWasLost,
+    GivenWasCancelled,
+    GivenWasInDoubt,
 }
 
 /// Sets of pairs and markers, merged over seeds.

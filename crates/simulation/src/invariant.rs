@@ -57,12 +57,14 @@ pub enum Invariant {
     JoinFiresOnce,
     /// I27: a saga that is over has no live tasks and no timers.
     NothingOutlivesItsSaga,
+    /// What a worker goes on with is what a claim could have given it.
+    GoesOnAsByAClaim,
     /// `dispatches` holds exactly one row for each pending task, with its times, and none for any other.
     OneDispatchPerPendingTask,
 }
 
 impl Invariant {
-    /// Its number in the reliability document; the last one is of the data document and has none.
+    /// Its number in the reliability document; the last ones are of the data document and have none.
     pub const fn number(self) -> &'static str {
         match self {
             Self::AcknowledgedCreateExists => "I1",
@@ -90,6 +92,7 @@ impl Invariant {
             Self::UndoneNewestFirst => "I25",
             Self::JoinFiresOnce => "I26",
             Self::NothingOutlivesItsSaga => "I27",
+            Self::GoesOnAsByAClaim => "claims",
             Self::OneDispatchPerPendingTask => "dispatches",
         }
     }

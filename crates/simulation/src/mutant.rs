@@ -92,11 +92,20 @@ mutants! {
     EventIdsAreForgotten,
     TimersFireAgain,
     TimersOutliveTheirSaga,
+    // In what a look gives to workers.
+    LanesAreNotAsked,
+    ClosedTargetsAreNotAsked,
+    LeasesAreNotAsked,
+    AllThatOfferAreGivenTheSame,
+    WhatIsGivenWaits,
+    WhatIsGivenLeavesNoDoubt,
     // In the protocol around sagas.
     /// Two may look at a saga at a time, and the later writes over the earlier.
     LooksLockNothing,
     /// What the loop for sagas would find is left.
     NobodyLooksAtWhatWasLeft,
+    /// A worker keeps what it was given and knows nothing of.
+    WhatWasGivenIsNeverHandedBack,
 }
 
 impl Mutant {
@@ -147,6 +156,12 @@ impl Mutant {
             Self::EventIdsAreForgotten => Some(RowsMutant::EventIdsAreForgotten),
             Self::TimersFireAgain => Some(RowsMutant::TimersFireAgain),
             Self::TimersOutliveTheirSaga => Some(RowsMutant::TimersOutliveTheirSaga),
+            Self::LanesAreNotAsked => Some(RowsMutant::LanesAreNotAsked),
+            Self::ClosedTargetsAreNotAsked => Some(RowsMutant::ClosedTargetsAreNotAsked),
+            Self::LeasesAreNotAsked => Some(RowsMutant::LeasesAreNotAsked),
+            Self::AllThatOfferAreGivenTheSame => Some(RowsMutant::AllThatOfferAreGivenTheSame),
+            Self::WhatIsGivenWaits => Some(RowsMutant::WhatIsGivenWaits),
+            Self::WhatIsGivenLeavesNoDoubt => Some(RowsMutant::WhatIsGivenLeavesNoDoubt),
             _ => None,
         }
     }

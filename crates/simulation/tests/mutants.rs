@@ -88,6 +88,13 @@ killed! {
     a_timer_fires_once: TimersFireAgain by EventIsTakenOnceOrRefused | NothingOutlivesItsSaga;
     the_timers_of_a_saga_end_with_it: TimersOutliveTheirSaga by NothingOutlivesItsSaga;
     two_looks_at_a_saga_wait_for_each_other: LooksLockNothing by SagaIsFoldOfEvents | EventIsTakenOnceOrRefused;
+    a_worker_goes_on_with_what_its_lane_serves: LanesAreNotAsked by GoesOnAsByAClaim;
+    nobody_goes_on_where_a_target_is_paused_or_has_a_rate: ClosedTargetsAreNotAsked by GoesOnAsByAClaim;
+    nobody_goes_on_without_a_lease: LeasesAreNotAsked by GoesOnAsByAClaim;
+    of_many_that_offer_one_goes_on: AllThatOfferAreGivenTheSame by AttemptsDoNotOverlap | GoesOnAsByAClaim;
+    what_a_worker_goes_on_with_has_no_dispatch_row: WhatIsGivenWaits by AttemptsDoNotOverlap;
+    what_a_worker_went_on_with_and_lost_is_in_doubt: WhatIsGivenLeavesNoDoubt by UndoneNewestFirst;
+    what_a_worker_was_given_and_does_not_know_of_is_handed_back: WhatWasGivenIsNeverHandedBack by DeadWorkerIsNoticed;
     what_a_process_left_is_looked_at: NobodyLooksAtWhatWasLeft by EverythingEnds | EventIsTakenOnceOrRefused;
 }
 

@@ -3,11 +3,12 @@
 //! Sixty-four seeds have a definition in common: to compile one takes longer than a schedule.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use orchestratum_core::Timestamp;
 use orchestratum_core::saga::{CompiledDefinition, EventName, State, check};
-use orchestratum_core::task::SpecLimits;
+use orchestratum_core::task::{SpecLimits, TaskSpec};
+use orchestratum_core::{Target, TaskName, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::chance::Chance;
@@ -34,6 +35,41 @@ pub(super) struct Definitions {
     pub(super) children: Vec<Arc<CompiledDefinition>>,
     /// Every event that a state of the main one takes.
     pub(super) events: Vec<EventName>,
+    /// At which their tasks run.
+    pub(super) targets: Vec<Target>,
+    /// By which workers claim; the first serves every task.
+    pub(super) lanes: Vec<Lane>,
+}
+
+/// What a lane of a worker serves.
+#[derive(Debug, Clone)]
+pub(super) struct Lane {
+    pub(super) targets: Arc<[Target]>,
+    /// In their order.
+    pub(super) names: Arc<[TaskName]>,
+}
+
+impl Lane {
+    pub(super) fn serves(&self, spec: &TaskSpec) -> bool {
+        self.targets.contains(&spec.target) && self.names.contains(&spec.name)
+    }
+
+    /// One for all, one for each target, and two for some of the names each.
+    fn of(targets: &[Target], names: &[TaskName]) -> Vec<Self> {
+        let lane = |targets: &[Target], names: &mut dyn Iterator<Item = &TaskName>| Self {
+            targets: targets.into(),
+            names: names.cloned().collect(),
+        };
+        let mut lanes = vec![lane(targets, &mut names.iter())];
+        lanes.extend(
+            targets
+                .iter()
+                .map(|target| lane(std::slice::from_ref(target), &mut names.iter())),
+        );
+        lanes.push(lane(targets, &mut names.iter().step_by(2)));
+        lanes.push(lane(targets, &mut names.iter().skip(1).step_by(2)));
+        lanes
+    }
 }
 
 thread_local! {
@@ -63,7 +99,7 @@ impl Definitions {
         // Where there is none of the name, it cannot be started.
         let names = CHILDREN.iter().take(if number.is_multiple_of(3) { 1 } else { 2 });
         let children = names.map(|name| compiled(&valid(&mut chance, |chance| child(chance, name))));
-        let children = children.collect();
+        let children: Vec<Arc<CompiledDefinition>> = children.collect();
         let mut events: Vec<EventName> = Vec::new();
         for state in main.definition().states.values() {
             if let State::Active(state) = state {
@@ -72,8 +108,58 @@ impl Definitions {
         }
         events.sort_unstable();
         events.dedup();
-        Self { main, children, events }
+        let mut tasks = Tasks::default();
+        for definition in children.iter().chain([&main]) {
+            tasks.of(&serde_json::to_value(definition.definition()).expect("a definition is always JSON"));
+        }
+        let targets: Vec<Target> = tasks.targets.into_iter().collect();
+        let names: Vec<TaskName> = tasks.names.into_iter().collect();
+        Self {
+            main,
+            children,
+            events,
+            lanes: Lane::of(&targets, &names),
+            targets,
+        }
     }
+}
+
+/// The targets and the names of tasks.
+struct Tasks {
+    targets: BTreeSet<Target>,
+    names: BTreeSet<TaskName>,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        let default = Target::new("default".to_owned()).expect("a target");
+        Self {
+            targets: BTreeSet::from([default]),
+            names: BTreeSet::new(),
+        }
+    }
+}
+
+impl Tasks {
+    /// Whatever has a name counts as one.
+    fn of(&mut self, part: &Value) {
+        match part {
+            Value::Object(fields) => {
+                if let Some(name) = text(fields, "name").and_then(|name| TaskName::new(name).ok()) {
+                    self.names.insert(name);
+                    self.targets
+                        .extend(text(fields, "target").and_then(|target| Target::new(target).ok()));
+                }
+                fields.values().for_each(|part| self.of(part));
+            }
+            Value::Array(parts) => parts.iter().for_each(|part| self.of(part)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+}
+
+fn text(fields: &Map<String, Value>, name: &str) -> Option<String> {
+    fields.get(name)?.as_str().map(str::to_owned)
 }
 
 fn compiled(text: &str) -> Arc<CompiledDefinition> {
@@ -247,6 +333,12 @@ impl Drawing<'_> {
         });
         if self.chance.happens(500) {
             task["compensation"] = json!([{"name": format!("undo_{name}"), "max_retries": self.chance.below(2)}]);
+        }
+        if self.chance.happens(300) {
+            task["target"] = json!("elsewhere");
+        }
+        if self.chance.happens(150) {
+            task["priority"] = json!(1 + self.chance.below(3));
         }
         task
     }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use orchestratum_core::SagaId;
+use orchestratum_core::{SagaId, Timestamp};
 use orchestratum_store::memory::{Look, Start};
-use orchestratum_store::{Advance, AdvanceOutcome, Advanced, ChangeOutcome, Consequences, StartOutcome};
+use orchestratum_store::{Advance, AdvanceOutcome, Advanced, ChangeOutcome, ClaimedTask, Consequences, StartOutcome};
 
 use super::answers::Answer;
 use super::check;
+use super::workers::Offer;
 use super::world::{Step, World};
 use crate::coverage::SagaMarker;
 use crate::limits::{MILLISECOND, SECOND, timestamp};
@@ -24,6 +25,8 @@ pub(super) struct Process {
     waiting: BTreeSet<SagaId>,
     /// The calls that it has taken in.
     pub(super) calls: Vec<usize>,
+    /// Those of workers that would go on.
+    offers: Vec<Offer>,
     begins: bool,
 }
 
@@ -34,6 +37,9 @@ pub(super) struct Open {
     incarnation: u32,
     /// What is answered after it.
     calls: Vec<usize>,
+    /// Their looks come after those of the calls.
+    offers: Vec<Offer>,
+    began_at: Timestamp,
     work: Work,
 }
 
@@ -66,9 +72,10 @@ impl World {
             incarnation,
             waiting,
             calls,
+            offers,
             begins,
         } = &mut self.processes[process];
-        if *is_down || *begins || (waiting.is_empty() && calls.is_empty()) {
+        if *is_down || *begins || (waiting.is_empty() && calls.is_empty() && offers.is_empty()) {
             return;
         }
         *begins = true;
@@ -96,7 +103,7 @@ impl World {
         }
         let sagas: Vec<_> = starts.iter().map(|call| self.new_saga(*call)).collect();
         match self.rows.begin_start(&sagas, timestamp(self.now)) {
-            Ok(start) => self.open(process, starts, Work::Start(start)),
+            Ok(start) => self.open(process, starts, Vec::new(), Work::Start(start)),
             Err(error) => self.violate(check::damaged(&error)),
         }
         true
@@ -119,6 +126,7 @@ impl World {
             }
         }
         self.processes[process].calls = later;
+        let offers = self.free_offers(process);
         let waiting = self.processes[process].waiting.iter().copied();
         let free: Vec<SagaId> = waiting
             .filter(|saga| !self.is_locked(*saga))
@@ -127,33 +135,48 @@ impl World {
         for saga in &free {
             self.processes[process].waiting.remove(saga);
         }
-        if calls.is_empty() && free.is_empty() {
+        if calls.is_empty() && offers.is_empty() && free.is_empty() {
             self.sometimes(SagaMarker::LookWaitedForALock);
             return false;
         }
         let mut advances: Vec<Advance> = calls.iter().filter_map(|call| self.advance(*call)).collect();
-        for saga in free {
+        let offering = offers.iter().map(|offer| (offer.saga, Some(offer)));
+        for (saga, offer) in offering.chain(free.into_iter().map(|saga| (saga, None))) {
             let seed = self.seed();
             advances.push(Advance {
                 saga,
                 request: None,
-                offer: None,
+                offer: offer.map(|offer| self.saga_offer(offer)),
                 seed,
             });
         }
         let sagas: Vec<SagaId> = advances.iter().map(|advance| advance.saga).collect();
         match self.rows.begin_look(advances, timestamp(self.now)) {
-            Ok(look) => self.open(process, calls, Work::Look(look, sagas)),
+            Ok(look) => self.open(process, calls, offers, Work::Look(look, sagas)),
             Err(error) => self.violate(check::damaged(&error)),
         }
         true
+    }
+
+    /// Of sagas that nobody has under a lock.
+    fn free_offers(&mut self, process: usize) -> Vec<Offer> {
+        let offers = std::mem::take(&mut self.processes[process].offers);
+        let (mut free, mut later): (Vec<Offer>, Vec<Offer>) =
+            offers.into_iter().partition(|offer| !self.is_locked(offer.saga));
+        later.extend(free.split_off(free.len().min(LOOKED_AT_ONCE)));
+        self.processes[process].offers = later;
+        let sagas: BTreeSet<SagaId> = free.iter().map(|offer| offer.saga).collect();
+        if sagas.len() < free.len() {
+            self.sometimes(SagaMarker::OfferedBesideAnother);
+        }
+        free
     }
 
     pub(super) fn seed(&mut self) -> u128 {
         (u128::from(self.chance.next()) << 64) | u128::from(self.chance.next())
     }
 
-    fn open(&mut self, process: usize, calls: Vec<usize>, work: Work) {
+    fn open(&mut self, process: usize, calls: Vec<usize>, offers: Vec<Offer>, work: Work) {
         self.last_transaction += 1;
         let transaction = self.last_transaction;
         if let Work::Look(_, sagas) = &work {
@@ -165,6 +188,8 @@ impl World {
             process,
             incarnation: self.processes[process].incarnation,
             calls,
+            offers,
+            began_at: timestamp(self.now),
             work,
         };
         self.open.insert(transaction, open);
@@ -201,16 +226,24 @@ impl World {
 
     fn write(&mut self, open: Open) {
         let Open {
-            process, calls, work, ..
+            process,
+            calls,
+            offers,
+            began_at,
+            work,
+            ..
         } = open;
         match work {
             Work::Look(look, sagas) => {
-                let outcomes = self.rows.commit_look(look);
+                let mut outcomes = self.rows.commit_look(look);
                 self.note(|| format!("process {process} has looked at {sagas:?}"));
-                if self.follows(process) {
+                let given = self.given_to(offers, &mut outcomes[calls.len()..], began_at);
+                let follows = self.follows(process);
+                if follows {
                     self.after_look(process, &calls, outcomes);
                 }
                 self.check_sagas(&sagas);
+                self.give(given, follows);
             }
             Work::Start(start) => {
                 let Ok(outcomes) = self.rows.commit_start(start) else {
@@ -225,6 +258,32 @@ impl World {
                 self.check_sagas(&all);
             }
         }
+    }
+
+    /// What those have got who have offered; the outcomes begin with theirs.
+    fn given_to(
+        &mut self,
+        offers: Vec<Offer>,
+        outcomes: &mut [AdvanceOutcome],
+        began_at: Timestamp,
+    ) -> Vec<(Offer, ClaimedTask)> {
+        let mut given = Vec::new();
+        for (offer, outcome) in offers.into_iter().zip(outcomes) {
+            let lane = &self.definitions.lanes[offer.lane];
+            let claimed = match outcome {
+                AdvanceOutcome::Done(advanced) => advanced.claimed.take(),
+                _ => None,
+            };
+            let Some(task) = claimed else {
+                check::mark_refused(&self.rows, (&offer, lane), began_at, &mut self.coverage);
+                continue;
+            };
+            if let Err(violation) = check::as_by_a_claim(&self.rows, (&offer, lane), &task, began_at) {
+                self.violate(violation);
+            }
+            given.push((offer, *task));
+        }
+        given
     }
 
     pub(super) fn maybe_skip_an_id(&mut self) {
@@ -254,6 +313,7 @@ impl World {
         lost.begins = false;
         lost.waiting.clear();
         lost.calls.clear();
+        lost.offers.clear();
         self.soon(3 * SECOND, Step::Restart(process));
     }
 
@@ -314,7 +374,7 @@ impl World {
     }
 
     /// After a change of a task, by whichever process made it.
-    pub(super) fn after_change(&mut self, outcome: &ChangeOutcome) {
+    pub(super) fn after_change(&mut self, outcome: &ChangeOutcome, offer: Option<Offer>) {
         let Some(process) = self.any_process() else {
             self.rows.forget_afterwards();
             return;
@@ -322,11 +382,18 @@ impl World {
         if !self.follows(process) {
             return;
         }
-        if let ChangeOutcome::Done(changed) = outcome
-            && changed.life.status().is_terminal()
-            && let Some(saga) = changed.saga
-        {
-            self.look_at(process, vec![saga]);
+        let saga = match outcome {
+            ChangeOutcome::Done(changed) if changed.life.status().is_terminal() => changed.saga,
+            ChangeOutcome::AlreadyReported { saga } => *saga,
+            _ => None,
+        };
+        match (saga, offer) {
+            (Some(_), Some(offer)) => {
+                self.processes[process].offers.push(offer);
+                self.expect_begin(process);
+            }
+            (Some(saga), None) => self.look_at(process, vec![saga]),
+            (None, _) => {}
         }
     }
 

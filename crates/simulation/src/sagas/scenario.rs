@@ -45,6 +45,17 @@ pub(super) struct Planned {
     pub(super) wish: Wish,
 }
 
+/// Nobody may claim freely what is to run at a target.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Closing {
+    pub(super) at: Micros,
+    /// Its number among those of the definitions, and what is beyond them.
+    pub(super) target: usize,
+    pub(super) lasts: Micros,
+    /// It gets a rate, until all heals, and is not paused.
+    pub(super) is_rate: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Scenario {
     pub(super) faults: Faults,
@@ -57,6 +68,9 @@ pub(super) struct Scenario {
     pub(super) heals_at: Micros,
     /// How often a person looks at what waits for one, in a thousand.
     pub(super) persons: u16,
+    /// How often a worker would go on with the next task of a saga, in a thousand.
+    pub(super) goes_on: u16,
+    pub(super) closings: Vec<Closing>,
 }
 
 impl Scenario {
@@ -126,6 +140,21 @@ impl Scenario {
             calls,
             heals_at: START + span + chance.time_between(0, 600 * SECOND),
             persons: [100, 500, 900][chance.index(3)],
+            goes_on: [0, 500, 1_000, 1_000][chance.index(4)],
+            closings: closings(chance, span),
         }
     }
+}
+
+fn closings(chance: &mut Chance, span: Micros) -> Vec<Closing> {
+    if !chance.happens(250) {
+        return Vec::new();
+    }
+    let closing = |chance: &mut Chance| Closing {
+        at: START + chance.time_between(0, span),
+        target: chance.index(8),
+        lasts: chance.time_between(SECOND, 20 * SECOND),
+        is_rate: chance.happens(300),
+    };
+    (0..=chance.below(3)).map(|_| closing(chance)).collect()
 }

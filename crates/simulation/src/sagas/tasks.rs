@@ -2,25 +2,24 @@
 
 use orchestratum_core::saga::Purpose;
 use orchestratum_core::task::{Ending, Refusal, Report as TaskReport, TaskEvent, TaskState};
-use orchestratum_core::{JsonText, TaskId, WorkerId};
+use orchestratum_core::{JsonText, TaskId};
 use orchestratum_store::{Change, ChangeOutcome, Evidence};
-use uuid::Uuid;
 
+use super::workers::{Held, Offer};
 use super::world::{Step, World};
 use crate::coverage::SagaMarker;
-use crate::limits::{LEASE, MILLISECOND, SECOND};
+use crate::limits::{MILLISECOND, Micros, SECOND};
 
 /// A report on its way.
 #[derive(Debug, Clone)]
 pub(super) struct Report {
-    task: TaskId,
-    attempt: u32,
+    held: Held,
     /// As it ends if nobody stops it.
     ending: Ending,
     output: JsonText,
     /// How often it is sent once more.
     again: u32,
-    was_rescued: bool,
+    was_sent: bool,
 }
 
 impl World {
@@ -40,7 +39,11 @@ impl World {
             let life = row.life();
             match life.state {
                 TaskState::Pending { .. } if life.expires_at <= now => over.push(*id),
-                TaskState::Pending { due_at } if due_at <= now => due.push(*id),
+                TaskState::Pending { due_at }
+                    if due_at <= now && self.workers.opens_at(&row.spec.target) <= self.now =>
+                {
+                    due.push(*id);
+                }
                 TaskState::InProgress { .. } if life.expires_at.as_micros() + 3 * SECOND <= self.now => over.push(*id),
                 TaskState::Pending { .. }
                 | TaskState::InProgress { .. }
@@ -55,12 +58,13 @@ impl World {
         }
         for task in over {
             self.sometimes(SagaMarker::TaskExpired);
-            self.change(Change::new(task, TaskEvent::DeadlinePassed));
+            self.was_held(task);
+            self.change(Change::new(task, TaskEvent::DeadlinePassed), None);
         }
     }
 
-    /// One change in a transaction of its own.
-    fn change(&mut self, change: Change) -> ChangeOutcome {
+    /// One change in a transaction of its own, and what its worker would go on with after it.
+    pub(super) fn change(&mut self, change: Change, offer: Option<Offer>) -> ChangeOutcome {
         let now = self.time();
         self.maybe_skip_an_id();
         let shown = (change.task, change.event.clone());
@@ -74,51 +78,52 @@ impl World {
             };
             format!("task {}: {:?}: {what}", shown.0, shown.1)
         });
-        self.after_change(&outcome);
+        self.after_change(&outcome, offer);
         outcome
     }
 
+    /// What is not due any more, or has to wait for its target, the loops find again.
     pub(super) fn claim(&mut self, task: TaskId) {
-        let due = self.rows.tasks.get(&task).is_some_and(|row| match row.life().state {
+        if !self.rows.dispatches.contains(&task) {
+            return;
+        }
+        let due = self.rows.tasks.get(&task).filter(|row| match row.life().state {
             TaskState::Pending { due_at } => due_at.as_micros() <= self.now,
             _ => false,
         });
-        if !due {
-            return;
-        }
-        self.last_worker += 1;
-        let worker = WorkerId(Uuid::from_u128(self.last_worker));
-        let ChangeOutcome::Done(changed) = self.change(Change::new(task, TaskEvent::Claimed { worker })) else {
+        let Some(spec) = due.map(|row| row.spec.clone()) else {
             return;
         };
-        let attempt = changed.life.attempt;
-        let is_dead = self.chance.happens(self.faults.worker_dies);
-        if is_dead {
-            let at = self.now + LEASE + self.chance.time_between(0, SECOND);
-            self.schedule(at, Step::Rescue { task, worker, attempt });
-            if !self.chance.happens(self.faults.worker_wakes_again) {
-                return;
-            }
+        if !self.takes_a_start(&spec.target) {
+            return;
         }
-        let ending = self.ending(task);
+        let (worker, lane) = self.draw_worker(&spec);
+        let claim = Change::new(task, TaskEvent::Claimed { worker });
+        if let ChangeOutcome::Done(changed) = self.change(claim, None) {
+            self.begin_attempt(Held {
+                task,
+                attempt: changed.life.attempt,
+                worker,
+                lane,
+                is_gone_on_with: false,
+            });
+        }
+    }
+
+    /// The attempt ends some time, and its worker says so if it lives.
+    pub(super) fn expect_report(&mut self, held: Held, takes: Micros) {
+        let ending = self.ending(held.task);
         let output = self.data();
         let again = u32::from(self.chance.happens(self.faults.report_repeated));
         self.reports.push(Report {
-            task,
-            attempt,
+            held,
             ending,
             output,
             again,
-            was_rescued: is_dead,
+            was_sent: false,
         });
         let place = u32::try_from(self.reports.len() - 1).unwrap_or(u32::MAX);
-        let takes = if self.chance.happens(self.faults.task_long) {
-            self.chance.time_between(10 * SECOND, 400 * SECOND)
-        } else {
-            self.chance.time_between(5 * MILLISECOND, 3 * SECOND)
-        };
-        let rest = if is_dead { LEASE } else { 0 };
-        self.schedule(self.now + takes + rest, Step::Report(place));
+        self.schedule(self.now + takes, Step::Report(place));
     }
 
     fn ending(&mut self, task: TaskId) -> Ending {
@@ -152,14 +157,27 @@ impl World {
             return;
         };
         let Report {
-            task,
-            attempt,
+            held,
             ending,
             output,
             again,
-            was_rescued,
+            was_sent,
         } = report;
-        let wanted = self.rows.tasks.get(&task).map(|row| row.life().state.clone());
+        let Held {
+            task, attempt, worker, ..
+        } = held;
+        if self.workers.is_silent(worker, self.now) {
+            if let Some(at) = self.workers.wakes_at(worker) {
+                let takes = self.chance.time_between(5 * MILLISECOND, 3 * SECOND);
+                self.schedule(at + takes, Step::Report(place));
+            }
+            return;
+        }
+        self.workers.has_ended(task, attempt, worker);
+        let was_rescued = self.workers.is_dead(worker);
+        let row = self.rows.tasks.get(&task);
+        let wanted = row.map(|row| row.life().state.clone());
+        let (saga, priority) = row.map_or((None, 0), |row| (row.spec.saga, row.spec.priority));
         let is_cancelled = matches!(
             &wanted,
             Some(TaskState::InProgress {
@@ -167,17 +185,17 @@ impl World {
                 ..
             })
         );
-        let ending = match ending {
-            ending if !is_cancelled || self.chance.happens(300) => {
-                if is_cancelled {
-                    self.sometimes(SagaMarker::CancelLostTheRace);
-                }
-                ending
-            }
-            _ => Ending::Cancelled {
-                message: "stopped".to_owned(),
-            },
+        let ending = self.as_it_ended(ending, is_cancelled);
+        if is_cancelled && held.is_gone_on_with && !was_sent {
+            self.sometimes(SagaMarker::GivenWasCancelled);
+        }
+        let offer = if ending == Ending::Success && !was_sent {
+            // Once: what a second report is answered for, the first may have brought.
+            self.draw_offer(saga.map(|place| place.saga), worker, held.lane, priority)
+        } else {
+            None
         };
+        self.reports[index].was_sent = true;
         let output = (ending == Ending::Success).then_some(output);
         let event = TaskEvent::Reported(TaskReport {
             attempt,
@@ -191,7 +209,31 @@ impl World {
             },
             ..Change::new(task, event)
         };
-        match self.change(change) {
+        let outcome = self.change(change, offer);
+        self.was_answered(&outcome, was_rescued);
+        if again > 0 {
+            self.reports[index].again = again - 1;
+            self.reports[index].ending = ending;
+            self.soon(30 * SECOND, Step::Report(place));
+        }
+    }
+
+    /// Who is told to stop stops, unless it is done.
+    fn as_it_ended(&mut self, ending: Ending, is_cancelled: bool) -> Ending {
+        if !is_cancelled {
+            return ending;
+        }
+        if self.chance.happens(300) {
+            self.sometimes(SagaMarker::CancelLostTheRace);
+            return ending;
+        }
+        Ending::Cancelled {
+            message: "stopped".to_owned(),
+        }
+    }
+
+    fn was_answered(&mut self, outcome: &ChangeOutcome, was_rescued: bool) {
+        match outcome {
             ChangeOutcome::Done(changed) if changed.life.status().is_terminal() => self.maybe_repeat_the_end(),
             ChangeOutcome::Refused {
                 refusal: Refusal::StaleAttempt { .. } | Refusal::Illegal { .. },
@@ -199,11 +241,6 @@ impl World {
             } if was_rescued => self.sometimes(SagaMarker::ZombieRefused),
             ChangeOutcome::AlreadyReported { .. } => self.sometimes(SagaMarker::ReportRepeated),
             _ => {}
-        }
-        if again > 0 {
-            self.reports[index].again = again - 1;
-            self.reports[index].ending = ending;
-            self.soon(30 * SECOND, Step::Report(place));
         }
     }
 
@@ -220,13 +257,6 @@ impl World {
         }
     }
 
-    pub(super) fn rescue(&mut self, task: TaskId, worker: WorkerId, attempt: u32) {
-        let outcome = self.change(Change::new(task, TaskEvent::WorkerLost { worker, attempt }));
-        if let ChangeOutcome::Done(_) = outcome {
-            self.sometimes(SagaMarker::TaskLost);
-        }
-    }
-
     /// A task was cancelled: who does it hears so, and stops some time.
     pub(super) fn cancelled(&mut self, task: TaskId, state: &TaskState) {
         if !matches!(state, TaskState::InProgress { .. }) {
@@ -235,7 +265,7 @@ impl World {
         let on_its_way = self
             .reports
             .iter()
-            .rposition(|report| report.task == task && !report.was_rescued);
+            .rposition(|report| report.held.task == task && !self.workers.is_dead(report.held.worker));
         if let Some(place) = on_its_way.and_then(|place| u32::try_from(place).ok()) {
             self.soon(5 * SECOND, Step::Report(place));
         }

@@ -11,7 +11,8 @@ use super::answers::Asked;
 use super::check;
 use super::definitions::Definitions;
 use super::process::{Open, Process};
-use super::scenario::{Faults, Planned, Scenario, Wish};
+use super::scenario::{Closing, Faults, Planned, Scenario, Wish};
+use super::workers::Workers;
 use crate::chance::Chance;
 use crate::coverage::{Coverage, SagaMarker};
 use crate::invariant::{Invariant, Violation};
@@ -39,11 +40,16 @@ pub(super) enum Step {
     Pulse(u32),
     Claim(TaskId),
     Report(u32),
-    Rescue {
-        task: TaskId,
-        worker: WorkerId,
-        attempt: u32,
-    },
+    /// The answer to an offer is there.
+    GoOn(u32),
+    /// It was lost, and the answer to a renewal tells of the task.
+    HandBack(u32),
+    /// The lease of a dead worker is over.
+    Rescue(WorkerId),
+    /// A target is paused, or gets a rate.
+    Close(usize),
+    /// A pause is over.
+    Open(usize),
     Person(SagaId),
     Heal,
 }
@@ -73,7 +79,10 @@ pub(super) struct World {
     pub(super) asked: Vec<Asked>,
     /// Reports on their way.
     pub(super) reports: Vec<super::tasks::Report>,
-    pub(super) last_worker: u128,
+    pub(super) workers: Workers,
+    /// How often a worker would go on with the next task of a saga.
+    pub(super) goes_on: u16,
+    pub(super) closings: Vec<Closing>,
     /// Whom a person will look at.
     pub(super) visits: BTreeSet<SagaId>,
     /// How often persons have tried something with a saga.
@@ -117,6 +126,8 @@ impl World {
             calls,
             heals_at,
             persons,
+            goes_on,
+            closings,
         } = scenario;
         let inputs = (0..sagas).map(|saga| {
             let items: Vec<u32> = (0..items).collect();
@@ -144,7 +155,9 @@ impl World {
             last_transaction: 0,
             asked: Vec::new(),
             reports: Vec::new(),
-            last_worker: 0,
+            workers: Workers::default(),
+            goes_on,
+            closings,
             visits: BTreeSet::new(),
             patience: BTreeMap::new(),
             pulse: (0, None),
@@ -152,6 +165,9 @@ impl World {
         };
         for place in 0..world.plan.len() {
             world.schedule(world.plan[place].at, Step::Plan(place));
+        }
+        for place in 0..world.closings.len() {
+            world.schedule(world.closings[place].at, Step::Close(place));
         }
         world.schedule(heals_at, Step::Heal);
         world
@@ -230,7 +246,11 @@ impl World {
             Step::Pulse(number) => self.pulse(number),
             Step::Claim(task) => self.claim(task),
             Step::Report(place) => self.report(place),
-            Step::Rescue { task, worker, attempt } => self.rescue(task, worker, attempt),
+            Step::GoOn(place) => self.go_on(place),
+            Step::HandBack(place) => self.hand_back(place),
+            Step::Rescue(worker) => self.rescue(worker),
+            Step::Close(place) => self.close(place),
+            Step::Open(place) => self.open_again(place),
             Step::Person(saga) => self.person(saga),
             Step::Heal => self.heal(),
         }
@@ -268,6 +288,7 @@ impl World {
         self.note(|| "from now on nothing fails".to_owned());
         self.healed = true;
         self.faults = Faults::default();
+        self.open_all();
         self.persons = 1_000;
         let waiting: Vec<SagaId> = self.rows.sagas.keys().copied().collect();
         for saga in waiting {
@@ -305,7 +326,10 @@ impl World {
             let life = row.life();
             let expires_at = life.expires_at.as_micros();
             match life.state {
-                TaskState::Pending { due_at } => Some(due_at.as_micros().min(expires_at)),
+                TaskState::Pending { due_at } => {
+                    let opens_at = self.workers.opens_at(&row.spec.target);
+                    Some(due_at.as_micros().max(opens_at).min(expires_at))
+                }
                 TaskState::InProgress { .. } => Some(expires_at + 3 * SECOND),
                 TaskState::Completed { .. }
                 | TaskState::Failed { .. }

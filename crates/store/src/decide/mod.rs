@@ -34,11 +34,14 @@ pub(crate) use life::LifeColumns;
 pub(crate) use list::{IdRange, Way, attempt_page, narrows, page};
 pub(crate) use purge::purge_ends_at;
 pub(crate) use saga_tasks::{SagaTaskEnd, doubted, doubtful_outcomes, purpose, without_doubt};
+#[cfg(feature = "simulation")]
+pub(crate) use sagas::Taken;
 pub(crate) use sagas::{
     ADDRESSEES_MAX, ARRIVED_MAX, Arrived, Cancelled, ChildRow, Compiled, EventColumns, EventSource, EventWrite, Folded,
     Known, Look, Migrating, SagaHead, SagaName, SagaWay, Starts, TimerWrite, WaitingEvent, answers, brought_events,
     by_status, cancel, cancelled, cancelled_tasks, children, definitions_of_children, issued, keys_of_starts, merged,
-    migrate, saga_name, saga_page, told_parents, wanted_versions,
+    migrate, saga_name, saga_page, take_back_what_may_not_begin, taken, targets_of_taken, told_parents,
+    wanted_versions,
 };
 pub(crate) use schedule_change::{ScheduleChange, change_schedule, create_schedule};
 pub(crate) use schedules::{DueSchedule, LIVE_MAX, Locked, ScheduleWrite, Which, fire, waiting_of, waiting_text};

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use orchestratum_core::saga::{DefinitionName, SagaStatus};
 use orchestratum_core::{SagaId, Timestamp};
 
-use super::RowsMutant;
 use super::rows::{Afterwards, LookedAt, Rows, SagaRow};
+use super::{RowsMutant, planted};
 use crate::decide::{
     self, Arrived, Cancelled, ChildRow, EventColumns, EventSource, EventWrite, Folded, Known, SagaHead, SagaName,
     Starts, WaitingEvent, saga_name,
@@ -50,7 +50,8 @@ impl Rows {
             })?;
             locked.push((row.head.clone(), instance));
         }
-        let mut look = decide::Look::new(&advances, locked, &self.compiled, &self.limits, now)?;
+        let look = decide::Look::new(&advances, locked, &self.compiled, &self.limits, now)?;
+        let mut look = look.with_offers(&advances);
         while let Some(last) = look.reads_on() {
             look.arrived(self.arrived(&ids, last));
         }
@@ -105,13 +106,20 @@ impl Rows {
     pub fn commit_look(&mut self, look: Look) -> Vec<AdvanceOutcome> {
         let Look {
             advances,
-            folded,
+            mut folded,
             left,
             now,
         } = look;
-        let mut consequences = self.write(&folded, now);
+        if self.planted == Some(RowsMutant::LanesAreNotAsked) {
+            planted::take_whatever_comes_first(&advances, &mut folded);
+        }
+        let mut consequences = self.write(&mut folded, now);
         consequences.unlooked.extend(left);
-        decide::answers(&advances, folded, consequences, now)
+        let mut outcomes = decide::answers(&advances, folded, consequences, now);
+        if self.planted == Some(RowsMutant::AllThatOfferAreGivenTheSame) {
+            planted::give_all_the_same(&advances, &mut outcomes);
+        }
+        outcomes
     }
 
     /// Decides starts.
@@ -148,7 +156,7 @@ impl Rows {
     /// # Errors
     /// [`Overtaken`] where one of them exists by now. Nothing is written.
     pub fn commit_start(&mut self, start: Start) -> Result<Vec<StartOutcome>, Overtaken> {
-        let Start { starts, now } = start;
+        let Start { mut starts, now } = start;
         let is_there = |saga: &Folded| {
             let name = saga_name(&saga.head.definition, &saga.instance.correlation_id);
             self.names.contains_key(&name)
@@ -159,7 +167,7 @@ impl Rows {
         for saga in &starts.folded {
             self.insert_saga(SagaRow::new(saga.head.clone(), &saga.instance));
         }
-        let consequences = self.write(&starts.folded, now);
+        let consequences = self.write(&mut starts.folded, now);
         Ok(starts.outcomes(consequences))
     }
 
@@ -173,7 +181,7 @@ impl Rows {
     }
 
     /// In the order of the databases.
-    fn write(&mut self, folded: &[Folded], now: Timestamp) -> Consequences {
+    fn write(&mut self, folded: &mut [Folded], now: Timestamp) -> Consequences {
         let mut consequences = Consequences::default();
         if folded.iter().all(|saga| saga.events.is_empty()) {
             return consequences;
@@ -183,9 +191,15 @@ impl Rows {
             &mut consequences,
             now,
         );
-        for saga in folded {
+        for saga in &*folded {
             self.write_saga(saga, now);
         }
+        decide::take_back_what_may_not_begin(
+            folded,
+            |worker| self.is_live(worker, now) || self.planted == Some(RowsMutant::LeasesAreNotAsked),
+            |target| self.is_closed(target) && self.planted != Some(RowsMutant::ClosedTargetsAreNotAsked),
+        );
+        let folded = &*folded;
         self.issue(folded, &mut consequences, now);
         self.cancel(&decide::cancelled_tasks(folded, Cancelled::Now), &mut consequences, now);
         // One that is cancelled by the look that starts it begins, and ends.
@@ -244,12 +258,18 @@ impl Rows {
     fn issue(&mut self, folded: &[Folded], consequences: &mut Consequences, now: Timestamp) {
         // Nothing here is unique, so nothing is met.
         let (tasks, unmade) = decide::issued(folded, &HashMap::new());
-        consequences.issued(&tasks, &HashMap::new(), Vec::new(), now);
+        let taken = decide::taken(folded);
+        consequences.issued(&tasks, &taken, Vec::new(), now);
         let tasks: Vec<NewTask> = tasks.into_iter().cloned().collect();
-        if self.planted == Some(RowsMutant::TasksAreMadeAfterwards) {
-            self.afterwards.push(Afterwards::Tasks(tasks));
+        let begun = if self.planted == Some(RowsMutant::WhatIsGivenWaits) {
+            HashMap::new()
         } else {
-            self.insert_tasks(tasks);
+            taken
+        };
+        if self.planted == Some(RowsMutant::TasksAreMadeAfterwards) {
+            self.afterwards.push(Afterwards::Tasks(tasks, begun, now));
+        } else {
+            self.insert_tasks(tasks, &begun, now);
         }
         if !unmade.is_empty() {
             consequences.unlooked.extend(unmade.iter().map(|end| end.place.saga));

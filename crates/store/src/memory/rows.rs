@@ -7,7 +7,7 @@ use orchestratum_core::saga::{
     CompiledDefinition, DefinitionName, Input, Instance, InvalidInstance, SagaStatus, StateName, Timer, TimerKind,
 };
 use orchestratum_core::task::{AttemptOutcome, EndedAttempt, SpecLimits, TaskLife, TaskSpec};
-use orchestratum_core::{JsonText, SagaId, TaskId, Timestamp};
+use orchestratum_core::{JsonText, SagaId, Target, TaskId, Timestamp, WorkerId};
 
 use super::RowsMutant;
 use crate::decide::{Compiled, EventColumns, SagaHead, SagaName, SagaTaskEnd, Stored, WaitingEvent, without_doubt};
@@ -100,6 +100,8 @@ pub struct TaskRow {
     pub spec: TaskSpec,
     pub(super) stored: Stored,
     pub attempts: Vec<EndedAttempt>,
+    /// Its first attempt began with the row: a worker went on with it.
+    pub is_gone_on_with: bool,
 }
 
 impl TaskRow {
@@ -127,6 +129,13 @@ pub struct Rows {
     pub(super) timers: BTreeMap<TimerKey, Timestamp>,
     pub tasks: BTreeMap<TaskId, TaskRow>,
     pub(super) tasks_of: BTreeSet<(SagaId, u32, TaskId)>,
+    /// Those with a row in `dispatches`.
+    pub dispatches: BTreeSet<TaskId>,
+    /// When the leases of the workers end that nobody has marked dead.
+    pub leases: BTreeMap<WorkerId, Timestamp>,
+    pub paused: BTreeSet<Target>,
+    /// Targets with a rate.
+    pub rated: BTreeSet<Target>,
     pub(super) planted: Option<RowsMutant>,
     pub(super) afterwards: Vec<Afterwards>,
 }
@@ -136,7 +145,7 @@ pub struct Rows {
 pub(super) enum Afterwards {
     Waiting(Vec<WaitingEvent>),
     LookedAt(Vec<(i64, LookedAt)>),
-    Tasks(Vec<NewTask>),
+    Tasks(Vec<NewTask>, HashMap<TaskId, WorkerId>, Timestamp),
 }
 
 impl Rows {
@@ -197,12 +206,13 @@ impl Rows {
 
     pub(super) fn task_ends(&self, ends: &[SagaTaskEnd]) -> Vec<WaitingEvent> {
         let doubted = ends.iter().filter_map(|end| end.doubted);
-        let in_doubt = doubted.filter(|task| {
-            let attempts = self.tasks.get(task).map_or(&[][..], |row| &row.attempts);
-            attempts
-                .iter()
-                .any(|attempt| AttemptOutcome::leaves_doubt(attempt.outcome))
+        let is_forgotten = self.planted == Some(RowsMutant::WhatIsGivenLeavesNoDoubt);
+        let rows = doubted.filter_map(|task| Some((task, self.tasks.get(&task)?)));
+        let in_doubt = rows.filter(|(_, row)| {
+            let mut outcomes = row.attempts.iter().map(|attempt| attempt.outcome);
+            outcomes.any(AttemptOutcome::leaves_doubt) && !(is_forgotten && row.is_gone_on_with)
         });
+        let in_doubt = in_doubt.map(|(task, _)| task);
         let in_doubt = in_doubt.collect();
         without_doubt(ends, &in_doubt).iter().map(WaitingEvent::from).collect()
     }
@@ -259,6 +269,16 @@ impl Rows {
         self.timers.values().min().copied()
     }
 
+    /// Whether nobody goes on with what is to run there.
+    pub(super) fn is_closed(&self, target: &Target) -> bool {
+        self.paused.contains(target) || self.rated.contains(target)
+    }
+
+    /// Whether it may have something.
+    pub(super) fn is_live(&self, worker: WorkerId, now: Timestamp) -> bool {
+        self.leases.get(&worker).is_some_and(|end| *end > now)
+    }
+
     pub fn timers_of(&self, saga: SagaId) -> impl Iterator<Item = Timer> {
         let all = (saga, 0, i16::MIN, 0)..=(saga, u32::MAX, i16::MAX, u16::MAX);
         self.timers.range(all).filter_map(|(key, _)| timer_of(*key))
@@ -284,7 +304,7 @@ impl Rows {
             match left {
                 Afterwards::Waiting(events) => self.insert_waiting(events),
                 Afterwards::LookedAt(rows) => self.mark(rows),
-                Afterwards::Tasks(tasks) => self.insert_tasks(tasks),
+                Afterwards::Tasks(tasks, taken, now) => self.insert_tasks(tasks, &taken, now),
             }
         }
     }

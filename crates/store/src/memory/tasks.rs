@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use orchestratum_core::task::{AttemptOutcome, TaskEvent, TaskStatus};
-use orchestratum_core::{SagaId, TaskId, Timestamp};
+use orchestratum_core::task::{AttemptOutcome, TaskEvent, TaskStatus, transition};
+use orchestratum_core::{SagaId, TaskId, Timestamp, WorkerId};
 
 use super::rows::{Afterwards, Rows};
 use super::{RowsMutant, TaskRow};
@@ -31,6 +31,11 @@ impl Rows {
             if let Some(row) = self.tasks.get_mut(&write.after.id) {
                 row.stored = write.after.clone();
             }
+            if write.after.life.status() == TaskStatus::Pending {
+                self.dispatches.insert(write.after.id);
+            } else if write.was_pending {
+                self.dispatches.remove(&write.after.id);
+            }
         }
         for write in &decision.attempts {
             if let Some(row) = self.tasks.get_mut(&write.task) {
@@ -52,10 +57,19 @@ impl Rows {
         outcomes.pop().unwrap_or(ChangeOutcome::NotFound)
     }
 
-    pub(super) fn insert_tasks(&mut self, tasks: Vec<NewTask>) {
+    /// Those that are `taken` begin with their rows, as if they had been claimed; the others wait for that.
+    pub(super) fn insert_tasks(&mut self, tasks: Vec<NewTask>, taken: &HashMap<TaskId, WorkerId>, now: Timestamp) {
         for NewTask { spec, life, .. } in tasks {
             if let Some(place) = spec.saga {
                 self.tasks_of.insert((place.saga, place.number, spec.id));
+            }
+            let worker = taken.get(&spec.id).copied();
+            let begun = worker.map(|worker| {
+                let claimed = transition(&life, &spec.policy, &TaskEvent::Claimed { worker }, now);
+                claimed.expect("what may not be claimed is not taken").next
+            });
+            if begun.is_none() {
+                self.dispatches.insert(spec.id);
             }
             let stored = Stored {
                 id: spec.id,
@@ -64,9 +78,9 @@ impl Rows {
                 priority: spec.priority,
                 ttl: spec.ttl,
                 policy: spec.policy,
-                life,
-                worker: None,
-                started_at: None,
+                life: begun.unwrap_or(life),
+                worker,
+                started_at: worker.map(|_| now),
                 source: None,
                 conditions: None,
                 waits: None,
@@ -77,6 +91,7 @@ impl Rows {
                 spec,
                 stored,
                 attempts: Vec::new(),
+                is_gone_on_with: worker.is_some(),
             };
             self.tasks.insert(row.spec.id, row);
         }

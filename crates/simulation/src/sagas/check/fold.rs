@@ -6,8 +6,8 @@ use orchestratum_core::SagaId;
 use orchestratum_core::saga::{
     CompiledDefinition, Effect, Input, Instance, Note, Outcome, Phase, Purpose, Rejection, SagaEnd, Timer, step,
 };
-use orchestratum_core::task::{SpecLimits, TaskStatus};
-use orchestratum_store::memory::{EventRow, LookedAt, Rows, SagaRow};
+use orchestratum_core::task::{AttemptOutcome, SpecLimits, TaskStatus};
+use orchestratum_store::memory::{EventRow, LookedAt, Rows, SagaRow, TaskRow};
 
 use super::step::{Taken, follows_the_rules};
 use super::{Checked, Invariant, holds, purpose};
@@ -54,6 +54,7 @@ pub(super) fn history(row: &SagaRow, rows: &Rows, coverage: &mut Coverage) -> Re
                 looked_at.seq
             )));
         }
+        knows_of_doubt(rows, saga, event, coverage)?;
         instance = refold(definition, instance, event, looked_at, &mut told, coverage)?;
         if (looked_at.version, &looked_at.to) != (instance.version, &instance.state) {
             let (version, state) = (instance.version, &instance.state);
@@ -88,6 +89,36 @@ fn in_order(rows: &Rows, saga: SagaId) -> Vec<(&EventRow, &LookedAt)> {
     let mut events: Vec<_> = of_saga.filter_map(|row| Some((row, row.looked_at.as_ref()?))).collect();
     events.sort_by_key(|(_, looked_at)| looked_at.seq);
     events
+}
+
+/// A saga is told that a task may have done something where one of its attempts may have.
+fn knows_of_doubt(rows: &Rows, saga: SagaId, event: &EventRow, coverage: &mut Coverage) -> Checked {
+    let Some(Input::TaskEnded {
+        number,
+        outcome: Outcome::Unsuccessful { may_have_run, .. },
+    }) = event.input()
+    else {
+        return Ok(());
+    };
+    let mut forward = rows
+        .tasks_of(saga)
+        .filter(|task| purpose(task) == Some(Purpose::Forward));
+    let is_it = |task: &&TaskRow| task.spec.saga.is_some_and(|place| place.number == number);
+    // A child saga is none, and what could not be made is not there.
+    let Some(task) = forward.find(is_it) else {
+        return Ok(());
+    };
+    let tells = |outcome| matches!(outcome, AttemptOutcome::Failed | AttemptOutcome::NotFound);
+    let is_in_doubt = task.attempts.iter().any(|attempt| !tells(attempt.outcome));
+    if is_in_doubt && task.is_gone_on_with {
+        coverage.sometimes_of_a_saga(SagaMarker::GivenWasInDoubt);
+    }
+    holds(is_in_doubt == may_have_run, Invariant::UndoneNewestFirst, || {
+        format!(
+            "{saga} is told {event:?} of a task with the attempts {:?}",
+            task.attempts
+        )
+    })
 }
 
 /// One event once more.

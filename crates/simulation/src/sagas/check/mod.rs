@@ -1,6 +1,7 @@
 //! The rules, as somebody reads them who has only the rows: after each commit, and when nothing happens any more.
 
 mod fold;
+mod given;
 mod step;
 
 use std::collections::BTreeMap;
@@ -11,14 +12,15 @@ use orchestratum_core::task::TaskStatus;
 use orchestratum_store::Error;
 use orchestratum_store::memory::{Rows, SagaRow, TaskRow};
 
+pub(super) use self::given::{as_by_a_claim, mark_refused};
 use super::answers::Answer;
 use super::world::World;
 use crate::invariant::{Invariant, Violation};
 
-type Checked = Result<(), Violation>;
+pub(super) type Checked = Result<(), Violation>;
 
 /// Breaks the rule unless it holds.
-fn holds(rule: bool, invariant: Invariant, detail: impl FnOnce() -> String) -> Checked {
+pub(super) fn holds(rule: bool, invariant: Invariant, detail: impl FnOnce() -> String) -> Checked {
     if rule {
         return Ok(());
     }
@@ -48,6 +50,7 @@ pub(super) fn now(rows: &Rows, saga: SagaId) -> Checked {
     let Some(row) = rows.sagas.get(&saga) else {
         return Ok(());
     };
+    rows.tasks_of(saga).try_for_each(|task| stands(rows, task))?;
     let live: Vec<&TaskRow> = rows.tasks_of(saga).filter(|task| is_live(task)).collect();
     if row.status.is_over() {
         holds(live.is_empty(), Invariant::NothingOutlivesItsSaga, || {
@@ -65,6 +68,37 @@ pub(super) fn now(rows: &Rows, saga: SagaId) -> Checked {
     holds(undoing == 0 || live.len() == 1, Invariant::UndoneNewestFirst, || {
         format!("{saga} undoes beside others: {}", names(&live))
     })
+}
+
+/// Its dispatch row and its attempts are what its status says.
+fn stands(rows: &Rows, task: &TaskRow) -> Checked {
+    let (id, life) = (task.spec.id, task.life());
+    let waits = rows.dispatches.contains(&id);
+    holds(
+        waits == (life.status() == TaskStatus::Pending),
+        Invariant::OneDispatchPerPendingTask,
+        || {
+            format!(
+                "{id} is {}, and it is {waits} that it has a dispatch row",
+                life.status()
+            )
+        },
+    )?;
+    let ended = (1..).zip(&task.attempts).all(|(number, ended)| ended.attempt == number);
+    let running = u32::from(life.status() == TaskStatus::InProgress);
+    let count = u32::try_from(task.attempts.len()).unwrap_or(u32::MAX) + running;
+    holds(
+        ended && life.attempt == count,
+        Invariant::AttemptsAreGaplessAndBounded,
+        || {
+            format!(
+                "{id} is {} in attempt {} after {:?}",
+                life.status(),
+                life.attempt,
+                task.attempts
+            )
+        },
+    )
 }
 
 fn names(tasks: &[&TaskRow]) -> String {

@@ -8,13 +8,13 @@ use orchestratum_core::saga::{
     StateName, Step, Timer, step,
 };
 use orchestratum_core::task::{ErrorKind, SagaPlace, SpecLimits, TaskDraft, TaskError, Violations};
-use orchestratum_core::{JsonText, Origin, SagaId, TaskId, Timestamp, WorkerId};
+use orchestratum_core::{JsonText, Origin, SagaId, TaskId, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 
 use super::super::follow::{may_take, task_id_at};
 use super::super::saga_tasks::SagaTaskEnd;
-use super::EventColumns;
+use super::{EventColumns, Taken};
 use crate::{Announce, NewTask, Request, Saga, SagaOffer, Stand};
 
 /// How many refusals the history of a saga keeps of what callers brought: they are told anyway.
@@ -123,15 +123,6 @@ pub(crate) enum Answered {
     Repeated,
     Rejected(Rejection),
     VersionMismatch,
-}
-
-/// A task with which a worker goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Taken {
-    pub(crate) task: TaskId,
-    pub(crate) worker: WorkerId,
-    /// The place of the look that has brought the offer. A worker makes several, each for the names that it serves there.
-    pub(crate) by: usize,
 }
 
 /// A saga after a look, and everything to be written with it.

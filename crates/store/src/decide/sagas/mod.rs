@@ -7,6 +7,7 @@ mod list;
 mod look;
 mod migrate;
 mod start;
+mod taken;
 mod tasks;
 mod waiting;
 
@@ -17,5 +18,6 @@ pub(crate) use list::{SagaWay, by_status, merged, saga_page};
 pub(crate) use look::{Compiled, Look, answers, brought_events};
 pub(crate) use migrate::{Migrating, migrate};
 pub(crate) use start::{Known, SagaName, Starts, keys_of_starts, saga_name, wanted_versions};
+pub(crate) use taken::{Taken, take_back_what_may_not_begin, taken, targets_of_taken};
 pub(crate) use tasks::{Cancelled, cancel, cancelled, cancelled_tasks, issued};
 pub(crate) use waiting::{ADDRESSEES_MAX, ARRIVED_MAX, WaitingEvent, told_parents};

@@ -1,10 +1,10 @@
 //! Writing what looks at sagas have decided: one statement for the sagas, their history and their timers, others only where they
 //! have rows.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use orchestratum_core::task::SpecLimits;
-use orchestratum_core::{JsonText, RequestId, SagaId, TaskId, Timestamp, TraceParent, WorkerId};
+use orchestratum_core::{JsonText, RequestId, SagaId, Target, TaskId, Timestamp, TraceParent};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -72,18 +72,18 @@ impl Writing<'_> {
         Ok(consequences)
     }
 
-    /// What a claim asks of its worker and of the target holds for what begins without one; where it does not, that waits its turn.
+    /// After their sagas are written, so that little happens between what is asked here and the commit.
     async fn take_back_what_may_not_begin(
         &self,
         connection: &mut PgConnection,
         folded: &mut [Folded],
     ) -> Result<(), Abort> {
-        let taken = taken(folded);
+        let taken = decide::taken(folded);
         if taken.is_empty() {
             return Ok(());
         }
         let workers: BTreeSet<Uuid> = taken.values().map(|worker| worker.0).collect();
-        let targets: BTreeSet<&str> = begins(folded).map(|task| task.spec.target.as_str()).collect();
+        let targets: BTreeSet<&str> = decide::targets_of_taken(folded).map(Target::as_str).collect();
         let (live, closed): (Vec<Uuid>, Vec<String>) = sqlx::query_as(
             "SELECT
                 ARRAY(SELECT id FROM workers WHERE id = ANY($1::uuid[]) AND state = 0 AND lease_expires_at > $3),
@@ -98,14 +98,11 @@ impl Writing<'_> {
         .bind(time(self.now))
         .fetch_one(connection)
         .await?;
-        let waits: HashSet<TaskId> = begins(folded)
-            .filter(|task| closed.iter().any(|target| target == task.spec.target.as_str()))
-            .map(|task| task.spec.id)
-            .collect();
-        for saga in folded {
-            saga.taken
-                .take_if(|taken| !live.contains(&taken.worker.0) || waits.contains(&taken.task));
-        }
+        decide::take_back_what_may_not_begin(
+            folded,
+            |worker| live.contains(&worker.0),
+            |target| closed.iter().any(|closed| closed == target.as_str()),
+        );
         Ok(())
     }
 
@@ -151,7 +148,7 @@ impl Writing<'_> {
         consequences: &mut Consequences,
     ) -> Result<(), Abort> {
         let tasks: Vec<&NewTask> = folded.iter().flat_map(|saga| &saga.tasks).collect();
-        let taken = taken(folded);
+        let taken = decide::taken(folded);
         let met = meet(connection, &tasks, self.now).await?;
         let (tasks, unmade) = decide::issued(folded, &met);
         if !tasks.is_empty() {
@@ -181,20 +178,6 @@ impl Writing<'_> {
         }
         Ok(told)
     }
-}
-
-/// Which tasks run already, and where.
-fn taken(folded: &[Folded]) -> HashMap<TaskId, WorkerId> {
-    let taken = folded.iter().filter_map(|saga| saga.taken);
-    taken.map(|taken| (taken.task, taken.worker)).collect()
-}
-
-/// The tasks that run already.
-fn begins(folded: &[Folded]) -> impl Iterator<Item = &NewTask> {
-    folded.iter().filter_map(|saga| {
-        let taken = saga.taken?;
-        saga.tasks.iter().find(|task| task.spec.id == taken.task)
-    })
 }
 
 /// What the children are told that are to end.
