@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,6 +24,7 @@ use orchestratum_store::{
     StoredDefinition, Task, TaskFilter, TaskLogs, TaskOverview, TaskPage, TaskStore, Unoffered, UnofferedSearch,
     Worker, WorkerStore,
 };
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -78,6 +79,50 @@ pub(crate) struct GatedStore {
     /// Only claims that ask for this name are held up.
     name: String,
     arrivals: mpsc::UnboundedSender<Arrival>,
+    given: Arc<Given>,
+}
+
+/// What workers were given, by their claims and with looks at sagas.
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    claimed: Mutex<Vec<TaskId>>,
+    gone_on_with: Mutex<Vec<TaskId>>,
+    loses_the_next: AtomicBool,
+}
+
+impl Given {
+    pub(crate) fn claimed(&self) -> Vec<TaskId> {
+        self.claimed.lock().clone()
+    }
+
+    pub(crate) fn gone_on_with(&self) -> Vec<TaskId> {
+        self.gone_on_with.lock().clone()
+    }
+
+    /// The next look that gives a task to a worker is done, and its answer lost.
+    pub(crate) fn lose_the_next(&self) {
+        self.loses_the_next.store(true, Ordering::Relaxed);
+    }
+
+    fn looked(&self, outcomes: &[AdvanceOutcome]) -> Result<(), Error> {
+        let given = outcomes.iter().filter_map(|outcome| match outcome {
+            AdvanceOutcome::Done(advanced) => Some(advanced.claimed.as_ref()?.id),
+            _ => None,
+        });
+        let given: Vec<TaskId> = given.collect();
+        let is_lost = !given.is_empty() && self.loses_the_next.swap(false, Ordering::Relaxed);
+        self.gone_on_with.lock().extend(given);
+        if is_lost { Err(said_so("sagas")) } else { Ok(()) }
+    }
+}
+
+fn said_so(table: &'static str) -> Error {
+    Error::Corrupt {
+        table,
+        column: "id",
+        row: "of a statement".to_owned(),
+        detail: "the test says so".to_owned(),
+    }
 }
 
 impl GatedStore {
@@ -87,6 +132,16 @@ impl GatedStore {
             appends: Arc::default(),
             name: name.to_owned(),
             arrivals,
+            given: Arc::default(),
+        }
+    }
+
+    /// With a record of what workers are given, and no gate.
+    pub(crate) fn recording(inner: Arc<dyn Store>, given: Arc<Given>) -> Self {
+        let (arrivals, _) = Gate::new();
+        Self {
+            given,
+            ..Self::new(inner, "", arrivals)
         }
     }
 
@@ -111,12 +166,7 @@ impl GatedStore {
         // If the gate is gone, nobody takes it or says anything about it.
         let _ = self.arrivals.send(arrival);
         match told.await {
-            Ok(Verdict::Fail) => Err(Error::Corrupt {
-                table: "dispatches",
-                column: "task_id",
-                row: "of a claim".to_owned(),
-                detail: "the test says so".to_owned(),
-            }),
+            Ok(Verdict::Fail) => Err(said_so("dispatches")),
             Ok(Verdict::Pass(back)) => {
                 // What became ready while it waited is ready.
                 let now = self.inner.database_time().await?;
@@ -157,7 +207,9 @@ through! {
     counts(most: usize) -> Result<BTreeMap<TaskStatus, u64>, Error>;
     {
         async fn claim(&self, request: &ClaimRequest, now: Timestamp) -> Result<Vec<ClaimedTask>, Error> {
-            self.gated_claim(request, now).await
+            let claimed = self.gated_claim(request, now).await?;
+            self.given.claimed.lock().extend(claimed.iter().map(|task| task.id));
+            Ok(claimed)
         }
     };
     for TaskStore
@@ -263,7 +315,6 @@ through! {
     ) -> Result<Vec<DefinitionHead>, Error>;
     definitions_starting_on(event: &EventName) -> Result<Vec<DefinitionName>, Error>;
     start_sagas(sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error>;
-    advance_sagas(advances: &[Advance], now: Timestamp) -> Result<Vec<AdvanceOutcome>, Error>;
     migrate_saga(migration: &MigrateSaga, now: Timestamp) -> Result<MigrateOutcome, Error>;
     unlooked_sagas(limit: usize) -> Result<Vec<SagaId>, Error>;
     fire_saga_timers(limit: usize, now: Timestamp) -> Result<FiredTimers, Error>;
@@ -272,7 +323,18 @@ through! {
     addressees(correlation_id: &str) -> Result<Vec<Addressee>, Error>;
     sagas(filter: &SagaFilter, before: Option<SagaId>, limit: usize) -> Result<SagaPage, Error>;
     saga_history(saga: SagaId, after: Option<u64>, limit: usize) -> Result<HistoryPage, Error>;
-    ; for SagaStore
+    {
+        fn takes_offers(&self) -> bool {
+            self.inner.takes_offers()
+        }
+
+        async fn advance_sagas(&self, advances: &[Advance], now: Timestamp) -> Result<Vec<AdvanceOutcome>, Error> {
+            let outcomes = self.inner.advance_sagas(advances, now).await?;
+            self.given.looked(&outcomes)?;
+            Ok(outcomes)
+        }
+    };
+    for SagaStore
 }
 
 through! {

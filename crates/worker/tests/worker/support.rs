@@ -12,6 +12,7 @@ use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
 use orchestratum_engine::{Engine, Settings, identity};
 use orchestratum_sandbox::Shim;
 use orchestratum_store::{Announce, Attempt, CreateRequest, NewTask, Store, Task};
+use orchestratum_testkit::Schema;
 use orchestratum_worker::{Builder, Worker};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::gate::{Gate, GatedStore};
+use crate::gate::{Gate, GatedStore, Given};
 
 pub(crate) const BOUND: Duration = Duration::from_secs(30);
 
@@ -34,6 +35,7 @@ pub(crate) struct Bench {
     /// Of the tasks that are created.
     pub(crate) origin: Origin,
     stop_background: CancellationToken,
+    schema: Option<Schema>,
 }
 
 pub(crate) struct RunningWorker {
@@ -130,7 +132,23 @@ impl Bench {
             work_dir,
             origin: Origin::default(),
             stop_background,
+            schema: None,
         }
+    }
+
+    /// On PostgreSQL, in a schema of its own, with a record of what workers are given.
+    pub(crate) async fn recording_on_postgres(overrides: &[(&str, &str)]) -> (Self, Arc<Given>) {
+        let url = std::env::var("DATABASE_URL").expect("these tests need PostgreSQL: run `cargo xtask test`");
+        let schema = Schema::unique(&url).await.expect("a schema");
+        let database = [("database.url", url.as_str()), ("database.schema", schema.name())];
+        let given: Arc<Given> = Arc::default();
+        let record = Arc::clone(&given);
+        let mut bench = Self::assemble(&[&database, overrides].concat(), Clock::from_sample, |store| {
+            Arc::new(GatedStore::recording(store, record))
+        })
+        .await;
+        bench.schema = Some(schema);
+        (bench, given)
     }
 
     pub(crate) async fn worker(&self) -> RunningWorker {
