@@ -11,6 +11,9 @@ def nap(input, stop):
     """A handler. One that takes long looks at `stop` now and then."""
     return {"interrupted": stop.wait(input["seconds"])}
 
+class Refused(Exception):
+    """A failure that no further try would mend."""
+
 HANDLERS = {"sum": lambda input, stop: sum(input), "nap": nap}
 
 def call(path, body):
@@ -33,14 +36,16 @@ def keep(path, stop, ended):
         if call(path + "heartbeat", {}).get("cancel_requested", True):
             stop.set()
 
-def run(task):
+def run(task, handlers):
     path = f"tasks/{task['id']}/attempts/{task['attempt']}/"
     stop, ended = threading.Event(), threading.Event()
     threading.Thread(target=keep, args=(path, stop, ended), daemon=True).start()
     try:
-        report = {"output": HANDLERS[task["name"]](task["input"], stop)}
+        report = {"output": handlers[task["name"]](task["input"], stop)}
         json.dumps(report)  # What cannot be written as JSON is a failure, too.
         how = "complete"
+    except Refused as error:
+        how, report = "fail", {"error": {"message": str(error)}, "retryable": False}
     except Exception:
         how, report = "fail", {"error": {"message": traceback.format_exc()[-60000:]}}
     if stop.is_set():
@@ -48,11 +53,16 @@ def run(task):
     ended.set()
     call(path + how, report)
 
-def work(name=f"{socket.gethostname()}-{os.getpid()}"):
+def work(handlers, targets, name=f"{socket.gethostname()}-{os.getpid()}"):
+    offer = {"worker": name, "names": list(handlers), "targets": targets}
     while True:
-        claim = {"worker": name, "names": list(HANDLERS), "wait_seconds": 20, "lease_seconds": LEASE_SECONDS}
+        claim = {**offer, "wait_seconds": 20, "lease_seconds": LEASE_SECONDS}
         for task in call("claim", {**claim, "request_id": str(uuid.uuid4())}).get("tasks", []):
-            run(task)
+            run(task, handlers)
 
-for _ in range(CONCURRENCY):
-    threading.Thread(target=work).start()
+def serve(handlers, targets):
+    for _ in range(CONCURRENCY):
+        threading.Thread(target=work, args=(handlers, targets)).start()
+
+if __name__ == "__main__":
+    serve(HANDLERS, ["default"])
