@@ -69,6 +69,7 @@ mod tests {
                 "/states/A/on/x/0/compensation/0/name must match [A-Za-z0-9._-]{1,100}",
                 "/states/A/on/x/0/tasks/0/input/code must be a text, not a number",
                 "/states/A/on/x/0/tasks/1/input at character 4: there is no variable item; there are context, input, event, saga",
+                "/states/A/on/x/0/tasks/1/priority must be a whole number from 0 to 9, not 10",
                 "/states/A/on/x/0/tasks/1/compensation/0/ttl_seconds must lie between 0.001 and 3155760000 seconds, not 0",
             ]
         );

@@ -182,6 +182,18 @@ impl Entry {
     /// # Errors
     /// All [`Violations`] that can be seen before the constant parts are checked as a draft.
     pub(crate) fn read(json: &JsonText, variables: &[Variable<'_>]) -> Result<Self, Violations> {
+        let (entry, broken) = Self::read_what_holds(json, variables)?;
+        broken.into_result().map(|()| entry)
+    }
+
+    /// The entry as far as it can be read, and what is broken in it: those fields are missing.
+    ///
+    /// # Errors
+    /// Why it is no entry at all.
+    pub(super) fn read_what_holds(
+        json: &JsonText,
+        variables: &[Variable<'_>],
+    ) -> Result<(Self, Violations), Violations> {
         let body = read(json)?;
         let mut reader = Reader {
             variables,
@@ -208,8 +220,7 @@ impl Entry {
             unique: body.unique,
         };
         let keys = conditions.check_form(&mut reader.violations);
-        reader.violations.into_result()?;
-        Ok(Self {
+        let entry = Self {
             draft: TaskDraft {
                 name: body.name,
                 priority: body.priority,
@@ -230,7 +241,8 @@ impl Entry {
             has_labels,
             follow_ups: FollowUps::written(body.on_success, body.on_failure, body.on_cancel, body.on_expire),
             keys,
-        })
+        };
+        Ok((entry, reader.violations))
     }
 
     /// Whether all that its own keys can ask for is known before the parent has ended.

@@ -131,13 +131,16 @@ impl<'a> Checker<'a> {
     }
 
     fn entry(&mut self, json: &JsonText, variables: &[Variable<'_>], pointer: &str, depth: usize) {
-        let entry = match Entry::read(json, variables) {
-            Ok(entry) => entry,
+        let (entry, broken) = match Entry::read_what_holds(json, variables) {
+            Ok(read) => read,
             Err(broken) => {
                 self.violations.extend_below(pointer, broken);
                 return;
             }
         };
+        let unread = broken.0.iter().map(|broken| format!("{pointer}{}", broken.pointer));
+        let unread: Vec<String> = unread.collect();
+        self.violations.extend_below(pointer, broken);
         self.size = self.size + entry.size();
         let most = [
             (self.size.expressions, EXPRESSIONS_MAX, "expressions"),
@@ -159,17 +162,18 @@ impl<'a> Checker<'a> {
                 self.violations.extend_below(&format!("{pointer}/input"), broken);
             }
         }
-        let has_input = entry.input.is_some();
-        let is_known = entry.is_known();
+        let input = format!("{pointer}/input");
+        let has_input = entry.input.is_some() || unread.iter().any(|broken| broken.starts_with(&input));
+        let is_known = unread.is_empty() && entry.is_known();
         // Of the task that it will be only the rules matter here.
         if let Err(mut broken) = entry.draft.check(pointer, TaskId(Uuid::nil()), self.limits, self.now) {
             // What it is will be checked when it is there.
-            let input = format!("{pointer}/input");
+            // Their form was checked as the entry was read.
             let keys = ["concurrency/key", "rate/key", "unique/by"].map(|key| format!("{pointer}/{key}"));
             broken.0.retain(|violation| {
                 (!has_input || !violation.pointer.starts_with(&input))
-                    // Their form was checked as the entry was read.
                     && (is_known || !keys.contains(&violation.pointer))
+                    && !unread.contains(&violation.pointer)
             });
             self.violations.extend_below("", broken);
         }
@@ -245,6 +249,33 @@ mod tests {
         for (told, expected) in told.iter().zip(expected) {
             assert!(told.starts_with(expected), "{told}\nexpected {expected}");
         }
+    }
+
+    #[test]
+    fn beside_a_broken_expression_all_else_is_told_as_well_and_once() {
+        let told = check(
+            r#"[{"name": "echo", "input": "${ outptu }", "labels": {"of": "${ task.nme }"}, "limits": {"memory_mb": 0},
+                 "max_retries": -1, "concurrency": {"key": "${ input.customer }", "limit": 0},
+                 "rate": {"key": "${ 1 +", "limit": 1, "per_seconds": 1},
+                 "on_failure": [{"name": "no spaces"}]},
+                {"name": "python", "input": {"code": "${ outptu }"}},
+                {"name": "shell", "target": "${ task.nme }"}]"#,
+        );
+        let mut pointers: Vec<&str> = told.iter().filter_map(|told| told.split(' ').next()).collect();
+        pointers.sort_unstable();
+        let expected = [
+            "/on_success/0/concurrency/limit",
+            "/on_success/0/input",
+            "/on_success/0/labels/of",
+            "/on_success/0/limits/memory_mb",
+            "/on_success/0/max_retries",
+            "/on_success/0/on_failure/0/name",
+            "/on_success/0/rate/key",
+            "/on_success/1/input/code",
+            "/on_success/2/input",
+            "/on_success/2/target",
+        ];
+        assert_eq!(pointers, expected, "{told:#?}");
     }
 
     #[test]
