@@ -7,7 +7,8 @@ use crate::saga::definition::{
     Action, ChildSaga, Events, FailureEvents, Join, OnPartialFailure, Reach, TaskAction, TaskBody,
 };
 
-/// What a create takes, without an id. That each is what it must be is checked where follow-ups are.
+/// What a create takes, without an id. That each is what it must be is checked where follow-ups are: here only their names count,
+/// to tell them from what a task of a saga has beside, and to say what was meant where one is written wrongly.
 const TASK_FIELDS: [&str; 21] = [
     "name",
     "description",
@@ -157,5 +158,22 @@ impl Reader {
             }
         }
         Some(TaskBody::new(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::JsonText;
+    use crate::task::Entry;
+
+    #[test]
+    fn a_task_of_a_saga_has_the_fields_of_a_create() {
+        let json = JsonText::new(r#"{"no_field": 1}"#).expect("JSON");
+        let broken = Entry::read(&json, &[]).expect_err("there is no such field");
+        let message = &broken.0[0].message;
+        let (_, fields) = message.split_once("expected one of ").expect("all are named");
+        let fields: Vec<&str> = fields.split(", ").map(|name| name.trim_matches('`')).collect();
+        assert_eq!(fields, TASK_FIELDS);
     }
 }
