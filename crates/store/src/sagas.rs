@@ -99,7 +99,10 @@ pub struct Request {
     pub input: Input,
     /// Refuse unless the saga has this version (`If-Match`), after what had arrived before.
     pub expected_version: Option<u64>,
-    pub audit: Option<Audit>,
+    /// The public id of the API key that brings it; `None` for the system itself.
+    pub actor: Option<String>,
+    /// What a person says of it, for the history of what has no data of its own.
+    pub reason: Option<String>,
 }
 
 /// A look at a saga: at what has arrived, and then at what its caller brings.

@@ -2,7 +2,7 @@
 
 use orchestratum_core::SagaId;
 use orchestratum_core::saga::{Input, Rejection, SagaStatus};
-use orchestratum_store::{Audit, Saga};
+use orchestratum_store::{Request, Saga};
 
 use crate::{Engine, Error};
 
@@ -33,12 +33,13 @@ impl Engine {
         expected_version: Option<u64>,
         actor: Option<String>,
     ) -> Result<CancelledSaga, Error> {
-        let audit = Audit {
+        let request = Request {
+            input: Input::CancelRequested,
+            expected_version,
             actor,
-            action: "cancel_saga",
-            detail: reason,
+            reason,
         };
-        match self.bring(saga, Input::CancelRequested, expected_version, audit).await {
+        match self.bring(saga, request).await {
             Ok(cancelled) => Ok(CancelledSaga::Now(cancelled.into_saga())),
             Err(
                 Error::SagaRejected {

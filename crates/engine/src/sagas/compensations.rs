@@ -2,9 +2,9 @@
 
 use orchestratum_core::SagaId;
 use orchestratum_core::saga::Input;
-use orchestratum_store::Audit;
 
 use super::Raised;
+use super::raise::by_someone;
 use crate::{Engine, Error};
 
 impl Engine {
@@ -17,13 +17,11 @@ impl Engine {
         expected_version: Option<u64>,
         actor: Option<String>,
     ) -> Result<Raised, Error> {
-        let audit = Audit {
-            actor,
-            action: "retry_compensation",
-            detail: None,
-        };
-        self.bring(saga, Input::CompensationRetried { number }, expected_version, audit)
-            .await
+        self.bring(
+            saga,
+            by_someone(Input::CompensationRetried { number }, expected_version, actor),
+        )
+        .await
     }
 
     /// # Errors
@@ -35,12 +33,10 @@ impl Engine {
         expected_version: Option<u64>,
         actor: Option<String>,
     ) -> Result<Raised, Error> {
-        let audit = Audit {
-            actor,
-            action: "skip_compensation",
-            detail: None,
-        };
-        self.bring(saga, Input::CompensationSkipped { number }, expected_version, audit)
-            .await
+        self.bring(
+            saga,
+            by_someone(Input::CompensationSkipped { number }, expected_version, actor),
+        )
+        .await
     }
 }

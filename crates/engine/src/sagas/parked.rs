@@ -2,9 +2,9 @@
 
 use orchestratum_core::SagaId;
 use orchestratum_core::saga::{Cause, Input};
-use orchestratum_store::Audit;
 
 use super::Raised;
+use super::raise::by_someone;
 use crate::{Engine, Error};
 
 impl Engine {
@@ -20,13 +20,11 @@ impl Engine {
         actor: Option<String>,
     ) -> Result<Raised, Error> {
         let number = self.parked_number(saga, event).await?;
-        let audit = Audit {
-            actor,
-            action: "retry_parked",
-            detail: None,
-        };
-        self.bring(saga, Input::ParkedRetried { number }, expected_version, audit)
-            .await
+        self.bring(
+            saga,
+            by_someone(Input::ParkedRetried { number }, expected_version, actor),
+        )
+        .await
     }
 
     /// Drops what was parked. `event` is the id of the event, or the number of what was parked.
@@ -41,13 +39,11 @@ impl Engine {
         actor: Option<String>,
     ) -> Result<Raised, Error> {
         let number = self.parked_number(saga, event).await?;
-        let audit = Audit {
-            actor,
-            action: "discard_parked",
-            detail: None,
-        };
-        self.bring(saga, Input::ParkedDiscarded { number }, expected_version, audit)
-            .await
+        self.bring(
+            saga,
+            by_someone(Input::ParkedDiscarded { number }, expected_version, actor),
+        )
+        .await
     }
 
     async fn parked_number(&self, saga: SagaId, event: &str) -> Result<u32, Error> {

@@ -2,7 +2,7 @@
 
 use orchestratum_core::saga::{Event, EventName, Input};
 use orchestratum_core::{JsonText, SagaId};
-use orchestratum_store::{Advance, AdvanceOutcome, Advanced, Audit, Request, Saga};
+use orchestratum_store::{Advance, AdvanceOutcome, Advanced, Request, Saga};
 
 use crate::{Engine, Error, identity};
 
@@ -55,31 +55,16 @@ impl Engine {
             name,
             data,
         };
-        let audit = Audit {
-            actor,
-            action: "raise_event",
-            detail: None,
-        };
-        self.bring(saga, Input::EventRaised(event), expected_version, audit)
+        self.bring(saga, by_someone(Input::EventRaised(event), expected_version, actor))
             .await
     }
 
     /// Puts an input to a saga, after all that has reached it before.
-    pub(super) async fn bring(
-        &self,
-        saga: SagaId,
-        input: Input,
-        expected_version: Option<u64>,
-        audit: Audit,
-    ) -> Result<Raised, Error> {
-        let expected = Vec::from_iter(expected_version);
+    pub(super) async fn bring(&self, saga: SagaId, request: Request) -> Result<Raised, Error> {
+        let expected = Vec::from_iter(request.expected_version);
         let advance = Advance {
             saga,
-            request: Some(Request {
-                input,
-                expected_version,
-                audit: Some(audit),
-            }),
+            request: Some(request),
             offer: None,
             seed: identity::seed(),
         };
@@ -111,5 +96,15 @@ impl Engine {
             }
             AdvanceOutcome::NotFound => Err(Error::SagaNotFound(saga)),
         }
+    }
+}
+
+/// What a caller brings without a word of why.
+pub(super) fn by_someone(input: Input, expected_version: Option<u64>, actor: Option<String>) -> Request {
+    Request {
+        input,
+        expected_version,
+        actor,
+        reason: None,
     }
 }

@@ -2,9 +2,9 @@
 
 use orchestratum_core::SagaId;
 use orchestratum_core::saga::{Fields, Input};
-use orchestratum_store::Audit;
 
 use super::Raised;
+use super::raise::by_someone;
 use crate::{Engine, Error};
 
 impl Engine {
@@ -19,12 +19,7 @@ impl Engine {
         expected_version: Option<u64>,
         actor: Option<String>,
     ) -> Result<Raised, Error> {
-        let audit = Audit {
-            actor,
-            action: "retry_saga",
-            detail: None,
-        };
-        self.bring(saga, Input::Retried { context }, expected_version, audit)
+        self.bring(saga, by_someone(Input::Retried { context }, expected_version, actor))
             .await
     }
 }

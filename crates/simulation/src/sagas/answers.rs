@@ -182,7 +182,8 @@ impl World {
             request: Some(Request {
                 input: input.clone(),
                 expected_version: *expected_version,
-                audit: None,
+                actor: None,
+                reason: None,
             }),
             offer: None,
             seed,

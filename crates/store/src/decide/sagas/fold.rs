@@ -275,7 +275,7 @@ impl Folding<'_> {
         }
         let source = |columns: EventColumns| EventSource::Brought {
             columns: Box::new(columns),
-            actor: request.audit.as_ref().and_then(|audit| audit.actor.clone()),
+            actor: request.actor.clone(),
         };
         let from = self.folded.instance.state.clone();
         match self.put(request.input.clone()) {
@@ -283,8 +283,8 @@ impl Folding<'_> {
                 known.extend(event_id.cloned());
                 let mut columns = EventColumns::encode(&request.input);
                 // What a person said of it; `step` has no use for that.
-                let said = request.audit.as_ref().and_then(|audit| audit.detail.as_ref());
-                columns.data = columns.data.or_else(|| Some(json!({ "reason": said? }).to_string()));
+                let reason = request.reason.as_ref();
+                columns.data = columns.data.or_else(|| Some(json!({ "reason": reason? }).to_string()));
                 self.record(source(columns), from, &notes, None);
                 Answered::Done
             }

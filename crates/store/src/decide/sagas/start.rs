@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::super::{KeptKey, Repeat};
 use super::fold::{Answered, Folded, Folding, LockedSaga, SagaHead};
 use super::look::Compiled;
-use crate::{Advanced, Audit, Consequences, IdempotencyKey, NewSaga, Request, Saga, StartOutcome};
+use crate::{Advanced, Consequences, IdempotencyKey, NewSaga, Request, Saga, StartOutcome};
 
 /// What a saga is known by that its caller chose.
 pub(crate) type SagaName = (DefinitionName, String);
@@ -211,11 +211,8 @@ fn start(
     let request = Request {
         input: Input::Started(saga.event.clone()),
         expected_version: None,
-        audit: Some(Audit {
-            actor: saga.actor.clone(),
-            action: "start_saga",
-            detail: None,
-        }),
+        actor: saga.actor.clone(),
+        reason: None,
     };
     let mut folded = Folding::new(locked, (limits, saga.seed), now).bring(&[&request], HashSet::new());
     match folded.answers.pop().map(|answer| answer.outcome) {

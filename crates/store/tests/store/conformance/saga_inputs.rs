@@ -245,7 +245,8 @@ pub(crate) async fn an_expected_version_is_held_against_the_saga_after_what_had_
         request: Some(Request {
             input: event(id, name, "null"),
             expected_version: Some(version),
-            audit: None,
+            actor: None,
+            reason: None,
         }),
         ..bringing(&lab, saga, Input::CancelRequested)
     };

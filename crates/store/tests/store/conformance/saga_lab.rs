@@ -157,7 +157,8 @@ pub(crate) fn bringing(lab: &Lab, saga: SagaId, input: Input) -> Advance {
         request: Some(Request {
             input,
             expected_version: None,
-            audit: Some(audit("saga")),
+            actor: Some("key".to_owned()),
+            reason: Some("because".to_owned()),
         }),
         offer: None,
         seed: seed(lab),

@@ -10,7 +10,6 @@ use orchestratum_store::{Advance, Change, ClaimRequest, Evidence, NewSaga, Reque
 use orchestratum_testkit::Chance;
 use uuid::Uuid;
 
-use super::super::operation::audit;
 use super::definitions::EVENTS;
 use super::model::{Model, Row};
 use super::operation::{Operation, correlation_id};
@@ -121,7 +120,8 @@ impl Script {
         Request {
             input,
             expected_version: self.once(6, |script| version + script.chance.below(2)),
-            audit: self.once(2, |_| audit()),
+            actor: self.once(2, |_| "key".to_owned()),
+            reason: self.once(2, |_| "because".to_owned()),
         }
     }
 
