@@ -29,6 +29,7 @@ mod sagas;
 mod schedules;
 mod sqlite;
 mod tasks;
+mod told;
 mod workers;
 
 use std::time::Duration;
@@ -69,6 +70,7 @@ pub use tasks::{
     ClaimedTask, CreateOutcome, CreateRequest, DeleteOutcome, Dispatch, Evidence, FollowUpTask, Followed, FollowedBy,
     IdempotencyKey, KeyWait, MissingCause, MissingFollowUp, NewTask, Takes, Task, TaskFilter, TaskPage, TaskStore,
 };
+pub use told::{HistoryNote, IssuedTask, StartedChild, Told};
 pub use workers::{Holding, LeaseKeeper, NO_PROGRAMS, Registration, Renewal, Worker, WorkerState, WorkerStore};
 
 /// How long after a message was sent for a task the next one may be sent: what a lost message costs at most.

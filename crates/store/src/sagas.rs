@@ -18,7 +18,7 @@ use orchestratum_core::saga::{
 };
 use orchestratum_core::{JsonText, Origin, SagaId, Timestamp};
 
-use crate::{Audit, Changed, ClaimedTask, Error, IdempotencyKey, Ready, Takes};
+use crate::{Audit, Changed, ClaimedTask, Error, IdempotencyKey, Ready, Takes, Told};
 
 /// A definition to be stored.
 #[derive(Debug, Clone)]
@@ -334,8 +334,8 @@ pub struct HistoryEntry {
     pub version: u64,
     pub from: StateName,
     pub to: StateName,
-    /// What the saga did then, as the core tells it.
-    pub notes: JsonText,
+    /// What the saga did then.
+    pub told: Told,
 }
 
 /// One page of a history, in its order.

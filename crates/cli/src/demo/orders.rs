@@ -9,7 +9,6 @@ use orchestratum_engine::Engine;
 use orchestratum_engine::external::{AttemptEnd, Beside, ClaimDraft, Told};
 use orchestratum_engine::sagas::StartSaga;
 use orchestratum_store::{ExternalTask, HistoryEntry, Saga};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{PATIENCE, line, plain};
@@ -121,25 +120,13 @@ fn took(saga: &Saga) -> Option<Duration> {
 
 /// What the history of an order tells of it: its states, and what was undone.
 fn path(history: &[HistoryEntry]) -> String {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Notes {
-        tasks: Vec<Issued>,
-    }
-    #[derive(Deserialize)]
-    struct Issued {
-        name: String,
-        #[serde(default)]
-        compensation: bool,
-    }
     let mut steps: Vec<String> = Vec::new();
     for entry in history {
-        let notes: Notes = serde_json::from_str(entry.notes.as_str()).unwrap_or_default();
-        let undone = notes.tasks.into_iter().filter(|task| task.compensation);
+        let undone = entry.told.tasks.iter().filter(|task| task.compensation);
         if entry.to != entry.from {
             steps.push(entry.to.to_string());
         }
-        steps.extend(undone.map(|task| task.name));
+        steps.extend(undone.map(|task| task.name.clone()));
     }
     steps.join(" > ")
 }

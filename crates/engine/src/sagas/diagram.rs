@@ -2,9 +2,8 @@
 
 use orchestratum_core::SagaId;
 use orchestratum_core::saga::diagram::{self, Live, Taken};
-use orchestratum_core::saga::{DefinitionName, EventName, StateName};
-use orchestratum_store::{HistoryEntry, Saga};
-use serde::Deserialize;
+use orchestratum_core::saga::DefinitionName;
+use orchestratum_store::{HistoryEntry, HistoryNote, Saga};
 
 use super::read::as_data;
 use crate::{Engine, Error};
@@ -19,26 +18,6 @@ const PAGE: usize = 200;
 pub enum DiagramFormat {
     Mermaid,
     Svg,
-}
-
-/// What an entry tells of its transitions, among other things.
-#[derive(Debug, Deserialize)]
-struct Told {
-    #[serde(default)]
-    notes: Vec<Note>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(tag = "event")]
-enum Note {
-    #[serde(rename = "saga.transition")]
-    Transition {
-        from: StateName,
-        to: StateName,
-        on: EventName,
-    },
-    #[serde(other)]
-    Another,
 }
 
 impl Engine {
@@ -97,14 +76,13 @@ impl Engine {
     }
 }
 
-fn transitions(entry: &HistoryEntry) -> Vec<Taken> {
-    // One of a newer version may tell what this one cannot read: it is not drawn.
-    let told: Told = serde_json::from_str(entry.notes.as_str()).unwrap_or(Told { notes: Vec::new() });
-    let taken = told.notes.into_iter().filter_map(|note| match note {
-        Note::Transition { from, to, on } => Some(Taken { from, to, event: on }),
-        Note::Another => None,
-    });
-    taken.collect()
+fn transitions(entry: &HistoryEntry) -> impl Iterator<Item = Taken> {
+    let transitions = entry.told.notes.iter().filter_map(HistoryNote::transition);
+    transitions.map(|(from, to, event)| Taken {
+        from: from.clone(),
+        to: to.clone(),
+        event: event.clone(),
+    })
 }
 
 /// A large one takes its time.

@@ -84,17 +84,6 @@ pub struct Note {
     pub reason: Option<String>,
 }
 
-impl Note {
-    /// Of whatever was not taken.
-    pub(crate) fn refused(reason: String) -> Self {
-        Self {
-            event: "saga.event_rejected".to_owned(),
-            reason: Some(reason),
-            ..Self::default()
-        }
-    }
-}
-
 /// A task that a saga issued.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct IssuedTask {

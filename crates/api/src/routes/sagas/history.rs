@@ -6,13 +6,13 @@ use orchestratum_core::JsonText;
 use orchestratum_core::saga::{DefinitionName, StateName};
 use orchestratum_core::{TaskId, Timestamp};
 use orchestratum_engine::Engine;
-use orchestratum_store::HistoryEntry;
-use serde::{Deserialize, Serialize};
+use orchestratum_store::{HistoryEntry, IssuedTask, StartedChild};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::log::LogDocument;
 use crate::extract::{Parameters, SagaPath};
-use crate::problem::{Document, Problem, Result};
+use crate::problem::{Document, Result};
 use crate::routes::schema;
 
 /// A page of the history of a saga.
@@ -71,23 +71,21 @@ pub(crate) struct EntryDocument {
 }
 
 /// A task that a saga issued.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = IssuedTask)]
 pub(crate) struct IssuedDocument {
     /// By which the saga knows it.
     number: u32,
     name: String,
     /// `null` if it could not be made.
-    #[serde(default)]
     #[schema(value_type = Option<Uuid>)]
     task_id: Option<TaskId>,
     /// Whether it undoes something.
-    #[serde(default)]
     compensation: bool,
 }
 
 /// A saga that a saga started.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StartedChildSaga)]
 pub(crate) struct ChildDocument {
     /// By which its parent knows it.
@@ -97,27 +95,31 @@ pub(crate) struct ChildDocument {
     correlation_id: String,
 }
 
-/// As it is stored with an entry.
-#[derive(Debug, Deserialize)]
-struct Told {
-    #[serde(default)]
-    notes: Vec<LogDocument>,
-    #[serde(default)]
-    tasks: Vec<IssuedDocument>,
-    #[serde(default)]
-    sagas: Vec<ChildDocument>,
-    #[serde(default)]
-    cancelled: Vec<u32>,
+impl From<IssuedTask> for IssuedDocument {
+    fn from(task: IssuedTask) -> Self {
+        Self {
+            number: task.number,
+            name: task.name,
+            task_id: task.task_id,
+            compensation: task.compensation,
+        }
+    }
+}
+
+impl From<StartedChild> for ChildDocument {
+    fn from(child: StartedChild) -> Self {
+        Self {
+            number: child.number,
+            definition: child.definition,
+            correlation_id: child.correlation_id,
+        }
+    }
 }
 
 impl EntryDocument {
-    fn of(entry: HistoryEntry) -> Result<Self> {
-        let told: Told = serde_json::from_str(entry.notes.as_str()).map_err(|error| Problem::internal(&error))?;
-        let log = match &entry.refusal {
-            Some(reason) => vec![LogDocument::refused(reason.clone())],
-            None => told.notes,
-        };
-        Ok(Self {
+    fn of(entry: HistoryEntry) -> Self {
+        let told = entry.told;
+        Self {
             seq: entry.seq,
             kind: entry.kind.as_str(),
             name: entry.name,
@@ -129,14 +131,14 @@ impl EntryDocument {
             to: entry.to,
             version: entry.version,
             refusal: entry.refusal,
-            log,
-            tasks: told.tasks,
-            sagas: told.sagas,
+            log: told.notes.into_iter().map(LogDocument::from).collect(),
+            tasks: told.tasks.into_iter().map(IssuedDocument::from).collect(),
+            sagas: told.sagas.into_iter().map(ChildDocument::from).collect(),
             cancelled: told.cancelled,
             actor: entry.actor,
             received_at: entry.received_at,
             processed_at: entry.processed_at,
-        })
+        }
     }
 }
 
@@ -165,7 +167,7 @@ pub(crate) async fn history(
     parameters.finish(&["limit", "cursor"])?;
     let page = engine.saga_history(saga, after, limit).await?;
     Ok(Json(HistoryDocument {
-        items: page.items.into_iter().map(EntryDocument::of).collect::<Result<_>>()?,
+        items: page.items.into_iter().map(EntryDocument::of).collect(),
         next_cursor: page.next.map(|seq| seq.to_string()),
     }))
 }

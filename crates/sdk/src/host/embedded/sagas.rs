@@ -13,7 +13,6 @@ use orchestratum_engine::sagas::{
 };
 use orchestratum_engine::{Engine, Error as EngineError};
 use orchestratum_store as store;
-use serde::Deserialize;
 
 use super::Commands;
 use crate::host::SagaHost;
@@ -267,14 +266,42 @@ impl From<store::LiveSagaTask> for LiveTask {
     }
 }
 
-/// As it is stored with an entry.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Told {
-    notes: Vec<Note>,
-    tasks: Vec<IssuedTask>,
-    sagas: Vec<StartedChild>,
-    cancelled: Vec<u32>,
+impl From<store::HistoryNote> for Note {
+    fn from(note: store::HistoryNote) -> Self {
+        Self {
+            event: note.event,
+            from: note.from.map(|state| state.to_string()),
+            to: note.to.map(|state| state.to_string()),
+            on: note.on.map(|event| event.to_string()),
+            name: note.name,
+            id: note.id,
+            number: note.number,
+            change: note.change,
+            timer: note.timer,
+            reason: note.reason,
+        }
+    }
+}
+
+impl From<store::IssuedTask> for IssuedTask {
+    fn from(task: store::IssuedTask) -> Self {
+        Self {
+            number: task.number,
+            name: task.name,
+            task_id: task.task_id,
+            compensation: task.compensation,
+        }
+    }
+}
+
+impl From<store::StartedChild> for StartedChild {
+    fn from(child: store::StartedChild) -> Self {
+        Self {
+            number: child.number,
+            definition: child.definition.to_string(),
+            correlation_id: child.correlation_id,
+        }
+    }
 }
 
 fn entry(entry: store::HistoryEntry) -> Result<HistoryEntry, Error> {
@@ -282,7 +309,7 @@ fn entry(entry: store::HistoryEntry) -> Result<HistoryEntry, Error> {
         what: format!("entry {} of the history", entry.seq),
         reason: error.to_string(),
     };
-    let told: Told = entry.notes.parse().map_err(unreadable)?;
+    let told = entry.told;
     let error = entry.error.map(|error| error.parse()).transpose().map_err(unreadable)?;
     Ok(HistoryEntry {
         seq: entry.seq,
@@ -295,13 +322,10 @@ fn entry(entry: store::HistoryEntry) -> Result<HistoryEntry, Error> {
         from: entry.from.to_string(),
         to: entry.to.to_string(),
         version: entry.version,
-        log: match &entry.refusal {
-            Some(reason) => vec![Note::refused(reason.clone())],
-            None => told.notes,
-        },
+        log: told.notes.into_iter().map(Note::from).collect(),
         refusal: entry.refusal,
-        tasks: told.tasks,
-        sagas: told.sagas,
+        tasks: told.tasks.into_iter().map(IssuedTask::from).collect(),
+        sagas: told.sagas.into_iter().map(StartedChild::from).collect(),
         cancelled: told.cancelled,
         actor: entry.actor,
         received_at: entry.received_at,

@@ -9,13 +9,12 @@ use orchestratum_core::saga::{
 };
 use orchestratum_core::task::{ErrorKind, SagaPlace, SpecLimits, TaskDraft, TaskError, Violations};
 use orchestratum_core::{JsonText, Origin, SagaId, TaskId, Timestamp};
-use serde::Serialize;
 use serde_json::json;
 
 use super::super::follow::{may_take, task_id_at};
 use super::super::saga_tasks::SagaTaskEnd;
 use super::{EventColumns, Taken};
-use crate::{Announce, NewTask, Request, Saga, SagaOffer, Stand};
+use crate::{Announce, IssuedTask, NewTask, Request, Saga, SagaOffer, Stand, StartedChild, Told};
 
 /// How many refusals the history of a saga keeps of what callers brought: they are told anyway.
 const REFUSALS_KEPT: u32 = 1_000;
@@ -169,36 +168,6 @@ pub(crate) struct Folding<'a> {
     pub(super) folded: Folded,
 }
 
-/// What the history tells of a step.
-#[derive(Default, Serialize)]
-pub(super) struct Told {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    notes: Vec<Note>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tasks: Vec<Issued>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    sagas: Vec<ChildNote>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    cancelled: Vec<u32>,
-}
-
-#[derive(Serialize)]
-struct Issued {
-    number: u32,
-    name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    task_id: Option<TaskId>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    compensation: bool,
-}
-
-#[derive(Serialize)]
-struct ChildNote {
-    number: u32,
-    definition: DefinitionName,
-    correlation_id: String,
-}
-
 impl<'a> Folding<'a> {
     pub(crate) fn new(saga: LockedSaga, (limits, seed): (&'a SpecLimits, u128), now: Timestamp) -> Self {
         let LockedSaga {
@@ -303,7 +272,7 @@ impl Folding<'_> {
         }
     }
 
-    fn put(&mut self, input: Input) -> Result<Told, Rejection> {
+    fn put(&mut self, input: Input) -> Result<Told<Note>, Rejection> {
         let Step {
             instance,
             effects,
@@ -326,7 +295,7 @@ impl Folding<'_> {
         Ok(told)
     }
 
-    pub(super) fn record(&mut self, source: EventSource, from: StateName, told: &Told, refusal: Option<String>) {
+    pub(super) fn record(&mut self, source: EventSource, from: StateName, told: &Told<Note>, refusal: Option<String>) {
         let folded = &mut self.folded;
         folded.head.last_seq += 1;
         folded.head.updated_at = if refusal.is_none() {
@@ -341,11 +310,11 @@ impl Folding<'_> {
             version: folded.instance.version,
             from,
             to: folded.instance.state.clone(),
-            notes: serde_json::to_string(told).expect("notes are always JSON"),
+            notes: told.written(),
         });
     }
 
-    pub(super) fn effect(&mut self, effect: Effect, told: &mut Told) {
+    pub(super) fn effect(&mut self, effect: Effect, told: &mut Told<Note>) {
         match effect {
             Effect::IssueTask { number, purpose, task } => self.issue(number, purpose, *task, told),
             Effect::StartSaga {
@@ -354,7 +323,7 @@ impl Folding<'_> {
                 correlation_id,
                 input,
             } => {
-                told.sagas.push(ChildNote {
+                told.sagas.push(StartedChild {
                     number,
                     definition: saga.clone(),
                     correlation_id: correlation_id.clone(),
@@ -395,7 +364,7 @@ impl Folding<'_> {
         (self.seed ^ self.folded.head.id.0.as_u128()).wrapping_add((place + 1).wrapping_mul(SPREAD))
     }
 
-    fn issue(&mut self, number: u32, purpose: Purpose, task: TaskDraft, told: &mut Told) {
+    fn issue(&mut self, number: u32, purpose: Purpose, task: TaskDraft, told: &mut Told<Note>) {
         let place = SagaPlace {
             saga: self.folded.head.id,
             number,
@@ -405,7 +374,7 @@ impl Folding<'_> {
         let id = task_id_at(order, self.random(number), self.now);
         let name = task.name.clone();
         let made = task.check("", id, self.limits, self.now);
-        told.tasks.push(Issued {
+        told.tasks.push(IssuedTask {
             number,
             name,
             task_id: made.is_ok().then_some(id),

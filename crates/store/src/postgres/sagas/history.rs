@@ -6,7 +6,7 @@ use sqlx::FromRow;
 
 use super::super::database::{AfterUnknown, Database};
 use super::super::rows::{Place, Time, int8, timestamp};
-use crate::{Error, EventKind, HistoryEntry, HistoryPage, PAGE_BYTES};
+use crate::{Error, EventKind, HistoryEntry, HistoryPage, PAGE_BYTES, Told};
 
 #[derive(Debug, FromRow)]
 struct EntryRow {
@@ -39,6 +39,7 @@ impl EntryRow {
         };
         let number = |number: i32| place.number("number", number);
         let refusal = (self.result != 0).then(|| self.reason.unwrap_or_default());
+        let told = place.take("notes", Told::read(&self.notes, refusal.as_deref()))?;
         Ok(HistoryEntry {
             seq: place.number("seq", self.seq)?,
             kind: place.present("kind", EventKind::from_code(self.kind))?,
@@ -54,7 +55,7 @@ impl EntryRow {
             version: place.number("version", self.version)?,
             from: place.take("from_state", StateName::new(self.from_state))?,
             to: place.take("to_state", StateName::new(self.to_state))?,
-            notes: JsonText::trusted(self.notes),
+            told,
         })
     }
 }

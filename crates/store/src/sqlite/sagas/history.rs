@@ -7,7 +7,7 @@ use super::super::SqliteStore;
 use super::super::error::sql;
 use super::super::rows::{damaged, get, number, signed, timestamp};
 use super::read::state;
-use crate::{Error, EventKind, HistoryEntry, HistoryPage, PAGE_BYTES};
+use crate::{Error, EventKind, HistoryEntry, HistoryPage, PAGE_BYTES, Told};
 
 const TABLE: &str = "saga_events";
 
@@ -67,6 +67,9 @@ fn entry(row: &SqliteRow) -> Result<HistoryEntry, Error> {
     let of_a_number: Option<i64> = get(row, "number")?;
     let is_refused = get::<i64>(row, "result")? != 0;
     let reason: Option<String> = get(row, "reason")?;
+    let refusal = is_refused.then(|| reason.unwrap_or_default());
+    let told = Told::read(&get::<String>(row, "notes")?, refusal.as_deref());
+    let told = told.map_err(|error| damaged(TABLE, "notes", id, error.to_string()))?;
     Ok(HistoryEntry {
         seq: number(row, TABLE, "seq", id)?,
         kind,
@@ -78,10 +81,10 @@ fn entry(row: &SqliteRow) -> Result<HistoryEntry, Error> {
         actor: get(row, "actor")?,
         received_at: timestamp(row, "received_at")?,
         processed_at: timestamp(row, "processed_at")?,
-        refusal: is_refused.then(|| reason.unwrap_or_default()),
+        refusal,
         version: number(row, TABLE, "version", id)?,
         from: state(row, TABLE, "from_state", id)?,
         to: state(row, TABLE, "to_state", id)?,
-        notes: JsonText::trusted(get::<String>(row, "notes")?),
+        told,
     })
 }
