@@ -1,10 +1,9 @@
 //! The engine: a store, a broker, a clock, and the batchers between them and the use cases.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 
 use orchestratum_broker::{self as broker, Broker, Hint, Signal};
-use orchestratum_core::saga::Input;
 use orchestratum_core::task::{Ending, GroupEnds, GroupPlace, TaskEvent, TaskSpec, TaskState, TaskStatus};
 use orchestratum_core::{JsonText, SagaId, TaskId, Timestamp};
 use orchestratum_store::{
@@ -25,7 +24,7 @@ use crate::journal::{self, Reason};
 use crate::kept::{Keeping, Kept};
 use crate::keys::KeyCache;
 use crate::queues::Queues;
-use crate::sagas::{Driver, LOOKS};
+use crate::sagas::{self, Driver};
 use crate::signals::Signals;
 use crate::tasks::Counts;
 use crate::waiters::Waiters;
@@ -122,23 +121,11 @@ impl Engine {
         let successes = changes_batcher(&store, &clock);
         let continuations = changes_batcher(&store, &clock);
         let changes = changes_batcher(&store, &clock);
-        let saga_starts = {
-            let (store, clock) = (Arc::clone(&store), clock.clone());
-            Batcher::start(Bounds::HOT_PATH, start_weight, move |sagas: Arc<Vec<NewSaga>>| {
-                let (store, clock) = (Arc::clone(&store), clock.clone());
-                async move { store.start_sagas(&sagas, clock.now()).await }
-            })
-        };
-        let saga_advances = {
-            let (store, clock) = (Arc::clone(&store), clock.clone());
-            Batcher::start(LOOKS, advance_weight, move |advances: Arc<Vec<Advance>>| {
-                let (store, clock) = (Arc::clone(&store), clock.clone());
-                async move { store.advance_sagas(&advances, clock.now()).await }
-            })
-        };
         let waiters = Arc::new(Waiters::default());
         let patience = settings.database.options().timeout;
-        let parts = Parts {
+        let parts = Arc::new_cyclic(|engine| Parts {
+            saga_starts: sagas::start_batcher(Weak::clone(engine), &store, &clock),
+            saga_advances: sagas::look_batcher(Weak::clone(engine), &store, &clock),
             counts: Arc::new(Kept::new(Keeping::ManyTimesItsCost, patience)),
             queues: Arc::new(Kept::new(Keeping::ManyTimesItsCost, patience)),
             health: Arc::new(Kept::new(Keeping::For(health::KEPT_FOR), health::OTHERS_PATIENCE)),
@@ -157,8 +144,6 @@ impl Engine {
             successes,
             continuations,
             changes,
-            saga_starts,
-            saga_advances,
             driver: Driver::default(),
             waiters,
             saga_waiters: Arc::default(),
@@ -167,8 +152,8 @@ impl Engine {
             settling_planned: AtomicBool::new(false),
             members_walked: Mutex::default(),
             turns: loops::Turns::default(),
-        };
-        Self { parts: Arc::new(parts) }
+        });
+        Self { parts }
     }
 
     /// Brings the schema to the version of this program.
@@ -357,25 +342,6 @@ fn creation_weight(request: &CreateRequest) -> Weight {
     Weight {
         rows: request.tasks.len(),
         bytes: request.tasks.iter().map(|task| spec_bytes(&task.spec)).sum(),
-    }
-}
-
-fn start_weight(saga: &NewSaga) -> Weight {
-    // With its context, its first tasks, and the entry of its history.
-    Weight {
-        rows: 1,
-        bytes: saga.input.len() * 3 + 2_000,
-    }
-}
-
-fn advance_weight(advance: &Advance) -> Weight {
-    let data = advance.request.as_ref().map_or(0, |request| match &request.input {
-        Input::EventRaised(event) => event.data.len(),
-        _ => 0,
-    });
-    Weight {
-        rows: 1,
-        bytes: data * 2 + 2_000,
     }
 }
 

@@ -186,6 +186,7 @@ pub struct Advanced {
     pub saga: Saga,
     /// Before this look; `None` of a new one.
     pub before: Option<Stand>,
+    /// Of a call for many sagas, all of it is with the first of them.
     pub consequences: Consequences,
     /// What the worker whose offer came with the look goes on with. It is claimed like any other.
     pub claimed: Option<Box<ClaimedTask>>,

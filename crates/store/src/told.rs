@@ -143,7 +143,10 @@ mod tests {
         assert_eq!((read.cancelled, read.tasks, read.sagas), (vec![7], vec![], vec![]));
 
         let newer = r#"{"notes": [{"event": "saga.slept", "hours": 8}], "dreams": 3}"#;
-        assert_eq!(Told::read(newer, None).expect("it is readable").notes[0].event, "saga.slept");
+        assert_eq!(
+            Told::read(newer, None).expect("it is readable").notes[0].event,
+            "saga.slept"
+        );
         let refused = Told::read("{}", Some("not now")).expect("it is readable");
         assert_eq!(refused.notes, [HistoryNote::refused("not now")]);
         assert!(Told::read(r#"{"notes": 5}"#, None).is_err());

@@ -1,8 +1,8 @@
 //! Pictures of definitions, and of where a saga stands.
 
 use orchestratum_core::SagaId;
-use orchestratum_core::saga::diagram::{self, Live, Taken};
 use orchestratum_core::saga::DefinitionName;
+use orchestratum_core::saga::diagram::{self, Live, Taken};
 use orchestratum_store::{HistoryEntry, HistoryNote, Saga};
 
 use super::read::as_data;

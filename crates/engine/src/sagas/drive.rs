@@ -4,17 +4,21 @@
 //! loop for sagas. A look takes whatever has gathered while the last one was in the database, each saga once.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use orchestratum_core::SagaId;
+use orchestratum_core::saga::Input;
 use orchestratum_core::task::TaskEvent;
 use orchestratum_store::{
-    Advance, AdvanceOutcome, Advanced, ClaimedTask, Consequences, Error as StoreError, SagaOffer,
+    Advance, AdvanceOutcome, Advanced, ClaimedTask, Consequences, Error as StoreError, NewSaga, SagaOffer,
+    StartOutcome, Store,
 };
 use parking_lot::Mutex;
 
 use crate::announce::hint;
-use crate::batcher::{Bounds, Weight};
+use crate::batcher::{Batcher, Bounds, Weight};
+use crate::clock::Clock;
+use crate::engine::Parts;
 use crate::journal::{self, Reason};
 use crate::{Engine, Error, error, identity, loops};
 use orchestratum_broker::Signal;
@@ -23,7 +27,7 @@ use orchestratum_broker::Signal;
 const LOOKED_AT_ONCE: usize = 256;
 
 /// Those that callers bring something to, and those of workers that go on: as many at once.
-pub(crate) const LOOKS: Bounds = Bounds {
+const LOOKS: Bounds = Bounds {
     batch: Weight {
         rows: LOOKED_AT_ONCE,
         ..Bounds::HOT_PATH.batch
@@ -106,15 +110,7 @@ impl Engine {
             ..plain_look(saga)
         };
         match self.parts.saga_advances.submit(advance).await {
-            Ok(outcome) => {
-                let Some(mut advanced) = advanced(outcome) else {
-                    return Ok(None);
-                };
-                let claimed = advanced.claimed.take();
-                self.moved(|| claimed.iter().map(|task| task.id));
-                self.after_looks(vec![advanced]);
-                Ok(claimed)
-            }
+            Ok(mut outcome) => Ok(looked(&mut outcome).and_then(|advanced| advanced.claimed.take())),
             Err(error) => {
                 tracing::debug!(saga.id = %saga, error = %error::chain(&error), "a saga is looked at once more");
                 self.look_at_sagas([saga]);
@@ -130,7 +126,7 @@ impl Engine {
             let advances: Vec<Advance> = sagas.iter().map(|saga| plain_look(*saga)).collect();
             let store = Arc::clone(&self.parts.store);
             match store.advance_sagas(&advances, self.parts.clock.now()).await {
-                Ok(outcomes) => self.after_looks(outcomes.into_iter().filter_map(advanced).collect()),
+                Ok(mut outcomes) => self.after_looks(outcomes.iter_mut().filter_map(looked)),
                 Err(StoreError::Rejected(_) | StoreError::Corrupt { .. }) if sagas.len() > 1 => {
                     let second = sagas.split_off(sagas.len() / 2);
                     parts.push(second);
@@ -146,8 +142,9 @@ impl Engine {
         }
     }
 
-    /// The fast path after a commit: announces what became ready, wakes who waits, looks at whoever was told something.
-    pub(crate) fn after_looks(&self, looks: Vec<Advanced>) {
+    /// The fast path after a commit: announces what became ready, wakes who waits, looks at whoever was told something. It takes the
+    /// consequences from the looks.
+    pub(super) fn after_looks<'a>(&self, looks: impl IntoIterator<Item = &'a mut Advanced>) {
         let now = self.parts.clock.now();
         let mut changed = Vec::new();
         let mut resting = Vec::new();
@@ -156,7 +153,7 @@ impl Engine {
                 saga,
                 before,
                 consequences,
-                claimed: _,
+                claimed,
             } = look;
             let Consequences {
                 ready,
@@ -165,19 +162,22 @@ impl Engine {
                 unlooked,
                 next_timer,
                 next_due,
-            } = consequences;
+            } = std::mem::take(consequences);
             let is_changed = before
                 .as_ref()
                 .is_none_or(|before| before.version != saga.instance.version);
             if is_changed {
-                journal::saga_changed(&saga, before.as_ref());
+                journal::saga_changed(saga, before.as_ref());
                 changed.push(saga.id);
                 if saga.instance.status().rests() {
                     resting.push(saga.id);
                 }
             }
             metrics::counter!("orchestratum_saga_tasks_total").increment(issued as u64);
-            self.moved(|| ready.iter().map(|ready| ready.task));
+            self.moved(|| {
+                let claimed = claimed.iter().map(|task| task.id);
+                ready.iter().map(|ready| ready.task).chain(claimed)
+            });
             self.became_ready(ready.into_iter().map(hint).collect());
             if !cancelled.is_empty() {
                 self.after_changes(&cancelled, Reason::of(&TaskEvent::CancelRequested { reason: None }));
@@ -210,12 +210,80 @@ pub(super) fn plain_look(saga: SagaId) -> Advance {
     }
 }
 
-pub(super) fn advanced(outcome: AdvanceOutcome) -> Option<Advanced> {
+/// Performs the starts that callers ask for. What must follow the commit of a batch is done with it: a caller may go away before it has
+/// its answer, and what follows may concern the others as well.
+pub(crate) fn start_batcher(
+    engine: Weak<Parts>,
+    store: &Arc<dyn Store>,
+    clock: &Clock,
+) -> Batcher<NewSaga, StartOutcome> {
+    let (store, clock) = (Arc::clone(store), clock.clone());
+    Batcher::start(Bounds::HOT_PATH, start_weight, move |sagas: Arc<Vec<NewSaga>>| {
+        let (store, clock, engine) = (Arc::clone(&store), clock.clone(), Weak::clone(&engine));
+        async move {
+            let mut outcomes = store.start_sagas(&sagas, clock.now()).await?;
+            if let Some(parts) = engine.upgrade() {
+                let started = outcomes.iter_mut().filter_map(|outcome| match outcome {
+                    StartOutcome::Started(started) => Some(&mut **started),
+                    StartOutcome::Exists(_)
+                    | StartOutcome::Replayed(_)
+                    | StartOutcome::KeyReused
+                    | StartOutcome::NoDefinition
+                    | StartOutcome::Rejected(_) => None,
+                });
+                let started: Vec<&mut Advanced> = started.collect();
+                metrics::counter!("orchestratum_sagas_started_total").increment(started.len() as u64);
+                Engine { parts }.after_looks(started);
+            }
+            Ok(outcomes)
+        }
+    })
+}
+
+/// The same for looks at sagas that are there.
+pub(crate) fn look_batcher(
+    engine: Weak<Parts>,
+    store: &Arc<dyn Store>,
+    clock: &Clock,
+) -> Batcher<Advance, AdvanceOutcome> {
+    let (store, clock) = (Arc::clone(store), clock.clone());
+    Batcher::start(LOOKS, look_weight, move |advances: Arc<Vec<Advance>>| {
+        let (store, clock, engine) = (Arc::clone(&store), clock.clone(), Weak::clone(&engine));
+        async move {
+            let mut outcomes = store.advance_sagas(&advances, clock.now()).await?;
+            if let Some(parts) = engine.upgrade() {
+                Engine { parts }.after_looks(outcomes.iter_mut().filter_map(looked));
+            }
+            Ok(outcomes)
+        }
+    })
+}
+
+fn start_weight(saga: &NewSaga) -> Weight {
+    // With its context, its first tasks, and the entry of its history.
+    Weight {
+        rows: 1,
+        bytes: saga.input.len() * 3 + 2_000,
+    }
+}
+
+fn look_weight(advance: &Advance) -> Weight {
+    let data = advance.request.as_ref().map_or(0, |request| match &request.input {
+        Input::EventRaised(event) => event.data.len(),
+        _ => 0,
+    });
+    Weight {
+        rows: 1,
+        bytes: data * 2 + 2_000,
+    }
+}
+
+fn looked(outcome: &mut AdvanceOutcome) -> Option<&mut Advanced> {
     match outcome {
         AdvanceOutcome::Done(advanced)
         | AdvanceOutcome::Repeated(advanced)
         | AdvanceOutcome::Rejected { advanced, .. }
-        | AdvanceOutcome::VersionMismatch { advanced } => Some(*advanced),
+        | AdvanceOutcome::VersionMismatch { advanced } => Some(&mut **advanced),
         AdvanceOutcome::NotFound => None,
     }
 }

@@ -6,7 +6,7 @@ use orchestratum_core::SagaId;
 use orchestratum_core::saga::{Fault, Faults, StateName};
 use orchestratum_store::{self as store, MigrateOutcome, Saga};
 
-use super::drive::{advanced, plain_look};
+use super::drive::plain_look;
 use crate::{Engine, Error};
 
 /// How often a saga is looked at first, to which something comes all the time.
@@ -60,11 +60,11 @@ impl Engine {
         for _ in 0..LOOKS_MAX {
             let now = self.parts.clock.now();
             match self.parts.store.migrate_saga(&migration, now).await? {
-                MigrateOutcome::Migrated { advanced, losses } => {
+                MigrateOutcome::Migrated { mut advanced, losses } => {
                     tracing::info!(saga.id = %saga, saga.definition_version = version, "saga goes on by another version");
-                    let moved = advanced.saga.clone();
-                    self.after_looks(vec![*advanced]);
-                    return Ok(MigratedSaga { saga: moved, losses });
+                    self.after_looks([&mut *advanced]);
+                    let saga = advanced.saga;
+                    return Ok(MigratedSaga { saga, losses });
                 }
                 MigrateOutcome::Unchanged { saga, losses } => return Ok(MigratedSaga { saga: *saga, losses }),
                 MigrateOutcome::Refused(faults) => return Err(Error::SagaUnmovable { saga, version, faults }),
@@ -83,8 +83,7 @@ impl Engine {
                 }
                 MigrateOutcome::NotFound => return Err(Error::SagaNotFound(saga)),
                 MigrateOutcome::Unlooked => {
-                    let looked = self.parts.saga_advances.submit(plain_look(saga)).await?;
-                    self.after_looks(advanced(looked).into_iter().collect());
+                    self.parts.saga_advances.submit(plain_look(saga)).await?;
                 }
             }
         }

@@ -33,4 +33,4 @@ pub use self::publish::{PublishEvent, Published};
 pub use self::raise::{RaiseEvent, Raised};
 pub use self::start::{StartSaga, StartedSaga};
 
-pub(crate) use self::drive::{Driver, LOOKS};
+pub(crate) use self::drive::{Driver, look_batcher, start_batcher};

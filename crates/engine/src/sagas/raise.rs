@@ -2,7 +2,7 @@
 
 use orchestratum_core::saga::{Event, EventName, Input};
 use orchestratum_core::{JsonText, SagaId};
-use orchestratum_store::{Advance, AdvanceOutcome, Advanced, Request, Saga};
+use orchestratum_store::{Advance, AdvanceOutcome, Request, Saga};
 
 use crate::{Engine, Error, identity};
 
@@ -69,16 +69,11 @@ impl Engine {
             seed: identity::seed(),
         };
         let outcome = self.parts.saga_advances.submit(advance).await?;
-        let told = |advanced: Box<Advanced>| {
-            let saga = advanced.saga.clone();
-            self.after_looks(vec![*advanced]);
-            saga
-        };
         match outcome {
-            AdvanceOutcome::Done(advanced) => Ok(Raised::Taken(told(advanced))),
-            AdvanceOutcome::Repeated(advanced) => Ok(Raised::Repeated(told(advanced))),
+            AdvanceOutcome::Done(advanced) => Ok(Raised::Taken(advanced.saga)),
+            AdvanceOutcome::Repeated(advanced) => Ok(Raised::Repeated(advanced.saga)),
             AdvanceOutcome::Rejected { rejection, advanced } => {
-                let found = told(advanced);
+                let found = advanced.saga;
                 Err(Error::SagaRejected {
                     saga,
                     status: found.instance.status(),
@@ -87,7 +82,7 @@ impl Engine {
                 })
             }
             AdvanceOutcome::VersionMismatch { advanced } => {
-                let current = told(advanced).instance.version;
+                let current = advanced.saga.instance.version;
                 Err(Error::SagaVersionMismatch {
                     saga,
                     expected,

@@ -72,12 +72,7 @@ impl Engine {
             idempotency: request.idempotency,
         };
         match self.parts.saga_starts.submit(saga).await? {
-            StartOutcome::Started(advanced) => {
-                let saga = advanced.saga.clone();
-                metrics::counter!("orchestratum_sagas_started_total").increment(1);
-                self.after_looks(vec![*advanced]);
-                Ok(StartedSaga::New(saga))
-            }
+            StartOutcome::Started(advanced) => Ok(StartedSaga::New(advanced.saga)),
             StartOutcome::Exists(saga) => Ok(StartedSaga::Existing(*saga)),
             StartOutcome::Replayed(id) => match self.saga(id).await {
                 Err(Error::SagaNotFound(saga)) => Err(Error::SagaGone { saga }),

@@ -36,15 +36,34 @@ states:
   Failed: {final: failed}
 ";
 
+/// Waits for a trip.
+const JOURNEY: &str = "
+name: journey
+initial: Initial
+states:
+  Initial:
+    on: {start: {tasks: [{saga: trip, correlation_id: the-trip, raises: {failure: gone_wrong}}], target: Underway}}
+  Underway: {on: {gone_wrong: {target: Home}}}
+  Home: {final: true}
+";
+
 async fn define(engine: &Engine) {
-    let name = DefinitionName::new("trip").expect("a name");
-    let defined = engine.put_definition(&name, TRIP.to_owned(), None).await;
+    define_as(engine, "trip", TRIP).await;
+}
+
+async fn define_as(engine: &Engine, name: &str, source: &str) {
+    let name = DefinitionName::new(name).expect("a name");
+    let defined = engine.put_definition(&name, source.to_owned(), None).await;
     assert!(defined.expect("it has no fault").is_new);
 }
 
 async fn start(engine: &Engine, correlation_id: &str) -> SagaId {
+    start_as(engine, "trip", correlation_id).await
+}
+
+async fn start_as(engine: &Engine, definition: &str, correlation_id: &str) -> SagaId {
     let request = StartSaga {
-        definition: DefinitionName::new("trip").expect("a name"),
+        definition: DefinitionName::new(definition).expect("a name"),
         version: None,
         correlation_id: Some(correlation_id.to_owned()),
         input: JsonText::null(),
@@ -56,15 +75,19 @@ async fn start(engine: &Engine, correlation_id: &str) -> SagaId {
 }
 
 async fn raise(engine: &Engine, saga: SagaId, name: &str, data: &str) -> Saga {
-    let event = RaiseEvent {
+    let raised = engine.raise(event(saga, name, data)).await;
+    raised.expect("it is taken").into_saga()
+}
+
+fn event(saga: SagaId, name: &str, data: &str) -> RaiseEvent {
+    RaiseEvent {
         saga,
         name: name.parse().expect("a name"),
         data: JsonText::new(data).expect("JSON"),
         id: None,
         expected_version: None,
         actor: None,
-    };
-    engine.raise(event).await.expect("it is taken").into_saga()
+    }
 }
 
 async fn status(engine: &Engine, saga: SagaId) -> SagaStatus {
@@ -205,6 +228,38 @@ async fn a_report_that_is_repeated_has_its_saga_look_at_the_end_that_nobody_look
     assert_eq!(again.expect("works"), FinishOutcome::AlreadyRecorded);
     eventually("the saga has looked", || async {
         (status(&engine, saga).await == SagaStatus::Failed).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_follows_an_event_is_done_also_where_whoever_raised_it_has_gone() {
+    // Without its loops: nobody else finds what is left.
+    let engine = engine().await;
+    define(&engine).await;
+    define_as(&engine, "journey", JOURNEY).await;
+    let other = start(&engine, "another").await;
+    let journey = start_as(&engine, "journey", "j-1").await;
+    let filter = SagaFilter {
+        correlation_id: Some("the-trip".to_owned()),
+        ..SagaFilter::default()
+    };
+    let trip = eventually("the trip begins", || async {
+        let mut found = engine.sagas(&filter, None, 1).await.expect("works").items;
+        let trip = found.pop()?;
+        (trip.instance.state.as_str() == "Booking").then_some(trip.id)
+    })
+    .await;
+
+    // In one batch; the caller that comes first goes away before it is answered.
+    let mut goes = Box::pin(engine.raise(event(trip, "failed", "null")));
+    let mut stays = Box::pin(engine.raise(event(other, "noted", "null")));
+    assert!(futures::poll!(goes.as_mut()).is_pending());
+    assert!(futures::poll!(stays.as_mut()).is_pending());
+    drop(goes);
+    stays.await.expect("it is taken");
+    eventually("the journey hears of the end of its trip", || async {
+        (status(&engine, journey).await == SagaStatus::Completed).then_some(())
     })
     .await;
 }
