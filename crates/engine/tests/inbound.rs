@@ -1,12 +1,10 @@
 //! Messages of other programs, from RabbitMQ to a saga. Lines of the log and numbers are told of all of a process, so they are a
 //! program of their own.
 
-use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use orchestratum_core::saga::{DefinitionName, SagaStatus};
 use orchestratum_engine::{Engine, Settings, telemetry};
 use orchestratum_store::{Saga, SagaFilter};
-use orchestratum_testkit::{Corner, LogLines, Servers, declared_under, eventually};
+use orchestratum_testkit::{AmqpSender, Corner, LogLines, Servers, declared_under, eventually};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,9 +27,7 @@ states:
 struct Post {
     corner: Corner,
     engine: Engine,
-    channel: Channel,
-    /// Its channel ends with it.
-    _connection: Connection,
+    sender: AmqpSender,
     stop: CancellationToken,
     tracker: TaskTracker,
 }
@@ -67,19 +63,11 @@ impl Post {
             }
         })
         .await;
-        let connection = Connection::connect(&servers.amqp_url, ConnectionProperties::default())
-            .await
-            .expect("the server is up");
-        let channel = connection.create_channel().await.expect("a channel");
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await
-            .expect("confirms");
+        let sender = AmqpSender::connect(&servers.amqp_url).await;
         Self {
             corner,
             engine,
-            channel,
-            _connection: connection,
+            sender: sender.expect("the server is up"),
             stop,
             tracker,
         }
@@ -88,27 +76,9 @@ impl Post {
     /// Sends to the exchange that is told in the manual. The queue behind it may be bound a moment after it is declared.
     async fn send(&self, body: &str, id: &str) {
         let exchange = format!("{}.inbound", self.corner.prefix());
-        let options = BasicPublishOptions {
-            mandatory: true,
-            ..BasicPublishOptions::default()
-        };
         eventually("it is put into a queue", || async {
-            let properties = BasicProperties::default().with_message_id(id.into());
-            let sending = self
-                .channel
-                .basic_publish(
-                    exchange.as_str().into(),
-                    "any".into(),
-                    options,
-                    body.as_bytes(),
-                    properties,
-                )
-                .await
-                .expect("sent");
-            match sending.await.expect("confirmed") {
-                Confirmation::Ack(None) => Ok(()),
-                other => Err(format!("{other:?}")),
-            }
+            let sent = self.sender.send(&exchange, "any", body.as_bytes(), Some(id)).await;
+            sent.expect("confirmed").then_some(()).ok_or("there is no queue")
         })
         .await;
     }
@@ -131,14 +101,11 @@ impl Post {
     async fn refused(&self) -> String {
         let queue = format!("{}.inbound.refused", self.corner.prefix());
         let kept = eventually("one is kept", || async {
-            let got = self
-                .channel
-                .basic_get(queue.as_str().into(), BasicGetOptions { no_ack: true })
-                .await;
-            got.expect("the queue is there").ok_or("none")
+            let taken = self.sender.take(&queue).await;
+            taken.expect("the queue is there").ok_or("none")
         })
         .await;
-        String::from_utf8(kept.delivery.data).expect("UTF-8")
+        String::from_utf8(kept).expect("UTF-8")
     }
 
     async fn close(self) {

@@ -12,6 +12,7 @@
 
 pub mod again;
 mod amqp_peer;
+mod amqp_sender;
 mod api;
 mod celery;
 mod chance;
@@ -32,6 +33,7 @@ mod virtual_host;
 mod wait;
 
 pub use amqp_peer::{AmqpPeer, Answers, SeenMessage};
+pub use amqp_sender::AmqpSender;
 pub use api::Api;
 pub use celery::CeleryWorker;
 pub use chance::Chance;

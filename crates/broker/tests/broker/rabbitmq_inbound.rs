@@ -1,39 +1,20 @@
 //! Messages that other programs send to us.
 
 use futures::StreamExt;
-use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use orchestratum_broker::{Broker, Inbound, InboundMessages};
+use orchestratum_testkit::AmqpSender;
 use tokio::time::timeout;
 
 use crate::harness::{BOUND, Proxy, Rabbit, eventually, healthy};
 
-/// Somebody else's program, with a connection of its own.
-async fn somebody_else(rabbit: &Rabbit) -> (Connection, Channel) {
-    let connection = Connection::connect(rabbit.url(), ConnectionProperties::default())
-        .await
-        .expect("the server is up");
-    let channel = connection.create_channel().await.expect("a channel");
-    channel
-        .confirm_select(ConfirmSelectOptions::default())
-        .await
-        .expect("confirms");
-    (connection, channel)
+async fn somebody_else(rabbit: &Rabbit) -> AmqpSender {
+    AmqpSender::connect(rabbit.url()).await.expect("the server is up")
 }
 
-async fn send(rabbit: &Rabbit, channel: &Channel, body: &str, id: &str) {
-    channel
-        .basic_publish(
-            format!("{}.inbound", rabbit.prefix).into(),
-            "orders.any".into(),
-            BasicPublishOptions::default(),
-            body.as_bytes(),
-            BasicProperties::default().with_message_id(id.into()),
-        )
-        .await
-        .expect("sent")
-        .await
-        .expect("confirmed");
+async fn send(rabbit: &Rabbit, sender: &AmqpSender, body: &str, id: &str) {
+    let exchange = format!("{}.inbound", rabbit.prefix);
+    let sent = sender.send(&exchange, "orders.any", body.as_bytes(), Some(id)).await;
+    assert!(sent.expect("confirmed"), "there is a queue for it");
 }
 
 async fn next(messages: &mut InboundMessages) -> Inbound {
@@ -41,9 +22,8 @@ async fn next(messages: &mut InboundMessages) -> Inbound {
     message.expect("the broker is open")
 }
 
-async fn waiting(channel: &Channel, queue: &str) -> Option<Vec<u8>> {
-    let got = channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await;
-    got.expect("the queue is there").map(|message| message.delivery.data)
+async fn waiting(sender: &AmqpSender, queue: &str) -> Option<Vec<u8>> {
+    sender.take(queue).await.expect("the queue is there")
 }
 
 #[tokio::test]
@@ -52,9 +32,9 @@ async fn what_is_taken_is_gone_and_what_is_refused_is_kept_for_a_person() {
     let broker = rabbit.broker().await;
     let mut messages = broker.inbound().expect("there are queues");
     healthy(&*broker).await;
-    let (_connection, channel) = somebody_else(&rabbit).await;
-    send(&rabbit, &channel, "first", "1").await;
-    send(&rabbit, &channel, "second", "2").await;
+    let sender = somebody_else(&rabbit).await;
+    send(&rabbit, &sender, "first", "1").await;
+    send(&rabbit, &sender, "second", "2").await;
     let (first, second) = (next(&mut messages).await, next(&mut messages).await);
     assert_eq!(
         (first.body.as_slice(), first.message_id.as_deref()),
@@ -64,7 +44,7 @@ async fn what_is_taken_is_gone_and_what_is_refused_is_kept_for_a_person() {
     second.refused();
     let refused = format!("{}.inbound.refused", rabbit.prefix);
     let kept = eventually("the refused one is kept", async || {
-        waiting(&channel, &refused).await.ok_or("nothing there")
+        waiting(&sender, &refused).await.ok_or("nothing there")
     })
     .await;
     assert_eq!(kept, b"second");
@@ -79,8 +59,8 @@ async fn what_nobody_has_spoken_of_comes_again_after_a_loss() {
     let broker = rabbit.broker_with(&rabbit.url_through(proxy.port), 16).await;
     let mut messages = broker.inbound().expect("there are queues");
     healthy(&*broker).await;
-    let (_connection, channel) = somebody_else(&rabbit).await;
-    send(&rabbit, &channel, "an order", "1").await;
+    let sender = somebody_else(&rabbit).await;
+    send(&rabbit, &sender, "an order", "1").await;
     let held = next(&mut messages).await;
     proxy.cut();
     let again = next(&mut messages).await;
@@ -92,10 +72,10 @@ async fn what_nobody_has_spoken_of_comes_again_after_a_loss() {
     held.refused();
     again.taken();
     healthy(&*broker).await;
-    send(&rabbit, &channel, "another", "2").await;
+    send(&rabbit, &sender, "another", "2").await;
     assert_eq!(next(&mut messages).await.body, b"another");
     assert_eq!(
-        waiting(&channel, &format!("{}.inbound.refused", rabbit.prefix)).await,
+        waiting(&sender, &format!("{}.inbound.refused", rabbit.prefix)).await,
         None
     );
     drop(messages);

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Connection, ConnectionProperties};
 use orchestratum_broker::{Broker, Options, RabbitBroker};
-use orchestratum_testkit::{Corner, Servers};
+use orchestratum_testkit::{AmqpSender, Corner, Servers};
 
 use super::{Management, healthy};
 
@@ -73,28 +71,10 @@ impl Rabbit {
 
     /// Puts bodies into a queue as anyone with the login could.
     pub(crate) async fn publish_raw(&self, target: &str, bodies: &[&[u8]]) {
-        let connection = Connection::connect(&self.url, ConnectionProperties::default())
-            .await
-            .expect("the server is up");
-        let channel = connection.create_channel().await.expect("a channel");
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await
-            .expect("confirms");
+        let sender = AmqpSender::connect(&self.url).await.expect("the server is up");
         for body in bodies {
-            let options = BasicPublishOptions::default();
-            channel
-                .basic_publish(
-                    "".into(),
-                    self.queue(target).into(),
-                    options,
-                    body,
-                    BasicProperties::default(),
-                )
-                .await
-                .expect("sent")
-                .await
-                .expect("confirmed");
+            let sent = sender.send("", &self.queue(target), body, None).await;
+            assert!(sent.expect("confirmed"), "the queue is there");
         }
     }
 

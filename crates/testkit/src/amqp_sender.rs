@@ -1,0 +1,63 @@
+//! Somebody else's program at a broker: sends messages and knows that they have arrived.
+
+use anyhow::{Context, bail};
+use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+
+/// A connection of its own, which ends when this is dropped. What it sends is confirmed.
+#[derive(Debug)]
+pub struct AmqpSender {
+    channel: Channel,
+    /// Its channel ends with it.
+    _connection: Connection,
+}
+
+impl AmqpSender {
+    pub async fn connect(url: &str) -> anyhow::Result<Self> {
+        // Another test of the same process may have installed it before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let connection = Connection::connect(url, ConnectionProperties::default())
+            .await
+            .context("the broker is up")?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        Ok(Self {
+            channel,
+            _connection: connection,
+        })
+    }
+
+    /// Sends one message, and waits until the broker has it: `false` if there is no queue for it.
+    pub async fn send(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        body: &[u8],
+        message_id: Option<&str>,
+    ) -> anyhow::Result<bool> {
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        let properties = BasicProperties::default();
+        let properties = match message_id {
+            Some(id) => properties.with_message_id(id.into()),
+            None => properties,
+        };
+        let sending = self
+            .channel
+            .basic_publish(exchange.into(), routing_key.into(), options, body, properties)
+            .await?;
+        match sending.await? {
+            Confirmation::Ack(returned) => Ok(returned.is_none()),
+            other => bail!("it was not confirmed: {other:?}"),
+        }
+    }
+
+    /// Takes the body of the first message of a queue, if there is one.
+    pub async fn take(&self, queue: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        let options = BasicGetOptions { no_ack: true };
+        let got = self.channel.basic_get(queue.into(), options).await?;
+        Ok(got.map(|message| message.delivery.data))
+    }
+}
