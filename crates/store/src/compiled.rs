@@ -36,6 +36,10 @@ impl CompiledDefinitions {
         (compiled, missing)
     }
 
+    pub(crate) fn one(&self, name: &DefinitionName, version: u32) -> Option<Arc<CompiledDefinition>> {
+        self.0.lock().get(&(name.clone(), version)).map(Arc::clone)
+    }
+
     /// Reads the canonical form of a version.
     pub(crate) fn put(
         &self,

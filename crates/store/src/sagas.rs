@@ -11,10 +11,11 @@
 //! saga, its history, its tasks and its timers in one commit. What is left undone by a process that dies is found by its rows.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use orchestratum_core::saga::{
-    DefinitionName, Event, EventName, Faults, Input, Instance, Rejection, SagaStatus, StateName,
+    CompiledDefinition, DefinitionName, Event, EventName, Faults, Input, Instance, Rejection, SagaStatus, StateName,
 };
 use orchestratum_core::{JsonText, Origin, SagaId, Timestamp};
 
@@ -392,6 +393,13 @@ pub trait SagaStore: Send + Sync {
 
     /// `None` for the newest version.
     async fn definition(&self, name: &DefinitionName, version: Option<u32>) -> Result<Option<StoredDefinition>, Error>;
+
+    /// A version, ready to run: read once for all that ask in this process.
+    async fn compiled_definition(
+        &self,
+        name: &DefinitionName,
+        version: u32,
+    ) -> Result<Option<Arc<CompiledDefinition>>, Error>;
 
     /// The newest version of each, by name; `after` is the last name of the page before.
     async fn definitions(&self, after: Option<&DefinitionName>, limit: usize) -> Result<Vec<DefinitionHead>, Error>;

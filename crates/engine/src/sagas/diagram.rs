@@ -54,8 +54,8 @@ impl Engine {
                 path: &path,
             };
             match format {
-                DiagramFormat::Mermaid => diagram::mermaid_live(&definition, live),
-                DiagramFormat::Svg => diagram::svg_live(&definition, live),
+                DiagramFormat::Mermaid => diagram::mermaid_live(definition.definition(), live),
+                DiagramFormat::Svg => diagram::svg_live(definition.definition(), live),
             }
         })
         .await

@@ -23,7 +23,7 @@ impl Engine {
             return Ok(None);
         }
         let definition = self.running_definition(saga).await?;
-        Ok(match definition.states.get(&saga.instance.state) {
+        Ok(match definition.definition().states.get(&saga.instance.state) {
             Some(State::Active(state)) => state.await_input.clone(),
             Some(State::Final { .. }) | None => None,
         })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestratum_core::saga::Definition;
+use orchestratum_core::saga::{CompiledDefinition, Definition};
 use orchestratum_core::{SagaId, Timestamp};
 use orchestratum_store::{HistoryPage, Saga, SagaFilter, SagaPage, StoredDefinition};
 
@@ -68,10 +68,14 @@ impl Engine {
         Ok(page)
     }
 
-    /// The definition by which a saga runs.
-    pub async fn running_definition(&self, saga: &Saga) -> Result<Arc<Definition>, Error> {
-        let stored = self.definition(&saga.definition, Some(saga.definition_version)).await?;
-        as_data(&stored).map(Arc::new)
+    /// The definition by which a saga runs, as the process keeps it.
+    pub(super) async fn running_definition(&self, saga: &Saga) -> Result<Arc<CompiledDefinition>, Error> {
+        let (name, version) = (&saga.definition, saga.definition_version);
+        let found = self.parts.store.compiled_definition(name, version).await?;
+        found.ok_or_else(|| Error::DefinitionNotFound {
+            name: name.clone(),
+            version: Some(version),
+        })
     }
 }
 

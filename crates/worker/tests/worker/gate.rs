@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use orchestratum_core::saga::{DefinitionName, EventName};
+use orchestratum_core::saga::{CompiledDefinition, DefinitionName, EventName};
 use orchestratum_core::schedule::SchedulePatch;
 use orchestratum_core::task::{Bucket, GroupPlace, GroupStatus, TargetRate, TaskStatus};
 use orchestratum_core::{GroupId, SagaId, ScheduleId, Target, TaskId, Timestamp, WorkerId};
@@ -309,6 +309,7 @@ through! {
 through! {
     put_definition(definition: &NewDefinition, audit: &Audit, now: Timestamp) -> Result<DefinitionVersion, Error>;
     definition(name: &DefinitionName, version: Option<u32>) -> Result<Option<StoredDefinition>, Error>;
+    compiled_definition(name: &DefinitionName, version: u32) -> Result<Option<Arc<CompiledDefinition>>, Error>;
     definitions(after: Option<&DefinitionName>, limit: usize) -> Result<Vec<DefinitionHead>, Error>;
     definition_versions(
         name: &DefinitionName, before: Option<u32>, limit: usize

@@ -8,7 +8,7 @@ use orchestratum_core::task::SpecLimits;
 use serde_json::json;
 
 use super::EventColumns;
-use super::fold::{EventSource, Folded, Folding, LockedSaga, SagaHead, Told};
+use super::fold::{EventSource, Folded, Folding, LockedSaga, SagaHead};
 use super::look::{Compiled, definition_of};
 use crate::{Advanced, Consequences, Error, EventKind, MigrateOutcome, MigrateSaga};
 

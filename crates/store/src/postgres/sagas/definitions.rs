@@ -1,9 +1,10 @@
 //! Definitions and their versions.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use orchestratum_core::Timestamp;
-use orchestratum_core::saga::{DefinitionName, EventName};
+use orchestratum_core::saga::{CompiledDefinition, DefinitionName, EventName};
 use sqlx::{FromRow, PgConnection};
 
 use super::super::audit;
@@ -263,4 +264,19 @@ pub(super) async fn compiled(
         }
     }
     Ok(compiled)
+}
+
+/// One of them, outside of any transaction.
+pub(super) async fn compiled_one(
+    database: &Database,
+    name: &DefinitionName,
+    version: u32,
+) -> Result<Option<Arc<CompiledDefinition>>, Error> {
+    if let Some(kept) = database.compiled.one(name, version) {
+        return Ok(Some(kept));
+    }
+    let stored = definition(database, name, Some(version)).await?;
+    stored
+        .map(|stored| database.compiled.put(name, version, &stored.canonical))
+        .transpose()
 }

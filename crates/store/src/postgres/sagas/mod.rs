@@ -18,8 +18,10 @@ pub use self::list::{SAGA_LISTS, SagaListStatements};
 pub(super) use self::purge::purge_sagas;
 pub(super) use self::task_ends::insert_task_ends;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use orchestratum_core::saga::{DefinitionName, EventName};
+use orchestratum_core::saga::{CompiledDefinition, DefinitionName, EventName};
 use orchestratum_core::{SagaId, Timestamp};
 
 use super::PostgresStore;
@@ -46,6 +48,14 @@ impl SagaStore for PostgresStore {
 
     async fn definition(&self, name: &DefinitionName, version: Option<u32>) -> Result<Option<StoredDefinition>, Error> {
         definitions::definition(&self.database, name, version).await
+    }
+
+    async fn compiled_definition(
+        &self,
+        name: &DefinitionName,
+        version: u32,
+    ) -> Result<Option<Arc<CompiledDefinition>>, Error> {
+        definitions::compiled_one(&self.database, name, version).await
     }
 
     async fn definitions(&self, after: Option<&DefinitionName>, limit: usize) -> Result<Vec<DefinitionHead>, Error> {

@@ -129,3 +129,18 @@ pub(crate) async fn a_definition_is_found_by_the_events_that_its_newest_version_
     put(&lab, &new_definition(&ORDER.replace("900", "901"), &["start"])).await;
     assert_eq!(starting_on("ordered").await, [""; 0], "the older version does no more");
 }
+
+pub(crate) async fn a_definition_that_runs_is_read_once_for_all_who_ask(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    put(&lab, &counting_from(0)).await;
+    put(&lab, &counting_from(1)).await;
+    let name = definition_name("counter");
+    let compiled = async |version| lab.store.compiled_definition(&name, version).await.expect("works");
+    let first = compiled(1).await.expect("it is there");
+    let again = compiled(1).await.expect("it is there");
+    assert!(Arc::ptr_eq(&first, &again), "a version never changes");
+    let second = compiled(2).await.expect("it is there");
+    assert_ne!(second.definition(), first.definition());
+    assert!(compiled(3).await.is_none());
+    assert_eq!(first.definition().canonical(), counting_from(0).canonical);
+}
