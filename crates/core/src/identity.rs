@@ -77,6 +77,11 @@ pub(crate) fn is_name(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
+/// Whether a URL takes it for a step to where it is, or to what is above, however it is escaped: nothing in a path can have this name.
+pub fn is_step_of_a_path(text: &str) -> bool {
+    matches!(text, "." | "..")
+}
+
 checked_text! {
     /// What is to be run: the name of a handler or an executor, such as `python` or `email.send`.
     #[derive(PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -101,6 +106,7 @@ checked_text! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::saga::DefinitionName;
 
     #[test]
     fn a_name_has_one_to_a_hundred_plain_characters() {
@@ -111,6 +117,10 @@ mod tests {
             let read: Result<Target, _> = serde_json::from_value(wrong.into());
             assert!(read.is_err_and(|error| error.to_string() == InvalidName.to_string()));
         }
+        for step in [".", ".."] {
+            assert!(is_step_of_a_path(step) && DefinitionName::new(step).is_err(), "{step}");
+        }
+        assert!(DefinitionName::new("...").is_ok() && !is_step_of_a_path("a.b"));
         let target: Target = serde_json::from_str("\"gpu\"").expect("a name");
         assert_eq!(serde_json::to_string(&target).expect("a text"), "\"gpu\"");
     }

@@ -20,6 +20,7 @@ mod time;
 
 pub use identity::{
     EnvironmentName, GroupId, InvalidName, NAME_MAX_LENGTH, SagaId, ScheduleId, Target, TaskId, TaskName, WorkerId,
+    is_step_of_a_path,
 };
 pub use json::{InvalidJson, JSON_MAX_DEPTH, JsonText};
 pub use objects::Objects;

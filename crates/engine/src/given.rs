@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use orchestratum_core::JsonText;
 use orchestratum_core::saga::{Faults, FieldName, Fields, STATES_MAX, StateName};
 use orchestratum_core::task::{Violations, json_pointer};
+use orchestratum_core::{JsonText, is_step_of_a_path};
 
 use crate::{Engine, Error};
 
@@ -17,16 +17,16 @@ const REASON_MAX_BYTES: usize = 2_000;
 /// How many fields of its context a saga that is retried may be given.
 pub const CONTEXT_FIELDS_MAX_COUNT: usize = 100;
 
-/// A text by which callers know something: a correlation id, the id of an event.
+/// A text by which callers know something: a correlation id, the id of an event. It may have to stand in an address.
 ///
 /// # Errors
 /// [`Error::Invalid`] with this pointer.
 pub fn check_id(pointer: &str, id: &str) -> Result<(), Error> {
     let characters = id.chars().count();
-    if (1..=ID_MAX_CHARACTERS).contains(&characters) && !id.contains('\0') {
+    if (1..=ID_MAX_CHARACTERS).contains(&characters) && !id.contains('\0') && !is_step_of_a_path(id) {
         return Ok(());
     }
-    let rule = format!("must have 1 to {ID_MAX_CHARACTERS} characters, none of them U+0000");
+    let rule = format!("must have 1 to {ID_MAX_CHARACTERS} characters, none of them U+0000, and not be . or ..");
     Err(broken(pointer, rule))
 }
 

@@ -120,7 +120,7 @@ unhandeld: reject
         assert_eq!(
             checked(text).expect_err("refused"),
             [
-                "line 1, column 7: /name must match [A-Za-z0-9._-]{1,100}, not \"a b\"",
+                "line 1, column 7: /name must match [A-Za-z0-9._-]{1,100} and not be . or .., not \"a b\"",
                 "line 6, column 12: /states/A/on/go/traget is no field of a transition, which has if, set, compensation, tasks, \
                  compensate, target; did you mean target?",
                 "line 8, column 16: /states/A/on/stop/0/if at character 1: there is no variable contxt; there are context, \

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use crate::identity::TaskName;
+use crate::identity::{Target, TaskName, is_step_of_a_path};
 use crate::json::JsonText;
 use crate::task::built_in::BuiltIn;
 use crate::task::conditions::{Conditions, ConditionsDraft, KnownTask};
@@ -91,6 +91,18 @@ impl Rules<'_> {
 
     pub(super) fn take<T, E: Display>(&mut self, field: &str, result: Result<T, E>) -> Option<T> {
         self.violations.take(&format!("{}{field}", self.prefix), result)
+    }
+
+    pub(super) fn target(&mut self, target: Option<String>) -> Option<Target> {
+        let target = target.unwrap_or_else(|| "default".to_owned());
+        let target = self.take("/target", Target::new(target))?;
+        if is_step_of_a_path(target.as_str()) {
+            self.add(
+                "/target",
+                format!("must not be {target}: no address can name its queue"),
+            );
+        }
+        Some(target)
     }
 
     pub(super) fn whole(&mut self, field: &str, value: Option<i64>, default: u16, max: u16) -> u16 {

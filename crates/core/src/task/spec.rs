@@ -158,10 +158,7 @@ impl TaskDraft {
             violations: Violations::default(),
         };
         let name = rules.take("/name", TaskName::new(self.name));
-        let target = rules.take(
-            "/target",
-            Target::new(self.target.unwrap_or_else(|| "default".to_owned())),
-        );
+        let target = rules.target(self.target);
         rules.description(self.description.as_deref());
         rules.input(self.input.as_ref());
         if let Some(name) = &name {
@@ -238,6 +235,18 @@ mod tests {
                 Timestamp::from_micros(1_000_000),
             )
             .map_err(|violations| violations.0.into_iter().map(|violation| violation.pointer).collect())
+    }
+
+    #[test]
+    fn a_target_that_no_address_can_hold_is_refused() {
+        for target in [".", ".."] {
+            let draft = TaskDraft {
+                name: "echo".to_owned(),
+                target: Some(target.to_owned()),
+                ..TaskDraft::default()
+            };
+            assert_eq!(check(draft).expect_err("no queue can be paused by it"), ["/target"]);
+        }
     }
 
     fn named() -> TaskDraft {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use orchestratum_core::saga::Fields;
 use orchestratum_core::{JsonText, SagaId};
-use orchestratum_engine::given::{check_reason, context_fields};
+use orchestratum_engine::given::{check_id, check_reason, context_fields};
 use serde::Serialize;
 
 use super::given::{broken, by_rule, json};
@@ -118,9 +118,9 @@ impl Sagas {
     /// Takes one thing again that is parked, by its [id](super::Parked::id) or its number.
     ///
     /// # Errors
-    /// [`Error::NoSaga`], [`Error::SagaRefused`] where nothing is parked under this id, [`Error::SagaChanged`].
+    /// [`Error::NoSaga`], [`Error::SagaRefused`] where nothing is parked under this id, [`Error::SagaChanged`], [`Error::SagaInput`].
     pub async fn retry_parked(&self, saga: impl Into<SagaAt> + Send, parked: &str) -> Result<Saga, Error> {
-        let parked = parked.to_owned();
+        let parked = parked_id(parked)?;
         self.host.change(saga.into(), Change::RetryParked { parked }).await
     }
 
@@ -129,7 +129,7 @@ impl Sagas {
     /// # Errors
     /// As [`retry_parked`](Self::retry_parked).
     pub async fn discard_parked(&self, saga: impl Into<SagaAt> + Send, parked: &str) -> Result<Saga, Error> {
-        let parked = parked.to_owned();
+        let parked = parked_id(parked)?;
         self.host.change(saga.into(), Change::DiscardParked { parked }).await
     }
 
@@ -150,4 +150,10 @@ impl Sagas {
         let change = Change::SkipCompensation { number };
         self.host.change(saga.into(), change).await
     }
+}
+
+/// By the rule for ids of events.
+fn parked_id(parked: &str) -> Result<String, Error> {
+    by_rule(check_id("/parked", parked))?;
+    Ok(parked.to_owned())
 }

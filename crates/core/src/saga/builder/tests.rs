@@ -306,7 +306,7 @@ fn all_that_is_wrong_is_told_at_once_by_the_rules_of_every_definition() {
             "/states/Asking/on/approved/0/if at character 1: context has no field nte; it has items, note; did you mean note?",
             "/states/Asking/on/approved/0/set/note at character 4: context has no field itms; it has items, note; did you mean items?",
             "/states/Preparing/on/announced/0 does not say where it goes: end it with transition_to, stay or compensate",
-            "/name must match [A-Za-z0-9._-]{1,100}, not \"a b\"",
+            "/name must match [A-Za-z0-9._-]{1,100} and not be . or .., not \"a b\"",
             "/timeout/target must be given",
             "/timeout/after_seconds must lie between 0.001 and 315619200 seconds, not 0",
         ],

@@ -198,7 +198,7 @@ async fn what_can_be_no_name_is_told(hosting: Hosting) {
         .await
         .expect("it starts");
     let long = "x".repeat(201);
-    for correlation_id in ["", "a\0b", &long] {
+    for correlation_id in ["", "a\0b", &long, ".", ".."] {
         let started = sagas.start("trip", correlation_id, &start_of("Ann")).await;
         assert_eq!(pointers(started.expect_err("it is none")), ["/correlation_id"]);
         let found = sagas.find("trip", correlation_id).await;
@@ -207,6 +207,10 @@ async fn what_can_be_no_name_is_told(hosting: Hosting) {
         assert_eq!(pointers(published.expect_err("it is none")), ["/correlation_id"]);
         let raised = sagas.raise(saga.id, EventEnvelope::of(&yes()).id(correlation_id)).await;
         assert_eq!(pointers(raised.expect_err("it is none")), ["/id"]);
+        let retried = sagas.retry_parked(saga.id, correlation_id).await;
+        assert_eq!(pointers(retried.expect_err("it is none")), ["/parked"]);
+        let discarded = sagas.discard_parked(saga.id, correlation_id).await;
+        assert_eq!(pointers(discarded.expect_err("it is none")), ["/parked"]);
     }
     let started = sagas
         .start("a trip", "trip-2", &start_of("Ann"))

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::EventColumns;
 use super::fold::{EventSource, Folded, Folding, LockedSaga, SagaHead};
 use super::look::{Compiled, definition_of};
-use crate::{Advanced, Consequences, Error, EventKind, MigrateOutcome, MigrateSaga};
+use crate::{Advanced, Consequences, Error, EventKind, MigrateOutcome, MigrateSaga, Told};
 
 /// What a migration comes to.
 #[derive(Debug)]
