@@ -279,10 +279,12 @@ impl Gateway {
     }
 
     fn heartbeats(&self) -> usize {
+        self.asked(|target| target.ends_with("/heartbeat"))
+    }
+
+    fn asked(&self, is_meant: impl Fn(&str) -> bool) -> usize {
         let seen = self.server.seen();
-        seen.iter()
-            .filter(|request| request.target.ends_with("/heartbeat"))
-            .count()
+        seen.iter().filter(|request| is_meant(&request.target)).count()
     }
 
     /// With the shortest of leases.
@@ -297,6 +299,30 @@ impl Gateway {
         self.keeps.store(true, Ordering::SeqCst);
         worker
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hardly_holds_an_answer_is_asked_now_and_then() -> Result<(), Error> {
+    let place = Place::server(&[("api.max_wait_seconds", "0.001")]).await;
+    let gateway = Gateway::before(&place).await;
+    let client = Orchestratum::client(gateway.server.url(""), KEY).start().await?;
+    let id = client.push(NoteCommand::of("nobody runs it").envelope()).await?;
+    let begun = Instant::now();
+    let waited = client.wait::<NoteCommand>(id, Duration::from_secs(1)).await;
+    assert!(matches!(waited, Err(Error::StillRunning { .. })), "{waited:?}");
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    let asked = gateway.asked(|target| target.contains("wait_seconds"));
+    assert!((2..=6).contains(&asked), "{asked} times");
+    assert_eq!(client.cancel(id).await?.state, State::Cancelled);
+    client.stop().await?;
+
+    let begun = Instant::now();
+    let worker = Orchestratum::client(gateway.server.url(""), KEY).provide(World::default());
+    let worker = worker.register::<NoteCommand, Actor>().start().await?;
+    let claims = || gateway.asked(|target| target.ends_with("/claim"));
+    until("it has asked for work three times", || async { claims() >= 3 }).await;
+    assert!(begun.elapsed() >= Duration::from_millis(500), "{:?}", begun.elapsed());
+    worker.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_MATCH};
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::Error;
 
@@ -16,6 +16,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long one request may wait for something to happen: less than servers allow by default.
 const WAIT_MOST: Duration = Duration::from_secs(30);
+
+/// How often it is asked for at most. A server may be told to hold hardly any answer.
+pub(super) const ASKED_EVERY: Duration = Duration::from_millis(250);
 
 /// What is shown of an answer that is no problem document.
 const ANSWER_SHOWN: usize = 500;
@@ -61,12 +64,15 @@ impl Client {
     ) -> Result<T, Failed> {
         let start = Instant::now();
         loop {
+            let asked = Instant::now();
             let wait = patience.saturating_sub(start.elapsed()).min(WAIT_MOST);
             let query = [("wait_seconds", wait.as_secs_f64().to_string())];
             let found = read(&self.get(path, &query).await?)?;
             if is_wanted(&found) || start.elapsed() >= patience {
                 return Ok(found);
             }
+            let left = patience.saturating_sub(start.elapsed());
+            sleep(ASKED_EVERY.saturating_sub(asked.elapsed()).min(left)).await;
         }
     }
 

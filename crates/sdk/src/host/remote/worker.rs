@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::client::{Client, Failed, PATIENCE, read};
+use super::client::{ASKED_EVERY, Client, Failed, PATIENCE, read};
 use super::wishes::Wishes;
 use crate::registry::Registry;
 use crate::{CommandId, Error, Orchestratum};
@@ -178,12 +178,21 @@ impl Shared {
             "lease_seconds": self.wishes.lease.as_secs_f64(),
             "request_id": identity::new_request_id(),
         });
+        let asked = Instant::now();
         // Dropped half-way, the claim may have been made: its commands run again when their leases are over.
         let (answer, is_late) = tokio::select! {
             () = self.stop.cancelled() => return Ok(()),
             answer = self.repeated(&["worker", "claim"], &body, PATIENCE) => answer?,
         };
         let claimed: Claimed = read(&answer)?;
+        if claimed.tasks.is_empty() {
+            drop(slots);
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = sleep(ASKED_EVERY.saturating_sub(asked.elapsed())) => {}
+            }
+            return Ok(());
+        }
         for task in claimed.tasks {
             let Some(slot) = slots.pop() else { break };
             let shared = Arc::clone(self);
