@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     demo: bool,
     /// Begin at this time (RFC 3339) and stand still: only `POST /api/dev/clock/advance` lets time pass. For tests; give them a
-    /// folder of their own.
+    /// folder of their own. Ids that callers choose hold the time of their machines, not this one.
     #[arg(long, value_name = "TIME", conflicts_with = "demo", value_parser = beginning)]
     manual_clock: Option<Timestamp>,
 }

@@ -20,6 +20,8 @@ impl Engine {
     /// [`Error::Invalid`] where that is too much or nothing.
     pub async fn advance_clock(&self, seconds: f64) -> Result<Timestamp, Error> {
         let clock = &self.parts.clock;
+        // One after the other; and no lease is written by the time before, which nobody would lengthen.
+        let _moving = clock.about_to_move().await;
         let now = clock.now();
         let by = check(seconds, now).map_err(Error::Invalid)?;
         // Before: nobody must see a lease that is over.

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use orchestratum_core::Timestamp;
 use orchestratum_store::ManualClock;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
+
+use crate::identity::TimeOrdered;
 
 /// The longest round trip of a sample that is taken over; it bounds how far a clock may be behind the database. Against
 /// the leases it must be short: a worker gives up at 0.8 of its lease, so this has to fit into the rest.
@@ -24,12 +26,22 @@ const BREATH: Duration = Duration::from_millis(50);
 pub const LATEST: Timestamp = Timestamp::from_micros(253_370_764_800_000_000);
 
 #[derive(Debug, Clone)]
-pub struct Clock(Arc<Source>);
+pub struct Clock(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    source: Source,
+    ids: TimeOrdered,
+}
 
 #[derive(Debug)]
 enum Source {
     Database(Mutex<Sample>),
-    Manual(ManualClock),
+    Manual {
+        clock: ManualClock,
+        /// Who reads it keeps it still, who writes it may move it.
+        still: RwLock<()>,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,10 +53,10 @@ struct Sample {
 impl Clock {
     /// A clock that goes on from the time the database just answered.
     pub fn from_sample(database: Timestamp) -> Self {
-        Self(Arc::new(Source::Database(Mutex::new(Sample {
+        Self::of(Source::Database(Mutex::new(Sample {
             database,
             answered: monotonic_now(),
-        }))))
+        })))
     }
 
     /// A clock that only a test moves.
@@ -54,21 +66,35 @@ impl Clock {
 
     /// The same clock as that of the database.
     pub(crate) fn by_hand(clock: ManualClock) -> Self {
-        Self(Arc::new(Source::Manual(clock)))
+        Self::of(Source::Manual {
+            clock,
+            still: RwLock::default(),
+        })
+    }
+
+    fn of(source: Source) -> Self {
+        Self(Arc::new(Shared {
+            source,
+            ids: TimeOrdered::default(),
+        }))
+    }
+
+    pub(crate) fn ids(&self) -> &TimeOrdered {
+        &self.0.ids
     }
 
     /// Whether it stands still until it is moved.
     pub fn is_manual(&self) -> bool {
-        matches!(&*self.0, Source::Manual(_))
+        matches!(&self.0.source, Source::Manual { .. })
     }
 
     pub fn now(&self) -> Timestamp {
-        match &*self.0 {
+        match &self.0.source {
             Source::Database(sample) => {
                 let sample = *sample.lock();
                 sample.database + monotonic_now().saturating_duration_since(sample.answered)
             }
-            Source::Manual(clock) => clock.now(),
+            Source::Manual { clock, .. } => clock.now(),
         }
     }
 
@@ -84,7 +110,7 @@ impl Clock {
     }
 
     fn take_over(&self, database: Timestamp, asked: Instant, answered: Instant) {
-        match &*self.0 {
+        match &self.0.source {
             Source::Database(kept) => {
                 let round_trip = answered.saturating_duration_since(asked);
                 let mut kept = kept.lock();
@@ -97,22 +123,40 @@ impl Clock {
                     *kept = Sample { database, answered };
                 }
             }
-            Source::Manual(_) => {}
+            Source::Manual { .. } => {}
+        }
+    }
+
+    /// A clock that is moved by hand stands still until this is dropped. For whoever writes a new lease: a move lengthens those that it
+    /// finds, and one that is written by the time before it, after that, would be over at once. Renewals and heartbeats make no lease
+    /// shorter than it is, so they need not wait. Other clocks move by no more than a statement takes.
+    pub(crate) async fn still(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        match &self.0.source {
+            Source::Database(_) => None,
+            Source::Manual { still, .. } => Some(still.read().await),
+        }
+    }
+
+    /// Whoever is to move it by hand waits for those who want it to stand still, and for whoever moves it.
+    pub(crate) async fn about_to_move(&self) -> Option<RwLockWriteGuard<'_, ()>> {
+        match &self.0.source {
+            Source::Database(_) => None,
+            Source::Manual { still, .. } => Some(still.write().await),
         }
     }
 
     /// Moves a manual clock; the others take no orders.
     pub fn advance(&self, duration: Duration) {
-        if let Source::Manual(clock) = &*self.0 {
+        if let Source::Manual { clock, .. } = &self.0.source {
             clock.advance(duration);
         }
     }
 
     /// For those who wait: tells when it was moved by hand.
     pub fn moves(&self) -> Moves {
-        let receiver = match &*self.0 {
+        let receiver = match &self.0.source {
             Source::Database(_) => None,
-            Source::Manual(clock) => Some(clock.moves()),
+            Source::Manual { clock, .. } => Some(clock.moves()),
         };
         Moves {
             receiver,
@@ -140,9 +184,9 @@ impl Clock {
 
     /// How long ago that was: by monotonic time, or by as much as the clock was moved.
     pub fn since(&self, beginning: Beginning) -> Duration {
-        match &*self.0 {
+        match &self.0.source {
             Source::Database(_) => monotonic_now().saturating_duration_since(beginning.at),
-            Source::Manual(clock) => clock.now().saturating_since(beginning.shown),
+            Source::Manual { clock, .. } => clock.now().saturating_since(beginning.shown),
         }
     }
 }
@@ -231,7 +275,7 @@ mod tests {
     fn a_worse_sample_does_not_set_a_good_clock_back() {
         let start = Timestamp::from_micros(1_000_000_000);
         let clock = Clock::from_sample(start);
-        let Source::Database(kept) = &*clock.0 else {
+        let Source::Database(kept) = &clock.0.source else {
             panic!("it is of a database");
         };
         let begun = kept.lock().answered;

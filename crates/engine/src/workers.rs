@@ -10,6 +10,7 @@ const WORKERS_SHOWN: usize = 1_000;
 
 impl Engine {
     pub async fn register_worker(&self, registration: &Registration) -> Result<(), Error> {
+        let _still = self.parts.clock.still().await;
         Ok(self.parts.store.register(registration, self.parts.clock.now()).await?)
     }
 

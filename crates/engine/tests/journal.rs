@@ -7,7 +7,7 @@ use orchestratum_core::task::{Ending, TaskDraft};
 use orchestratum_core::{JsonText, Origin, Target, TaskId, TaskName};
 use orchestratum_engine::clock::Clock;
 use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
-use orchestratum_engine::{Engine, Settings, identity};
+use orchestratum_engine::{Engine, Settings};
 use orchestratum_store::{ClaimRequest, Evidence, Registration};
 use orchestratum_testkit::LogLines;
 use serde_json::Value;
@@ -71,7 +71,7 @@ async fn a_task_is_logged_when_it_is_created_and_when_it_changes_with_the_reason
         (&"task created".into(), &"echo".into(), &"default".into())
     );
 
-    let worker = identity::new_worker_id();
+    let worker = engine.clock().new_worker_id();
     let (target, name) = (
         Target::new("default").expect("valid"),
         TaskName::new("echo").expect("valid"),

@@ -39,7 +39,7 @@ pub struct Envelope<C> {
 impl<C: Command> Envelope<C> {
     pub(crate) fn new(command: C) -> Self {
         Self {
-            id: identity::new_task_id(),
+            id: identity::chosen_task_id(),
             command,
             target: None,
             delay: None,

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use orchestratum_core::task::{Ending, Progress};
 use orchestratum_core::{Target, TaskName, Timestamp, WorkerId};
+use orchestratum_engine::Engine;
 use orchestratum_engine::clock::Clock;
 use orchestratum_engine::error::panic_message;
-use orchestratum_engine::{Engine, identity};
 use orchestratum_store::{ClaimRequest, ClaimedTask, Evidence, NO_PROGRAMS, Registration};
 use orchestratum_worker::{Handled, HandlerError};
 use parking_lot::Mutex;
@@ -139,7 +139,7 @@ impl Harness {
             .names()
             .map(|name| TaskName::new(name).map_err(|_| Error::Refused(format!("`{name}` is no name of a command"))))
             .collect::<Result<Vec<_>, _>>()?;
-        let worker = identity::new_worker_id();
+        let worker = engine.clock().new_worker_id();
         let registration = Registration {
             id: worker,
             name: "harness".to_owned(),

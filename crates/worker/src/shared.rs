@@ -108,13 +108,14 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use orchestratum_engine::identity::new_worker_id;
+    use orchestratum_core::Timestamp;
+    use orchestratum_engine::clock::Clock;
 
     use super::*;
 
     #[test]
     fn a_life_is_over_at_its_fence_also_before_anybody_says_so() {
-        let life = Life::until(Instant::now(), new_worker_id());
+        let life = Life::until(Instant::now(), Clock::manual(Timestamp::EPOCH).new_worker_id());
         assert!(life.is_over() && !life.over.is_cancelled());
         life.lasts_until(Instant::now() + Duration::from_secs(3_600));
         assert!(!life.is_over());

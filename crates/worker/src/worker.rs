@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use orchestratum_broker::Consumer;
 use orchestratum_core::{EnvironmentName, TaskName};
-use orchestratum_engine::{Engine, WorkerSettings, error, identity};
+use orchestratum_engine::{Engine, WorkerSettings, error};
 use orchestratum_sandbox::{Sandbox, Shim};
 use orchestratum_store::{NO_PROGRAMS, Registration};
 use parking_lot::Mutex;
@@ -365,7 +365,7 @@ fn registration(settings: &WorkerSettings, environments: Vec<EnvironmentName>, s
         settings.name.clone()
     };
     Registration {
-        id: identity::new_worker_id(),
+        id: shared.engine.clock().new_worker_id(),
         name,
         targets: settings.targets.clone(),
         names: shared.lanes.names(),

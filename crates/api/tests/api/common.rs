@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use orchestratum_core::task::Ending;
 use orchestratum_core::{Target, TaskId, TaskName};
 use orchestratum_engine::keys::{CreateKey, Scope};
-use orchestratum_engine::{Engine, Settings, identity};
+use orchestratum_engine::{Engine, Settings};
 use orchestratum_store::{ClaimRequest, ClaimedTask, Evidence, Registration};
 use orchestratum_testkit::Schema;
 use serde_json::Value;
@@ -195,7 +195,7 @@ impl Api {
 
     /// A worker of the target takes one task.
     pub(crate) async fn claim(&self) -> ClaimedTask {
-        let worker = identity::new_worker_id();
+        let worker = self.engine.clock().new_worker_id();
         let target = Target::new("default").expect("a target");
         let names: Vec<TaskName> = ["echo", "python"]
             .map(|name| TaskName::new(name).expect("a name"))

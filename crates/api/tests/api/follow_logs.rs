@@ -7,7 +7,7 @@ use orchestratum_api::{Addresses, start};
 use orchestratum_core::task::{Ending, TaskEvent};
 use orchestratum_core::{Target, TaskId, TaskName, Timestamp};
 use orchestratum_engine::keys::{CreateKey, Scope};
-use orchestratum_engine::{Engine, Settings, identity};
+use orchestratum_engine::{Engine, Settings};
 use orchestratum_store::{Change, ClaimRequest, ClaimedTask, Evidence, LogAppend, LogChunk, LogStream, Registration};
 use orchestratum_testkit::{Event, Events, eventually};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
@@ -101,7 +101,7 @@ impl Served {
 
     /// A worker takes the only task that is ready.
     async fn claim(&self) -> ClaimedTask {
-        let worker = identity::new_worker_id();
+        let worker = self.engine.clock().new_worker_id();
         let targets = vec![Target::new("default").expect("a target")];
         let names = vec![TaskName::new("echo").expect("a name")];
         let registration = Registration {

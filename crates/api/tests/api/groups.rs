@@ -3,7 +3,6 @@
 use axum::http::StatusCode;
 use orchestratum_core::JsonText;
 use orchestratum_core::task::Ending;
-use orchestratum_engine::identity;
 use orchestratum_store::Evidence;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -303,7 +302,7 @@ async fn a_repeated_request_makes_no_second_group() {
         .await;
     single.problem(422, "idempotency_key_reused");
 
-    let id = identity::new_group_id();
+    let id = api.engine.clock().new_group_id();
     let chosen = json!({"id": id, "tasks": [{"name": "echo"}]});
     assert_eq!(create(&api, &chosen).await["id"], id.to_string());
     let again = api.post("/api/groups", &chosen).await;

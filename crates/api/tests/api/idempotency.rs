@@ -201,7 +201,7 @@ async fn a_key_that_is_not_plain_is_refused() {
 #[tokio::test]
 async fn a_chosen_id_is_kept_and_its_repetition_is_the_same_task() {
     let api = Api::start().await;
-    let id = identity::new_task_id().to_string();
+    let id = identity::chosen_task_id().to_string();
     let body = json!({"id": id, "name": "echo", "input": 1});
     let first = api.post("/api/tasks", &body).await;
     assert_eq!(
@@ -231,7 +231,7 @@ async fn a_chosen_id_must_be_a_uuid_of_version_7_of_about_now() {
             .problem(422, "invalid_body");
         assert_eq!(refused["errors"][0]["pointer"], "/id", "{refused}");
     }
-    let chosen = identity::new_task_id().to_string();
+    let chosen = identity::chosen_task_id().to_string();
     let batch = json!({"tasks": [{"name": "echo"}, {"id": chosen, "name": "echo"}]});
     let refused = api.post("/api/tasks/batch", &batch).await.problem(422, "invalid_body");
     assert_eq!(refused["errors"][0]["pointer"], "/tasks/1/id");

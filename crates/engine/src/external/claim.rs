@@ -8,7 +8,7 @@ use orchestratum_store::{EXTERNAL_SILENCE, ExternalClaim, ExternalTask, External
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Engine, Error, RUNNING_GRACE, identity, journal};
+use crate::{Engine, Error, RUNNING_GRACE, journal};
 
 pub const TARGETS_MAX: usize = 16;
 pub const NAMES_MAX: usize = 100;
@@ -82,7 +82,9 @@ impl Engine {
     }
 
     async fn try_claim(&self, claim: &ExternalClaim) -> Result<ClaimedExternally, Error> {
+        let still = self.parts.clock.still().await;
         let claimed = self.parts.store.claim_external(claim, self.parts.clock.now()).await?;
+        drop(still);
         match claimed {
             ExternallyClaimed::TooManyWorkers => Err(Error::TooManyExternalWorkers {
                 most: claim.workers_of_key,
@@ -147,7 +149,7 @@ impl Engine {
         let longest_wait = self.parts.settings.api.max_wait_seconds;
         let wait = Duration::from_secs_f64(wait_seconds.min(longest_wait));
         let registration = Registration {
-            id: identity::new_worker_id(),
+            id: self.parts.clock.new_worker_id(),
             name: worker,
             targets,
             names,

@@ -7,7 +7,7 @@ use orchestratum_store::{Announce, CreateGroupOutcome, Group, IdempotencyKey, Ne
 use super::GroupState;
 use crate::announce::hint;
 use crate::tasks::hints;
-use crate::{Engine, Error, identity};
+use crate::{Engine, Error};
 
 /// A request to create a group.
 #[derive(Debug, Clone)]
@@ -38,8 +38,8 @@ impl Engine {
         let now = self.parts.clock.now();
         let limits = self.parts.settings.tasks.limits();
         let (chosen_id, request_hash) = request.chosen_id.unzip();
-        let id = chosen_id.unwrap_or_else(identity::new_group_id);
-        let checked = request.draft.check(id, identity::new_task_id, &limits, now);
+        let id = chosen_id.unwrap_or_else(|| self.parts.clock.new_group_id());
+        let checked = request.draft.check(id, || self.parts.clock.new_task_id(), &limits, now);
         let (spec, members) = checked.map_err(Error::Invalid)?;
         let tasks = members.into_iter().map(|(spec, life)| NewTask {
             spec,

@@ -114,7 +114,7 @@ impl Engine {
             id: event
                 .id
                 .clone()
-                .unwrap_or_else(|| crate::identity::time_ordered().to_string()),
+                .unwrap_or_else(|| self.parts.clock.time_ordered().to_string()),
             name: event.name.clone(),
             data: event.data.clone(),
         };

@@ -51,7 +51,7 @@ impl Engine {
             actor,
         } = event;
         let event = Event {
-            id: id.unwrap_or_else(|| identity::time_ordered().to_string()),
+            id: id.unwrap_or_else(|| self.parts.clock.time_ordered().to_string()),
             name,
             data,
         };

@@ -1,7 +1,7 @@
 //! Starting a saga, once for each definition and correlation id.
 
 use orchestratum_core::saga::{DefinitionName, Event, EventName};
-use orchestratum_core::{JsonText, Origin, SagaId};
+use orchestratum_core::{JsonText, Origin};
 use orchestratum_store::{IdempotencyKey, NewSaga, Saga, StartOutcome};
 
 use crate::{Engine, Error, identity};
@@ -56,7 +56,7 @@ impl Engine {
 
     /// The same on another event.
     pub(super) async fn start_saga_on(&self, request: StartSaga, event: Event) -> Result<StartedSaga, Error> {
-        let id = SagaId(identity::time_ordered());
+        let id = self.parts.clock.new_saga_id();
         let definition = request.definition.clone();
         let version = request.version;
         let saga = NewSaga {

@@ -3,7 +3,7 @@
 use orchestratum_core::schedule::ScheduleDraft;
 use orchestratum_store::{Audit, CreateScheduleOutcome, IdempotencyKey, NewSchedule, Schedule};
 
-use crate::{Engine, Error, identity, journal};
+use crate::{Engine, Error, journal};
 
 /// A request to create a schedule.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ impl Engine {
         let now = self.parts.clock.now();
         let limits = self.parts.settings.tasks.limits();
         let spec = request.draft.check(&limits, now).map_err(Error::Invalid)?;
-        let id = identity::new_schedule_id();
+        let id = self.parts.clock.new_schedule_id();
         let audit = Audit {
             actor: request.actor,
             action: "create_schedule",

@@ -5,7 +5,7 @@ use orchestratum_core::{Origin, ScheduleId};
 use orchestratum_store::{Announce, IdempotencyKey, NewTask};
 
 use crate::tasks::CreatedTasks;
-use crate::{Engine, Error, identity, journal};
+use crate::{Engine, Error, journal};
 
 impl Engine {
     /// It runs whatever the overlap policy says and also while the schedule is paused; the slots that come meanwhile see that
@@ -32,7 +32,7 @@ impl Engine {
             schedule,
             spec,
             slot: None,
-            id: identity::new_task_id(),
+            id: self.parts.clock.new_task_id(),
             limits: &limits,
             now: self.parts.clock.now(),
         };

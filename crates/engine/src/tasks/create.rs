@@ -8,7 +8,7 @@ use orchestratum_core::{Origin, TaskId, Timestamp};
 use orchestratum_store::{Admission, Announce, CreateOutcome, CreateRequest, IdempotencyKey, NewTask, Task};
 
 use crate::announce::hint;
-use crate::{Engine, Error, identity, journal, loops};
+use crate::{Engine, Error, journal, loops};
 
 /// A request to create tasks.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ impl Engine {
             } else {
                 String::new()
             };
-            let id = chosen_id.unwrap_or_else(identity::new_task_id);
+            let id = chosen_id.unwrap_or_else(|| self.parts.clock.new_task_id());
             match draft.check(&prefix, id, &limits, now) {
                 Ok((spec, life)) => {
                     tasks.push(NewTask {

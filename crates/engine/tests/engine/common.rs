@@ -9,7 +9,7 @@ use orchestratum_core::task::TaskDraft;
 use orchestratum_core::{JsonText, Origin, Target, TaskId, TaskName, Timestamp, WorkerId};
 use orchestratum_engine::clock::Clock;
 use orchestratum_engine::tasks::{CreateTasks, CreatedTasks};
-use orchestratum_engine::{Engine, Settings, identity};
+use orchestratum_engine::{Engine, Settings};
 use orchestratum_store::{ClaimRequest, ClaimedTask, Registration};
 
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
@@ -75,7 +75,7 @@ pub(crate) async fn create(engine: &Engine, draft: TaskDraft) -> TaskId {
 
 /// A worker that serves `default` and offers `echo`.
 pub(crate) async fn worker(engine: &Engine) -> WorkerId {
-    let id = identity::new_worker_id();
+    let id = engine.clock().new_worker_id();
     let registration = Registration {
         id,
         name: "test".to_owned(),

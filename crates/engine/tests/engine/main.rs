@@ -3,6 +3,7 @@
 mod brokers;
 mod common;
 mod loops;
+mod manual_clock;
 mod sagas;
 mod schedules;
 mod use_cases;

@@ -153,7 +153,7 @@ async fn put_in_the_way(engine: &Engine, schedule: ScheduleId) {
     };
     let limits = SpecLimits::default();
     let (mut spec, life) = draft
-        .check("", identity::new_task_id(), &limits, now)
+        .check("", identity::chosen_task_id(), &limits, now)
         .expect("a valid draft");
     spec.scheduled_by = Some(ScheduledBy { schedule, slot });
     let task = NewTask {

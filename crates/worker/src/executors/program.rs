@@ -234,6 +234,7 @@ mod tests {
     use std::sync::Arc;
 
     use orchestratum_core::Timestamp;
+    use orchestratum_engine::clock::Clock;
     use orchestratum_engine::identity;
     use tokio::sync::watch;
     use tokio::time::Instant;
@@ -246,11 +247,11 @@ mod tests {
     async fn orders_are_heard_while_a_program_is_being_started() {
         for order in [Phase::Terminate, Phase::Kill] {
             let phase = watch::Sender::new(Phase::Run);
-            let life = Life::until(Instant::now(), identity::new_worker_id());
+            let life = Life::until(Instant::now(), Clock::manual(Timestamp::EPOCH).new_worker_id());
             let context = Context {
                 phase: phase.subscribe(),
                 attended: Arc::new(Attended::new(Timestamp::MAX, life)),
-                key: (identity::new_task_id(), 1),
+                key: (identity::chosen_task_id(), 1),
                 live_logs: Arc::default(),
             };
             let (ended, _) = tokio::join!(attended(pending(), context), async { phase.send_replace(order) });

@@ -78,7 +78,7 @@ mod tests {
     use std::time::Duration;
 
     use orchestratum_core::TaskId;
-    use orchestratum_engine::identity::new_task_id;
+    use orchestratum_engine::identity::chosen_task_id;
 
     use super::*;
 
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn what_is_listed_twice_and_nobody_has_is_handed_back() {
-        let task = new_task_id();
+        let task = chosen_task_id();
         let mut suspects = Suspects::default();
         let now = Instant::now();
         let nothing = here(&[], None);
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn what_a_claim_may_still_bring_is_not_handed_back() {
-        let task = new_task_id();
+        let task = chosen_task_id();
         let mut suspects = Suspects::default();
         let now = Instant::now();
         for _ in 0..3 {
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn what_disappeared_between_two_renewals_is_no_suspect_any_more() {
-        let task = new_task_id();
+        let task = chosen_task_id();
         let mut suspects = Suspects::default();
         let now = Instant::now();
         let nothing = here(&[], None);
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_runs_and_is_not_listed_is_abandoned_unless_it_was_claimed_since() {
-        let (old, new) = ((new_task_id(), 1), (new_task_id(), 1));
+        let (old, new) = ((chosen_task_id(), 1), (chosen_task_id(), 1));
         let sent = Instant::now();
         let held = here(
             &[
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn another_attempt_of_a_task_is_another_holding() {
-        let task = new_task_id();
+        let task = chosen_task_id();
         let sent = Instant::now();
         let held = here(&[((task, 1), sent - Duration::from_secs(1))], None);
         let plan = Suspects::default().compare(&[holding(task, 2)], sent, &held);

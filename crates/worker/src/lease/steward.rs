@@ -86,7 +86,7 @@ impl Steward {
     async fn register(&mut self) {
         let mut pause = FIRST_PAUSE;
         loop {
-            self.registration.id = identity::new_worker_id();
+            self.registration.id = self.shared.engine.clock().new_worker_id();
             let registered = tokio::select! {
                 () = self.stop.cancelled() => return,
                 registered = self.shared.engine.register_worker(&self.registration) => registered,

@@ -183,7 +183,7 @@ impl Bench {
             name: "echo".to_owned(),
             ..draft(&task)
         };
-        let (id, now) = (identity::new_task_id(), self.engine.clock().now());
+        let (id, now) = (identity::chosen_task_id(), self.engine.clock().now());
         let (spec, life) = draft
             .check("", id, &SpecLimits::default(), now)
             .expect("an echo takes anything");

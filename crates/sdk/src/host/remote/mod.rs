@@ -47,7 +47,7 @@ pub(crate) async fn start(url: &str, key: &str, options: &Options, registry: Reg
 
 /// Whether the server is there and takes the key: asked for something that it cannot have, it says so, or why it does not answer.
 async fn knock(client: &Client, has_handlers: bool) -> Result<(), Error> {
-    let nothing = identity::new_task_id().to_string();
+    let nothing = identity::chosen_task_id().to_string();
     let answer = if has_handlers {
         let path = ["worker", "tasks", &nothing, "attempts", "1", "heartbeat"];
         client.post(&path, &json!({}), PATIENCE).await

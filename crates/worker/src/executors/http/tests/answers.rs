@@ -17,7 +17,7 @@ use flate2::read::GzEncoder;
 use futures::{StreamExt, stream};
 use orchestratum_core::Timestamp;
 use orchestratum_core::task::Ending;
-use orchestratum_engine::identity;
+use orchestratum_engine::clock::Clock;
 use orchestratum_testkit::{HttpServer, Seen};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -212,7 +212,7 @@ async fn a_request_that_is_to_stop_stops_at_once() {
     let http = Lab::open_to(&[server.address()]).http();
     for target in ["/never", "/endless"] {
         let (phase, heard) = watch::channel(Phase::Run);
-        let life = Life::until(Instant::now() + BOUND, identity::new_worker_id());
+        let life = Life::until(Instant::now() + BOUND, Clock::manual(Timestamp::EPOCH).new_worker_id());
         let task = task(&json!({"url": server.url(target)}));
         let context = Context {
             phase: heard,

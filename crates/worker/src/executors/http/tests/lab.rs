@@ -130,7 +130,7 @@ impl Lab {
 
 pub(super) fn task(input: &Value) -> ClaimedTask {
     ClaimedTask {
-        id: identity::new_task_id(),
+        id: identity::chosen_task_id(),
         attempt: 3,
         run: 2,
         name: "http".parse().expect("a name"),
