@@ -115,7 +115,7 @@ pub enum Error {
     EventNotTaken {
         event: EventName,
         correlation_id: String,
-        refused: Vec<(SagaId, String)>,
+        refused: Vec<(SagaId, Rejection)>,
     },
     #[error("there is no API key {0}")]
     KeyNotFound(String),
@@ -245,7 +245,7 @@ fn in_words(faults: &Faults) -> String {
     faults.join("; ")
 }
 
-fn refusals(refused: &[(SagaId, String)]) -> String {
+fn refusals(refused: &[(SagaId, Rejection)]) -> String {
     let refusals: Vec<String> = refused
         .iter()
         .map(|(saga, reason)| format!("saga {saga}: {reason}"))

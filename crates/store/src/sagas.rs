@@ -92,6 +92,8 @@ pub enum StartOutcome {
     NoDefinition,
     /// It cannot begin so. Nothing is stored.
     Rejected(Rejection),
+    /// Another one that was to begin with it cannot. Nothing is stored.
+    Withheld,
 }
 
 /// Something that is to reach a saga.
@@ -417,6 +419,9 @@ pub trait SagaStore: Send + Sync {
 
     /// Starts sagas: each with its first tasks and timers, or not at all.
     async fn start_sagas(&self, sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error>;
+
+    /// Starts all of these sagas, beside those that exist, or none: where one cannot begin nothing is stored.
+    async fn start_sagas_together(&self, sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error>;
 
     /// Looks at sagas, each at what has arrived in its order and then at what its caller brings.
     async fn advance_sagas(&self, advances: &[Advance], now: Timestamp) -> Result<Vec<AdvanceOutcome>, Error>;

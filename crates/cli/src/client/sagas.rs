@@ -56,6 +56,9 @@ pub(crate) enum Command {
         name: String,
         #[arg(long, value_name = "ID")]
         correlation_id: String,
+        /// Only sagas of this definition are meant. `start` can start one in this way only.
+        #[arg(long, value_name = "NAME")]
+        definition: Option<String>,
         #[command(flatten)]
         event: EventBody,
     },
@@ -218,14 +221,18 @@ pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<ExitCod
         Command::Show { id } => output::json(&http.get(&["sagas", &id]).json().await?),
         Command::List(list) => self::list(http, list).await,
         Command::Event { id, name, event, guard } => {
-            let body = event.body(name, None)?;
+            let body = event.body(name, None, None)?;
             show(guard.on(http.post(&["sagas", &id, "events"])).body(&body)).await
         }
         Command::Publish {
             name,
             correlation_id,
+            definition,
             event,
-        } => show(http.post(&["events"]).body(&event.body(name, Some(correlation_id))?)).await,
+        } => {
+            let body = event.body(name, Some(correlation_id), definition)?;
+            show(http.post(&["events"]).body(&body)).await
+        }
         Command::Input { id, data, guard } => {
             let body = json!({"data": input::json(&data)?});
             show(guard.on(http.post(&["sagas", &id, "input"])).body(&body)).await
@@ -282,10 +289,11 @@ fn renamed(text: &str) -> Result<(String, String), String> {
 }
 
 impl EventBody {
-    fn body(self, name: String, correlation_id: Option<String>) -> anyhow::Result<Value> {
+    fn body(self, name: String, correlation_id: Option<String>, definition: Option<String>) -> anyhow::Result<Value> {
         Ok(input::given([
             ("name", Some(Value::from(name))),
             ("correlation_id", correlation_id.map(Value::from)),
+            ("definition", definition.map(Value::from)),
             ("data", self.data.as_deref().map(input::json).transpose()?),
             ("id", self.event_id.map(Value::from)),
         ]))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use orchestratum_broker::Inbound;
-use orchestratum_core::saga::EventName;
+use orchestratum_core::saga::{DefinitionName, EventName};
 use orchestratum_core::task::Violations;
 use orchestratum_core::{JsonText, Origin};
 use serde::Deserialize;
@@ -43,6 +43,7 @@ const AGAIN_AFTER: [Duration; 3] = [
 struct Body {
     name: EventName,
     correlation_id: String,
+    definition: Option<DefinitionName>,
     #[serde(default = "JsonText::null")]
     data: JsonText,
     id: Option<String>,
@@ -98,6 +99,7 @@ fn read(message: &Inbound) -> Result<PublishEvent, String> {
     Ok(PublishEvent {
         name: body.name,
         correlation_id: body.correlation_id,
+        definition: body.definition,
         data: body.data,
         id,
         origin: Origin::default(),
@@ -108,7 +110,7 @@ fn read(message: &Inbound) -> Result<PublishEvent, String> {
 fn in_words(error: Error) -> String {
     match error {
         Error::Invalid(Violations(broken)) => broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
-        error => error.to_string(),
+        error => error::chain(&error),
     }
 }
 
@@ -141,7 +143,7 @@ async fn take_in_turn(engine: Engine, mut events: mpsc::Receiver<(PublishEvent, 
                     }
                 }
                 Err(error) => {
-                    refuse(message, &error::chain(&error));
+                    refuse(message, &in_words(error));
                     break;
                 }
             }

@@ -119,6 +119,33 @@ impl Engine {
         }
     }
 
+    /// Starts all of these, or none. What must follow the commit is done even if their caller goes away meanwhile.
+    pub(super) async fn start_together(&self, sagas: Vec<NewSaga>) -> Result<Vec<StartOutcome>, Error> {
+        let engine = self.clone();
+        let starting = tokio::spawn(async move {
+            let parts = &engine.parts;
+            let mut outcomes = parts.store.start_sagas_together(&sagas, parts.clock.now()).await?;
+            engine.after_starts(&mut outcomes);
+            Ok(outcomes)
+        });
+        starting.await.unwrap_or(Err(Error::Panicked))
+    }
+
+    fn after_starts(&self, outcomes: &mut [StartOutcome]) {
+        let started = outcomes.iter_mut().filter_map(|outcome| match outcome {
+            StartOutcome::Started(started) => Some(&mut **started),
+            StartOutcome::Exists(_)
+            | StartOutcome::Replayed(_)
+            | StartOutcome::KeyReused
+            | StartOutcome::NoDefinition
+            | StartOutcome::Rejected(_)
+            | StartOutcome::Withheld => None,
+        });
+        let started: Vec<&mut Advanced> = started.collect();
+        metrics::counter!("orchestratum_sagas_started_total").increment(started.len() as u64);
+        self.after_looks(started);
+    }
+
     async fn look(&self, sagas: Vec<SagaId>) {
         // One that cannot be looked at does not keep the others from it.
         let mut parts = vec![sagas];
@@ -223,17 +250,7 @@ pub(crate) fn start_batcher(
         async move {
             let mut outcomes = store.start_sagas(&sagas, clock.now()).await?;
             if let Some(parts) = engine.upgrade() {
-                let started = outcomes.iter_mut().filter_map(|outcome| match outcome {
-                    StartOutcome::Started(started) => Some(&mut **started),
-                    StartOutcome::Exists(_)
-                    | StartOutcome::Replayed(_)
-                    | StartOutcome::KeyReused
-                    | StartOutcome::NoDefinition
-                    | StartOutcome::Rejected(_) => None,
-                });
-                let started: Vec<&mut Advanced> = started.collect();
-                metrics::counter!("orchestratum_sagas_started_total").increment(started.len() as u64);
-                Engine { parts }.after_looks(started);
+                Engine { parts }.after_starts(&mut outcomes);
             }
             Ok(outcomes)
         }

@@ -1,9 +1,13 @@
 //! Events that name a correlation id and no saga: they go to the live sagas that take them, or start the ones they begin.
 
-use orchestratum_core::saga::{EventName, Rejection};
-use orchestratum_core::{JsonText, Origin};
+use std::collections::BTreeSet;
+
+use orchestratum_core::saga::{DefinitionName, Event, EventName, Rejection};
+use orchestratum_core::task::Violations;
+use orchestratum_core::{JsonText, Origin, SagaId};
 use orchestratum_store::{Addressee, Saga};
 
+use super::start::START;
 use super::{RaiseEvent, Raised, StartSaga, StartedSaga};
 use crate::{Engine, Error};
 
@@ -12,11 +16,42 @@ use crate::{Engine, Error};
 pub struct PublishEvent {
     pub name: EventName,
     pub correlation_id: String,
+    /// Only its sagas are meant; `None`: those of all definitions.
+    pub definition: Option<DefinitionName>,
     pub data: JsonText,
     /// The same again is the same event.
     pub id: Option<String>,
     pub origin: Origin,
     pub actor: Option<String>,
+}
+
+impl PublishEvent {
+    fn is_for(&self, definition: &DefinitionName) -> bool {
+        self.definition.as_ref().is_none_or(|meant| meant == definition)
+    }
+
+    fn to(&self, saga: SagaId) -> RaiseEvent {
+        RaiseEvent {
+            saga,
+            name: self.name.clone(),
+            data: self.data.clone(),
+            id: self.id.clone(),
+            expected_version: None,
+            actor: self.actor.clone(),
+        }
+    }
+
+    fn starting(&self, definition: DefinitionName) -> StartSaga {
+        StartSaga {
+            definition,
+            version: None,
+            correlation_id: Some(self.correlation_id.clone()),
+            input: self.data.clone(),
+            origin: self.origin.clone(),
+            actor: self.actor.clone(),
+            idempotency: None,
+        }
+    }
 }
 
 /// What an event has reached. At least one saga.
@@ -28,89 +63,81 @@ pub struct Published {
     pub started: Vec<Saga>,
 }
 
+/// The sagas with the correlation id.
+#[derive(Debug, Default)]
+struct Met {
+    taken: Vec<Saga>,
+    refused: Vec<(SagaId, Rejection)>,
+    /// Of which definitions there are some that do not take it.
+    known: BTreeSet<DefinitionName>,
+}
+
 impl Engine {
-    /// Brings an event to the live sagas with its correlation id; where there are none, starts those that begin on it.
+    /// Brings an event to the live sagas with its correlation id; where there are none, starts those that begin on it: all of them, or
+    /// none.
     ///
     /// # Errors
     /// [`Error::EventForNobody`] where no saga has the correlation id and none begins on the event: no row is left.
-    /// [`Error::EventNotTaken`] where there are sagas, and none takes it.
+    /// [`Error::EventNotTaken`] where there are sagas, and none takes it. [`Error::SagaCannotStart`] where one cannot begin so: none
+    /// is started then.
     pub async fn publish(&self, event: PublishEvent) -> Result<Published, Error> {
         let addressees = self.parts.store.addressees(&event.correlation_id).await?;
-        let (live, over): (Vec<Addressee>, Vec<Addressee>) = addressees
+        let addressees = addressees
             .into_iter()
-            .partition(|addressee| !addressee.status.is_over());
-        let mut published = Published::default();
-        let mut refused: Vec<(Addressee, Rejection)> = Vec::new();
-        for addressee in live {
-            let raised = self
-                .raise(RaiseEvent {
-                    saga: addressee.saga,
-                    name: event.name.clone(),
-                    data: event.data.clone(),
-                    id: event.id.clone(),
-                    expected_version: None,
-                    actor: event.actor.clone(),
-                })
-                .await;
-            match raised {
-                Ok(Raised::Taken(saga) | Raised::Repeated(saga)) => published.taken.push(saga),
-                Err(Error::SagaRejected { rejection, .. }) => refused.push((addressee, rejection)),
+            .filter(|addressee| event.is_for(&addressee.definition));
+        let met = self.meet(addressees, &event).await?;
+        if !met.taken.is_empty() {
+            return Ok(Published {
+                taken: met.taken,
+                started: Vec::new(),
+            });
+        }
+        let mut beginning = self.parts.store.definitions_starting_on(&event.name).await?;
+        // Whoever was started before by this correlation id is over, or has refused it.
+        beginning.retain(|definition| event.is_for(definition) && !met.known.contains(definition));
+        if !beginning.is_empty() {
+            return self.begin(beginning, &event).await;
+        }
+        Err(self.not_published(event, met.refused).await?)
+    }
+
+    async fn meet(&self, addressees: impl Iterator<Item = Addressee>, event: &PublishEvent) -> Result<Met, Error> {
+        let mut met = Met::default();
+        for Addressee {
+            saga,
+            definition,
+            status,
+        } in addressees
+        {
+            if status.is_over() {
+                met.refused.push((saga, Rejection::Over));
+                met.known.insert(definition);
+                continue;
+            }
+            match self.raise(event.to(saga)).await {
+                Ok(Raised::Taken(saga) | Raised::Repeated(saga)) => met.taken.push(saga),
+                Err(Error::SagaRejected { rejection, .. }) => {
+                    met.refused.push((saga, rejection));
+                    met.known.insert(definition);
+                }
                 // It was deleted meanwhile.
                 Err(Error::SagaNotFound(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        if published.taken.is_empty() {
-            let is_known = |name| {
-                let known = over.iter().chain(refused.iter().map(|(addressee, _)| addressee));
-                known.into_iter().any(|addressee| addressee.definition == name)
-            };
-            for definition in self.parts.store.definitions_starting_on(&event.name).await? {
-                // Whoever was started before by this correlation id is over, or has refused it.
-                if !is_known(definition.clone()) {
-                    published.started.push(self.start_on(definition, &event).await?);
-                }
-            }
-        }
-        if !published.taken.is_empty() || !published.started.is_empty() {
-            return Ok(published);
-        }
-        let rejections = refused
-            .into_iter()
-            .map(|(addressee, rejection)| (addressee.saga, rejection.to_string()));
-        let ended = over
-            .into_iter()
-            .map(|addressee| (addressee.saga, Rejection::Over.to_string()));
-        let refused: Vec<_> = rejections.chain(ended).collect();
-        if refused.is_empty() {
-            Err(Error::EventForNobody {
-                event: event.name,
-                correlation_id: event.correlation_id,
-            })
-        } else {
-            Err(Error::EventNotTaken {
-                event: event.name,
-                correlation_id: event.correlation_id,
-                refused,
-            })
-        }
+        Ok(met)
     }
 
-    async fn start_on(
-        &self,
-        definition: orchestratum_core::saga::DefinitionName,
-        event: &PublishEvent,
-    ) -> Result<Saga, Error> {
-        let request = StartSaga {
-            definition,
-            version: None,
-            correlation_id: Some(event.correlation_id.clone()),
-            input: event.data.clone(),
-            origin: event.origin.clone(),
-            actor: event.actor.clone(),
-            idempotency: None,
-        };
-        let first = orchestratum_core::saga::Event {
+    async fn begin(&self, definitions: Vec<DefinitionName>, event: &PublishEvent) -> Result<Published, Error> {
+        if event.name.as_str() == START && event.definition.is_none() {
+            let mut broken = Violations::default();
+            broken.add(
+                "/definition",
+                format!("is missing: {START} is what POST /api/sagas raises, on which any saga may begin; name the one that is meant"),
+            );
+            return Err(Error::Invalid(broken));
+        }
+        let first = Event {
             id: event
                 .id
                 .clone()
@@ -118,22 +145,54 @@ impl Engine {
             name: event.name.clone(),
             data: event.data.clone(),
         };
-        match self.start_saga_on(request, first).await? {
-            StartedSaga::New(saga) => Ok(saga),
-            // Another event has started it meanwhile: this one is for it.
-            StartedSaga::Existing(saga) | StartedSaga::Replayed(saga) => {
-                let raised = self
-                    .raise(RaiseEvent {
-                        saga: saga.id,
-                        name: event.name.clone(),
-                        data: event.data.clone(),
-                        id: event.id.clone(),
-                        expected_version: None,
-                        actor: event.actor.clone(),
-                    })
-                    .await?;
-                Ok(raised.into_saga())
+        let requests = definitions.into_iter().map(|definition| event.starting(definition));
+        let mut published = Published::default();
+        let mut refused = Vec::new();
+        for started in self.start_all_on(requests.collect(), &first).await? {
+            match started {
+                StartedSaga::New(saga) => published.started.push(saga),
+                // Another event has started it meanwhile: this one is for it.
+                StartedSaga::Existing(saga) | StartedSaga::Replayed(saga) => {
+                    match self.raise(event.to(saga.id)).await {
+                        Ok(raised) => published.started.push(raised.into_saga()),
+                        Err(Error::SagaRejected { rejection, .. }) => refused.push((saga.id, rejection)),
+                        Err(error) => return Err(error),
+                    }
+                }
             }
         }
+        if published.started.is_empty() {
+            return Err(self.not_published(event.clone(), refused).await?);
+        }
+        Ok(published)
+    }
+
+    /// Why it has reached nobody.
+    async fn not_published(&self, event: PublishEvent, refused: Vec<(SagaId, Rejection)>) -> Result<Error, Error> {
+        let PublishEvent {
+            name,
+            correlation_id,
+            definition,
+            ..
+        } = event;
+        if !refused.is_empty() {
+            return Ok(Error::EventNotTaken {
+                event: name,
+                correlation_id,
+                refused,
+            });
+        }
+        if let Some(definition) = definition
+            && self.parts.store.definition(&definition, None).await?.is_none()
+        {
+            return Ok(Error::DefinitionNotFound {
+                name: definition,
+                version: None,
+            });
+        }
+        Ok(Error::EventForNobody {
+            event: name,
+            correlation_id,
+        })
     }
 }

@@ -7,7 +7,7 @@ use orchestratum_store::{IdempotencyKey, NewSaga, Saga, StartOutcome};
 use crate::{Engine, Error, identity};
 
 /// The event on which a saga begins that is started by its definition.
-const START: &str = "start";
+pub(super) const START: &str = "start";
 
 /// A request to start a saga.
 #[derive(Debug, Clone)]
@@ -51,27 +51,41 @@ impl Engine {
             name: EventName::new(START).expect("a name"),
             data: request.input.clone(),
         };
-        self.start_saga_on(request, event).await
+        let (definition, version) = (request.definition.clone(), request.version);
+        let outcome = self.parts.saga_starts.submit(self.new_saga(request, event)).await?;
+        self.begun(outcome, definition, version).await
     }
 
-    /// The same on another event.
-    pub(super) async fn start_saga_on(&self, request: StartSaga, event: Event) -> Result<StartedSaga, Error> {
-        let id = self.parts.clock.new_saga_id();
-        let definition = request.definition.clone();
-        let version = request.version;
-        let saga = NewSaga {
-            id,
-            definition: request.definition,
-            version,
-            correlation_id: request.correlation_id.unwrap_or_else(|| id.to_string()),
-            input: request.input,
-            event,
-            origin: request.origin,
-            actor: request.actor,
-            seed: identity::seed(),
-            idempotency: request.idempotency,
-        };
-        match self.parts.saga_starts.submit(saga).await? {
+    /// Starts sagas that all begin on one event: all of them, or none.
+    ///
+    /// # Errors
+    /// [`Error::SagaCannotStart`] of the first that cannot: then nothing was stored.
+    pub(super) async fn start_all_on(
+        &self,
+        requests: Vec<StartSaga>,
+        event: &Event,
+    ) -> Result<Vec<StartedSaga>, Error> {
+        let definitions: Vec<DefinitionName> = requests.iter().map(|request| request.definition.clone()).collect();
+        let sagas = requests
+            .into_iter()
+            .map(|request| self.new_saga(request, event.clone()));
+        let outcomes = self.start_together(sagas.collect()).await?;
+        let mut started = Vec::with_capacity(outcomes.len());
+        for (outcome, definition) in outcomes.into_iter().zip(definitions) {
+            if outcome != StartOutcome::Withheld {
+                started.push(self.begun(outcome, definition, None).await?);
+            }
+        }
+        Ok(started)
+    }
+
+    async fn begun(
+        &self,
+        outcome: StartOutcome,
+        definition: DefinitionName,
+        version: Option<u32>,
+    ) -> Result<StartedSaga, Error> {
+        match outcome {
             StartOutcome::Started(advanced) => Ok(StartedSaga::New(advanced.saga)),
             StartOutcome::Exists(saga) => Ok(StartedSaga::Existing(*saga)),
             StartOutcome::Replayed(id) => match self.saga(id).await {
@@ -84,6 +98,24 @@ impl Engine {
                 version,
             }),
             StartOutcome::Rejected(rejection) => Err(Error::SagaCannotStart { definition, rejection }),
+            StartOutcome::Withheld => unreachable!("what another one keeps from beginning is told by that one"),
+        }
+    }
+
+    /// A saga that begins on an event.
+    fn new_saga(&self, request: StartSaga, event: Event) -> NewSaga {
+        let id = self.parts.clock.new_saga_id();
+        NewSaga {
+            id,
+            definition: request.definition,
+            version: request.version,
+            correlation_id: request.correlation_id.unwrap_or_else(|| id.to_string()),
+            input: request.input,
+            event,
+            origin: request.origin,
+            actor: request.actor,
+            seed: identity::seed(),
+            idempotency: request.idempotency,
         }
     }
 }

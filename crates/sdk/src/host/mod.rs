@@ -37,7 +37,12 @@ pub(crate) trait SagaHost: Send + Sync {
 
     async fn start_saga(&self, start: Start) -> Result<Saga, Error>;
 
-    async fn publish(&self, correlation_id: &str, event: CheckedEvent) -> Result<Published, Error>;
+    async fn publish(
+        &self,
+        correlation_id: &str,
+        definition: Option<DefinitionName>,
+        event: CheckedEvent,
+    ) -> Result<Published, Error>;
 
     async fn change(&self, at: SagaAt, change: Change) -> Result<Saga, Error>;
 

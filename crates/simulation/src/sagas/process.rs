@@ -335,6 +335,7 @@ impl World {
                 StartOutcome::Replayed(_) | StartOutcome::KeyReused => unreachable!("no call has a key"),
                 StartOutcome::NoDefinition => Answer::NotFound,
                 StartOutcome::Rejected(rejection) => Answer::Refused(rejection.to_string()),
+                StartOutcome::Withheld => unreachable!("each of these starts stands alone"),
             };
             self.answer(*call, answer);
         }

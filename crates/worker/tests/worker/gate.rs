@@ -316,6 +316,7 @@ through! {
     ) -> Result<Vec<DefinitionHead>, Error>;
     definitions_starting_on(event: &EventName) -> Result<Vec<DefinitionName>, Error>;
     start_sagas(sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error>;
+    start_sagas_together(sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error>;
     migrate_saga(migration: &MigrateSaga, now: Timestamp) -> Result<MigrateOutcome, Error>;
     unlooked_sagas(limit: usize) -> Result<Vec<SagaId>, Error>;
     fire_saga_timers(limit: usize, now: Timestamp) -> Result<FiredTimers, Error>;

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use orchestratum_core::JsonText;
-use orchestratum_core::saga::EventName;
+use orchestratum_core::saga::{DefinitionName, EventName};
 use orchestratum_engine::Engine;
 use orchestratum_engine::given::check_id;
 use orchestratum_engine::sagas::PublishEvent;
@@ -20,10 +20,15 @@ use crate::routes::schema;
 #[serde(deny_unknown_fields)]
 #[schema(as = Event)]
 pub(crate) struct PublishBody {
-    #[schema(value_type = String, example = "start", pattern = "^[A-Za-z0-9._-]{1,100}$")]
+    #[schema(value_type = String, example = "order_created", pattern = "^[A-Za-z0-9._-]{1,100}$")]
     name: EventName,
     #[schema(min_length = 1, max_length = 200, example = "order-4711")]
     correlation_id: String,
+    /// Only sagas of this definition are meant. Needed where `start` is to start one: it is raised by `POST /api/sagas`, and any
+    /// definition may begin on it.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "order", pattern = "^[A-Za-z0-9._-]{1,100}$")]
+    definition: Option<DefinitionName>,
     /// What the definition sees as `event.data`, and as `input` if it starts a saga.
     #[serde(default)]
     #[schema(value_type = schema::Anything)]
@@ -47,7 +52,7 @@ pub(crate) struct PublishedDocument {
 /// Publish an event by correlation id
 ///
 /// It goes to the live sagas with this correlation id that take it. Where none takes it, it starts a saga of each definition whose
-/// initial state lists the event and that has none with this correlation id yet.
+/// initial state lists the event and that has none with this correlation id yet: of all of them, or of none where one cannot start so.
 #[utoipa::path(
     post, path = "/api/events", tag = "sagas", operation_id = "publish_event",
     params(
@@ -55,11 +60,12 @@ pub(crate) struct PublishedDocument {
         ("X-Request-Id" = Option<String>, Header, description = "1 to 128 visible ASCII characters; likewise, as `ORCHESTRATUM_REQUEST_ID`"),
     ),
     request_body(content = PublishBody, example = json!({
-        "name": "start", "correlation_id": "greeting-2", "data": {"to": "everyone"}, "id": "greeting-2-start"
+        "name": "start", "correlation_id": "greeting-2", "definition": "greeting", "data": {"to": "everyone"}, "id": "greeting-2-start"
     })),
     responses(
         (status = 200, description = "The sagas that it has reached", body = PublishedDocument),
         (status = 404, description = "No saga has the correlation id, and none begins on the event", body = Document, content_type = "application/problem+json"),
+        (status = 422, description = "It would start sagas, and one of them cannot start so, or `start` is without `definition`: nothing was stored", body = Document, content_type = "application/problem+json"),
         (status = 409, description = "There are such sagas, and none takes the event", body = Document, content_type = "application/problem+json"),
     )
 )]
@@ -76,6 +82,7 @@ pub(crate) async fn publish(
     let event = PublishEvent {
         name: body.name,
         correlation_id: body.correlation_id,
+        definition: body.definition,
         data: engine.checked_json("/data", body.data)?,
         id: body.id,
         origin,

@@ -50,10 +50,16 @@ impl SagaHost for Commands {
         shown(&self.engine, started).await
     }
 
-    async fn publish(&self, correlation_id: &str, event: CheckedEvent) -> Result<Published, Error> {
+    async fn publish(
+        &self,
+        correlation_id: &str,
+        definition: Option<DefinitionName>,
+        event: CheckedEvent,
+    ) -> Result<Published, Error> {
         let event = PublishEvent {
             name: event.name,
             correlation_id: correlation_id.to_owned(),
+            definition,
             data: self.engine.checked_json("/data", Some(event.data)).map_err(told)?,
             id: event.id,
             origin: Origin::default(),

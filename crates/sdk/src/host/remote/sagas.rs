@@ -45,13 +45,22 @@ impl SagaHost for Client {
         Ok(read(&answer?)?)
     }
 
-    async fn publish(&self, correlation_id: &str, event: CheckedEvent) -> Result<Published, Error> {
+    async fn publish(
+        &self,
+        correlation_id: &str,
+        definition: Option<DefinitionName>,
+        event: CheckedEvent,
+    ) -> Result<Published, Error> {
         let body = Publish {
             correlation_id,
+            definition: definition.as_ref(),
             event: &event,
         };
         let answer = self.post(&["events"], &body, PATIENCE).await;
         let answer = answer.map_err(|failed| match failed {
+            Failed::Refused(refusal) if refusal.code == "definition_not_found" => {
+                Error::NoDefinition(definition.as_ref().map(ToString::to_string).unwrap_or_default())
+            }
             Failed::Refused(refusal) if refusal.code == "no_saga_for_event" => Error::NoSagaForEvent {
                 event: event.name.to_string(),
                 correlation_id: correlation_id.to_owned(),
@@ -151,6 +160,8 @@ enum Body<'a> {
 #[derive(Debug, Serialize)]
 struct Publish<'a> {
     correlation_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    definition: Option<&'a DefinitionName>,
     #[serde(flatten)]
     event: &'a CheckedEvent,
 }

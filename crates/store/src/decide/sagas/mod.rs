@@ -17,7 +17,7 @@ pub(crate) use fold::{Arrived, EventSource, EventWrite, Folded, SagaHead, TimerW
 pub(crate) use list::{SagaWay, by_status, merged, saga_page};
 pub(crate) use look::{Compiled, Look, answers, brought_events};
 pub(crate) use migrate::{Migrating, migrate};
-pub(crate) use start::{Known, SagaName, Starts, keys_of_starts, saga_name, wanted_versions};
+pub(crate) use start::{Bond, Known, SagaName, Starts, keys_of_starts, saga_name, wanted_versions};
 pub(crate) use taken::{Taken, take_back_what_may_not_begin, taken, targets_of_taken};
 pub(crate) use tasks::{Cancelled, cancel, cancelled, cancelled_tasks, issued};
 pub(crate) use waiting::{ADDRESSEES_MAX, ARRIVED_MAX, WaitingEvent, told_parents};

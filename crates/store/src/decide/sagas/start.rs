@@ -65,6 +65,16 @@ enum Found {
     KeyReused,
     NoDefinition,
     Rejected(Rejection),
+    Withheld,
+}
+
+/// Whether starts of one call are bound to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bond {
+    /// Each begins, or not.
+    Each,
+    /// All of them begin, or none does.
+    AllOrNone,
 }
 
 impl Starts {
@@ -105,6 +115,21 @@ impl Starts {
             starts.found.push(found);
         }
         starts
+    }
+
+    /// Takes back what is bound to one that cannot begin.
+    pub(crate) fn bound(mut self, bond: Bond) -> Self {
+        let is_refused = |found: &Found| matches!(found, Found::NoDefinition | Found::Rejected(_) | Found::KeyReused);
+        if bond == Bond::AllOrNone && self.found.iter().any(is_refused) {
+            self.folded.clear();
+            self.keys.clear();
+            for found in &mut self.found {
+                if let Found::New(_) | Found::Beside(_) = found {
+                    *found = Found::Withheld;
+                }
+            }
+        }
+        self
     }
 
     /// The idempotency keys to be kept, with what they stand for.
@@ -148,7 +173,7 @@ impl Starts {
         match found {
             Found::Before(saga) => Some(saga.id),
             Found::Beside(place) | Found::New(place) => Some(self.folded[*place].head.id),
-            Found::Replayed(_) | Found::KeyReused | Found::NoDefinition | Found::Rejected(_) => None,
+            Found::Replayed(_) | Found::KeyReused | Found::NoDefinition | Found::Rejected(_) | Found::Withheld => None,
         }
     }
 
@@ -172,6 +197,7 @@ impl Starts {
             Found::KeyReused => StartOutcome::KeyReused,
             Found::NoDefinition => StartOutcome::NoDefinition,
             Found::Rejected(rejection) => StartOutcome::Rejected(rejection),
+            Found::Withheld => StartOutcome::Withheld,
         };
         self.found.into_iter().map(outcome).collect()
     }

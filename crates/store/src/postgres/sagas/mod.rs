@@ -25,6 +25,7 @@ use orchestratum_core::saga::{CompiledDefinition, DefinitionName, EventName};
 use orchestratum_core::{SagaId, Timestamp};
 
 use super::PostgresStore;
+use crate::decide::Bond;
 use crate::{
     Addressee, Advance, AdvanceOutcome, Audit, DefinitionHead, DefinitionVersion, Error, FiredTimers, HistoryPage,
     MigrateOutcome, MigrateSaga, NewDefinition, NewSaga, Saga, SagaFilter, SagaPage, SagaStore, Stand, StartOutcome,
@@ -76,7 +77,11 @@ impl SagaStore for PostgresStore {
     }
 
     async fn start_sagas(&self, sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error> {
-        start::start(&self.database, sagas, now).await
+        start::start(&self.database, sagas, Bond::Each, now).await
+    }
+
+    async fn start_sagas_together(&self, sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error> {
+        start::start(&self.database, sagas, Bond::AllOrNone, now).await
     }
 
     async fn advance_sagas(&self, advances: &[Advance], now: Timestamp) -> Result<Vec<AdvanceOutcome>, Error> {

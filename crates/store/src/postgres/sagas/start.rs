@@ -17,16 +17,22 @@ use super::definitions;
 use super::row::{SagaRow, saga_columns};
 use super::write::{Rows, Writing};
 use crate::compiled::CompiledDefinitions;
-use crate::decide::{self, Known, SagaName, Starts, saga_name};
+use crate::decide::{self, Bond, Known, SagaName, Starts, saga_name};
 use crate::{Error, NewSaga, Saga, StartOutcome};
 
-pub(super) async fn start(database: &Database, sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error> {
+pub(super) async fn start(
+    database: &Database,
+    sagas: &[NewSaga],
+    bond: Bond,
+    now: Timestamp,
+) -> Result<Vec<StartOutcome>, Error> {
     if sagas.is_empty() {
         return Ok(Vec::new());
     }
     database
         .transact(Start {
             sagas: sagas.to_vec(),
+            bond,
             limits: database.limits,
             compiled: Arc::clone(&database.compiled),
             now,
@@ -36,6 +42,7 @@ pub(super) async fn start(database: &Database, sagas: &[NewSaga], now: Timestamp
 
 struct Start {
     sagas: Vec<NewSaga>,
+    bond: Bond,
     limits: SpecLimits,
     compiled: Arc<CompiledDefinitions>,
     now: Timestamp,
@@ -60,7 +67,8 @@ impl Transaction for Start {
             &compiled,
             &self.limits,
             self.now,
-        );
+        )
+        .bound(self.bond);
         idempotency::keep(connection, starts.keys(), self.now).await?;
         let writing = Writing {
             compiled: &self.compiled,

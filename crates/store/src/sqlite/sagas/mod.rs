@@ -25,6 +25,7 @@ use orchestratum_core::saga::{CompiledDefinition, DefinitionName, EventName};
 use orchestratum_core::{SagaId, Timestamp};
 
 use super::SqliteStore;
+use crate::decide::Bond;
 use crate::{
     Addressee, Advance, AdvanceOutcome, Audit, DefinitionHead, DefinitionVersion, Error, FiredTimers, HistoryPage,
     MigrateOutcome, MigrateSaga, NewDefinition, NewSaga, Saga, SagaFilter, SagaPage, SagaStore, Stand, StartOutcome,
@@ -72,7 +73,11 @@ impl SagaStore for SqliteStore {
     }
 
     async fn start_sagas(&self, sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error> {
-        start::start(self, sagas, now).await
+        start::start(self, sagas, Bond::Each, now).await
+    }
+
+    async fn start_sagas_together(&self, sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error> {
+        start::start(self, sagas, Bond::AllOrNone, now).await
     }
 
     async fn advance_sagas(&self, advances: &[Advance], now: Timestamp) -> Result<Vec<AdvanceOutcome>, Error> {

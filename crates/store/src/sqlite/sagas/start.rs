@@ -13,10 +13,15 @@ use super::super::values::{OverValues, over_values};
 use super::definitions;
 use super::row::{self, saga_columns};
 use super::write::{Rows, write};
-use crate::decide::{self, Known, SagaName, Starts, saga_name};
+use crate::decide::{self, Bond, Known, SagaName, Starts, saga_name};
 use crate::{Error, NewSaga, Saga, StartOutcome};
 
-pub(super) async fn start(store: &SqliteStore, sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error> {
+pub(super) async fn start(
+    store: &SqliteStore,
+    sagas: &[NewSaga],
+    bond: Bond,
+    now: Timestamp,
+) -> Result<Vec<StartOutcome>, Error> {
     if sagas.is_empty() {
         return Ok(Vec::new());
     }
@@ -29,7 +34,7 @@ pub(super) async fn start(store: &SqliteStore, sagas: &[NewSaga], now: Timestamp
     let versions = decide::wanted_versions(sagas, &newest);
     let wanted = versions.iter().flatten().cloned();
     let compiled = definitions::compiled(&mut transaction, &store.compiled, wanted).await?;
-    let starts = Starts::new(sagas, versions, Known { kept, existing }, &compiled, &store.limits, now);
+    let starts = Starts::new(sagas, versions, Known { kept, existing }, &compiled, &store.limits, now).bound(bond);
     idempotency::keep(&mut transaction, starts.keys(), now).await?;
     let consequences = write(&mut transaction, &starts.folded, Rows::New, store, now).await?;
     transaction.commit().await.map_err(sql)?;

@@ -355,6 +355,7 @@ fn of_start(outcome: &StartOutcome) -> Told {
         StartOutcome::Replayed(_) | StartOutcome::KeyReused => unreachable!("no start of the script has a key"),
         StartOutcome::NoDefinition => (Outcome::NoDefinition, None),
         StartOutcome::Rejected(rejection) => (Outcome::Rejected(rejection.clone()), None),
+        StartOutcome::Withheld => unreachable!("each of these starts stands alone"),
     };
     Told { outcome, saga }
 }
