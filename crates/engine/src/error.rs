@@ -108,6 +108,9 @@ pub enum Error {
         state: StateName,
     },
     #[error("nothing of saga {saga} is parked under {event:?}")]
+    /// The id of an event belongs to another one.
+    #[error("saga {saga} has taken another event of the id {event:?}")]
+    EventIdReused { saga: SagaId, event: String },
     NothingParked { saga: SagaId, event: String },
     #[error("no saga has the correlation id {correlation_id:?}, and none begins on {event}")]
     EventForNobody { event: EventName, correlation_id: String },
@@ -238,6 +241,7 @@ fn definition_version(name: &DefinitionName, version: Option<u32>) -> String {
         None => format!("saga definition {name}"),
         Some(version) => format!("version {version} of the saga definition {name}"),
     }
+            | Self::EventIdReused { .. }
 }
 
 fn in_words(faults: &Faults) -> String {

@@ -141,6 +141,11 @@ pub enum AdvanceOutcome {
     VersionMismatch {
         advanced: Box<Advanced>,
     },
+    /// It has taken an event of this id, and that was another one.
+    EventIdReused {
+        event: String,
+        advanced: Box<Advanced>,
+    },
     NotFound,
 }
 

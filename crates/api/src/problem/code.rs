@@ -70,6 +70,7 @@ registry! {
     ScheduleUnmade = "schedule_unmade", CONFLICT, "The schedule cannot make its task";
     IllegalGroupStatus = "illegal_group_status", CONFLICT, "The status of the group does not allow this";
     EventNotTaken = "event_not_taken", CONFLICT, "The saga does not take this event now";
+    EventIdReused = "event_id_reused", CONFLICT, "The id belongs to another event";
     IllegalSagaStatus = "illegal_saga_status", CONFLICT, "The status of the saga does not allow this";
     GroupExists = "group_exists", CONFLICT, "Another group has this id";
     GroupGone = "group_gone", GONE, "The group that this key made was deleted";

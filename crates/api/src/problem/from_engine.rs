@@ -61,7 +61,8 @@ impl From<Error> for Problem {
             Error::SagaAwaitsNothing { .. } => Self::new(Code::IllegalSagaStatus, error.to_string()),
             Error::NothingParked { .. } => Self::new(Code::NothingParked, error.to_string()),
             Error::EventForNobody { .. } => Self::new(Code::NoSagaForEvent, error.to_string()),
-            Error::EventNotTaken { .. } => Self::new(Code::EventNotTaken, error.to_string()),
+            Error::EventNotTaken { .. } => taking(Code::EventNotTaken, &error),
+            Error::EventIdReused { .. } => Self::new(Code::EventIdReused, error.to_string()),
             Error::KeyNotFound(_) => Self::new(Code::KeyNotFound, error.to_string()),
             Error::Overloaded
             | Error::TooManyFollowers

@@ -300,7 +300,8 @@ fn looked(outcome: &mut AdvanceOutcome) -> Option<&mut Advanced> {
         AdvanceOutcome::Done(advanced)
         | AdvanceOutcome::Repeated(advanced)
         | AdvanceOutcome::Rejected { advanced, .. }
-        | AdvanceOutcome::VersionMismatch { advanced } => Some(&mut **advanced),
+        | AdvanceOutcome::VersionMismatch { advanced }
+        | AdvanceOutcome::EventIdReused { advanced, .. } => Some(&mut **advanced),
         AdvanceOutcome::NotFound => None,
     }
 }

@@ -39,8 +39,8 @@ impl Engine {
     /// Raises an event in a saga.
     ///
     /// # Errors
-    /// [`Error::SagaNotFound`], [`Error::SagaRejected`] where its state does not take the event,
-    /// [`Error::SagaVersionMismatch`].
+    /// [`Error::SagaNotFound`], [`Error::SagaRejected`] where its state does not take the event, [`Error::Invalid`] where it asks for
+    /// such an event and the data break its schema, [`Error::EventIdReused`], [`Error::SagaVersionMismatch`].
     pub async fn raise(&self, event: RaiseEvent) -> Result<Raised, Error> {
         let RaiseEvent {
             saga,
@@ -89,6 +89,7 @@ impl Engine {
                     current,
                 })
             }
+            AdvanceOutcome::EventIdReused { event, .. } => Err(Error::EventIdReused { saga, event }),
             AdvanceOutcome::NotFound => Err(Error::SagaNotFound(saga)),
         }
     }

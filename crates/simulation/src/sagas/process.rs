@@ -351,6 +351,9 @@ impl World {
                 AdvanceOutcome::Rejected { rejection, advanced } => {
                     (Answer::Refused(rejection.to_string()), told(advanced))
                 }
+                AdvanceOutcome::EventIdReused { event, advanced } => {
+                    (Answer::Refused(format!("{event} was another event")), told(advanced))
+                }
                 AdvanceOutcome::VersionMismatch { advanced } => (Answer::VersionMismatch, told(advanced)),
                 AdvanceOutcome::NotFound => (Answer::NotFound, None),
             };

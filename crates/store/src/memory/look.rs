@@ -1,6 +1,6 @@
 //! Looks and starts: read and decided in one call, written in another.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use orchestratum_core::saga::{DefinitionName, SagaStatus};
 use orchestratum_core::{SagaId, Timestamp};
@@ -8,8 +8,8 @@ use orchestratum_core::{SagaId, Timestamp};
 use super::rows::{Afterwards, LookedAt, Rows, SagaRow};
 use super::{RowsMutant, planted};
 use crate::decide::{
-    self, Arrived, Cancelled, ChildRow, EventColumns, EventSource, EventWrite, Folded, Known, SagaHead, SagaName,
-    Starts, WaitingEvent, saga_name,
+    self, Arrived, Cancelled, ChildRow, EventColumns, EventSource, EventWrite, Folded, Known, KnownEvents, SagaHead,
+    SagaName, Starts, WaitingEvent, saga_name,
 };
 use crate::{Advance, AdvanceOutcome, Consequences, Error, NewSaga, NewTask, Saga, StartOutcome};
 
@@ -82,21 +82,21 @@ impl Rows {
     }
 
     /// Which of the events that are brought were taken before, or wait.
-    fn known(&self, advances: &[Advance]) -> HashMap<SagaId, HashSet<String>> {
-        let mut known: HashMap<SagaId, HashSet<String>> = HashMap::new();
+    fn known(&self, advances: &[Advance]) -> HashMap<SagaId, KnownEvents> {
+        let mut known: HashMap<SagaId, KnownEvents> = HashMap::new();
         if self.planted == Some(RowsMutant::EventIdsAreForgotten) {
             return known;
         }
         for (saga, event) in decide::brought_events(advances) {
-            let is_known = self.events.values().any(|row| {
+            let taken = self.events.values().find(|row| {
                 let is_refused = row
                     .looked_at
                     .as_ref()
                     .is_some_and(|looked_at| looked_at.refusal.is_some());
                 row.saga == saga && row.event_id() == Some(event) && !is_refused
             });
-            if is_known {
-                known.entry(saga).or_default().insert(event.to_owned());
+            if let Some(row) = taken {
+                known.entry(saga).or_default().insert(event.to_owned(), row.known());
             }
         }
         known

@@ -10,7 +10,9 @@ use orchestratum_core::task::{AttemptOutcome, EndedAttempt, SpecLimits, TaskLife
 use orchestratum_core::{JsonText, SagaId, Target, TaskId, Timestamp, WorkerId};
 
 use super::RowsMutant;
-use crate::decide::{Compiled, EventColumns, SagaHead, SagaName, SagaTaskEnd, Stored, WaitingEvent, without_doubt};
+use crate::decide::{
+    Compiled, EventColumns, KnownEvent, SagaHead, SagaName, SagaTaskEnd, Stored, WaitingEvent, without_doubt,
+};
 use crate::{FiredTimers, NewTask};
 
 /// A row of `sagas`.
@@ -70,6 +72,10 @@ pub struct EventRow {
 }
 
 impl EventRow {
+    pub(crate) fn known(&self) -> KnownEvent {
+        KnownEvent::stored(self.columns.name.clone(), self.columns.data.clone())
+    }
+
     pub fn event_id(&self) -> Option<&str> {
         self.columns.event_id.as_deref()
     }

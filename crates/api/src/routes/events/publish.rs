@@ -33,7 +33,7 @@ pub(crate) struct PublishBody {
     #[serde(default)]
     #[schema(value_type = schema::Anything)]
     data: Option<JsonText>,
-    /// Makes it safe to repeat: an event of the same id is the same event.
+    /// Makes it safe to repeat: the same event again is taken once. An id is that of one event.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 200, example = "order-4711-placed")]
     id: Option<String>,

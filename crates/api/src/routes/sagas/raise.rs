@@ -29,7 +29,7 @@ pub(crate) struct RaiseBody {
     #[serde(default)]
     #[schema(value_type = schema::Anything)]
     data: Option<JsonText>,
-    /// Makes it safe to repeat: an event of the same id is the same event.
+    /// Makes it safe to repeat: the same event again is taken once. An id is that of one event.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 200, example = "payment-17")]
     id: Option<String>,

@@ -162,6 +162,139 @@ async fn what_is_wrong_with_a_body_is_told(api: &Api) {
     let saga = counter(api).await;
     let long = "x".repeat(201);
     let large = "x".repeat(1 << 20);
+const AUDIT: &str = "
+name: audit
+initial: Initial
+states:
+  Initial: {on: {start: {target: Open}, order_created: {target: Open}}}
+  Open: {on: {closed: {target: Completed}}}
+  Completed: {final: true}
+";
+
+/// It needs more than [`AUDIT`], behind which it is in the alphabet.
+const BILLING: &str = "
+name: billing
+context: {order: '${ input.order.id }'}
+initial: Initial
+states:
+  Initial: {on: {start: {target: Open}, order_created: {target: Open}}}
+  Open: {on: {closed: {if: has(event.data.paid), target: Completed}}}
+  Completed: {final: true}
+";
+
+fn definitions(sagas: &Value) -> Vec<&str> {
+    let sagas = sagas.as_array().expect("a list").iter();
+    let mut names: Vec<&str> = sagas.filter_map(|saga| saga["definition"].as_str()).collect();
+    names.sort_unstable();
+    names
+}
+
+async fn an_event_starts_all_that_begin_on_it_or_none(api: &Api) {
+    define(api, "audit", AUDIT).await;
+    define(api, "billing", BILLING).await;
+    let created = |data: Value| json!({"name": "order_created", "correlation_id": "o-1", "id": "e-1", "data": data});
+    let refused = api
+        .post("/api/events", &created(json!({"order": {}})))
+        .await
+        .problem(422, "saga_cannot_start");
+    let detail = refused["detail"].as_str().expect("a detail");
+    assert!(
+        detail.starts_with("a saga billing cannot start so: order has no value"),
+        "{detail}"
+    );
+    assert_eq!(
+        api.get("/api/sagas").await.json()["items"],
+        json!([]),
+        "nothing was stored"
+    );
+
+    let good = created(json!({"order": {"id": 7}}));
+    let published = api.post("/api/events", &good).await.json();
+    assert_eq!(definitions(&published["started"]), ["audit", "billing"], "{published}");
+    let again = api.post("/api/events", &good).await.json();
+    assert_eq!(definitions(&again["taken"]), ["audit", "billing"], "{again}");
+    assert_eq!(again["started"], json!([]));
+}
+
+async fn start_is_published_for_one_definition(api: &Api) {
+    define(api, "audit", AUDIT).await;
+    define(api, "billing", BILLING).await;
+    let publish = async |name: &str, definition: Option<&str>| {
+        let data = json!({"order": {"id": 7}});
+        let mut body = json!({"name": name, "correlation_id": "o-1", "data": data});
+        if let Some(definition) = definition {
+            body["definition"] = json!(definition);
+        }
+        api.post("/api/events", &body).await
+    };
+    let refused = publish("start", None).await.problem(422, "invalid_body");
+    assert_eq!(refused["errors"][0]["pointer"], "/definition", "{refused}");
+    assert_eq!(api.get("/api/sagas").await.json()["items"], json!([]));
+    publish("start", Some("audits"))
+        .await
+        .problem(404, "definition_not_found");
+    publish("closed", Some("audit")).await.problem(404, "no_saga_for_event");
+    for definition in ["audit", "billing"] {
+        let published = publish("start", Some(definition)).await.json();
+        assert_eq!(definitions(&published["started"]), [definition], "{published}");
+    }
+    let unpaid = publish("closed", Some("billing")).await.problem(409, "event_not_taken");
+    assert_eq!(unpaid["takes"], json!(["closed"]), "if its guard holds");
+    let closed = publish("closed", Some("audit")).await.json();
+    assert_eq!(definitions(&closed["taken"]), ["audit"], "{closed}");
+    let refused = publish("start", None).await.problem(409, "event_not_taken");
+    assert_eq!(refused["takes"], json!(["closed"]), "those of the one that is not over");
+}
+
+async fn without_an_input_it_has_no_fields(api: &Api) {
+    let lenient = AUDIT.replace(
+        "initial:",
+        "context: {note: \"${ has(input.note) ? input.note : 'none' }\"}\ninitial:",
+    );
+    define(api, "audit", &lenient).await;
+    let saga = start(api, json!({"definition": "audit"})).await;
+    assert_eq!((&saga["input"], &saga["context"]["note"]), (&json!({}), &json!("none")));
+    let ordered = json!({"name": "order_created", "correlation_id": "o-1"});
+    let published = api.post("/api/events", &ordered).await.json();
+    assert_eq!(published["started"][0]["context"]["note"], "none", "{published}");
+
+    define(api, "billing", BILLING).await;
+    let refused = api.post("/api/sagas", &json!({"definition": "billing"})).await;
+    let detail = refused.problem(422, "saga_cannot_start")["detail"].clone();
+    let detail = detail.as_str().expect("a detail");
+    assert!(
+        detail.starts_with("a saga billing cannot start so: order has no value"),
+        "{detail}"
+    );
+}
+
+async fn an_id_that_comes_again_with_another_event_is_refused(api: &Api) {
+    let saga = counter(api).await;
+    let events = format!("{}/events", path(&saga));
+    let counted = |data: Value| json!({"name": "counted", "id": "e-1", "data": data});
+    assert_eq!(api.post(&events, &counted(json!(1))).await.status, StatusCode::OK);
+    let refused = api
+        .post(&events, &counted(json!(2)))
+        .await
+        .problem(409, "event_id_reused");
+    assert!(
+        refused["detail"].as_str().is_some_and(|detail| detail.contains("e-1")),
+        "{refused}"
+    );
+    let stopped = json!({"name": "stopped", "id": "e-1", "data": 1, "correlation_id": saga["correlation_id"]});
+    api.post("/api/events", &stopped).await.problem(409, "event_id_reused");
+    let again = api.post(&events, &counted(json!(1))).await;
+    assert_eq!(
+        (again.status, again.header("idempotent-replay")),
+        (StatusCode::OK, "true")
+    );
+    let own = api
+        .post(&events, &json!({"name": "counted", "id": "task/1"}))
+        .await
+        .problem(422, "invalid_body");
+    assert_eq!(own["errors"][0]["pointer"], "/id");
+}
+
     for (call, body, pointer) in [
         ("/api/sagas", json!({"definition": "a b"}), "/definition"),
         (

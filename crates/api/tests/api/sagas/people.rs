@@ -8,6 +8,7 @@ use crate::common::Api;
 
 on_both!(
     a_person_answers_what_a_saga_asks_for,
+    an_answer_is_held_against_the_schema_whichever_way_it_comes,
     each_answer_to_a_question_that_stays_open_is_taken,
     what_could_not_be_done_waits_for_a_decision,
     a_saga_that_needs_attention_is_taken_again_with_another_context,
@@ -102,6 +103,31 @@ async fn a_person_answers_what_a_saga_asks_for(api: &Api) {
             .is_some_and(|detail| detail.contains("Completed")),
         "{late}"
     );
+}
+
+async fn an_answer_is_held_against_the_schema_whichever_way_it_comes(api: &Api) {
+    define(api, "approval", APPROVAL).await;
+    let body = json!({"definition": "approval", "correlation_id": "a-1", "input": {"order": 7}});
+    let saga = start(api, body).await;
+    let mut answers = Vec::new();
+    for (call, mut body) in [
+        (format!("{}/input", path(&saga)), json!({})),
+        (format!("{}/events", path(&saga)), json!({"name": "approved"})),
+        (
+            "/api/events".to_owned(),
+            json!({"name": "approved", "correlation_id": "a-1"}),
+        ),
+    ] {
+        body["data"] = json!({"ok": "yes", "reasons": ["late", 7]});
+        let refused = api.post(&call, &body).await.problem(422, "invalid_body");
+        assert_eq!(refused["errors"][1]["pointer"], "/data/reasons/1", "{call}: {refused}");
+        answers.push(refused["errors"].clone());
+    }
+    assert!(answers.iter().all(|errors| *errors == answers[0]), "{answers:?}");
+    assert_eq!(read(api, &saga).await, saga, "nothing has happened");
+    let right = json!({"name": "approved", "correlation_id": "a-1", "data": {"ok": true}});
+    let taken = api.post("/api/events", &right).await.json();
+    assert_eq!(taken["taken"][0]["status"], "Completed");
 }
 
 const BALLOT: &str = "

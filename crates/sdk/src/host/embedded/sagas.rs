@@ -213,7 +213,8 @@ fn told(error: EngineError) -> Error {
         },
         EngineError::SagaAwaitsNothing { .. }
         | EngineError::NothingParked { .. }
-        | EngineError::EventNotTaken { .. } => refused(Vec::new()),
+        | EngineError::EventIdReused { .. }
+        | EngineError::EventNotTaken { .. } => Error::SagaRefused { reason, takes },
         error => Error::Engine(error),
     }
 }

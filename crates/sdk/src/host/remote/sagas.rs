@@ -200,10 +200,12 @@ fn told(failed: Failed) -> Error {
         return failed.into();
     };
     match refusal.code.as_str() {
-        "event_not_taken" | "illegal_saga_status" | "nothing_parked" | "saga_cannot_start" => Error::SagaRefused {
-            reason: refusal.detail,
-            takes: refusal.takes,
-        },
+        "event_not_taken" | "event_id_reused" | "illegal_saga_status" | "nothing_parked" | "saga_cannot_start" => {
+            Error::SagaRefused {
+                reason: refusal.detail,
+                takes: refusal.takes,
+            }
+        }
         _ if refusal.is_of_the_body() => Error::SagaInput(violations(refusal)),
         _ => Failed::Refused(refusal).into(),
     }

@@ -1,6 +1,5 @@
 //! A look at a saga: everything that waits for it, put to `step` one by one.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use orchestratum_core::saga::{
@@ -13,6 +12,7 @@ use serde_json::json;
 
 use super::super::follow::{may_take, task_id_at};
 use super::super::saga_tasks::SagaTaskEnd;
+use super::known::{KnownEvent, KnownEvents};
 use super::{EventColumns, Taken};
 use crate::{Announce, IssuedTask, NewTask, Request, Saga, SagaOffer, Stand, StartedChild, Told};
 
@@ -122,6 +122,7 @@ pub(crate) enum Answered {
     Repeated,
     Rejected(Rejection),
     VersionMismatch,
+    EventIdReused(String),
 }
 
 /// A saga after a look, and everything to be written with it.
@@ -205,8 +206,8 @@ impl<'a> Folding<'a> {
         self.offers.push((by, offer));
     }
 
-    /// `known` are the ids of events that it has taken.
-    pub(crate) fn bring(mut self, requests: &[&Request], mut known: HashSet<String>) -> Folded {
+    /// `known` are the events that it has taken.
+    pub(crate) fn bring(mut self, requests: &[&Request], mut known: KnownEvents) -> Folded {
         for request in requests {
             let outcome = self.brought(request, &mut known);
             let instance = self.folded.instance.clone();
@@ -230,13 +231,19 @@ impl Folding<'_> {
         self.record(EventSource::Arrived(id), from, &notes, refusal);
     }
 
-    fn brought(&mut self, request: &Request, known: &mut HashSet<String>) -> Answered {
-        let event_id = match &request.input {
-            Input::EventRaised(event) => Some(&event.id),
+    fn brought(&mut self, request: &Request, known: &mut KnownEvents) -> Answered {
+        let event = match &request.input {
+            Input::EventRaised(event) => Some(event),
             _ => None,
         };
-        if event_id.is_some_and(|id| known.contains(id)) {
-            return Answered::Repeated;
+        if let Some(event) = event
+            && let Some(taken) = known.get(&event.id)
+        {
+            return if taken.is(event) {
+                Answered::Repeated
+            } else {
+                Answered::EventIdReused(event.id.clone())
+            };
         }
         let version = self.folded.instance.version;
         if request.expected_version.is_some_and(|expected| expected != version) {
@@ -249,7 +256,7 @@ impl Folding<'_> {
         let from = self.folded.instance.state.clone();
         match self.put(request.input.clone()) {
             Ok(notes) => {
-                known.extend(event_id.cloned());
+                known.extend(event.map(|event| (event.id.clone(), KnownEvent::of(event))));
                 let mut columns = EventColumns::encode(&request.input);
                 // What a person said of it; `step` has no use for that.
                 let reason = request.reason.as_ref();

@@ -1,6 +1,6 @@
 //! A call that looks at many sagas, between what it reads and what it writes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use orchestratum_core::saga::{CompiledDefinition, DefinitionName, Input, Instance};
@@ -10,6 +10,7 @@ use orchestratum_core::{SagaId, Timestamp};
 use super::super::follow::claimed_at_once;
 use super::ARRIVED_MAX;
 use super::fold::{Answered, Arrived, Folded, Folding, LockedSaga, SagaHead, stand};
+use super::known::KnownEvents;
 use crate::{Advance, AdvanceOutcome, Advanced, ClaimedTask, Consequences, Error, Request};
 
 /// Definitions that are ready to run, by their names and versions.
@@ -105,9 +106,8 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The sagas after the look, in the order of their ids. `known` are the ids of the events that callers bring and that were taken
-    /// before.
-    pub(crate) fn end(self, mut known: HashMap<SagaId, HashSet<String>>) -> Vec<Folded> {
+    /// The sagas after the look, in the order of their ids. `known` are the events of the ids that callers bring, as far as there are some.
+    pub(crate) fn end(self, mut known: HashMap<SagaId, KnownEvents>) -> Vec<Folded> {
         let folded = self.sagas.into_iter().map(|(id, saga)| {
             let known = known.remove(&id).unwrap_or_default();
             saga.folding.bring(&saga.requests, known)
@@ -171,6 +171,7 @@ pub(crate) fn answers(
             Answered::Done => AdvanceOutcome::Done(advanced),
             Answered::Repeated => AdvanceOutcome::Repeated(advanced),
             Answered::Rejected(rejection) => AdvanceOutcome::Rejected { rejection, advanced },
+            Answered::EventIdReused(event) => AdvanceOutcome::EventIdReused { event, advanced },
             Answered::VersionMismatch => AdvanceOutcome::VersionMismatch { advanced },
         }
     };

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::super::{KeptKey, Repeat};
 use super::fold::{Answered, Folded, Folding, LockedSaga, SagaHead};
+use super::known::KnownEvents;
 use super::look::Compiled;
 use crate::{Advanced, Consequences, IdempotencyKey, NewSaga, Request, Saga, StartOutcome};
 
@@ -240,7 +241,7 @@ fn start(
         actor: saga.actor.clone(),
         reason: None,
     };
-    let mut folded = Folding::new(locked, (limits, saga.seed), now).bring(&[&request], HashSet::new());
+    let mut folded = Folding::new(locked, (limits, saga.seed), now).bring(&[&request], KnownEvents::new());
     match folded.answers.pop().map(|answer| answer.outcome) {
         Some(Answered::Rejected(rejection)) => Err(rejection),
         _ => Ok(folded),

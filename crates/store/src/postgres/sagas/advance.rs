@@ -1,6 +1,6 @@
 //! Looking at sagas: lock, read what has arrived, step, write.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use orchestratum_core::saga::Instance;
@@ -17,7 +17,7 @@ use super::definitions;
 use super::row::{SagaRow, saga_columns};
 use super::write::{Rows, Writing};
 use crate::compiled::CompiledDefinitions;
-use crate::decide::{self, ARRIVED_MAX, Arrived, EventColumns, Look, SagaHead};
+use crate::decide::{self, ARRIVED_MAX, Arrived, EventColumns, KnownEvent, KnownEvents, Look, SagaHead};
 use crate::{Advance, AdvanceOutcome, Error};
 
 pub(super) async fn advance(
@@ -147,17 +147,17 @@ async fn arrived(connection: &mut PgConnection, ids: &[Uuid], last: i64) -> Resu
     Ok(arrived?)
 }
 
-/// Which events of these callers have been taken before, or wait.
+/// Which events of these ids have been taken before, or wait.
 async fn known_events(
     connection: &mut PgConnection,
     advances: &[Advance],
-) -> Result<HashMap<SagaId, HashSet<String>>, Abort> {
+) -> Result<HashMap<SagaId, KnownEvents>, Abort> {
     let events = decide::brought_events(advances);
     if events.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows: Vec<(Uuid, String)> = sqlx::query_as(
-        "SELECT saga_id, event_id
+    let rows: Vec<(Uuid, String, Option<String>, Option<String>)> = sqlx::query_as(
+        "SELECT saga_id, event_id, name, data
         FROM saga_events
         WHERE (saga_id, event_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::text[]))
           AND event_id IS NOT NULL
@@ -167,9 +167,10 @@ async fn known_events(
     .bind(column(&events, |(_, event)| *event))
     .fetch_all(connection)
     .await?;
-    let mut known: HashMap<SagaId, HashSet<String>> = HashMap::new();
-    for (saga, event) in rows {
-        known.entry(SagaId(saga)).or_default().insert(event);
+    let mut known: HashMap<SagaId, KnownEvents> = HashMap::new();
+    for (saga, id, name, data) in rows {
+        let event = KnownEvent::stored(name, data);
+        known.entry(SagaId(saga)).or_default().insert(id, event);
     }
     Ok(known)
 }

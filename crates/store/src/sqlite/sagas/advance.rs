@@ -1,6 +1,6 @@
 //! Looking at sagas: read them and what has arrived, step, write.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use orchestratum_core::saga::Instance;
 use orchestratum_core::{SagaId, Timestamp};
@@ -14,7 +14,7 @@ use super::super::values::{OverValues, over_values};
 use super::definitions;
 use super::row::{self, saga_columns, saga_id, saga_list};
 use super::write::{Rows, write};
-use crate::decide::{self, ARRIVED_MAX, Arrived, EventColumns, Look, SagaHead};
+use crate::decide::{self, ARRIVED_MAX, Arrived, EventColumns, KnownEvent, KnownEvents, Look, SagaHead};
 use crate::{Advance, AdvanceOutcome, Error};
 
 pub(super) async fn advance(
@@ -115,16 +115,16 @@ fn waiting(row: &SqliteRow) -> Result<(SagaId, Arrived), Error> {
     Ok((saga_id(row, "saga_id")?, Arrived { id, input }))
 }
 
-/// Which events of these callers have been taken before, or wait.
+/// Which events of these ids have been taken before, or wait.
 async fn known_events(
     connection: &mut SqliteConnection,
     advances: &[Advance],
-) -> Result<HashMap<SagaId, HashSet<String>>, Error> {
+) -> Result<HashMap<SagaId, KnownEvents>, Error> {
     static KNOWN: OverValues = over_values!(
         "WITH brought (saga_id, event_id) AS (VALUES ",
         "(?, ?)",
         ")
-         SELECT e.saga_id, e.event_id
+         SELECT e.saga_id, e.event_id, e.name, e.data
          FROM brought b
          CROSS JOIN saga_events e INDEXED BY saga_events_once ON e.saga_id = b.saga_id AND e.event_id = b.event_id
          WHERE e.event_id IS NOT NULL AND (e.result IS NULL OR e.result = 0)"
@@ -137,10 +137,11 @@ async fn known_events(
             |statement, (saga, event)| statement.bind(saga.0).bind((*event).to_owned()),
         )
         .await?;
-    let mut known: HashMap<SagaId, HashSet<String>> = HashMap::new();
+    let mut known: HashMap<SagaId, KnownEvents> = HashMap::new();
     for row in &rows {
         let saga = saga_id(row, "saga_id")?;
-        known.entry(saga).or_default().insert(get(row, "event_id")?);
+        let event = KnownEvent::stored(get(row, "name")?, get(row, "data")?);
+        known.entry(saga).or_default().insert(get(row, "event_id")?, event);
     }
     Ok(known)
 }

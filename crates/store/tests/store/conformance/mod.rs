@@ -417,6 +417,7 @@ macro_rules! suite {
             saga_inputs: [
                 the_end_of_a_task_moves_its_saga_whichever_way_it_came,
                 the_end_of_a_task_that_goes_on_is_none,
+                an_id_of_an_event_is_that_of_one_event,
                 an_event_is_taken_once_by_its_id,
                 each_caller_is_told_how_the_saga_stands_after_what_it_brought,
                 what_is_refused_is_recorded_and_may_come_again,

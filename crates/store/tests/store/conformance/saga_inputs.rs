@@ -296,6 +296,37 @@ pub(crate) async fn what_is_brought_comes_after_what_had_arrived(store: Arc<dyn 
     );
 }
 
+pub(crate) async fn an_id_of_an_event_is_that_of_one_event(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, COUNTER).await;
+    let saga = start(&lab, "counter", "c-1").await;
+    let add = |data: &str| event("e-1", "add", data);
+    taken(bring(&lab, saga, add(r#"{"a": 1, "b": 2}"#)).await);
+    let again = bring(&lab, saga, add(r#"{"b":2,"a":1}"#)).await;
+    assert!(matches!(again, AdvanceOutcome::Repeated(_)), "{again:?}");
+    for other in [add("1"), event("e-1", "stop", r#"{"a": 1, "b": 2}"#)] {
+        let refused = bring(&lab, saga, other).await;
+        let AdvanceOutcome::EventIdReused { event, advanced } = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!((event.as_str(), advanced.saga.instance.version), ("e-1", 2));
+    }
+    // Two of one look.
+    let looks = ["1", "2"].map(|data| bringing(&lab, saga, event("e-2", "add", data)));
+    let outcomes = advance(&lab, &looks).await;
+    assert!(
+        matches!(
+            outcomes[..],
+            [AdvanceOutcome::Done(_), AdvanceOutcome::EventIdReused { .. }]
+        ),
+        "{outcomes:?}"
+    );
+    // That on which it began has an id as well.
+    let began = bring(&lab, saga, event("the start of c-1", "add", "1")).await;
+    assert!(matches!(began, AdvanceOutcome::EventIdReused { .. }), "{began:?}");
+    assert_eq!(field(&read(&lab, saga).await.instance, "count"), "2");
+}
+
 /// Many tasks at once, and a state that only the end of the last one leads to.
 const WIDE: &str = "
 name: wide

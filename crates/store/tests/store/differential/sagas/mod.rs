@@ -144,7 +144,8 @@ fn changes(answer: &Answer) -> Vec<&Changed> {
                 AdvanceOutcome::Done(advanced)
                 | AdvanceOutcome::Repeated(advanced)
                 | AdvanceOutcome::Rejected { advanced, .. }
-                | AdvanceOutcome::VersionMismatch { advanced } => Some(&advanced.consequences.cancelled),
+                | AdvanceOutcome::VersionMismatch { advanced }
+                | AdvanceOutcome::EventIdReused { advanced, .. } => Some(&advanced.consequences.cancelled),
                 AdvanceOutcome::NotFound => None,
             })
             .flatten()

@@ -1,10 +1,11 @@
 //! Sagas in memory: maps, and the step of the core. Their tasks are told by the databases: how a task goes is the other test's.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt::Debug;
 
 use orchestratum_core::saga::{
-    CompiledDefinition, DefinitionName, Effect, Input, Instance, Rejection, SagaStatus, StateName, Step, Timer, step,
+    CompiledDefinition, DefinitionName, Effect, Event, Input, Instance, Rejection, SagaStatus, StateName, Step, Timer,
+    step,
 };
 use orchestratum_core::task::SpecLimits;
 use orchestratum_core::{SagaId, Timestamp, WorkerId};
@@ -30,7 +31,7 @@ pub(super) struct Row {
     pub(super) saga: Saga,
     pub(super) waiting: VecDeque<Input>,
     timers: BTreeMap<Timer, Timestamp>,
-    known: HashSet<String>,
+    known: HashMap<String, Event>,
     history: Vec<Entry>,
 }
 
@@ -59,6 +60,7 @@ enum Outcome {
     Repeated,
     Rejected(Rejection),
     VersionMismatch,
+    EventIdReused,
     NotFound,
 }
 
@@ -143,7 +145,7 @@ impl Model {
             },
             waiting: VecDeque::new(),
             timers: BTreeMap::new(),
-            known: HashSet::from([new.event.id.clone()]),
+            known: HashMap::from([(new.event.id.clone(), new.event.clone())]),
             history: Vec::new(),
         };
         if let Err(rejection) = row.put(definition, Input::Started(new.event.clone()), now) {
@@ -320,11 +322,15 @@ impl Row {
 
     fn brought(&mut self, definition: &CompiledDefinition, request: &Request, now: Timestamp) -> Outcome {
         let event = match &request.input {
-            Input::EventRaised(event) => Some(event.id.clone()),
+            Input::EventRaised(event) => Some(event),
             _ => None,
         };
-        if event.as_ref().is_some_and(|id| self.known.contains(id)) {
-            return Outcome::Repeated;
+        if let Some(taken) = event.and_then(|event| self.known.get(&event.id)) {
+            return if Some(taken) == event {
+                Outcome::Repeated
+            } else {
+                Outcome::EventIdReused
+            };
         }
         let version = self.saga.instance.version;
         if request.expected_version.is_some_and(|expected| expected != version) {
@@ -332,7 +338,7 @@ impl Row {
         }
         match self.put(definition, request.input.clone(), now) {
             Ok(()) => {
-                self.known.extend(event);
+                self.known.extend(event.map(|event| (event.id.clone(), event.clone())));
                 Outcome::Done
             }
             Err(rejection) => Outcome::Rejected(rejection),
@@ -365,6 +371,7 @@ fn of_look(outcome: &AdvanceOutcome) -> Told {
         AdvanceOutcome::Done(advanced) => (Outcome::Done, Some(advanced)),
         AdvanceOutcome::Repeated(advanced) => (Outcome::Repeated, Some(advanced)),
         AdvanceOutcome::Rejected { rejection, advanced } => (Outcome::Rejected(rejection.clone()), Some(advanced)),
+        AdvanceOutcome::EventIdReused { advanced, .. } => (Outcome::EventIdReused, Some(advanced)),
         AdvanceOutcome::VersionMismatch { advanced } => (Outcome::VersionMismatch, Some(advanced)),
         AdvanceOutcome::NotFound => (Outcome::NotFound, None),
     };

@@ -122,7 +122,8 @@ fn advanced(outcome: &mut AdvanceOutcome) -> Option<&mut Advanced> {
         AdvanceOutcome::Done(advanced)
         | AdvanceOutcome::Repeated(advanced)
         | AdvanceOutcome::Rejected { advanced, .. }
-        | AdvanceOutcome::VersionMismatch { advanced } => Some(advanced),
+        | AdvanceOutcome::VersionMismatch { advanced }
+        | AdvanceOutcome::EventIdReused { advanced, .. } => Some(advanced),
         AdvanceOutcome::NotFound => None,
     }
 }
