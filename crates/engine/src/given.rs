@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use orchestratum_core::saga::{Faults, FieldName, Fields, STATES_MAX, StateName};
+use orchestratum_core::saga::{Event, Faults, FieldName, Fields, STATES_MAX, StateName};
 use orchestratum_core::task::{Violations, json_pointer};
 use orchestratum_core::{JsonText, is_step_of_a_path};
 
@@ -28,6 +28,20 @@ pub fn check_id(pointer: &str, id: &str) -> Result<(), Error> {
     }
     let rule = format!("must have 1 to {ID_MAX_CHARACTERS} characters, none of them U+0000, and not be . or ..");
     Err(broken(pointer, rule))
+}
+
+/// The id of an event from outside.
+///
+/// # Errors
+/// [`Error::Invalid`] with the pointer `/id`.
+pub fn check_event_id(id: &str) -> Result<(), Error> {
+    if Event::is_own(id) {
+        return Err(broken(
+            "/id",
+            "must not begin with task/, join/, default/ or reminder/: such ids have the events that a saga raises by itself".to_owned(),
+        ));
+    }
+    check_id("/id", id)
 }
 
 /// Why something is cancelled, for people.

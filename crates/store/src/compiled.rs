@@ -6,8 +6,8 @@ use std::sync::Arc;
 use orchestratum_core::saga::{CompiledDefinition, Definition, DefinitionName};
 use parking_lot::Mutex;
 
-use crate::Error;
 use crate::decide::Compiled;
+use crate::{Error, answers};
 
 /// How many are kept. All that run are far fewer; whoever sends new versions all the time must not fill the memory.
 const KEPT: usize = 1_000;
@@ -55,7 +55,7 @@ impl CompiledDefinitions {
         };
         let definition: Definition = serde_json::from_str(canonical).map_err(|error| damaged(error.to_string()))?;
         let compiled = CompiledDefinition::new(definition).map_err(|faults| damaged(faults.to_string()))?;
-        let compiled = Arc::new(compiled);
+        let compiled = Arc::new(compiled.checking_answers(answers::check));
         let mut kept = self.0.lock();
         if kept.len() >= KEPT {
             kept.clear();

@@ -8,6 +8,7 @@
 //! The traits are cut by aggregate; `tests/store/conformance` is the one suite both databases must pass. Nothing here
 //! reads a clock: `now` is bound, never called. Start at [`TaskStore`].
 
+pub mod answers;
 mod compiled;
 mod connect;
 mod decide;

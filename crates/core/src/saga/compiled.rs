@@ -10,7 +10,10 @@ use super::names::{DefinitionName, EventName, FieldName, StateName};
 use super::validate::{CONTEXT_VARIABLES, ITEM_VARIABLES, VARIABLES};
 use crate::JsonText;
 use crate::expression::{Expression, Template, Variable};
-use crate::task::Entry;
+use crate::task::{Entry, Violations};
+
+/// Holds an answer (the second) against the JSON Schema (the first) that a state asks for: what it breaks has pointers below `/data`.
+pub type AnswerCheck = fn(&JsonText, &JsonText) -> Result<(), Violations>;
 
 /// A definition and all that was compiled of it. To compile takes longer than a step, so it is kept, and shared.
 #[derive(Debug)]
@@ -18,6 +21,7 @@ pub struct CompiledDefinition {
     definition: Definition,
     pub(super) context: Values,
     states: BTreeMap<StateName, State>,
+    check_answer: AnswerCheck,
 }
 
 impl CompiledDefinition {
@@ -43,7 +47,19 @@ impl CompiledDefinition {
             definition,
             context,
             states,
+            check_answer: |_, _| Ok(()),
         })
+    }
+
+    /// With answers held against their schemas. What reads schemas is large, and does not belong here: whoever runs sagas brings it.
+    #[must_use]
+    pub fn checking_answers(mut self, check: AnswerCheck) -> Self {
+        self.check_answer = check;
+        self
+    }
+
+    pub(super) fn check_answer(&self, schema: &JsonText, answer: &JsonText) -> Result<(), Violations> {
+        (self.check_answer)(schema, answer)
     }
 
     pub const fn definition(&self) -> &Definition {

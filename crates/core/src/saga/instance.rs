@@ -76,6 +76,16 @@ pub struct Event {
     pub data: JsonText,
 }
 
+/// With which the ids of events begin that a saga raises by itself.
+const OWN_IDS: [&str; 4] = ["task/", "join/", "default/", "reminder/"];
+
+impl Event {
+    /// Whether an event of this id comes from the saga itself. None from outside may have it.
+    pub fn is_own(id: &str) -> bool {
+        OWN_IDS.iter().any(|own| id.starts_with(own))
+    }
+}
+
 /// How a task, or a child saga, ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {

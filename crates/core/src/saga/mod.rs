@@ -29,7 +29,7 @@ mod stored;
 mod validate;
 
 pub use check::{Checked, check, check_with};
-pub use compiled::CompiledDefinition;
+pub use compiled::{AnswerCheck, CompiledDefinition};
 pub use definition::{
     Action, ActiveState, AwaitInput, CHILD_DEPTH_MAX, Candidate, Candidates, ChildSaga, Course, DefaultAnswer,
     Definition, Delay, Delayed, End, Events, FailureEvents, Fields, InvalidDelay, Join, OnCompensationFailure,
@@ -49,4 +49,4 @@ pub use step::{
     Purpose, Rejection, Step, step,
 };
 pub use stored::InvalidInstance;
-pub use validate::{Findings, SCHEMA_MAX_BYTES, SCHEMA_PARTS_MAX, STATES_MAX, schema_parts, validate};
+pub use validate::{Findings, SCHEMA_MAX_BYTES, SCHEMA_PARTS_MAX, STATES_MAX, context_fields, schema_parts, validate};

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::given::check_id;
+use crate::given::{check_event_id, check_id};
 use crate::sagas::PublishEvent;
 use crate::{Engine, Error, error};
 
@@ -94,7 +94,7 @@ fn read(message: &Inbound) -> Result<PublishEvent, String> {
     let id = body.id.or_else(|| message.message_id.clone());
     check_id("/correlation_id", &body.correlation_id).map_err(in_words)?;
     if let Some(id) = &id {
-        check_id("/id", id).map_err(in_words)?;
+        check_event_id(id).map_err(in_words)?;
     }
     Ok(PublishEvent {
         name: body.name,

@@ -1,9 +1,8 @@
 //! Giving a definition: read, held against every rule, stored as a version that never changes.
 
 use orchestratum_core::saga::{self, Checked, DefinitionName, EventName, Faults, State};
-use orchestratum_store::{Audit, DefinitionHead, NewDefinition, StoredDefinition};
+use orchestratum_store::{Audit, DefinitionHead, NewDefinition, StoredDefinition, answers};
 
-use super::schema;
 use crate::{Engine, Error};
 
 /// What became of a definition that was given.
@@ -43,7 +42,7 @@ impl Engine {
     /// A definition that may be stored, with what is doubtful in it.
     pub(super) fn checked_definition(&self, source: String) -> Result<(NewDefinition, Faults), Faults> {
         let limits = self.parts.settings.tasks.limits();
-        let checked = saga::check_with(&source, &limits, self.parts.clock.now(), schema::faults);
+        let checked = saga::check_with(&source, &limits, self.parts.clock.now(), answers::faults);
         let Checked { definition, warnings } = checked?;
         let new = NewDefinition {
             name: definition.name.clone(),

@@ -29,8 +29,8 @@ impl Engine {
         })
     }
 
-    /// Answers what the saga asks for. What is raised was held against the question that the saga asks at that moment: where it has
-    /// moved on in between, its question of now is read. Without `expected_version` that is done here, and otherwise left to the caller.
+    /// Answers what the saga asks for, which is held against its schema as any event is that answers it. Where the saga has moved on in
+    /// between, its question of now is read. Without `expected_version` that is done here, and otherwise left to the caller.
     ///
     /// # Errors
     /// [`Error::SagaNotFound`], [`Error::SagaAwaitsNothing`], [`Error::Invalid`] with what the answer breaks of the schema,
@@ -46,9 +46,6 @@ impl Engine {
         loop {
             tries -= 1;
             let question = self.question(saga, expected_version).await?;
-            if let Some(schema) = &question.awaited.schema {
-                super::schema::check(schema, &data).map_err(Error::Invalid)?;
-            }
             let answered = self
                 .raise(RaiseEvent {
                     saga,

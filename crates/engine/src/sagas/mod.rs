@@ -20,7 +20,6 @@ mod publish;
 mod raise;
 mod read;
 mod retry;
-mod schema;
 mod start;
 
 pub use self::cancel::CancelledSaga;

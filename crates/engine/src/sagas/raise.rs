@@ -1,6 +1,6 @@
 //! Bringing something to one saga: events, and the base of all other calls that change one.
 
-use orchestratum_core::saga::{Event, EventName, Input};
+use orchestratum_core::saga::{Event, EventName, Input, Rejection};
 use orchestratum_core::{JsonText, SagaId};
 use orchestratum_store::{Advance, AdvanceOutcome, Request, Saga};
 
@@ -55,8 +55,16 @@ impl Engine {
             name,
             data,
         };
-        self.bring(saga, by_someone(Input::EventRaised(event), expected_version, actor))
-            .await
+        let raised = self
+            .bring(saga, by_someone(Input::EventRaised(event), expected_version, actor))
+            .await;
+        raised.map_err(|error| match error {
+            Error::SagaRejected {
+                rejection: Rejection::InvalidAnswer { violations, .. },
+                ..
+            } => Error::Invalid(violations),
+            error => error,
+        })
     }
 
     /// Puts an input to a saga, after all that has reached it before.

@@ -97,6 +97,7 @@ impl Engine {
                 name: definition,
                 version,
             }),
+            StartOutcome::Rejected(Rejection::InvalidAnswer { violations, .. }) => Err(Error::Invalid(violations)),
             StartOutcome::Rejected(rejection) => Err(Error::SagaCannotStart { definition, rejection }),
             StartOutcome::Withheld => unreachable!("what another one keeps from beginning is told by that one"),
         }

@@ -3,7 +3,7 @@
 use orchestratum_core::saga::EventName;
 use orchestratum_core::saga::builder::Event;
 use orchestratum_core::{InvalidJson, JsonText};
-use orchestratum_engine::given::check_id;
+use orchestratum_engine::given::check_event_id;
 use serde::Serialize;
 
 use super::given::{by_rule, named};
@@ -59,7 +59,7 @@ impl EventEnvelope {
 
     pub(super) fn checked(self) -> Result<CheckedEvent, Error> {
         if let Some(id) = &self.id {
-            by_rule(check_id("/id", id))?;
+            by_rule(check_event_id(id))?;
         }
         Ok(CheckedEvent {
             name: named("/name", EventName::new(self.name))?,

@@ -4,7 +4,7 @@ use axum::extract::State;
 use orchestratum_core::JsonText;
 use orchestratum_core::saga::{DefinitionName, EventName};
 use orchestratum_engine::Engine;
-use orchestratum_engine::given::check_id;
+use orchestratum_engine::given::{check_event_id, check_id};
 use orchestratum_engine::sagas::PublishEvent;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,14 +20,14 @@ use crate::routes::schema;
 #[serde(deny_unknown_fields)]
 #[schema(as = Event)]
 pub(crate) struct PublishBody {
-    #[schema(value_type = String, example = "order_created", pattern = "^[A-Za-z0-9._-]{1,100}$")]
+    #[schema(value_type = String, example = "greeting_wanted", pattern = "^[A-Za-z0-9._-]{1,100}$")]
     name: EventName,
     #[schema(min_length = 1, max_length = 200, example = "order-4711")]
     correlation_id: String,
     /// Only sagas of this definition are meant. Needed where `start` is to start one: it is raised by `POST /api/sagas`, and any
     /// definition may begin on it.
     #[serde(default)]
-    #[schema(value_type = Option<String>, example = "order", pattern = "^[A-Za-z0-9._-]{1,100}$")]
+    #[schema(value_type = Option<String>, example = "greeting", pattern = "^[A-Za-z0-9._-]{1,100}$")]
     definition: Option<DefinitionName>,
     /// What the definition sees as `event.data`, and as `input` if it starts a saga.
     #[serde(default)]
@@ -65,8 +65,8 @@ pub(crate) struct PublishedDocument {
     responses(
         (status = 200, description = "The sagas that it has reached", body = PublishedDocument),
         (status = 404, description = "No saga has the correlation id, and none begins on the event", body = Document, content_type = "application/problem+json"),
-        (status = 422, description = "It would start sagas, and one of them cannot start so, or `start` is without `definition`: nothing was stored", body = Document, content_type = "application/problem+json"),
-        (status = 409, description = "There are such sagas, and none takes the event", body = Document, content_type = "application/problem+json"),
+        (status = 422, description = "It breaks the schema of what a saga asks for; or it would start sagas, and one cannot start so, or it is `start` without `definition`", body = Document, content_type = "application/problem+json"),
+        (status = 409, description = "There are such sagas, and none takes the event; or its `id` is that of another event", body = Document, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn publish(
@@ -77,7 +77,7 @@ pub(crate) async fn publish(
 ) -> Result<axum::Json<PublishedDocument>> {
     check_id("/correlation_id", &body.correlation_id)?;
     if let Some(id) = &body.id {
-        check_id("/id", id)?;
+        check_event_id(id)?;
     }
     let event = PublishEvent {
         name: body.name,

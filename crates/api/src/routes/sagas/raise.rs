@@ -5,7 +5,7 @@ use axum::response::Response;
 use orchestratum_core::JsonText;
 use orchestratum_core::saga::EventName;
 use orchestratum_engine::Engine;
-use orchestratum_engine::given::check_id;
+use orchestratum_engine::given::check_event_id;
 use orchestratum_engine::sagas::RaiseEvent;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -53,7 +53,8 @@ pub(crate) struct RaiseBody {
         (status = 200, description = "The saga after it", body = SagaDocument,
          headers(("ETag" = String), ("Idempotent-Replay" = Option<String>))),
         (status = 404, description = "No such saga", body = Document, content_type = "application/problem+json"),
-        (status = 409, description = "Its state does not take the event; `takes` names those that it takes", body = Document, content_type = "application/problem+json"),
+        (status = 409, description = "Its state does not take the event (`takes` names those that it takes), or the `id` is that of another event", body = Document, content_type = "application/problem+json"),
+        (status = 422, description = "The saga asks for this event, and the data break the schema, with a pointer to each fault", body = Document, content_type = "application/problem+json"),
         (status = 412, description = "It has another version", body = Document, content_type = "application/problem+json"),
     )
 )]
@@ -67,7 +68,7 @@ pub(crate) async fn raise(
     Json { value: body, .. }: Json<RaiseBody>,
 ) -> Result<Response> {
     if let Some(id) = &body.id {
-        check_id("/id", id)?;
+        check_event_id(id)?;
     }
     let event = RaiseEvent {
         saga,

@@ -145,7 +145,20 @@ pub enum Rejection {
         takes: Vec<EventName>,
     },
     #[error("no guard of the state {state} holds for {event}")]
-    NoGuardHolds { state: StateName, event: EventName },
+    NoGuardHolds {
+        state: StateName,
+        event: EventName,
+        takes: Box<[EventName]>,
+    },
+    #[error(
+        "the data of {event} do not meet the schema that the state asks for: {}",
+        in_a_line(violations)
+    )]
+    InvalidAnswer {
+        event: EventName,
+        /// With pointers below `/data`.
+        violations: Violations,
+    },
     #[error("the saga compensates, and takes no events meanwhile")]
     Compensating,
     #[error(
@@ -285,6 +298,19 @@ fn unhandled(run: &mut Run<'_>, event: Event) -> Result<(), Rejection> {
         Unhandled::Ignore => {
             run.notes.push(Note::ignored(&event));
             Ok(())
+fn raised(run: &mut Run<'_>, event: Event) -> Result<(), Rejection> {
+    run.admit(&event)?;
+    match run.raise(&event) {
+        Ok(true) => Ok(()),
+        Ok(false) => unhandled(run, event),
+        Err(failure) => {
+            run.bound_parked(&event, &failure)?;
+            run.park(Cause::Event(event), failure);
+            Ok(())
+        }
+    }
+}
+
         }
         Unhandled::Defer => defer(run, event),
     }

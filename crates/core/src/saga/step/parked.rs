@@ -92,6 +92,9 @@ impl Run<'_> {
     fn again(&mut self, parked: &Parked) -> Result<(), Untaken> {
         let done = match &parked.cause {
             Cause::Event(event) => {
+                if !Event::is_own(&event.id) {
+                    self.admit(event)?;
+                }
                 if self.raise(event)? {
                     Ok(())
                 } else {

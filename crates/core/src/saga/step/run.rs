@@ -145,6 +145,7 @@ impl<'a> Run<'a> {
             self.notes.push(Note::processed(&event));
             return Ok(());
         }
+        self.admit(&event)?;
         match self.raise(&event) {
             Ok(true) => Ok(()),
             // An always led on: what starts it has done its part.
@@ -158,6 +159,20 @@ impl<'a> Run<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether an event from outside is what the state asks for, and meets its schema.
+    pub(super) fn admit(&self, event: &Event) -> Result<(), Rejection> {
+        let asked = self.active().and_then(|state| state.await_input.as_ref());
+        let schema = asked
+            .filter(|asked| asked.event == event.name)
+            .and_then(|asked| asked.schema.as_ref());
+        let Some(schema) = schema else { return Ok(()) };
+        let checked = self.definition.check_answer(schema, &event.data);
+        checked.map_err(|violations| Rejection::InvalidAnswer {
+            event: event.name.clone(),
+            violations,
+        })
     }
 
     /// Whether the state has a transition for it, which is taken then.
@@ -372,6 +387,12 @@ impl<'a> Run<'a> {
         let mut index = 0;
         while self.instance.phase == Phase::Running && index < self.instance.deferred.len() {
             let event = self.instance.deferred.remove(index);
+            if !Event::is_own(&event.id)
+                && let Err(rejection) = self.admit(&event)
+            {
+                self.notes.push(Note::rejected(&event, rejection.to_string()));
+                continue;
+            }
             match self.raise(&event) {
                 Ok(true) => return true,
                 Ok(false) => {

@@ -1,5 +1,6 @@
 //! Sagas as they go, told in the words of their effects.
 
+mod answers;
 mod any;
 mod language;
 mod limits;
