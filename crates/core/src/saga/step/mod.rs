@@ -161,6 +161,8 @@ pub enum Rejection {
     },
     #[error("the saga compensates, and takes no events meanwhile")]
     Compensating,
+    #[error("compensation {number} ({name}) is stuck, and nothing else is taken before it is retried or skipped")]
+    Stuck { number: u32, name: String },
     #[error(
         "no more events can wait for a state that takes them: there may be {DEFERRED_MAX}, and the saga may hold {HELD_MAX_BYTES} \
          bytes"
@@ -174,6 +176,8 @@ pub enum Rejection {
     StaleTimer,
     #[error("compensation {number} is not the one that is being run")]
     OtherCompensation { number: u32 },
+    #[error("compensation {number} is not the one that is being run: that is compensation {newest} ({name})")]
+    NotNewest { number: u32, newest: u32, name: String },
     #[error("no compensation of the saga is stuck")]
     NotStuck,
     #[error("the saga is being cancelled already")]
@@ -350,7 +354,7 @@ fn ending(run: &mut Run<'_>, end: SagaEnd, input: Input) -> Result<(), Rejection
 /// While all is undone no state takes anything, so events wait or are refused.
 fn event_meanwhile(run: &mut Run<'_>, event: Event) -> Result<(), Rejection> {
     match run.definition.definition().unhandled {
-        Unhandled::Reject => Err(Rejection::Compensating),
+        Unhandled::Reject => Err(run.compensates()),
         Unhandled::Ignore => {
             run.notes.push(Note::ignored(&event));
             Ok(())
@@ -458,7 +462,7 @@ fn stuck(run: &mut Run<'_>, then: Then, input: Input) -> Result<(), Rejection> {
             run.unwind(then);
             Ok(())
         }
-        Input::ParkedRetried { .. } | Input::Retried { .. } => Err(Rejection::Compensating),
+        Input::ParkedRetried { .. } | Input::Retried { .. } => Err(run.compensates()),
         Input::ParkedDiscarded { number } => run.discard_parked(number),
     }
 }

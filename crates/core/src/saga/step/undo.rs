@@ -62,11 +62,25 @@ impl Run<'_> {
 
     /// Whether this is the compensation whose turn it is.
     pub(super) fn newest(&self, number: u32) -> Result<(), Rejection> {
-        let newest = self.instance.stack.last();
-        if newest.is_some_and(|newest| newest.number == number) {
-            Ok(())
-        } else {
-            Err(Rejection::OtherCompensation { number })
+        match self.instance.stack.last() {
+            Some(newest) if newest.number == number => Ok(()),
+            Some(newest) => Err(Rejection::NotNewest {
+                number,
+                newest: newest.number,
+                name: newest.task.name.clone(),
+            }),
+            None => Err(Rejection::OtherCompensation { number }),
+        }
+    }
+
+    /// Why nothing is taken now.
+    pub(super) fn compensates(&self) -> Rejection {
+        match (&self.instance.phase, self.instance.stack.last()) {
+            (Phase::Stuck { .. }, Some(stuck)) => Rejection::Stuck {
+                number: stuck.number,
+                name: stuck.task.name.clone(),
+            },
+            _ => Rejection::Compensating,
         }
     }
 
