@@ -7,7 +7,7 @@ use super::bounds::MADE_MAX_BYTES;
 use super::timers::timers_of_entry;
 use super::{Effect, Note, Rejection};
 use crate::JsonText;
-use crate::expression::{STEPS_MAX, Scope};
+use crate::expression::{EvaluationError, STEPS_MAX, Scope};
 use crate::saga::compiled::{Action, ActiveState, CompiledDefinition, Course, Guard, State, Transition};
 use crate::saga::definition::Unhandled;
 use crate::saga::instance::{Cause, Event, Instance, Phase, SagaEnd, Then, Timer};
@@ -210,7 +210,7 @@ impl<'a> Run<'a> {
         match value.as_ref().map(JsonText::as_str) {
             Ok("true") => Ok(true),
             Ok("false") => Ok(false),
-            Ok(_) => Err(failed("it is neither true nor false".to_owned())),
+            Ok(_) | Err(EvaluationError::TooLarge { .. }) => Err(failed("it is neither true nor false".to_owned())),
             Err(error) => Err(failed(error.to_string())),
         }
     }

@@ -401,3 +401,22 @@ states:
     assert_eq!(saga.task_ended(2, failed()), ["finished Completed"]);
     saga.is_at("C", SagaStatus::Completed);
 }
+
+#[test]
+fn a_guard_that_is_an_object_is_neither_true_nor_false() {
+    let (mut saga, _) = Saga::of_states(
+        "states:
+  A: {on: {start: {}, x: {if: event.data, target: B}}}
+  B: {final: true}
+",
+    );
+    for data in ["1", r#"{"ok":"bogus"}"#] {
+        saga.raised("x", data);
+        let parked = saga.instance.parked.pop().expect("it is parked");
+        assert!(
+            parked.reason.ends_with("it is neither true nor false"),
+            "{}",
+            parked.reason
+        );
+    }
+}
