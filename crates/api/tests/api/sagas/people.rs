@@ -268,6 +268,11 @@ states:
         .await
         .problem(422, "invalid_body");
     assert_eq!(wrong["errors"][0]["pointer"], "/context/a b");
+    let unknown = api
+        .post(&retry, &json!({"context": {"divisr": 1, "divisor": 1}}))
+        .await
+        .problem(422, "invalid_body");
+    assert_eq!(unknown["errors"][0]["pointer"], "/context/divisr", "{unknown}");
     let late = api.post_with(&retry, &[("if-match", "\"1\"")], "{}").await;
     late.problem(412, "version_mismatch");
     let done = api.post(&retry, &json!({"context": {"divisor": 2}})).await.json();

@@ -48,7 +48,7 @@ impl<'a> Variables<'a> {
 }
 
 /// All that the context ever has, in the order of the names.
-pub(super) fn context_fields(definition: &Definition) -> Vec<&str> {
+pub fn context_fields(definition: &Definition) -> Vec<&str> {
     let set = ways(definition).into_iter().flat_map(|way| way.candidate.set.keys());
     let fields: BTreeSet<&str> = definition.context.keys().chain(set).map(FieldName::as_str).collect();
     fields.into_iter().collect()
