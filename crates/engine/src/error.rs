@@ -77,7 +77,7 @@ pub enum Error {
     /// The idempotency key made a saga that has been deleted since.
     #[error("saga {saga}, which this idempotency key made, was deleted")]
     SagaGone { saga: SagaId },
-    #[error("a saga {definition} cannot start so: {rejection}")]
+    #[error("a saga {definition} cannot start so: {}", unstarted(.rejection))]
     SagaCannotStart {
         definition: DefinitionName,
         rejection: Rejection,
@@ -265,6 +265,14 @@ fn newest_attempt(newest: u32) -> String {
 }
 
 /// An error with everything that caused it, for a log line. Some errors of others end with their cause already: it is
+/// What stands before it says that it cannot start.
+fn unstarted(rejection: &Rejection) -> String {
+    match rejection {
+        Rejection::CannotStart(reason) => reason.clone(),
+        rejection => rejection.to_string(),
+    }
+}
+
 /// said once.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

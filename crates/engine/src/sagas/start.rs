@@ -47,6 +47,10 @@ impl Engine {
     /// [`Error::DefinitionNotFound`], [`Error::SagaCannotStart`], [`Error::IdempotencyKeyReused`], [`Error::SagaGone`].
     pub async fn start_saga(&self, request: StartSaga) -> Result<StartedSaga, Error> {
         let event = Event {
+        let request = StartSaga {
+            input: given(request.input),
+            ..request
+        };
             id: START.to_owned(),
             name: EventName::new(START).expect("a name"),
             data: request.input.clone(),
@@ -111,12 +115,21 @@ impl Engine {
             definition: request.definition,
             version: request.version,
             correlation_id: request.correlation_id.unwrap_or_else(|| id.to_string()),
-            input: request.input,
+            input: given(request.input),
             event,
             origin: request.origin,
             actor: request.actor,
             seed: identity::seed(),
             idempotency: request.idempotency,
         }
+    }
+}
+
+/// Without an input the fields that a definition asks for are missing, each of them: `has(input.field)` says so.
+fn given(input: JsonText) -> JsonText {
+    if input.as_str() == "null" {
+        JsonText::trusted("{}")
+    } else {
+        input
     }
 }

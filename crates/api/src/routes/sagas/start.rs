@@ -38,7 +38,7 @@ pub(crate) struct StartBody {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 200, example = "order-4711")]
     correlation_id: Option<String>,
-    /// What the definition sees as `input`.
+    /// What the definition sees as `input`; `{}` if not given.
     #[serde(default)]
     #[schema(value_type = schema::Anything)]
     input: Option<JsonText>,

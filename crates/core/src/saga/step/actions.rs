@@ -211,7 +211,8 @@ impl Run<'_> {
         };
         let input = match &child.input {
             Some(template) => self.value("input", template, scope)?,
-            None => JsonText::null(),
+            // As where a caller gives none.
+            None => JsonText::trusted("{}"),
         };
         self.spent(scope);
         self.made(input.len())?;
