@@ -1,6 +1,7 @@
 //! Why a use case did not do what was asked.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use orchestratum_broker as broker;
@@ -107,10 +108,10 @@ pub enum Error {
         status: SagaStatus,
         state: StateName,
     },
-    #[error("nothing of saga {saga} is parked under {event:?}")]
     /// The id of an event belongs to another one.
     #[error("saga {saga} has taken another event of the id {event:?}")]
     EventIdReused { saga: SagaId, event: String },
+    #[error("nothing of saga {saga} is parked under {event:?}")]
     NothingParked { saga: SagaId, event: String },
     #[error("no saga has the correlation id {correlation_id:?}, and none begins on {event}")]
     EventForNobody { event: EventName, correlation_id: String },
@@ -186,6 +187,21 @@ impl From<batcher::Error> for Error {
 }
 
 impl Error {
+    /// The events that would be taken where another was not.
+    pub fn takes(&self) -> Option<Vec<&EventName>> {
+        match self {
+            Self::SagaCannotStart { rejection, .. } | Self::SagaRejected { rejection, .. } => {
+                rejection.takes().map(|takes| takes.iter().collect())
+            }
+            Self::EventNotTaken { refused, .. } => {
+                let takes = refused.iter().filter_map(|(_, rejection)| rejection.takes());
+                let takes: BTreeSet<&EventName> = takes.flatten().collect();
+                Some(takes.into_iter().collect())
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the same call may succeed a little later.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -225,6 +241,7 @@ impl Error {
             | Self::SagaUnmovable { .. }
             | Self::SagaVersionMismatch { .. }
             | Self::SagaAwaitsNothing { .. }
+            | Self::EventIdReused { .. }
             | Self::NothingParked { .. }
             | Self::EventForNobody { .. }
             | Self::EventNotTaken { .. }
@@ -241,12 +258,19 @@ fn definition_version(name: &DefinitionName, version: Option<u32>) -> String {
         None => format!("saga definition {name}"),
         Some(version) => format!("version {version} of the saga definition {name}"),
     }
-            | Self::EventIdReused { .. }
 }
 
 fn in_words(faults: &Faults) -> String {
     let faults: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
     faults.join("; ")
+}
+
+/// What stands before it says that it cannot start.
+fn unstarted(rejection: &Rejection) -> String {
+    match rejection {
+        Rejection::CannotStart(reason) => reason.clone(),
+        rejection => rejection.to_string(),
+    }
 }
 
 fn refusals(refused: &[(SagaId, Rejection)]) -> String {
@@ -265,14 +289,6 @@ fn newest_attempt(newest: u32) -> String {
 }
 
 /// An error with everything that caused it, for a log line. Some errors of others end with their cause already: it is
-/// What stands before it says that it cannot start.
-fn unstarted(rejection: &Rejection) -> String {
-    match rejection {
-        Rejection::CannotStart(reason) => reason.clone(),
-        rejection => rejection.to_string(),
-    }
-}
-
 /// said once.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

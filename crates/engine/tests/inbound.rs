@@ -15,7 +15,7 @@ name: parcel
 context: {stops: []}
 initial: Initial
 states:
-  Initial: {on: {parcel_sent: {target: Underway}}}
+  Initial: {on: {start: {target: Underway}, parcel_sent: {target: Underway}}}
   Underway:
     on:
       scanned: {set: {stops: '${ context.stops + [event.data] }'}}
@@ -141,6 +141,10 @@ async fn match_26_a_message_without_a_correlation_id_is_dropped_with_a_warning_a
         ),
         ("a parcel", "expected value"),
         (r#"{"name": "scanned", "correlation_id": "p-2"}"#, "p-2"),
+        (
+            r#"{"name": "start", "correlation_id": "p-2"}"#,
+            "/definition is missing",
+        ),
     ];
     let before = counted();
     for (number, (body, reason)) in bad.into_iter().enumerate() {
@@ -159,7 +163,7 @@ async fn match_26_a_message_without_a_correlation_id_is_dropped_with_a_warning_a
             "{line}"
         );
     }
-    assert_eq!(counted() - before, 4);
+    assert_eq!(counted() - before, 5);
     post.send(sent, "good").await;
     let saga = post.until("the next one is taken all the same", |_| true).await;
     assert_eq!(saga.instance.correlation_id, "p-1");

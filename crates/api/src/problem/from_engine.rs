@@ -1,7 +1,7 @@
 //! What the engine refuses, in the words of the wire.
 
 use orchestratum_core::SagaId;
-use orchestratum_core::saga::{EventName, Fault, Faults, Rejection};
+use orchestratum_core::saga::{Fault, Faults, Rejection};
 use orchestratum_engine::given::violations;
 use orchestratum_engine::{Error, error};
 use orchestratum_store as store;
@@ -46,7 +46,7 @@ impl From<Error> for Problem {
                     Rejection::NotTaken { .. } | Rejection::NoGuardHolds { .. } => Code::EventNotTaken,
                     _ => Code::SagaCannotStart,
                 };
-                taking(Self::new(code, error.to_string()), rejection)
+                taking(code, &error)
             }
             Error::SagaRejected { ref rejection, .. } => rejected(&error, rejection),
             Error::SagaUnmovable { ref faults, .. } => match violations(faults) {
@@ -102,13 +102,15 @@ fn rejected(error: &Error, rejection: &Rejection) -> Problem {
         }
         _ => Code::IllegalSagaStatus,
     };
-    taking(Problem::new(code, error.to_string()), rejection)
+    taking(code, error)
 }
 
-fn taking(problem: Problem, rejection: &Rejection) -> Problem {
-    match rejection {
-        Rejection::NotTaken { takes, .. } => problem.taking(takes.iter().map(EventName::to_string).collect()),
-        _ => problem,
+/// With what would be taken, where that is known.
+fn taking(code: Code, error: &Error) -> Problem {
+    let problem = Problem::new(code, error.to_string());
+    match error.takes() {
+        Some(takes) => problem.taking(takes.into_iter().map(ToString::to_string).collect()),
+        None => problem,
     }
 }
 

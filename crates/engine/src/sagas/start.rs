@@ -1,6 +1,6 @@
 //! Starting a saga, once for each definition and correlation id.
 
-use orchestratum_core::saga::{DefinitionName, Event, EventName};
+use orchestratum_core::saga::{DefinitionName, Event, EventName, Rejection};
 use orchestratum_core::{JsonText, Origin};
 use orchestratum_store::{IdempotencyKey, NewSaga, Saga, StartOutcome};
 
@@ -17,6 +17,7 @@ pub struct StartSaga {
     pub version: Option<u32>,
     /// By which the caller knows it; `None`: its own id.
     pub correlation_id: Option<String>,
+    /// `null`: none, which is `{}`.
     pub input: JsonText,
     pub origin: Origin,
     pub actor: Option<String>,
@@ -46,11 +47,11 @@ impl Engine {
     /// # Errors
     /// [`Error::DefinitionNotFound`], [`Error::SagaCannotStart`], [`Error::IdempotencyKeyReused`], [`Error::SagaGone`].
     pub async fn start_saga(&self, request: StartSaga) -> Result<StartedSaga, Error> {
-        let event = Event {
         let request = StartSaga {
             input: given(request.input),
             ..request
         };
+        let event = Event {
             id: START.to_owned(),
             name: EventName::new(START).expect("a name"),
             data: request.input.clone(),
@@ -73,7 +74,15 @@ impl Engine {
         let sagas = requests
             .into_iter()
             .map(|request| self.new_saga(request, event.clone()));
-        let outcomes = self.start_together(sagas.collect()).await?;
+        let mut sagas: Vec<NewSaga> = sagas.collect();
+        let outcomes = match sagas.pop() {
+            // One alone shares its commit with those of others.
+            Some(saga) if sagas.is_empty() => vec![self.parts.saga_starts.submit(saga).await?],
+            last => {
+                sagas.extend(last);
+                self.start_together(sagas).await?
+            }
+        };
         let mut started = Vec::with_capacity(outcomes.len());
         for (outcome, definition) in outcomes.into_iter().zip(definitions) {
             if outcome != StartOutcome::Withheld {

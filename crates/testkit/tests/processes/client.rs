@@ -182,6 +182,8 @@ async fn a_saga_is_published_to_and_cancelled_and_a_wrong_definition_is_refused_
         "sagas",
         "publish",
         "start",
+        "--definition",
+        "approval",
         "--correlation-id",
         "a-2",
         "--event-id",

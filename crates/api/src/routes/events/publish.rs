@@ -60,7 +60,7 @@ pub(crate) struct PublishedDocument {
         ("X-Request-Id" = Option<String>, Header, description = "1 to 128 visible ASCII characters; likewise, as `ORCHESTRATUM_REQUEST_ID`"),
     ),
     request_body(content = PublishBody, example = json!({
-        "name": "start", "correlation_id": "greeting-2", "definition": "greeting", "data": {"to": "everyone"}, "id": "greeting-2-start"
+        "name": "greeting_wanted", "correlation_id": "greeting-2", "data": {"to": "everyone"}, "id": "greeting-2-wanted"
     })),
     responses(
         (status = 200, description = "The sagas that it has reached", body = PublishedDocument),

@@ -35,17 +35,19 @@ pub(crate) struct Defined {
     put, path = "/api/saga-definitions/{name}", tag = "sagas", operation_id = "put_saga_definition",
     params(("name" = String, Path, description = "The `name` in the definition", example = "greeting")),
     request_body(description = "The definition", content(
-        (String = "application/yaml", example = "name: greeting\ninitial: Initial\nstates:\n  Initial:\n    on:\n      start:\n        \
-            tasks: [{name: echo, input: {to: \"${ input.to }\"}, raises: {success: greeted, failure: failed}}]\n        \
-            target: Greeting\n  Greeting:\n    on:\n      greeted: {target: Done}\n      failed: {target: Failed}\n  \
+        (String = "application/yaml", example = "name: greeting\ninitial: Initial\nstates:\n  Initial:\n    on:\n      start: {target: Greeting}\n      \
+            greeting_wanted: {target: Greeting}\n  Greeting:\n    on_entry:\n      - {name: echo, input: {to: \"${ input.to }\"}, \
+            raises: {success: greeted, failure: failed}}\n    on:\n      greeted: {target: Done}\n      failed: {target: Failed}\n  \
             Done: {final: true}\n  Failed: {final: failed}\n"),
         (schema::Anything = "application/json", example = json!({
             "name": "greeting", "initial": "Initial", "states": {
-                "Initial": {"on": {"start": {
-                    "tasks": [{"name": "echo", "input": {"to": "${ input.to }"}, "raises": {"success": "greeted", "failure": "failed"}}],
-                    "target": "Greeting"
-                }}},
-                "Greeting": {"on": {"greeted": {"target": "Done"}, "failed": {"target": "Failed"}}},
+                "Initial": {"on": {"start": {"target": "Greeting"}, "greeting_wanted": {"target": "Greeting"}}},
+                "Greeting": {
+                    "on_entry": [
+                        {"name": "echo", "input": {"to": "${ input.to }"}, "raises": {"success": "greeted", "failure": "failed"}}
+                    ],
+                    "on": {"greeted": {"target": "Done"}, "failed": {"target": "Failed"}}
+                },
                 "Done": {"final": true},
                 "Failed": {"final": "failed"}
             }

@@ -11,6 +11,10 @@ on_both!(
     an_event_is_taken_once_and_only_where_the_state_takes_it,
     many_events_at_once_are_all_taken_and_none_twice,
     an_event_finds_its_saga_or_starts_one,
+    an_event_starts_all_that_begin_on_it_or_none,
+    start_is_published_for_one_definition,
+    an_id_that_comes_again_with_another_event_is_refused,
+    without_an_input_it_has_no_fields,
     what_is_wrong_with_a_body_is_told,
     what_is_wrong_with_a_query_or_a_path_is_told,
 );
@@ -158,10 +162,6 @@ async fn an_event_finds_its_saga_or_starts_one(api: &Api) {
     api.post("/api/events", &late).await.problem(409, "event_not_taken");
 }
 
-async fn what_is_wrong_with_a_body_is_told(api: &Api) {
-    let saga = counter(api).await;
-    let long = "x".repeat(201);
-    let large = "x".repeat(1 << 20);
 const AUDIT: &str = "
 name: audit
 initial: Initial
@@ -295,6 +295,10 @@ async fn an_id_that_comes_again_with_another_event_is_refused(api: &Api) {
     assert_eq!(own["errors"][0]["pointer"], "/id");
 }
 
+async fn what_is_wrong_with_a_body_is_told(api: &Api) {
+    let saga = counter(api).await;
+    let long = "x".repeat(201);
+    let large = "x".repeat(1 << 20);
     for (call, body, pointer) in [
         ("/api/sagas", json!({"definition": "a b"}), "/definition"),
         (

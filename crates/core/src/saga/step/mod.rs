@@ -32,7 +32,7 @@ use super::instance::{Cause, Event, Instance, Outcome, Phase, SagaEnd, Then, Tim
 use super::mutant::{Mutant, is_planted};
 use super::names::{DefinitionName, EventName, StateName};
 use crate::JsonText;
-use crate::task::{SpecLimits, TaskDraft, coded};
+use crate::task::{SpecLimits, TaskDraft, Violations, coded, in_a_line};
 use crate::time::Timestamp;
 
 use self::run::{Run, Untaken};
@@ -142,7 +142,7 @@ pub enum Rejection {
     NotTaken {
         state: StateName,
         event: EventName,
-        takes: Vec<EventName>,
+        takes: Box<[EventName]>,
     },
     #[error("no guard of the state {state} holds for {event}")]
     NoGuardHolds {
@@ -194,6 +194,17 @@ pub enum Rejection {
     Over,
     #[error("the saga cannot start: {0}")]
     CannotStart(String),
+}
+
+impl Rejection {
+    /// The events that the state takes, where it does not take another one.
+    pub fn takes(&self) -> Option<&[EventName]> {
+        if let Self::NotTaken { takes, .. } | Self::NoGuardHolds { takes, .. } = self {
+            Some(takes)
+        } else {
+            None
+        }
+    }
 }
 
 fn listed(names: &[EventName]) -> String {
@@ -261,15 +272,7 @@ fn created(run: &mut Run<'_>, input: Input) -> Result<(), Rejection> {
 fn running(run: &mut Run<'_>, input: Input) -> Result<(), Rejection> {
     match input {
         Input::Started(_) => Err(Rejection::AlreadyStarted),
-        Input::EventRaised(event) => match run.raise(&event) {
-            Ok(true) => Ok(()),
-            Ok(false) => unhandled(run, event),
-            Err(failure) => {
-                run.bound_parked(&event, &failure)?;
-                run.park(Cause::Event(event), failure);
-                Ok(())
-            }
-        },
+        Input::EventRaised(event) => raised(run, event),
         Input::TaskEnded { number, outcome } => {
             let live = run.end_live(number, &outcome)?;
             run.ended(number, live, outcome);
@@ -295,13 +298,6 @@ fn running(run: &mut Run<'_>, input: Input) -> Result<(), Rejection> {
     }
 }
 
-/// What becomes of an event that the state does not take.
-fn unhandled(run: &mut Run<'_>, event: Event) -> Result<(), Rejection> {
-    match run.definition.definition().unhandled {
-        Unhandled::Reject => Err(run.not_taken(&event)),
-        Unhandled::Ignore => {
-            run.notes.push(Note::ignored(&event));
-            Ok(())
 fn raised(run: &mut Run<'_>, event: Event) -> Result<(), Rejection> {
     run.admit(&event)?;
     match run.raise(&event) {
@@ -315,6 +311,13 @@ fn raised(run: &mut Run<'_>, event: Event) -> Result<(), Rejection> {
     }
 }
 
+/// What becomes of an event that the state does not take.
+fn unhandled(run: &mut Run<'_>, event: Event) -> Result<(), Rejection> {
+    match run.definition.definition().unhandled {
+        Unhandled::Reject => Err(run.not_taken(&event)),
+        Unhandled::Ignore => {
+            run.notes.push(Note::ignored(&event));
+            Ok(())
         }
         Unhandled::Defer => defer(run, event),
     }

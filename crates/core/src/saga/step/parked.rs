@@ -3,7 +3,7 @@
 use super::run::{Failure, Run, Untaken};
 use super::{Note, Rejection};
 use crate::saga::definition::Fields;
-use crate::saga::instance::{Cause, Parked, Phase};
+use crate::saga::instance::{Cause, Event, Parked, Phase};
 use crate::text::shortened;
 
 /// The most of a reason: that of a task may be a long trace.

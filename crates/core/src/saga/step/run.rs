@@ -117,12 +117,12 @@ impl<'a> Run<'a> {
     /// Why an event changes nothing, with those that the state takes.
     pub(super) fn not_taken(&self, event: &Event) -> Rejection {
         let (state, event) = (self.instance.state.clone(), event.name.clone());
-        let takes: Vec<EventName> = match self.active() {
+        let takes: Box<[EventName]> = match self.active() {
             Some(active) => active.on.keys().cloned().collect(),
-            None => Vec::new(),
+            None => Box::default(),
         };
         if takes.contains(&event) {
-            Rejection::NoGuardHolds { state, event }
+            Rejection::NoGuardHolds { state, event, takes }
         } else {
             Rejection::NotTaken { state, event, takes }
         }

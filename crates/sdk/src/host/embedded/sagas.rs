@@ -182,8 +182,9 @@ fn position<T: FromStr>(cursor: &str) -> Result<T, Error> {
 }
 
 fn told(error: EngineError) -> Error {
+    let takes = error.takes().unwrap_or_default();
+    let takes: Vec<String> = takes.into_iter().map(EventName::to_string).collect();
     let reason = error.to_string();
-    let refused = |takes| Error::SagaRefused { reason, takes };
     match error {
         EngineError::Invalid(violations) => Error::SagaInput(violations),
         EngineError::InvalidDefinition(faults) => Error::InvalidDefinition(faults),
@@ -201,17 +202,13 @@ fn told(error: EngineError) -> Error {
             pointer: "/context".to_owned(),
             message,
         }])),
-        EngineError::SagaCannotStart { rejection, .. } | EngineError::SagaRejected { rejection, .. } => {
-            refused(match rejection {
-                Rejection::NotTaken { takes, .. } => takes.iter().map(EventName::to_string).collect(),
-                _ => Vec::new(),
-            })
-        }
         EngineError::SagaUnmovable { faults, .. } => match violations(&faults) {
             Some(violations) => Error::SagaInput(violations),
-            None => refused(Vec::new()),
+            None => Error::SagaRefused { reason, takes },
         },
-        EngineError::SagaAwaitsNothing { .. }
+        EngineError::SagaCannotStart { .. }
+        | EngineError::SagaRejected { .. }
+        | EngineError::SagaAwaitsNothing { .. }
         | EngineError::NothingParked { .. }
         | EngineError::EventIdReused { .. }
         | EngineError::EventNotTaken { .. } => Error::SagaRefused { reason, takes },

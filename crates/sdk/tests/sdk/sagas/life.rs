@@ -1,5 +1,6 @@
 //! How sagas go, with the handlers of this process.
 
+use orchestratum_sdk::Error;
 use orchestratum_sdk::prelude::*;
 use orchestratum_sdk::saga::{CompensationStatus, EventEnvelope, SagaStatus};
 
@@ -176,6 +177,14 @@ async fn an_event_reaches_a_saga_or_starts_it(hosting: Hosting) {
     let saga = sagas.wait(saga, BOUND).await.expect("it ends");
     assert_eq!(saga.status, SagaStatus::Completed);
     assert_eq!(agency.bookings.done(), ["room for Ann", "seat for Ann"]);
+
+    let other = EventEnvelope::named("trip_wanted", &serde_json::json!({"traveller": "Bob"})).id("wanted-1");
+    let reused = sagas.publish("trip-1", other).await.expect_err("it is over");
+    assert!(matches!(reused, Error::SagaRefused { .. }), "{reused:?}");
+    let nobody = sagas.publish_to("trips", "trip-2", wanted()).await;
+    assert!(matches!(nobody, Err(Error::NoDefinition(name)) if name == "trips"));
+    let published = sagas.publish_to("trip", "trip-2", wanted()).await;
+    assert_eq!(published.expect("it starts a saga").started.len(), 1);
     agency.close().await;
 }
 

@@ -3,6 +3,7 @@
 mod children;
 mod columns;
 mod fold;
+mod known;
 mod list;
 mod look;
 mod migrate;
@@ -14,8 +15,8 @@ mod waiting;
 pub(crate) use children::{ChildRow, children, definitions_of_children};
 pub(crate) use columns::EventColumns;
 pub(crate) use fold::{Arrived, EventSource, EventWrite, Folded, SagaHead, TimerWrite};
-pub(crate) use list::{SagaWay, by_status, merged, saga_page};
 pub(crate) use known::{KnownEvent, KnownEvents};
+pub(crate) use list::{SagaWay, by_status, merged, saga_page};
 pub(crate) use look::{Compiled, Look, answers, brought_events};
 pub(crate) use migrate::{Migrating, migrate};
 pub(crate) use start::{Bond, Known, SagaName, Starts, keys_of_starts, saga_name, wanted_versions};

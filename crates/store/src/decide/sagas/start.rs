@@ -1,6 +1,6 @@
 //! The beginning of sagas: their first steps, made before anything of them is stored.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use orchestratum_core::saga::{CompiledDefinition, DefinitionName, Input, Instance, Rejection};

@@ -468,6 +468,7 @@ macro_rules! suite {
                 a_start_that_is_repeated_finds_the_saga_of_the_first,
                 a_start_is_repeated_by_its_idempotency_key,
                 of_starts_at_once_with_one_key_one_starts_a_saga,
+                starts_that_are_bound_begin_together_or_not_at_all,
                 of_starts_at_once_one_starts_a_saga,
                 a_saga_keeps_the_version_with_which_it_began,
                 many_sagas_are_started_and_looked_at_in_one_call,

@@ -90,6 +90,32 @@ pub(crate) async fn a_start_that_is_refused_leaves_nothing(store: Arc<dyn Store>
     );
 }
 
+pub(crate) async fn starts_that_are_bound_begin_together_or_not_at_all(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, ORDER).await;
+    define(&lab, COUNTER).await;
+    let together = async |sagas: [NewSaga; 2]| {
+        let outcomes = lab.store.start_sagas_together(&sagas, lab.now).await;
+        outcomes.expect("the store works")
+    };
+    let mut unwanted = new_saga(&lab, "order", "o-1");
+    unwanted.event.name = event_name("shipped");
+    let outcomes = together([new_saga(&lab, "counter", "o-1"), unwanted]).await;
+    assert!(
+        matches!(outcomes[..], [StartOutcome::Withheld, StartOutcome::Rejected(_)]),
+        "{outcomes:?}"
+    );
+    assert_eq!(sagas(&lab, &SagaFilter::default()).await, []);
+    assert_eq!(lab.store.counts(10).await.expect("works")[&TaskStatus::Pending], 0);
+
+    let there = start(&lab, "counter", "o-1").await;
+    let outcomes = together([new_saga(&lab, "counter", "o-1"), new_saga(&lab, "order", "o-1")]).await;
+    assert!(
+        matches!(&outcomes[..], [StartOutcome::Exists(saga), StartOutcome::Started(_)] if saga.id == there),
+        "{outcomes:?}"
+    );
+}
+
 pub(crate) async fn a_start_that_is_repeated_finds_the_saga_of_the_first(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     define(&lab, ORDER).await;
