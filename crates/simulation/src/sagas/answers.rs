@@ -35,6 +35,8 @@ pub(super) enum Answer {
     Taken,
     Repeated,
     Refused(String),
+    /// An event of its id was taken, and that was another one.
+    IdReused,
     VersionMismatch,
     NotFound,
 }

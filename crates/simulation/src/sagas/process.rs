@@ -351,9 +351,7 @@ impl World {
                 AdvanceOutcome::Rejected { rejection, advanced } => {
                     (Answer::Refused(rejection.to_string()), told(advanced))
                 }
-                AdvanceOutcome::EventIdReused { event, advanced } => {
-                    (Answer::Refused(format!("{event} was another event")), told(advanced))
-                }
+                AdvanceOutcome::EventIdReused { advanced, .. } => (Answer::IdReused, told(advanced)),
                 AdvanceOutcome::VersionMismatch { advanced } => (Answer::VersionMismatch, told(advanced)),
                 AdvanceOutcome::NotFound => (Answer::NotFound, None),
             };

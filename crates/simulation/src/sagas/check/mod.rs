@@ -196,6 +196,7 @@ fn answered(world: &World) -> Checked {
             let (is_so, told) = match answer {
                 Answer::Taken | Answer::Repeated => (times == 1, "taken"),
                 Answer::Refused(reason) => (refusals > 0 && !reason.is_empty(), "refused"),
+                Answer::IdReused => (times == 1, "another one of its id"),
                 Answer::VersionMismatch => (true, "of another version"),
                 Answer::NotFound => (!world.rows.sagas.contains_key(&saga), "for nobody"),
             };
