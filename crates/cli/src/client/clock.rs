@@ -1,9 +1,10 @@
 //! `orchestratum clock …`
 
+use anyhow::anyhow;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::http::Http;
+use super::http::{Http, Refused};
 use crate::output;
 
 #[derive(Debug, Subcommand)]
@@ -23,5 +24,14 @@ pub(super) async fn run(http: &Http, command: Option<Command>) -> anyhow::Result
             .post(&["dev", "clock", "advance"])
             .body(&json!({"seconds": seconds})),
     };
-    output::json(&call.json().await?)
+    let shown = call
+        .json()
+        .await
+        .map_err(|error| match error.downcast_ref::<Refused>() {
+            Some(refused) if refused.has_no_route() => {
+                anyhow!("this server has no manual clock: only `orchestratum dev --manual-clock TIME` has one")
+            }
+            _ => error,
+        })?;
+    output::json(&shown)
 }

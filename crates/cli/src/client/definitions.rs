@@ -2,11 +2,15 @@
 
 use clap::Subcommand;
 use orchestratum_core::saga;
+use serde_json::Value;
 
-use super::http::Http;
+use super::http::{Http, fault};
 use super::page::{self, Page};
 use super::tasks::input;
 use crate::output;
+
+/// How the command line names it.
+const STANDARD_INPUT: &str = "-";
 
 const COLUMNS: [&str; 3] = ["name", "version", "created_at"];
 
@@ -64,10 +68,34 @@ pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<()> {
 
 async fn put(http: &Http, file: &str) -> anyhow::Result<()> {
     let source = input::text_of_file(file)?;
-    // Its name is part of the address. What else is wrong with it the api tells.
-    let name = saga::read(&source)?.name;
-    let call = http.put(&["saga-definitions", name.as_str()]);
-    output::json(&call.text_body("application/yaml", source).json().await?)
+    // Its name is part of the address. All that is wrong with it the api tells.
+    let name = saga::name_in(&source);
+    let file = (file != STANDARD_INPUT).then_some(file);
+    let call = http
+        .put(&["saga-definitions", name.as_str()])
+        .text_body("application/yaml", source);
+    let call = match file {
+        Some(file) => call.of_file(file),
+        None => call,
+    };
+    let defined = call.json().await?;
+    if http.json {
+        output::json(&defined)
+    } else {
+        told(&defined, file).iter().try_for_each(|line| output::line(line))
+    }
+}
+
+/// Which version it is, and what may not be meant.
+fn told(defined: &Value, file: Option<&str>) -> Vec<String> {
+    let name = defined["name"].as_str().unwrap_or_default();
+    let warnings = defined["warnings"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let warnings = warnings
+        .iter()
+        .map(|warning| format!("warning: {}", fault(warning, file)));
+    warnings
+        .chain([format!("{name} is version {}", defined["version"])])
+        .collect()
 }
 
 async fn show(http: &Http, name: &str, version: Option<u32>) -> anyhow::Result<()> {
@@ -79,5 +107,22 @@ async fn show(http: &Http, name: &str, version: Option<u32>) -> anyhow::Result<(
         output::json(&definition)
     } else {
         output::text(definition["source"].as_str().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_became_of_a_definition_is_told_with_the_place_of_each_warning() {
+        let warning = json!({"pointer": "/states/A", "message": "may be stuck", "line": 4, "column": 3});
+        let defined = json!({"name": "order", "version": 2, "warnings": [warning]});
+        assert_eq!(
+            told(&defined, Some("order.yaml")),
+            ["warning: order.yaml:4:3: /states/A: may be stuck", "order is version 2"]
+        );
     }
 }

@@ -85,7 +85,11 @@ impl Http {
         if let Some(key) = &self.key {
             request = request.header(AUTHORIZATION, key.clone());
         }
-        Call { http: self, request }
+        Call {
+            http: self,
+            request,
+            file: None,
+        }
     }
 
     /// The address without what a person may have put into it to log in.
@@ -102,9 +106,11 @@ impl Http {
 pub(super) struct Call<'a> {
     http: &'a Http,
     request: RequestBuilder,
+    /// What is sent, as its author knows it.
+    file: Option<&'a str>,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
     pub(super) fn query(mut self, parameters: &[(String, String)]) -> Self {
         self.request = self.request.query(parameters);
         self
@@ -125,6 +131,12 @@ impl Call<'_> {
     /// A body that is no JSON, or is not to be changed.
     pub(super) fn text_body(mut self, content_type: &'static str, body: String) -> Self {
         self.request = self.request.header(CONTENT_TYPE, content_type).body(body);
+        self
+    }
+
+    /// Places in what is sent are told as places in this file.
+    pub(super) fn of_file(mut self, file: &'a str) -> Self {
+        self.file = Some(file);
         self
     }
 
@@ -150,7 +162,7 @@ impl Call<'_> {
     }
 
     async fn answer(self) -> anyhow::Result<Response> {
-        let Self { http, request } = self;
+        let Self { http, request, file } = self;
         let response = request.send().await.map_err(|error| {
             let place = http.place();
             let says = if error.is_connect() {
@@ -166,13 +178,9 @@ impl Call<'_> {
         if response.status().is_success() {
             return Ok(response);
         }
-        let status = response.status();
+        let status = response.status().as_u16();
         let text = response.text().await.unwrap_or_default();
-        Err(Refused {
-            status: status.as_u16(),
-            says: problem(status.as_u16(), &text),
-        }
-        .into())
+        Err(Refused::of(status, &text, file).into())
     }
 }
 
@@ -180,10 +188,30 @@ impl Call<'_> {
 #[derive(Debug)]
 pub(super) struct Refused {
     status: u16,
+    /// Of a problem document.
+    code: Option<String>,
     says: String,
 }
 
 impl Refused {
+    fn of(status: u16, text: &str, file: Option<&str>) -> Self {
+        let problem: Option<Value> = serde_json::from_str(text).ok();
+        let code = problem.as_ref().and_then(|problem| problem["code"].as_str());
+        Self {
+            status,
+            code: code.map(str::to_owned),
+            says: match &problem {
+                Some(problem) => self::problem(status, problem, file),
+                None => format!("the api answered {status}: {}", bounded(&one_line(text), ANSWER_SHOWN)),
+            },
+        }
+    }
+
+    /// Whether the api has no such call.
+    pub(super) fn has_no_route(&self) -> bool {
+        self.code.as_deref() == Some("route_not_found")
+    }
+
     /// Whether the same may be answered a little later.
     pub(super) fn may_pass(&self) -> bool {
         self.status >= 500
@@ -213,14 +241,10 @@ impl Incoming {
 }
 
 /// A problem document (RFC 9457) as lines of text.
-fn problem(status: u16, text: &str) -> String {
-    let Ok(problem) = serde_json::from_str::<Value>(text) else {
-        return format!("the api answered {status}: {}", bounded(&one_line(text), ANSWER_SHOWN));
-    };
-    let field = |value: &Value, name: &str| one_line(value[name].as_str().unwrap_or_default());
+fn problem(status: u16, problem: &Value, file: Option<&str>) -> String {
     let errors = problem["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut lines = format!("{} ({status} {}):", field(&problem, "title"), field(&problem, "code"));
-    let detail = field(&problem, "detail");
+    let mut lines = format!("{} ({status} {}):", field(problem, "title"), field(problem, "code"));
+    let detail = field(problem, "detail");
     // It often is the first of them.
     if !errors
         .first()
@@ -231,16 +255,7 @@ fn problem(status: u16, text: &str) -> String {
     }
     for error in errors {
         lines.push_str("\n  ");
-        // Writing to a String cannot fail.
-        if let (Some(line), Some(column)) = (error["line"].as_u64(), error["column"].as_u64()) {
-            let _ = write!(lines, "line {line}, column {column}: ");
-        }
-        let pointer = field(error, "pointer");
-        let pointer = if pointer.is_empty() { "the body" } else { &pointer };
-        let _ = write!(lines, "{pointer}: {}", field(error, "message"));
-        if let Some(suggestion) = error["suggestion"].as_str() {
-            let _ = write!(lines, "; did you mean {}?", one_line(suggestion));
-        }
+        lines.push_str(&fault(error, file));
     }
     if status == 401 {
         lines.push_str("\n  Give a key with --key or ORCHESTRATUM_KEY.");
@@ -248,25 +263,64 @@ fn problem(status: u16, text: &str) -> String {
     lines
 }
 
+fn field(value: &Value, name: &str) -> String {
+    one_line(value[name].as_str().unwrap_or_default())
+}
+
+/// One thing that is wrong, or doubtful, in what was sent; with its place as editors and terminals find it, if it came from a file.
+pub(super) fn fault(error: &Value, file: Option<&str>) -> String {
+    let mut line = String::new();
+    // Writing to a String cannot fail.
+    let _ = match (error["line"].as_u64(), error["column"].as_u64(), file) {
+        (Some(row), Some(column), Some(file)) => write!(line, "{}:{row}:{column}: ", one_line(file)),
+        (Some(row), Some(column), None) => write!(line, "line {row}, column {column}: "),
+        _ => Ok(()),
+    };
+    let pointer = field(error, "pointer");
+    let pointer = if pointer.is_empty() { "the body" } else { &pointer };
+    let _ = write!(line, "{pointer}: {}", field(error, "message"));
+    if let Some(suggestion) = error["suggestion"].as_str() {
+        let _ = write!(line, "; did you mean {}?", one_line(suggestion));
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn told(status: u16, text: &str) -> String {
+        Refused::of(status, text, None).to_string()
+    }
+
+    #[test]
+    fn a_fault_in_a_file_is_told_as_terminals_find_it() {
+        let text = r#"{"title":"Invalid","code":"invalid_definition","detail":"2 faults","errors":[
+            {"pointer":"/states","message":"is empty","line":3,"column":5},{"pointer":"","message":"must"}]}"#;
+        let refused = Refused::of(422, text, Some("order.yaml"));
+        assert_eq!(
+            refused.to_string(),
+            "Invalid (422 invalid_definition): 2 faults\n  order.yaml:3:5: /states: is empty\n  the body: must"
+        );
+        assert!(!refused.has_no_route());
+        assert!(Refused::of(404, r#"{"code":"route_not_found"}"#, None).has_no_route());
+    }
+
     #[test]
     fn a_problem_names_every_broken_rule() {
         let text = r#"{"title":"Invalid","code":"invalid","detail":"2 rules","errors":[{"pointer":"/name","message":"must"}]}"#;
-        assert_eq!(problem(422, text), "Invalid (422 invalid): 2 rules\n  /name: must");
+        assert_eq!(told(422, text), "Invalid (422 invalid): 2 rules\n  /name: must");
         let text = r#"{"title":"Invalid","code":"invalid","detail":"1 rule","errors":[
             {"pointer":"/traget","message":"is no field","line":3,"column":5,"suggestion":"target"}]}"#;
         assert_eq!(
-            problem(422, text),
+            told(422, text),
             "Invalid (422 invalid): 1 rule\n  line 3, column 5: /traget: is no field; did you mean target?"
         );
         let text = r#"{"title":"Invalid","code":"invalid","detail":"/name must","errors":[{"pointer":"/name","message":"must"}]}"#;
-        assert_eq!(problem(422, text), "Invalid (422 invalid):\n  /name: must");
+        assert_eq!(told(422, text), "Invalid (422 invalid):\n  /name: must");
         let text = r#"{"title":"Gone","code":"task_gone","detail":"it was deleted"}"#;
-        assert_eq!(problem(410, text), "Gone (410 task_gone): it was deleted");
-        assert_eq!(problem(502, "<html>\n"), r"the api answered 502: <html>\n");
+        assert_eq!(told(410, text), "Gone (410 task_gone): it was deleted");
+        assert_eq!(told(502, "<html>\n"), r"the api answered 502: <html>\n");
     }
 
     #[test]

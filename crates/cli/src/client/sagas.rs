@@ -22,9 +22,12 @@ const COLUMNS: [&str; 7] = [
     "updated_at",
 ];
 
-const COMPENSATION_COLUMNS: [&str; 4] = ["number", "name", "status", "error.kind"];
+const COMPENSATION_COLUMNS: [&str; 4] = ["number", "name", "status", "error.message"];
 
 const HISTORY_COLUMNS: [&str; 8] = ["seq", "kind", "name", "number", "from", "to", "refusal", "processed_at"];
+
+const START: &str = "Start a saga. Example: orchestratum sagas start order --correlation-id 4711 --input '{\"order_id\": \"4711\", \
+    \"customer_id\": \"ada\", \"items\": [\"book\"], \"total\": 42}' --wait 10";
 
 /// The exit status when the saga waits for somebody.
 const WAITS: u8 = 5;
@@ -35,8 +38,7 @@ const EXIT_STATUS: &str = "Exit status when it waits: 0 if the saga is Completed
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start a saga. Example: orchestratum sagas start order --correlation-id 4711 --input '{"total": 42}' --wait 10
-    #[command(after_help = EXIT_STATUS)]
+    #[command(about = START, after_help = EXIT_STATUS)]
     Start(Start),
     /// One saga.
     Show { id: String },
@@ -217,7 +219,10 @@ pub(crate) struct Guard {
 pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Start(start) => return self::start(http, start).await,
-        Command::Wait { id, patience } => return until_it_rests(http, &id, patience).await,
+        Command::Wait { id, patience } => {
+            let ask = async |wait: [(String, String); 1]| http.get(&["sagas", &id]).query(&wait).json().await;
+            return until_it_rests(patience, ask).await;
+        }
         Command::Show { id } => output::json(&http.get(&["sagas", &id]).json().await?),
         Command::List(list) => self::list(http, list).await,
         Command::Event { id, name, event, guard } => {
@@ -319,31 +324,42 @@ async fn start(http: &Http, start: Start) -> anyhow::Result<ExitCode> {
         input,
         wait,
     } = start;
-    let body = input::given([
+    let mut body = input::given([
         ("definition", Some(Value::from(definition))),
         ("definition_version", version.map(Value::from)),
         ("correlation_id", correlation_id.map(Value::from)),
         ("input", input.as_deref().map(input::json).transpose()?),
     ]);
-    let call = http
-        .post(&["sagas"])
-        .header("idempotency-key", idempotency_key.as_deref());
-    let saga = call.body(&body).json().await?;
-    match (wait, saga["id"].as_str()) {
-        (Some(patience), Some(id)) => until_it_rests(http, id, patience).await,
-        _ => output::json(&saga).map(|()| ExitCode::SUCCESS),
-    }
+    let call = || {
+        http.post(&["sagas"])
+            .header("idempotency-key", idempotency_key.as_deref())
+    };
+    let Some(patience) = wait else {
+        let saga = call().body(&body).json().await?;
+        return output::json(&saga).map(|()| ExitCode::SUCCESS);
+    };
+    // It is asked again by starting it again, which starts nothing: the key may do that, and need not be one that may read sagas.
+    until_it_rests(patience, async |wait| {
+        let saga = call().query(&wait).body(&body).json().await?;
+        if idempotency_key.is_none() {
+            body["correlation_id"] = saga["correlation_id"].clone();
+        }
+        Ok(saga)
+    })
+    .await
 }
 
 /// Shows a saga when it waits for somebody or is over, or when there is no patience left. The api holds an answer for as long as its
 /// own setting says, so it is asked again.
-async fn until_it_rests(http: &Http, id: &str, patience: Duration) -> anyhow::Result<ExitCode> {
+async fn until_it_rests(
+    patience: Duration,
+    mut ask: impl AsyncFnMut([(String, String); 1]) -> anyhow::Result<Value>,
+) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let saga = loop {
         let left = patience.saturating_sub(started.elapsed());
         let wait = left.min(AT_ONCE).as_secs_f64().to_string();
-        let call = http.get(&["sagas", id]).query(&[("wait_seconds".to_owned(), wait)]);
-        let saga = call.json().await?;
+        let saga = ask([("wait_seconds".to_owned(), wait)]).await?;
         let works = matches!(saga["status"].as_str(), Some("Running" | "Compensating"));
         if !works || left.is_zero() {
             break saga;

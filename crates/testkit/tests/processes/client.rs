@@ -206,10 +206,29 @@ async fn a_saga_is_published_to_and_cancelled_and_a_wrong_definition_is_refused_
     )?;
     let wrong = folder.path().join("wrong.yaml");
     let refused = text(&dev.client(&["definitions", "put", wrong.to_str().unwrap_or_default()])?);
+    let again = text(&dev.client(&["definitions", "put", file.to_str().unwrap_or_default()])?);
+    assert!(again.ends_with("approval is version 1\n"), "{again}");
     assert!(
-        refused.contains("line ") && refused.contains("did you mean Asking?"),
+        refused.contains("wrong.yaml:12:") && refused.contains("did you mean Asking?"),
         "{refused}"
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_may_not_read_sagas_waits_for_the_one_that_it_starts() -> anyhow::Result<()> {
+    let dev = start(&[]).await?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("approval.yaml");
+    std::fs::write(&file, APPROVAL)?;
+    dev.json(&["definitions", "put", file.to_str().unwrap_or_default()])?;
+    let starter = dev.json(&["keys", "create", "starter", "--scope", "sagas:write"])?;
+    let starter = starter["key"].as_str().unwrap_or_default();
+    let arguments = ["sagas", "start", "approval", "--wait", "20", "--key", starter];
+    let started = dev.client(&arguments)?;
+    assert_eq!(started.status.code(), Some(5), "{}", text(&started));
+    let clock = text(&dev.client(&["clock"])?);
+    assert!(clock.contains("this server has no manual clock"), "{clock}");
     Ok(())
 }
 

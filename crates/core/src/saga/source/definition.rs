@@ -20,7 +20,9 @@ const FIELDS: [&str; 7] = [
 const TIMEOUT_FIELDS: [&str; 3] = ["after_seconds", "target", "compensate"];
 
 /// What stands for a name that cannot be read: the fault is told, and the rest is looked at all the same.
-const UNNAMED: &str = "unnamed";
+pub(super) fn unnamed() -> DefinitionName {
+    DefinitionName::new("unnamed").expect("a name")
+}
 
 impl Reader {
     /// `None` if there is no state to speak of.
@@ -45,7 +47,7 @@ impl Reader {
         let initial: Option<StateName> = initial.and_then(|at| self.name(&at));
         let first = states.keys().next()?.clone();
         Some(Definition {
-            name: name.unwrap_or_else(|| DefinitionName::new(UNNAMED).expect("a name")),
+            name: name.unwrap_or_else(unnamed),
             context,
             initial: initial.unwrap_or(first),
             timeout,

@@ -20,6 +20,7 @@ pub(super) use tree::Node;
 use self::reader::{At, Reader};
 use super::definition::Definition;
 use super::fault::Faults;
+use super::names::DefinitionName;
 
 /// What a text says, as far as it can be understood.
 #[derive(Debug)]
@@ -42,6 +43,13 @@ pub fn read(text: &str) -> Result<Definition, Faults> {
     }
 }
 
+/// The name that a text gives itself, whatever else is wrong with it; where it gives none, one that stands for it. So that it can be
+/// sent to whoever tells all that is wrong.
+pub fn name_in(text: &str) -> DefinitionName {
+    let definition = understand(text).ok().and_then(|reading| reading.definition);
+    definition.map_or_else(definition::unnamed, |definition| definition.name)
+}
+
 /// Reads as much as there is to read.
 ///
 /// # Errors
@@ -55,4 +63,21 @@ pub(super) fn understand(text: &str) -> Result<Reading, Faults> {
         definition,
         root,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_faulty_text_is_found_and_one_stands_for_it_where_there_is_none() {
+        for (text, name) in [
+            ("name: order\nsttaes: {}\nstates: {A: {final: maybe}}", "order"),
+            ("name: a b\nstates: {A: {final: true}}", "unnamed"),
+            ("states: {A: {final: true}}", "unnamed"),
+            ("name: [", "unnamed"),
+        ] {
+            assert_eq!(name_in(text).as_str(), name, "{text}");
+        }
+    }
 }
