@@ -18,9 +18,9 @@ use crate::problem::{Code, Problem, Result};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Lets a request pass if its key has the scope.
+/// Lets a request pass if its key has one of the scopes.
 pub(crate) async fn require(
-    State((engine, scope)): State<(Engine, Scope)>,
+    State((engine, scopes)): State<(Engine, Arc<[Scope]>)>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -29,11 +29,13 @@ pub(crate) async fn require(
         Err(problem) => return problem.into_response(),
     };
     Span::current().record("key.id", identity.key_id.as_str());
-    let mut response = if identity.may(scope) {
+    let mut response = if scopes.iter().any(|scope| identity.may(*scope)) {
         request.extensions_mut().insert(Arc::new(identity));
         next.run(request).await
     } else {
-        Problem::new(Code::MissingScope, format!("this call needs the scope {scope}")).into_response()
+        let scopes: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+        let detail = format!("this call needs the scope {}", scopes.join(" or "));
+        Problem::new(Code::MissingScope, detail).into_response()
     };
     // What a key opened must not be kept on the way for others: caches know of Authorization, not of X-API-Key.
     response

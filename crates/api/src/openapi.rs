@@ -56,10 +56,11 @@ pub(crate) fn base() -> openapi::OpenApi {
 }
 
 /// Adds to a route what its scope implies.
-pub(crate) fn describe(paths: &mut Paths, scope: Option<Scope>) {
+/// Any of the scopes opens them; with none they are open.
+pub(crate) fn describe(paths: &mut Paths, scopes: &[Scope]) {
     for item in paths.paths.values_mut() {
         for operation in operations(item) {
-            describe_operation(operation, scope);
+            describe_operation(operation, scopes);
         }
     }
 }
@@ -76,7 +77,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .filter_map(Option::as_mut)
 }
 
-fn describe_operation(operation: &mut Operation, scope: Option<Scope>) {
+fn describe_operation(operation: &mut Operation, scopes: &[Scope]) {
     let problem = |description: &str| {
         let content = ContentBuilder::new()
             .schema(Some(Ref::from_schema_name("Problem")))
@@ -86,17 +87,19 @@ fn describe_operation(operation: &mut Operation, scope: Option<Scope>) {
             .content(problem::CONTENT_TYPE, content)
             .build()
     };
-    let Some(scope) = scope else {
+    if scopes.is_empty() {
         // An empty list overrides a document-wide requirement: tools then know that no key is needed.
         operation.security = Some(Vec::new());
         return;
-    };
+    }
+    let scopes: Vec<String> = scopes.iter().map(|scope| format!("`{scope}`")).collect();
+    let scopes = scopes.join(" or ");
     let none: [&str; 0] = [];
     operation.security = Some(vec![
         SecurityRequirement::new(KEY_HEADER, none),
         SecurityRequirement::new(AUTHORIZATION, none),
     ]);
-    let note = format!("Needs the scope `{scope}`.");
+    let note = format!("Needs the scope {scopes}.");
     operation.description = Some(match operation.description.take() {
         Some(text) => format!("{text}\n\n{note}"),
         None => note,
@@ -105,7 +108,7 @@ fn describe_operation(operation: &mut Operation, scope: Option<Scope>) {
     responses.insert("401".to_owned(), problem("No valid API key").into());
     responses.insert(
         "403".to_owned(),
-        problem(&format!("The API key lacks the scope `{scope}`")).into(),
+        problem(&format!("The API key lacks the scope {scopes}")).into(),
     );
     responses.insert("default".to_owned(), problem("Any other fault").into());
 }

@@ -16,6 +16,8 @@ mod tasks;
 mod worker;
 mod workers;
 
+use std::sync::Arc;
+
 use axum::middleware::from_fn_with_state;
 use orchestratum_engine::Engine;
 use orchestratum_engine::external::LOG_MAX_BYTES;
@@ -37,10 +39,10 @@ const FOLLOW_UPS_BYTES: usize = 1 << 20;
 
 /// Every call of the interface.
 pub(crate) fn all(engine: &Engine) -> OpenApiRouter<Engine> {
-    let metrics = if engine.settings().metrics.public {
-        None
+    let metrics: &[Scope] = if engine.settings().metrics.public {
+        &[]
     } else {
-        Some(Scope::TasksRead)
+        &[Scope::TasksRead]
     };
     clock(sagas(Routes::new(engine)))
         .scoped_input(Scope::TasksWrite, routes!(tasks::create))
@@ -122,7 +124,7 @@ fn sagas(routes: Routes) -> Routes {
         .scoped(Scope::SagasRead, routes!(sagas::history))
         .scoped(Scope::SagasRead, routes!(sagas::saga_diagram))
         .scoped_input(Scope::SagasWrite, routes!(events::publish))
-        .scoped(Scope::TasksRead, routes!(events::follow))
+        .scoped_any(&[Scope::TasksRead, Scope::SagasRead], routes!(events::follow))
 }
 
 /// Only where the clock is one that is moved by hand.
@@ -152,7 +154,12 @@ impl Routes {
     }
 
     fn scoped(self, scope: Scope, routes: UtoipaMethodRouter<Engine>) -> Self {
-        self.guarded(Some(scope), BODY_MAX_BYTES, routes)
+        self.guarded(&[scope], BODY_MAX_BYTES, routes)
+    }
+
+    /// Any of these scopes opens it; what each of them opens is for the handler to say.
+    fn scoped_any(self, scopes: &[Scope], routes: UtoipaMethodRouter<Engine>) -> Self {
+        self.guarded(scopes, BODY_MAX_BYTES, routes)
     }
 
     /// Takes the input of a task: as much as the settings allow, as far as the largest body goes.
@@ -165,7 +172,7 @@ impl Routes {
                  whose inputs have the same limit",
             ),
         };
-        self.guarded(Some(scope), limit, routes)
+        self.guarded(&[scope], limit, routes)
     }
 
     /// Takes the output of a task, what follows it, and what it wrote.
@@ -176,32 +183,34 @@ impl Routes {
             bytes: wanted.clamp(BODY_MAX_BYTES, tasks::BATCH_BODY_MAX_BYTES),
             remedy: Some("this follows the setting `tasks.output_max_bytes`"),
         };
-        self.guarded(Some(scope), limit, routes)
+        self.guarded(&[scope], limit, routes)
     }
 
     /// Takes larger bodies than the others.
     fn scoped_large(self, scope: Scope, body_max_bytes: usize, routes: UtoipaMethodRouter<Engine>) -> Self {
-        self.guarded(Some(scope), body_max_bytes, routes)
+        self.guarded(&[scope], body_max_bytes, routes)
     }
 
     /// Answers without a key.
     fn open(self, routes: UtoipaMethodRouter<Engine>) -> Self {
-        self.guarded(None, BODY_MAX_BYTES, routes)
+        self.guarded(&[], BODY_MAX_BYTES, routes)
     }
 
+    /// With no scope, it is open.
     fn guarded(
         mut self,
-        scope: Option<Scope>,
+        scopes: &[Scope],
         limit: impl Into<BodyLimit>,
         (schemas, mut paths, mut methods): UtoipaMethodRouter<Engine>,
     ) -> Self {
-        openapi::describe(&mut paths, scope);
-        if let Some(scope) = scope {
+        openapi::describe(&mut paths, scopes);
+        if !scopes.is_empty() {
             let change = from_fn_with_state((self.changes.clone(), limit.into()), changes::complete);
             // Not around the answer to a wrong method: it says no more than the OpenAPI document, which is open.
-            methods = methods
-                .route_layer(change)
-                .route_layer(from_fn_with_state((self.engine.clone(), scope), auth::require));
+            methods = methods.route_layer(change).route_layer(from_fn_with_state(
+                (self.engine.clone(), Arc::<[Scope]>::from(scopes)),
+                auth::require,
+            ));
         }
         self.router = self.router.routes((schemas, paths, methods));
         self

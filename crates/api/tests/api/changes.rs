@@ -212,6 +212,34 @@ async fn a_follower_is_told_what_it_asks_for(api: &Api) {
         .insert("x-api-key", key.parse().expect("a header"));
     let refused = api.send(request.body(Body::empty()).expect("a request")).await;
     refused.problem(403, "missing_scope");
+    each_kind_has_its_own_scope(api).await;
+}
+
+async fn each_kind_has_its_own_scope(api: &Api) {
+    let of_sagas = format!("ApiKey {}", api.key(&[Scope::SagasRead]).await);
+    for query in ["?kind=saga", ""] {
+        let mut stream = follow_with(api, query, Some(("authorization", of_sagas.as_str()))).await;
+        assert_eq!(stream.next().await.name, "ready");
+        api.create(json!({"name": "echo"})).await;
+        door(api, &format!("d-4{query}")).await;
+        assert_eq!(stream.next().await.name, "saga", "it may not read tasks");
+    }
+    let of_workers = format!("ApiKey {}", api.key(&[Scope::Worker]).await);
+    for (key, query, missing) in [
+        (&of_sagas, "?kind=task", "need the scope tasks:read"),
+        (&of_sagas, "?target=nobody", "need the scope tasks:read"),
+        (&of_workers, "", "needs the scope tasks:read or sagas:read"),
+    ] {
+        let request = request(Method::GET, &format!("/api/events{query}")).header("authorization", key);
+        let refused = api.send(request.body(Body::empty()).expect("a request")).await;
+        let refused = refused.problem(403, "missing_scope");
+        assert!(
+            refused["detail"]
+                .as_str()
+                .is_some_and(|detail| detail.ends_with(missing)),
+            "{query}: {refused}"
+        );
+    }
 }
 
 async fn who_comes_again_misses_nothing_or_is_told_so(api: &Api) {

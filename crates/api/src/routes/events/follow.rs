@@ -89,12 +89,13 @@ struct Nothing {}
 /// once. The first event is `ready`: from there on nothing is missed. A stream that ended goes on behind the last `id` that is sent as
 /// `Last-Event-ID`, as long as it is among the last 10,000 changes that this server has told (each server has its own ids, and tells the changes of all); otherwise the first event is `reset`, which also
 /// comes when changes were lost on the way: read again what matters to you. All given conditions must hold; those that only tasks
-/// have leave out sagas, and the other way round. Changes of sagas are told to keys that may read them. No connection lasts
-/// for more than `api.max_follow_seconds`, nor longer than its key is valid.
+/// have leave out sagas, and the other way round. Changes of tasks need the scope `tasks:read`, those of sagas `sagas:read`: a key with
+/// one of them is told of that kind alone, unless it asks for the other. No connection lasts for more than `api.max_follow_seconds`,
+/// nor longer than its key is valid.
 #[utoipa::path(
     get, path = "/api/events", tag = "operations", operation_id = "follow_changes",
     params(
-        ("kind" = Option<String>, Query, description = "`task` or `saga`; both if not given"),
+        ("kind" = Option<String>, Query, description = "`task` or `saga`; if not given, both, as far as the key may read them"),
         ("status" = Option<String>, Query, description = "Of the task or the saga"),
         ("name" = Option<String>, Query, description = "Of tasks"),
         ("target" = Option<String>, Query, description = "Of tasks"),
@@ -115,8 +116,9 @@ pub(crate) async fn follow(
     parameters: Parameters,
 ) -> Result<Response> {
     let wanted = Wanted::of(parameters)?;
-    let filter = wanted.filter(caller.identity().may(Scope::SagasRead))?;
-    let follower = engine.follow_changes(caller.identity(), filter, behind)?;
+    let identity = caller.identity();
+    let filter = wanted.filter(identity.may(Scope::TasksRead), identity.may(Scope::SagasRead))?;
+    let follower = engine.follow_changes(identity, filter, behind)?;
     let retry = Event::default().retry(COME_AGAIN_AFTER);
     let events = stream::iter([retry]).chain(told(follower));
     Ok(Sse::new(events.map(Ok::<_, Infallible>))
@@ -223,7 +225,7 @@ impl Wanted {
     }
 
     /// What is left of it when all of it must hold. What can never be met is told.
-    fn filter(self, may_read_sagas: bool) -> Result<ChangeFilter> {
+    fn filter(self, may_read_tasks: bool, may_read_sagas: bool) -> Result<ChangeFilter> {
         let tells_tasks = self.kind != Some(Kind::Saga) && self.sagas == SagaChanges::default();
         let tells_sagas = self.kind != Some(Kind::Task) && self.tasks == TaskChanges::default();
         if !tells_tasks && !tells_sagas {
@@ -231,9 +233,14 @@ impl Wanted {
                         nothing meets both";
             return Err(Problem::new(Code::InvalidQuery, rule));
         }
-        if !tells_tasks && !may_read_sagas {
-            let detail = format!("changes of sagas need the scope {}", Scope::SagasRead);
-            return Err(Problem::new(Code::MissingScope, detail));
+        for (tells_others, may_read, kind, scope) in [
+            (tells_sagas, may_read_tasks, "tasks", Scope::TasksRead),
+            (tells_tasks, may_read_sagas, "sagas", Scope::SagasRead),
+        ] {
+            if !tells_others && !may_read {
+                let detail = format!("changes of {kind} need the scope {scope}");
+                return Err(Problem::new(Code::MissingScope, detail));
+            }
         }
         let tasks = tells_tasks.then(|| self.status.as_deref().map(str::parse::<TaskStatus>).transpose());
         let sagas = tells_sagas.then(|| self.status.as_deref().map(str::parse::<SagaStatus>).transpose());
@@ -257,7 +264,7 @@ impl Wanted {
             ));
         }
         // A status that only the other kind has leaves this one out.
-        let tasks = tasks.and_then(Result::ok);
+        let tasks = tasks.and_then(Result::ok).filter(|_| may_read_tasks);
         let sagas = sagas.and_then(Result::ok).filter(|_| may_read_sagas);
         Ok(ChangeFilter {
             tasks: tasks.map(|status| TaskChanges { status, ..self.tasks }),
