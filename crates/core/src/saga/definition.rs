@@ -309,6 +309,14 @@ pub enum Action {
 }
 
 impl Action {
+    /// The name of the task, or of the definition of the child.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Task(task) => task.body.name().unwrap_or_default(),
+            Self::Saga(child) => child.saga.to_string(),
+        }
+    }
+
     /// What undoes it.
     pub fn compensation(&self) -> &[TaskBody] {
         match self {

@@ -23,7 +23,9 @@ pub(super) fn check(definition: &Definition, warnings: &mut Faults) {
             way.from == during && way.candidate.course.compensates() && by_another
         });
         if is_undone || is_undone_in_time {
-            let message = format!("has no compensation, and may be in flight in {during} when all else is undone");
+            let named = start.action.name();
+            let message =
+                format!("{named} has no compensation, and may be in flight in {during} when all else is undone");
             warnings.add(Fault::new(start.pointer, message));
         }
     }
@@ -50,7 +52,7 @@ mod tests {
   C: {final: failed}
 "
             ),
-            ["/states/A/on/x/0/tasks/1 has no compensation, and may be in flight in B when all else is undone"]
+            ["/states/A/on/x/0/tasks/1 b has no compensation, and may be in flight in B when all else is undone"]
         );
     }
 }
