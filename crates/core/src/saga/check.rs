@@ -103,6 +103,43 @@ mod tests {
         assert_eq!(whole.definition.name.as_str(), "whole");
     }
 
+    /// Definitions as they are; parts of one with what is around them.
+    #[test]
+    fn what_the_manual_shows_to_copy_meets_every_rule() {
+        let manual = include_str!("../../../../docs/sagas.md");
+        let blocks = manual.split("```yaml\n").skip(1);
+        let blocks: Vec<&str> = blocks.filter_map(|rest| rest.split("```").next()).collect();
+        assert!(blocks.len() >= 6, "{}", blocks.len());
+        for block in blocks {
+            let text = if block.starts_with("name: ") {
+                block.to_owned()
+            } else {
+                whole(block)
+            };
+            checked(&text).unwrap_or_else(|told| panic!("{text}{told:#?}"));
+        }
+    }
+
+    /// Of states, the first of which is entered at the start.
+    fn whole(states: &str) -> String {
+        let (first, _) = states.split_once(':').expect("the name of a state");
+        let mut text = format!(
+            "name: part
+context: {{order_id: '${{ input.order_id }}', items: '${{ input.items }}', total: '${{ input.total }}'}}
+initial: Initial
+states:
+  Initial: {{on: {{start: {{target: {first}}}}}}}
+"
+        );
+        text.extend(states.lines().map(|line| format!("  {line}\n")));
+        for (end, kind) in [("Done", "true"), ("Failed", "failed")] {
+            if states.contains(&format!("target: {end}")) {
+                text.extend([format!("  {end}: {{final: {kind}}}\n")]);
+            }
+        }
+        text
+    }
+
     #[test]
     fn faults_of_form_and_of_meaning_are_told_together_in_the_order_of_the_text() {
         let text = "\

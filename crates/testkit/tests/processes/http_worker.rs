@@ -41,10 +41,14 @@ impl Example {
     }
 
     fn start(&mut self) -> anyhow::Result<Process> {
+        self.start_program("worker.py")
+    }
+
+    fn start_program(&mut self, name: &str) -> anyhow::Result<Process> {
         self.started += 1;
         let log = self.folder.path().join(format!("example-{}.log", self.started));
-        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/http-worker/worker.py");
-        Process::start(Path::new("python3"), &["-B", program], &self.environment, log)
+        let program = format!("{}/../../examples/http-worker/{name}", env!("CARGO_MANIFEST_DIR"));
+        Process::start(Path::new("python3"), &["-B", &program], &self.environment, log)
     }
 }
 
@@ -157,4 +161,80 @@ async fn until_completed(cluster: &Cluster, count: usize) {
         }
     })
     .await;
+}
+
+/// The definitions whose services the example is.
+const DEFINITIONS: [(&str, &str); 2] = [
+    ("order", include_str!("../../../../config/sagas/order.yaml")),
+    (
+        "purchase",
+        include_str!("../../../../examples/http-worker/purchase.yaml"),
+    ),
+];
+
+#[test]
+fn the_definition_of_the_manual_is_the_one_of_the_example() {
+    let manual = include_str!("../../../../docs/sagas.md");
+    let (_, purchase) = DEFINITIONS[1];
+    assert!(manual.contains(&format!("```yaml\n{purchase}```")), "it is another one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sagas_of_the_manual_are_done_by_the_services_of_the_example() -> anyhow::Result<()> {
+    let cluster = Cluster::builder().workers(0).broker(Broker::None).start().await?;
+    for (name, source) in DEFINITIONS {
+        let put = cluster.api.put(&format!("/api/saga-definitions/{name}"));
+        let put = put.header("content-type", "application/yaml").body(source);
+        put.send().await?.error_for_status()?;
+    }
+    let mut example = Example::new(&cluster, LEASE_SECONDS).await?;
+    let _services = example.start_program("orders.py")?;
+    for (order_id, item, total, status, reason) in [
+        ("4711", "book", 42, "Completed", Value::Null),
+        ("4712", "book", 4_200, "Failed", json!("the card was declined")),
+        ("4713", "unicorn", 42, "Failed", json!("unicorns are sold out")),
+        ("far-1", "book", 42, "Failed", json!("nobody goes there")),
+    ] {
+        let input = json!({"order_id": order_id, "customer_id": "ada", "items": [item], "total": total});
+        let order = started(&cluster, &json!({"definition": "order", "input": input})).await?;
+        assert_eq!(
+            (&order["status"], &order["context"]["failure_reason"]),
+            (&json!(status), &reason),
+            "{order}"
+        );
+        assert_eq!(order["compensations"], json!([]), "{order}");
+    }
+    let input = json!({"order_id": "4711", "total": 42});
+    let purchase = started(&cluster, &json!({"definition": "purchase", "input": input})).await?;
+    assert_eq!(purchase["status"], "AwaitingInput", "{purchase}");
+    let id = purchase["id"].as_str().context("an id")?;
+    let answer = cluster.api.post(&format!("/api/sagas/{id}/input?wait_seconds=30"));
+    let refused: Value = answer
+        .json(&json!({"data": {"ok": false}}))
+        .send()
+        .await?
+        .json()
+        .await?;
+    assert_eq!(refused["status"], "Failed", "{refused}");
+    let tasks = cluster.api.json(&format!("/api/tasks?saga_id={id}")).await?;
+    let names: Vec<&Value> = tasks["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|task| &task["name"])
+        .collect();
+    assert_eq!(names, ["refund_payment", "process_payment"]);
+    Ok(())
+}
+
+/// Started, and as it is when it waits for somebody or is over.
+async fn started(cluster: &Cluster, saga: &Value) -> anyhow::Result<Value> {
+    Ok(cluster
+        .api
+        .post("/api/sagas?wait_seconds=30")
+        .json(saga)
+        .send()
+        .await?
+        .json()
+        .await?)
 }

@@ -1,4 +1,4 @@
-//! What `docs/sagas.md` shows of the SDK is code that is compiled and run.
+//! What `docs/sagas.md` shows of the SDK is an example that is compiled and run; and a trip that somebody else waits for.
 
 use orchestratum_sdk::Error;
 use orchestratum_sdk::prelude::*;
@@ -36,7 +36,7 @@ async fn a_trip_is_started_answered_and_read() -> Result<(), Error> {
 fn the_programs_of_the_page_are_these() {
     are_of(
         include_str!("../../../../../docs/sagas.md"),
-        &[include_str!("page.rs")],
-        1,
+        &[include_str!("../../../examples/trip.rs")],
+        3,
     );
 }
