@@ -246,6 +246,8 @@ pub struct SagaFilter {
     pub state: Option<StateName>,
     pub status: Option<SagaStatus>,
     pub correlation_id: Option<String>,
+    /// Those that this one has started.
+    pub parent: Option<SagaId>,
     /// Live ones to which nothing has happened since. Those that await input only if `status` asks for them.
     pub unchanged_since: Option<Timestamp>,
 }

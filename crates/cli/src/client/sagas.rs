@@ -191,6 +191,9 @@ pub(crate) struct List {
     status: Option<String>,
     #[arg(long, value_name = "ID")]
     correlation_id: Option<String>,
+    /// Those that this saga has started.
+    #[arg(long, value_name = "ID")]
+    parent: Option<String>,
     /// Those to which nothing has happened for so many seconds: not those that are over, and those that wait for an answer only with
     /// `--status AwaitingInput`.
     #[arg(long, value_name = "SECONDS", value_parser = input::seconds)]
@@ -380,6 +383,7 @@ async fn list(http: &Http, list: List) -> anyhow::Result<()> {
         state,
         status,
         correlation_id,
+        parent,
         stale_for,
         page,
     } = list;
@@ -388,6 +392,7 @@ async fn list(http: &Http, list: List) -> anyhow::Result<()> {
         ("state", state),
         ("status", status),
         ("correlation_id", correlation_id),
+        ("parent_id", parent),
         ("stale_for_seconds", stale_for.map(|seconds| seconds.to_string())),
     ];
     page::list(http, &["sagas"], "sagas", &COLUMNS, conditions, page).await

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use orchestratum_core::SagaId;
 use orchestratum_core::saga::builder::States;
 use orchestratum_core::saga::{DefinitionName, SagaStatus, StateName};
 use orchestratum_engine::given::check_id;
@@ -32,6 +33,7 @@ pub struct SagaFilter {
     state: Option<String>,
     status: Option<SagaStatus>,
     correlation_id: Option<String>,
+    parent: Option<SagaId>,
     stale_for: Option<Duration>,
 }
 
@@ -61,6 +63,13 @@ impl SagaFilter {
         self
     }
 
+    /// Only those that this saga has started.
+    #[must_use]
+    pub fn parent(mut self, id: SagaId) -> Self {
+        self.parent = Some(id);
+        self
+    }
+
     /// Only those to which nothing has happened for so long: not those that are over, and those that wait for an answer only with
     /// that [`status`](Self::status), as a person may take any time.
     #[must_use]
@@ -75,6 +84,7 @@ impl SagaFilter {
             state,
             status,
             correlation_id,
+            parent,
             stale_for,
         } = self;
         if let Some(id) = &correlation_id {
@@ -87,6 +97,7 @@ impl SagaFilter {
             state: state.transpose()?,
             status,
             correlation_id,
+            parent,
             stale_for,
         })
     }
@@ -99,6 +110,7 @@ pub(crate) struct CheckedFilter {
     pub(crate) state: Option<StateName>,
     pub(crate) status: Option<SagaStatus>,
     pub(crate) correlation_id: Option<String>,
+    pub(crate) parent: Option<SagaId>,
     pub(crate) stale_for: Option<Duration>,
 }
 

@@ -63,6 +63,9 @@ async fn reports_are_not_compared_with_every_task_of_a_new_table() {
     assert!(!plan.iter().any(|line| line.contains("Join Filter")), "{plan:#?}");
 }
 
+/// A saga with children.
+const PARENT: &str = "'00000000-0000-0000-0000-000000000001'";
+
 /// So many sagas, of which few are rare.
 async fn filled_with_sagas() -> (Schema, PgConnection) {
     let url = crate::support::database_url();
@@ -74,11 +77,12 @@ async fn filled_with_sagas() -> (Schema, PgConnection) {
         ALTER TABLE sagas SET (autovacuum_enabled = false);
         INSERT INTO sagas (
             id, definition, definition_version, correlation_id, input, created_at, status, state, version, last_seq, instance,
-            updated_at, finished_at
+            updated_at, finished_at, parent_id, parent_number
         )
         SELECT gen_random_uuid(), CASE WHEN n % 1000 = 0 THEN 'rare' ELSE 'order' END, 1, n, '{{}}', now(),
             CASE WHEN n % 500 = 1 THEN 6 WHEN n % 10 = 0 THEN 0 ELSE 5 END, 'Paying', 3, 3, repeat('x', 500), now(),
-            CASE WHEN n % 500 = 1 OR n % 10 <> 0 THEN now() END
+            CASE WHEN n % 500 = 1 OR n % 10 <> 0 THEN now() END,
+            CASE WHEN n % 1000 = 3 THEN uuid({PARENT}) END, CASE WHEN n % 1000 = 3 THEN n END
         FROM generate_series(1, {ROWS}) AS n",
         schema.name()
     );
@@ -100,18 +104,20 @@ async fn lists_of_sagas_walk_an_index_whatever_the_planner_knows() {
         for mode in ["force_generic_plan", "force_custom_plan"] {
             let set = format!("SET plan_cache_mode = {mode}");
             connection.execute(AssertSqlSafe(set)).await.expect("it is set");
-            for (list, index, [definition, state, status, correlation_id]) in [
-                (0, "sagas_pkey", [no, "'Odd'", no, no]),
-                (1, "sagas_correlation", [no, no, no, "'77'"]),
-                (2, "sagas_definition", ["'rare'", no, no, no]),
-                (2, "sagas_definition", ["'order'", "'Odd'", "5", no]),
-                (3, "sagas_status", ["'rare'", no, "6", no]),
-                (3, "sagas_status", ["'rare'", "'Odd'", "0", no]),
+            for (list, index, [definition, state, status, correlation_id, parent]) in [
+                (0, "sagas_pkey", [no, "'Odd'", no, no, no]),
+                (1, "sagas_correlation", [no, no, no, "'77'", no]),
+                (2, "sagas_definition", ["'rare'", no, no, no, no]),
+                (2, "sagas_definition", ["'order'", "'Odd'", "5", no, no]),
+                (3, "sagas_status", ["'rare'", no, "6", no, no]),
+                (3, "sagas_status", ["'rare'", "'Odd'", "0", no, no]),
+                (4, "sagas_parent", [no, no, no, no, PARENT]),
+                (4, "sagas_parent", ["'rare'", no, "0", no, PARENT]),
             ] {
                 let statements = statements::SAGA_LISTS[list];
                 for statement in [statements.page, statements.end] {
                     let prepare = format!(
-                        "PREPARE list (uuid, bigint, text, text, smallint, text, timestamptz, bigint, bigint) AS {statement}"
+                        "PREPARE list (uuid, bigint, text, text, smallint, text, timestamptz, bigint, bigint, uuid) AS {statement}"
                     );
                     connection
                         .execute(AssertSqlSafe(prepare))
@@ -120,7 +126,7 @@ async fn lists_of_sagas_walk_an_index_whatever_the_planner_knows() {
                     let explain = format!(
                         "EXPLAIN EXECUTE list (
                             'ffffffff-ffff-ffff-ffff-ffffffffffff', {UNINDEXED_SCAN}, {definition}, {state}, {status},
-                            {correlation_id}, now(), 51, 8000000
+                            {correlation_id}, now(), 51, 8000000, {parent}
                         )"
                     );
                     let plan: Vec<(String,)> = sqlx::query_as(AssertSqlSafe(explain))

@@ -16,11 +16,12 @@ use crate::extract::Parameters;
 use crate::problem::{Code, Problem, Result};
 use crate::routes::schema;
 
-const PARAMETERS: [&str; 7] = [
+const PARAMETERS: [&str; 8] = [
     "definition",
     "state",
     "status",
     "correlation_id",
+    "parent_id",
     "stale_for_seconds",
     "limit",
     "cursor",
@@ -42,7 +43,7 @@ pub(crate) struct SagasPage {
 ///
 /// All given conditions must hold. `stale_for_seconds` finds those to which nothing has happened for so long: not those that are
 /// over, and those that wait for an answer only with `status=AwaitingInput`. A page looks at no more than 100,000 sagas that an index
-/// finds by `definition` or `status`, and `next_cursor` goes on behind them: it may be empty where few of many are meant.
+/// finds by `definition`, `parent_id` or `status`, and `next_cursor` goes on behind them: it may be empty where few of many are meant.
 #[utoipa::path(
     get, path = "/api/sagas", tag = "sagas", operation_id = "list_sagas",
     params(
@@ -50,6 +51,7 @@ pub(crate) struct SagasPage {
         ("state" = Option<String>, Query, description = "A state of a definition"),
         ("status" = Option<schema::SagaStatus>, Query),
         ("correlation_id" = Option<String>, Query),
+        ("parent_id" = Option<Uuid>, Query, description = "Those that this saga has started"),
         ("stale_for_seconds" = Option<f64>, Query, minimum = 0),
         ("limit" = Option<u16>, Query, description = "1 to 200; 50 if not given", minimum = 1, maximum = 200),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
@@ -62,6 +64,9 @@ pub(crate) async fn list(State(engine): State<Engine>, mut parameters: Parameter
         state: parameters.take_strict("state")?,
         status: parameters.take_strict("status")?,
         correlation_id: parameters.take("correlation_id", "must be a text")?,
+        parent: parameters
+            .take::<Uuid>("parent_id", "must be the id of a saga")?
+            .map(SagaId),
         unchanged_since: None,
     };
     if filter.correlation_id.as_ref().is_some_and(|id| id.contains('\0')) {

@@ -372,6 +372,7 @@ async fn what_is_wrong_with_a_query_or_a_path_is_told(api: &Api) {
         ("definition=a%20b", "/definition"),
         ("state=", "/state"),
         ("correlation_id=a%00", "/correlation_id"),
+        ("parent_id=p-1", "/parent_id"),
         ("stale_for_seconds=-1", "/stale_for_seconds"),
         ("stale_for_seconds=soon", "/stale_for_seconds"),
         ("limit=0", "/limit"),

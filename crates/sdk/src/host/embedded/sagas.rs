@@ -109,6 +109,7 @@ impl SagaHost for Commands {
             state: filter.state,
             status: filter.status,
             correlation_id: filter.correlation_id,
+            parent: filter.parent,
             unchanged_since: None,
         };
         let page = match stale_for {

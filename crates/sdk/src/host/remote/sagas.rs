@@ -99,6 +99,7 @@ impl SagaHost for Client {
             ("state", filter.state.map(|name| name.to_string())),
             ("status", filter.status.map(|status| status.to_string())),
             ("correlation_id", filter.correlation_id),
+            ("parent_id", filter.parent.map(|id| id.to_string())),
             (
                 "stale_for_seconds",
                 filter.stale_for.map(|duration| duration.as_secs_f64().to_string()),

@@ -14,6 +14,8 @@ pub(crate) enum SagaWay {
     Newest,
     /// There is at most one of each definition.
     Correlated,
+    /// As many as a saga has started.
+    OfParent,
     OfDefinition,
     OfStatus,
 }
@@ -22,6 +24,7 @@ impl SagaWay {
     pub(crate) const fn of(filter: &SagaFilter) -> Self {
         match filter.status {
             _ if filter.correlation_id.is_some() => Self::Correlated,
+            _ if filter.parent.is_some() => Self::OfParent,
             // The index of statuses has all but those that are Completed, which are most.
             Some(SagaStatus::Completed) | None if filter.definition.is_some() => Self::OfDefinition,
             Some(SagaStatus::Completed) | None => Self::Newest,
@@ -36,11 +39,13 @@ impl SagaWay {
             state,
             status,
             correlation_id: _,
+            parent: _,
             unchanged_since,
         } = filter;
         let by_more = state.is_some() || unchanged_since.is_some();
         match self {
             Self::Correlated => false,
+            Self::OfParent => by_more || definition.is_some() || status.is_some(),
             Self::Newest | Self::OfDefinition => by_more || status.is_some(),
             Self::OfStatus => by_more || definition.is_some(),
         }
@@ -49,7 +54,15 @@ impl SagaWay {
 
 /// Which lists make up that of those to which nothing happens: it has the live ones but those that wait for an answer.
 pub(crate) fn by_status(filter: &SagaFilter) -> Option<[SagaFilter; 4]> {
-    if filter.unchanged_since.is_none() || filter.status.is_some() || filter.correlation_id.is_some() {
+    let SagaFilter {
+        definition: _,
+        state: _,
+        status,
+        correlation_id,
+        parent,
+        unchanged_since,
+    } = filter;
+    if unchanged_since.is_none() || status.is_some() || correlation_id.is_some() || parent.is_some() {
         return None;
     }
     let working = [

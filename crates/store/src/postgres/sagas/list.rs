@@ -55,6 +55,7 @@ macro_rules! way {
                           AND ($4::text IS NULL OR sagas.state = $4)
                           AND ($5::smallint IS NULL OR sagas.status = $5)
                           AND ($6::text IS NULL OR sagas.correlation_id = $6)
+                          AND ($10::uuid IS NULL OR sagas.parent_id = $10)
                           AND ($7::timestamptz IS NULL
                                OR (sagas.status < 5 AND sagas.updated_at < $7 AND (sagas.status <> 1 OR $5 IS NOT NULL)))
                         ORDER BY ",
@@ -71,7 +72,8 @@ macro_rules! way {
                 $window,
                 ") AS candidates
                 -- The parameters of the page, for their types.
-                WHERE num_nulls($3::text, $4::text, $5::smallint, $6::text, $7::timestamptz, $8::bigint, $9::bigint) >= 0
+                WHERE num_nulls($3::text, $4::text, $5::smallint, $6::text, $7::timestamptz, $8::bigint, $9::bigint,
+                    $10::uuid) >= 0
                 ORDER BY ",
                 $order,
                 "
@@ -89,6 +91,12 @@ const CORRELATED: SagaListStatements = way!(
     "id DESC",
     "SELECT * FROM sagas WHERE correlation_id = $6::text AND id < $1 LIMIT (SELECT $2::bigint)"
 );
+const OF_PARENT: SagaListStatements = way!(
+    "id DESC",
+    "SELECT * FROM sagas
+    WHERE parent_id = $10::uuid AND id < $1
+    ORDER BY parent_id DESC, id DESC LIMIT (SELECT $2::bigint)"
+);
 const OF_DEFINITION: SagaListStatements = way!(
     "definition DESC, id DESC",
     "SELECT * FROM sagas
@@ -103,12 +111,13 @@ const OF_STATUS: SagaListStatements = way!(
 );
 
 /// All ways, for tests of their plans.
-pub const SAGA_LISTS: [&SagaListStatements; 4] = [&NEWEST, &CORRELATED, &OF_DEFINITION, &OF_STATUS];
+pub const SAGA_LISTS: [&SagaListStatements; 5] = [&NEWEST, &CORRELATED, &OF_DEFINITION, &OF_STATUS, &OF_PARENT];
 
 const fn statements(way: SagaWay) -> &'static SagaListStatements {
     match way {
         SagaWay::Newest => &NEWEST,
         SagaWay::Correlated => &CORRELATED,
+        SagaWay::OfParent => &OF_PARENT,
         SagaWay::OfDefinition => &OF_DEFINITION,
         SagaWay::OfStatus => &OF_STATUS,
     }
@@ -177,4 +186,5 @@ where
         .bind(filter.unchanged_since.map(time))
         .bind(int8(limit))
         .bind(int8(PAGE_BYTES))
+        .bind(filter.parent.map(|id| id.0))
 }

@@ -45,6 +45,7 @@ macro_rules! way {
                            AND (?4 IS NULL OR s.state = ?4)
                            AND (?5 IS NULL OR s.status = ?5)
                            AND (?6 IS NULL OR s.correlation_id = ?6)
+                           AND (?10 IS NULL OR s.parent_id = ?10)
                            AND (?7 IS NULL OR (s.status < 5 AND s.updated_at < ?7 AND (s.status <> 1 OR ?5 IS NOT NULL)))
                          ORDER BY c.id DESC
                          LIMIT ?8
@@ -58,6 +59,7 @@ macro_rules! way {
                 "SELECT id FROM (",
                 $window,
                 ") WHERE ?3 IS ?3 AND ?4 IS ?4 AND ?5 IS ?5 AND ?6 IS ?6 AND ?7 IS ?7 AND ?8 IS ?8 AND ?9 IS ?9
+                 AND ?10 IS ?10
                  ORDER BY id DESC
                  LIMIT 1 OFFSET ?2 - 1"
             ),
@@ -68,6 +70,10 @@ macro_rules! way {
 const NEWEST: Statements = way!("SELECT id FROM sagas WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
 const CORRELATED: Statements =
     way!("SELECT id FROM sagas WHERE correlation_id = ?6 AND id < ?1 ORDER BY id DESC LIMIT ?2");
+const OF_PARENT: Statements = way!(
+    "SELECT id FROM sagas INDEXED BY sagas_parent
+     WHERE parent_id = ?10 AND id < ?1 ORDER BY id DESC LIMIT ?2"
+);
 const OF_DEFINITION: Statements = way!(
     "SELECT id FROM sagas INDEXED BY sagas_definition
      WHERE definition = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2"
@@ -80,6 +86,7 @@ const fn statements(way: SagaWay) -> &'static Statements {
     match way {
         SagaWay::Newest => &NEWEST,
         SagaWay::Correlated => &CORRELATED,
+        SagaWay::OfParent => &OF_PARENT,
         SagaWay::OfDefinition => &OF_DEFINITION,
         SagaWay::OfStatus => &OF_STATUS,
     }
@@ -144,4 +151,5 @@ fn bind<'q>(
         .bind(filter.unchanged_since.map(Timestamp::as_micros))
         .bind(signed(limit))
         .bind(signed(PAGE_BYTES))
+        .bind(filter.parent.map(|id| id.0))
 }

@@ -397,6 +397,7 @@ macro_rules! suite {
                 the_tasks_of_a_saga_are_listed_and_the_live_ones_told
             ],
             saga_children: [
+                the_children_of_a_saga_are_listed,
                 a_child_begins_and_its_end_moves_its_parent,
                 a_child_that_fails_is_a_failure_for_its_parent,
                 a_child_ends_with_its_parent_that_is_cancelled,

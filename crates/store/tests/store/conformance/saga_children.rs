@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use orchestratum_core::SagaId;
-use orchestratum_core::saga::{CHILD_DEPTH_MAX, Input, SagaStatus};
+use orchestratum_core::saga::{CHILD_DEPTH_MAX, DefinitionName, Input, SagaStatus};
 use orchestratum_core::task::Ending;
 use orchestratum_store::{EventKind, SagaFilter, Store};
 
@@ -67,6 +67,30 @@ pub(crate) async fn a_child_begins_and_its_end_moves_its_parent(store: Arc<dyn S
     assert_at(&advanced.saga.instance, "Completed", SagaStatus::Completed);
     let told: serde_json::Value = serde_json::from_str(&field(&advanced.saga.instance, "told")).expect("JSON");
     assert_eq!(told["count"], 1, "the context of the child");
+}
+
+pub(crate) async fn the_children_of_a_saga_are_listed(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, PARENT).await;
+    define(&lab, COUNTER).await;
+    let (parent, child) = family(&lab).await;
+    let of = |parent| SagaFilter {
+        parent: Some(parent),
+        ..SagaFilter::default()
+    };
+    let listed = async |filter: SagaFilter| {
+        let page = lab.store.sagas(&filter, None, 10).await.expect("a page");
+        let ids: Vec<SagaId> = page.items.iter().map(|saga| saga.id).collect();
+        (ids, page.next)
+    };
+    assert_eq!(listed(of(parent)).await, (vec![child], None));
+    assert_eq!(listed(of(child)).await, (vec![], None));
+    let named = |name: &str| SagaFilter {
+        definition: Some(DefinitionName::new(name).expect("a name")),
+        ..of(parent)
+    };
+    assert_eq!(listed(named("counter")).await, (vec![child], None));
+    assert_eq!(listed(named("parent")).await, (vec![], None));
 }
 
 pub(crate) async fn a_child_that_fails_is_a_failure_for_its_parent(store: Arc<dyn Store>) {

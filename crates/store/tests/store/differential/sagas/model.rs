@@ -253,6 +253,7 @@ impl Model {
                     .correlation_id
                     .as_ref()
                     .is_none_or(|id| *id == instance.correlation_id)
+                && filter.parent.is_none_or(|parent| row.saga.parent == Some(parent))
                 && filter.unchanged_since.is_none_or(is_stale)
         };
         let rows = self.sagas.iter().rev();

@@ -287,6 +287,8 @@ impl Script {
                 status.unwrap_or(SagaStatus::Running)
             }),
             correlation_id: self.once(6, |script| correlation_id(script.chance.below(CORRELATION_IDS))),
+            // Nobody has children here.
+            parent: None,
             unchanged_since: self.once(2, |script| model.now - Duration::from_secs(script.chance.below(10))),
         }
     }
