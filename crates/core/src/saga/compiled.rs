@@ -7,7 +7,8 @@ use super::definition::{
 };
 use super::fault::{Fault, Faults};
 use super::names::{DefinitionName, EventName, FieldName, StateName};
-use super::validate::{CONTEXT_VARIABLES, ITEM_VARIABLES, VARIABLES};
+use super::question::Question;
+use super::validate::{CONTEXT_VARIABLES, ITEM_VARIABLES, PROMPT_VARIABLES, VARIABLES};
 use crate::JsonText;
 use crate::expression::{Expression, Template, Variable};
 use crate::task::{Entry, Violations};
@@ -70,6 +71,13 @@ impl CompiledDefinition {
         self.states.get(name)
     }
 
+    pub(super) fn active_state(&self, name: &StateName) -> Option<&ActiveState> {
+        match self.state(name)? {
+            State::Active(state) => Some(state),
+            State::Final(_) => None,
+        }
+    }
+
     pub(super) const fn timeout(&self) -> Option<&Timeout> {
         self.definition.timeout.as_ref()
     }
@@ -89,7 +97,7 @@ pub(super) struct ActiveState {
     pub(super) on: BTreeMap<EventName, Vec<Transition>>,
     pub(super) after: Vec<Delayed>,
     pub(super) always: Vec<Transition>,
-    pub(super) await_input: Option<AwaitInput>,
+    pub(super) question: Option<Question>,
     pub(super) on_entry: Vec<Action>,
     pub(super) on_exit: Vec<Action>,
 }
@@ -183,10 +191,25 @@ impl Compiler {
             on,
             after,
             always: self.transitions(&format!("{pointer}/always"), &state.always),
-            await_input: state.await_input.clone(),
+            question: state
+                .await_input
+                .as_ref()
+                .and_then(|input| self.question(pointer, input)),
             on_entry: self.actions(&format!("{pointer}/on_entry"), &state.on_entry),
             on_exit: self.actions(&format!("{pointer}/on_exit"), &state.on_exit),
         }
+    }
+
+    fn question(&mut self, pointer: &str, input: &AwaitInput) -> Option<Question> {
+        let prompt = self.text(
+            &format!("{pointer}/await_input/prompt"),
+            &input.prompt,
+            &PROMPT_VARIABLES,
+        );
+        Some(Question {
+            prompt: prompt?,
+            input: input.clone(),
+        })
     }
 
     fn transitions(&mut self, pointer: &str, candidates: &[Candidate]) -> Vec<Transition> {
@@ -243,7 +266,7 @@ impl Compiler {
                     definition::Reach::Once { raises } => (Reach::Once { raises: raises.clone() }, &VARIABLES),
                     definition::Reach::ForEach { items, join, raises } => {
                         let reach = Reach::ForEach {
-                            items: self.text(&format!("{pointer}/for_each"), items)?,
+                            items: self.text(&format!("{pointer}/for_each"), items, &VARIABLES)?,
                             join: join.clone(),
                             raises: raises.clone(),
                         };
@@ -259,7 +282,7 @@ impl Compiler {
             definition::Action::Saga(child) => Action::Saga(ChildSaga {
                 saga: child.saga.clone(),
                 correlation_id: match &child.correlation_id {
-                    Some(text) => Some(self.text(&format!("{pointer}/correlation_id"), text)?),
+                    Some(text) => Some(self.text(&format!("{pointer}/correlation_id"), text, &VARIABLES)?),
                     None => None,
                 },
                 input: match &child.input {
@@ -297,9 +320,9 @@ impl Compiler {
         values.collect()
     }
 
-    fn text(&mut self, pointer: &str, text: &str) -> Option<Template> {
+    fn text(&mut self, pointer: &str, text: &str, variables: &[Variable<'_>]) -> Option<Template> {
         let json = JsonText::trusted(serde_json::to_string(text).expect("a text is always JSON"));
-        self.template(pointer, &json, &VARIABLES)
+        self.template(pointer, &json, variables)
     }
 
     fn template(&mut self, pointer: &str, json: &JsonText, variables: &[Variable<'_>]) -> Option<Template> {

@@ -274,6 +274,7 @@ pub struct Delayed {
 pub struct AwaitInput {
     /// What the answer raises.
     pub event: EventName,
+    /// What is asked, with expressions over context, input and saga.
     pub prompt: String,
     /// The JSON Schema of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::definition::{Definition, End, Events, FailureEvents, Fields, Join};
 use super::names::{EventName, StateName};
@@ -341,6 +342,20 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// `context` as expressions see it.
+    pub(super) fn context_json(&self) -> JsonText {
+        let fields = self
+            .context
+            .iter()
+            .map(|(name, value)| format!("{}:{value}", json!(name.as_str())));
+        JsonText::trusted(format!("{{{}}}", fields.collect::<Vec<_>>().join(",")))
+    }
+
+    /// `saga` as expressions see it.
+    pub(super) fn identity_json(&self) -> JsonText {
+        JsonText::trusted(json!({"id": self.id, "correlation_id": self.correlation_id}).to_string())
+    }
+
     /// One to which nothing has happened. Its context is made when it starts.
     pub fn new(definition: &Definition, id: SagaId, correlation_id: String, input: JsonText) -> Self {
         Self {

@@ -151,7 +151,7 @@ impl Moving<'_> {
             losses.push(format!("the timers of {old} are stopped, and {new} has none"));
         }
         effects.extend(started);
-        let awaiting = state.await_input.as_ref().map(|input| input.event.clone());
+        let awaiting = state.question.as_ref().map(|question| question.input.event.clone());
         if let Some(event) = &instance.awaiting
             && awaiting.as_ref() != Some(event)
         {

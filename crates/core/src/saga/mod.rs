@@ -22,6 +22,7 @@ mod instance;
 mod migrate;
 pub mod mutant;
 mod names;
+mod question;
 mod simulate;
 mod source;
 mod step;

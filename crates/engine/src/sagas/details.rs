@@ -1,10 +1,9 @@
 //! Sagas with what belongs to them and stands elsewhere: their live tasks, and what they ask for.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use orchestratum_core::SagaId;
-use orchestratum_core::saga::{AwaitInput, DefinitionName, Phase, StateName};
+use orchestratum_core::saga::{AwaitInput, Phase};
 use orchestratum_store::{LiveSagaTask, Saga};
 
 use crate::{Engine, Error};
@@ -23,24 +22,15 @@ pub struct SagaDetails {
 }
 
 impl Engine {
-    /// What belongs to them is read for all of them together; what they ask for, once for each question.
+    /// Their tasks are read for all of them together.
     pub async fn saga_details(&self, sagas: Vec<Saga>) -> Result<Vec<SagaDetails>, Error> {
         let mut tasks: HashMap<SagaId, Vec<LiveSagaTask>> = HashMap::new();
         for task in self.live_saga_tasks(&sagas).await? {
             tasks.entry(task.saga).or_default().push(task);
         }
-        let mut questions: HashMap<(DefinitionName, u32, StateName), Option<AwaitInput>> = HashMap::new();
         let mut details = Vec::with_capacity(sagas.len());
         for saga in sagas {
-            let awaiting = if saga.instance.awaiting.is_none() {
-                None
-            } else {
-                let state = saga.instance.state.clone();
-                match questions.entry((saga.definition.clone(), saga.definition_version, state)) {
-                    Entry::Occupied(known) => known.get().clone(),
-                    Entry::Vacant(place) => place.insert(self.awaiting(&saga).await?).clone(),
-                }
-            };
+            let awaiting = self.awaiting(&saga).await?;
             let tasks = tasks.remove(&saga.id).unwrap_or_default();
             details.push(SagaDetails { saga, awaiting, tasks });
         }

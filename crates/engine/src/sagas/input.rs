@@ -1,6 +1,6 @@
 //! The answer of a person, or a service, that a saga waits for.
 
-use orchestratum_core::saga::{AwaitInput, State};
+use orchestratum_core::saga::AwaitInput;
 use orchestratum_core::{JsonText, SagaId};
 use orchestratum_store::Saga;
 
@@ -22,11 +22,7 @@ impl Engine {
         if saga.instance.awaiting.is_none() {
             return Ok(None);
         }
-        let definition = self.running_definition(saga).await?;
-        Ok(match definition.definition().states.get(&saga.instance.state) {
-            Some(State::Active(state)) => state.await_input.clone(),
-            Some(State::Final { .. }) | None => None,
-        })
+        Ok(self.running_definition(saga).await?.question(&saga.instance))
     }
 
     /// Answers what the saga asks for, which is held against its schema as any event is that answers it. Where the saga has moved on in

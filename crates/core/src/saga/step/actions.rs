@@ -13,25 +13,19 @@ use crate::saga::compiled::{Action, ChildSaga, Reach, TaskAction, Values};
 use crate::saga::definition::{FailureEvents, Fields, Join};
 use crate::saga::instance::{Cause, Event, Joining, Live, LiveEnd, Outcome, Undo};
 use crate::saga::mutant::{Mutant, is_planted};
-use crate::saga::names::{EventName, FieldName};
+use crate::saga::names::EventName;
 use crate::task::{Entry, ErrorKind, MEMBERS_MAX, TaskDraft, TaskError, Violations, in_a_line};
 
 impl Run<'_> {
-    fn saga_json(&self) -> JsonText {
-        let saga = json!({"id": self.instance.id, "correlation_id": self.instance.correlation_id});
-        JsonText::trusted(saga.to_string())
-    }
-
     /// What expressions see.
     pub(super) fn scope(&self, event: &Event) -> Scope {
-        let context: Vec<String> = self.instance.context.iter().map(field).collect();
         let (id, name) = (json!(event.id), json!(event.name.as_str()));
         let event = format!("{{\"id\":{id},\"name\":{name},\"data\":{}}}", event.data);
         let variables = [
-            ("context", JsonText::trusted(format!("{{{}}}", context.join(",")))),
+            ("context", self.instance.context_json()),
             ("input", self.instance.input.clone()),
             ("event", JsonText::trusted(event)),
-            ("saga", self.saga_json()),
+            ("saga", self.instance.identity_json()),
         ];
         Scope::with_steps(variables, self.steps_left)
     }
@@ -52,7 +46,10 @@ impl Run<'_> {
     }
 
     pub(super) fn make_context(&mut self) -> Result<(), Failure> {
-        let scope = Scope::new([("input", self.instance.input.clone()), ("saga", self.saga_json())]);
+        let scope = Scope::new([
+            ("input", self.instance.input.clone()),
+            ("saga", self.instance.identity_json()),
+        ]);
         self.instance.context = self.values(&self.definition.context, &scope)?;
         self.bound_context()
     }
@@ -310,10 +307,6 @@ impl FailureEvents {
         };
         own.or(self.failure.as_ref())
     }
-}
-
-fn field((name, value): (&FieldName, &JsonText)) -> String {
-    format!("{}:{value}", json!(name.as_str()))
 }
 
 fn as_json(error: &TaskError) -> JsonText {

@@ -293,7 +293,7 @@ impl<'a> Run<'a> {
     /// The timers of the state end with it.
     pub(super) fn leave(&mut self) {
         let has_timers = self.active().is_some_and(|state| {
-            let input = state.await_input.as_ref();
+            let input = state.question.as_ref().map(|question| &question.input);
             let waits = input.is_some_and(|input| input.default_after.is_some() || !input.reminders.is_empty());
             !state.after.is_empty() || waits
         });
@@ -350,7 +350,7 @@ impl<'a> Run<'a> {
             }
             State::Active(state) => state,
         };
-        self.instance.awaiting = state.await_input.as_ref().map(|input| input.event.clone());
+        self.instance.awaiting = state.question.as_ref().map(|question| question.input.event.clone());
         self.effects.extend(timers_of_entry(state, entry, self.now));
         Some(state)
     }

@@ -10,6 +10,7 @@ use crate::saga::definition::Delay;
 use crate::saga::instance::{Event, Then, Timer};
 use crate::saga::mutant::{Mutant, is_planted};
 use crate::saga::names::EventName;
+use crate::saga::question::Question;
 use crate::time::Timestamp;
 
 /// What a state starts that is entered now, under the number of the entry.
@@ -22,7 +23,7 @@ pub(in crate::saga) fn timers_of_entry(state: &ActiveState, entry: u32, now: Tim
     let mut timers: Vec<Effect> = after
         .map(|(index, delayed)| start(Timer::After { entry, index }, delayed.delay))
         .collect();
-    if let Some(input) = &state.await_input {
+    if let Some(Question { input, .. }) = &state.question {
         let reminders = (0..).zip(&input.reminders);
         timers.extend(reminders.map(|(index, reminder)| start(Timer::Reminder { entry, index }, reminder.delay)));
         let default = input.default_after.as_ref();
@@ -65,7 +66,7 @@ impl Run<'_> {
     /// Nobody has answered.
     fn default_answer(&mut self, timer: Timer) -> Result<(), Untaken> {
         let state = self.active().ok_or(Rejection::StaleTimer)?;
-        let input = state.await_input.as_ref().ok_or(Rejection::StaleTimer)?;
+        let input = &state.question.as_ref().ok_or(Rejection::StaleTimer)?.input;
         let default = input.default_after.as_ref().ok_or(Rejection::StaleTimer)?;
         self.notes.push(Note::TimedOut { timer });
         let event = Event {
@@ -84,10 +85,11 @@ impl Run<'_> {
     /// An answer is still awaited. Where no guard holds, nobody is to be reminded.
     fn remind(&mut self, timer: Timer, index: u16) -> Result<(), Untaken> {
         let state = self.active().ok_or(Rejection::StaleTimer)?;
-        let input = state.await_input.as_ref().ok_or(Rejection::StaleTimer)?;
+        let question = state.question.as_ref().ok_or(Rejection::StaleTimer)?;
+        let input = &question.input;
         let reminder = input.reminders.get(usize::from(index)).ok_or(Rejection::StaleTimer)?;
         self.notes.push(Note::TimedOut { timer });
-        let data = json!({"event": input.event.as_str(), "prompt": input.prompt});
+        let data = json!({"event": input.event.as_str(), "prompt": question.prompt(&self.instance)});
         self.raise(&Event {
             id: format!("reminder/{}/{index}", self.instance.entry),
             name: reminder.event.clone(),

@@ -1,15 +1,21 @@
 //! Guards and values that are no expressions, or ask for what is not there, with the place inside the text.
 
 use super::variables::{CONTEXT_VARIABLES, Variables};
-use super::ways::{starts, ways};
+use super::ways::{active, starts, ways};
 use crate::JsonText;
 use crate::expression::{Expression, Template, Variable};
 use crate::saga::definition::{Action, Definition, Fields, Reach};
 use crate::saga::fault::{Fault, Faults};
 
 pub(super) fn check(definition: &Definition, variables: &Variables<'_>, errors: &mut Faults) {
-    let variables = &variables.all;
     fields("/context", &definition.context, &CONTEXT_VARIABLES, errors);
+    for (name, state) in active(definition) {
+        if let Some(input) = &state.await_input {
+            let pointer = format!("/states/{name}/await_input/prompt");
+            template(&pointer, &as_json(&input.prompt), &variables.prompt, errors);
+        }
+    }
+    let variables = &variables.all;
     for way in ways(definition) {
         if let Some(guard) = &way.candidate.guard {
             self::guard(&format!("{}/if", way.pointer), guard, variables, errors);
@@ -115,6 +121,25 @@ states:
         assert_eq!(
             errors("states:\n  A: {on: {x: {if: context.a, target: B}}}\n  B: {final: true}\n"),
             ["/states/A/on/x/0/if at character 1: context has no field a; it has none"]
+        );
+    }
+
+    #[test]
+    fn a_prompt_may_ask_for_what_there_is_while_a_saga_waits() {
+        assert_eq!(
+            errors(
+                "context: {who: Ann}
+states:
+  A:
+    await_input: {event: x, prompt: '${ context.woh }, ${ saga.id } ${ input.sum } ${ event.data }?'}
+    on: {x: {target: B}}
+  B: {final: true}
+"
+            ),
+            [
+                "/states/A/await_input/prompt at character 4: context has no field woh; it has who; did you mean who?",
+                "/states/A/await_input/prompt at character 50: there is no variable event; there are context, input, saga",
+            ]
         );
     }
 

@@ -23,7 +23,7 @@ mod ways;
 pub use schemas::{SCHEMA_MAX_BYTES, SCHEMA_PARTS_MAX, schema_parts};
 pub use size::STATES_MAX;
 pub use variables::context_fields;
-pub(super) use variables::{CONTEXT_VARIABLES, ITEM_VARIABLES, VARIABLES};
+pub(super) use variables::{CONTEXT_VARIABLES, ITEM_VARIABLES, PROMPT_VARIABLES, VARIABLES};
 
 use self::variables::Variables;
 use super::definition::Definition;

@@ -20,6 +20,9 @@ pub(in crate::saga) const CONTEXT_VARIABLES: [Variable<'static>; 2] = [INPUT, SA
 /// Wherever something happens. `event` is what it happens on.
 pub(in crate::saga) const VARIABLES: [Variable<'static>; 4] = [CONTEXT, INPUT, EVENT, SAGA];
 
+/// Where a saga stands still and asks.
+pub(in crate::saga) const PROMPT_VARIABLES: [Variable<'static>; 3] = [CONTEXT, INPUT, SAGA];
+
 /// In tasks with `for_each`, beside: the entry of the list, and its number from 0.
 pub(in crate::saga) const ITEM_VARIABLES: [Variable<'static>; 6] = [ITEM, INDEX, CONTEXT, INPUT, EVENT, SAGA];
 
@@ -28,6 +31,7 @@ pub(in crate::saga) const ITEM_VARIABLES: [Variable<'static>; 6] = [ITEM, INDEX,
 pub(super) struct Variables<'a> {
     pub(super) all: [Variable<'a>; 4],
     pub(super) with_item: [Variable<'a>; 6],
+    pub(super) prompt: [Variable<'a>; 3],
 }
 
 impl<'a> Variables<'a> {
@@ -35,6 +39,7 @@ impl<'a> Variables<'a> {
     pub(super) const UNKNOWN: Self = Self {
         all: VARIABLES,
         with_item: ITEM_VARIABLES,
+        prompt: PROMPT_VARIABLES,
     };
 
     /// With these fields in the context, and no others.
@@ -43,6 +48,7 @@ impl<'a> Variables<'a> {
         Self {
             all: [context, INPUT, EVENT, SAGA],
             with_item: [ITEM, INDEX, context, INPUT, EVENT, SAGA],
+            prompt: [context, INPUT, SAGA],
         }
     }
 }

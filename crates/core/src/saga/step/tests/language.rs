@@ -291,6 +291,48 @@ fn a_task_whose_failure_raises_nothing_asks_for_attention() {
 }
 
 #[test]
+fn a_prompt_has_the_values_of_the_moment_in_which_it_is_read() {
+    let (mut saga, _) = Saga::started(
+        "name: test
+initial: A
+context: {who: '${ input.who }', sum: 7}
+states:
+  A:
+    await_input: {event: paid, prompt: '${ context.who }, pay ${ context.sum } for ${ saga.correlation_id }?'}
+    on:
+      start: {}
+      raised: {set: {sum: '${ event.data.sum }'}}
+      paid: {target: B}
+  B: {final: true}
+",
+        r#"{"who":"Ann"}"#,
+    );
+    let asked = |saga: &Saga| Some(saga.definition.question(&saga.instance)?.prompt);
+    assert_eq!(asked(&saga).as_deref(), Some("Ann, pay 7 for c-1?"));
+    saga.raised("raised", r#"{"sum":8.5}"#);
+    assert_eq!(asked(&saga).as_deref(), Some("Ann, pay 8.5 for c-1?"));
+    saga.raised("paid", "{}");
+    assert_eq!(asked(&saga), None);
+}
+
+#[test]
+fn a_prompt_without_a_value_is_asked_as_it_is_written_and_one_that_is_no_text_as_json() {
+    let asked = |prompt: &str| {
+        let states = format!(
+            "states:
+  A: {{on: {{start: {{target: B}}}}}}
+  B: {{await_input: {{event: x, prompt: '{prompt}'}}, on: {{x: {{target: C}}}}}}
+  C: {{final: true}}
+"
+        );
+        let (saga, _) = Saga::of_states(&states);
+        saga.definition.question(&saga.instance).expect("a question").prompt
+    };
+    assert_eq!(asked("${ input.absent } or not?"), "${ input.absent } or not?");
+    assert_eq!(asked("${ [1, 2] }"), "[1,2]");
+}
+
+#[test]
 fn reminders_are_raised_while_an_answer_is_awaited() {
     let (mut saga, decided) = Saga::of_states(
         "states:

@@ -1,0 +1,48 @@
+//! What a saga asks somebody while it waits for an answer.
+
+use serde_json::Value;
+
+use super::compiled::CompiledDefinition;
+use super::definition::AwaitInput;
+use super::instance::Instance;
+use crate::expression::{Scope, Template};
+
+/// How long what is asked may become: people read it.
+const PROMPT_MAX_BYTES: usize = 16 << 10;
+
+/// What a state asks.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) input: AwaitInput,
+    pub(super) prompt: Template,
+}
+
+impl Question {
+    /// The prompt as the saga asks it now. Where one of its expressions has no value it is as its author wrote it: better a question
+    /// that is hard to read than one that nobody can answer.
+    pub(super) fn prompt(&self, instance: &Instance) -> String {
+        let scope = Scope::new([
+            ("context", instance.context_json()),
+            ("input", instance.input.clone()),
+            ("saga", instance.identity_json()),
+        ]);
+        let rendered = self.prompt.render(&scope, PROMPT_MAX_BYTES).ok();
+        let prompt = rendered.and_then(|json| match serde_json::from_str(json.as_str()).ok()? {
+            Value::String(text) => Some(text),
+            value => Some(value.to_string()),
+        });
+        prompt.unwrap_or_else(|| self.input.prompt.clone())
+    }
+}
+
+impl CompiledDefinition {
+    /// What the saga asks for, with its prompt as it is asked now; `None` if it asks nobody.
+    pub fn question(&self, instance: &Instance) -> Option<AwaitInput> {
+        instance.awaiting.as_ref()?;
+        let question = self.active_state(&instance.state)?.question.as_ref()?;
+        Some(AwaitInput {
+            prompt: question.prompt(instance),
+            ..question.input.clone()
+        })
+    }
+}
