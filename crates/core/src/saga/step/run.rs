@@ -163,7 +163,7 @@ impl<'a> Run<'a> {
 
     /// Whether an event from outside is what the state asks for, and meets its schema.
     pub(super) fn admit(&self, event: &Event) -> Result<(), Rejection> {
-        let asked = self.active().and_then(|state| state.await_input.as_ref());
+        let asked = self.active().and_then(|state| Some(&state.question.as_ref()?.input));
         let schema = asked
             .filter(|asked| asked.event == event.name)
             .and_then(|asked| asked.schema.as_ref());
