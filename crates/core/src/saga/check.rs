@@ -2,7 +2,7 @@
 
 use super::definition::Definition;
 use super::fault::{Fault, Faults};
-use super::source::{Node, understand};
+use super::source::{Bounds, Node, understand};
 use super::validate::{validate, validate_alone};
 use crate::task::SpecLimits;
 use crate::time::Timestamp;
@@ -35,7 +35,7 @@ pub fn check_with(
     now: Timestamp,
     more: impl FnOnce(&Definition) -> Faults,
 ) -> Result<Checked, Faults> {
-    let reading = understand(text)?;
+    let reading = understand(text, Bounds::SOURCE)?;
     let mut faults = reading.faults;
     let Some(definition) = reading.definition else {
         return Err(faults);
@@ -72,8 +72,17 @@ fn in_order(mut faults: Faults) -> Faults {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::saga::CompiledDefinition;
     use crate::saga::source::SOURCE_MAX_BYTES;
+
+    const SOON: Duration = Duration::from_secs(5);
 
     fn checked(text: &str) -> Result<Checked, Vec<String>> {
         check(text, &SpecLimits::default(), Timestamp::EPOCH).map_err(|faults| told(&faults))
@@ -168,6 +177,103 @@ unhandeld: reject
                  unhandled, on_compensation_failure, states; did you mean unhandled?",
             ]
         );
+    }
+
+    /// As JSON a text may be larger and deeper than it was: where it is taken, it can be run.
+    fn can_be_run(text: &str) {
+        let definition = checked(text).unwrap_or_else(|told| panic!("{told:#?}")).definition;
+        let canonical = definition.canonical();
+        let again: Definition = serde_json::from_str(&canonical).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(again, definition);
+        assert_eq!(again.canonical(), canonical);
+        if let Err(faults) = CompiledDefinition::new(again) {
+            panic!("{faults}");
+        }
+    }
+
+    /// States that each lead to many others.
+    fn woven(states: usize, ways: usize) -> String {
+        let way = |state: usize, way: usize| format!("e{way}: {{target: S{}}}", (state + way * way + 1) % states);
+        let all = (0..states).map(|state| {
+            let ways: Vec<String> = (0..ways).map(|number| way(state, number)).collect();
+            format!(" S{state}: {{on: {{{}, z: {{target: Z}}}}}}\n", ways.join(", "))
+        });
+        format!(
+            "name: a\ninitial: S0\nstates:\n{} Z: {{final: true}}\n",
+            all.collect::<String>()
+        )
+    }
+
+    #[test]
+    fn the_largest_weave_of_states_is_checked_soon_and_can_be_run() {
+        let text = woven(499, 19);
+        assert!(text.len() < SOURCE_MAX_BYTES, "{}", text.len());
+        let (done, is_done) = mpsc::channel();
+        let checking = thread::spawn(move || {
+            can_be_run(&text);
+            done.send(())
+        });
+        // A search from every state takes many times as long, whatever it is built with.
+        assert_eq!(is_done.recv_timeout(SOON), Ok(()));
+        assert!(checking.join().is_ok());
+    }
+
+    #[test]
+    fn what_becomes_too_large_as_json_is_refused() {
+        let names = "a,".repeat((SOURCE_MAX_BYTES - 200) / 2);
+        let text = format!(
+            "name: a\ninitial: A\ncontext: {{big: [{names}]}}\nstates:\n A: {{on: {{x: {{target: B}}}}}}\n B: {{final: true}}\n"
+        );
+        assert!(text.len() < SOURCE_MAX_BYTES, "{}", text.len());
+        can_be_run(&text.replace("a,", "1,"));
+        let blanks = names.replace("a,", "{a},");
+        let text = text.replace(&names, &blanks[..names.len() / 4 * 4]);
+        let told = checked(&text).expect_err("refused");
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].contains("must not take more than 524288 bytes as JSON, with the quotes and lists"),
+            "{told:?}"
+        );
+        let deep = |levels: usize| {
+            let input = format!("{}1{}", "{a: ".repeat(levels), "}".repeat(levels));
+            format!(
+                "name: a\ninitial: A\nstates:\n A: {{on: {{x: {{tasks: [{{name: a, input: {input}, raises: {{failure: x}}}}], \
+                 target: B}}}}}}\n B: {{on: {{x: {{target: C}}}}}}\n C: {{final: true}}\n"
+            )
+        };
+        can_be_run(&deep(25));
+        assert!(checked(&deep(26)).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Whatever is taken, near the bounds as well, can be run.
+        #[test]
+        fn every_definition_that_is_taken_can_be_read_again(
+            levels in 18..28_usize,
+            kilobytes in prop_oneof![Just(0_usize), 0..260_usize],
+            fill in prop::sample::select(vec!["a", "~", "1e300", "{a}", "[]", "{a: }", "'\"'", "\u{85}", "é", "\"\\u0001\""]),
+            is_list in any::<bool>(),
+            place in 0..4_usize,
+        ) {
+            let large = vec![fill; (kilobytes << 10) / (fill.len() + 1)].join(",");
+            let nested = format!("{}[{large}]{}", "{a: ".repeat(levels), "}".repeat(levels));
+            let task = format!("{{name: a, input: {nested}, raises: {{failure: x}}}}");
+            let way = match place {
+                0 => format!("{{tasks: [{task}], target: B}}"),
+                1 => format!("{{set: {{v: {nested}}}, target: B}}"),
+                2 => format!("{{compensation: [{{name: u, input: {nested}}}], target: B}}"),
+                _ => format!("{{tasks: [{{name: a, compensation: [{{name: u, input: {nested}}}]}}], target: B}}"),
+            };
+            let way = if is_list { format!("[{way}]") } else { way };
+            let text = format!(
+                "name: a\ninitial: A\nstates:\n A: {{on: {{x: {way}}}}}\n B: {{on: {{x: {{target: C}}}}}}\n C: {{final: true}}\n"
+            );
+            if checked(&text).is_ok() {
+                can_be_run(&text);
+            }
+        }
     }
 
     #[test]

@@ -51,11 +51,11 @@ impl Definition {
     }
 }
 
-/// From the canonical form or any other that [`source::read`] takes.
+/// From the canonical form or any other that [`source::read`] takes. Every canonical form that was stored is within the bounds here.
 impl<'de> Deserialize<'de> for Definition {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = JsonText::deserialize(deserializer)?;
-        source::read(json.as_str()).map_err(D::Error::custom)
+        source::read_canonical(json.as_str()).map_err(D::Error::custom)
     }
 }
 

@@ -44,7 +44,7 @@ pub use instance::{
 pub use migrate::{Migration, migrate};
 pub use names::{DefinitionName, EventName, FieldName, StateName};
 pub use simulate::{Running, RunningKind, SimulatedSaga, SimulationError, Simulator};
-pub use source::{SOURCE_MAX_BYTES, SOURCE_MAX_DEPTH, name_in, read};
+pub use source::{CANONICAL_MAX_BYTES, SOURCE_MAX_BYTES, SOURCE_MAX_DEPTH, name_in, read};
 pub use step::{
     ALWAYS_MAX, COMPENSATIONS_MAX, CompensationChange, DEFERRED_MAX, Effect, HELD_MAX_BYTES, Input, Note, PARKED_MAX,
     Purpose, Rejection, Step, step,

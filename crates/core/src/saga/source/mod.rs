@@ -13,9 +13,9 @@ mod state;
 mod transition;
 mod tree;
 
-pub use tree::{SOURCE_MAX_BYTES, SOURCE_MAX_DEPTH};
+pub use tree::{CANONICAL_MAX_BYTES, SOURCE_MAX_BYTES, SOURCE_MAX_DEPTH};
 
-pub(super) use tree::Node;
+pub(super) use tree::{Bounds, Node};
 
 use self::reader::{At, Reader};
 use super::definition::Definition;
@@ -36,7 +36,19 @@ pub(super) struct Reading {
 /// # Errors
 /// Every fault of form.
 pub fn read(text: &str) -> Result<Definition, Faults> {
-    let reading = understand(text)?;
+    read_within(text, Bounds::SOURCE)
+}
+
+/// The same of what was stored: a canonical form, which may be larger than what it was made of.
+///
+/// # Errors
+/// Every fault of form.
+pub(super) fn read_canonical(text: &str) -> Result<Definition, Faults> {
+    read_within(text, Bounds::CANONICAL)
+}
+
+fn read_within(text: &str, bounds: Bounds) -> Result<Definition, Faults> {
+    let reading = understand(text, bounds)?;
     match reading.definition {
         Some(definition) if reading.faults.is_empty() => Ok(definition),
         Some(_) | None => Err(reading.faults),
@@ -54,8 +66,8 @@ pub fn name_in(text: &str) -> DefinitionName {
 ///
 /// # Errors
 /// If the text is no tree.
-pub(super) fn understand(text: &str) -> Result<Reading, Faults> {
-    let root = tree::parse(text)?;
+pub(super) fn understand(text: &str, bounds: Bounds) -> Result<Reading, Faults> {
+    let root = tree::parse(text, bounds)?;
     let mut reader = Reader::default();
     let definition = reader.definition(&At::root(&root));
     Ok(Reading {

@@ -19,6 +19,31 @@ pub const SOURCE_MAX_BYTES: usize = 256 << 10;
 /// How deep lists and objects may lie in each other.
 pub const SOURCE_MAX_DEPTH: usize = 32;
 
+/// The largest canonical form. It may be larger than what was written: it has the quotes that YAML does without, and the lists for
+/// which one entry may stand.
+pub const CANONICAL_MAX_BYTES: usize = 2 * SOURCE_MAX_BYTES;
+
+/// How much a text may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    bytes: usize,
+    depth: usize,
+}
+
+impl Bounds {
+    /// Of what somebody wrote.
+    pub(crate) const SOURCE: Self = Self {
+        bytes: SOURCE_MAX_BYTES,
+        depth: SOURCE_MAX_DEPTH,
+    };
+
+    /// Of what was stored. The lists for which one entry stood make it deeper, each by one: few of them lie in each other.
+    pub(crate) const CANONICAL: Self = Self {
+        bytes: CANONICAL_MAX_BYTES,
+        depth: SOURCE_MAX_DEPTH + 8,
+    };
+}
+
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Node {
@@ -52,10 +77,10 @@ pub(crate) struct Field {
 ///
 /// # Errors
 /// All [`Faults`]; behind one of the grammar, of depth or of size there are no others.
-pub(crate) fn parse(text: &str) -> Result<Node, Faults> {
-    let mut builder = Builder::default();
-    if text.len() > SOURCE_MAX_BYTES {
-        let message = format!("must not be larger than {SOURCE_MAX_BYTES} bytes, not {}", text.len());
+pub(crate) fn parse(text: &str, bounds: Bounds) -> Result<Node, Faults> {
+    let mut builder = Builder::within(bounds);
+    if text.len() > bounds.bytes {
+        let message = format!("must not be larger than {} bytes, not {}", bounds.bytes, text.len());
         builder.fault(String::new(), Place::START, message);
         return Err(builder.faults);
     }
@@ -112,8 +137,8 @@ struct Name {
     is_repeated: bool,
 }
 
-#[derive(Default)]
 struct Builder {
+    depth_max: usize,
     faults: Faults,
     open: Vec<Open>,
     root: Option<Node>,
@@ -121,6 +146,16 @@ struct Builder {
 }
 
 impl Builder {
+    fn within(bounds: Bounds) -> Self {
+        Self {
+            depth_max: bounds.depth,
+            faults: Faults::default(),
+            open: Vec::new(),
+            root: None,
+            has_document: false,
+        }
+    }
+
     fn fault(&mut self, pointer: String, place: Place, message: impl Into<String>) {
         self.faults.add(Fault::new(pointer, message).at(place));
     }
@@ -218,8 +253,8 @@ impl Builder {
             self.fault(pointer, place, "the name of a field must be a text");
             return ControlFlow::Break(());
         }
-        if self.open.len() >= SOURCE_MAX_DEPTH {
-            let message = format!("lies deeper than {SOURCE_MAX_DEPTH} lists and objects in each other");
+        if self.open.len() >= self.depth_max {
+            let message = format!("lies deeper than {} lists and objects in each other", self.depth_max);
             self.fault(pointer, place, message);
             return ControlFlow::Break(());
         }
@@ -386,6 +421,10 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Result<Node, Faults> {
+        super::parse(text, Bounds::SOURCE)
+    }
 
     fn faults(text: &str) -> Vec<String> {
         parse(text)

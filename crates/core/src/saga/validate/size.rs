@@ -2,6 +2,7 @@
 
 use crate::saga::definition::Definition;
 use crate::saga::fault::{Fault, Faults};
+use crate::saga::source::CANONICAL_MAX_BYTES;
 
 /// The most states: whoever needs more has data in their names.
 pub const STATES_MAX: usize = 500;
@@ -16,7 +17,17 @@ pub(super) fn check(definition: &Definition, errors: &mut Faults) -> bool {
         let message = format!("must not have more than {STATES_MAX} states, not {states}");
         errors.add(Fault::new("/states", message));
     }
-    let regexes = regexes(&definition.canonical());
+    let canonical = definition.canonical();
+    if canonical.len() > CANONICAL_MAX_BYTES {
+        // It is read again by every process that runs it.
+        let message = format!(
+            "must not take more than {CANONICAL_MAX_BYTES} bytes as JSON, with the quotes and lists that the text leaves out, \
+             not {}",
+            canonical.len()
+        );
+        errors.add(Fault::new("", message));
+    }
+    let regexes = regexes(&canonical);
     if regexes > REGEXES_MAX {
         let message = format!("must not have more than {REGEXES_MAX} calls of matches(), not {regexes}");
         errors.add(Fault::new("", message));
