@@ -1,11 +1,10 @@
 //! Transitions that are taken at once, in a circle.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::ways::{Reach, Trigger, Way, ways};
+use super::ways::{Reach, Trigger, ways};
 use crate::saga::definition::Definition;
 use crate::saga::fault::{Fault, Faults};
-use crate::saga::names::StateName;
 
 /// A circle without guards never ends. One with a guard may: it is stopped after so many rounds, which is worth a warning.
 pub(super) fn check(definition: &Definition, errors: &mut Faults, warnings: &mut Faults) {
@@ -18,19 +17,17 @@ pub(super) fn check(definition: &Definition, errors: &mut Faults, warnings: &mut
         }
     }
     ways.retain(|way| way.candidate.course.target().is_some());
-    let (certain, all) = (Reach::of(&unguarded(&ways)).all(), Reach::of(&ways).all());
-    let leads_back = |reach: &BTreeMap<&StateName, BTreeSet<&StateName>>, way: &Way<'_>| {
-        reach.get(way.to()).is_some_and(|reached| reached.contains(way.from))
-    };
+    let unguarded = ways.iter().filter(|way| way.candidate.guard.is_none());
+    let (certain, all) = (Reach::of(unguarded).circles(), Reach::of(&ways).circles());
     let mut told = BTreeSet::new();
     for way in &ways {
         let is_certain = way.candidate.guard.is_none();
-        if is_certain && leads_back(&certain, way) {
+        if is_certain && certain.has(way) {
             errors.add(Fault::new(
                 way.pointer.clone(),
                 format!("leads back to {} without end", way.from),
             ));
-        } else if leads_back(&all, way) && told.insert(way.from) {
+        } else if all.has(way) && told.insert(way.from) {
             let message = format!(
                 "may lead back to {}: after 100 such transitions in a row the saga needs attention",
                 way.from
@@ -38,11 +35,6 @@ pub(super) fn check(definition: &Definition, errors: &mut Faults, warnings: &mut
             warnings.add(Fault::new(way.pointer.clone(), message));
         }
     }
-}
-
-fn unguarded<'a>(ways: &[Way<'a>]) -> Vec<Way<'a>> {
-    let unguarded = ways.iter().filter(|way| way.candidate.guard.is_none());
-    unguarded.cloned().collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! Compensations that nothing ever runs.
 
-use std::collections::BTreeSet;
-
 use super::ways::{Reach, starts, ways};
 use crate::saga::definition::{Definition, State};
 use crate::saga::fault::{Fault, Faults};
@@ -11,18 +9,14 @@ use crate::saga::names::StateName;
 /// alone, which may be meant.
 pub(super) fn check(definition: &Definition, errors: &mut Faults, warnings: &mut Faults) {
     let ways = ways(definition);
-    let reach = Reach::of(&ways).all();
-    let compensating: BTreeSet<&StateName> = ways
-        .iter()
-        .filter(|way| way.candidate.course.compensates())
-        .map(|way| way.from)
-        .collect();
+    let compensating = ways.iter().filter(|way| way.candidate.course.compensates());
+    let undone = Reach::back(&ways).from(compensating.map(|way| way.from));
     let is_undone_in_time = definition.timeout.as_ref().is_some_and(|timeout| timeout.compensate);
     let mut registered = |pointer: String, then: &StateName| {
         if is_final(definition, then) {
             let message = "is never run: the transition that registers it ends the saga";
             errors.add(Fault::new(pointer, message));
-        } else if !is_undone_in_time && reach.get(then).is_none_or(|reached| reached.is_disjoint(&compensating)) {
+        } else if !is_undone_in_time && !undone.contains(then) {
             let message = "is run only if the saga is cancelled: no transition with compensate comes after it";
             warnings.add(Fault::new(pointer, message));
         }

@@ -1,5 +1,7 @@
 //! Tasks that are started where the saga ends.
 
+use std::collections::BTreeSet;
+
 use super::ways::{active, ways};
 use crate::saga::definition::{Course, Definition, State};
 use crate::saga::fault::{Fault, Faults};
@@ -13,7 +15,13 @@ pub(super) fn check(definition: &Definition, errors: &mut Faults) {
     let ends = |target: Option<&StateName>| {
         target.is_some_and(|name| matches!(definition.states.get(name), Some(State::Final { .. })))
     };
+    let mut end_forward = BTreeSet::new();
     for way in &ways {
+        if let Course::Forward { target, .. } = &way.candidate.course
+            && ends(target.as_ref())
+        {
+            end_forward.insert(way.from);
+        }
         let tasks = way.candidate.course.tasks();
         if ends(way.candidate.course.target()) {
             for index in 0..tasks.len() {
@@ -22,11 +30,7 @@ pub(super) fn check(definition: &Definition, errors: &mut Faults) {
         }
     }
     for (name, state) in active(definition) {
-        let ends_forward = ways.iter().any(|way| match &way.candidate.course {
-            Course::Forward { target, .. } => way.from == name && ends(target.as_ref()),
-            Course::Compensate { .. } => false,
-        });
-        if ends_forward {
+        if end_forward.contains(name) {
             for index in 0..state.on_exit.len() {
                 errors.add(Fault::new(format!("/states/{name}/on_exit/{index}"), MESSAGE));
             }
