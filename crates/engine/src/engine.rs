@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use secrecy::ExposeSecret;
 
 use crate::announce::{Announcer, hint};
+use crate::aside::Aside;
 use crate::batcher::{Batcher, Bounds, Weight};
 use crate::changes::Changes;
 use crate::clock::Clock;
@@ -51,6 +52,8 @@ pub(crate) struct Parts {
     pub(crate) saga_starts: Batcher<NewSaga, StartOutcome>,
     pub(crate) saga_advances: Batcher<Advance, AdvanceOutcome>,
     pub(crate) driver: Driver,
+    /// Reading and drawing definitions.
+    pub(crate) definitions: Aside,
     pub(crate) announcer: Announcer,
     pub(crate) signals: Signals,
     pub(crate) waiters: Arc<Waiters<TaskId>>,
@@ -145,6 +148,7 @@ impl Engine {
             continuations,
             changes,
             driver: Driver::default(),
+            definitions: Aside::default(),
             waiters,
             saga_waiters: Arc::default(),
             firing_planned: AtomicBool::new(false),

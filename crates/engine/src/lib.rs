@@ -11,6 +11,7 @@
 
 mod advance_clock;
 mod announce;
+mod aside;
 pub mod batcher;
 pub mod changes;
 pub mod clock;

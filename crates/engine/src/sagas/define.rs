@@ -22,14 +22,14 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::InvalidDefinition`] with every fault and its place, [`Error::OtherDefinitionName`] where it does not have the name
-    /// that was expected.
+    /// that was expected, [`Error::Overloaded`] while others are read.
     pub async fn put_definition(
         &self,
         expected: &DefinitionName,
         source: String,
         actor: Option<String>,
     ) -> Result<Defined, Error> {
-        let (new, warnings) = self.checked_definition(source).map_err(Error::InvalidDefinition)?;
+        let (new, warnings) = self.checked_aside(source).await?.map_err(Error::InvalidDefinition)?;
         if new.name != *expected {
             return Err(Error::OtherDefinitionName {
                 expected: expected.clone(),
@@ -39,8 +39,15 @@ impl Engine {
         self.store_definition(new, warnings, actor).await
     }
 
+    /// The same as [`checked_definition`](Self::checked_definition), aside: a large one takes its time.
+    pub(super) async fn checked_aside(&self, source: String) -> Result<Result<(NewDefinition, Faults), Faults>, Error> {
+        let engine = self.clone();
+        let checking = move || engine.checked_definition(source);
+        self.parts.definitions.compute(checking).await
+    }
+
     /// A definition that may be stored, with what is doubtful in it.
-    pub(super) fn checked_definition(&self, source: String) -> Result<(NewDefinition, Faults), Faults> {
+    fn checked_definition(&self, source: String) -> Result<(NewDefinition, Faults), Faults> {
         let limits = self.parts.settings.tasks.limits();
         let checked = saga::check_with(&source, &limits, self.parts.clock.now(), answers::faults);
         let Checked { definition, warnings } = checked?;

@@ -49,7 +49,7 @@ impl Engine {
         let read = tokio::task::spawn_blocking(move || sources(&folder));
         let sources = read.await.map_err(|_| Error::Panicked)??;
         let mut defined = Vec::with_capacity(sources.len());
-        for (path, new, warnings) in self.checked(sources)? {
+        for (path, new, warnings) in self.checked(sources).await? {
             for warning in &warnings.0 {
                 tracing::warn!(saga.definition = %new.name, "{}", placed(&path, &warning.to_string()));
             }
@@ -58,11 +58,14 @@ impl Engine {
         Ok(defined)
     }
 
-    fn checked(&self, sources: Vec<(PathBuf, String)>) -> Result<Vec<(PathBuf, NewDefinition, Faults)>, FolderError> {
+    async fn checked(
+        &self,
+        sources: Vec<(PathBuf, String)>,
+    ) -> Result<Vec<(PathBuf, NewDefinition, Faults)>, FolderError> {
         let (mut definitions, mut faults) = (Vec::new(), Vec::new());
         let mut files: BTreeMap<DefinitionName, PathBuf> = BTreeMap::new();
         for (path, source) in sources {
-            match self.checked_definition(source) {
+            match self.checked_aside(source).await? {
                 Ok((new, warnings)) => {
                     if let Some(other) = files.insert(new.name.clone(), path.clone()) {
                         let message = format!("{} has a definition of the name {}, too", other.display(), new.name);

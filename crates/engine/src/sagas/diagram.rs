@@ -24,7 +24,7 @@ impl Engine {
     /// The picture of a definition; `None` for the newest version.
     ///
     /// # Errors
-    /// [`Error::DefinitionNotFound`].
+    /// [`Error::DefinitionNotFound`], [`Error::Overloaded`] while others are drawn.
     pub async fn definition_diagram(
         &self,
         name: &DefinitionName,
@@ -32,33 +32,36 @@ impl Engine {
         format: DiagramFormat,
     ) -> Result<String, Error> {
         let stored = self.definition(name, version).await?;
-        let definition = as_data(&stored)?;
-        drawn(move || match format {
-            DiagramFormat::Mermaid => diagram::mermaid(&definition),
-            DiagramFormat::Svg => diagram::svg(&definition),
-        })
-        .await
+        let draw = move || -> Result<String, Error> {
+            let definition = as_data(&stored)?;
+            Ok(match format {
+                DiagramFormat::Mermaid => diagram::mermaid(&definition),
+                DiagramFormat::Svg => diagram::svg(&definition),
+            })
+        };
+        self.parts.definitions.compute(draw).await?
     }
 
     /// The picture of the definition of a saga, in which its state and the way that it took are marked.
     ///
     /// # Errors
-    /// [`Error::SagaNotFound`].
+    /// [`Error::SagaNotFound`], [`Error::Overloaded`] while others are drawn.
     pub async fn saga_diagram(&self, saga: SagaId, format: DiagramFormat) -> Result<String, Error> {
         let saga = self.saga(saga).await?;
-        let definition = self.running_definition(&saga).await?;
+        let stored = self.definition(&saga.definition, Some(saga.definition_version)).await?;
         let path = self.path(&saga).await?;
-        drawn(move || {
+        let draw = move || -> Result<String, Error> {
+            let definition = as_data(&stored)?;
             let live = Live {
                 state: &saga.instance.state,
                 path: &path,
             };
-            match format {
+            Ok(match format {
                 DiagramFormat::Mermaid => diagram::mermaid_live(definition.definition(), live),
                 DiagramFormat::Svg => diagram::svg_live(definition.definition(), live),
-            }
-        })
-        .await
+            })
+        };
+        self.parts.definitions.compute(draw).await?
     }
 
     async fn path(&self, saga: &Saga) -> Result<Vec<Taken>, Error> {
@@ -83,9 +86,4 @@ fn transitions(entry: &HistoryEntry) -> impl Iterator<Item = Taken> {
         to: to.clone(),
         event: event.clone(),
     })
-}
-
-/// A large one takes its time.
-async fn drawn(draw: impl FnOnce() -> String + Send + 'static) -> Result<String, Error> {
-    tokio::task::spawn_blocking(draw).await.map_err(|_| Error::Panicked)
 }
