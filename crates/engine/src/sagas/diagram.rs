@@ -48,20 +48,19 @@ impl Engine {
     /// [`Error::SagaNotFound`], [`Error::Overloaded`] while others are drawn.
     pub async fn saga_diagram(&self, saga: SagaId, format: DiagramFormat) -> Result<String, Error> {
         let saga = self.saga(saga).await?;
-        let stored = self.definition(&saga.definition, Some(saga.definition_version)).await?;
+        let definition = self.running_definition(&saga).await?;
         let path = self.path(&saga).await?;
-        let draw = move || -> Result<String, Error> {
-            let definition = as_data(&stored)?;
+        let draw = move || {
             let live = Live {
                 state: &saga.instance.state,
                 path: &path,
             };
-            Ok(match format {
+            match format {
                 DiagramFormat::Mermaid => diagram::mermaid_live(definition.definition(), live),
                 DiagramFormat::Svg => diagram::svg_live(definition.definition(), live),
-            })
+            }
         };
-        self.parts.definitions.compute(draw).await?
+        self.parts.definitions.compute(draw).await
     }
 
     async fn path(&self, saga: &Saga) -> Result<Vec<Taken>, Error> {
