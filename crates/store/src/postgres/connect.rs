@@ -15,6 +15,10 @@ use crate::{Error, Options};
 /// A statement that waits longer for a lock gives up and is repeated: its locks must not make others wait in turn.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How much longer than a transaction may take the server waits for its next statement. A process that stands still ends nothing by
+/// itself: its rows would stay locked for all others until it goes on.
+const STANDSTILL_GRACE: Duration = Duration::from_secs(2);
+
 /// An idle connection is asked whether it still stands before it is used again; a busy one shows it by itself.
 const TRUSTED_WHILE_IDLE: Duration = Duration::from_secs(1);
 
@@ -67,6 +71,10 @@ fn connect_options(url: &str, options: &Options) -> Result<PgConnectOptions, Err
             ("client_min_messages", "warning".to_owned()),
             ("lock_timeout", LOCK_TIMEOUT.as_millis().to_string()),
             ("statement_timeout", options.timeout.as_millis().to_string()),
+            (
+                "idle_in_transaction_session_timeout",
+                (options.timeout + STANDSTILL_GRACE).as_millis().to_string(),
+            ),
         ])
         .disable_statement_logging())
 }

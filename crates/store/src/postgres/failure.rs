@@ -21,9 +21,9 @@ fn state(error: &dyn DatabaseError) -> Cow<'_, str> {
     error.code().unwrap_or_default()
 }
 
-/// The server is going away or was told to end this connection.
+/// The server is going away, was told to end this connection, or has waited too long for the rest of a transaction.
 fn ends_the_connection(code: &str) -> bool {
-    code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03" | "57P05")
+    code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03" | "57P05" | "25P03")
 }
 
 pub(super) fn effect(error: &sqlx::Error) -> Effect {

@@ -8,6 +8,7 @@
 
 mod conformance;
 mod differential;
+mod frozen_client;
 mod going_on;
 mod going_on_sagas;
 mod in_file;
