@@ -4,6 +4,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::bounds::ITEMS_MAX;
 use super::run::{Failure, Run};
 use super::{Effect, Purpose, Rejection};
 use crate::JsonText;
@@ -14,7 +15,7 @@ use crate::saga::definition::{FailureEvents, Fields, Join};
 use crate::saga::instance::{Cause, Event, Joining, Live, LiveEnd, Outcome, Undo};
 use crate::saga::mutant::{Mutant, is_planted};
 use crate::saga::names::EventName;
-use crate::task::{Entry, ErrorKind, MEMBERS_MAX, TaskDraft, TaskError, Violations, in_a_line};
+use crate::task::{Entry, ErrorKind, TaskDraft, TaskError, Violations, in_a_line};
 
 impl Run<'_> {
     /// What expressions see.
@@ -174,9 +175,9 @@ impl Run<'_> {
         let entries: Vec<&RawValue> = list
             .parse()
             .map_err(|_| Failure("for_each must have a list as its value".to_owned()))?;
-        if entries.len() > MEMBERS_MAX {
+        if entries.len() > ITEMS_MAX {
             let message = format!(
-                "for_each goes through {} entries, and may through {MEMBERS_MAX}",
+                "for_each goes through {} entries, and may through {ITEMS_MAX}",
                 entries.len()
             );
             return Err(Failure(message));

@@ -24,6 +24,14 @@ pub(super) const MADE_MAX_BYTES: usize = 8 << 20;
 /// What each task costs beside its texts, in the unit of the rest: it is a row, or two.
 const TASK_COST: usize = 2_000;
 
+/// How many entries a `for_each` goes through: so many small tasks are what a step may make.
+pub(super) const ITEMS_MAX: usize = 4_000;
+
+const _: () = assert!(
+    ITEMS_MAX * (TASK_COST + 90) < MADE_MAX_BYTES,
+    "the tasks of a for_each do not fit into a step"
+);
+
 impl Run<'_> {
     /// Takes what a task or a child saga costs from what the step may make.
     pub(super) fn made(&mut self, bytes: usize) -> Result<(), Failure> {

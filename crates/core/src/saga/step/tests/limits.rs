@@ -62,6 +62,25 @@ fn what_one_step_makes_is_bounded_in_bytes() {
 }
 
 #[test]
+fn a_list_is_gone_through_up_to_a_number_that_a_step_can_make() {
+    let (mut saga, _) = Saga::of_states(
+        "states:
+  A:
+    on:
+      start: {}
+      x: {tasks: [{name: each, input: '${ item }', for_each: '${ event.data }', join: {raises: x}}]}
+",
+    );
+    let list = |length: usize| format!("[{}0]", "0,".repeat(length - 1));
+    assert_eq!(saga.raised("x", &list(4_001)), Vec::<String>::new());
+    assert_eq!(
+        saga.instance.parked[0].reason,
+        "for_each goes through 4001 entries, and may through 4000"
+    );
+    assert_eq!(saga.raised("x", &list(4_000)).len(), 4_000);
+}
+
+#[test]
 fn the_outputs_of_a_list_are_bounded_in_bytes() {
     let (mut saga, _) = Saga::of_states(
         "states:
