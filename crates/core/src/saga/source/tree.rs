@@ -84,6 +84,23 @@ pub(crate) fn parse(text: &str, bounds: Bounds) -> Result<Node, Faults> {
         builder.fault(String::new(), Place::START, message);
         return Err(builder.faults);
     }
+    // Some editors mark a text as Unicode.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if let Some(nul) = text.find('\0') {
+        // Not even in a comment: the text is kept as it is.
+        let before = &text[..nul];
+        let line_begins = before.rfind('\n').map_or(0, |end| end + 1);
+        let place = Place {
+            line: before.matches('\n').count() + 1,
+            column: before[line_begins..].chars().count() + 1,
+        };
+        builder.fault(
+            String::new(),
+            place,
+            "contains the character U+0000, which cannot be stored",
+        );
+        return Err(builder.faults);
+    }
     let joined = Joined::of(text);
     let place = |marker: &Marker| joined.original(place(marker));
     let mut parser = Parser::new_from_str(&joined.text);
@@ -484,6 +501,16 @@ mod tests {
         assert!(two[0].contains("must be one document"), "{two:?}");
         assert!(faults("? [a]\n: 1\n")[0].contains("must be a text"));
         assert!(faults("a: \"\\0\"\n")[0].contains("U+0000"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over_and_a_nul_is_refused_wherever_it_stands() {
+        assert_eq!(canonical("\u{feff}a: 1\n"), r#"{"a":1}"#);
+        assert_eq!(canonical("\u{feff}{\"a\": 1}"), r#"{"a":1}"#);
+        assert_eq!(
+            faults("a: 1\n# é\0\n"),
+            ["line 2, column 4: contains the character U+0000, which cannot be stored"]
+        );
     }
 
     #[test]
