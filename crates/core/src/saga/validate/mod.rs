@@ -9,6 +9,7 @@ mod endings;
 mod exits;
 mod expressions;
 mod failures;
+mod hasty;
 mod leaks;
 mod names;
 mod reachable;
@@ -58,6 +59,7 @@ pub fn validate(definition: &Definition, limits: &SpecLimits, now: Timestamp) ->
     compensations::check(definition, errors, &mut findings.warnings);
     failures::check(definition, &mut findings.warnings);
     leaks::check(definition, &mut findings.warnings);
+    hasty::check(definition, &mut findings.warnings);
     findings
 }
 
