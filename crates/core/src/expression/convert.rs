@@ -9,13 +9,18 @@ use cel::common::types::{
 use cel::common::value::Val;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::{EvaluationError, kinds};
+use super::{EvaluationError, kinds, meter};
 
 /// JSON has one kind of number. Whole ones become `int`, the kind that literals have: as `uint` they could not be added to
-/// any literal.
+/// any literal. It costs steps of the evaluation that asks.
 pub(super) fn from_json(text: &str) -> Result<Box<dyn Val>, serde_json::Error> {
+    if !meter::pay_json(text.len()) {
+        return Err(Error::custom(OUT_OF_STEPS));
+    }
     AnyValue.deserialize(&mut serde_json::Deserializer::from_str(text))
 }
+
+const OUT_OF_STEPS: &str = "there are no steps left to read it";
 
 struct AnyValue;
 
@@ -23,6 +28,9 @@ impl<'de> DeserializeSeed<'de> for AnyValue {
     type Value = Box<dyn Val>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        if !meter::pay_value() {
+            return Err(Error::custom(OUT_OF_STEPS));
+        }
         deserializer.deserialize_any(self)
     }
 }
@@ -84,13 +92,18 @@ impl<'de> Visitor<'de> for AnyValue {
 }
 
 /// A value as JSON. The names of an object are sorted: two databases that decide the same must write the same.
+/// It costs steps as reading does.
 pub(super) fn to_json(value: &dyn Val, most: usize) -> Result<String, EvaluationError> {
     let mut writer = Writer {
         text: String::new(),
         most,
     };
     writer.value(value)?;
-    Ok(writer.text)
+    if meter::pay_json(writer.text.len()) {
+        Ok(writer.text)
+    } else {
+        Err(EvaluationError::TooManySteps)
+    }
 }
 
 /// Text as a string of JSON.
@@ -119,6 +132,9 @@ impl Writer {
     }
 
     fn value(&mut self, value: &dyn Val) -> Result<(), EvaluationError> {
+        if !meter::pay_value() {
+            return Err(EvaluationError::TooManySteps);
+        }
         if let Some(text) = value.downcast_ref::<CelString<'_>>() {
             // Before it is quoted, which makes a copy.
             if text.inner().len() > self.most {

@@ -40,13 +40,24 @@ pub(super) const REFUSED: &str = "@refused";
 /// So many bytes of a text are walked or copied in a step.
 const BYTES_A_STEP: usize = 64;
 
+/// So many bytes of JSON are read or written in a step, beside one step for each value: each gets a place of its own in memory,
+/// and a short text costs as much as one that fills such a step.
+const JSON_BYTES_A_STEP: usize = 16;
+
+/// What an evaluation costs by itself, however little it has to do: what surrounds it is made anew.
+const EVALUATION: usize = 5;
+
 thread_local! {
     static STEPS_LEFT: Cell<u64> = const { Cell::new(0) };
+    /// Whether an evaluation asked for more. Not every place that does can say so by its error.
+    static EXCEEDED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// An evaluation on this thread has so many steps.
 pub(super) fn start(steps: u64) {
     STEPS_LEFT.set(steps);
+    EXCEEDED.set(false);
+    pay(EVALUATION);
 }
 
 /// What is left of them.
@@ -54,13 +65,44 @@ pub(super) fn stop() -> u64 {
     STEPS_LEFT.replace(0)
 }
 
-fn take(steps: usize) -> Result<(), ExecutionError> {
-    let left = STEPS_LEFT.get();
-    let remaining = left.checked_sub(steps as u64);
+/// Whether more steps were asked for than there were.
+pub(super) fn is_exceeded() -> bool {
+    EXCEEDED.get()
+}
+
+/// Whether there are so many steps left, which are taken then.
+fn pay(steps: usize) -> bool {
+    let remaining = STEPS_LEFT.get().checked_sub(steps as u64);
     STEPS_LEFT.set(remaining.unwrap_or(0));
-    match remaining {
-        Some(_) => Ok(()),
-        None => Err(ExecutionError::function_error(OUT_OF_STEPS, "")),
+    if remaining.is_none() {
+        EXCEEDED.set(true);
+    }
+    remaining.is_some()
+}
+
+/// The same for a value of JSON that is read or written.
+pub(super) fn pay_value() -> bool {
+    pay(1)
+}
+
+/// The same for so many bytes of JSON that are read or written.
+pub(super) fn pay_json(bytes: usize) -> bool {
+    pay(bytes / JSON_BYTES_A_STEP)
+}
+
+/// What is done here costs nothing.
+pub(super) fn free<T>(act: impl FnOnce() -> T) -> T {
+    let left = STEPS_LEFT.replace(u64::MAX);
+    let done = act();
+    STEPS_LEFT.set(left);
+    done
+}
+
+fn take(steps: usize) -> Result<(), ExecutionError> {
+    if pay(steps) {
+        Ok(())
+    } else {
+        Err(ExecutionError::function_error(OUT_OF_STEPS, ""))
     }
 }
 

@@ -35,12 +35,13 @@ pub enum EvaluationError {
 pub struct Scope {
     bound: Vec<Arc<Bound>>,
     steps_left: Arc<AtomicU64>,
+    is_reading_free: bool,
 }
 
 struct Bound {
     name: &'static str,
     json: JsonText,
-    value: OnceLock<Option<Box<dyn Val>>>,
+    value: OnceLock<Box<dyn Val>>,
 }
 
 /// Making one takes twenty times as long as evaluating an expression in it.
@@ -56,6 +57,15 @@ impl Scope {
         Self {
             bound: variables.into_iter().map(bound).collect(),
             steps_left: Arc::new(AtomicU64::new(steps.min(STEPS_MAX))),
+            is_reading_free: false,
+        }
+    }
+
+    /// The same, where reading the variables costs no steps. Each is read once, so that is bounded by how large they are.
+    pub(crate) fn with_free_reading(variables: impl IntoIterator<Item = (&'static str, JsonText)>, steps: u64) -> Self {
+        Self {
+            is_reading_free: true,
+            ..Self::with_steps(variables, steps)
         }
     }
 
@@ -66,6 +76,18 @@ impl Scope {
         Self {
             bound: others.chain(variables.into_iter().map(bound)).collect(),
             steps_left: Arc::clone(&self.steps_left),
+            is_reading_free: self.is_reading_free,
+        }
+    }
+
+    /// One in which a variable is another one. What was read of the others is not read again, and both use the same steps.
+    #[must_use]
+    pub(crate) fn replacing(&self, name: &'static str, json: JsonText) -> Self {
+        let others = self.bound.iter().filter(|bound| bound.name != name).cloned();
+        Self {
+            bound: others.chain(std::iter::once(bound((name, json)))).collect(),
+            steps_left: Arc::clone(&self.steps_left),
+            is_reading_free: self.is_reading_free,
         }
     }
 
@@ -94,6 +116,9 @@ impl Scope {
         // The crate panics on trees that its parser does not make; a caller with locked rows must not find out which.
         let value = std::panic::catch_unwind(std::panic::AssertUnwindSafe(evaluate));
         self.steps_left.store(meter::stop(), Ordering::Relaxed);
+        if meter::is_exceeded() {
+            return Err(EvaluationError::TooManySteps);
+        }
         value.unwrap_or_else(|_| Err(EvaluationError::Failed("the expression cannot be evaluated".to_owned())))
     }
 }
@@ -109,8 +134,17 @@ fn bound((name, json): (&'static str, JsonText)) -> Arc<Bound> {
 impl VariableResolver for Scope {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         let bound = self.bound.iter().find(|bound| bound.name == variable)?;
-        let value = bound.value.get_or_init(|| convert::from_json(bound.json.as_str()).ok());
-        value.as_deref().map(CowVal::Borrowed)
+        if bound.value.get().is_none() {
+            let read = || convert::from_json(bound.json.as_str()).ok();
+            // Whoever has no steps left to read it has read nothing.
+            let value = if self.is_reading_free {
+                meter::free(read)
+            } else {
+                read()
+            }?;
+            bound.value.get_or_init(|| value);
+        }
+        bound.value.get().map(|value| CowVal::Borrowed(value.as_ref()))
     }
 }
 

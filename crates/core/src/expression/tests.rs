@@ -270,3 +270,17 @@ fn evaluation_ends_whatever_the_values_are() {
         scope.steps_taken()
     );
 }
+
+#[test]
+fn what_cannot_be_read_any_more_is_not_taken_for_absent() {
+    let values = vec!["1"; 2_000].join(",");
+    let scope = Scope::with_steps([("output", JsonText::new(format!("[{values}]")).expect("JSON"))], 1_000);
+    for source in ["output == 1 || true", "size(output) == 2000", "1 == 1"] {
+        let expression = Expression::compile(source, &VARIABLES).expect("it meets the rules");
+        assert_eq!(
+            expression.evaluate(&scope, 100),
+            Err(EvaluationError::TooManySteps),
+            "{source}"
+        );
+    }
+}

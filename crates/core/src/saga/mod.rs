@@ -46,8 +46,8 @@ pub use names::{DefinitionName, EventName, FieldName, StateName};
 pub use simulate::{Running, RunningKind, SimulatedSaga, SimulationError, Simulator};
 pub use source::{CANONICAL_MAX_BYTES, SOURCE_MAX_BYTES, SOURCE_MAX_DEPTH, name_in, read};
 pub use step::{
-    ALWAYS_MAX, COMPENSATIONS_MAX, CompensationChange, DEFERRED_MAX, Effect, HELD_MAX_BYTES, Input, Note, PARKED_MAX,
-    Purpose, Rejection, Step, step,
+    ALWAYS_MAX, COMPENSATIONS_MAX, CompensationChange, Cost, DEFERRED_MAX, Effect, HELD_MAX_BYTES, Input,
+    MADE_MAX_BYTES, Note, PARKED_MAX, Purpose, Rejection, Step, step, step_and_cost,
 };
 pub use stored::InvalidInstance;
 pub use validate::{Findings, SCHEMA_MAX_BYTES, SCHEMA_PARTS_MAX, STATES_MAX, context_fields, schema_parts, validate};

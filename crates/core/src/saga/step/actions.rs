@@ -20,12 +20,10 @@ use crate::task::{Entry, ErrorKind, TaskDraft, TaskError, Violations, in_a_line}
 impl Run<'_> {
     /// What expressions see.
     pub(super) fn scope(&self, event: &Event) -> Scope {
-        let (id, name) = (json!(event.id), json!(event.name.as_str()));
-        let event = format!("{{\"id\":{id},\"name\":{name},\"data\":{}}}", event.data);
         let variables = [
             ("context", self.instance.context_json()),
             ("input", self.instance.input.clone()),
-            ("event", JsonText::trusted(event)),
+            ("event", event_json(event)),
             ("saga", self.instance.identity_json()),
         ];
         Scope::with_steps(variables, self.steps_left)
@@ -33,12 +31,13 @@ impl Run<'_> {
 
     /// The values of fields, all of them in one scope: none sees what another becomes.
     fn values(&mut self, fields: &Values, scope: &Scope) -> Result<Fields, Failure> {
-        let mut values = Fields::new();
-        for (name, template) in fields {
-            values.insert(name.clone(), self.value(name.as_str(), template, scope)?);
-        }
+        let values = fields
+            .iter()
+            .map(|(name, template)| Ok((name.clone(), self.value(name.as_str(), template, scope)?)))
+            .collect();
+        // What failed has cost its steps too.
         self.spent(scope);
-        Ok(values)
+        values
     }
 
     fn value(&self, name: &str, template: &Template, scope: &Scope) -> Result<JsonText, Failure> {
@@ -58,6 +57,7 @@ impl Run<'_> {
     pub(super) fn set(&mut self, fields: &Values, scope: &Scope) -> Result<(), Failure> {
         let mut values = self.values(fields, scope)?;
         self.instance.context.append(&mut values);
+        self.context_changed();
         self.bound_context()
     }
 
@@ -204,15 +204,16 @@ impl Run<'_> {
     fn start_child(&mut self, child: &ChildSaga, scope: &Scope) -> Result<(), Failure> {
         let number = self.number();
         let correlation_id = match &child.correlation_id {
-            Some(template) => self.value("correlation_id", template, scope)?,
-            None => text(&format!("{}/{number}", self.instance.id)),
+            Some(template) => self.value("correlation_id", template, scope),
+            None => Ok(text(&format!("{}/{number}", self.instance.id))),
         };
         let input = match &child.input {
-            Some(template) => self.value("input", template, scope)?,
+            Some(template) => self.value("input", template, scope),
             // As where a caller gives none.
-            None => JsonText::trusted("{}"),
+            None => Ok(JsonText::trusted("{}")),
         };
         self.spent(scope);
+        let (correlation_id, input) = (correlation_id?, input?);
         self.made(input.len())?;
         let correlation_id = correlation_id
             .parse()
@@ -308,6 +309,11 @@ impl FailureEvents {
         };
         own.or(self.failure.as_ref())
     }
+}
+
+pub(super) fn event_json(event: &Event) -> JsonText {
+    let (id, name) = (json!(event.id), json!(event.name.as_str()));
+    JsonText::trusted(format!("{{\"id\":{id},\"name\":{name},\"data\":{}}}", event.data))
 }
 
 fn as_json(error: &TaskError) -> JsonText {

@@ -19,7 +19,7 @@ pub const COMPENSATIONS_MAX: usize = 10_000;
 pub const HELD_MAX_BYTES: usize = 8 << 20;
 
 /// How large what one step makes may be.
-pub(super) const MADE_MAX_BYTES: usize = 8 << 20;
+pub const MADE_MAX_BYTES: usize = 8 << 20;
 
 /// What each task costs beside its texts, in the unit of the rest: it is a row, or two.
 const TASK_COST: usize = 2_000;

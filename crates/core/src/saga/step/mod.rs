@@ -39,7 +39,7 @@ use self::run::{Run, Untaken};
 
 pub(super) use self::timers::timers_of_entry;
 
-pub use self::bounds::{COMPENSATIONS_MAX, DEFERRED_MAX, HELD_MAX_BYTES, PARKED_MAX};
+pub use self::bounds::{COMPENSATIONS_MAX, DEFERRED_MAX, HELD_MAX_BYTES, MADE_MAX_BYTES, PARKED_MAX};
 pub use self::note::{CompensationChange, Note};
 pub use self::run::ALWAYS_MAX;
 
@@ -97,6 +97,15 @@ pub struct Step {
     pub effects: Vec<Effect>,
     /// For those who want to know what happened.
     pub notes: Vec<Note>,
+}
+
+/// What a step has used, whether anything came of it or not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Of its expressions, of [`STEPS_MAX`](crate::expression::STEPS_MAX).
+    pub steps: u64,
+    /// Of the tasks and child sagas that it makes.
+    pub bytes: usize,
 }
 
 /// What is written with the instance.
@@ -227,30 +236,46 @@ pub fn step(
     limits: &SpecLimits,
     now: Timestamp,
 ) -> Result<Step, Rejection> {
+    step_and_cost(definition, instance, input, limits, now).0
+}
+
+/// Decides, and tells what that has used: a refusal may have cost as much as anything else.
+pub fn step_and_cost(
+    definition: &CompiledDefinition,
+    instance: Instance,
+    input: Input,
+    limits: &SpecLimits,
+    now: Timestamp,
+) -> (Result<Step, Rejection>, Cost) {
     let phase = instance.phase.clone();
     let mut run = Run::new(definition, instance, limits, now);
-    match phase {
-        Phase::Created => created(&mut run, input)?,
-        Phase::Running => running(&mut run, input)?,
-        Phase::Ending { end } => ending(&mut run, end, input)?,
-        Phase::Settling { then } => settling(&mut run, then, input)?,
-        Phase::Undoing { then } => undoing(&mut run, then, input)?,
-        Phase::Stuck { then, .. } => stuck(&mut run, then, input)?,
-        Phase::Ended { .. } => return Err(over(&input)),
+    let decided = match phase {
+        Phase::Created => created(&mut run, input),
+        Phase::Running => running(&mut run, input),
+        Phase::Ending { end } => ending(&mut run, end, input),
+        Phase::Settling { then } => settling(&mut run, then, input),
+        Phase::Undoing { then } => undoing(&mut run, then, input),
+        Phase::Stuck { then, .. } => stuck(&mut run, then, input),
+        Phase::Ended { .. } => Err(over(&input)),
+    };
+    if let Err(rejection) = decided {
+        return (Err(rejection), run.cost());
     }
     run.settle();
     run.instance.version += 1;
+    let cost = run.cost();
     let Run {
         instance,
         effects,
         notes,
         ..
     } = run;
-    Ok(Step {
+    let step = Step {
         instance,
         effects,
         notes,
-    })
+    };
+    (Ok(step), cost)
 }
 
 fn created(run: &mut Run<'_>, input: Input) -> Result<(), Rejection> {

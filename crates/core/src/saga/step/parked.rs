@@ -55,7 +55,7 @@ impl Run<'_> {
             return Err(Rejection::NothingParked);
         }
         self.instance.context.extend(context);
-        self.scope = None;
+        self.context_changed();
         self.bound_context()
             .map_err(|Failure(reason)| Rejection::InvalidContext(reason))?;
         let mut kept = Vec::new();

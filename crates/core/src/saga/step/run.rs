@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::actions::event_json;
 use super::bounds::MADE_MAX_BYTES;
 use super::timers::timers_of_entry;
-use super::{Effect, Note, Rejection};
+use super::{Cost, Effect, Note, Rejection};
 use crate::JsonText;
 use crate::expression::{EvaluationError, STEPS_MAX, Scope};
 use crate::saga::compiled::{Action, ActiveState, CompiledDefinition, Course, Guard, State, Transition};
@@ -63,8 +64,10 @@ pub(super) struct Run<'a> {
     pub(super) steps_left: u64,
     /// Of [`MADE_MAX_BYTES`].
     pub(super) bytes_left: usize,
-    /// What expressions see on an event, until the context changes.
-    pub(super) scope: Option<(Event, Arc<Scope>)>,
+    /// What expressions see on an event.
+    scope: Option<(Event, Arc<Scope>)>,
+    /// The context has changed since.
+    is_context_new: bool,
 }
 
 impl<'a> Run<'a> {
@@ -86,6 +89,7 @@ impl<'a> Run<'a> {
             steps_left: STEPS_MAX,
             bytes_left: MADE_MAX_BYTES,
             scope: None,
+            is_context_new: false,
         }
     }
 
@@ -97,7 +101,7 @@ impl<'a> Run<'a> {
         let result = act(self).and_then(|done| self.bound_held(&before).map(|()| done));
         if result.is_err() {
             self.instance = before;
-            self.scope = None;
+            self.context_changed();
             self.bytes_left = bytes_left;
             self.effects.truncate(effects);
             self.notes.truncate(notes);
@@ -216,13 +220,39 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn scope_on(&mut self, event: &Event) -> Arc<Scope> {
-        match &self.scope {
-            Some((on, scope)) if on == event => Arc::clone(scope),
-            Some(_) | None => {
-                let scope = Arc::new(self.scope(event));
-                self.scope = Some((event.clone(), Arc::clone(&scope)));
-                scope
+        let scope = match &self.scope {
+            Some((on, scope)) if on == event => {
+                if !self.is_context_new {
+                    return Arc::clone(scope);
+                }
+                scope.replacing("context", self.instance.context_json())
             }
+            Some((_, scope)) => {
+                let scope = scope.replacing("event", event_json(event));
+                if self.is_context_new {
+                    scope.replacing("context", self.instance.context_json())
+                } else {
+                    scope
+                }
+            }
+            None => self.scope(event),
+        };
+        let scope = Arc::new(scope);
+        self.is_context_new = false;
+        self.scope = Some((event.clone(), Arc::clone(&scope)));
+        scope
+    }
+
+    /// Expressions see the new one; what they read of the event and the input they do not read again.
+    pub(super) const fn context_changed(&mut self) {
+        self.is_context_new = true;
+    }
+
+    /// What it has used.
+    pub(super) const fn cost(&self) -> Cost {
+        Cost {
+            steps: STEPS_MAX - self.steps_left,
+            bytes: MADE_MAX_BYTES - self.bytes_left,
         }
     }
 
@@ -235,7 +265,6 @@ impl<'a> Run<'a> {
         if !transition.set.is_empty() {
             let scope = self.scope_on(event);
             self.set(&transition.set, &scope)?;
-            self.scope = None;
         }
         if !transition.compensation.is_empty() {
             let scope = self.scope_on(event);

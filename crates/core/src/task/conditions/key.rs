@@ -108,7 +108,7 @@ impl<'a> Keys<'a> {
     fn scope(&self) -> &Scope {
         self.scope.get_or_init(|| {
             let variables = [("input", self.task.input.clone()), ("task", self.task.as_json())];
-            Scope::with_steps(variables, STEPS_MAX)
+            Scope::with_free_reading(variables, STEPS_MAX)
         })
     }
 

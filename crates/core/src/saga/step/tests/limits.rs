@@ -98,3 +98,99 @@ fn the_outputs_of_a_list_are_bounded_in_bytes() {
         "\"the outputs of the list must not be larger than 1048576 bytes together\""
     );
 }
+
+/// What an event of the saga costs, and its instance after it.
+fn cost_of(saga: &Saga, name: &str, data: &str) -> (Result<Instance, Rejection>, Cost) {
+    let (stepped, cost) = step_and_cost(
+        &saga.definition,
+        saga.instance.clone(),
+        Input::EventRaised(event(name, data)),
+        &SpecLimits::default(),
+        Timestamp::EPOCH,
+    );
+    (stepped.map(|step| step.instance), cost)
+}
+
+/// A chain of states, each left at once by this guard and with this change of the context.
+fn chain(length: usize, guard: &str, change: &str) -> String {
+    let mut states = "states:\n  A: {on: {start: {}, go: {target: S0}}}\n".to_owned();
+    for index in 0..length {
+        let next = index + 1;
+        states += &format!(
+            "  S{index}: {{always: [{{if: '{guard}', set: {{{change}}}, target: S{next}}}], on: {{x: {{}}}}}}\n"
+        );
+    }
+    states + &format!("  S{length}: {{on: {{x: {{}}}}}}\n")
+}
+
+/// So many entries of two bytes, and `x`, which is 1.
+fn large(entries: usize) -> String {
+    format!("{{\"x\":1,\"l\":[1{}]}}", ",1".repeat(entries - 1))
+}
+
+#[test]
+fn what_expressions_see_is_read_once_a_step_and_costs_by_its_size() {
+    let states = chain(40, "event.data.x == 1 && input.x == 1", "n: \"${ 1 + 1 }\"");
+    let (saga, _) = Saga::started(&format!("name: test\ninitial: A\n{states}"), &large(50_000));
+    let (small, small_cost) = cost_of(&saga, "go", "{\"x\":1}");
+    let (instance, cost) = cost_of(&saga, "go", &large(50_000));
+    for instance in [small, instance] {
+        let instance = instance.expect("it is taken");
+        assert_eq!((instance.state.as_str(), instance.parked.len()), ("S40", 0));
+    }
+    // A step for each entry and each 16 bytes, of the input and of the event.
+    assert!((56_000..70_000).contains(&small_cost.steps), "{small_cost:?}");
+    let event_read = cost.steps - small_cost.steps;
+    assert!((56_000..57_000).contains(&event_read), "{event_read}");
+}
+
+#[test]
+fn a_step_ends_however_often_the_context_is_read_anew() {
+    let (context, bound) = (
+        "context: {big: '${ input }'}",
+        "the expressions take more than 1000000 steps together",
+    );
+    for (guard, change) in [
+        ("context.big.x == 1", "n: 1"),
+        ("true", "n: \"${ event.data }\""),
+        ("true", "n: \"${ [event.data] }\""),
+    ] {
+        let states = chain(60, guard, change);
+        let (saga, _) = Saga::started(&format!("name: test\n{context}\ninitial: A\n{states}"), &large(50_000));
+        let (instance, cost) = cost_of(&saga, "go", &large(50_000));
+        let instance = instance.expect("it is taken");
+        assert_eq!(
+            (instance.state.as_str(), instance.parked.len()),
+            ("A", 1),
+            "{guard} {change}"
+        );
+        assert!(
+            instance.parked[0].reason.contains(bound),
+            "{}",
+            instance.parked[0].reason
+        );
+        assert_eq!(cost.steps, 1_000_000);
+    }
+}
+
+#[test]
+fn a_refusal_and_a_failure_cost_what_they_have_used() {
+    let (saga, _) = Saga::of_states(
+        "states:
+  A:
+    on:
+      start: {}
+      refused: {if: 'event.data.x == 2'}
+      failed: {set: {a: '${ event.data.l.size() }', b: '${ event.data.nothing }'}}
+      made: {tasks: [{name: one, input: '${ event.data }'}]}
+",
+    );
+    let (refused, cost) = cost_of(&saga, "refused", &large(50_000));
+    assert!(matches!(refused, Err(Rejection::NoGuardHolds { .. })));
+    assert!((56_000..57_000).contains(&cost.steps) && cost.bytes == 0, "{cost:?}");
+    let (failed, cost) = cost_of(&saga, "failed", &large(50_000));
+    assert_eq!(failed.expect("it is kept").parked.len(), 1);
+    assert!((56_000..120_000).contains(&cost.steps) && cost.bytes == 0, "{cost:?}");
+    let (_, cost) = cost_of(&saga, "made", &large(50_000));
+    assert!((100_000..110_000).contains(&cost.bytes), "{cost:?}");
+}
