@@ -43,7 +43,8 @@ fn an_event_that_answers_is_held_against_the_schema() {
     );
     saga.is_at("B", SagaStatus::AwaitingInput);
     saga.raised("approved", "true");
-    saga.is_at("C", SagaStatus::Completed);
+    // Its task is live still.
+    saga.is_at("C", SagaStatus::Running);
 }
 
 #[test]
@@ -60,7 +61,7 @@ fn one_that_has_waited_is_refused_when_its_turn_comes_and_the_next_one_is_taken(
     saga.raised("approved", "1");
     saga.raised("approved", "false");
     saga.raised("go", "{}");
-    saga.is_at("C", SagaStatus::Completed);
+    saga.is_at("C", SagaStatus::Running);
 }
 
 #[test]
