@@ -1,7 +1,5 @@
 //! What a saga asks somebody while it waits for an answer.
 
-use serde_json::Value;
-
 use super::compiled::CompiledDefinition;
 use super::definition::AwaitInput;
 use super::instance::Instance;
@@ -27,10 +25,7 @@ impl Question {
             ("saga", instance.identity_json()),
         ]);
         let rendered = self.prompt.render(&scope, PROMPT_MAX_BYTES).ok();
-        let prompt = rendered.and_then(|json| match serde_json::from_str(json.as_str()).ok()? {
-            Value::String(text) => Some(text),
-            value => Some(value.to_string()),
-        });
+        let prompt = rendered.map(|json| serde_json::from_str(json.as_str()).unwrap_or_else(|_| json.to_string()));
         prompt.unwrap_or_else(|| self.input.prompt.clone())
     }
 }

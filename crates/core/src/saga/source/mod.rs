@@ -58,7 +58,9 @@ fn read_within(text: &str, bounds: Bounds) -> Result<Definition, Faults> {
 /// The name that a text gives itself, whatever else is wrong with it; where it gives none, one that stands for it. So that it can be
 /// sent to whoever tells all that is wrong.
 pub fn name_in(text: &str) -> DefinitionName {
-    let definition = understand(text).ok().and_then(|reading| reading.definition);
+    let definition = understand(text, Bounds::SOURCE)
+        .ok()
+        .and_then(|reading| reading.definition);
     definition.map_or_else(definition::unnamed, |definition| definition.name)
 }
 

@@ -7,7 +7,7 @@ use orchestratum_core::saga::{
     StateName, Step, Timer, step,
 };
 use orchestratum_core::task::{ErrorKind, SagaPlace, SpecLimits, TaskDraft, TaskError, Violations};
-use orchestratum_core::{JsonText, Origin, SagaId, TaskId, Timestamp};
+use orchestratum_core::{JsonText, Origin, SagaId, Timestamp};
 use serde_json::json;
 
 use super::super::follow::{may_take, task_id_at};

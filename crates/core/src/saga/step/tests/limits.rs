@@ -113,14 +113,15 @@ fn cost_of(saga: &Saga, name: &str, data: &str) -> (Result<Instance, Rejection>,
 
 /// A chain of states, each left at once by this guard and with this change of the context.
 fn chain(length: usize, guard: &str, change: &str) -> String {
-    let mut states = "states:\n  A: {on: {start: {}, go: {target: S0}}}\n".to_owned();
-    for index in 0..length {
+    let state = |index: usize| {
         let next = index + 1;
-        states += &format!(
-            "  S{index}: {{always: [{{if: '{guard}', set: {{{change}}}, target: S{next}}}], on: {{x: {{}}}}}}\n"
-        );
-    }
-    states + &format!("  S{length}: {{on: {{x: {{}}}}}}\n")
+        format!("  S{index}: {{always: [{{if: '{guard}', set: {{{change}}}, target: S{next}}}], on: {{x: {{}}}}}}\n")
+    };
+    let states: Vec<String> = (0..length).map(state).collect();
+    format!(
+        "states:\n  A: {{on: {{start: {{}}, go: {{target: S0}}}}}}\n{}  S{length}: {{on: {{x: {{}}}}}}\n",
+        states.concat()
+    )
 }
 
 /// So many entries of two bytes, and `x`, which is 1.
