@@ -77,12 +77,13 @@ async fn filled_with_sagas() -> (Schema, PgConnection) {
         ALTER TABLE sagas SET (autovacuum_enabled = false);
         INSERT INTO sagas (
             id, definition, definition_version, correlation_id, input, created_at, status, state, version, last_seq, instance,
-            updated_at, finished_at, parent_id, parent_number
+            updated_at, finished_at, parent_id, parent_number, depth
         )
         SELECT gen_random_uuid(), CASE WHEN n % 1000 = 0 THEN 'rare' ELSE 'order' END, 1, n, '{{}}', now(),
             CASE WHEN n % 500 = 1 THEN 6 WHEN n % 10 = 0 THEN 0 ELSE 5 END, 'Paying', 3, 3, repeat('x', 500), now(),
             CASE WHEN n % 500 = 1 OR n % 10 <> 0 THEN now() END,
-            CASE WHEN n % 1000 = 3 THEN uuid({PARENT}) END, CASE WHEN n % 1000 = 3 THEN n END
+            CASE WHEN n % 1000 = 3 THEN uuid({PARENT}) END, CASE WHEN n % 1000 = 3 THEN n END,
+            CASE WHEN n % 1000 = 3 THEN 1 ELSE 0 END
         FROM generate_series(1, {ROWS}) AS n",
         schema.name()
     );
