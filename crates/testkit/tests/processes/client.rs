@@ -111,7 +111,7 @@ async fn a_saga_is_defined_started_answered_and_read_from_the_command_line() -> 
     let file = folder.path().join("approval.yaml");
     std::fs::write(&file, APPROVAL)?;
     let file = file.to_str().unwrap_or_default();
-    assert_eq!(dev.json(&["definitions", "put", file])?["version"], 1);
+    assert_eq!(dev.json(&["definitions", "put", file, "--json"])?["version"], 1);
     let shown = text(&dev.client(&["definitions", "show", "approval"])?);
     assert!(shown.contains("prompt: \"Is it right?\""), "as it was written: {shown}");
     let drawn = text(&dev.client(&["definitions", "diagram", "approval"])?);
@@ -151,7 +151,7 @@ async fn a_saga_is_defined_started_answered_and_read_from_the_command_line() -> 
     let refused = dev.client(&["sagas", "event", id, "greeted"])?;
     assert!(text(&refused).contains("it takes approved"), "{}", text(&refused));
     std::fs::write(file, APPROVAL.replace("Asking", "Questioning"))?;
-    assert_eq!(dev.json(&["definitions", "put", file])?["version"], 2);
+    assert_eq!(dev.json(&["definitions", "put", file, "--json"])?["version"], 2);
     let refused = text(&dev.client(&["sagas", "migrate", id])?);
     assert!(refused.contains("/states/Asking"), "{refused}");
     let migrated = dev.json(&["sagas", "migrate", id, "--state", "Asking=Questioning"])?;
@@ -177,7 +177,7 @@ async fn a_saga_is_published_to_and_cancelled_and_a_wrong_definition_is_refused_
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("approval.yaml");
     std::fs::write(&file, APPROVAL)?;
-    dev.json(&["definitions", "put", file.to_str().unwrap_or_default()])?;
+    dev.json(&["definitions", "put", file.to_str().unwrap_or_default(), "--json"])?;
     let published = dev.json(&[
         "sagas",
         "publish",
@@ -221,7 +221,7 @@ async fn a_key_that_may_not_read_sagas_waits_for_the_one_that_it_starts() -> any
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("approval.yaml");
     std::fs::write(&file, APPROVAL)?;
-    dev.json(&["definitions", "put", file.to_str().unwrap_or_default()])?;
+    dev.json(&["definitions", "put", file.to_str().unwrap_or_default(), "--json"])?;
     let starter = dev.json(&["keys", "create", "starter", "--scope", "sagas:write"])?;
     let starter = starter["key"].as_str().unwrap_or_default();
     let arguments = ["sagas", "start", "approval", "--wait", "20", "--key", starter];

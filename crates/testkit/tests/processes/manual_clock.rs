@@ -119,7 +119,8 @@ async fn match_50_all_time_comes_from_a_clock_that_a_test_can_move() -> anyhow::
     let lab = Lab::start().await?;
     let file = lab.dev.folder.path().join("late-order.yaml");
     std::fs::write(&file, LATE_ORDER)?;
-    lab.dev.json(&["definitions", "put", &file.display().to_string()])?;
+    lab.dev
+        .json(&["definitions", "put", &file.display().to_string(), "--json"])?;
     let daily = json!({"name": "daily", "cron": "0 9 * * *", "task": {"name": "echo"}});
     let daily = lab.api.post("/api/schedules").json(&daily).send().await?;
     let daily: Value = daily.error_for_status()?.json().await?;
