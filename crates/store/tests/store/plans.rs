@@ -94,6 +94,21 @@ async fn filled_with_sagas() -> (Schema, PgConnection) {
     (schema, connection)
 }
 
+/// Whether a plan reads the sagas by this index alone, in its order. The children of one saga may be gathered and sorted.
+fn walks(plan: &[(String,)], index: &str) -> bool {
+    let scans = plan.iter().map(|(line,)| line);
+    let scans: Vec<&String> = scans
+        .filter(|line| line.contains("Scan") && !line.contains("Subquery Scan"))
+        .collect();
+    let walks = |scan: &&String| scan.contains(index) && !scan.contains("Bitmap");
+    let gathers = |scan: &&String| index == "sagas_parent" && scan.contains("Bitmap");
+    match scans.as_slice() {
+        [scan] => walks(scan),
+        [heap, by] => gathers(heap) && gathers(by) && by.contains(index),
+        _ => false,
+    }
+}
+
 #[tokio::test]
 async fn lists_of_sagas_walk_an_index_whatever_the_planner_knows() {
     let (_schema, mut connection) = filled_with_sagas().await;
@@ -135,16 +150,7 @@ async fn lists_of_sagas_walk_an_index_whatever_the_planner_knows() {
                         .await
                         .expect("a plan");
                     connection.execute("DEALLOCATE list").await.expect("it is gone");
-                    let scans: Vec<&String> = plan
-                        .iter()
-                        .map(|(line,)| line)
-                        .filter(|line| line.contains("Scan") && !line.contains("Subquery Scan"))
-                        .collect();
-                    assert_eq!(scans.len(), 1, "{plan:#?}");
-                    assert!(
-                        scans[0].contains(index) && !scans[0].contains("Bitmap"),
-                        "{mode} {index} {plan:#?}"
-                    );
+                    assert!(walks(&plan, index), "{mode} {index} {plan:#?}");
                 }
             }
         }

@@ -91,10 +91,11 @@ const CORRELATED: SagaListStatements = way!(
     "id DESC",
     "SELECT * FROM sagas WHERE correlation_id = $6::text AND id < $1 LIMIT (SELECT $2::bigint)"
 );
+/// As a pair, so that the index of ids is of no use to it: all that are older would be looked up there.
 const OF_PARENT: SagaListStatements = way!(
     "id DESC",
     "SELECT * FROM sagas
-    WHERE parent_id = $10::uuid AND id < $1
+    WHERE parent_id = $10::uuid AND (parent_id, id) < ($10, $1)
     ORDER BY parent_id DESC, id DESC LIMIT (SELECT $2::bigint)"
 );
 const OF_DEFINITION: SagaListStatements = way!(
