@@ -70,6 +70,8 @@ struct Met {
     refused: Vec<(SagaId, Rejection)>,
     /// Of which definitions there are some that do not take it.
     known: BTreeSet<DefinitionName>,
+    /// Why the first of those that cannot take it as it is does not.
+    broken: Option<Error>,
 }
 
 impl Engine {
@@ -78,7 +80,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::EventForNobody`] where no saga has the correlation id and none begins on the event: no row is left.
-    /// [`Error::EventNotTaken`] where there are sagas, and none takes it. [`Error::SagaCannotStart`] where one cannot begin so: none
+    /// [`Error::EventNotTaken`] where there are sagas, and none takes it; [`Error::Invalid`] and [`Error::EventIdReused`] where one of
+    /// them cannot take it as it is, and no other does. [`Error::SagaCannotStart`] where one cannot begin so: none
     /// is started then.
     pub async fn publish(&self, event: PublishEvent) -> Result<Published, Error> {
         let addressees = self.parts.store.addressees(&event.correlation_id).await?;
@@ -91,6 +94,9 @@ impl Engine {
                 taken: met.taken,
                 started: Vec::new(),
             });
+        }
+        if let Some(broken) = met.broken {
+            return Err(broken);
         }
         let mut beginning = self.parts.store.definitions_starting_on(&event.name).await?;
         // Whoever was started before by this correlation id is over, or has refused it.
@@ -119,6 +125,10 @@ impl Engine {
                 Err(Error::SagaRejected { rejection, .. }) => {
                     met.refused.push((saga, rejection));
                     met.known.insert(definition);
+                }
+                // Others may have taken it, and that stands.
+                Err(error @ (Error::Invalid(_) | Error::EventIdReused { .. })) => {
+                    met.broken.get_or_insert(error);
                 }
                 // It was deleted meanwhile.
                 Err(Error::SagaNotFound(_)) => {}

@@ -8,7 +8,7 @@ fn new(id: &str) -> NewMergeRequest {
     NewMergeRequest {
         source: branch("issue/1"),
         target: branch("main"),
-        title: Title::new("Balance of issue 1").expect("a title"),
+        title: Title::new("The balance of the condenser").expect("a title"),
         description: "All is computed.".to_owned(),
         step: step(id),
     }

@@ -84,7 +84,7 @@ async fn open_issues(session: &Session, count: usize) -> anyhow::Result<()> {
     let http = reqwest::Client::builder().no_proxy().build()?;
     let url = format!("{}/api/v4/projects/1/issues", session.double.url());
     for number in 0..count {
-        let body = json!({"title": format!("issue {number}"), "assignee_ids": [1 + number % 2]});
+        let body = json!({"title": format!("number {number}"), "assignee_ids": [1 + number % 2]});
         http.post(&url)
             .bearer_auth(OWNER_TOKEN)
             .json(&body)
@@ -129,7 +129,7 @@ async fn issues_are_listed_over_all_pages_for_who_has_them() -> anyhow::Result<(
     let one = session.client.get_issue(&session.project, 7).await?;
     assert_eq!(
         (one.title.as_str(), one.assignees[0].username.as_str()),
-        ("issue 6", "alice")
+        ("number 6", "alice")
     );
     Ok(())
 }

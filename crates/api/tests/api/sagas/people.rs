@@ -9,6 +9,7 @@ use crate::common::Api;
 on_both!(
     a_person_answers_what_a_saga_asks_for,
     an_answer_is_held_against_the_schema_whichever_way_it_comes,
+    what_one_saga_cannot_take_is_taken_by_the_others,
     each_answer_to_a_question_that_stays_open_is_taken,
     what_could_not_be_done_waits_for_a_decision,
     a_saga_that_needs_attention_is_taken_again_with_another_context,
@@ -144,6 +145,29 @@ states:
         - {set: {votes: '${ context.votes + 1 }'}}
   Completed: {final: true}
 ";
+
+async fn what_one_saga_cannot_take_is_taken_by_the_others(api: &Api) {
+    define(api, "approval", APPROVAL).await;
+    let waiting = "name: waiting\ninitial: Initial\nstates:\n  Initial: {on: {start: {}, approved: {target: Over}}}\n  Over: {final: true}\n";
+    define(api, "waiting", waiting).await;
+    let of = |definition: &str| json!({"definition": definition, "correlation_id": "both", "input": {"order": 7}});
+    let approval = start(api, of("approval")).await;
+    let waiting = start(api, of("waiting")).await;
+    let wrong = json!({"name": "approved", "correlation_id": "both", "data": {"ok": "yes"}});
+    let published = api.post("/api/events", &wrong).await;
+    assert_eq!(published.status, StatusCode::OK, "{published:?}");
+    let published = published.json();
+    let taken = published["taken"].as_array().expect("a list");
+    assert_eq!(taken.len(), 1, "{published}");
+    assert_eq!(
+        (&taken[0]["id"], &taken[0]["status"]),
+        (&waiting["id"], &json!("Completed"))
+    );
+    assert_eq!(read(api, &approval).await, approval, "nothing has happened");
+    // Nobody else is left to take it.
+    let refused = api.post("/api/events", &wrong).await.problem(422, "invalid_body");
+    assert_eq!(refused["errors"][0]["pointer"], "/data/ok", "{refused}");
+}
 
 async fn each_answer_to_a_question_that_stays_open_is_taken(api: &Api) {
     define(api, "ballot", BALLOT).await;
