@@ -7,6 +7,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod expression;
+pub mod gitlab;
 mod identity;
 mod json;
 mod objects;

@@ -1,9 +1,10 @@
+use orchestratum_core::gitlab::{CommitId, FilePath};
 use serde::Serialize;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::{CommitId, Expected, FilePath};
+use crate::Expected;
 
 /// What a commit does to one file.
 ///

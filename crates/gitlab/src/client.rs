@@ -32,6 +32,7 @@ pub(crate) struct Limits {
     pub(crate) answer_max_bytes: usize,
     pub(crate) commit_max_bytes: usize,
     pub(crate) pages_max: usize,
+    pub(crate) list_max_bytes: usize,
 }
 
 impl Client {
@@ -51,6 +52,7 @@ impl Client {
             answer_max_bytes,
             commit_max_bytes,
             pages_max,
+            list_max_bytes,
         } = settings;
         // Somebody else may have chosen one for the process.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -74,6 +76,7 @@ impl Client {
                 answer_max_bytes,
                 commit_max_bytes,
                 pages_max,
+                list_max_bytes,
             },
             chance,
         })

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::{CommitId, FilePath, Said};
+use orchestratum_core::gitlab::{CommitId, FilePath};
+
+use crate::Said;
 
 /// What was wanted, and what stood against it.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,19 @@ impl Error {
     /// Whether the same may go better later.
     pub fn is_transient(&self) -> bool {
         self.problem.is_transient()
+    }
+
+    /// A word for a program: `gitlab_not_found` and its like.
+    pub fn code(&self) -> &'static str {
+        self.problem.code()
+    }
+
+    /// How long GitLab asks not to be asked again, if it says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match &*self.problem {
+            Problem::Limited { retry_after, .. } => *retry_after,
+            _ => None,
+        }
     }
 }
 
@@ -126,6 +141,27 @@ impl Problem {
             | Self::ChangeTooLarge { .. }
             | Self::ChangeCount { .. }
             | Self::SearchTooLong => false,
+        }
+    }
+
+    /// A word for a program, which stays what it is.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_)
+            | Self::TimedOut { .. }
+            | Self::BrokenOff(_)
+            | Self::Unavailable(_)
+            | Self::Limited { .. } => "gitlab_unavailable",
+            Self::Unauthorized(_) => "gitlab_unauthorized",
+            Self::Forbidden(_) => "gitlab_forbidden",
+            Self::NotFound(_) => "gitlab_not_found",
+            Self::Conflict(_) => "gitlab_conflict",
+            Self::Refused(_)
+            | Self::Moved(_)
+            | Self::ChangeTooLarge { .. }
+            | Self::ChangeCount { .. }
+            | Self::SearchTooLong => "gitlab_refused",
+            Self::Unreadable(_) | Self::AnswerTooLarge { .. } => "gitlab_unreadable",
         }
     }
 

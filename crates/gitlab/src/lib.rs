@@ -11,7 +11,7 @@
 //! its description, a branch by its name. What a change of a file begins from is part of the change, and GitLab refuses it when
 //! somebody else was faster. Start at [`Client::new`].
 //!
-//! What may stand in a URL has a type of its own (`names/`), which no unsafe text becomes: the token would go along.
+//! What may stand in a URL has a type of its own (`core/src/gitlab/`), which no unsafe text becomes: the token would go along.
 
 mod change;
 mod client;
@@ -19,24 +19,20 @@ mod endpoints;
 mod error;
 mod listed;
 mod made;
-mod names;
 mod said;
 mod settings;
 mod step;
-mod texts;
 mod transport;
 
 pub use change::Change;
 pub use client::Client;
 pub use endpoints::{
-    Assignee, Branch, BranchDeletion, Commit, FileContent, FileState, Issue, IssueFilter, IssueState, MergeRequest,
-    MergeRequestFilter, MergeRequestState, NewBranch, NewCommit, NewMergeRequest, Project, User,
+    Branch, BranchDeletion, Commit, FileContent, FileLook, FileState, Issue, IssueFilter, MergeRequest,
+    MergeRequestFilter, MergeRequestState, NewBranch, NewCommit, NewMergeRequest, Project, StepSearch, User,
 };
 pub use error::{Conflict, Error, Expected, Problem};
 pub use listed::Listed;
 pub use made::Made;
-pub use names::{BranchName, CommitId, FilePath, InvalidName, ProjectPath, Reference, Username};
 pub use said::Said;
 pub use settings::{Settings, SettingsError};
-pub use step::{Step, StepId};
-pub use texts::{CommitMessage, Title};
+pub use step::Step;

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
+use orchestratum_core::gitlab::turns_text_around;
 use reqwest::StatusCode;
 use serde_json::Value;
-
-use crate::names::turns_text_around;
 
 /// Enough for a sentence, and little enough for a line of a log.
 const MAX_CHARACTERS: usize = 300;

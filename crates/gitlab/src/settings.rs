@@ -23,6 +23,8 @@ pub struct Settings {
     pub commit_max_bytes: usize,
     /// How many pages of a list are read, of 100 entries each.
     pub pages_max: usize,
+    /// How large all pages of a list may be: the one with which it is more is the last.
+    pub list_max_bytes: usize,
 }
 
 impl Settings {
@@ -37,6 +39,7 @@ impl Settings {
             answer_max_bytes: 16 << 20,
             commit_max_bytes: 8 << 20,
             pages_max: 10,
+            list_max_bytes: 16 << 20,
         }
     }
 }

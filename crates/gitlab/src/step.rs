@@ -1,26 +1,6 @@
 //! Who makes something: the marks by which it is found again.
 
-use crate::names::checked_text;
-
-/// The key of the trailer of commits, and the word of the mark in descriptions.
-pub(crate) const TRAILER: &str = "Orchestratum-Step";
-
-checked_text!(
-    /// One step of one saga, or one run of one task: the same for every attempt at it, and for nothing else.
-    StepId,
-    "step",
-    check
-);
-
-fn check(text: &str) -> Result<(), &'static str> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte);
-    if (1..=200).contains(&text.len()) && text.bytes().all(is_plain) && !text.contains("--") {
-        Ok(())
-    } else {
-        // Two dashes could end the comment that a mark is in.
-        Err("must have 1 to 200 letters, digits, or `_`, `-`, `.`, `:`, `/`, and no `--`")
-    }
-}
+use orchestratum_core::gitlab::{STEP_TRAILER, StepId};
 
 /// An attempt at a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,37 +25,43 @@ impl Step {
     }
 }
 
-impl StepId {
-    /// The message with the trailer in a paragraph of its own.
-    pub(crate) fn sign(&self, message: &str) -> String {
-        format!("{}\n\n{TRAILER}: {self}\n", message.trim_end())
-    }
+/// The message with the trailer of a step in a paragraph of its own.
+pub(crate) fn sign(step: &StepId, message: &str) -> String {
+    format!("{}\n\n{STEP_TRAILER}: {step}\n", message.trim_end())
+}
 
-    /// Whether it has made a commit with this message. Only the last paragraph has trailers: what a message quotes is no mark.
-    pub(crate) fn has_signed(&self, message: &str) -> bool {
-        let message = message.trim_end();
-        let last = message.rsplit_once("\n\n").map_or(message, |(_, last)| last);
-        let is_ours = |line: &str| {
-            line.split_once(':')
-                .is_some_and(|(key, value)| key == TRAILER && value.trim() == self.as_str())
-        };
-        last.lines().any(is_ours)
-    }
+/// Whether the step has made a commit with this message. Only the last paragraph has trailers: what a message quotes is no mark.
+pub(crate) fn has_signed(step: &StepId, message: &str) -> bool {
+    signatures(message).any(|signature| signature == step.as_str())
+}
 
-    /// The description with a mark that is not shown.
-    pub(crate) fn mark(&self, description: &str) -> String {
-        let mark = format!("<!-- {TRAILER}: {self} -->");
-        let description = description.trim_end();
-        if description.is_empty() {
-            mark
-        } else {
-            format!("{description}\n\n{mark}")
-        }
-    }
+/// Which step has made a commit with this message.
+pub(crate) fn signed(message: &str) -> Option<StepId> {
+    signatures(message).find_map(|signature| StepId::new(signature).ok())
+}
 
-    pub(crate) fn has_marked(&self, description: &str) -> bool {
-        description.contains(&format!("<!-- {TRAILER}: {self} -->"))
+fn signatures(message: &str) -> impl Iterator<Item = &str> {
+    let message = message.trim_end();
+    let last = message.rsplit_once("\n\n").map_or(message, |(_, last)| last);
+    let trailers = last.lines().filter_map(|line| line.split_once(':'));
+    trailers
+        .filter(|(key, _)| *key == STEP_TRAILER)
+        .map(|(_, value)| value.trim())
+}
+
+/// The description with a mark that is not shown.
+pub(crate) fn mark(step: &StepId, description: &str) -> String {
+    let mark = format!("<!-- {STEP_TRAILER}: {step} -->");
+    let description = description.trim_end();
+    if description.is_empty() {
+        mark
+    } else {
+        format!("{description}\n\n{mark}")
     }
+}
+
+pub(crate) fn has_marked(step: &StepId, description: &str) -> bool {
+    description.contains(&format!("<!-- {STEP_TRAILER}: {step} -->"))
 }
 
 #[cfg(test)]
@@ -88,30 +74,28 @@ mod tests {
 
     #[test]
     fn a_signed_message_is_known_by_its_own_step_alone() {
-        let message = step("saga:1").sign("Add a file\n\nbecause\n");
+        let message = sign(&step("saga:1"), "Add a file\n\nbecause\n");
         assert_eq!(message, "Add a file\n\nbecause\n\nOrchestratum-Step: saga:1\n");
-        assert!(step("saga:1").has_signed(&message));
-        assert!(!step("saga:11").has_signed(&message));
-        assert!(!step("saga").has_signed(&message));
+        assert!(has_signed(&step("saga:1"), &message));
+        assert!(!has_signed(&step("saga:11"), &message));
+        assert!(!has_signed(&step("saga"), &message));
+        assert_eq!(signed(&message), Some(step("saga:1")));
+        assert_eq!(signed("Add a file\n\nbecause"), None);
     }
 
     #[test]
     fn a_trailer_that_a_message_quotes_is_none() {
-        assert!(!step("1").has_signed("Tell of a commit\n\nOrchestratum-Step: 1\n\nwas there"));
-        assert!(!step("1").has_signed("Orchestratum-Step: 1\n\nabout"));
+        assert!(!has_signed(
+            &step("1"),
+            "Tell of a commit\n\nOrchestratum-Step: 1\n\nwas there"
+        ));
+        assert!(!has_signed(&step("1"), "Orchestratum-Step: 1\n\nabout"));
     }
 
     #[test]
     fn a_mark_in_a_description_is_known_by_its_own_step_alone() {
-        let marked = step("saga:1").mark("Please merge");
-        assert!(step("saga:1").has_marked(&marked) && !step("saga").has_marked(&marked));
-        assert_eq!(step("1").mark(" "), "<!-- Orchestratum-Step: 1 -->");
-    }
-
-    #[test]
-    fn an_id_cannot_leave_its_trailer() {
-        for text in ["", "a\nb", "a b", "a-->b", &"a".repeat(201)] {
-            assert!(StepId::new(text).is_err(), "{text}");
-        }
+        let marked = mark(&step("saga:1"), "Please merge");
+        assert!(has_marked(&step("saga:1"), &marked) && !has_marked(&step("saga"), &marked));
+        assert_eq!(mark(&step("1"), " "), "<!-- Orchestratum-Step: 1 -->");
     }
 }

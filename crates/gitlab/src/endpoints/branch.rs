@@ -1,10 +1,11 @@
+use orchestratum_core::gitlab::{BranchName, ProjectPath};
 use reqwest::Method;
 use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::Commit;
 use crate::transport::Request;
-use crate::{BranchName, Client, Error, Problem, ProjectPath};
+use crate::{Client, Error, Problem};
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Branch {

@@ -1,9 +1,10 @@
+use orchestratum_core::gitlab::ProjectPath;
 use reqwest::Method;
 use serde_json::json;
 
 use super::{MergeRequest, MergeRequestState};
 use crate::transport::Request;
-use crate::{Client, Error, Problem, ProjectPath};
+use crate::{Client, Error, Problem};
 
 impl Client {
     /// Leaves one that is merged or closed as it is: its state says so.

@@ -1,9 +1,11 @@
+use orchestratum_core::gitlab::{BranchName, CommitId, ProjectPath, StepId};
 use reqwest::Method;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use crate::step::signed;
 use crate::transport::Request;
-use crate::{BranchName, Client, CommitId, Error, Listed, Problem, ProjectPath};
+use crate::{Client, Error, Listed, Problem};
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Commit {
@@ -16,6 +18,13 @@ pub struct Commit {
     pub author_name: String,
     #[serde(default)]
     pub web_url: String,
+}
+
+impl Commit {
+    /// Which step has made it, if it says so.
+    pub fn step(&self) -> Option<StepId> {
+        signed(&self.message)
+    }
 }
 
 impl Client {

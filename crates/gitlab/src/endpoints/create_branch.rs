@@ -1,3 +1,4 @@
+use orchestratum_core::gitlab::{BranchName, ProjectPath, Reference};
 use reqwest::Method;
 use serde_json::json;
 use tokio::time::Instant;
@@ -5,7 +6,7 @@ use tokio::time::Instant;
 use super::Branch;
 use super::read::found;
 use crate::transport::{Make, Request};
-use crate::{BranchName, Client, Error, Made, Problem, ProjectPath, Reference};
+use crate::{Client, Error, Made, Problem};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewBranch {
@@ -42,10 +43,12 @@ impl Make for Making<'_> {
         &self,
         client: &Client,
         deadline: Instant,
-        _is_unclear: bool,
+        is_unclear: bool,
     ) -> Result<Option<Made<Branch>>, Problem> {
         let branch = found(client.branch(self.project, &self.branch.name, deadline).await)?;
-        Ok(branch.map(if self.branch.is_own_name {
+        // Who says that nothing was begun before has seen that it was not there: then a request of this call has made it.
+        let is_of_this_call = is_unclear && !self.branch.begun_before;
+        Ok(branch.map(if self.branch.is_own_name || is_of_this_call {
             Made::Again
         } else {
             Made::Existing

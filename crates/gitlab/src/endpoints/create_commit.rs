@@ -1,14 +1,13 @@
+use orchestratum_core::gitlab::{BranchName, CommitId, CommitMessage, ProjectPath, Reference};
 use reqwest::Method;
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::Commit;
 use crate::change::Action;
+use crate::step::{has_signed, sign};
 use crate::transport::{Make, Request};
-use crate::{
-    BranchName, Change, Client, CommitId, CommitMessage, Conflict, Error, Expected, Made, Problem, ProjectPath,
-    Reference, Step,
-};
+use crate::{Change, Client, Conflict, Error, Expected, Made, Problem, Step};
 
 /// How many files one commit may change.
 const CHANGES_MAX: usize = 100;
@@ -96,7 +95,7 @@ impl Make for Making<'_> {
         let body = Body {
             branch: commit.branch.as_str(),
             start_branch: commit.start_branch.as_ref().map(BranchName::as_str),
-            commit_message: commit.step.id.sign(commit.message.as_str()),
+            commit_message: sign(&commit.step.id, commit.message.as_str()),
             actions: commit.changes.iter().map(Change::as_action).collect(),
         };
         Request::of_project(Method::POST, self.project, &["repository", "commits"]).json(&body)
@@ -111,7 +110,7 @@ impl Make for Making<'_> {
         let NewCommit {
             branch, after, step, ..
         } = self.commit;
-        let is_ours = |commit: &Commit| step.id.has_signed(&commit.message);
+        let is_ours = |commit: &Commit| has_signed(&step.id, &commit.message);
         let found = client
             .find_commit(self.project, branch, after.as_ref(), deadline, is_ours)
             .await;

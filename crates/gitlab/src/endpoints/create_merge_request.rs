@@ -1,10 +1,12 @@
+use orchestratum_core::gitlab::{BranchName, ProjectPath, Title};
 use reqwest::Method;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::{MergeRequest, MergeRequestFilter, MergeRequestState};
+use crate::step::{has_marked, mark};
 use crate::transport::{Make, Request};
-use crate::{BranchName, Client, Error, Made, Problem, ProjectPath, Step, Title};
+use crate::{Client, Error, Made, Problem, Step};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMergeRequest {
@@ -49,7 +51,7 @@ impl Make for Making<'_> {
             "source_branch": source,
             "target_branch": target,
             "title": title,
-            "description": step.id.mark(description),
+            "description": mark(&step.id, description),
         });
         Request::of_project(Method::POST, self.project, &["merge_requests"]).json(&body)
     }
@@ -74,7 +76,7 @@ impl Make for Making<'_> {
             found
                 .description
                 .as_deref()
-                .is_some_and(|text| step.id.has_marked(text))
+                .is_some_and(|text| has_marked(&step.id, text))
         };
         if let Some(ours) = there.iter().position(is_marked) {
             return Ok(Some(Made::Again(there.swap_remove(ours))));

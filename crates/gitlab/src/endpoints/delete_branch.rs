@@ -1,8 +1,9 @@
+use orchestratum_core::gitlab::{BranchName, CommitId, ProjectPath};
 use reqwest::Method;
 
 use super::read::found;
 use crate::transport::Request;
-use crate::{BranchName, Client, CommitId, Conflict, Error, Problem, ProjectPath};
+use crate::{Client, Conflict, Error, Problem};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BranchDeletion {

@@ -1,10 +1,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use orchestratum_core::gitlab::{CommitId, FilePath, ProjectPath, Reference};
 use reqwest::Method;
 use serde::Deserialize;
 
 use crate::transport::Request;
-use crate::{Client, CommitId, Error, FilePath, Problem, ProjectPath, Reference};
+use crate::{Client, Error, Problem};
 
 /// A file as it is at one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,11 @@
+use orchestratum_core::gitlab::{CommitId, FilePath, ProjectPath, Reference};
 use reqwest::Method;
 use reqwest::header::HeaderName;
 use tokio::time::Instant;
 
 use super::read::found;
 use crate::transport::{Answer, Request};
-use crate::{Client, CommitId, Error, FilePath, Problem, ProjectPath, Reference};
+use crate::{Client, Error, Problem};
 
 /// What is known of a file without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,21 +18,54 @@ pub struct FileState {
     pub last_commit: CommitId,
 }
 
+/// What is found where a file may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileLook {
+    There(FileState),
+    /// The branch, or the commit, is there and has no such file.
+    Absent {
+        /// Where the branch was when it was looked at.
+        commit: CommitId,
+    },
+}
+
+impl FileLook {
+    /// Where the branch was when it was looked at.
+    pub fn commit(&self) -> &CommitId {
+        match self {
+            Self::There(state) => &state.commit,
+            Self::Absent { commit } => commit,
+        }
+    }
+
+    pub fn into_state(self) -> Option<FileState> {
+        match self {
+            Self::There(state) => Some(state),
+            Self::Absent { .. } => None,
+        }
+    }
+}
+
 impl Client {
-    /// `None` where the branch, or the commit, is there and has no such file.
+    /// # Errors
+    /// A missing branch, commit or project is one, and a missing file is none.
     pub async fn get_file_state(
         &self,
         project: &ProjectPath,
         path: &FilePath,
         reference: &Reference,
-    ) -> Result<Option<FileState>, Error> {
+    ) -> Result<FileLook, Error> {
         let deadline = self.deadline();
-        let state = match self.file_state(project, path, reference, deadline).await {
+        let look = match self.file_state(project, path, reference, deadline).await {
+            Ok(Some(state)) => Ok(FileLook::There(state)),
             // It comes without a word: it may also be the project that is not there, or the right to see it.
-            Ok(None) => self.state_of(project, reference, deadline).await.map(|()| None),
-            other => other,
+            Ok(None) => {
+                let commit = self.commit_of(project, reference, deadline).await;
+                commit.map(|commit| FileLook::Absent { commit })
+            }
+            Err(problem) => Err(problem),
         };
-        state.map_err(|problem| Error::new(format!("look at the file {path} of {project} at {reference}"), problem))
+        look.map_err(|problem| Error::new(format!("look at the file {path} of {project} at {reference}"), problem))
     }
 
     pub(super) async fn file_state(
@@ -47,10 +81,15 @@ impl Client {
     }
 
     /// Fails where it is not there.
-    async fn state_of(&self, project: &ProjectPath, reference: &Reference, deadline: Instant) -> Result<(), Problem> {
+    async fn commit_of(
+        &self,
+        project: &ProjectPath,
+        reference: &Reference,
+        deadline: Instant,
+    ) -> Result<CommitId, Problem> {
         match reference {
-            Reference::Branch(branch) => self.branch(project, branch, deadline).await.map(drop),
-            Reference::Commit(commit) => self.commit(project, commit, deadline).await.map(drop),
+            Reference::Branch(branch) => Ok(self.branch(project, branch, deadline).await?.commit.id),
+            Reference::Commit(commit) => Ok(self.commit(project, commit, deadline).await?.id),
         }
     }
 }

@@ -1,10 +1,12 @@
+use orchestratum_core::gitlab::{IssueState, ProjectPath};
 use reqwest::Method;
 use serde::Deserialize;
 
 use super::User;
 use crate::transport::Request;
-use crate::{Client, Error, ProjectPath};
+use crate::{Client, Error};
 
+/// Without its description, which nobody reads and which may be large.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Issue {
     /// Among all issues of this GitLab.
@@ -13,8 +15,6 @@ pub struct Issue {
     pub iid: u64,
     pub project_id: u64,
     pub title: String,
-    #[serde(default)]
-    pub description: Option<String>,
     pub state: IssueState,
     #[serde(default)]
     pub labels: Vec<String>,
@@ -23,13 +23,6 @@ pub struct Issue {
     pub web_url: String,
     pub created_at: String,
     pub updated_at: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IssueState {
-    Opened,
-    Closed,
 }
 
 impl Client {

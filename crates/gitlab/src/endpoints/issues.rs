@@ -1,8 +1,9 @@
+use orchestratum_core::gitlab::{Assignee, IssueState, ProjectPath};
 use reqwest::Method;
 
-use super::{Issue, IssueState};
+use super::Issue;
 use crate::transport::Request;
-use crate::{Client, Error, Listed, ProjectPath, Username};
+use crate::{Client, Error, Listed};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IssueFilter {
@@ -11,16 +12,6 @@ pub struct IssueFilter {
     pub assignee: Assignee,
     /// Both kinds unless told.
     pub state: Option<IssueState>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Assignee {
-    /// Or nobody.
-    #[default]
-    Anybody,
-    /// Whose token it is.
-    TokenUser,
-    User(Username),
 }
 
 impl Client {
@@ -49,14 +40,5 @@ impl Client {
                 .unwrap_or_default();
             Error::new(format!("list the issues{of}"), problem)
         })
-    }
-}
-
-impl IssueState {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Opened => "opened",
-            Self::Closed => "closed",
-        }
     }
 }

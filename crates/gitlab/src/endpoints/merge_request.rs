@@ -1,9 +1,10 @@
+use orchestratum_core::gitlab::ProjectPath;
 use reqwest::Method;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::transport::Request;
-use crate::{Client, Error, Problem, ProjectPath};
+use crate::{Client, Error, Problem};
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct MergeRequest {
@@ -21,7 +22,7 @@ pub struct MergeRequest {
     pub web_url: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MergeRequestState {
     Opened,

@@ -1,9 +1,10 @@
+use orchestratum_core::gitlab::{BranchName, ProjectPath};
 use reqwest::Method;
 use tokio::time::Instant;
 
 use super::{MergeRequest, MergeRequestState};
 use crate::transport::Request;
-use crate::{BranchName, Client, Error, Listed, Problem, ProjectPath};
+use crate::{Client, Error, Listed, Problem};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MergeRequestFilter {

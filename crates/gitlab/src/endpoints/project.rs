@@ -1,8 +1,9 @@
+use orchestratum_core::gitlab::ProjectPath;
 use reqwest::Method;
 use serde::Deserialize;
 
 use crate::transport::Request;
-use crate::{Client, Error, ProjectPath};
+use crate::{Client, Error};
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Project {

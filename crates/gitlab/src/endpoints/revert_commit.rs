@@ -1,10 +1,11 @@
+use orchestratum_core::gitlab::{BranchName, CommitId, ProjectPath};
 use reqwest::Method;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::Commit;
 use crate::transport::{Make, Request};
-use crate::{BranchName, Client, CommitId, Conflict, Error, Made, Problem, ProjectPath};
+use crate::{Client, Conflict, Error, Made, Problem};
 
 impl Client {
     /// Takes back what a commit did, by a commit of its own. GitLab writes the message, which names the commit that is taken back: by

@@ -15,7 +15,7 @@ const PAGE_SIZE: &str = "100";
 const QUERY_MAX_BYTES: usize = 4 * 1024;
 
 impl Client {
-    /// Reads pages until `is_enough` says so of one, there are no more, or the bound is reached. Totals are not asked for: GitLab leaves
+    /// Reads pages until `is_enough` says so of one, there are no more, or a bound is reached: that of pages, or that of bytes. Totals are not asked for: GitLab leaves
     /// them out of long lists.
     pub(crate) async fn pages<T: DeserializeOwned + Send>(
         &self,
@@ -25,18 +25,19 @@ impl Client {
     ) -> Result<Listed<T>, Problem> {
         let mut request = request.query("per_page", PAGE_SIZE);
         let mut items: Vec<T> = Vec::new();
+        let mut bytes = 0;
         for _ in 0..self.limits.pages_max {
             let answer = self.repeat(&request, deadline).await?;
             let page: Vec<T> = answer.read()?;
-            let stop = is_enough(&page) || page.is_empty();
+            bytes += answer.body.len();
+            let is_whole = is_enough(&page) || page.is_empty();
             items.extend(page);
-            let next = next_query(&answer);
-            match next {
-                Some(query) if !stop => request = request.with_query(query),
+            match next_query(&answer) {
+                Some(query) if !is_whole && bytes < self.limits.list_max_bytes => request = request.with_query(query),
                 next => {
                     return Ok(Listed {
                         items,
-                        has_more: next.is_some() && !stop,
+                        has_more: next.is_some() && !is_whole,
                     });
                 }
             }

@@ -1,8 +1,7 @@
 use bytes::Bytes;
+use orchestratum_core::gitlab::ProjectPath;
 use reqwest::{Method, Url};
 use serde::Serialize;
-
-use crate::ProjectPath;
 
 /// What is sent; its path has only what the types of `names` let through, and our own words.
 #[derive(Debug, Clone)]
@@ -78,7 +77,7 @@ impl Request {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BranchName, FilePath};
+    use orchestratum_core::gitlab::{BranchName, FilePath};
 
     #[test]
     fn what_a_name_has_stays_in_its_segment() {

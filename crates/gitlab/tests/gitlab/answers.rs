@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use orchestratum_gitlab::{Client, Problem, ProjectPath, Settings};
+use orchestratum_core::gitlab::ProjectPath;
+use orchestratum_gitlab::{Client, Problem, Settings};
 use orchestratum_testkit::HttpServer;
 use reqwest::StatusCode;
 

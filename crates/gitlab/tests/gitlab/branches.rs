@@ -1,4 +1,5 @@
-use orchestratum_gitlab::{BranchDeletion, Conflict, Made, NewBranch, Problem, ProjectPath};
+use orchestratum_core::gitlab::ProjectPath;
+use orchestratum_gitlab::{BranchDeletion, Conflict, Made, NewBranch, Problem};
 
 use crate::session::{Session, branch, commit_of, create, main};
 

@@ -1,6 +1,7 @@
+use orchestratum_core::gitlab::CommitId;
 use orchestratum_gitlab::{Change, Conflict, Expected, Made, Problem, Settings};
 
-use crate::session::{COMMITS, Session, again, branch, commit_of, create, main, path};
+use crate::session::{COMMITS, Session, again, branch, commit_of, create, main, path, step};
 
 #[tokio::test]
 async fn several_files_are_changed_at_once() -> anyhow::Result<()> {
@@ -35,7 +36,8 @@ async fn several_files_are_changed_at_once() -> anyhow::Result<()> {
             session
                 .client
                 .get_file_state(&session.project, &path(gone), &main())
-                .await?,
+                .await?
+                .into_state(),
             None
         );
     }
@@ -209,11 +211,24 @@ async fn what_a_step_made_is_looked_for_no_further_than_to_where_it_began() -> a
         pages_max: 1,
         ..settings
     })?;
-    let mut newest = None;
+    let (mut newest, mut oldest) = (None, None);
     for number in 0..105 {
         let name = format!("f{number}");
-        newest = Some(session.commit(&commit_of(&name, vec![create(&name, b"")])).await?);
+        let made = session.commit(&commit_of(&name, vec![create(&name, b"")])).await?;
+        oldest.get_or_insert_with(|| made.clone());
+        newest = Some(made);
     }
+    let search = |id: &'static str| {
+        let (client, project, after) = (session.client.clone(), session.project.clone(), oldest.clone());
+        async move {
+            client
+                .search_step(&project, &branch("main"), &step(id).id, after.as_ref())
+                .await
+        }
+    };
+    let cut = search("late").await.expect_err("there are too many");
+    assert!(matches!(cut.problem(), Problem::SearchTooLong), "{cut}");
+    assert!(search("f104").await?.is_some_and(|found| found.made.is_some()));
     let commit = again(&commit_of("late", vec![create("late", b"")]));
     let unclear = session
         .client
@@ -227,5 +242,34 @@ async fn what_a_step_made_is_looked_for_no_further_than_to_where_it_began() -> a
         ..commit
     };
     session.commit(&begun).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_branch_tells_what_a_step_has_made_and_who_else_was_there() -> anyhow::Result<()> {
+    let session = Session::start()?;
+    let first = session.commit(&commit_of("1", vec![create("a", b"")])).await?;
+    let ours = session.commit(&commit_of("saga:2", vec![create("b", b"")])).await?;
+    let search = |name: &'static str, id: &'static str, after: Option<CommitId>| {
+        let (client, project) = (session.client.clone(), session.project.clone());
+        async move {
+            let step = step(id).id;
+            client.search_step(&project, &branch(name), &step, after.as_ref()).await
+        }
+    };
+    let found = search("main", "saga:2", Some(first.clone())).await?.expect("a branch");
+    assert_eq!(found.made.map(|made| made.id), Some(ours.clone()));
+    assert_eq!(found.newest_other, None, "ours is not counted");
+    let last = session.commit(&commit_of("3", vec![create("c", b"")])).await?;
+    for after in [None, Some(first)] {
+        let found = search("main", "saga:2", after).await?.expect("a branch");
+        assert_eq!(found.made.map(|made| made.id), Some(ours.clone()));
+        assert_eq!(found.newest_other, Some(last.clone()));
+    }
+    let none = search("main", "saga:3", Some(ours)).await?.expect("a branch");
+    assert_eq!((none.made, none.newest_other), (None, Some(last.clone())));
+    let nothing = search("main", "saga:3", Some(last)).await?.expect("a branch");
+    assert_eq!((nothing.made, nothing.newest_other), (None, None));
+    assert_eq!(search("no-such", "saga:3", None).await?, None);
     Ok(())
 }

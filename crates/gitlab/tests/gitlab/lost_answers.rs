@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use orchestratum_gitlab::{Made, NewBranch, NewCommit, NewMergeRequest, Settings, Title};
+use orchestratum_core::gitlab::Title;
+use orchestratum_gitlab::{Client, Made, NewBranch, NewCommit, NewMergeRequest, Settings};
 use orchestratum_testkit::{Fault, FaultKind, eventually};
 
 use crate::session::{COMMITS, Session, branch, commit_of, create, main, step};
@@ -14,6 +15,30 @@ fn impatient(settings: Settings) -> Settings {
     Settings {
         request_patience: Duration::from_millis(1_500),
         ..settings
+    }
+}
+
+/// Two clients of one GitLab. How often it is asked is counted, so none is to give up on a busy machine but who is kept waiting.
+struct Clients {
+    session: Session,
+    kept_waiting: Client,
+}
+
+impl Clients {
+    fn start() -> anyhow::Result<Self> {
+        let session = Session::start()?;
+        let kept_waiting = session.with(|settings| Settings {
+            request_patience: Duration::from_secs(4),
+            ..settings
+        })?;
+        Ok(Self { session, kept_waiting })
+    }
+
+    fn of(&self, kind: &FaultKind) -> &Client {
+        match kind {
+            FaultKind::SlowAnswer { .. } => &self.kept_waiting,
+            _ => &self.session.client,
+        }
     }
 }
 
@@ -45,11 +70,13 @@ fn commit(name: &str) -> NewCommit {
 
 #[tokio::test]
 async fn a_commit_that_was_made_and_not_told_is_found() -> anyhow::Result<()> {
-    let session = Session::start_with(impatient)?;
+    let clients = Clients::start()?;
+    let session = &clients.session;
     for (name, kind) in done_and_not_told() {
         session.double.control().forget().await?;
+        let client = clients.of(&kind);
         session.fail("POST", COMMITS, kind).await?;
-        let made = session.client.create_commit(&session.project, &commit(name)).await?;
+        let made = client.create_commit(&session.project, &commit(name)).await?;
         assert!(
             matches!(&made, Made::Again(commit) if commit.title == format!("By {name}")),
             "{name}: {made:?}"
@@ -65,7 +92,7 @@ async fn a_commit_that_was_made_and_not_told_is_found() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_commit_that_was_not_made_is_asked_for_again() -> anyhow::Result<()> {
-    let session = Session::start_with(impatient)?;
+    let session = Session::start()?;
     for (name, kind) in not_done() {
         session.double.control().forget().await?;
         let is_limited = matches!(kind, FaultKind::Limited { .. });
@@ -137,10 +164,12 @@ async fn who_gives_up_says_that_it_may_be_done() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_branch_is_made_once() -> anyhow::Result<()> {
-    let session = Session::start_with(impatient)?;
+    let clients = Clients::start()?;
+    let session = &clients.session;
     let all = done_and_not_told().into_iter().chain(not_done());
     for (number, (name, kind)) in all.enumerate() {
         session.double.control().forget().await?;
+        let client = clients.of(&kind);
         session.fail("POST", BRANCHES, kind).await?;
         let new = NewBranch {
             name: branch(&format!("issue/{number}")),
@@ -148,7 +177,7 @@ async fn a_branch_is_made_once() -> anyhow::Result<()> {
             is_own_name: true,
             begun_before: false,
         };
-        let made = session.client.create_branch(&session.project, &new).await?;
+        let made = client.create_branch(&session.project, &new).await?;
         let is_found = number < done_and_not_told().len();
         assert_eq!(matches!(made, Made::Again(_)), is_found, "{name}");
         assert!(made.is_ours(), "{name}");
@@ -163,7 +192,8 @@ async fn a_branch_is_made_once() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_merge_request_is_made_once() -> anyhow::Result<()> {
-    let session = Session::start_with(impatient)?;
+    let clients = Clients::start()?;
+    let session = &clients.session;
     let all = done_and_not_told().into_iter().chain(not_done());
     for (number, (name, kind)) in all.enumerate() {
         let source = branch(&format!("issue/{number}"));
@@ -175,6 +205,7 @@ async fn a_merge_request_is_made_once() -> anyhow::Result<()> {
         };
         session.client.create_branch(&session.project, &new).await?;
         session.double.control().forget().await?;
+        let client = clients.of(&kind);
         session.fail("POST", MERGE_REQUESTS, kind).await?;
         let new = NewMergeRequest {
             source,
@@ -183,7 +214,7 @@ async fn a_merge_request_is_made_once() -> anyhow::Result<()> {
             description: String::new(),
             step: step(&format!("saga:{number}")),
         };
-        let made = session.client.create_merge_request(&session.project, &new).await?;
+        let made = client.create_merge_request(&session.project, &new).await?;
         let is_found = number < done_and_not_told().len();
         assert_eq!(matches!(made, Made::Again(_)), is_found, "{name}: {made:?}");
         assert_eq!(made.as_inner().iid, number as u64 + 1, "{name}");

@@ -5,7 +5,6 @@ mod branches;
 mod commits;
 mod lost_answers;
 mod merge_requests;
-mod names;
 mod reading;
 mod refusals;
 mod reverts;

@@ -1,6 +1,5 @@
-use orchestratum_gitlab::{
-    Made, MergeRequestFilter, MergeRequestState, NewBranch, NewMergeRequest, Problem, Step, Title,
-};
+use orchestratum_core::gitlab::Title;
+use orchestratum_gitlab::{Made, MergeRequestFilter, MergeRequestState, NewBranch, NewMergeRequest, Problem, Step};
 
 use crate::session::{Session, branch, main, step};
 

@@ -1,6 +1,5 @@
-use orchestratum_gitlab::{
-    Assignee, BranchName, CommitId, IssueFilter, IssueState, Problem, ProjectPath, Reference, Username,
-};
+use orchestratum_core::gitlab::{Assignee, BranchName, CommitId, IssueState, ProjectPath, Reference, Username};
+use orchestratum_gitlab::{FileLook, IssueFilter, Problem, Settings};
 use orchestratum_testkit::{OWNER_TOKEN, PROJECT};
 use serde_json::json;
 
@@ -42,6 +41,7 @@ async fn a_file_is_read_whatever_is_in_it_and_however_it_is_called() -> anyhow::
             .client
             .get_file_state(&session.project, &path(name), &at)
             .await?
+            .into_state()
             .expect(name);
         assert_eq!((state.size, state.content_sha256), (256, file.content_sha256), "{name}");
     }
@@ -60,7 +60,15 @@ async fn a_file_that_is_not_there_is_told_from_a_branch_that_is_not() -> anyhow:
                 .await
         }
     };
-    assert_eq!(look(main()).await?, None);
+    let head = session
+        .client
+        .get_branch(&session.project, &branch("main"))
+        .await?
+        .commit
+        .id;
+    for reference in [main(), head.clone().into()] {
+        assert_eq!(look(reference).await?, FileLook::Absent { commit: head.clone() });
+    }
     let missing = look(branch("no-such").into()).await.expect_err("no branch");
     assert!(matches!(missing.problem(), Problem::NotFound(_)), "{missing}");
     assert!(missing.to_string().contains("404 Branch Not Found"), "{missing}");
@@ -135,14 +143,20 @@ async fn issues_are_listed_over_all_pages_for_who_has_them() -> anyhow::Result<(
 }
 
 #[tokio::test]
-async fn a_list_is_read_up_to_its_bound() -> anyhow::Result<()> {
-    let session = Session::start_with(|settings| orchestratum_gitlab::Settings {
+async fn a_list_is_read_up_to_its_bounds() -> anyhow::Result<()> {
+    let of_one_page = |settings: Settings| Settings {
         pages_max: 1,
         ..settings
-    })?;
-    open_issues(&session, 101).await?;
-    let listed = session.client.get_issues(&IssueFilter::default()).await?;
-    assert_eq!((listed.items.len(), listed.has_more), (100, true));
+    };
+    let of_few_bytes = |settings: Settings| Settings {
+        list_max_bytes: 1_000,
+        ..settings
+    };
+    for session in [Session::start_with(of_one_page)?, Session::start_with(of_few_bytes)?] {
+        open_issues(&session, 101).await?;
+        let listed = session.client.get_issues(&IssueFilter::default()).await?;
+        assert_eq!((listed.items.len(), listed.has_more), (100, true));
+    }
     Ok(())
 }
 

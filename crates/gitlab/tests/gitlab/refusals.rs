@@ -1,6 +1,7 @@
 //! What GitLab refuses is told in its words, and not tried again.
 
-use orchestratum_gitlab::{Client, Error, Problem, ProjectPath};
+use orchestratum_core::gitlab::ProjectPath;
+use orchestratum_gitlab::{Client, Error, Problem};
 use orchestratum_testkit::{FaultKind, HttpServer, READ_ONLY_TOKEN, READER_TOKEN};
 
 use crate::session::{COMMITS, Session, commit_of, create};

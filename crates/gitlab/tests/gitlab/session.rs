@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use orchestratum_gitlab::{
-    BranchName, Change, Client, CommitId, CommitMessage, FilePath, Made, NewCommit, ProjectPath, Reference, Settings,
-    Step, StepId,
-};
+use orchestratum_core::gitlab::{BranchName, CommitId, CommitMessage, FilePath, ProjectPath, Reference, StepId};
+use orchestratum_gitlab::{Change, Client, Made, NewCommit, Settings, Step};
 use orchestratum_testkit::{Fault, FaultKind, GitlabDouble, OWNER_TOKEN, PROJECT};
 
 pub(crate) const COMMITS: &str = "repository/commits";
@@ -36,6 +34,11 @@ impl Session {
     /// For a user with another token.
     pub(crate) fn of(&self, token: &str) -> anyhow::Result<Client> {
         client(self.double.url(), token, |settings| settings)
+    }
+
+    /// Another client of the owner, with other settings.
+    pub(crate) fn with(&self, change: impl Fn(Settings) -> Settings) -> anyhow::Result<Client> {
+        client(self.double.url(), OWNER_TOKEN, change)
     }
 
     pub(crate) async fn fail(&self, method: &str, path: &str, kind: FaultKind) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-use crate::names::checked_text;
+use super::checked_text;
 
 const MAX_CHARACTERS: usize = 255;
 

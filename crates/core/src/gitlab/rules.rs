@@ -51,6 +51,6 @@ fn is_percent_encoded(text: &str) -> bool {
 }
 
 /// Line separators, marks of direction, and the mark of a byte order.
-pub(crate) fn turns_text_around(character: char) -> bool {
+pub fn turns_text_around(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }

@@ -1,5 +1,5 @@
-use crate::names::checked_text;
-use crate::step::TRAILER;
+use super::checked_text;
+use super::step_id::STEP_TRAILER;
 
 const MAX_BYTES: usize = 64 * 1024;
 
@@ -22,8 +22,8 @@ fn check(text: &str) -> Result<(), &'static str> {
     }
     // Who writes one makes a commit look like another step's.
     let is_trailer = |line: &str| {
-        line.get(..TRAILER.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(TRAILER))
+        line.get(..STEP_TRAILER.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(STEP_TRAILER))
     };
     if text.lines().any(|line| is_trailer(line.trim_start())) {
         return Err("must not have a line that begins with `Orchestratum-Step`");

@@ -1,6 +1,6 @@
 //! No text that could lead a request elsewhere becomes a name, by whatever way.
 
-use orchestratum_gitlab::{BranchName, CommitId, FilePath, ProjectPath, Username};
+use orchestratum_core::gitlab::{BranchName, CommitId, FilePath, ProjectPath, Username};
 
 /// Each is tried as it is, and as a part of something ordinary.
 const UNSAFE: [&str; 64] = [

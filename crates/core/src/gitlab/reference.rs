@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{BranchName, CommitId};
+use super::{BranchName, CommitId, InvalidName};
 
 /// Which state of a repository is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,18 @@ pub enum Reference {
 }
 
 impl Reference {
+    /// What looks like the id of a commit is one: no branch may look so.
+    ///
+    /// # Errors
+    /// Which rule of a branch's name the text breaks.
+    pub fn new(text: impl Into<String>) -> Result<Self, InvalidName> {
+        let text = text.into();
+        match CommitId::new(text.as_str()) {
+            Ok(commit) => Ok(Self::Commit(commit)),
+            Err(_) => BranchName::new(text).map(Self::Branch),
+        }
+    }
+
     pub fn as_str(&self) -> &str {
         match self {
             Self::Branch(branch) => branch.as_str(),
