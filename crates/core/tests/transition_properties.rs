@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use orchestratum_core::task::{
-    Backoff, Ending, LifePatch, Report, RetryPolicy, TaskEvent, TaskLife, TaskState, TaskStatus, transition,
+    Backoff, Ending, ErrorCode, LifePatch, Report, RetryPolicy, TaskEvent, TaskLife, TaskState, TaskStatus, transition,
 };
 use orchestratum_core::{Timestamp, WorkerId};
 use proptest::prelude::*;
@@ -17,9 +17,10 @@ fn ending() -> impl Strategy<Value = Ending> {
     let message = String::new;
     prop_oneof![
         Just(Ending::Success),
-        any::<bool>().prop_map(move |retryable| Ending::Failed {
+        any::<(bool, bool)>().prop_map(move |(retryable, has_code)| Ending::Failed {
             message: message(),
-            retryable
+            retryable,
+            code: has_code.then(|| ErrorCode::new("broken").expect("a code")),
         }),
         Just(Ending::OutputNotStorable { message: message() }),
         Just(Ending::CompileError { message: message() }),

@@ -108,6 +108,7 @@ fn failed(retryable: bool) -> Ending {
     Ending::Failed {
         message: message(),
         retryable,
+        code: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::identity::WorkerId;
+use crate::task::error_code::ErrorCode;
 use crate::task::status::AttemptOutcome;
 use crate::time::Timestamp;
 
@@ -44,6 +45,8 @@ pub enum Ending {
     Failed {
         message: String,
         retryable: bool,
+        /// For whoever decides by it what comes next.
+        code: Option<ErrorCode>,
     },
     /// The handler succeeded, but its output cannot be stored. Never retried: it would be the same again.
     OutputNotStorable {

@@ -3,6 +3,7 @@
 
 mod built_in;
 mod conditions;
+mod error_code;
 mod event;
 mod follow_up;
 mod group;
@@ -19,13 +20,16 @@ mod status;
 mod transition;
 
 pub use built_in::{
-    AmqpBody, AmqpInput, AmqpReply, BuiltIn, CSharpInput, CeleryInput, ExpectedStatuses, HttpBody, HttpInput,
-    HttpMethod, InvalidUrl, Invocation, PythonInput, ShellInput, check_url,
+    AmqpBody, AmqpInput, AmqpReply, BuiltIn, CSharpInput, CeleryInput, CloseMergeRequestInput, CommitInput,
+    CreateBranchInput, CreateMergeRequestInput, DeleteBranchInput, ExpectedStatuses, FileExistsInput, FileFormat,
+    FileText, GetFileInput, GitlabTask, HttpBody, HttpInput, HttpMethod, InvalidUrl, Invocation, ListIssuesInput,
+    PythonInput, RevertCommitInput, ShellInput, check_url,
 };
 pub use conditions::{
     Bucket, CONCURRENCY_MAX, Concurrency, ConcurrencyDraft, Conditions, ConditionsDraft, KEY_MAX_CHARACTERS, RATE_MAX,
     Rate, RateDraft, TargetRate, Unique, UniqueDraft,
 };
+pub use error_code::{ErrorCode, InvalidErrorCode};
 pub use event::{Ending, LifePatch, Report, TaskEvent};
 pub use follow_up::{
     Due, Edge, FOLLOW_UPS_BYTES_MAX, FOLLOW_UPS_DEPTH_MAX, FOLLOW_UPS_MAX, FollowUpList, FollowUpPlace, FollowUps,

@@ -1,6 +1,10 @@
 //! The words for where a task stands and how an attempt ended, as they are on the wire and in the database.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::json::JsonText;
+use crate::task::error_code::ErrorCode;
 
 /// Gives an enum its wire spelling and its stored number, each in one place.
 macro_rules! coded {
@@ -142,6 +146,9 @@ pub struct TaskError {
     pub kind: ErrorKind,
     /// For a person: the traceback, the exit code, the limit that was met.
     pub message: String,
+    /// For a program, where whoever failed gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<ErrorCode>,
 }
 
 impl TaskError {
@@ -149,6 +156,18 @@ impl TaskError {
         Self {
             kind,
             message: message.into(),
+            code: None,
         }
+    }
+
+    #[must_use]
+    pub fn with_code(self, code: Option<ErrorCode>) -> Self {
+        Self { code, ..self }
+    }
+
+    /// As expressions see it: with all of its fields, so that none is missing where it is asked for.
+    pub(crate) fn as_seen(&self) -> JsonText {
+        let code = self.code.as_ref().map(ErrorCode::as_str);
+        JsonText::trusted(json!({"kind": self.kind.as_str(), "message": self.message, "code": code}).to_string())
     }
 }

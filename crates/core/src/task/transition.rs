@@ -360,21 +360,25 @@ impl Held {
         if report.attempt != life.attempt {
             return Err(stale(life, report.attempt));
         }
-        let for_good = |kind, message: &str| {
-            let error = TaskError::new(kind, message);
-            (self.for_good(life, error.clone(), now), Some(error))
-        };
-        let failed = |kind, message: &str| {
-            let error = TaskError::new(kind, message);
+        let end_for_good = |error: TaskError| (self.for_good(life, error.clone(), now), Some(error));
+        let fail = |error: TaskError| {
             let next = self.after_failure(life, policy, error.clone(), report.chance, now);
             (next, Some(error))
         };
+        let for_good = |kind, message: &str| end_for_good(TaskError::new(kind, message));
+        let failed = |kind, message: &str| fail(TaskError::new(kind, message));
         let (next, error) = match &report.ending {
             // It counts even when a cancel was asked for or the deadline has just passed: the work is done, and the
             // fence is still open.
             Ending::Success => (moved(life, TaskState::Completed { finished_at: now }).next, None),
-            Ending::Failed { message, retryable } if *retryable => failed(ErrorKind::Failed, message),
-            Ending::Failed { message, .. } => for_good(ErrorKind::Failed, message),
+            Ending::Failed {
+                message,
+                retryable,
+                code,
+            } => {
+                let error = TaskError::new(ErrorKind::Failed, message).with_code(code.clone());
+                if *retryable { fail(error) } else { end_for_good(error) }
+            }
             Ending::OutputNotStorable { message } => for_good(ErrorKind::OutputNotStorable, message),
             Ending::CompileError { message } => for_good(ErrorKind::CompileError, message),
             Ending::UnknownEnvironment { message } => for_good(ErrorKind::UnknownEnvironment, message),

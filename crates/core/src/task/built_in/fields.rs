@@ -58,10 +58,16 @@ impl<'a> Fields<'a> {
 
     /// The same for whoever has rules for it: one that is missing has been told of.
     pub(super) fn required_text_if_present(&mut self, name: &'static str) -> Option<String> {
-        if self.is_absent(name) && self.is_object {
-            self.refuse(name, "is missing");
+        if self.is_absent(name) {
+            self.lack_field(name);
         }
         self.text(name)
+    }
+
+    pub(super) fn lack_field(&mut self, name: &'static str) {
+        if self.is_object {
+            self.refuse(name, "is missing");
+        }
     }
 
     pub(super) fn is_absent(&self, name: &'static str) -> bool {
@@ -150,26 +156,36 @@ impl<'a> Fields<'a> {
         self.texts_by_name(name, &names)
     }
 
-    pub(super) fn texts_by_name(&mut self, name: &'static str, names: &Names) -> BTreeMap<String, String> {
-        let Some(value) = self.take(name) else {
-            return BTreeMap::new();
-        };
+    /// What an object has, by its names.
+    pub(super) fn entries(
+        &mut self,
+        name: &'static str,
+        what: &str,
+        most: usize,
+    ) -> Option<BTreeMap<String, &'a RawValue>> {
+        let value = self.take(name)?;
         let pointer = json_pointer(name);
         let entries = serde_json::Deserializer::from_str(value.get()).deserialize_map(Entries);
         let Ok((entries, repeated)) = entries else {
-            let message = format!("must be an object of texts, not {}", kind(value.get()));
+            let message = format!("must be {what}, not {}", kind(value.get()));
             self.violations.add(pointer, message);
-            return BTreeMap::new();
+            return None;
         };
-        if !self.is_few(&pointer, entries.len(), names.count_max) {
-            return BTreeMap::new();
+        if !self.is_few(&pointer, entries.len(), most) {
+            return None;
         }
         for name in repeated {
             self.violations
                 .add(format!("{pointer}{}", named(&name)), "is given twice");
         }
+        Some(entries)
+    }
+
+    pub(super) fn texts_by_name(&mut self, name: &'static str, names: &Names) -> BTreeMap<String, String> {
+        let pointer = json_pointer(name);
+        let entries = self.entries(name, "an object of texts", names.count_max);
         let mut texts = BTreeMap::new();
-        for (name, entry) in entries {
+        for (name, entry) in entries.unwrap_or_default() {
             let pointer = format!("{pointer}{}", named(&name));
             if !(names.is_allowed)(&name) {
                 self.violations.add(pointer, (names.rule)());
@@ -206,6 +222,11 @@ impl<'a> Fields<'a> {
     pub(super) fn refuse_entry(&mut self, name: &str, entry: &str, message: &str) {
         let pointer = format!("{}{}", json_pointer(name), named(entry));
         self.violations.add(pointer, message);
+    }
+
+    /// Refuses what lies deeper in a field.
+    pub(super) fn refuse_below(&mut self, name: &str, pointer: &str, message: &str) {
+        self.violations.add(format!("{}{pointer}", json_pointer(name)), message);
     }
 
     /// A rule about the fields together.

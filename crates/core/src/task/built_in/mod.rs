@@ -9,6 +9,7 @@ mod celery;
 mod csharp;
 mod environment;
 mod fields;
+mod gitlab;
 mod http;
 mod invocation;
 mod names;
@@ -21,6 +22,10 @@ use crate::task::rules::Violations;
 pub use amqp::{AmqpBody, AmqpInput, AmqpReply};
 pub use celery::CeleryInput;
 pub use csharp::CSharpInput;
+pub use gitlab::{
+    CloseMergeRequestInput, CommitInput, CreateBranchInput, CreateMergeRequestInput, DeleteBranchInput,
+    FileExistsInput, FileFormat, FileText, GetFileInput, GitlabTask, ListIssuesInput, RevertCommitInput,
+};
 pub use http::{ExpectedStatuses, HttpBody, HttpInput, HttpMethod, InvalidUrl, check_url};
 pub use invocation::Invocation;
 pub use python::PythonInput;
@@ -33,17 +38,27 @@ pub enum BuiltIn {
     Celery,
     CSharp,
     Echo,
+    Gitlab(GitlabTask),
     Http,
     Python,
     Shell,
 }
 
 impl BuiltIn {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 16] = [
         Self::Amqp,
         Self::Celery,
         Self::CSharp,
         Self::Echo,
+        Self::Gitlab(GitlabTask::CloseMergeRequest),
+        Self::Gitlab(GitlabTask::Commit),
+        Self::Gitlab(GitlabTask::CreateBranch),
+        Self::Gitlab(GitlabTask::CreateMergeRequest),
+        Self::Gitlab(GitlabTask::DeleteBranch),
+        Self::Gitlab(GitlabTask::FileExists),
+        Self::Gitlab(GitlabTask::GetFile),
+        Self::Gitlab(GitlabTask::ListIssues),
+        Self::Gitlab(GitlabTask::RevertCommit),
         Self::Http,
         Self::Python,
         Self::Shell,
@@ -58,7 +73,7 @@ impl BuiltIn {
     /// Whether no handler and no command may have the name: it belongs to a task that is there, or to one that will be. What
     /// somebody called so today would mean something else with the next version.
     pub fn is_reserved(name: &TaskName) -> bool {
-        Self::of(name).is_some() || name.as_str().starts_with("gitlab.")
+        Self::of(name).is_some() || name.as_str().starts_with(gitlab::PREFIX)
     }
 
     pub const fn as_str(self) -> &'static str {
@@ -67,6 +82,7 @@ impl BuiltIn {
             Self::Celery => "celery",
             Self::CSharp => "csharp",
             Self::Echo => "echo",
+            Self::Gitlab(task) => task.as_str(),
             Self::Http => "http",
             Self::Python => "python",
             Self::Shell => "shell",
@@ -83,6 +99,7 @@ impl BuiltIn {
             Self::Amqp => AmqpInput::read(input).map(drop),
             Self::Celery => CeleryInput::read(input).map(drop),
             Self::CSharp => CSharpInput::read(input).map(drop),
+            Self::Gitlab(task) => task.check(input),
             Self::Http => HttpInput::read(input).map(drop),
             Self::Python => PythonInput::read(input).map(drop),
             Self::Shell => ShellInput::read(input).map(drop),
@@ -137,13 +154,16 @@ mod tests {
             let name = TaskName::new(built_in.as_str()).expect("a name");
             assert_eq!(BuiltIn::of(&name), Some(built_in));
         }
+        for task in GitlabTask::ALL {
+            assert!(BuiltIn::ALL.contains(&BuiltIn::Gitlab(task)), "{task:?}");
+        }
         assert_eq!(BuiltIn::of(&TaskName::new("email.send").expect("a name")), None);
     }
 
     #[test]
     fn the_names_of_tasks_to_come_are_reserved_as_those_that_are_there() {
         let is_reserved = |name: &str| BuiltIn::is_reserved(&TaskName::new(name).expect("a name"));
-        for name in ["python", "gitlab.pipeline"] {
+        for name in ["python", "gitlab.commit", "gitlab.pipeline"] {
             assert!(is_reserved(name), "{name}");
         }
         for name in ["celery.send", "my.amqp", "gitlab", "gitlab-pipeline", "Python"] {

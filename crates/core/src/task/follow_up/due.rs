@@ -178,7 +178,7 @@ impl End<'_> {
             };
             Scope::new([
                 ("output", parent.output.cloned().unwrap_or_else(JsonText::null)),
-                ("error", error.map_or_else(JsonText::null, as_json)),
+                ("error", error.map_or_else(JsonText::null, TaskError::as_seen)),
                 ("input", parent.input.clone()),
                 ("task", parent.as_json()),
             ])
@@ -214,10 +214,6 @@ impl ParentEnd<'_> {
         });
         JsonText::trusted(task.to_string())
     }
-}
-
-fn as_json(error: &TaskError) -> JsonText {
-    JsonText::trusted(json!({"kind": error.kind.as_str(), "message": error.message}).to_string())
 }
 
 pub(crate) fn in_a_line(broken: &Violations) -> String {
@@ -348,7 +344,7 @@ mod tests {
             error: TaskError::new(ErrorKind::Failed, "it \"broke\""),
         });
         let due = parent.due(
-            r#"{"on_failure": [{"name": "tell", "input": "${ error.kind }: ${ error.message }"},
+            r#"{"on_failure": [{"name": "tell", "input": "${ error.kind }: ${ error.message }${ error.code == null ? '' : '!' }"},
                                {"name": "tell", "labels": {}, "input": "${ output == null }"}]}"#,
         );
         assert_eq!(made(&due[0]).input.as_str(), r#""Failed: it \"broke\"""#);

@@ -39,7 +39,7 @@ use crate::task::status::TaskStatus;
 /// What the expressions of a follow-up see of its parent.
 const VARIABLES: [Variable<'static>; 4] = [
     Variable::any("output"),
-    Variable::with_fields("error", &["kind", "message"]),
+    Variable::with_fields("error", &["kind", "message", "code"]),
     Variable::any("input"),
     Variable::with_fields(
         "task",

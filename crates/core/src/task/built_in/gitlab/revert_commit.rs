@@ -1,0 +1,35 @@
+use super::given;
+use crate::gitlab::{BranchName, CommitId, ProjectPath};
+use crate::task::built_in::fields::Fields;
+use crate::task::rules::Violations;
+
+/// What `gitlab.revert_commit` takes: it undoes `gitlab.commit`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevertCommitInput {
+    pub project: ProjectPath,
+    pub branch: BranchName,
+    pub commit: CommitId,
+    /// It was there before: nothing is undone.
+    pub existing: bool,
+}
+
+impl RevertCommitInput {
+    /// # Errors
+    /// All [`Violations`], their pointers below the input.
+    pub fn read(input: &str) -> Result<Self, Violations> {
+        let mut fields = Fields::of(input, &[&["project", "branch", "commit", "existing"]]);
+        let project = given::required(&mut fields, "project");
+        let branch = given::required(&mut fields, "branch");
+        let commit = given::required(&mut fields, "commit");
+        let existing = fields.flag("existing");
+        let (Some(project), Some(branch), Some(commit)) = (project, branch, commit) else {
+            return Err(fields.broken());
+        };
+        fields.finish(Self {
+            project,
+            branch,
+            commit,
+            existing,
+        })
+    }
+}
