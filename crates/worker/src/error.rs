@@ -22,6 +22,8 @@ pub enum Error {
     TakerEnded(#[source] Option<tokio::task::JoinError>),
     #[error("the broker of `amqp` or `celery` tasks cannot be used")]
     Outside(#[source] orchestratum_broker::Error),
+    #[error("the GitLab of `gitlab` tasks cannot be used")]
+    Gitlab(#[source] orchestratum_gitlab::SettingsError),
     #[error("the broker cannot be consumed")]
     Broker(#[source] orchestratum_broker::Error),
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use orchestratum_core::task::Progress;
+use orchestratum_core::task::{ErrorCode, Progress};
 use orchestratum_core::{JsonText, Origin, Target, TaskId, TaskName};
 use tokio_util::sync::CancellationToken;
 
@@ -92,6 +92,13 @@ pub enum HandlerError {
     /// It would be the same again.
     #[error("{0}")]
     Permanent(String),
+    /// Either of these, with a short word for a program that decides by it.
+    #[error("{message}")]
+    Coded {
+        message: String,
+        retryable: bool,
+        code: ErrorCode,
+    },
     /// Something that it waited for took too long. It may go better the next time.
     #[error("{0}")]
     TimedOut(String),

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use orchestratum_core::TaskName;
-use orchestratum_core::task::{BuiltIn, Ending};
-use orchestratum_engine::{HttpSettings, Settings, WorkerSettings};
+use orchestratum_core::task::{BuiltIn, Ending, GitlabTask};
+use orchestratum_engine::{GitlabSettings, HttpSettings, Settings, WorkerSettings};
 use orchestratum_sandbox::Sandbox;
 use orchestratum_store::{ClaimedTask, Evidence};
 
 use crate::Error;
 use crate::dotnet::{self, Tools};
 use crate::environments::{self, Environments};
-use crate::executors::{Amqp, CSharp, Celery, Configured, Executor, Http, InProcess, Python, Shell, echo};
+use crate::executors::{Amqp, CSharp, Celery, Configured, Executor, Gitlab, Http, InProcess, Python, Shell, echo};
 use crate::handler::Handler;
 use crate::machine;
 use crate::outside::Outside;
@@ -128,6 +128,18 @@ impl Offers {
                 Offer::InProcess(executor),
                 "the worker itself",
             )?;
+        }
+        Ok(())
+    }
+
+    /// What is done in GitLab, where the settings name one.
+    pub(crate) fn add_gitlab(&mut self, settings: &GitlabSettings) -> Result<(), Error> {
+        let Some(client) = settings.client().map_err(Error::Gitlab)? else {
+            return Ok(());
+        };
+        for task in GitlabTask::ALL {
+            let executor = Arc::new(Gitlab::new(task, client.clone()));
+            self.add(task.as_str(), Offer::InProcess(executor), "the worker itself")?;
         }
         Ok(())
     }

@@ -135,6 +135,7 @@ impl Builder {
             .add_http(&settings.worker.http, settings.tasks.output_max_bytes)?;
         let outside = Outside::connect(settings).map_err(Error::Outside)?;
         self.handlers.add_messaging(&outside, settings)?;
+        self.handlers.add_gitlab(&settings.gitlab)?;
         let machine = Found::on_this_machine(&settings.worker).await;
         let found = isolation::find(&settings.worker, &self.shim, &machine.folders()).await?;
         found.log(&settings.worker);

@@ -85,6 +85,7 @@ fn output_of(done: &Done, kept: &Kept, mark: &str, programs: &Programs, returned
                 Ending::Failed {
                     message,
                     retryable: true,
+                    code: None,
                 }
             })
         }

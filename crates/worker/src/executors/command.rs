@@ -143,7 +143,7 @@ impl Configured {
 
     fn failure(&self, finished: &Finished, kept: &Kept) -> Ending {
         let mut ending = program::failure(finished, kept);
-        if let Ending::Failed { message, retryable } = &mut ending {
+        if let Ending::Failed { message, retryable, .. } = &mut ending {
             if let Exit::Code(code) = finished.exit {
                 *retryable = !self.settings.permanent_exit_codes.contains(&code);
             }

@@ -74,6 +74,7 @@ fn ended(result: Result<Handled, HandlerError>, asked_to_stop: bool) -> Ended {
             Ending::Failed {
                 message,
                 retryable: true,
+                code: None,
             },
             None,
         ),
@@ -81,6 +82,19 @@ fn ended(result: Result<Handled, HandlerError>, asked_to_stop: bool) -> Ended {
             Ending::Failed {
                 message,
                 retryable: false,
+                code: None,
+            },
+            None,
+        ),
+        Err(HandlerError::Coded {
+            message,
+            retryable,
+            code,
+        }) => (
+            Ending::Failed {
+                message,
+                retryable,
+                code: Some(code),
             },
             None,
         ),

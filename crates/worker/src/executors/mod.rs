@@ -7,6 +7,7 @@ mod command;
 mod content;
 mod csharp;
 mod echo;
+mod gitlab;
 mod http;
 mod in_process;
 mod limits;
@@ -29,6 +30,7 @@ pub(crate) use celery::{Celery, Fleet};
 pub(crate) use command::Configured;
 pub(crate) use csharp::CSharp;
 pub(crate) use echo::echo;
+pub(crate) use gitlab::Gitlab;
 pub(crate) use http::Http;
 pub(crate) use in_process::InProcess;
 pub(crate) use python::Python;
@@ -79,6 +81,7 @@ impl Ended {
             ending: Ending::Failed {
                 message: message.into(),
                 retryable,
+                code: None,
             },
             evidence: Evidence::default(),
             interrupted: false,

@@ -188,6 +188,7 @@ pub(super) fn failure(finished: &Finished, kept: &Kept) -> Ending {
     Ending::Failed {
         message,
         retryable: true,
+        code: None,
     }
 }
 

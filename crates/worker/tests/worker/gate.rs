@@ -16,13 +16,13 @@ use orchestratum_store::{
     CancelGroupOutcome, Change, ChangeOutcome, ChangeScheduleOutcome, Children, ClaimRequest, ClaimedTask,
     CreateGroupOutcome, CreateOutcome, CreateRequest, CreateScheduleOutcome, DefinitionHead, DefinitionVersion,
     DeleteGroupOutcome, DeleteOutcome, Dispatch, DispatchStore, EndedLease, Error, ExternalClaim, ExternalStore,
-    ExternallyClaimed, Fired, FiredTimers, Group, GroupPage, GroupStore, Heartbeat, HistoryPage, KeyStore, KeyWait,
-    LeaseKeeper, LiveSagaTask, LogAppend, LogStore, LogStream, LogsFrom, Maintenance, MemberPage, MemberSearch,
-    MembersToCancel, MigrateOutcome, MigrateSaga, NewDefinition, NewGroup, NewLogs, NewSaga, NewSchedule, Offer,
-    Orphan, OverviewStore, Pulse, Queue, QueueStore, Ready, RecordsBefore, Registration, Saga, SagaFilter,
-    SagaOverview, SagaPage, SagaStore, Schedule, SchedulePage, ScheduleStore, Settled, Stand, StartOutcome, Store,
-    StoredDefinition, Task, TaskFilter, TaskLogs, TaskOverview, TaskPage, TaskStore, Unoffered, UnofferedSearch,
-    Worker, WorkerStore,
+    ExternallyClaimed, Fired, FiredTimers, Group, GroupPage, GroupStore, Heartbeat, HistoryPage, IdempotencyKey,
+    KeyStore, KeyWait, KeyedSaga, LeaseKeeper, LiveSagaTask, LogAppend, LogStore, LogStream, LogsFrom, Maintenance,
+    MemberPage, MemberSearch, MembersToCancel, MigrateOutcome, MigrateSaga, NewDefinition, NewGroup, NewLogs, NewSaga,
+    NewSchedule, Offer, Orphan, OverviewStore, PendingTimer, Pulse, Queue, QueueStore, Ready, RecordsBefore,
+    Registration, Saga, SagaFilter, SagaOverview, SagaPage, SagaStore, Schedule, SchedulePage, ScheduleStore, Settled,
+    Stand, StartOutcome, Store, StoredDefinition, Task, TaskFilter, TaskLogs, TaskOverview, TaskPage, TaskStore,
+    Unoffered, UnofferedSearch, Worker, WorkerStore,
 };
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -317,12 +317,15 @@ through! {
     definitions_starting_on(event: &EventName) -> Result<Vec<DefinitionName>, Error>;
     start_sagas(sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error>;
     start_sagas_together(sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error>;
+    saga_of_key(key: &IdempotencyKey) -> Result<Option<KeyedSaga>, Error>;
     migrate_saga(migration: &MigrateSaga, now: Timestamp) -> Result<MigrateOutcome, Error>;
-    unlooked_sagas(limit: usize) -> Result<Vec<SagaId>, Error>;
+    unlooked_sagas(after: Option<SagaId>, limit: usize) -> Result<Vec<SagaId>, Error>;
     fire_saga_timers(limit: usize, now: Timestamp) -> Result<FiredTimers, Error>;
+    saga_timers(saga: SagaId, most: usize) -> Result<Vec<PendingTimer>, Error>;
     saga(saga: SagaId) -> Result<Option<Saga>, Error>;
     saga_stands(sagas: &[SagaId]) -> Result<Vec<(SagaId, Stand)>, Error>;
     addressees(correlation_id: &str) -> Result<Vec<Addressee>, Error>;
+    last_of_series(definition: &DefinitionName, key: &str) -> Result<Option<Saga>, Error>;
     sagas(filter: &SagaFilter, before: Option<SagaId>, limit: usize) -> Result<SagaPage, Error>;
     saga_history(saga: SagaId, after: Option<u64>, limit: usize) -> Result<HistoryPage, Error>;
     {

@@ -11,6 +11,7 @@ mod environments;
 mod escapes;
 mod executors;
 mod gate;
+mod gitlab;
 mod going_on;
 mod handlers;
 mod http;

@@ -85,6 +85,10 @@ impl Error {
             | Self::TooMuchReceived { .. } => false,
             Self::TooLarge { .. } | Self::NotStorable(_) => return Ending::OutputNotStorable { message },
         };
-        Ending::Failed { message, retryable }
+        Ending::Failed {
+            message,
+            retryable,
+            code: None,
+        }
     }
 }

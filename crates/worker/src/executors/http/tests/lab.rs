@@ -163,7 +163,7 @@ pub(super) async fn exchange_again(http: &Http, input: Value) -> Result<Value, E
 /// The message, and whether the task may be tried again.
 pub(super) fn failure(error: &Error) -> (String, bool) {
     match error.ending() {
-        Ending::Failed { message, retryable } => (message, retryable),
+        Ending::Failed { message, retryable, .. } => (message, retryable),
         other => panic!("{other:?}"),
     }
 }

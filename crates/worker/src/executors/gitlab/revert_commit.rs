@@ -1,0 +1,66 @@
+use orchestratum_core::JsonText;
+use orchestratum_core::gitlab::CommitId;
+use orchestratum_core::task::RevertCommitInput;
+use orchestratum_gitlab::{Error, Problem};
+use serde::Serialize;
+
+use super::{Call, Failure};
+
+#[derive(Serialize)]
+struct Output {
+    reverted: bool,
+    /// Of the commit that takes it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<CommitId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+pub(super) async fn run(call: &Call<'_>) -> Result<JsonText, Failure> {
+    let input = RevertCommitInput::read(call.input())?;
+    if input.existing {
+        return kept("the files were there before");
+    }
+    let RevertCommitInput {
+        project,
+        branch,
+        commit,
+        ..
+    } = &input;
+    // Another task of the same compensation may have done it.
+    match call.client.revert_commit(project, branch, commit, true).await {
+        Ok(made) => {
+            let output = Output {
+                reverted: true,
+                commit: Some(made.into_inner().id),
+                reason: None,
+            };
+            Ok(JsonText::of(&output)?)
+        }
+        Err(error) if is_missing(&error) && is_branch_gone(call, &input).await? => kept("the branch is gone"),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn kept(reason: &'static str) -> Result<JsonText, Failure> {
+    let output = Output {
+        reverted: false,
+        commit: None,
+        reason: Some(reason),
+    };
+    Ok(JsonText::of(&output)?)
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(error.problem(), Problem::NotFound(_))
+}
+
+/// And not the project with it, or the right to see it.
+async fn is_branch_gone(call: &Call<'_>, input: &RevertCommitInput) -> Result<bool, Failure> {
+    call.client.get_project(&input.project).await?;
+    match call.client.get_branch(&input.project, &input.branch).await {
+        Ok(_) => Ok(false),
+        Err(error) if is_missing(&error) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
