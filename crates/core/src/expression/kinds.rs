@@ -102,7 +102,7 @@ pub(super) fn of_operator(name: &str, left: Kind, right: Kind) -> Option<Kind> {
     }
 }
 
-/// The functions of the standard library: their names, whether they are called on a value or with it, and what they make.
+/// The functions of the standard library, and some of its extension for texts: their names, whether they are called on a value or with it, and what they make.
 const FUNCTIONS: &[(&str, Form, Kind)] = &[
     ("bool", Form::Global, Kind::Bool),
     ("bytes", Form::Global, Kind::Bytes),
@@ -122,6 +122,7 @@ const FUNCTIONS: &[(&str, Form, Kind)] = &[
     ("getMonth", Form::Member, Kind::Int),
     ("getSeconds", Form::Member, Kind::Int),
     ("int", Form::Global, Kind::Int),
+    ("lowerAscii", Form::Member, Kind::Text),
     ("matches", Form::Either, Kind::Bool),
     ("size", Form::Either, Kind::Int),
     ("startsWith", Form::Member, Kind::Bool),
@@ -129,6 +130,7 @@ const FUNCTIONS: &[(&str, Form, Kind)] = &[
     ("timestamp", Form::Global, Kind::Time),
     ("type", Form::Global, Kind::Any),
     ("uint", Form::Global, Kind::Uint),
+    ("upperAscii", Form::Member, Kind::Text),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]

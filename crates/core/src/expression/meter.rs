@@ -19,7 +19,7 @@ use std::cell::Cell;
 
 use cel::common::functions::Function;
 use cel::common::types::{
-    CelBool, CelBytes, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelString, CelUInt, DYN_TYPE,
+    CelBool, CelBytes, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelString, CelUInt, DYN_TYPE, STRING_TYPE,
 };
 use cel::common::value::{CowVal, Val};
 use cel::{Env, ExecutionError};
@@ -110,7 +110,7 @@ fn refused(message: &str) -> ExecutionError {
     ExecutionError::function_error(REFUSED, message)
 }
 
-/// The standard library without optional values, and the toll booths.
+/// The standard library without optional values, the functions of its extension for texts that are offered, and the toll booths.
 pub(super) fn environment() -> Env {
     // From a default one and not from `Env::stdlib`, which has the optional values already.
     let mut environment = Env::default().with_optional_support(false).with_stdlib();
@@ -124,6 +124,12 @@ pub(super) fn environment() -> Env {
     add(RANGE, 2, range);
     add(KEY, 1, key);
     add(MATCHES, 2, matches);
+    let texts: [(&str, Function); 2] = [("lowerAscii", lower_ascii), ("upperAscii", upper_ascii)];
+    for (name, function) in texts {
+        environment
+            .add_member_overload(name, name, STRING_TYPE, Vec::new(), function)
+            .expect("the standard library has no such function");
+    }
     environment
 }
 
@@ -195,6 +201,27 @@ fn matches<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Exe
     let regex = regexes::compiled(pattern.inner()).map_err(refused)?;
     take(regex.steps(text.inner().len()))?;
     Ok(CowVal::owned(CelBool::from(regex.is_match(text.inner()))))
+}
+
+fn lower_ascii<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    rewritten(arguments, str::to_ascii_lowercase)
+}
+
+fn upper_ascii<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    rewritten(arguments, str::to_ascii_uppercase)
+}
+
+/// A text of the same size, which is paid for as the one that was read.
+fn rewritten<'b, 'v>(
+    arguments: Vec<CowVal<'b, 'v>>,
+    rewrite: fn(&str) -> String,
+) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let text = first(arguments)?;
+    let Some(text) = text.downcast_ref::<CelString<'_>>() else {
+        return Err(refused("lowerAscii() and upperAscii() are asked of a text"));
+    };
+    take(1 + text.inner().len() / BYTES_A_STEP)?;
+    Ok(CowVal::owned(CelString::from(rewrite(text.inner()))))
 }
 
 /// A step for each node and for every few bytes of texts.

@@ -30,6 +30,7 @@ pub use compile::{
     DEPTH_MAX, Expression, InvalidExpression, LOOPS_MAX, NODES_MAX, REGEXES_MAX, SOURCE_MAX_BYTES, Size, Variable,
 };
 pub(crate) use regexes::check_regex;
+pub use regexes::pattern_states;
 pub(crate) use scope::NAME_SHOWN;
 pub use scope::{EvaluationError, STEPS_MAX, Scope};
 pub use template::{InvalidTemplate, Template};

@@ -81,6 +81,46 @@ pub(crate) fn check_regex(pattern: &str) -> Result<(), &'static str> {
     compiled(pattern).map(drop)
 }
 
+/// How many states a regular expression of ECMA has, whose `\w` and `\d` are of ASCII: each byte of a text may look at all of them.
+/// `None` for what is refused.
+pub fn pattern_states(pattern: &str) -> Option<usize> {
+    Some(compiled(&ascii_classes(pattern)).ok()?.states)
+}
+
+fn ascii_classes(pattern: &str) -> String {
+    let mut ascii = String::with_capacity(pattern.len());
+    let mut is_in_class = false;
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        let class = match character {
+            '\\' => match characters.next() {
+                Some('w') => "0-9A-Za-z_",
+                Some('d') => "0-9",
+                escaped => {
+                    ascii.push('\\');
+                    ascii.extend(escaped);
+                    continue;
+                }
+            },
+            '[' | ']' => {
+                is_in_class = character == '[';
+                ascii.push(character);
+                continue;
+            }
+            _ => {
+                ascii.push(character);
+                continue;
+            }
+        };
+        if is_in_class {
+            ascii.push_str(class);
+        } else {
+            ascii.extend(["[", class, "]"]);
+        }
+    }
+    ascii
+}
+
 /// How many states it has that are looked at one by one.
 fn states(pattern: &str) -> Option<usize> {
     let config = thompson::Config::new()
@@ -125,6 +165,20 @@ mod tests {
         }
         let kept = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(kept.len() <= KEPT);
+    }
+
+    #[test]
+    fn classes_of_ecma_are_those_of_ascii() {
+        for (pattern, ascii) in [
+            (r"^\w+$", "^[0-9A-Za-z_]+$"),
+            (r"[\w.-]\d\\w\[\w", r"[0-9A-Za-z_.-][0-9]\\w\[[0-9A-Za-z_]"),
+            ("^a+$", "^a+$"),
+            ("\\", "\\"),
+        ] {
+            assert_eq!(ascii_classes(pattern), ascii);
+        }
+        assert!(pattern_states(r"^\w+$").is_some_and(|states| states < 10));
+        assert_eq!(pattern_states("("), None);
     }
 
     #[test]

@@ -64,6 +64,7 @@ fn values_of_every_kind_come_and_go() {
         ("type(output.total) == int && int('7') == 7", "true"),
         ("string(output.total) + '!'", r#""41!""#),
         ("output.items[-1 + 2].p % 2", "1"),
+        ("(task.name + 'É1').upperAscii() + 'PÉ'.lowerAscii()", r#""PAYÉ1pÉ""#),
     ] {
         assert_eq!(value(source).as_deref(), Ok(expected), "{source}");
     }
@@ -111,6 +112,7 @@ fn what_fails_is_told_without_the_values() {
             "output.text.startsWith(output.total)",
             "startsWith() does not take string and int",
         ),
+        ("output.none.upperAscii()", "upperAscii() does not take null"),
     ] {
         assert_eq!(
             value(source).as_ref().map_err(String::as_str),
