@@ -1,9 +1,11 @@
 //! From a text to a definition that can be run, or to everything that is wrong with it.
 
+use std::collections::BTreeSet;
+
 use super::definition::Definition;
 use super::fault::{Fault, Faults};
 use super::source::{Bounds, Node, understand};
-use super::validate::{validate, validate_alone};
+use super::validate::{Gaps, validate, validate_with_gaps};
 use crate::task::SpecLimits;
 use crate::time::Timestamp;
 
@@ -18,14 +20,14 @@ pub struct Checked {
 /// Reads YAML or JSON and holds it against every rule.
 ///
 /// # Errors
-/// Every fault with its place, in the order of the text. Where some of the text cannot be read, what depends on all of it (which
-/// states can be reached, and the like) is asked once it can be.
+/// Every fault with its place, in the order of the text. Where some of the text cannot be read, what depends on that (which states
+/// can be reached, which fields of the context there are, and the like) is asked once it can be.
 pub fn check(text: &str, limits: &SpecLimits, now: Timestamp) -> Result<Checked, Faults> {
     check_with(text, limits, now, |_| Faults::default())
 }
 
-/// The same, with more rules, whose faults have pointers into the canonical form. They are asked where all of the text can be
-/// read.
+/// The same, with more rules, whose faults have pointers into the canonical form. They are asked of what can be read, so each must
+/// hold whatever is missing elsewhere.
 ///
 /// # Errors
 /// As [`check`].
@@ -40,26 +42,39 @@ pub fn check_with(
     let Some(definition) = reading.definition else {
         return Err(faults);
     };
+    let located = |faults: Faults| located(faults, &reading.root, &reading.left_out);
     if !faults.is_empty() {
-        let findings = validate_alone(&definition, limits, now);
-        faults.extend(located(findings, &reading.root));
+        let mut errors = validate_with_gaps(&definition, &Gaps::of(&faults), limits, now);
+        add_untold(&mut errors, more(&definition));
+        faults.extend(located(errors));
         return Err(in_order(faults));
     }
     let mut findings = validate(&definition, limits, now);
-    findings.errors.extend(more(&definition));
+    add_untold(&mut findings.errors, more(&definition));
     if !findings.errors.is_empty() {
-        return Err(in_order(located(findings.errors, &reading.root)));
+        return Err(in_order(located(findings.errors)));
     }
-    Ok(Checked {
-        definition,
-        warnings: in_order(located(findings.warnings, &reading.root)),
-    })
+    let warnings = in_order(located(findings.warnings));
+    Ok(Checked { definition, warnings })
+}
+
+/// All of these but what is told already of a part of the same.
+fn add_untold(errors: &mut Faults, more: Faults) {
+    let is_told = |fault: &Fault| {
+        let mut parts = errors
+            .0
+            .iter()
+            .filter_map(|told| told.pointer.strip_prefix(&fault.pointer));
+        parts.any(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let untold: Vec<Fault> = more.0.into_iter().filter(|fault| !is_told(fault)).collect();
+    errors.extend(Faults(untold));
 }
 
 /// The same faults with the places of what they are about.
-fn located(faults: Faults, root: &Node) -> Faults {
+fn located(faults: Faults, root: &Node, left_out: &BTreeSet<String>) -> Faults {
     let located = faults.0.into_iter().map(|fault| {
-        let (pointer, place) = root.locate(&fault.pointer);
+        let (pointer, place) = root.locate(&fault.pointer, left_out);
         Fault { pointer, ..fault }.at(place)
     });
     Faults(located.collect())
@@ -98,15 +113,10 @@ mod tests {
             checked(include_str!("../../../../config/sagas/order.yaml")).unwrap_or_else(|told| panic!("{told:#?}"));
         assert_eq!(order.definition.name.as_str(), "order");
         assert_eq!(order.definition.states.len(), 6);
-        // Its compensations are those of transitions, as in the seed. Only the timeout may find a task in flight.
-        let pointers: Vec<&str> = order.warnings.0.iter().map(|fault| fault.pointer.as_str()).collect();
         assert_eq!(
-            pointers,
-            [
-                "/states/AwaitingPayment/on_entry/0",
-                "/states/AwaitingPayment/on/payment_processed/tasks/0",
-                "/states/AwaitingInventory/on/inventory_reserved/tasks/0",
-            ]
+            order.warnings,
+            Faults::default(),
+            "whatever is in flight is undone, too"
         );
         let whole = checked(include_str!("tests/whole.yaml")).unwrap_or_else(|told| panic!("{told:#?}"));
         assert_eq!(whole.definition.name.as_str(), "whole");
@@ -125,7 +135,8 @@ mod tests {
             } else {
                 whole(block)
             };
-            checked(&text).unwrap_or_else(|told| panic!("{text}{told:#?}"));
+            let shown = checked(&text).unwrap_or_else(|told| panic!("{text}{told:#?}"));
+            assert_eq!(shown.warnings, Faults::default(), "{text}");
         }
     }
 
@@ -175,6 +186,86 @@ unhandeld: reject
                 "line 9, column 14: /states/B/final must be true or failed, not \"maybe\"",
                 "line 10, column 1: /unhandeld is no field of a definition, which has name, context, initial, timeout, \
                  unhandled, on_compensation_failure, states; did you mean unhandled?",
+            ]
+        );
+    }
+
+    #[test]
+    fn faults_of_every_kind_are_told_at_once_and_none_that_follows_from_another() {
+        let text = "\
+name: a
+initial: A
+states:
+  A:
+    on:
+      go: {traget: B}
+      paid: 5
+    always:
+      - 7
+      - {if: 'contxt.x', target: B}
+    after:
+      - {seconds: soon, target: Nowhere}
+  B:
+    await_input: {event: answered, prompt: '${ input. }', schema: {type: 5}}
+    on:
+      x:
+        tasks: [{name: pay, raises: {success: paid, failure: sent}}]
+        target: C
+  D: {onn: {sent: {target: E}}}
+  F: {on: {y: {set: {a: 1}}}}
+  E: &end {final: true}
+  E: {final: failed}
+";
+        assert_eq!(
+            checked(text).expect_err("refused"),
+            [
+                "line 6, column 12: /states/A/on/go/traget is no field of a transition, which has if, set, compensation, tasks, \
+                 compensate, target; did you mean target?",
+                "line 7, column 13: /states/A/on/paid must be an object, not a number",
+                "line 9, column 9: /states/A/always/0 must be an object, not a number",
+                "line 10, column 14: /states/A/always/1/if at character 1: there is no variable contxt; there are context, \
+                 input, event, saga",
+                "line 12, column 19: /states/A/after/0/seconds must be a number of seconds, not a text",
+                "line 12, column 33: /states/A/after/0/target there is no state Nowhere; there are A, B, D, E, F",
+                "line 14, column 26: /states/B/await_input/event is answered, which the state does not take",
+                "line 14, column 44: /states/B/await_input/prompt at character 11: expected identifier after '.'",
+                "line 14, column 74: /states/B/await_input/schema/type must be one of array, boolean, integer, null, number, \
+                 object, string",
+                "line 18, column 17: /states/B/on/x/target there is no state C; there are A, B, D, E, F",
+                "line 19, column 7: /states/D/onn is no field of a state, which has on, after, always, await_input, on_entry, \
+                 on_exit, final, reason; did you mean on?",
+                "line 20, column 6: /states/F cannot be left: no event, no delay and no always leads to another state. If it is \
+                 an end, say final: true or final: failed",
+                "line 21, column 11: /states/E has an anchor, which is not taken",
+                "line 22, column 3: /states/E the field E is there twice",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_the_parts_say_wrongly_keeps_no_fault_of_the_whole_back() {
+        let text = "\
+name: a
+initial: A
+states:
+  A:
+    on:
+      go: {if: 'context.', tasks: [{name: pay, raises: {success: paid, failure: go}}], target: B}
+  B: {final: true}
+  C: {on: {x: {target: B}}}
+  D: {}
+";
+        assert_eq!(
+            checked(text).expect_err("refused"),
+            [
+                "line 6, column 16: /states/A/on/go/if at character 9: expected identifier after '.'",
+                "line 6, column 36: /states/A/on/go/tasks/0 raises paid, which no state takes",
+                "line 6, column 36: /states/A/on/go/tasks/0 would be cancelled at once, since the saga ends here: wait for it in a \
+                 state of its own",
+                "line 8, column 6: /states/C can never be reached",
+                "line 9, column 6: /states/D can never be reached",
+                "line 9, column 6: /states/D cannot be left: no event, no delay and no always leads to another state. If it is an \
+                 end, say final: true or final: failed",
             ]
         );
     }

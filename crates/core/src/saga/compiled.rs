@@ -13,8 +13,21 @@ use crate::JsonText;
 use crate::expression::{Expression, Template, Variable};
 use crate::task::{Entry, Violations};
 
-/// Holds an answer (the second) against the JSON Schema (the first) that a state asks for: what it breaks has pointers below `/data`.
-pub type AnswerCheck = fn(&JsonText, &JsonText) -> Result<(), Violations>;
+/// The JSON Schema of the answers that a state asks for, ready to be used again and again.
+pub trait AnswerSchema: std::fmt::Debug + Send + Sync {
+    fn check(&self, answer: &JsonText) -> CheckedAnswer;
+}
+
+#[derive(Debug)]
+pub struct CheckedAnswer {
+    /// What it took, in steps of expressions.
+    pub steps: u64,
+    /// What the answer breaks, with pointers below `/data`.
+    pub broken: Result<(), Violations>,
+}
+
+/// Makes such a schema ready.
+pub type ReadAnswerSchema = fn(&JsonText) -> Box<dyn AnswerSchema>;
 
 /// A definition and all that was compiled of it. To compile takes longer than a step, so it is kept, and shared.
 #[derive(Debug)]
@@ -22,7 +35,6 @@ pub struct CompiledDefinition {
     definition: Definition,
     pub(super) context: Values,
     states: BTreeMap<StateName, State>,
-    check_answer: AnswerCheck,
 }
 
 impl CompiledDefinition {
@@ -33,7 +45,7 @@ impl CompiledDefinition {
         let context = compiler.values("/context", &definition.context, &CONTEXT_VARIABLES);
         let states = definition.states.iter().map(|(name, state)| {
             let state = match state {
-                definition::State::Final { end } => State::Final(*end),
+                definition::State::Final { end, .. } => State::Final(*end),
                 definition::State::Active(state) => {
                     State::Active(Box::new(compiler.state(&format!("/states/{name}"), state)))
                 }
@@ -48,19 +60,20 @@ impl CompiledDefinition {
             definition,
             context,
             states,
-            check_answer: |_, _| Ok(()),
         })
     }
 
     /// With answers held against their schemas. What reads schemas is large, and does not belong here: whoever runs sagas brings it.
     #[must_use]
-    pub fn checking_answers(mut self, check: AnswerCheck) -> Self {
-        self.check_answer = check;
+    pub fn checking_answers(mut self, read: ReadAnswerSchema) -> Self {
+        for state in self.states.values_mut() {
+            if let State::Active(state) = state
+                && let Some(question) = &mut state.question
+            {
+                question.schema = question.input.schema.as_ref().map(read);
+            }
+        }
         self
-    }
-
-    pub(super) fn check_answer(&self, schema: &JsonText, answer: &JsonText) -> Result<(), Violations> {
-        (self.check_answer)(schema, answer)
     }
 
     pub const fn definition(&self) -> &Definition {
@@ -209,6 +222,7 @@ impl Compiler {
         Some(Question {
             prompt: prompt?,
             input: input.clone(),
+            schema: None,
         })
     }
 

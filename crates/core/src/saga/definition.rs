@@ -117,6 +117,9 @@ pub enum State {
     Final {
         #[serde(rename = "final")]
         end: End,
+        /// Of one that has failed: the field of the context that says why. Its parent is told that.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<FieldName>,
     },
     Active(Box<ActiveState>),
 }

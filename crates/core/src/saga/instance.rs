@@ -43,6 +43,20 @@ impl SagaStatus {
         }
     }
 
+    /// Whether something of it stands still until somebody decides.
+    pub const fn needs_a_person(self) -> bool {
+        match self {
+            Self::NeedsAttention | Self::CompensationStuck => true,
+            Self::Running
+            | Self::AwaitingInput
+            | Self::Compensating
+            | Self::Completed
+            | Self::Failed
+            | Self::TimedOut
+            | Self::Cancelled => false,
+        }
+    }
+
     /// Whether nothing happens to it until somebody does something, or time passes: it waits for somebody, or is over.
     pub const fn rests(self) -> bool {
         match self {
@@ -80,10 +94,30 @@ pub struct Event {
 /// With which the ids of events begin that a saga raises by itself.
 const OWN_IDS: [&str; 4] = ["task/", "join/", "default/", "reminder/"];
 
+/// With which the ids of events begin on which a saga starts without anybody having sent one.
+const START_IDS: &str = "start/";
+
 impl Event {
-    /// Whether an event of this id comes from the saga itself. None from outside may have it.
+    /// On which a saga begins that is started by its definition.
+    pub const START: &str = "start";
+
+    /// On which a saga begins that is started by its definition. Callers have the id `start` to themselves.
+    pub fn start(data: JsonText) -> Self {
+        Self {
+            id: format!("{START_IDS}0"),
+            name: EventName::new(Self::START).expect("a name"),
+            data,
+        }
+    }
+
+    /// Whether an event of this id comes from the saga itself.
     pub fn is_own(id: &str) -> bool {
         OWN_IDS.iter().any(|own| id.starts_with(own))
+    }
+
+    /// Whether no event from outside may have this id: all of one saga share them.
+    pub fn is_reserved(id: &str) -> bool {
+        Self::is_own(id) || id.starts_with(START_IDS)
     }
 }
 

@@ -16,6 +16,7 @@ mod check;
 mod compiled;
 mod definition;
 pub mod diagram;
+mod expiry;
 mod fault;
 pub mod harness;
 mod instance;
@@ -30,12 +31,13 @@ mod stored;
 mod validate;
 
 pub use check::{Checked, check, check_with};
-pub use compiled::{AnswerCheck, CompiledDefinition};
+pub use compiled::{AnswerSchema, CheckedAnswer, CompiledDefinition, ReadAnswerSchema};
 pub use definition::{
     Action, ActiveState, AwaitInput, CHILD_DEPTH_MAX, Candidate, Candidates, ChildSaga, Course, DefaultAnswer,
     Definition, Delay, Delayed, End, Events, FailureEvents, Fields, InvalidDelay, Join, OnCompensationFailure,
     OnPartialFailure, Reach, Reminder, State, TaskAction, TaskBody, Timeout, Unhandled,
 };
+pub use expiry::Expiry;
 pub use fault::{Fault, Faults, Place};
 pub use instance::{
     Cause, Compensation, CompensationStatus, Event, Instance, Joining, Live, LiveEnd, Outcome, Parked, Phase, SagaEnd,
@@ -50,4 +52,6 @@ pub use step::{
     MADE_MAX_BYTES, Note, PARKED_MAX, Purpose, Rejection, Step, step, step_and_cost,
 };
 pub use stored::InvalidInstance;
-pub use validate::{Findings, SCHEMA_MAX_BYTES, SCHEMA_PARTS_MAX, STATES_MAX, context_fields, schema_parts, validate};
+pub use validate::{
+    Findings, SCHEMA_MAX_BYTES, SCHEMA_PARTS_MAX, STATES_MAX, context_fields, schema_faults, schema_parts, validate,
+};

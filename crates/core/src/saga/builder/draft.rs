@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::term::Assignments;
+use super::term::{Assignments, Term};
 use crate::JsonText;
 use crate::expression::{Expression, Template, Variable};
 use crate::saga::check::check;
 use crate::saga::definition::{Definition, End};
 use crate::saga::fault::{Fault, Faults};
+use crate::saga::validate::Gaps;
 use crate::task::SpecLimits;
 use crate::time::Timestamp;
 
@@ -27,6 +28,8 @@ pub(super) struct Draft {
 #[derive(Debug, Default)]
 pub(super) struct StateDraft {
     pub(super) end: Option<End>,
+    /// The field of the context that says why it has failed.
+    pub(super) reason: Option<&'static str>,
     pub(super) on: BTreeMap<&'static str, Vec<Option<Value>>>,
     pub(super) after: Vec<Option<Value>>,
     pub(super) always: Vec<Option<Value>>,
@@ -58,6 +61,17 @@ impl Draft {
         } else {
             state.end = Some(end);
         }
+    }
+
+    /// One that has failed, and what says why.
+    pub(super) fn finalize_failed_for<T>(&mut self, name: &'static str, reason: &Term<T>) {
+        self.finalize(name, End::Failed);
+        let field = reason.context_field();
+        if field.is_none() {
+            let pointer = format!("/states/{name}/reason");
+            self.faults.add(Fault::new(pointer, "must be a field of the context"));
+        }
+        self.state(name).reason = field;
     }
 
     /// Changes of the context as an object.
@@ -93,7 +107,9 @@ impl Draft {
             Ok(checked) if self.faults.is_empty() => Ok(checked.definition),
             Ok(_) => Err(self.faults),
             Err(faults) => {
-                let faults = faults.0.into_iter().map(|fault| Fault { place: None, ..fault });
+                let gaps = Gaps::of(&self.faults);
+                let faults = faults.0.into_iter().filter(|fault| !follows(fault, &gaps));
+                let faults = faults.map(|fault| Fault { place: None, ..fault });
                 self.faults.extend(Faults(faults.collect()));
                 Err(self.faults)
             }
@@ -104,6 +120,7 @@ impl Draft {
         let pointer = format!("/states/{name}");
         let StateDraft {
             end,
+            reason,
             on,
             after,
             always,
@@ -112,6 +129,7 @@ impl Draft {
             on_exit,
         } = state;
         let mut fields = Map::new();
+        fields.extend(reason.map(|reason| ("reason".to_owned(), reason.into())));
         match end {
             Some(End::Completed) => {
                 fields.insert("final".to_owned(), true.into());
@@ -204,4 +222,13 @@ pub(super) fn seconds(duration: Duration) -> Value {
     } else {
         duration.as_secs_f64().into()
     }
+}
+
+/// Whether it says of a state as a whole what may follow from something that was not written into it.
+fn follows(fault: &Fault, gaps: &Gaps) -> bool {
+    let state = fault
+        .pointer
+        .strip_prefix("/states/")
+        .and_then(|name| name.parse().ok());
+    state.is_some_and(|state| !gaps.spare(&state))
 }

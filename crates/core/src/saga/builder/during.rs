@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::draft::{Draft, Slot, seconds};
 use super::task::Action;
-use super::term::Place;
+use super::term::{Place, Term};
 use super::typed::{Event, Fields, States};
 use super::when::{Plain, When};
 use crate::saga::definition::End;
@@ -112,6 +112,13 @@ impl<'a, C: Fields, S: States> During<'a, C, S, Entered> {
     /// The state that was just named ends the saga, which has failed then.
     pub fn finalize_failed(self) -> During<'a, C, S> {
         self.draft.finalize(self.last.state, End::Failed);
+        self.then(())
+    }
+
+    /// The same, with the field of the context that says why: whoever has started it as a child is told that.
+    pub fn finalize_failed_for<T>(self, reason: impl FnOnce(C::Terms) -> Term<T>) -> During<'a, C, S> {
+        let reason = reason(C::terms(&Place::context()));
+        self.draft.finalize_failed_for(self.last.state, &reason);
         self.then(())
     }
 }

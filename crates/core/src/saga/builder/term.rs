@@ -216,13 +216,17 @@ impl<T> Term<T> {
     /// What a field of the context becomes.
     #[must_use = "a change is made by the transition that it is given to"]
     pub fn to(self, value: impl Into<Self>) -> Assignment {
-        let field = match self.source {
-            Source::Expression { field, .. } => field,
-            Source::Constant(_) | Source::Texts(_) | Source::Object(_) => None,
-        };
         Assignment {
-            field,
+            field: self.context_field(),
             value: value.into().json(),
+        }
+    }
+
+    /// The field of the context that it is, if it is nothing but one.
+    pub(super) fn context_field(&self) -> Option<&'static str> {
+        match &self.source {
+            Source::Expression { field, .. } => *field,
+            Source::Constant(_) | Source::Texts(_) | Source::Object(_) => None,
         }
     }
 

@@ -203,7 +203,7 @@ fn its_second_half(saga: &mut SagaBuilder<Whole, State>) {
         .compensate_with(|_, _| named("tell"))
         .compensate()
         .transition_to(State::Failed)
-        .finalize_failed();
+        .finalize_failed_for(|saga| saga.note);
 
     saga.during(State::Asking)
         .await_input::<Approved>("Go on?")
@@ -307,6 +307,14 @@ fn all_that_is_wrong_is_told_at_once_by_the_rules_of_every_definition() {
             "/states/Asking/on/approved/0/set/note at character 4: context has no field itms; it has items, note; did you mean items?",
             "/states/Preparing/on/announced/0 does not say where it goes: end it with transition_to, stay or compensate",
             "/name must match [A-Za-z0-9._-]{1,100} and not be . or .., not \"a b\"",
+            "/states/Checking cannot be left: no event, no delay and no always leads to another state. If it is an end, say \
+             final: true or final: failed",
+            "/states/Child cannot be left: no event, no delay and no always leads to another state. If it is an end, say \
+             final: true or final: failed",
+            "/states/Failed cannot be left: no event, no delay and no always leads to another state. If it is an end, say \
+             final: true or final: failed",
+            "/states/TimedOut cannot be left: no event, no delay and no always leads to another state. If it is an end, say \
+             final: true or final: failed",
             "/timeout/target must be given",
             "/timeout/after_seconds must lie between 0.001 and 315619200 seconds, not 0",
         ],

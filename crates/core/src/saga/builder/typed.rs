@@ -46,15 +46,18 @@ pub struct FailureTerms {
     /// Such as `Failed` or `TimedOut`.
     pub kind: Term<String>,
     pub message: Term<String>,
+    /// A short word for a program, where whoever failed gave one.
+    pub code: Term<Option<String>>,
 }
 
 impl FailureTerms {
-    pub const NAMES: &'static [&'static str] = &["kind", "message"];
+    pub const NAMES: &'static [&'static str] = &["kind", "message", "code"];
 
     pub fn at(place: &Place) -> Self {
         Self {
             kind: place.field("kind"),
             message: place.field("message"),
+            code: place.field("code"),
         }
     }
 }

@@ -86,7 +86,7 @@ impl<'a> Graph<'a> {
         let mut unexplained: Vec<&Taken> = path.iter().collect();
         for (index, (name, state)) in definition.states.iter().enumerate() {
             let (end, lines) = match state {
-                State::Final { end } => (Some(*end), Vec::new()),
+                State::Final { end, .. } => (Some(*end), Vec::new()),
                 State::Active(active) => {
                     let explained = graph.transitions(index, name, active, path, &indices);
                     unexplained.retain(|taken| !explained.iter().any(|other| std::ptr::eq(*other, *taken)));

@@ -73,9 +73,10 @@ fn what_takes_too_long_is_taken_back() -> Result<(), SimulationError> {
     order.advance(Duration::from_secs(1))?;
     assert!(order.running().all(|running| running.is_cancelled));
     order.stop("reserve_inventory")?;
+    order.succeed("release_inventory", &json!(null))?;
     order.succeed("refund_payment", &json!(null))?;
     assert_eq!(order.status(), SagaStatus::TimedOut);
-    assert_eq!(order.undone(), ["refund_payment"]);
+    assert_eq!(order.undone(), ["release_inventory", "refund_payment"]);
     Ok(())
 }
 

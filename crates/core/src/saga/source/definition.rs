@@ -45,7 +45,9 @@ impl Reader {
         let states = self.states(&object);
         let initial = self.required(&object, "initial");
         let initial: Option<StateName> = initial.and_then(|at| self.name(&at));
-        let first = states.keys().next()?.clone();
+        // One that cannot be read stands for no end.
+        let active = states.iter().find(|(_, state)| matches!(state, State::Active(_)));
+        let first = active.map(|(name, _)| name).or(states.keys().next())?.clone();
         Some(Definition {
             name: name.unwrap_or_else(unnamed),
             context,

@@ -17,6 +17,8 @@ pub use tree::{CANONICAL_MAX_BYTES, SOURCE_MAX_BYTES, SOURCE_MAX_DEPTH};
 
 pub(super) use tree::{Bounds, Node};
 
+use std::collections::BTreeSet;
+
 use self::reader::{At, Reader};
 use super::definition::Definition;
 use super::fault::Faults;
@@ -29,6 +31,8 @@ pub(super) struct Reading {
     /// `None` if there is too little of it. Where there are faults, without what they are about.
     pub(super) definition: Option<Definition>,
     pub(super) faults: Faults,
+    /// See [`Node::locate`].
+    pub(super) left_out: BTreeSet<String>,
 }
 
 /// Reads YAML or JSON. Whether names lead anywhere and expressions mean something is not asked.
@@ -69,13 +73,23 @@ pub fn name_in(text: &str) -> DefinitionName {
 /// # Errors
 /// If the text is no tree.
 pub(super) fn understand(text: &str, bounds: Bounds) -> Result<Reading, Faults> {
-    let root = tree::parse(text, bounds)?;
+    let (root, mut faults) = tree::parse(text, bounds)?;
     let mut reader = Reader::default();
     let definition = reader.definition(&At::root(&root));
+    let Reader {
+        faults: mut found,
+        left_out,
+    } = reader;
+    // Of what YAML says otherwise than JSON, nothing else needs to be told.
+    found
+        .0
+        .retain(|fault| faults.0.iter().all(|told| told.pointer != fault.pointer));
+    faults.extend(found);
     Ok(Reading {
-        faults: reader.faults,
-        definition,
         root,
+        definition,
+        faults,
+        left_out,
     })
 }
 

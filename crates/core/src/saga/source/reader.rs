@@ -1,6 +1,6 @@
 //! Reads values of one kind and notes every fault on the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -86,6 +86,8 @@ impl<'a> Object<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     pub(super) faults: Faults,
+    /// The pointers to entries of lists that cannot be read: those behind them have other numbers in the definition.
+    pub(super) left_out: BTreeSet<String>,
 }
 
 impl Reader {
@@ -142,10 +144,19 @@ impl Reader {
             self.other_kind(&at, "a list");
             return Vec::new();
         };
-        let entries = nodes.iter().enumerate();
+        let mut entries = Vec::with_capacity(nodes.len());
+        for (index, node) in nodes.iter().enumerate() {
+            let entry = at.entry(index, node);
+            match read(self, &entry) {
+                Some(read) => entries.push(read),
+                // Where no more is told, nobody asks where it would be.
+                None if !self.faults.is_full() => {
+                    self.left_out.insert(entry.pointer);
+                }
+                None => {}
+            }
+        }
         entries
-            .filter_map(|(index, node)| read(self, &at.entry(index, node)))
-            .collect()
     }
 
     /// The entries of an object whose names are names of the domain.

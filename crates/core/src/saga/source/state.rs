@@ -2,10 +2,22 @@
 
 use super::reader::{At, Object, Reader};
 use super::tree::Value;
-use crate::saga::definition::{ActiveState, AwaitInput, DefaultAnswer, Delayed, End, Reminder, State};
+use crate::saga::definition::{ActiveState, AwaitInput, DefaultAnswer, Delay, Delayed, End, Reminder, State};
 use crate::saga::fault::shown;
 
-const FIELDS: [&str; 7] = ["on", "after", "always", "await_input", "on_entry", "on_exit", "final"];
+const FIELDS: [&str; 8] = [
+    "on",
+    "after",
+    "always",
+    "await_input",
+    "on_entry",
+    "on_exit",
+    "final",
+    "reason",
+];
+
+/// Those of a state that is an end.
+const FINAL_FIELDS: [&str; 2] = ["final", "reason"];
 
 const AWAIT_FIELDS: [&str; 5] = ["event", "prompt", "schema", "reminders", "default_after"];
 
@@ -13,25 +25,38 @@ const REMINDER_FIELDS: [&str; 2] = ["seconds", "event"];
 
 const DEFAULT_FIELDS: [&str; 2] = ["seconds", "data"];
 
+/// What stands for a delay that cannot be read.
+fn unread() -> Delay {
+    Delay::of_seconds(1.0).expect("a delay")
+}
+
 impl Reader {
     /// What cannot be read is left out, so that others may still lead there.
     pub(super) fn state(&mut self, at: &At<'_>) -> State {
         let Some(object) = self.object(at, "a state", &FIELDS) else {
             return State::Active(Box::default());
         };
-        match object.field("final").and_then(|at| self.end(&at)) {
-            Some(end) => {
-                for name in FIELDS.iter().filter(|name| **name != "final") {
-                    if let Some(at) = object.field(name) {
-                        self.fault(
-                            &at,
-                            "is not for a final state, which nothing leaves and nothing runs in",
-                        );
-                    }
-                }
-                State::Final { end }
+        let reason = object.field("reason");
+        let Some(end) = object.field("final").and_then(|at| self.end(&at)) else {
+            if let Some(at) = reason {
+                self.fault(&at, "is for a final state that has failed");
             }
-            None => State::Active(Box::new(self.active(&object))),
+            return State::Active(Box::new(self.active(&object)));
+        };
+        for name in FIELDS.iter().filter(|name| !FINAL_FIELDS.contains(name)) {
+            if let Some(at) = object.field(name) {
+                self.fault(
+                    &at,
+                    "is not for a final state, which nothing leaves and nothing runs in",
+                );
+            }
+        }
+        if let Some(at) = reason.as_ref().filter(|_| end == End::Completed) {
+            self.fault(at, "is for a state that has failed");
+        }
+        State::Final {
+            end,
+            reason: reason.and_then(|at| self.name(&at)),
         }
     }
 
@@ -66,8 +91,8 @@ impl Reader {
         let delay = self.required(&object, "seconds").and_then(|at| self.delay(&at));
         let candidate = self.candidate_of(&object);
         Some(Delayed {
-            delay: delay?,
-            candidate: candidate?,
+            delay: delay.unwrap_or_else(unread),
+            candidate,
         })
     }
 

@@ -6,30 +6,44 @@ use crate::saga::definition::{Candidate, Candidates, Course, Fields, TaskBody};
 
 const FIELDS: [&str; 6] = ["if", "set", "compensation", "tasks", "compensate", "target"];
 
+/// What stands for a transition that cannot be read.
+fn unread() -> Candidate {
+    Candidate {
+        guard: None,
+        set: Fields::new(),
+        compensation: Vec::new(),
+        course: Course::Forward {
+            tasks: Vec::new(),
+            target: None,
+        },
+    }
+}
+
 impl Reader {
     /// Those of a transition, and how long it waits.
     pub(super) const DELAYED_FIELDS: [&'static str; 7] =
         ["seconds", "if", "set", "compensation", "tasks", "compensate", "target"];
 
-    /// One transition, or a list of them.
+    /// One transition, or a list of them. Where none can be read, the event is taken all the same.
     pub(super) fn candidates(&mut self, at: &At<'_>) -> Option<Candidates> {
         let Value::List(nodes) = &at.node.value else {
-            let candidate = self.candidate(at)?;
+            let candidate = self.candidate(at).unwrap_or_else(unread);
             return Candidates::new(vec![candidate]);
         };
         if nodes.is_empty() {
             self.fault(at, "must have at least one transition");
         }
         let candidates = self.list(Some(at.clone()), Self::candidate);
-        Candidates::new(candidates)
+        Candidates::new(candidates).or_else(|| Candidates::new(vec![unread()]))
     }
 
     pub(super) fn candidate(&mut self, at: &At<'_>) -> Option<Candidate> {
         let object = self.object(at, "a transition", &FIELDS)?;
-        self.candidate_of(&object)
+        Some(self.candidate_of(&object))
     }
 
-    pub(super) fn candidate_of(&mut self, object: &Object<'_>) -> Option<Candidate> {
+    /// Where its target cannot be read, that is told, and the rest is looked at all the same.
+    pub(super) fn candidate_of(&mut self, object: &Object<'_>) -> Candidate {
         let guard = self.source(object.field("if"));
         let set = self.fields(object.field("set"));
         let compensation = self.compensation(object);
@@ -46,20 +60,19 @@ impl Reader {
                 // The message that it must be given.
                 self.required(object, "target");
             }
-            Course::Compensate { target: target? }
-        } else {
-            // Where a target cannot be read, the transition would be one that leads nowhere.
-            if has_target && target.is_none() {
-                return None;
+            match target {
+                Some(target) => Course::Compensate { target },
+                None => Course::Forward { tasks, target },
             }
+        } else {
             Course::Forward { tasks, target }
         };
-        Some(Candidate {
+        Candidate {
             guard,
             set,
             compensation,
             course,
-        })
+        }
     }
 
     /// Fields of the context.

@@ -3,7 +3,7 @@
 //! Of YAML only what JSON can say is taken. Aliases would let a small text stand for a large one, tags ask for types that
 //! nobody knows, and of two fields of one name a reader sees the one and the program takes the other.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::ControlFlow;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
@@ -77,7 +77,7 @@ pub(crate) struct Field {
 ///
 /// # Errors
 /// All [`Faults`]; behind one of the grammar, of depth or of size there are no others.
-pub(crate) fn parse(text: &str, bounds: Bounds) -> Result<Node, Faults> {
+pub(crate) fn parse(text: &str, bounds: Bounds) -> Result<(Node, Faults), Faults> {
     let mut builder = Builder::within(bounds);
     if text.len() > bounds.bytes {
         let message = format!("must not be larger than {} bytes, not {}", bounds.bytes, text.len());
@@ -353,24 +353,22 @@ impl Builder {
         }
     }
 
-    fn finish(mut self) -> Result<Node, Faults> {
-        match self.root {
-            Some(root) if self.faults.is_empty() => Ok(root),
-            Some(_) => Err(self.faults),
-            None => {
-                if self.faults.is_empty() {
-                    self.faults.add(Fault::new("", "is empty").at(Place::START));
-                }
-                Err(self.faults)
-            }
+    fn finish(mut self) -> Result<(Node, Faults), Faults> {
+        if let Some(root) = self.root {
+            return Ok((root, self.faults));
         }
+        if self.faults.is_empty() {
+            self.faults.add(Fault::new("", "is empty").at(Place::START));
+        }
+        Err(self.faults)
     }
 }
 
 impl Node {
     /// The node at a pointer into the canonical form, with the pointer as the text has it: where the text has the one entry of
-    /// a list without the list, the canonical form has the list. Where something is not there, what it should be in.
-    pub(crate) fn locate(&self, canonical: &str) -> (String, Place) {
+    /// a list without the list, the canonical form has the list. Where something is not there, what it should be in. `left_out` are the
+    /// pointers to entries of lists that the canonical form does not have.
+    pub(crate) fn locate(&self, canonical: &str, left_out: &BTreeSet<String>) -> (String, Place) {
         let mut node = self;
         let mut place = self.place;
         let mut pointer = String::new();
@@ -386,10 +384,15 @@ impl Node {
                         continue;
                     }
                 }
-                Value::List(nodes) => match name.parse::<usize>().ok().and_then(|index| nodes.get(index)) {
-                    Some(entry) => node = entry,
-                    None => break,
-                },
+                Value::List(nodes) => {
+                    let index = name.parse().ok().map(|index| original(index, &pointer, left_out));
+                    let Some((index, entry)) = index.and_then(|index| Some((index, nodes.get(index)?))) else {
+                        break;
+                    };
+                    (node, place) = (entry, entry.place);
+                    pointer = format!("{pointer}/{index}");
+                    continue;
+                }
                 Value::Null | Value::Truth(_) | Value::Number(_) | Value::Text(_) => break,
             }
             place = node.place;
@@ -430,6 +433,22 @@ impl Node {
     }
 }
 
+/// Which entry of a list in the text is that of this number in the definition, where some of the list are left out.
+fn original(mut index: usize, list: &str, left_out: &BTreeSet<String>) -> usize {
+    let of_the_list = left_out.iter().filter_map(|pointer| {
+        let entry = pointer.strip_prefix(list)?.strip_prefix('/')?;
+        entry.parse().ok()
+    });
+    let mut left_out: Vec<usize> = of_the_list.collect();
+    left_out.sort_unstable();
+    for before in left_out {
+        if before <= index {
+            index += 1;
+        }
+    }
+    index
+}
+
 /// Text as a string of JSON.
 fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a text is always JSON")
@@ -440,7 +459,8 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Node, Faults> {
-        super::parse(text, Bounds::SOURCE)
+        let (root, faults) = super::parse(text, Bounds::SOURCE)?;
+        if faults.is_empty() { Ok(root) } else { Err(faults) }
     }
 
     fn faults(text: &str) -> Vec<String> {
@@ -472,7 +492,10 @@ mod tests {
     fn every_node_has_its_place() {
         let root = parse("a:\n  - b: 1\n    c:\n      - x\n      - \"y\"\n").expect("a tree");
         for (pointer, line, column) in [("/a/0/b", 2, 8), ("/a/0/c/0", 4, 9), ("/a/0/c/1", 5, 9), ("/a/0", 2, 5)] {
-            assert_eq!(root.locate(pointer), (pointer.to_owned(), Place { line, column }));
+            assert_eq!(
+                root.locate(pointer, &BTreeSet::new()),
+                (pointer.to_owned(), Place { line, column })
+            );
         }
     }
 
@@ -480,8 +503,11 @@ mod tests {
     fn a_pointer_into_the_canonical_form_finds_its_place_in_a_shorter_one() {
         let root = parse("on:\n  paid: {target: X}\n").expect("a tree");
         let place = Place { line: 2, column: 18 };
-        assert_eq!(root.locate("/on/paid/0/target"), ("/on/paid/target".to_owned(), place));
-        let (pointer, place) = root.locate("/on/paid/0/tasks/3");
+        assert_eq!(
+            root.locate("/on/paid/0/target", &BTreeSet::new()),
+            ("/on/paid/target".to_owned(), place)
+        );
+        let (pointer, place) = root.locate("/on/paid/0/tasks/3", &BTreeSet::new());
         assert_eq!((pointer.as_str(), place.line), ("/on/paid", 2));
     }
 

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::bounds::ITEMS_MAX;
-use super::run::{Failure, Run};
+use super::run::{Failure, Raised, Run};
 use super::{Effect, Purpose, Rejection};
 use crate::JsonText;
 use crate::expression::{Scope, Template};
@@ -15,7 +15,7 @@ use crate::saga::definition::{FailureEvents, Fields, Join};
 use crate::saga::instance::{Cause, Event, Joining, Live, LiveEnd, Outcome, Undo};
 use crate::saga::mutant::{Mutant, is_planted};
 use crate::saga::names::EventName;
-use crate::task::{Entry, ErrorKind, TaskDraft, TaskError, Violations, in_a_line};
+use crate::task::{Entry, ErrorKind, TaskDraft, Violations, in_a_line};
 
 impl Run<'_> {
     /// What expressions see.
@@ -253,9 +253,9 @@ impl Run<'_> {
                     Outcome::Unsuccessful { error, .. } => events.otherwise.of(error.kind),
                 };
                 match (name.cloned(), outcome) {
-                    (Some(name), Outcome::Succeeded { output }) => self.raise_end(number, name, output),
+                    (Some(name), Outcome::Succeeded { output }) => self.raise_end(number, name, output, false),
                     (Some(name), Outcome::Unsuccessful { error, .. }) => {
-                        self.raise_end(number, name, as_json(&error));
+                        self.raise_end(number, name, error.as_seen(), true);
                     }
                     (None, Outcome::Succeeded { .. }) => {}
                     (None, Outcome::Unsuccessful { error, .. }) => {
@@ -268,9 +268,10 @@ impl Run<'_> {
         }
     }
 
-    fn raise_end(&mut self, number: u32, name: EventName, data: JsonText) {
+    fn raise_end(&mut self, number: u32, name: EventName, data: JsonText, is_failure: bool) {
         let id = format!("task/{number}");
-        self.raised.push_back(Event { id, name, data });
+        let event = Event { id, name, data };
+        self.raised.push_back(Raised { event, is_failure });
     }
 
     pub(super) fn nobody_hears(&mut self, number: u32, cause: Cause, message: &str) {
@@ -314,10 +315,6 @@ impl FailureEvents {
 pub(super) fn event_json(event: &Event) -> JsonText {
     let (id, name) = (json!(event.id), json!(event.name.as_str()));
     JsonText::trusted(format!("{{\"id\":{id},\"name\":{name},\"data\":{}}}", event.data))
-}
-
-fn as_json(error: &TaskError) -> JsonText {
-    JsonText::trusted(json!({"kind": error.kind.as_str(), "message": error.message}).to_string())
 }
 
 fn text(text: &str) -> JsonText {

@@ -3,12 +3,12 @@
 use serde_json::json;
 
 use super::Effect;
-use super::run::Run;
+use super::run::{Raised, Run};
 use crate::JsonText;
 use crate::saga::definition::OnPartialFailure;
 use crate::saga::instance::{Cause, Event, Joining, LiveEnd, Outcome};
 use crate::saga::mutant::{Mutant, is_planted};
-use crate::task::{ErrorKind, TaskError};
+use crate::task::{ErrorCode, ErrorKind, TaskError};
 use crate::text::shortened;
 
 /// The most of the message of one of many.
@@ -57,9 +57,16 @@ impl Run<'_> {
             data: joining.data(),
         };
         if is_planted(Mutant::JoinedTwice) {
-            self.raised.push_back(event.clone());
+            let event = event.clone();
+            self.raised.push_back(Raised {
+                event,
+                is_failure: has_failed,
+            });
         }
-        self.raised.push_back(event);
+        self.raised.push_back(Raised {
+            event,
+            is_failure: has_failed,
+        });
     }
 }
 
@@ -80,7 +87,7 @@ fn bounded(joining: &Joining, outcome: Outcome, most: usize) -> Outcome {
         Outcome::Unsuccessful { error, may_have_run } => {
             let message = shortened(&error.message, MESSAGE_MAX_BYTES, "").into_owned();
             Outcome::Unsuccessful {
-                error: TaskError::new(error.kind, message),
+                error: TaskError::new(error.kind, message).with_code(error.code),
                 may_have_run,
             }
         }
@@ -115,7 +122,8 @@ impl Joining {
         });
         let outputs: Vec<&str> = outputs.collect();
         let errors = self.errors().map(|(index, error)| {
-            json!({"index": index, "kind": error.kind.as_str(), "message": error.message}).to_string()
+            let code = error.code.as_ref().map(ErrorCode::as_str);
+            json!({"index": index, "kind": error.kind.as_str(), "message": error.message, "code": code}).to_string()
         });
         let errors: Vec<String> = errors.collect();
         let message = json!(self.cause().map(|error| &error.message));

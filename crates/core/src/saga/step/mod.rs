@@ -102,7 +102,7 @@ pub struct Step {
 /// What a step has used, whether anything came of it or not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Of its expressions, of [`STEPS_MAX`](crate::expression::STEPS_MAX).
+    /// Of its expressions, of [`STEPS_MAX`](crate::expression::STEPS_MAX), and those that would take as long as its checks of answers.
     pub steps: u64,
     /// Of the tasks and child sagas that it makes.
     pub bytes: usize,
@@ -170,7 +170,7 @@ pub enum Rejection {
     },
     #[error("the saga compensates, and takes no events meanwhile")]
     Compensating,
-    #[error("compensation {number} ({name}) is stuck, and nothing else is taken before it is retried or skipped")]
+    #[error("compensation {number} ({name}) is stuck, and no event is taken before it is retried or skipped")]
     Stuck { number: u32, name: String },
     #[error(
         "no more events can wait for a state that takes them: there may be {DEFERRED_MAX}, and the saga may hold {HELD_MAX_BYTES} \
@@ -281,11 +281,15 @@ pub fn step_and_cost(
 fn created(run: &mut Run<'_>, input: Input) -> Result<(), Rejection> {
     match input {
         Input::Started(event) => run.start(event),
+        // It never begins.
+        Input::CancelRequested => {
+            run.finish(SagaEnd::Cancelled);
+            Ok(())
+        }
         Input::EventRaised(_)
         | Input::TaskEnded { .. }
         | Input::TimerFired(_)
         | Input::CompensationEnded { .. }
-        | Input::CancelRequested
         | Input::CompensationRetried { .. }
         | Input::CompensationSkipped { .. }
         | Input::ParkedRetried { .. }

@@ -9,7 +9,7 @@ use super::timers::timers_of_entry;
 use super::{Cost, Effect, Note, Rejection};
 use crate::JsonText;
 use crate::expression::{EvaluationError, STEPS_MAX, Scope};
-use crate::saga::compiled::{Action, ActiveState, CompiledDefinition, Course, Guard, State, Transition};
+use crate::saga::compiled::{Action, ActiveState, CheckedAnswer, CompiledDefinition, Course, Guard, State, Transition};
 use crate::saga::definition::Unhandled;
 use crate::saga::instance::{Cause, Event, Instance, Phase, SagaEnd, Then, Timer};
 use crate::saga::mutant::{Mutant, is_planted};
@@ -57,17 +57,25 @@ pub(super) struct Run<'a> {
     pub(super) effects: Vec<Effect>,
     pub(super) notes: Vec<Note>,
     /// What it has raised itself.
-    pub(super) raised: VecDeque<Event>,
+    pub(super) raised: VecDeque<Raised>,
     /// Of [`ALWAYS_MAX`].
     transitions_left: usize,
     /// Of expressions, for all of the step together: a row is locked meanwhile.
     pub(super) steps_left: u64,
     /// Of [`MADE_MAX_BYTES`].
     pub(super) bytes_left: usize,
+    /// How many steps take as long as the checks of answers took.
+    checked: u64,
     /// What expressions see on an event.
     scope: Option<(Event, Arc<Scope>)>,
     /// The context has changed since.
     is_context_new: bool,
+}
+
+/// What a saga raises when a task of it, or many, have ended.
+pub(super) struct Raised {
+    pub(super) event: Event,
+    pub(super) is_failure: bool,
 }
 
 impl<'a> Run<'a> {
@@ -88,6 +96,7 @@ impl<'a> Run<'a> {
             transitions_left: ALWAYS_MAX,
             steps_left: STEPS_MAX,
             bytes_left: MADE_MAX_BYTES,
+            checked: 0,
             scope: None,
             is_context_new: false,
         }
@@ -166,14 +175,15 @@ impl<'a> Run<'a> {
     }
 
     /// Whether an event from outside is what the state asks for, and meets its schema.
-    pub(super) fn admit(&self, event: &Event) -> Result<(), Rejection> {
-        let asked = self.active().and_then(|state| Some(&state.question.as_ref()?.input));
-        let schema = asked
-            .filter(|asked| asked.event == event.name)
-            .and_then(|asked| asked.schema.as_ref());
+    pub(super) fn admit(&mut self, event: &Event) -> Result<(), Rejection> {
+        let question = self.active().and_then(|state| state.question.as_ref());
+        let schema = question
+            .filter(|question| question.input.event == event.name)
+            .and_then(|question| question.schema.as_ref());
         let Some(schema) = schema else { return Ok(()) };
-        let checked = self.definition.check_answer(schema, &event.data);
-        checked.map_err(|violations| Rejection::InvalidAnswer {
+        let CheckedAnswer { steps, broken } = schema.check(&event.data);
+        self.checked += steps;
+        broken.map_err(|violations| Rejection::InvalidAnswer {
             event: event.name.clone(),
             violations,
         })
@@ -251,7 +261,7 @@ impl<'a> Run<'a> {
     /// What it has used.
     pub(super) const fn cost(&self) -> Cost {
         Cost {
-            steps: STEPS_MAX - self.steps_left,
+            steps: STEPS_MAX - self.steps_left + self.checked,
             bytes: MADE_MAX_BYTES - self.bytes_left,
         }
     }
@@ -397,8 +407,8 @@ impl<'a> Run<'a> {
     /// What it has raised itself, then what waited for the state it is in, until nothing is left that it takes.
     pub(super) fn settle(&mut self) {
         loop {
-            while let Some(event) = self.raised.pop_front() {
-                self.internal(event);
+            while let Some(raised) = self.raised.pop_front() {
+                self.internal(raised);
             }
             if !self.take_deferred() {
                 break;
@@ -437,8 +447,9 @@ impl<'a> Run<'a> {
         false
     }
 
-    /// The end of a task, or of many: one that the state does not take is dropped.
-    fn internal(&mut self, event: Event) {
+    /// The end of a task, or of many. Of one that the state does not take somebody is to hear if it is a failure, or if the state was
+    /// to take it and no guard holds: nothing else may lead on. What comes when the saga has gone on without it is dropped.
+    fn internal(&mut self, Raised { event, is_failure }: Raised) {
         let reason = match &self.instance.phase {
             Phase::Created | Phase::Running => {
                 if self.transitions_left == 0 {
@@ -457,7 +468,10 @@ impl<'a> Run<'a> {
             Phase::Settling { .. } | Phase::Undoing { .. } | Phase::Stuck { .. } => Rejection::Compensating,
             Phase::Ending { .. } | Phase::Ended { .. } => Rejection::Over,
         };
+        let leads_nowhere = matches!(reason, Rejection::NoGuardHolds { .. })
+            || (is_failure && matches!(reason, Rejection::NotTaken { .. }));
         match self.definition.definition().unhandled {
+            Unhandled::Reject if leads_nowhere => self.park(Cause::Event(event), Failure(reason.to_string())),
             Unhandled::Reject => self.notes.push(Note::rejected(&event, reason.to_string())),
             Unhandled::Ignore => self.notes.push(Note::ignored(&event)),
             Unhandled::Defer => match self.bound_deferred(&event) {

@@ -105,7 +105,8 @@ states:
         compensation: [{name: undo, input: '${ context.pid }'}]
         tasks: [{name: a, input: {b: '${ context.nothing }'}, for_each: '${ context.list }', join: {raises: x}}]
         target: B
-  B: {final: true}
+  B: {on: {x: {target: C}}}
+  C: {final: true}
 "
             ),
             [

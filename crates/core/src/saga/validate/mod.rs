@@ -1,7 +1,7 @@
 //! What a definition must meet beside its form, one rule a file.
 //!
 //! Pointers go into the canonical form. Rules about one part alone hold whatever the rest is; rules about the whole are asked
-//! of a definition without holes, since a hole would make them speak of what nobody wrote.
+//! of a definition without gaps, since a gap would make them speak of what nobody wrote.
 
 mod always;
 mod compensations;
@@ -9,8 +9,10 @@ mod endings;
 mod exits;
 mod expressions;
 mod failures;
+mod gaps;
 mod hasty;
 mod leaks;
+mod multiplying;
 mod names;
 mod reachable;
 mod schemas;
@@ -21,14 +23,15 @@ mod timers;
 mod variables;
 mod ways;
 
-pub use schemas::{SCHEMA_MAX_BYTES, SCHEMA_PARTS_MAX, schema_parts};
+pub(super) use gaps::Gaps;
+pub use schemas::{SCHEMA_MAX_BYTES, SCHEMA_PARTS_MAX, schema_faults, schema_parts};
 pub use size::STATES_MAX;
 pub use variables::context_fields;
 pub(super) use variables::{CONTEXT_VARIABLES, ITEM_VARIABLES, PROMPT_VARIABLES, VARIABLES};
 
 use self::variables::Variables;
 use super::definition::Definition;
-use super::fault::Faults;
+use super::fault::{Fault, Faults};
 use crate::task::SpecLimits;
 use crate::time::Timestamp;
 
@@ -39,44 +42,72 @@ pub struct Findings {
     pub warnings: Faults,
 }
 
-/// Holds a definition against every rule. `limits` and `now` are those of its tasks.
+/// Holds a definition against every rule, however many it breaks. `limits` and `now` are those of its tasks.
 pub fn validate(definition: &Definition, limits: &SpecLimits, now: Timestamp) -> Findings {
-    let mut findings = Findings {
-        errors: alone(definition, &Variables::of(&context_fields(definition)), limits, now),
-        warnings: Faults::default(),
-    };
-    if !findings.errors.is_empty() {
-        // A target that is misspelt would be told again as a state that nothing leads to.
+    let mut findings = Findings::default();
+    let Findings { errors, warnings } = &mut findings;
+    let fields = context_fields(definition);
+    let variables = Variables::of(&fields);
+    if !parts(definition, &Gaps::default(), &variables, limits, now, errors) {
         return findings;
     }
-    let errors = &mut findings.errors;
     reachable::check(definition, errors);
     exits::check(definition, errors);
     endings::check(definition, errors);
     shadowed::check(definition, errors);
     timers::check(definition, errors);
-    always::check(definition, errors, &mut findings.warnings);
-    compensations::check(definition, errors, &mut findings.warnings);
-    failures::check(definition, &mut findings.warnings);
-    leaks::check(definition, &mut findings.warnings);
-    hasty::check(definition, &mut findings.warnings);
+    always::check(definition, errors, warnings);
+    compensations::check(definition, errors, warnings);
+    if errors.is_empty() {
+        failures::check(definition, warnings);
+        leaks::check(definition, warnings);
+        hasty::check(definition, warnings);
+        multiplying::check(definition, warnings);
+    } else {
+        // What is doubtful is asked of what can be run.
+        warnings.0.clear();
+    }
     findings
 }
 
 /// The rules that hold for each part, whatever is missing elsewhere.
-pub(super) fn validate_alone(definition: &Definition, limits: &SpecLimits, now: Timestamp) -> Faults {
-    alone(definition, &Variables::UNKNOWN, limits, now)
-}
-
-fn alone(definition: &Definition, variables: &Variables<'_>, limits: &SpecLimits, now: Timestamp) -> Faults {
+pub(super) fn validate_with_gaps(definition: &Definition, gaps: &Gaps, limits: &SpecLimits, now: Timestamp) -> Faults {
     let mut errors = Faults::default();
-    if size::check(definition, &mut errors) {
-        names::check(definition, &mut errors);
-        expressions::check(definition, variables, &mut errors);
-        tasks::check(definition, variables, limits, now, &mut errors);
-        schemas::check(definition, &mut errors);
+    if parts(definition, gaps, &Variables::UNKNOWN, limits, now, &mut errors) {
+        let mut of_states = Faults::default();
+        exits::check(definition, &mut of_states);
+        shadowed::check(definition, &mut of_states);
+        timers::check(definition, &mut of_states);
+        for (name, _) in ways::active(definition).filter(|(name, _)| gaps.spare(name)) {
+            let pointer = format!("/states/{name}");
+            let is_in_it = |fault: &&Fault| match fault.pointer.strip_prefix(&pointer) {
+                Some(rest) => rest.is_empty() || rest.starts_with('/'),
+                None => false,
+            };
+            let found: Vec<Fault> = of_states.0.iter().filter(is_in_it).cloned().collect();
+            errors.extend(Faults(found));
+        }
     }
     errors
+}
+
+/// Whether it is small enough to look closer, and what is wrong with its parts.
+fn parts(
+    definition: &Definition,
+    gaps: &Gaps,
+    variables: &Variables<'_>,
+    limits: &SpecLimits,
+    now: Timestamp,
+    errors: &mut Faults,
+) -> bool {
+    if !size::check(definition, errors) {
+        return false;
+    }
+    names::check(definition, gaps, errors);
+    expressions::check(definition, variables, errors);
+    tasks::check(definition, variables, limits, now, errors);
+    schemas::check(definition, errors);
+    true
 }
 
 #[cfg(test)]

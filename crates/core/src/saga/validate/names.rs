@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::gaps::Gaps;
+use super::variables::context_fields;
 use super::ways::{active, starts, ways};
 use crate::saga::definition::{Definition, State};
 use crate::saga::fault::{Fault, Faults, shown};
@@ -10,7 +12,7 @@ use crate::saga::names::{EventName, StateName};
 /// The most names that a message lists.
 const LISTED_MAX_COUNT: usize = 20;
 
-pub(super) fn check(definition: &Definition, errors: &mut Faults) {
+pub(super) fn check(definition: &Definition, gaps: &Gaps, errors: &mut Faults) {
     let initial = definition.states.get(&definition.initial);
     match initial {
         None => unknown_state(definition, "/initial", &definition.initial, errors),
@@ -29,17 +31,18 @@ pub(super) fn check(definition: &Definition, errors: &mut Faults) {
             unknown_state(definition, &format!("{}/target", way.pointer), target, errors);
         }
     }
+    reasons(definition, errors);
     let taken: BTreeSet<&EventName> = active(definition).flat_map(|(_, state)| state.on.keys()).collect();
     for start in starts(definition) {
         for event in start.action.events() {
-            if !taken.contains(event) && !errors.is_full() {
+            if gaps.spare_events() && !taken.contains(event) && !errors.is_full() {
                 let message = format!("raises {}, which no state takes", shown(event.as_str()));
                 let fault = Fault::new(start.pointer.clone(), message);
                 errors.add(fault.meant(event.as_str(), taken.iter().map(|event| event.as_str())));
             }
         }
     }
-    for (name, state) in active(definition) {
+    for (name, state) in active(definition).filter(|(name, _)| gaps.spare_events_of(name)) {
         if let Some(input) = &state.await_input
             && !state.on.contains_key(&input.event)
         {
@@ -64,6 +67,23 @@ pub(super) fn check(definition: &Definition, errors: &mut Faults) {
                 let fault = Fault::new(pointer, message);
                 errors.add(fault.meant(reminder.event.as_str(), state.on.keys().map(EventName::as_str)));
             }
+        }
+    }
+}
+
+/// Why one has failed is told by a field of its context.
+fn reasons(definition: &Definition, errors: &mut Faults) {
+    let known = context_fields(definition);
+    for (name, state) in &definition.states {
+        if let State::Final {
+            reason: Some(field), ..
+        } = state
+            && !known.contains(&field.as_str())
+            && !errors.is_full()
+        {
+            let message = format!("must be a field of the context, and {} is none", shown(field.as_str()));
+            let fault = Fault::new(format!("/states/{name}/reason"), message);
+            errors.add(fault.meant(field.as_str(), known.iter().copied()));
         }
     }
 }
@@ -103,7 +123,27 @@ states:
                 "/states/A/on/x/0/target there is no state Faild; there are A, Failed; did you mean Failed?",
                 "/states/A/after/1/target there is no state Faield; there are A, Failed; did you mean Failed?",
                 "/states/A/always/0/target there is no state F; there are A, Failed",
+                "/states/A/after/0 never fires: the timeout of the saga comes first",
+                "/states/A/after/1 never fires: the timeout of the saga comes first",
             ]
+        );
+    }
+
+    #[test]
+    fn why_a_saga_has_failed_stands_in_its_context() {
+        let states = |reason: &str| {
+            errors(&format!(
+                "context: {{cause: null}}
+states:
+  A: {{on: {{x: {{target: Failed}}}}}}
+  Failed: {{final: failed, reason: {reason}}}
+"
+            ))
+        };
+        assert!(states("cause").is_empty());
+        assert_eq!(
+            states("case"),
+            ["/states/Failed/reason must be a field of the context, and case is none; did you mean cause?"]
         );
     }
 
@@ -144,6 +184,7 @@ states:
                 "/states/A/await_input/event is pait, which the state does not take; did you mean paid?",
                 "/states/A/await_input/reminders/0/event is what the answer raises: nobody would have answered",
                 "/states/A/await_input/reminders/1/event is piad, which the state does not take; did you mean paid?",
+                "/states/A/on/paid/0/tasks/0 would be cancelled at once, since the saga ends here: wait for it in a state of its own",
             ]
         );
     }

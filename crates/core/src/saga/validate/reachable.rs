@@ -1,10 +1,14 @@
 //! States that nothing leads to.
 
 use super::ways::{Reach, ways};
-use crate::saga::definition::Definition;
+use crate::saga::definition::{Definition, State};
 use crate::saga::fault::{Fault, Faults};
 
 pub(super) fn check(definition: &Definition, errors: &mut Faults) {
+    if leads_nowhere(definition) {
+        // A target that is misspelt would be told again as a state that nothing leads to.
+        return;
+    }
     let timeout = definition.timeout.iter().map(|timeout| &timeout.target);
     let begins = std::iter::once(&definition.initial).chain(timeout);
     let reached = Reach::of(&ways(definition)).from(begins);
@@ -13,6 +17,18 @@ pub(super) fn check(definition: &Definition, errors: &mut Faults) {
             errors.add(Fault::new(format!("/states/{name}"), "can never be reached"));
         }
     }
+}
+
+/// Whether it begins in no state that goes on, or some name of a state is of none.
+fn leads_nowhere(definition: &Definition) -> bool {
+    let begins = matches!(definition.states.get(&definition.initial), Some(State::Active(_)));
+    let timeout = definition.timeout.iter().map(|timeout| &timeout.target);
+    let ways = ways(definition);
+    let targets = ways.iter().filter_map(|way| way.candidate.course.target());
+    !begins
+        || timeout
+            .chain(targets)
+            .any(|target| !definition.states.contains_key(target))
 }
 
 #[cfg(test)]

@@ -37,6 +37,13 @@ pub(super) fn check(definition: &Definition, errors: &mut Faults) {
     }
 }
 
+/// What is wrong with a schema that stands elsewhere, with pointers into it.
+pub fn schema_faults(schema: &JsonText) -> Faults {
+    let mut faults = Faults::default();
+    one("", schema, &mut faults);
+    faults
+}
+
 fn one(pointer: &str, schema: &JsonText, errors: &mut Faults) {
     if schema.len() > SCHEMA_MAX_BYTES {
         let message = format!("must not be larger than {SCHEMA_MAX_BYTES} bytes");

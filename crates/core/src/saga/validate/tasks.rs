@@ -60,7 +60,8 @@ mod tests {
           - {name: pay, priority: 10, input: '${ item }', compensation: [{name: refund, ttl_seconds: 0}]}
           - {name: each, input: '${ item }', for_each: '${ input.x }', join: {raises: x}}
         target: B
-  B: {final: true}
+  B: {on: {x: {target: C}}}
+  C: {final: true}
 ",
         );
         assert_eq!(

@@ -1,6 +1,7 @@
 //! What is asked for is held against its schema, whichever way it comes.
 
 use super::*;
+use crate::saga::{AnswerSchema, CheckedAnswer};
 
 const ASKING: &str = "name: asking
 unhandled: defer
@@ -15,20 +16,34 @@ states:
 ";
 
 /// As if the only schema there is were one of true and false.
-fn is_a_truth(schema: &JsonText, data: &JsonText) -> Result<(), Violations> {
-    assert_eq!(schema.as_str(), r#"{"type":"boolean"}"#);
-    let mut broken = Violations::default();
-    if !matches!(data.as_str(), "true" | "false") {
-        broken.add("/data", "is neither true nor false");
+#[derive(Debug)]
+struct Truth;
+
+impl Truth {
+    fn read(schema: &JsonText) -> Box<dyn AnswerSchema> {
+        assert_eq!(schema.as_str(), r#"{"type":"boolean"}"#);
+        Box::new(Self)
     }
-    broken.into_result()
+}
+
+impl AnswerSchema for Truth {
+    fn check(&self, answer: &JsonText) -> CheckedAnswer {
+        let mut broken = Violations::default();
+        if !matches!(answer.as_str(), "true" | "false") {
+            broken.add("/data", "is neither true nor false");
+        }
+        CheckedAnswer {
+            steps: 7,
+            broken: broken.into_result(),
+        }
+    }
 }
 
 fn asking() -> Saga {
     let definition = read(ASKING).unwrap_or_else(|faults| panic!("{faults}"));
     let definition = CompiledDefinition::new(definition).unwrap_or_else(|faults| panic!("{faults}"));
     let mut saga = Saga::created(ASKING, "{}");
-    saga.definition = Arc::new(definition.checking_answers(is_a_truth));
+    saga.definition = Arc::new(definition.checking_answers(Truth::read));
     saga.takes(Input::Started(event("start", "{}")));
     saga
 }
@@ -45,6 +60,24 @@ fn an_event_that_answers_is_held_against_the_schema() {
     saga.raised("approved", "true");
     // Its task is live still.
     saga.is_at("C", SagaStatus::Running);
+}
+
+#[test]
+fn what_it_takes_to_check_an_answer_is_paid_for() {
+    let mut saga = asking();
+    saga.raised("go", "{}");
+    for answer in ["1", "true"] {
+        let input = Input::EventRaised(event("approved", answer));
+        let instance = saga.instance.clone();
+        let (_, cost) = step_and_cost(
+            &saga.definition,
+            instance,
+            input,
+            &SpecLimits::default(),
+            Timestamp::EPOCH,
+        );
+        assert_eq!(cost.steps, 7);
+    }
 }
 
 #[test]
@@ -71,4 +104,7 @@ fn what_a_saga_raises_by_itself_answers_without_a_schema() {
     saga.task_ended(1, succeeded("1"));
     saga.is_at("C", SagaStatus::Completed);
     assert!(Event::is_own("task/1") && !Event::is_own("tasks/1"));
+    let start = Event::start(json("null")).id;
+    assert!(Event::is_reserved(&start) && Event::is_reserved("task/1") && !Event::is_reserved("start"));
+    assert!(!Event::is_own(&start), "it comes from outside");
 }

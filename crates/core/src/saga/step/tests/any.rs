@@ -79,7 +79,7 @@ fn every_input() -> Vec<(&'static str, Input)> {
 fn every_phase_takes_or_refuses_every_input() {
     let inputs = every_input();
     let taken = [
-        ("Created", vec!["Started"]),
+        ("Created", vec!["Started", "CancelRequested"]),
         (
             "Running",
             vec![

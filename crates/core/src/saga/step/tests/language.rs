@@ -114,6 +114,40 @@ fn a_task_in_flight_is_undone_first_if_it_may_have_done_something() {
 }
 
 #[test]
+fn a_saga_decides_by_the_code_of_a_failure() {
+    const DEFINITION: &str = "
+name: test
+initial: A
+states:
+  A: {on: {start: {tasks: [{name: look, raises: {failure: broken}}], target: B}}}
+  B:
+    on:
+      broken:
+        - {if: \"event.data.code == 'not_there'\", target: Missing}
+        - {target: Broken}
+  Missing: {final: true}
+  Broken: {final: failed}
+";
+    let coded = |code: Option<&'static str>| {
+        let code = code.map(|code| ErrorCode::new(code).expect("a code"));
+        Outcome::Unsuccessful {
+            error: TaskError::new(ErrorKind::Failed, "it broke").with_code(code),
+            may_have_run: false,
+        }
+    };
+    for (code, state, status) in [
+        (Some("not_there"), "Missing", SagaStatus::Completed),
+        (Some("other"), "Broken", SagaStatus::Failed),
+        (None, "Broken", SagaStatus::Failed),
+    ] {
+        let mut saga = Saga::created(DEFINITION, "{}");
+        saga.takes(Input::Started(event("start", "{}")));
+        saga.task_ended(1, coded(code));
+        saga.is_at(state, status);
+    }
+}
+
+#[test]
 fn many_tasks_are_joined_once_with_the_outputs_of_all() {
     let states = |policy: &str| {
         format!(
@@ -145,7 +179,7 @@ fn many_tasks_are_joined_once_with_the_outputs_of_all() {
     assert_eq!(saga.task_ended(2, failed()), ["finished Completed"]);
     assert_eq!(
         saga.context("data"),
-        r#"{"errors":[{"index":0,"kind":"Failed","message":"it broke"}],"message":"it broke","outputs":[null,3]}"#
+        r#"{"errors":[{"code":null,"index":0,"kind":"Failed","message":"it broke"}],"message":"it broke","outputs":[null,3]}"#
     );
     let (mut saga, _) = start("fail", r#"["x","y"]"#);
     assert_eq!(saga.task_ended(3, failed()), ["cancel 2"]);
@@ -330,6 +364,10 @@ fn a_prompt_without_a_value_is_asked_as_it_is_written_and_one_that_is_no_text_as
     };
     assert_eq!(asked("${ input.absent } or not?"), "${ input.absent } or not?");
     assert_eq!(asked("${ [1, 2] }"), "[1,2]");
+    let numbers: Vec<String> = (1..=100).map(|number| number.to_string()).collect();
+    let list = format!("[{}]", numbers.join(", "));
+    let costly = format!("${{ {list}.all(a, {list}.all(b, a + b > 0)) }}");
+    assert_eq!(asked(&costly), costly, "whoever reads the saga pays for it");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::*;
 use crate::identity::SagaId;
 use crate::saga::instance::SagaStatus;
 use crate::saga::source::read;
-use crate::task::{ErrorKind, TaskError};
+use crate::task::{ErrorCode, ErrorKind, TaskError};
 
 const ORDER: &str = include_str!("../../../../../../config/sagas/order.yaml");
 

@@ -25,9 +25,18 @@ fn an_order_whose_payment_fails_has_nothing_to_undo() {
 }
 
 #[test]
+fn an_order_of_whose_payment_nobody_knows_is_refunded() {
+    let (mut order, _) = Saga::started(ORDER, ORDER_INPUT);
+    let refund = r#"undo 2 refund_payment {"amount":99.99,"order_id":"O-1"}"#;
+    assert_eq!(order.task_ended(1, ended(ErrorKind::Lost, true)), [refund]);
+    assert_eq!(order.undone(2, succeeded("null")), ["finished Failed"]);
+    order.is_at("Failed", SagaStatus::Failed);
+}
+
+#[test]
 fn an_order_without_goods_is_refunded_before_it_has_failed() {
     let mut order = paid();
-    let refund = r#"undo 2 refund_payment {"amount":99.99,"transaction_id":"T-1"}"#;
+    let refund = r#"undo 2 refund_payment {"amount":99.99,"order_id":"O-1"}"#;
     assert_eq!(order.task_ended(3, failed()), [refund]);
     order.is_at("AwaitingInventory", SagaStatus::Compensating);
     assert_eq!(order.undone(2, succeeded("null")), ["finished Failed"]);
@@ -37,9 +46,9 @@ fn an_order_without_goods_is_refunded_before_it_has_failed() {
 #[test]
 fn an_order_that_cannot_be_shipped_is_released_and_then_refunded() {
     let mut order = reserved();
-    let release = r#"undo 4 release_inventory {"reservation_id":"R-1"}"#;
+    let release = r#"undo 4 release_inventory {"order_id":"O-1"}"#;
     assert_eq!(order.task_ended(5, failed()), [release]);
-    let refund = r#"undo 2 refund_payment {"amount":99.99,"transaction_id":"T-1"}"#;
+    let refund = r#"undo 2 refund_payment {"amount":99.99,"order_id":"O-1"}"#;
     assert_eq!(order.undone(4, succeeded("null")), [refund]);
     assert_eq!(order.undone(2, succeeded("null")), ["finished Failed"]);
     order.is_at("Failed", SagaStatus::Failed);
@@ -51,7 +60,9 @@ fn an_order_that_takes_too_long_is_taken_back_when_its_task_is_known_to_have_end
     assert_eq!(order.takes(Input::TimerFired(Timer::Saga)), ["cancel 5"]);
     order.is_at("AwaitingShipment", SagaStatus::Compensating);
     let decided = order.task_ended(5, ended(ErrorKind::Cancelled, true));
-    assert_eq!(decided, [r#"undo 4 release_inventory {"reservation_id":"R-1"}"#]);
+    assert_eq!(decided, [r#"undo 6 cancel_shipment {"order_id":"O-1"}"#]);
+    let decided = order.undone(6, succeeded("null"));
+    assert_eq!(decided, [r#"undo 4 release_inventory {"order_id":"O-1"}"#]);
     order.undone(4, succeeded("null"));
     assert_eq!(order.undone(2, succeeded("null")), ["finished TimedOut"]);
     order.is_at("Failed", SagaStatus::TimedOut);
@@ -86,14 +97,13 @@ fn a_compensation_that_fails_for_good_waits_for_a_person() {
         told,
         "compensation 2 is not the one that is being run: that is compensation 4 (release_inventory)"
     );
-    let stuck =
-        "compensation 4 (release_inventory) is stuck, and nothing else is taken before it is retried or skipped";
+    let stuck = "compensation 4 (release_inventory) is stuck, and no event is taken before it is retried or skipped";
     assert_eq!(order.refuses(Input::Retried { context: Fields::new() }), stuck);
     assert_eq!(order.refuses(Input::EventRaised(event("shipped", "{}"))), stuck);
-    let release = r#"undo 4 release_inventory {"reservation_id":"R-1"}"#;
+    let release = r#"undo 4 release_inventory {"order_id":"O-1"}"#;
     assert_eq!(order.takes(Input::CompensationRetried { number: 4 }), [release]);
     order.undone(4, failed());
-    let refund = r#"undo 2 refund_payment {"amount":99.99,"transaction_id":"T-1"}"#;
+    let refund = r#"undo 2 refund_payment {"amount":99.99,"order_id":"O-1"}"#;
     assert_eq!(order.takes(Input::CompensationSkipped { number: 4 }), [refund]);
     assert_eq!(order.undone(2, succeeded("null")), ["finished Failed"]);
 }

@@ -188,3 +188,75 @@ fn what_cannot_be_issued_again_is_given_up() {
     }
     saga.is_at("B", SagaStatus::Running);
 }
+
+/// Of tasks that begin with the saga.
+fn with_tasks(unhandled: &str) -> Saga {
+    let (saga, _) = Saga::started(
+        &format!(
+            "name: test
+unhandled: {unhandled}
+initial: A
+context: {{limit: 10}}
+states:
+  A:
+    on: {{start: {{target: B}}}}
+  B:
+    on_entry:
+      - {{name: one, raises: {{success: done, failure: lost}}}}
+      - {{name: two, raises: {{success: done, failure: lost}}}}
+    on:
+      done: {{if: 'event.data > context.limit', target: C}}
+      on: {{target: C}}
+  C: {{on: {{on: {{target: D}}, lost: {{if: 'context.limit > 10', target: D}}}}}}
+  D: {{final: true}}
+"
+        ),
+        "{}",
+    );
+    saga
+}
+
+#[test]
+fn the_end_of_a_task_that_leads_nowhere_is_parked() {
+    let mut saga = with_tasks("reject");
+    saga.task_ended(1, succeeded("3"));
+    saga.is_at("B", SagaStatus::NeedsAttention);
+    saga.task_ended(2, failed());
+    assert_eq!(saga.instance.parked.len(), 2);
+    let reasons: Vec<&str> = saga
+        .instance
+        .parked
+        .iter()
+        .map(|parked| parked.reason.as_str())
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            "no guard of the state B holds for done",
+            "the state B does not take lost; it takes done, on"
+        ]
+    );
+    saga.takes(Input::Retried {
+        context: fields("limit", "1"),
+    });
+    saga.is_at("C", SagaStatus::NeedsAttention);
+    assert_eq!(saga.instance.parked[0].reason, "no guard of the state C holds for lost");
+}
+
+#[test]
+fn a_success_that_comes_too_late_is_dropped_and_a_failure_is_not() {
+    let mut saga = with_tasks("reject");
+    saga.raised("on", "{}");
+    saga.task_ended(1, succeeded("30"));
+    saga.is_at("C", SagaStatus::Running);
+    saga.task_ended(2, failed());
+    saga.is_at("C", SagaStatus::NeedsAttention);
+}
+
+#[test]
+fn ends_that_lead_nowhere_are_passed_over_where_that_is_asked_for() {
+    let mut saga = with_tasks("ignore");
+    saga.task_ended(1, succeeded("3"));
+    saga.task_ended(2, failed());
+    saga.is_at("B", SagaStatus::Running);
+}
