@@ -21,7 +21,8 @@ CREATE TABLE sagas (
     id uuid PRIMARY KEY,
     definition text NOT NULL,
     definition_version integer NOT NULL,
-    correlation_id text NOT NULL,
+    -- By its bytes, so that all that begin alike are a range of their index.
+    correlation_id text COLLATE "C" NOT NULL,
     input text NOT NULL,
     -- What waits for its end: a number of another saga.
     parent_id uuid,

@@ -12,8 +12,11 @@ use crate::{Error, answers};
 /// How many are kept. All that run are far fewer; whoever sends new versions all the time must not fill the memory.
 const KEPT: usize = 1_000;
 
-/// How many bytes of canonical forms are kept. What is compiled of one is up to some thirty times as large.
-const KEPT_BYTES: usize = 4 << 20;
+/// How much memory they take.
+const KEPT_BYTES: usize = 120 << 20;
+
+/// What is compiled of a canonical form is up to some thirty times as large, beside its schemas.
+const COMPILED_TIMES: usize = 30;
 
 #[derive(Debug, Default)]
 pub(crate) struct CompiledDefinitions(Mutex<Kept>);
@@ -21,7 +24,7 @@ pub(crate) struct CompiledDefinitions(Mutex<Kept>);
 #[derive(Debug, Default)]
 struct Kept {
     compiled: Compiled,
-    /// Of their canonical forms.
+    /// The memory they take at the most.
     bytes: usize,
 }
 
@@ -78,10 +81,11 @@ impl CompiledDefinitions {
             detail,
         };
         let definition: Definition = serde_json::from_str(canonical).map_err(|error| damaged(error.to_string()))?;
+        let bytes = COMPILED_TIMES * canonical.len() + answers::memory(&definition);
         let compiled = CompiledDefinition::new(definition).map_err(|faults| damaged(faults.to_string()))?;
-        let compiled = Arc::new(compiled.checking_answers(answers::check));
+        let compiled = Arc::new(compiled.checking_answers(answers::Schema::boxed));
         let key = (name.clone(), version);
-        self.0.lock().insert(key, canonical.len(), Arc::clone(&compiled));
+        self.0.lock().insert(key, bytes, Arc::clone(&compiled));
         Ok(compiled)
     }
 }
@@ -97,12 +101,13 @@ mod tests {
         let fill = "x".repeat(200_000);
         let canonical =
             format!(r#"{{"name":"large","context":{{"x":"{fill}"}},"initial":"A","states":{{"A":{{"final":true}}}}}}"#);
-        let fit = KEPT_BYTES / canonical.len();
+        let size = COMPILED_TIMES * canonical.len();
+        let fit = KEPT_BYTES / size;
         for version in 1..=30 {
             definitions.put(&name, version, &canonical).expect("it is compiled");
             let kept = definitions.0.lock();
             assert!(kept.bytes <= KEPT_BYTES);
-            assert_eq!(kept.bytes, kept.compiled.len() * canonical.len());
+            assert_eq!(kept.bytes, kept.compiled.len() * size);
             assert!(kept.compiled.len() <= fit);
         }
         let (kept, missing) = definitions.kept([(name.clone(), 30), (name.clone(), 1)]);
@@ -110,5 +115,21 @@ mod tests {
         let before = definitions.0.lock().bytes;
         definitions.put(&name, 30, &canonical).expect("it is compiled");
         assert_eq!(definitions.0.lock().bytes, before, "it counts once");
+    }
+
+    #[test]
+    fn schemas_count_with_the_memory_they_take() {
+        let definitions = CompiledDefinitions::default();
+        let name = DefinitionName::new("asking").expect("a name");
+        let long = "x".repeat(15_000);
+        let types = vec![r#"{"type":"null"}"#; 100].join(",");
+        let canonical = format!(
+            r#"{{"name":"asking","initial":"A","states":{{"A":{{"await_input":{{"event":"x","prompt":"?","schema":
+                {{"properties":{{"{long}":{{"anyOf":[{types}]}}}}}}}},"on":{{"x":[{{"target":"B"}}]}}}},"B":{{"final":true}}}}}}"#
+        );
+        definitions.put(&name, 1, &canonical).expect("it is compiled");
+        // Each of the types keeps its place, with the long name in it.
+        let kept = definitions.0.lock().bytes;
+        assert!(kept > COMPILED_TIMES * canonical.len() + 100 * long.len(), "{kept}");
     }
 }

@@ -44,4 +44,9 @@ impl Error {
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
+
+    /// Whether it took too long: the database may be away, or what was asked for is too much at once.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Unavailable(sqlx::Error::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut)
+    }
 }

@@ -58,8 +58,8 @@ pub use postgres::{PostgresStore, statements};
 pub use queues::{Queue, QueueStore};
 pub use sagas::{
     Addressee, Advance, AdvanceOutcome, Advanced, Consequences, DefinitionHead, DefinitionVersion, EventKind,
-    FiredTimers, HistoryEntry, HistoryPage, MigrateOutcome, MigrateSaga, NewDefinition, NewSaga, Request, Saga,
-    SagaFilter, SagaOffer, SagaPage, SagaStore, Stand, StartOutcome, StoredDefinition,
+    FiredTimers, HistoryEntry, HistoryPage, KeyedSaga, MigrateOutcome, MigrateSaga, NewDefinition, NewSaga,
+    PendingTimer, Request, Saga, SagaFilter, SagaOffer, SagaPage, SagaStore, Stand, StartOutcome, StoredDefinition,
 };
 pub use schedules::{
     ChangeScheduleOutcome, CreateScheduleOutcome, Fired, FiredTask, LastTask, NewSchedule, Schedule, SchedulePage,

@@ -16,7 +16,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use orchestratum_core::saga::{
     CompiledDefinition, DefinitionName, Event, EventName, Faults, Input, Instance, Rejection, SagaStatus, StateName,
+    Timer,
 };
+use orchestratum_core::task::{ErrorKind, TaskError};
 use orchestratum_core::{JsonText, Origin, SagaId, Timestamp};
 
 use crate::{Audit, Changed, ClaimedTask, Error, IdempotencyKey, Ready, Takes, Told};
@@ -94,6 +96,8 @@ pub enum StartOutcome {
     Rejected(Rejection),
     /// Another one that was to begin with it cannot. Nothing is stored.
     Withheld,
+    /// Others of the same call cost as much as a call may. Nothing was done: ask again.
+    Left,
 }
 
 /// Something that is to reach a saga.
@@ -144,6 +148,10 @@ pub enum AdvanceOutcome {
     /// It has taken an event of this id, and that was another one.
     EventIdReused {
         event: String,
+        advanced: Box<Advanced>,
+    },
+    /// What was looked at before costs as much as a look may. Nothing was done with what the caller brought: bring it again.
+    Left {
         advanced: Box<Advanced>,
     },
     NotFound,
@@ -219,6 +227,10 @@ pub struct Consequences {
     pub cancelled: Vec<Changed>,
     /// Sagas that have something to look at now: this one, its parent, its children.
     pub unlooked: Vec<SagaId>,
+    /// Of those that were looked at, which have more, since others cost as much as a look may: they come after what costs little.
+    pub again: Vec<SagaId>,
+    /// How many sagas were not looked at to the end since those before them cost as much as a look may.
+    pub cut: usize,
     /// When its next timer is due, of those that were started.
     pub next_timer: Option<Timestamp>,
     /// When the next of its tasks becomes due, of those that wait.
@@ -243,6 +255,7 @@ pub struct Saga {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SagaFilter {
     pub definition: Option<DefinitionName>,
+    /// Those that are in it: one that was cancelled has left it, and is among them only if `status` asks for it.
     pub state: Option<StateName>,
     pub status: Option<SagaStatus>,
     pub correlation_id: Option<String>,
@@ -349,12 +362,44 @@ pub struct HistoryEntry {
     pub told: Told,
 }
 
+impl HistoryEntry {
+    /// What came of it, in a word: how a task ended, or what became of an event or of what a person asked for.
+    pub fn outcome(&self) -> &'static str {
+        if self.refusal.is_some() {
+            return "refused";
+        }
+        let noted = |event: &str| self.told.notes.iter().any(|note| note.event == event);
+        match (self.kind, &self.error) {
+            (EventKind::TaskEnded | EventKind::CompensationEnded, None) => "succeeded",
+            (EventKind::TaskEnded | EventKind::CompensationEnded, Some(error)) => {
+                match serde_json::from_str::<TaskError>(error.as_str()).map(|error| error.kind) {
+                    Ok(ErrorKind::Cancelled) => "cancelled",
+                    Ok(ErrorKind::Expired) => "expired",
+                    _ => "failed",
+                }
+            }
+            _ if noted("saga.parked") => "parked",
+            (EventKind::Started | EventKind::Event, _) if noted("saga.event_processed") => "taken",
+            (EventKind::Started | EventKind::Event, _) if noted("saga.event_deferred") => "deferred",
+            (EventKind::Started | EventKind::Event, _) if noted("saga.event_ignored") => "ignored",
+            _ => "taken",
+        }
+    }
+}
+
 /// One page of a history, in its order.
 #[derive(Debug, Clone, Default)]
 pub struct HistoryPage {
     pub items: Vec<HistoryEntry>,
     /// Ask for what comes after this place to go on.
     pub next: Option<u64>,
+}
+
+/// A timer of a saga that is not due yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingTimer {
+    pub timer: Timer,
+    pub due_at: Timestamp,
 }
 
 /// What a look for due timers has found.
@@ -383,6 +428,15 @@ pub struct Addressee {
     pub saga: SagaId,
     pub definition: DefinitionName,
     pub status: SagaStatus,
+}
+
+/// What an idempotency key stands for that was used before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyedSaga {
+    /// It was used with another body.
+    Reused,
+    /// The same request has started this one; retention may have taken it.
+    Started(SagaId),
 }
 
 #[async_trait]
@@ -430,17 +484,24 @@ pub trait SagaStore: Send + Sync {
     /// Starts all of these sagas, beside those that exist, or none: where one cannot begin nothing is stored.
     async fn start_sagas_together(&self, sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error>;
 
+    /// What an idempotency key stands for, if it was used before.
+    async fn saga_of_key(&self, key: &IdempotencyKey) -> Result<Option<KeyedSaga>, Error>;
+
     /// Looks at sagas, each at what has arrived in its order and then at what its caller brings.
     async fn advance_sagas(&self, advances: &[Advance], now: Timestamp) -> Result<Vec<AdvanceOutcome>, Error>;
 
     /// Lets a saga go on by another version of its definition.
     async fn migrate_saga(&self, migration: &MigrateSaga, now: Timestamp) -> Result<MigrateOutcome, Error>;
 
-    /// Sagas that have something to look at, those first to which something came first.
-    async fn unlooked_sagas(&self, limit: usize) -> Result<Vec<SagaId>, Error>;
+    /// Sagas that have something to look at, in the order of their ids: the first behind `after`. Whoever goes round comes to all of
+    /// them, also past those that cannot be looked at.
+    async fn unlooked_sagas(&self, after: Option<SagaId>, limit: usize) -> Result<Vec<SagaId>, Error>;
 
     /// Turns timers that are due into rows to be looked at.
     async fn fire_saga_timers(&self, limit: usize, now: Timestamp) -> Result<FiredTimers, Error>;
+
+    /// The `most` of its timers that are due first, in that order.
+    async fn saga_timers(&self, saga: SagaId, most: usize) -> Result<Vec<PendingTimer>, Error>;
 
     async fn saga(&self, saga: SagaId) -> Result<Option<Saga>, Error>;
 
@@ -449,6 +510,10 @@ pub trait SagaStore: Send + Sync {
 
     /// The live sagas with this correlation id, and whether there are any that are over.
     async fn addressees(&self, correlation_id: &str) -> Result<Vec<Addressee>, Error>;
+
+    /// The one with the highest number of those that follow each other under one key: their correlation ids are the key, `key#2`,
+    /// `key#3` and so on. Those that retention has taken are missing at the beginning. No key has a `#`.
+    async fn last_of_series(&self, definition: &DefinitionName, key: &str) -> Result<Option<Saga>, Error>;
 
     /// `before` is the `next` of the page before. A page may end before `limit`, and even be empty: see
     /// [`PAGE_BYTES`](crate::PAGE_BYTES), and it looks at no more sagas than [`UNINDEXED_SCAN`](crate::UNINDEXED_SCAN).

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use orchestratum_core::TaskId;
+use orchestratum_core::{SagaId, TaskId};
 use uuid::Uuid;
 
-use crate::{CreateOutcome, CreateRequest, IdempotencyKey, NewTask};
+use crate::{CreateOutcome, CreateRequest, IdempotencyKey, KeyedSaga, NewTask};
 
 /// An idempotency key that was used before.
 #[derive(Debug, Clone)]
@@ -27,6 +27,14 @@ pub(crate) enum Repeat {
 }
 
 impl KeptKey {
+    /// Of a request for a saga.
+    pub(crate) fn saga(&self, key: &IdempotencyKey) -> KeyedSaga {
+        match self.ids.first() {
+            Some(first) if self.body_hash == key.body_hash => KeyedSaga::Started(SagaId(*first)),
+            _ => KeyedSaga::Reused,
+        }
+    }
+
     /// `id` is the one that the request has been given for its resource.
     pub(crate) fn repeat(&self, key: &IdempotencyKey, id: Uuid) -> Repeat {
         match self.ids.first() {

@@ -1,15 +1,17 @@
 //! Looks and starts: read and decided in one call, written in another.
 
 use std::collections::{BTreeSet, HashMap};
+use std::future::{Ready, ready};
 
-use orchestratum_core::saga::{DefinitionName, SagaStatus};
+use futures::FutureExt;
+use orchestratum_core::saga::{DefinitionName, Input, Instance, SagaStatus};
 use orchestratum_core::{SagaId, Timestamp};
 
 use super::rows::{Afterwards, LookedAt, Rows, SagaRow};
 use super::{RowsMutant, planted};
 use crate::decide::{
-    self, Arrived, Cancelled, ChildRow, EventColumns, EventSource, EventWrite, Folded, Known, KnownEvents, SagaHead,
-    SagaName, Starts, WaitingEvent, saga_name,
+    self, Arrived, ArrivedRows, Bond, Cancelled, ChildRow, EventColumns, EventSource, EventWrite, Folded, InLine,
+    Known, KnownEvents, SagaHead, SagaName, Starts, WaitingEvent, saga_name,
 };
 use crate::{Advance, AdvanceOutcome, Consequences, Error, NewSaga, NewTask, Saga, StartOutcome};
 
@@ -18,7 +20,9 @@ use crate::{Advance, AdvanceOutcome, Consequences, Error, NewSaga, NewTask, Saga
 pub struct Look {
     advances: Vec<Advance>,
     folded: Vec<Folded>,
-    left: Vec<SagaId>,
+    unlooked: Vec<SagaId>,
+    again: Vec<SagaId>,
+    cut: usize,
     now: Timestamp,
 }
 
@@ -50,35 +54,67 @@ impl Rows {
             })?;
             locked.push((row.head.clone(), instance));
         }
+        let stopped = self.stopped_children(&locked);
         let look = decide::Look::new(&advances, locked, &self.compiled, &self.limits, now)?;
-        let mut look = look.with_offers(&advances);
+        let mut look = look.with_offers(&advances).with_stopped(&stopped);
         while let Some(last) = look.reads_on() {
-            look.arrived(self.arrived(&ids, last));
+            at_once(look.arrived(self.arrived(&ids, last), no_pause));
         }
-        let left = look.left();
-        let folded = look.end(self.known(&advances));
+        let decide::Looked {
+            folded,
+            unlooked,
+            again,
+            cut,
+        } = at_once(look.end(self.known(&advances), no_pause));
         Ok(Look {
             advances,
             folded,
-            left,
+            unlooked,
+            again,
+            cut,
             now,
         })
     }
 
+    /// The children that have not begun, below a saga that is cancelled or over.
+    fn stopped_children(&self, locked: &[(SagaHead, Instance)]) -> BTreeSet<SagaId> {
+        let children = decide::unbegun_children(locked);
+        let mut line = Vec::new();
+        let mut next: Vec<SagaId> = children.clone();
+        while let Some(id) = next.pop() {
+            let Some(row) = self.sagas.get(&id) else { continue };
+            let goes_back = matches!(row.status, SagaStatus::Compensating | SagaStatus::CompensationStuck);
+            let waiting = self.waiting.range((id, i64::MIN)..=(id, i64::MAX));
+            let mut waiting = waiting.filter_map(|(_, event)| self.events.get(event)?.input());
+            let parent = row.head.parent.map(|(parent, _)| parent);
+            line.push(InLine {
+                id,
+                parent,
+                is_stopped: goes_back || row.status.is_over() || waiting.any(|input| input == Input::CancelRequested),
+            });
+            next.extend(parent);
+        }
+        decide::stopped(&children, line)
+    }
+
     /// What waits behind this row, in the order of the rows.
-    fn arrived(&self, ids: &BTreeSet<SagaId>, last: i64) -> Vec<(SagaId, Arrived)> {
+    fn arrived(&self, ids: &BTreeSet<SagaId>, last: i64) -> ArrivedRows {
         let waiting = ids
             .iter()
             .flat_map(|id| self.waiting.range((*id, last.saturating_add(1))..=(*id, i64::MAX)));
         let mut waiting: Vec<(i64, SagaId)> = waiting.map(|(saga, id)| (*id, *saga)).collect();
         waiting.sort_unstable();
+        let has_more = waiting.len() > decide::ARRIVED_MAX;
         waiting.truncate(decide::ARRIVED_MAX);
         let arrived = waiting.into_iter().map(|(id, saga)| {
             let input = self.events.get(&id).and_then(super::EventRow::input);
             let input = input.expect("what waits was encoded");
             (saga, Arrived { id, input })
         });
-        arrived.collect()
+        ArrivedRows {
+            rows: arrived.collect(),
+            has_more,
+        }
     }
 
     /// Which of the events that are brought were taken before, or wait.
@@ -107,14 +143,18 @@ impl Rows {
         let Look {
             advances,
             mut folded,
-            left,
+            unlooked,
+            again,
+            cut,
             now,
         } = look;
         if self.planted == Some(RowsMutant::LanesAreNotAsked) {
             planted::take_whatever_comes_first(&advances, &mut folded);
         }
         let mut consequences = self.write(&mut folded, now);
-        consequences.unlooked.extend(left);
+        consequences.unlooked.extend(unlooked);
+        consequences.again = again;
+        consequences.cut = cut;
         let mut outcomes = decide::answers(&advances, folded, consequences, now);
         if self.planted == Some(RowsMutant::AllThatOfferAreGivenTheSame) {
             planted::give_all_the_same(&advances, &mut outcomes);
@@ -147,7 +187,14 @@ impl Rows {
             kept: HashMap::new(),
             existing,
         };
-        let starts = Starts::new(sagas, versions, known, &self.compiled, &self.limits, now);
+        let starts = at_once(Starts::new(
+            (sagas, versions),
+            known,
+            &self.compiled,
+            Bond::Each,
+            (&self.limits, now),
+            no_pause,
+        ));
         Ok(Start { starts, now })
     }
 
@@ -202,7 +249,7 @@ impl Rows {
         let folded = &*folded;
         self.issue(folded, &mut consequences, now);
         self.cancel(&decide::cancelled_tasks(folded, Cancelled::Now), &mut consequences, now);
-        // One that is cancelled by the look that starts it begins, and ends.
+        // One that is cancelled by the look that makes it never begins.
         let mut waiting = self.start_children(folded, now);
         waiting.extend(self.cancelled_children(folded));
         let told = decide::told_parents(folded);
@@ -308,6 +355,16 @@ impl Rows {
         }
         told
     }
+}
+
+/// Nobody else waits for the thread.
+fn no_pause() -> Ready<()> {
+    ready(())
+}
+
+/// What only pauses would wait in.
+fn at_once<T>(decided: impl Future<Output = T>) -> T {
+    decided.now_or_never().expect("a pause that is none")
 }
 
 fn looked_at(event: &EventWrite, now: Timestamp) -> LookedAt {

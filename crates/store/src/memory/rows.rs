@@ -231,15 +231,12 @@ impl Rows {
         }
     }
 
-    /// Sagas that have something to look at, those first to which something came first.
-    pub fn unlooked(&self, limit: usize) -> Vec<SagaId> {
-        let mut first: BTreeMap<SagaId, i64> = BTreeMap::new();
-        for (saga, id) in &self.waiting {
-            first.entry(*saga).or_insert(*id);
-        }
-        let mut sagas: Vec<(i64, SagaId)> = first.into_iter().map(|(saga, id)| (id, saga)).collect();
-        sagas.sort_unstable();
-        sagas.into_iter().take(limit).map(|(_, saga)| saga).collect()
+    /// Sagas that have something to look at, in the order of their ids: the first behind `after`.
+    pub fn unlooked(&self, after: Option<SagaId>, limit: usize) -> Vec<SagaId> {
+        let mut sagas: Vec<SagaId> = self.waiting.iter().map(|(saga, _)| *saga).collect();
+        sagas.dedup();
+        let behind = sagas.into_iter().filter(|saga| Some(*saga) > after);
+        behind.take(limit).collect()
     }
 
     pub fn has_unlooked(&self) -> bool {

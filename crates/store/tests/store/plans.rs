@@ -156,3 +156,40 @@ async fn lists_of_sagas_walk_an_index_whatever_the_planner_knows() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_last_of_a_series_is_sought_in_its_range_alone() {
+    let (_schema, mut connection) = filled_with_sagas().await;
+    for analyzed in [false, true] {
+        if analyzed {
+            connection.execute("ANALYZE sagas").await.expect("it is done");
+        }
+        for mode in ["force_generic_plan", "force_custom_plan"] {
+            let prepare = format!(
+                "SET plan_cache_mode = {mode}; PREPARE last (text, text) AS {}",
+                statements::LAST_OF_SERIES
+            );
+            connection
+                .execute(AssertSqlSafe(prepare))
+                .await
+                .expect("it is prepared");
+            let plan: Vec<(String,)> = sqlx::query_as("EXPLAIN EXECUTE last ('order', '77')")
+                .fetch_all(&mut connection)
+                .await
+                .expect("a plan");
+            connection.execute("DEALLOCATE last").await.expect("it is gone");
+            let lines = plan.iter().map(|(line,)| line.as_str());
+            let scans: Vec<&str> = lines.filter(|line| line.contains("Scan")).collect();
+            let is_sought = |scan: &&str| {
+                ["sagas_pkey", "sagas_correlation", "Subquery Scan", "Bitmap Heap Scan"]
+                    .iter()
+                    .any(|by| scan.contains(by))
+            };
+            assert!(scans.iter().all(is_sought), "{mode} {plan:#?}");
+            assert!(
+                scans.iter().any(|scan| scan.contains("sagas_correlation")),
+                "{mode} {plan:#?}"
+            );
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use orchestratum_core::SagaId;
-use orchestratum_core::saga::{CHILD_DEPTH_MAX, DefinitionName, Event, EventName, Input, Instance, Outcome};
+use orchestratum_core::saga::{CHILD_DEPTH_MAX, DefinitionName, Event, Input, Instance, Outcome};
 use orchestratum_core::task::{ErrorKind, TaskError};
 
 use super::fold::{ChildSaga, Folded};
@@ -79,21 +79,12 @@ impl ChildRow<'_> {
         self.child.id
     }
 
-    /// On which it begins. No caller has reason to give an event this id.
-    fn start(&self) -> Event {
-        Event {
-            id: format!("{}/{}", self.parent.head.id, self.child.number),
-            name: EventName::new("start").expect("a name"),
-            data: self.child.input.clone(),
-        }
-    }
-
     /// What comes of it: it begins where its row was inserted, and otherwise its parent is told that another is there.
     pub(crate) fn inserted(&self, is_new: bool) -> WaitingEvent {
         if is_new {
             return WaitingEvent {
                 saga: self.id(),
-                columns: EventColumns::encode(&Input::Started(self.start())),
+                columns: EventColumns::encode(&Input::Started(Event::start(self.child.input.clone()))),
             };
         }
         let reason = format!(

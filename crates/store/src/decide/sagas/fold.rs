@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use orchestratum_core::saga::{
-    CompiledDefinition, DefinitionName, Effect, Input, Instance, Note, Outcome, Phase, Purpose, Rejection, SagaEnd,
-    StateName, Step, Timer, step,
+    CompiledDefinition, Cost, Definition, DefinitionName, Effect, Input, Instance, Note, Outcome, Phase, Purpose,
+    Rejection, SagaEnd, State, StateName, Step, Timer, step_and_cost,
 };
 use orchestratum_core::task::{ErrorKind, SagaPlace, SpecLimits, TaskDraft, TaskError, Violations};
-use orchestratum_core::{JsonText, Origin, SagaId, Timestamp};
+use orchestratum_core::{JsonText, Origin, SagaId, Timestamp, shortened};
 use serde_json::json;
 
 use super::super::follow::{may_take, task_id_at};
@@ -18,6 +18,9 @@ use crate::{Announce, IssuedTask, NewTask, Request, Saga, SagaOffer, Stand, Star
 
 /// How many refusals the history of a saga keeps of what callers brought: they are told anyway.
 const REFUSALS_KEPT: u32 = 1_000;
+
+/// The most of what a child says of its end: it may be a long trace.
+const REASON_MAX_BYTES: usize = 2_000;
 
 /// Odd, so that different numbers stay different; the golden ratio, so that they differ in many bits.
 const SPREAD: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
@@ -123,6 +126,8 @@ pub(crate) enum Answered {
     Rejected(Rejection),
     VersionMismatch,
     EventIdReused(String),
+    /// The look was used up before.
+    Left,
 }
 
 /// A saga after a look, and everything to be written with it.
@@ -166,6 +171,12 @@ pub(crate) struct Folding<'a> {
     pub(super) now: Timestamp,
     /// Each with the place of the look that has brought it.
     offers: Vec<(usize, &'a SagaOffer)>,
+    /// What it is below is cancelled, or over.
+    is_stopped: bool,
+    /// The events that it has taken.
+    known: KnownEvents,
+    /// Of the steps since it was asked for last.
+    cost: Cost,
     pub(super) folded: Folded,
 }
 
@@ -182,6 +193,9 @@ impl<'a> Folding<'a> {
             seed,
             now,
             offers: Vec::new(),
+            is_stopped: false,
+            known: KnownEvents::new(),
+            cost: Cost::default(),
             folded: Folded {
                 before: stand(&instance),
                 head,
@@ -206,38 +220,64 @@ impl<'a> Folding<'a> {
         self.offers.push((by, offer));
     }
 
-    /// `known` are the events that it has taken.
-    pub(crate) fn bring(mut self, requests: &[&Request], mut known: KnownEvents) -> Folded {
-        for request in requests {
-            let outcome = self.brought(request, &mut known);
-            let instance = self.folded.instance.clone();
-            self.folded.answers.push(Answer { outcome, instance });
-        }
+    /// Where its start arrives it ends instead.
+    pub(crate) const fn never_begins(&mut self) {
+        self.is_stopped = true;
+    }
+
+    /// These are the events that it has taken.
+    pub(crate) fn knows(&mut self, known: KnownEvents) {
+        self.known = known;
+    }
+
+    pub(crate) fn end(self) -> Folded {
         self.folded
     }
 }
 
 impl Folding<'_> {
-    pub(crate) fn arrive(&mut self, Arrived { id, input }: Arrived) {
+    /// What a caller brings, after all that has arrived. It tells what that has cost.
+    pub(crate) fn bring(&mut self, request: &Request) -> Cost {
+        let outcome = self.brought(request);
+        self.answer(outcome);
+        std::mem::take(&mut self.cost)
+    }
+
+    /// What a caller brings is for another look.
+    pub(crate) fn leave(&mut self) {
+        self.answer(Answered::Left);
+    }
+
+    fn answer(&mut self, outcome: Answered) {
+        let instance = self.folded.instance.clone();
+        self.folded.answers.push(Answer { outcome, instance });
+    }
+
+    /// It tells what that has cost.
+    pub(crate) fn arrive(&mut self, Arrived { id, input }: Arrived) -> Cost {
         let starts = matches!(input, Input::Started(_));
+        if starts && self.is_stopped {
+            self.cancel_unbegun();
+        }
         let from = self.folded.instance.state.clone();
         let (notes, refusal) = match self.put(input) {
             Ok(notes) => (notes, None),
             Err(rejection) => (Told::default(), Some(rejection.to_string())),
         };
-        if let (true, Some(reason)) = (starts, &refusal) {
+        if let (true, false, Some(reason)) = (starts, self.folded.ended, &refusal) {
             self.never_started(reason.clone());
         }
         self.record(EventSource::Arrived(id), from, &notes, refusal);
+        std::mem::take(&mut self.cost)
     }
 
-    fn brought(&mut self, request: &Request, known: &mut KnownEvents) -> Answered {
+    fn brought(&mut self, request: &Request) -> Answered {
         let event = match &request.input {
             Input::EventRaised(event) => Some(event),
             _ => None,
         };
         if let Some(event) = event
-            && let Some(taken) = known.get(&event.id)
+            && let Some(taken) = self.known.get(&event.id)
         {
             return if taken.is(event) {
                 Answered::Repeated
@@ -256,7 +296,8 @@ impl Folding<'_> {
         let from = self.folded.instance.state.clone();
         match self.put(request.input.clone()) {
             Ok(notes) => {
-                known.extend(event.map(|event| (event.id.clone(), KnownEvent::of(event))));
+                let taken = event.map(|event| (event.id.clone(), KnownEvent::of(event)));
+                self.known.extend(taken);
                 let mut columns = EventColumns::encode(&request.input);
                 // What a person said of it; `step` has no use for that.
                 let reason = request.reason.as_ref();
@@ -280,17 +321,19 @@ impl Folding<'_> {
     }
 
     fn put(&mut self, input: Input) -> Result<Told<Note>, Rejection> {
-        let Step {
-            instance,
-            effects,
-            notes,
-        } = step(
+        let (stepped, cost) = step_and_cost(
             &self.definition,
             self.folded.instance.clone(),
             input,
             self.limits,
             self.now,
-        )?;
+        );
+        self.cost = cost;
+        let Step {
+            instance,
+            effects,
+            notes,
+        } = stepped?;
         self.folded.instance = instance;
         let mut told = Told {
             notes,
@@ -418,6 +461,20 @@ impl Folding<'_> {
         }
     }
 
+    /// It is cancelled before its start is looked at, which then comes too late.
+    fn cancel_unbegun(&mut self) {
+        let cancel = Input::CancelRequested;
+        let columns = EventColumns::encode(&cancel);
+        let from = self.folded.instance.state.clone();
+        if let Ok(told) = self.put(cancel) {
+            let source = EventSource::Brought {
+                columns: Box::new(columns),
+                actor: None,
+            };
+            self.record(source, from, &told, None);
+        }
+    }
+
     /// A child that cannot begin: who waits for it must not wait for ever.
     fn never_started(&mut self, reason: String) {
         self.folded.instance.phase = Phase::Ended { end: SagaEnd::Failed };
@@ -430,6 +487,7 @@ impl Folding<'_> {
         folded.timers.clear();
         folded.head.finished_at = Some(self.now);
         if let Some((parent, number)) = folded.head.parent {
+            let reason = reason.unwrap_or_else(|| reason_of(self.definition.definition(), &folded.instance));
             let outcome = outcome_of(&folded.instance, end, reason);
             folded.parent_told = Some((parent, number, outcome));
         }
@@ -444,15 +502,32 @@ fn in_words(violations: &Violations) -> String {
     told.collect::<Vec<_>>().join("; ")
 }
 
+/// Where it ended; and why, where its state names a field of its context that says so.
+fn reason_of(definition: &Definition, instance: &Instance) -> String {
+    let ended = format!("the saga {} ended in {}", instance.id, instance.state);
+    let Some(State::Final {
+        reason: Some(field), ..
+    }) = definition.states.get(&instance.state)
+    else {
+        return ended;
+    };
+    let told = instance
+        .context
+        .get(field)
+        .map(JsonText::as_str)
+        .filter(|told| *told != "null");
+    let Some(told) = told else { return ended };
+    // What is no text is told as the JSON that it is.
+    let told = serde_json::from_str::<String>(told).unwrap_or_else(|_| told.to_owned());
+    format!("{ended}: {}", shortened(&told, REASON_MAX_BYTES, "…"))
+}
+
 /// The end of a child as its parent sees it: its context, or why there is none.
-fn outcome_of(instance: &Instance, end: SagaEnd, reason: Option<String>) -> Outcome {
-    let unsuccessful = |kind: ErrorKind| {
-        let reason = reason.unwrap_or_else(|| format!("the saga {} ended in {}", instance.id, instance.state));
-        Outcome::Unsuccessful {
-            error: TaskError::new(kind, reason),
-            // Whatever it did it has undone, or it says otherwise.
-            may_have_run: false,
-        }
+fn outcome_of(instance: &Instance, end: SagaEnd, reason: String) -> Outcome {
+    let unsuccessful = |kind: ErrorKind| Outcome::Unsuccessful {
+        error: TaskError::new(kind, reason),
+        // Whatever it did it has undone, or it says otherwise.
+        may_have_run: false,
     };
     match end {
         SagaEnd::Completed => {

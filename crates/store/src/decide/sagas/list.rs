@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 
 use orchestratum_core::SagaId;
 use orchestratum_core::saga::SagaStatus;
+use uuid::Uuid;
 
-use crate::{PAGE_BYTES, Saga, SagaFilter, SagaPage};
+use crate::{Error, PAGE_BYTES, Saga, SagaFilter, SagaPage};
 
 /// The way to the candidates of a list. Each has a statement of its own, so that its index is used whatever else the filter says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub(crate) enum SagaWay {
 }
 
 impl SagaWay {
-    pub(crate) const fn of(filter: &SagaFilter) -> Self {
+    const fn of(filter: &SagaFilter) -> Self {
         match filter.status {
             _ if filter.correlation_id.is_some() => Self::Correlated,
             _ if filter.parent.is_some() => Self::OfParent,
@@ -33,7 +34,7 @@ impl SagaWay {
     }
 
     /// Whether candidates may fall out of a page, so that one that is not full may still not be the last.
-    pub(crate) const fn narrows(self, filter: &SagaFilter) -> bool {
+    const fn narrows(self, filter: &SagaFilter) -> bool {
         let SagaFilter {
             definition,
             state,
@@ -52,8 +53,62 @@ impl SagaWay {
     }
 }
 
+/// What finds the sagas of a list.
+pub(crate) trait FindsSagas: Sync {
+    /// At most `limit` sagas of one way, newest first, with how many there are, up to one more.
+    fn page(
+        &self,
+        way: SagaWay,
+        filter: &SagaFilter,
+        before: Uuid,
+        limit: usize,
+    ) -> impl Future<Output = Result<(Vec<Saga>, usize), Error>> + Send;
+
+    /// The last candidate of a window that is full.
+    fn end(
+        &self,
+        way: SagaWay,
+        filter: &SagaFilter,
+        before: Uuid,
+        limit: usize,
+    ) -> impl Future<Output = Result<Option<SagaId>, Error>> + Send;
+}
+
+/// Those before `before`, newest first.
+pub(crate) async fn list_sagas(
+    store: &impl FindsSagas,
+    filter: &SagaFilter,
+    before: Option<SagaId>,
+    limit: usize,
+) -> Result<SagaPage, Error> {
+    let Some(filters) = by_status(filter) else {
+        return page(store, filter, before, limit).await;
+    };
+    let mut pages = Vec::with_capacity(filters.len());
+    for filter in &filters {
+        pages.push(page(store, filter, before, limit).await?);
+    }
+    Ok(merged(pages, limit))
+}
+
+async fn page(
+    store: &impl FindsSagas,
+    filter: &SagaFilter,
+    before: Option<SagaId>,
+    limit: usize,
+) -> Result<SagaPage, Error> {
+    let way = SagaWay::of(filter);
+    let before = before.map_or(Uuid::max(), |id| id.0);
+    let (items, found) = store.page(way, filter, before, limit).await?;
+    let mut page = saga_page(items, found);
+    if page.next.is_none() && way.narrows(filter) {
+        page.next = store.end(way, filter, before, limit).await?;
+    }
+    Ok(page)
+}
+
 /// Which lists make up that of those to which nothing happens: it has the live ones but those that wait for an answer.
-pub(crate) fn by_status(filter: &SagaFilter) -> Option<[SagaFilter; 4]> {
+fn by_status(filter: &SagaFilter) -> Option<[SagaFilter; 4]> {
     let SagaFilter {
         definition: _,
         state: _,
@@ -78,7 +133,7 @@ pub(crate) fn by_status(filter: &SagaFilter) -> Option<[SagaFilter; 4]> {
 }
 
 /// One page of many. Where one of them has not come as far as the others, the next page begins there.
-pub(crate) fn merged(pages: Vec<SagaPage>, limit: usize) -> SagaPage {
+fn merged(pages: Vec<SagaPage>, limit: usize) -> SagaPage {
     let end = pages.iter().filter_map(|page| page.next).max();
     let mut items: Vec<Saga> = pages.into_iter().flat_map(|page| page.items).collect();
     items.retain(|saga| Some(saga.id) >= end);
@@ -100,7 +155,7 @@ pub(crate) fn merged(pages: Vec<SagaPage>, limit: usize) -> SagaPage {
 }
 
 /// The page of the first `items` of all that were `found`: of at most one more than asked for.
-pub(crate) fn saga_page(items: Vec<Saga>, found: usize) -> SagaPage {
+fn saga_page(items: Vec<Saga>, found: usize) -> SagaPage {
     let next: Option<SagaId> = items.last().map(|saga| saga.id);
     SagaPage {
         next: next.filter(|_| found > items.len()),

@@ -1,6 +1,7 @@
 //! A call that looks at many sagas, between what it reads and what it writes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::future::Future;
 use std::sync::Arc;
 
 use orchestratum_core::saga::{CompiledDefinition, DefinitionName, Input, Instance};
@@ -8,28 +9,45 @@ use orchestratum_core::task::SpecLimits;
 use orchestratum_core::{SagaId, Timestamp};
 
 use super::super::follow::claimed_at_once;
-use super::ARRIVED_MAX;
-use super::fold::{Answered, Arrived, Folded, Folding, LockedSaga, SagaHead, stand};
+use super::allowance::Allowance;
+use super::fold::{Answered, Folded, Folding, LockedSaga, SagaHead, stand};
 use super::known::KnownEvents;
+use super::waiting::ArrivedRows;
 use crate::{Advance, AdvanceOutcome, Advanced, ClaimedTask, Consequences, Error, Request};
 
 /// Definitions that are ready to run, by their names and versions.
 pub(crate) type Compiled = HashMap<(DefinitionName, u32), Arc<CompiledDefinition>>;
 
 /// A look at sagas under their locks: first at what has arrived, as it is read, then at what callers bring.
+///
+/// It may do so much and no more: then what has arrived stays where it is, and what callers bring is theirs still.
 #[derive(Debug)]
 pub(crate) struct Look<'a> {
-    sagas: BTreeMap<SagaId, Looking<'a>>,
+    sagas: BTreeMap<SagaId, Folding<'a>>,
+    /// In the order of the callers.
+    requests: Vec<(SagaId, &'a Request)>,
     /// The row that was read last.
     last: i64,
     /// Whether more rows may wait.
     has_more: bool,
+    allowance: Allowance,
+    /// For which it was not enough.
+    cut: BTreeSet<SagaId>,
+    /// Those of them to which something has arrived that is not looked at.
+    again: BTreeSet<SagaId>,
 }
 
+/// The sagas after a look.
 #[derive(Debug)]
-struct Looking<'a> {
-    folding: Folding<'a>,
-    requests: Vec<&'a Request>,
+pub(crate) struct Looked {
+    /// In the order of their ids.
+    pub(crate) folded: Vec<Folded>,
+    /// Those that may have more to be looked at.
+    pub(crate) unlooked: Vec<SagaId>,
+    /// Those that have more since the look was not enough.
+    pub(crate) again: Vec<SagaId>,
+    /// For how many the look was not enough.
+    pub(crate) cut: usize,
 }
 
 impl<'a> Look<'a> {
@@ -40,32 +58,33 @@ impl<'a> Look<'a> {
         limits: &'a SpecLimits,
         now: Timestamp,
     ) -> Result<Self, Error> {
-        let mut callers: HashMap<SagaId, Vec<&Advance>> = HashMap::with_capacity(locked.len());
+        let mut seeds: HashMap<SagaId, u128> = HashMap::with_capacity(locked.len());
         for advance in advances {
-            callers.entry(advance.saga).or_default().push(advance);
+            seeds.entry(advance.saga).or_insert(advance.seed);
         }
         let sagas = locked.into_iter().map(|(head, instance)| {
             let id = head.id;
-            let callers = callers.remove(&id).unwrap_or_default();
-            let seed = callers.first().map_or(0, |advance| advance.seed);
+            let seed = seeds.get(&id).copied().unwrap_or(0);
             let saga = LockedSaga {
                 definition: definition_of(compiled, &head)?,
                 head,
                 instance,
             };
-            let looking = Looking {
-                folding: Folding::new(saga, (limits, seed), now),
-                requests: callers
-                    .into_iter()
-                    .filter_map(|advance| advance.request.as_ref())
-                    .collect(),
-            };
-            Ok((id, looking))
+            Ok((id, Folding::new(saga, (limits, seed), now)))
         });
+        let sagas: BTreeMap<SagaId, Folding<'_>> = sagas.collect::<Result<_, Error>>()?;
+        let requests = advances
+            .iter()
+            .filter_map(|advance| Some((advance.saga, advance.request.as_ref()?)))
+            .filter(|(saga, _)| sagas.contains_key(saga));
         Ok(Self {
-            sagas: sagas.collect::<Result<_, Error>>()?,
+            requests: requests.collect(),
+            sagas,
             last: 0,
             has_more: true,
+            allowance: Allowance::default(),
+            cut: BTreeSet::new(),
+            again: BTreeSet::new(),
         })
     }
 
@@ -73,46 +92,99 @@ impl<'a> Look<'a> {
     pub(crate) fn with_offers(mut self, advances: &'a [Advance]) -> Self {
         for (place, advance) in advances.iter().enumerate() {
             if let (Some(offer), Some(saga)) = (&advance.offer, self.sagas.get_mut(&advance.saga)) {
-                saga.folding.offered(place, offer);
+                saga.offered(place, offer);
             }
         }
         self
     }
 
-    /// Behind which row there may be more to be looked at now, at most [`ARRIVED_MAX`] at a time. What callers bring comes last,
-    /// so where they bring something all of it is; otherwise what is left is looked at in a transaction of its own.
-    pub(crate) fn reads_on(&self) -> Option<i64> {
-        let brings = || self.sagas.values().any(|saga| !saga.requests.is_empty());
-        (self.last == 0 || self.has_more && brings()).then_some(self.last)
+    /// These never begin.
+    pub(crate) fn with_stopped(mut self, children: &BTreeSet<SagaId>) -> Self {
+        for child in children {
+            if let Some(saga) = self.sagas.get_mut(child) {
+                saga.never_begins();
+            }
+        }
+        self
     }
 
-    /// In the order of their rows.
-    pub(crate) fn arrived(&mut self, rows: Vec<(SagaId, Arrived)>) {
-        self.has_more = rows.len() >= ARRIVED_MAX;
+    /// Behind which row there may be more to be looked at now, only so much at a time. What callers bring comes last,
+    /// so where they bring something all of it is; otherwise what is left is looked at in a transaction of its own.
+    pub(crate) fn reads_on(&self) -> Option<i64> {
+        let goes_on = self.has_more && !self.requests.is_empty() && !self.allowance.is_used_up();
+        (self.last == 0 || goes_on).then_some(self.last)
+    }
+
+    /// In the order of their rows, the definitions in turns. It pauses now and then where they cost much.
+    pub(crate) async fn arrived<P: Future<Output = ()>>(
+        &mut self,
+        ArrivedRows { rows, has_more }: ArrivedRows,
+        pause: impl Fn() -> P,
+    ) {
+        self.has_more = has_more;
         self.last = rows.last().map_or(i64::MAX, |(_, row)| row.id);
-        for (saga, row) in rows {
-            if let Some(saga) = self.sagas.get_mut(&saga) {
-                saga.folding.arrive(row);
+        for (id, row) in self.in_turns(rows) {
+            let Some(saga) = self.sagas.get_mut(&id) else { continue };
+            if self.allowance.is_used_up() {
+                self.cut.insert(id);
+                self.again.insert(id);
+            } else {
+                let cost = saga.arrive(row);
+                self.allowance.used(cost, &pause).await;
             }
         }
     }
 
-    /// The sagas that may have more to be looked at.
-    pub(crate) fn left(&self) -> Vec<SagaId> {
-        if self.has_more {
+    /// The sagas after the look. `known` are the events of the ids that callers bring, as far as there are some. It pauses like
+    /// [`arrived`](Self::arrived).
+    pub(crate) async fn end<P: Future<Output = ()>>(
+        mut self,
+        mut known: HashMap<SagaId, KnownEvents>,
+        pause: impl Fn() -> P,
+    ) -> Looked {
+        for (id, saga) in &mut self.sagas {
+            saga.knows(known.remove(id).unwrap_or_default());
+        }
+        let requests = std::mem::take(&mut self.requests);
+        for (id, request) in self.in_turns(requests) {
+            let Some(saga) = self.sagas.get_mut(&id) else { continue };
+            // Where something that has arrived was left, this is too: it is used up for good.
+            if self.allowance.is_used_up() {
+                saga.leave();
+                self.cut.insert(id);
+            } else {
+                let cost = saga.bring(request);
+                self.allowance.used(cost, &pause).await;
+            }
+        }
+        let unlooked = if self.has_more {
             self.sagas.keys().copied().collect()
         } else {
             Vec::new()
+        };
+        Looked {
+            unlooked,
+            again: self.again.into_iter().collect(),
+            cut: self.cut.len(),
+            folded: self.sagas.into_values().map(Folding::end).collect(),
         }
     }
 
-    /// The sagas after the look, in the order of their ids. `known` are the events of the ids that callers bring, as far as there are some.
-    pub(crate) fn end(self, mut known: HashMap<SagaId, KnownEvents>) -> Vec<Folded> {
-        let folded = self.sagas.into_iter().map(|(id, saga)| {
-            let known = known.remove(&id).unwrap_or_default();
-            saga.folding.bring(&saga.requests, known)
-        });
-        folded.collect()
+    /// The first of each definition, then the second of each, and so on: one that costs much keeps none of another out. Those of a
+    /// saga stay in their order.
+    fn in_turns<T>(&self, items: Vec<(SagaId, T)>) -> Vec<(SagaId, T)> {
+        let mut turns: HashMap<&DefinitionName, usize> = HashMap::new();
+        let turn = |(id, item): (SagaId, T)| {
+            let turn = self.sagas.get(&id).map_or(0, |saga| {
+                let turn = turns.entry(&saga.folded.head.definition).or_default();
+                *turn += 1;
+                *turn
+            });
+            (turn, (id, item))
+        };
+        let mut ordered: Vec<(usize, (SagaId, T))> = items.into_iter().map(turn).collect();
+        ordered.sort_by_key(|(turn, _)| *turn);
+        ordered.into_iter().map(|(_, item)| item).collect()
     }
 }
 
@@ -173,6 +245,7 @@ pub(crate) fn answers(
             Answered::Rejected(rejection) => AdvanceOutcome::Rejected { rejection, advanced },
             Answered::EventIdReused(event) => AdvanceOutcome::EventIdReused { event, advanced },
             Answered::VersionMismatch => AdvanceOutcome::VersionMismatch { advanced },
+            Answered::Left => AdvanceOutcome::Left { advanced },
         }
     };
     advances.iter().enumerate().map(answer).collect()

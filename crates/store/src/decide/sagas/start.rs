@@ -1,16 +1,17 @@
 //! The beginning of sagas: their first steps, made before anything of them is stored.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 
-use orchestratum_core::saga::{CompiledDefinition, DefinitionName, Input, Instance, Rejection};
+use orchestratum_core::saga::{CompiledDefinition, Cost, DefinitionName, Input, Instance, Rejection};
 use orchestratum_core::task::SpecLimits;
 use orchestratum_core::{SagaId, Timestamp};
 use uuid::Uuid;
 
 use super::super::{KeptKey, Repeat};
+use super::allowance::{Allowance, too_much_together};
 use super::fold::{Answered, Folded, Folding, LockedSaga, SagaHead};
-use super::known::KnownEvents;
 use super::look::Compiled;
 use crate::{Advanced, Consequences, IdempotencyKey, NewSaga, Request, Saga, StartOutcome};
 
@@ -21,11 +22,11 @@ pub(crate) fn saga_name(definition: &DefinitionName, correlation_id: &str) -> Sa
     (definition.clone(), correlation_id.to_owned())
 }
 
+/// A definition and its version.
+pub(crate) type Version = (DefinitionName, u32);
+
 /// By which version each of them runs; `None` where there is no such definition.
-pub(crate) fn wanted_versions(
-    sagas: &[NewSaga],
-    newest: &HashMap<DefinitionName, u32>,
-) -> Vec<Option<(DefinitionName, u32)>> {
+pub(crate) fn wanted_versions(sagas: &[NewSaga], newest: &HashMap<DefinitionName, u32>) -> Vec<Option<Version>> {
     let version = |saga: &NewSaga| {
         let version = saga.version.or_else(|| newest.get(&saga.definition).copied())?;
         Some((saga.definition.clone(), version))
@@ -67,6 +68,8 @@ enum Found {
     NoDefinition,
     Rejected(Rejection),
     Withheld,
+    /// What the call may do was used up before.
+    Left,
 }
 
 /// Whether starts of one call are bound to each other.
@@ -79,47 +82,59 @@ pub(crate) enum Bond {
 }
 
 impl Starts {
-    /// `versions` as [`wanted_versions`] tells them.
-    pub(crate) fn new(
-        sagas: &[NewSaga],
-        versions: Vec<Option<(DefinitionName, u32)>>,
+    /// `versions` as [`wanted_versions`] tells them. It pauses now and then where the first steps cost much.
+    pub(crate) async fn new<P: Future<Output = ()>>(
+        (sagas, versions): (&[NewSaga], Vec<Option<Version>>),
         mut known: Known,
         compiled: &Compiled,
-        limits: &SpecLimits,
-        now: Timestamp,
+        bond: Bond,
+        (limits, now): (&SpecLimits, Timestamp),
+        pause: impl Fn() -> P,
     ) -> Self {
         let mut starts = Self::default();
+        let mut allowance = Allowance::default();
         let mut started: HashMap<SagaName, usize> = HashMap::new();
         for (saga, version) in sagas.iter().zip(versions) {
             let key = saga.idempotency.as_ref();
             let kept = key.and_then(|key| Some((key, known.kept.get(&(key.scope.clone(), key.key.clone()))?)));
-            let found = match kept.map(|(key, kept)| kept.repeat(key, saga.id.0)) {
+            let repeat = kept.map(|(key, kept)| kept.repeat(key, saga.id.0));
+            let found = match repeat {
                 Some(Repeat::Reused) => Found::KeyReused,
                 Some(Repeat::Replayed(id)) => Found::Replayed(SagaId(id)),
                 // This very call has started it: it is there.
-                Some(Repeat::Ours) => {
-                    starts.find(saga, version, &known.existing, &mut started, compiled, (limits, now))
-                }
-                None => {
-                    let found = starts.find(saga, version, &known.existing, &mut started, compiled, (limits, now));
-                    if let Some((key, id)) = key.zip(starts.saga_of(&found)) {
-                        let kept = KeptKey {
-                            body_hash: key.body_hash,
-                            ids: vec![id.0],
-                        };
-                        known.kept.insert((key.scope.clone(), key.key.clone()), kept);
-                        starts.keys.push((key.clone(), id));
-                    }
+                Some(Repeat::Ours) | None => {
+                    let (found, cost) = if allowance.is_used_up() {
+                        let found = there(saga, &known.existing, &started).unwrap_or_else(|| match bond {
+                            Bond::Each => Found::Left,
+                            // What is bound together is never parted: it would be as much whenever it is tried again.
+                            Bond::AllOrNone => Found::Rejected(too_much_together(sagas.len())),
+                        });
+                        (found, Cost::default())
+                    } else {
+                        starts.find(saga, version, &known.existing, &mut started, compiled, (limits, now))
+                    };
+                    allowance.used(cost, &pause).await;
                     found
                 }
             };
+            if repeat.is_none()
+                && let Some((key, id)) = key.zip(starts.saga_of(&found))
+            {
+                let kept = KeptKey {
+                    body_hash: key.body_hash,
+                    ids: vec![id.0],
+                };
+                known.kept.insert((key.scope.clone(), key.key.clone()), kept);
+                starts.keys.push((key.clone(), id));
+            }
             starts.found.push(found);
         }
+        starts.bound(bond);
         starts
     }
 
     /// Takes back what is bound to one that cannot begin.
-    pub(crate) fn bound(mut self, bond: Bond) -> Self {
+    fn bound(&mut self, bond: Bond) {
         let is_refused = |found: &Found| matches!(found, Found::NoDefinition | Found::Rejected(_) | Found::KeyReused);
         if bond == Bond::AllOrNone && self.found.iter().any(is_refused) {
             self.folded.clear();
@@ -130,7 +145,6 @@ impl Starts {
                 }
             }
         }
-        self
     }
 
     /// The idempotency keys to be kept, with what they stand for.
@@ -138,7 +152,7 @@ impl Starts {
         self.keys.iter().map(|(key, id)| (key, vec![id.0])).collect()
     }
 
-    /// The saga that is there, or a new one.
+    /// The saga that is there, or a new one; and what that has cost.
     fn find(
         &mut self,
         saga: &NewSaga,
@@ -147,34 +161,37 @@ impl Starts {
         started: &mut HashMap<SagaName, usize>,
         compiled: &Compiled,
         (limits, now): (&SpecLimits, Timestamp),
-    ) -> Found {
-        let name = saga_name(&saga.definition, &saga.correlation_id);
-        if let Some(there) = existing.get(&name) {
-            return Found::Before(Box::new(there.clone()));
-        }
-        if let Some(place) = started.get(&name) {
-            return Found::Beside(*place);
+    ) -> (Found, Cost) {
+        if let Some(there) = there(saga, existing, started) {
+            return (there, Cost::default());
         }
         let Some((definition, version)) = version.and_then(|key| Some((compiled.get(&key).map(Arc::clone)?, key.1)))
         else {
-            return Found::NoDefinition;
+            return (Found::NoDefinition, Cost::default());
         };
-        match start(saga, definition, version, limits, now) {
+        let (started_saga, cost) = start(saga, definition, version, limits, now);
+        let found = match started_saga {
             Ok(folded) => {
                 let place = self.folded.len();
-                started.insert(name, place);
+                started.insert(saga_name(&saga.definition, &saga.correlation_id), place);
                 self.folded.push(folded);
                 Found::New(place)
             }
             Err(rejection) => Found::Rejected(rejection),
-        }
+        };
+        (found, cost)
     }
 
     fn saga_of(&self, found: &Found) -> Option<SagaId> {
         match found {
             Found::Before(saga) => Some(saga.id),
             Found::Beside(place) | Found::New(place) => Some(self.folded[*place].head.id),
-            Found::Replayed(_) | Found::KeyReused | Found::NoDefinition | Found::Rejected(_) | Found::Withheld => None,
+            Found::Replayed(_)
+            | Found::KeyReused
+            | Found::NoDefinition
+            | Found::Rejected(_)
+            | Found::Withheld
+            | Found::Left => None,
         }
     }
 
@@ -199,19 +216,27 @@ impl Starts {
             Found::NoDefinition => StartOutcome::NoDefinition,
             Found::Rejected(rejection) => StartOutcome::Rejected(rejection),
             Found::Withheld => StartOutcome::Withheld,
+            Found::Left => StartOutcome::Left,
         };
         self.found.into_iter().map(outcome).collect()
     }
 }
 
-/// The saga after its first step, or why it cannot begin.
+/// The saga that is there.
+fn there(saga: &NewSaga, existing: &HashMap<SagaName, Saga>, started: &HashMap<SagaName, usize>) -> Option<Found> {
+    let name = saga_name(&saga.definition, &saga.correlation_id);
+    let before = existing.get(&name).map(|there| Found::Before(Box::new(there.clone())));
+    before.or_else(|| started.get(&name).map(|place| Found::Beside(*place)))
+}
+
+/// The saga after its first step, or why it cannot begin; and what that has cost.
 fn start(
     saga: &NewSaga,
     definition: Arc<CompiledDefinition>,
     version: u32,
     limits: &SpecLimits,
     now: Timestamp,
-) -> Result<Folded, Rejection> {
+) -> (Result<Folded, Rejection>, Cost) {
     let instance = Instance::new(
         definition.definition(),
         saga.id,
@@ -241,9 +266,11 @@ fn start(
         actor: saga.actor.clone(),
         reason: None,
     };
-    let mut folded = Folding::new(locked, (limits, saga.seed), now).bring(&[&request], KnownEvents::new());
+    let mut folding = Folding::new(locked, (limits, saga.seed), now);
+    let cost = folding.bring(&request);
+    let mut folded = folding.end();
     match folded.answers.pop().map(|answer| answer.outcome) {
-        Some(Answered::Rejected(rejection)) => Err(rejection),
-        _ => Ok(folded),
+        Some(Answered::Rejected(rejection)) => (Err(rejection), cost),
+        _ => (Ok(folded), cost),
     }
 }

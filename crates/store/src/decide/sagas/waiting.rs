@@ -4,11 +4,22 @@ use orchestratum_core::SagaId;
 use orchestratum_core::saga::{Input, Purpose};
 
 use super::super::saga_tasks::SagaTaskEnd;
-use super::{EventColumns, Folded};
+use super::{Arrived, EventColumns, Folded};
 use crate::EventKind;
 
 /// How many rows are looked at in one transaction; what is left is looked at in the next.
 pub(crate) const ARRIVED_MAX: usize = 1_000;
+
+/// How large what is read of them at a time may be; the first is read however large it is.
+pub(crate) const ARRIVED_MAX_BYTES: usize = 8 << 20;
+
+/// What waits, as it is read: in the order of the rows.
+#[derive(Debug)]
+pub(crate) struct ArrivedRows {
+    pub(crate) rows: Vec<(SagaId, Arrived)>,
+    /// Whether more may wait behind them.
+    pub(crate) has_more: bool,
+}
 
 /// Of each definition there is one at most, and there are not so many definitions that one caller uses one id in.
 pub(crate) const ADDRESSEES_MAX: usize = 1_000;

@@ -15,9 +15,12 @@ use super::super::tasks::column;
 use super::super::transaction::{Abort, Transaction};
 use super::definitions;
 use super::row::{SagaRow, saga_columns};
+use super::stopped::stopped_children;
 use super::write::{Rows, Writing};
 use crate::compiled::CompiledDefinitions;
-use crate::decide::{self, ARRIVED_MAX, Arrived, EventColumns, KnownEvent, KnownEvents, Look, SagaHead};
+use crate::decide::{
+    self, ARRIVED_MAX, ARRIVED_MAX_BYTES, Arrived, ArrivedRows, EventColumns, KnownEvent, KnownEvents, Look, SagaHead,
+};
 use crate::{Advance, AdvanceOutcome, Error};
 
 pub(super) async fn advance(
@@ -57,20 +60,28 @@ impl Transaction for Looking {
             .iter()
             .map(|(head, _)| (head.definition.clone(), head.definition_version));
         let compiled = definitions::compiled(connection, &self.compiled, wanted).await?;
+        let stopped = stopped_children(connection, &locked).await?;
         let look = Look::new(&self.advances, locked, &compiled, &self.limits, self.now)?;
-        let mut look = look.with_offers(&self.advances);
+        let mut look = look.with_offers(&self.advances).with_stopped(&stopped);
         while let Some(last) = look.reads_on() {
-            look.arrived(arrived(connection, &ids, last).await?);
+            let rows = arrived(connection, &ids, last).await?;
+            look.arrived(rows, tokio::task::yield_now).await;
         }
-        let left = look.left();
-        let mut folded = look.end(known);
+        let decide::Looked {
+            mut folded,
+            unlooked,
+            again,
+            cut,
+        } = look.end(known, tokio::task::yield_now).await;
         let writing = Writing {
             compiled: &self.compiled,
             limits: &self.limits,
             now: self.now,
         };
         let mut consequences = writing.write(connection, &mut folded, Rows::Changed).await?;
-        consequences.unlooked.extend(left);
+        consequences.unlooked.extend(unlooked);
+        consequences.again = again;
+        consequences.cut = cut;
         Ok(decide::answers(&self.advances, folded, consequences, self.now))
     }
 }
@@ -101,6 +112,8 @@ struct ArrivedRow {
     data: Option<String>,
     error: Option<String>,
     may_have_run: Option<bool>,
+    /// How many wait, up to one more than are read at a time.
+    found: i64,
 }
 
 impl ArrivedRow {
@@ -130,21 +143,37 @@ impl ArrivedRow {
 }
 
 /// What waits to be looked at behind this row.
-async fn arrived(connection: &mut PgConnection, ids: &[Uuid], last: i64) -> Result<Vec<(SagaId, Arrived)>, Abort> {
+async fn arrived(connection: &mut PgConnection, ids: &[Uuid], last: i64) -> Result<ArrivedRows, Abort> {
     let rows: Vec<ArrivedRow> = sqlx::query_as(
-        "SELECT id, saga_id, kind, number, timer, entry, event_id, name, data, error, may_have_run
-        FROM saga_events
-        WHERE saga_id = ANY($1::uuid[]) AND seq IS NULL AND id > $3
-        ORDER BY id
-        LIMIT $2",
+        "SELECT id, saga_id, kind, number, timer, entry, event_id, name, data, error, may_have_run, found
+        FROM (
+            SELECT waiting.*,
+                count(*) OVER () AS found,
+                sum(octet_length(data)) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS bytes,
+                row_number() OVER (ORDER BY id) AS place
+            FROM (
+                SELECT * FROM saga_events
+                WHERE saga_id = ANY($1::uuid[]) AND seq IS NULL AND id > $3
+                ORDER BY id
+                LIMIT $2
+            ) AS waiting
+        ) AS waiting
+        WHERE place = 1 OR (place < $2 AND coalesce(bytes, 0) <= $4)
+        ORDER BY id",
     )
     .bind(ids)
-    .bind(int8(ARRIVED_MAX))
+    .bind(int8(ARRIVED_MAX + 1))
     .bind(last)
+    .bind(int8(ARRIVED_MAX_BYTES))
     .fetch_all(connection)
     .await?;
-    let arrived: Result<_, Error> = rows.into_iter().map(ArrivedRow::into_arrived).collect();
-    Ok(arrived?)
+    let found = rows.first().map_or(0, |row| row.found);
+    let rows: Result<Vec<_>, Error> = rows.into_iter().map(ArrivedRow::into_arrived).collect();
+    let rows = rows?;
+    Ok(ArrivedRows {
+        has_more: int8(rows.len()) < found,
+        rows,
+    })
 }
 
 /// Which events of these ids have been taken before, or wait.

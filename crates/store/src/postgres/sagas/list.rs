@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::super::database::{AfterUnknown, Database};
 use super::super::rows::{int8, time};
 use super::row::{SagaRow, saga_columns};
-use crate::decide::{self, SagaWay};
-use crate::{Error, PAGE_BYTES, SagaFilter, SagaPage, UNINDEXED_SCAN};
+use crate::decide::{FindsSagas, SagaWay};
+use crate::{Error, PAGE_BYTES, Saga, SagaFilter, UNINDEXED_SCAN};
 
 #[derive(Debug, FromRow)]
 struct PageRow {
@@ -52,7 +52,8 @@ macro_rules! way {
                 $window,
                 ") AS sagas
                         WHERE ($3::text IS NULL OR sagas.definition = $3)
-                          AND ($4::text IS NULL OR sagas.state = $4)
+                          AND ($4::text IS NULL
+                               OR (sagas.state = $4 AND (sagas.status <> 8 OR $5 IS NOT NULL)))
                           AND ($5::smallint IS NULL OR sagas.status = $5)
                           AND ($6::text IS NULL OR sagas.correlation_id = $6)
                           AND ($10::uuid IS NULL OR sagas.parent_id = $10)
@@ -124,50 +125,44 @@ const fn statements(way: SagaWay) -> &'static SagaListStatements {
     }
 }
 
-pub(super) async fn sagas(
-    database: &Database,
-    filter: &SagaFilter,
-    before: Option<SagaId>,
-    limit: usize,
-) -> Result<SagaPage, Error> {
-    let Some(filters) = decide::by_status(filter) else {
-        return page(database, filter, before, limit).await;
-    };
-    let mut pages = Vec::with_capacity(filters.len());
-    for filter in &filters {
-        pages.push(page(database, filter, before, limit).await?);
-    }
-    Ok(decide::merged(pages, limit))
-}
-
-async fn page(
-    database: &Database,
-    filter: &SagaFilter,
-    before: Option<SagaId>,
-    limit: usize,
-) -> Result<SagaPage, Error> {
-    let way = SagaWay::of(filter);
-    let statements = statements(way);
-    let before = before.map_or(Uuid::max(), |id| id.0);
-    let rows: Vec<PageRow> = database
-        // One more than asked for tells whether there is another page.
-        .all(AfterUnknown::Repeat, || {
-            bind(statements.page, filter, before, limit + 1)
-        })
-        .await?;
-    let found = rows.first().map_or(0, |row| row.found);
-    let items = rows.into_iter().take(limit).map(|row| row.saga.into_saga());
-    let found = usize::try_from(found).unwrap_or(usize::MAX);
-    let mut page = decide::saga_page(items.collect::<Result<_, _>>()?, found);
-    if page.next.is_none() && way.narrows(filter) {
-        let end: Vec<(Uuid,)> = database
-            .all(AfterUnknown::Repeat, || bind(statements.end, filter, before, limit + 1))
+impl FindsSagas for Database {
+    async fn page(
+        &self,
+        way: SagaWay,
+        filter: &SagaFilter,
+        before: Uuid,
+        limit: usize,
+    ) -> Result<(Vec<Saga>, usize), Error> {
+        let rows: Vec<PageRow> = self
+            .all(AfterUnknown::Repeat, || {
+                bind(statements(way).page, filter, before, limit)
+            })
             .await?;
-        page.next = end.first().map(|(id,)| SagaId(*id));
+        let found = rows.first().map_or(0, |row| row.found);
+        let sagas = rows.into_iter().take(limit).map(|row| row.saga.into_saga());
+        Ok((
+            sagas.collect::<Result<_, _>>()?,
+            usize::try_from(found).unwrap_or(usize::MAX),
+        ))
     }
-    Ok(page)
+
+    async fn end(
+        &self,
+        way: SagaWay,
+        filter: &SagaFilter,
+        before: Uuid,
+        limit: usize,
+    ) -> Result<Option<SagaId>, Error> {
+        let end: Vec<(Uuid,)> = self
+            .all(AfterUnknown::Repeat, || {
+                bind(statements(way).end, filter, before, limit)
+            })
+            .await?;
+        Ok(end.first().map(|(id,)| SagaId(*id)))
+    }
 }
 
+/// One more than asked for tells whether there is another page.
 fn bind<'q, T>(
     statement: &'static str,
     filter: &'q SagaFilter,
@@ -185,7 +180,7 @@ where
         .bind(filter.status.map(SagaStatus::code))
         .bind(filter.correlation_id.as_deref())
         .bind(filter.unchanged_since.map(time))
-        .bind(int8(limit))
+        .bind(int8(limit + 1))
         .bind(int8(PAGE_BYTES))
         .bind(filter.parent.map(|id| id.0))
 }

@@ -4,18 +4,22 @@ mod addressees;
 mod advance;
 mod definitions;
 mod history;
+mod keyed;
 mod list;
 mod migrate;
 mod purge;
 mod read;
 mod row;
+mod series;
 mod start;
+mod stopped;
 mod task_ends;
 mod timers;
 mod write;
 
 pub use self::list::{SAGA_LISTS, SagaListStatements};
 pub(super) use self::purge::purge_sagas;
+pub use self::series::LAST_OF_SERIES;
 pub(super) use self::task_ends::insert_task_ends;
 
 use std::sync::Arc;
@@ -25,11 +29,11 @@ use orchestratum_core::saga::{CompiledDefinition, DefinitionName, EventName};
 use orchestratum_core::{SagaId, Timestamp};
 
 use super::PostgresStore;
-use crate::decide::Bond;
+use crate::decide::{self, Bond};
 use crate::{
     Addressee, Advance, AdvanceOutcome, Audit, DefinitionHead, DefinitionVersion, Error, FiredTimers, HistoryPage,
-    MigrateOutcome, MigrateSaga, NewDefinition, NewSaga, Saga, SagaFilter, SagaPage, SagaStore, Stand, StartOutcome,
-    StoredDefinition,
+    IdempotencyKey, KeyedSaga, MigrateOutcome, MigrateSaga, NewDefinition, NewSaga, PendingTimer, Saga, SagaFilter,
+    SagaPage, SagaStore, Stand, StartOutcome, StoredDefinition,
 };
 
 #[async_trait]
@@ -84,6 +88,10 @@ impl SagaStore for PostgresStore {
         start::start(&self.database, sagas, Bond::AllOrNone, now).await
     }
 
+    async fn saga_of_key(&self, key: &IdempotencyKey) -> Result<Option<KeyedSaga>, Error> {
+        keyed::saga(&self.database, key).await
+    }
+
     async fn advance_sagas(&self, advances: &[Advance], now: Timestamp) -> Result<Vec<AdvanceOutcome>, Error> {
         advance::advance(&self.database, advances, now).await
     }
@@ -92,12 +100,16 @@ impl SagaStore for PostgresStore {
         migrate::migrate(&self.database, migration, now).await
     }
 
-    async fn unlooked_sagas(&self, limit: usize) -> Result<Vec<SagaId>, Error> {
-        read::unlooked(&self.database, limit).await
+    async fn unlooked_sagas(&self, after: Option<SagaId>, limit: usize) -> Result<Vec<SagaId>, Error> {
+        read::unlooked(&self.database, after, limit).await
     }
 
     async fn fire_saga_timers(&self, limit: usize, now: Timestamp) -> Result<FiredTimers, Error> {
         timers::fire(&self.database, limit, now).await
+    }
+
+    async fn saga_timers(&self, saga: SagaId, most: usize) -> Result<Vec<PendingTimer>, Error> {
+        timers::pending(&self.database, saga, most).await
     }
 
     async fn saga(&self, saga: SagaId) -> Result<Option<Saga>, Error> {
@@ -112,8 +124,12 @@ impl SagaStore for PostgresStore {
         addressees::addressees(&self.database, correlation_id).await
     }
 
+    async fn last_of_series(&self, definition: &DefinitionName, key: &str) -> Result<Option<Saga>, Error> {
+        series::last(&self.database, definition, key).await
+    }
+
     async fn sagas(&self, filter: &SagaFilter, before: Option<SagaId>, limit: usize) -> Result<SagaPage, Error> {
-        list::sagas(&self.database, filter, before, limit).await
+        decide::list_sagas(&self.database, filter, before, limit).await
     }
 
     async fn saga_history(&self, saga: SagaId, after: Option<u64>, limit: usize) -> Result<HistoryPage, Error> {

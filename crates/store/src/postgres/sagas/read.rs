@@ -39,12 +39,14 @@ pub(super) async fn stands(database: &Database, sagas: &[SagaId]) -> Result<Vec<
         .collect()
 }
 
-pub(super) async fn unlooked(database: &Database, limit: usize) -> Result<Vec<SagaId>, Error> {
+pub(super) async fn unlooked(database: &Database, after: Option<SagaId>, limit: usize) -> Result<Vec<SagaId>, Error> {
+    let after = after.map_or(Uuid::nil(), |saga| saga.0);
     let rows: Vec<(Uuid,)> = database
         .all(AfterUnknown::Repeat, || {
             sqlx::query_as(
-                "SELECT saga_id FROM saga_events WHERE seq IS NULL GROUP BY saga_id ORDER BY min(id) LIMIT $1",
+                "SELECT DISTINCT saga_id FROM saga_events WHERE seq IS NULL AND saga_id > $1 ORDER BY saga_id LIMIT $2",
             )
+            .bind(after)
             .bind(int8(limit))
         })
         .await?;

@@ -61,14 +61,14 @@ impl Transaction for Start {
         let wanted = versions.iter().flatten().cloned();
         let compiled = definitions::compiled(connection, &self.compiled, wanted).await?;
         let mut starts = Starts::new(
-            &self.sagas,
-            versions,
+            (self.sagas.as_slice(), versions),
             Known { kept, existing },
             &compiled,
-            &self.limits,
-            self.now,
+            self.bond,
+            (&self.limits, self.now),
+            tokio::task::yield_now,
         )
-        .bound(self.bond);
+        .await;
         idempotency::keep(connection, starts.keys(), self.now).await?;
         let writing = Writing {
             compiled: &self.compiled,

@@ -1,11 +1,42 @@
-//! Timers that are due become rows to be looked at, in one statement.
+//! Timers: those of a saga; and how those that are due become rows to be looked at, in one statement.
 
+use orchestratum_core::saga::{Timer, TimerKind};
 use orchestratum_core::{SagaId, Timestamp};
 use uuid::Uuid;
 
 use super::super::database::{AfterUnknown, Database};
-use super::super::rows::{int8, time};
-use crate::{Error, FiredTimers};
+use super::super::rows::{Place, Time, int8, time, timestamp};
+use crate::{Error, FiredTimers, PendingTimer};
+
+pub(super) async fn pending(database: &Database, saga: SagaId, most: usize) -> Result<Vec<PendingTimer>, Error> {
+    let rows: Vec<(i32, i16, i32, Time)> = database
+        .all(AfterUnknown::Repeat, || {
+            sqlx::query_as(
+                "SELECT entry, timer, number, due_at
+                FROM saga_timers
+                WHERE saga_id = $1
+                ORDER BY due_at, entry, timer, number
+                LIMIT $2",
+            )
+            .bind(saga.0)
+            .bind(int8(most))
+        })
+        .await?;
+    let place = Place {
+        table: "saga_timers",
+        row: &saga,
+    };
+    rows.into_iter()
+        .map(|(entry, kind, number, due_at)| {
+            let kind = place.present("timer", TimerKind::from_code(kind))?;
+            let (entry, index) = (place.number("entry", entry)?, place.number("number", number)?);
+            Ok(PendingTimer {
+                timer: Timer::of(kind, entry, index),
+                due_at: timestamp(due_at),
+            })
+        })
+        .collect()
+}
 
 pub(super) async fn fire(database: &Database, limit: usize, now: Timestamp) -> Result<FiredTimers, Error> {
     let rows: Vec<(Uuid,)> = database

@@ -58,7 +58,7 @@ impl Writing<'_> {
         self.issue(connection, folded, &mut consequences).await?;
         let just_made = decide::cancelled_tasks(folded, Cancelled::Now);
         self.cancel_tasks(connection, &just_made, &mut consequences).await?;
-        // One that is cancelled by the look that starts it begins, and ends.
+        // One that is cancelled by the look that makes it never begins.
         let mut waiting = self.start_children(connection, folded).await?;
         waiting.extend(cancelled_children(connection, folded).await?);
         waiting.extend(decide::told_parents(folded));

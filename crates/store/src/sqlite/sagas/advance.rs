@@ -13,8 +13,11 @@ use super::super::rows::{damaged, get, signed};
 use super::super::values::{OverValues, over_values};
 use super::definitions;
 use super::row::{self, saga_columns, saga_id, saga_list};
+use super::stopped::stopped_children;
 use super::write::{Rows, write};
-use crate::decide::{self, ARRIVED_MAX, Arrived, EventColumns, KnownEvent, KnownEvents, Look, SagaHead};
+use crate::decide::{
+    self, ARRIVED_MAX, ARRIVED_MAX_BYTES, Arrived, ArrivedRows, EventColumns, KnownEvent, KnownEvents, Look, SagaHead,
+};
 use crate::{Advance, AdvanceOutcome, Error};
 
 pub(super) async fn advance(
@@ -34,15 +37,24 @@ pub(super) async fn advance(
         .iter()
         .map(|(head, _)| (head.definition.clone(), head.definition_version));
     let compiled = definitions::compiled(&mut transaction, &store.compiled, wanted).await?;
-    let mut look = Look::new(advances, locked, &compiled, &store.limits, now)?;
+    let stopped = stopped_children(&mut transaction, &locked).await?;
+    let look = Look::new(advances, locked, &compiled, &store.limits, now)?;
+    let mut look = look.with_stopped(&stopped);
     while let Some(last) = look.reads_on() {
-        look.arrived(arrived(&mut transaction, &ids, last).await?);
+        let rows = arrived(&mut transaction, &ids, last).await?;
+        look.arrived(rows, tokio::task::yield_now).await;
     }
-    let left = look.left();
-    let folded = look.end(known);
+    let decide::Looked {
+        folded,
+        unlooked,
+        again,
+        cut,
+    } = look.end(known, tokio::task::yield_now).await;
     let mut consequences = write(&mut transaction, &folded, Rows::Changed, store, now).await?;
     transaction.commit().await.map_err(sql)?;
-    consequences.unlooked.extend(left);
+    consequences.unlooked.extend(unlooked);
+    consequences.again = again;
+    consequences.cut = cut;
     Ok(decide::answers(advances, folded, consequences, now))
 }
 
@@ -74,25 +86,40 @@ pub(super) async fn read(
 }
 
 /// What waits to be looked at behind this row.
-async fn arrived(
-    connection: &mut SqliteConnection,
-    ids: &[SagaId],
-    last: i64,
-) -> Result<Vec<(SagaId, Arrived)>, Error> {
+async fn arrived(connection: &mut SqliteConnection, ids: &[SagaId], last: i64) -> Result<ArrivedRows, Error> {
     let rows = sqlx::query(
-        "SELECT id, saga_id, kind, number, timer, entry, event_id, name, data, error, may_have_run
-         FROM saga_events INDEXED BY saga_events_waiting
-         WHERE seq IS NULL AND saga_id IN (SELECT unhex(value) FROM json_each(?1)) AND id > ?3
-         ORDER BY id
-         LIMIT ?2",
+        "SELECT e.id, saga_id, kind, number, timer, entry, event_id, name, data, error, may_have_run, found
+         FROM (
+             SELECT
+                 id,
+                 count(*) OVER () AS found,
+                 sum(size) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS bytes,
+                 row_number() OVER (ORDER BY id) AS place
+             FROM (
+                 SELECT id, coalesce(octet_length(data), 0) AS size
+                 FROM saga_events INDEXED BY saga_events_waiting
+                 WHERE seq IS NULL AND saga_id IN (SELECT unhex(value) FROM json_each(?1)) AND id > ?3
+                 ORDER BY id
+                 LIMIT ?2
+             )
+         ) w
+         CROSS JOIN saga_events e ON e.id = w.id
+         WHERE place = 1 OR (place < ?2 AND bytes <= ?4)
+         ORDER BY w.id",
     )
     .bind(saga_list(ids.iter().copied()))
-    .bind(signed(ARRIVED_MAX))
+    .bind(signed(ARRIVED_MAX + 1))
     .bind(last)
+    .bind(signed(ARRIVED_MAX_BYTES))
     .fetch_all(connection)
     .await
     .map_err(sql)?;
-    rows.iter().map(waiting).collect()
+    let found = rows.first().map_or(Ok(0), |row| get::<i64>(row, "found"))?;
+    let rows: Vec<_> = rows.iter().map(waiting).collect::<Result<_, _>>()?;
+    Ok(ArrivedRows {
+        has_more: signed(rows.len()) < found,
+        rows,
+    })
 }
 
 fn waiting(row: &SqliteRow) -> Result<(SagaId, Arrived), Error> {

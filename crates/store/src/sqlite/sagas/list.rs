@@ -10,8 +10,8 @@ use super::super::SqliteStore;
 use super::super::error::sql;
 use super::super::rows::{get, signed};
 use super::row::{self, saga_columns, saga_id};
-use crate::decide::{self, SagaWay};
-use crate::{Error, PAGE_BYTES, SagaFilter, SagaPage, UNINDEXED_SCAN};
+use crate::decide::{FindsSagas, SagaWay};
+use crate::{Error, PAGE_BYTES, Saga, SagaFilter, UNINDEXED_SCAN};
 
 /// The statements of one way through the sagas: the page, and the last candidate of a window that is full.
 struct Statements {
@@ -42,7 +42,7 @@ macro_rules! way {
                 ") c
                          CROSS JOIN sagas s ON s.id = c.id
                          WHERE (?3 IS NULL OR s.definition = ?3)
-                           AND (?4 IS NULL OR s.state = ?4)
+                           AND (?4 IS NULL OR (s.state = ?4 AND (s.status <> 8 OR ?5 IS NOT NULL)))
                            AND (?5 IS NULL OR s.status = ?5)
                            AND (?6 IS NULL OR s.correlation_id = ?6)
                            AND (?10 IS NULL OR s.parent_id = ?10)
@@ -82,6 +82,7 @@ const OF_STATUS: Statements = way!(
     "SELECT id FROM sagas INDEXED BY sagas_status
      WHERE status <> 5 AND status = ?5 AND id < ?1 ORDER BY id DESC LIMIT ?2"
 );
+
 const fn statements(way: SagaWay) -> &'static Statements {
     match way {
         SagaWay::Newest => &NEWEST,
@@ -92,49 +93,39 @@ const fn statements(way: SagaWay) -> &'static Statements {
     }
 }
 
-pub(super) async fn sagas(
-    store: &SqliteStore,
-    filter: &SagaFilter,
-    before: Option<SagaId>,
-    limit: usize,
-) -> Result<SagaPage, Error> {
-    let Some(filters) = decide::by_status(filter) else {
-        return page(store, filter, before, limit).await;
-    };
-    let mut pages = Vec::with_capacity(filters.len());
-    for filter in &filters {
-        pages.push(page(store, filter, before, limit).await?);
-    }
-    Ok(decide::merged(pages, limit))
-}
-
-async fn page(
-    store: &SqliteStore,
-    filter: &SagaFilter,
-    before: Option<SagaId>,
-    limit: usize,
-) -> Result<SagaPage, Error> {
-    let way = SagaWay::of(filter);
-    let statements = statements(way);
-    let before = before.map_or(Uuid::max(), |id| id.0);
-    // One more than asked for tells whether there is another page.
-    let rows = bind(statements.page, filter, before, limit + 1)
-        .fetch_all(&store.read)
-        .await
-        .map_err(sql)?;
-    let found = rows.first().map_or(Ok(0), |row| get::<i64>(row, "found"))?;
-    let items = rows.iter().take(limit).map(row::saga).collect::<Result<_, _>>()?;
-    let mut page = decide::saga_page(items, usize::try_from(found).unwrap_or(usize::MAX));
-    if page.next.is_none() && way.narrows(filter) {
-        let end = bind(statements.end, filter, before, limit + 1)
-            .fetch_optional(&store.read)
+impl FindsSagas for SqliteStore {
+    async fn page(
+        &self,
+        way: SagaWay,
+        filter: &SagaFilter,
+        before: Uuid,
+        limit: usize,
+    ) -> Result<(Vec<Saga>, usize), Error> {
+        let rows = bind(statements(way).page, filter, before, limit)
+            .fetch_all(&self.read)
             .await
             .map_err(sql)?;
-        page.next = end.map(|row| saga_id(&row, "id")).transpose()?;
+        let found = rows.first().map_or(Ok(0), |row| get::<i64>(row, "found"))?;
+        let sagas = rows.iter().take(limit).map(row::saga).collect::<Result<_, _>>()?;
+        Ok((sagas, usize::try_from(found).unwrap_or(usize::MAX)))
     }
-    Ok(page)
+
+    async fn end(
+        &self,
+        way: SagaWay,
+        filter: &SagaFilter,
+        before: Uuid,
+        limit: usize,
+    ) -> Result<Option<SagaId>, Error> {
+        let end = bind(statements(way).end, filter, before, limit)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(sql)?;
+        end.map(|row| saga_id(&row, "id")).transpose()
+    }
 }
 
+/// One more than asked for tells whether there is another page.
 fn bind<'q>(
     statement: &'static str,
     filter: &'q SagaFilter,
@@ -149,7 +140,7 @@ fn bind<'q>(
         .bind(filter.status.map(SagaStatus::code))
         .bind(filter.correlation_id.as_deref())
         .bind(filter.unchanged_since.map(Timestamp::as_micros))
-        .bind(signed(limit))
+        .bind(signed(limit + 1))
         .bind(signed(PAGE_BYTES))
         .bind(filter.parent.map(|id| id.0))
 }

@@ -5,12 +5,15 @@ mod advance;
 mod definitions;
 mod events;
 mod history;
+mod keyed;
 mod list;
 mod migrate;
 mod purge;
 mod read;
 mod row;
+mod series;
 mod start;
+mod stopped;
 mod task_ends;
 mod timers;
 mod write;
@@ -25,11 +28,11 @@ use orchestratum_core::saga::{CompiledDefinition, DefinitionName, EventName};
 use orchestratum_core::{SagaId, Timestamp};
 
 use super::SqliteStore;
-use crate::decide::Bond;
+use crate::decide::{self, Bond};
 use crate::{
     Addressee, Advance, AdvanceOutcome, Audit, DefinitionHead, DefinitionVersion, Error, FiredTimers, HistoryPage,
-    MigrateOutcome, MigrateSaga, NewDefinition, NewSaga, Saga, SagaFilter, SagaPage, SagaStore, Stand, StartOutcome,
-    StoredDefinition,
+    IdempotencyKey, KeyedSaga, MigrateOutcome, MigrateSaga, NewDefinition, NewSaga, PendingTimer, Saga, SagaFilter,
+    SagaPage, SagaStore, Stand, StartOutcome, StoredDefinition,
 };
 
 #[async_trait]
@@ -80,6 +83,10 @@ impl SagaStore for SqliteStore {
         start::start(self, sagas, Bond::AllOrNone, now).await
     }
 
+    async fn saga_of_key(&self, key: &IdempotencyKey) -> Result<Option<KeyedSaga>, Error> {
+        keyed::saga(self, key).await
+    }
+
     async fn advance_sagas(&self, advances: &[Advance], now: Timestamp) -> Result<Vec<AdvanceOutcome>, Error> {
         advance::advance(self, advances, now).await
     }
@@ -88,12 +95,16 @@ impl SagaStore for SqliteStore {
         migrate::migrate(self, migration, now).await
     }
 
-    async fn unlooked_sagas(&self, limit: usize) -> Result<Vec<SagaId>, Error> {
-        read::unlooked(self, limit).await
+    async fn unlooked_sagas(&self, after: Option<SagaId>, limit: usize) -> Result<Vec<SagaId>, Error> {
+        read::unlooked(self, after, limit).await
     }
 
     async fn fire_saga_timers(&self, limit: usize, now: Timestamp) -> Result<FiredTimers, Error> {
         timers::fire(self, limit, now).await
+    }
+
+    async fn saga_timers(&self, saga: SagaId, most: usize) -> Result<Vec<PendingTimer>, Error> {
+        timers::pending(self, saga, most).await
     }
 
     async fn saga(&self, saga: SagaId) -> Result<Option<Saga>, Error> {
@@ -108,8 +119,12 @@ impl SagaStore for SqliteStore {
         addressees::addressees(self, correlation_id).await
     }
 
+    async fn last_of_series(&self, definition: &DefinitionName, key: &str) -> Result<Option<Saga>, Error> {
+        series::last(self, definition, key).await
+    }
+
     async fn sagas(&self, filter: &SagaFilter, before: Option<SagaId>, limit: usize) -> Result<SagaPage, Error> {
-        list::sagas(self, filter, before, limit).await
+        decide::list_sagas(self, filter, before, limit).await
     }
 
     async fn saga_history(&self, saga: SagaId, after: Option<u64>, limit: usize) -> Result<HistoryPage, Error> {

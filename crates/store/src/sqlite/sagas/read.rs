@@ -50,15 +50,15 @@ pub(super) fn state(
     StateName::new(get::<&str>(row, column)?).map_err(|error| damaged(table, column, id, error))
 }
 
-pub(super) async fn unlooked(store: &SqliteStore, limit: usize) -> Result<Vec<SagaId>, Error> {
+pub(super) async fn unlooked(store: &SqliteStore, after: Option<SagaId>, limit: usize) -> Result<Vec<SagaId>, Error> {
     let ids: Vec<Uuid> = sqlx::query_scalar(
-        "SELECT saga_id
+        "SELECT DISTINCT saga_id
          FROM saga_events INDEXED BY saga_events_waiting
-         WHERE seq IS NULL
-         GROUP BY saga_id
-         ORDER BY min(id)
-         LIMIT ?1",
+         WHERE seq IS NULL AND saga_id > ?1
+         ORDER BY saga_id
+         LIMIT ?2",
     )
+    .bind(after.map_or(Uuid::nil(), |saga| saga.0))
     .bind(signed(limit))
     .fetch_all(&store.read)
     .await

@@ -34,7 +34,15 @@ pub(super) async fn start(
     let versions = decide::wanted_versions(sagas, &newest);
     let wanted = versions.iter().flatten().cloned();
     let compiled = definitions::compiled(&mut transaction, &store.compiled, wanted).await?;
-    let starts = Starts::new(sagas, versions, Known { kept, existing }, &compiled, &store.limits, now).bound(bond);
+    let starts = Starts::new(
+        (sagas, versions),
+        Known { kept, existing },
+        &compiled,
+        bond,
+        (&store.limits, now),
+        tokio::task::yield_now,
+    )
+    .await;
     idempotency::keep(&mut transaction, starts.keys(), now).await?;
     let consequences = write(&mut transaction, &starts.folded, Rows::New, store, now).await?;
     transaction.commit().await.map_err(sql)?;

@@ -1,17 +1,20 @@
 //! Timers: written with their sagas, and, when they are due, turned into rows to be looked at.
 
+use orchestratum_core::saga::{Timer, TimerKind};
 use orchestratum_core::{SagaId, Timestamp};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::super::SqliteStore;
 use super::super::error::sql;
-use super::super::rows::{get, number, signed};
+use super::super::rows::{damaged, get, number, signed, timestamp};
 use super::super::values::{OverValues, over_values};
 use super::row::saga_id;
 use super::task_ends::insert_waiting;
 use crate::decide::{EventColumns, Folded, TimerWrite, WaitingEvent};
-use crate::{Error, EventKind, FiredTimers};
+use crate::{Error, EventKind, FiredTimers, PendingTimer};
+
+const TABLE: &str = "saga_timers";
 
 pub(super) async fn write_timers(connection: &mut SqliteConnection, folded: &[Folded]) -> Result<(), Error> {
     static END: OverValues = over_values!("DELETE FROM saga_timers WHERE saga_id IN (VALUES ", "(?)", ")");
@@ -62,6 +65,33 @@ pub(super) async fn write_timers(connection: &mut SqliteConnection, folded: &[Fo
         .await
 }
 
+pub(super) async fn pending(store: &SqliteStore, saga: SagaId, most: usize) -> Result<Vec<PendingTimer>, Error> {
+    let rows = sqlx::query(
+        "SELECT entry, timer, number, due_at
+         FROM saga_timers
+         WHERE saga_id = ?1
+         ORDER BY due_at, entry, timer, number
+         LIMIT ?2",
+    )
+    .bind(saga.0)
+    .bind(signed(most))
+    .fetch_all(&store.read)
+    .await
+    .map_err(sql)?;
+    rows.iter().map(|row| pending_timer(row, saga)).collect()
+}
+
+fn pending_timer(row: &SqliteRow, saga: SagaId) -> Result<PendingTimer, Error> {
+    let code: i16 = number(row, TABLE, "timer", saga)?;
+    let kind =
+        TimerKind::from_code(code).ok_or_else(|| damaged(TABLE, "timer", saga, format!("{code} is no timer")))?;
+    let (entry, index) = (number(row, TABLE, "entry", saga)?, number(row, TABLE, "number", saga)?);
+    Ok(PendingTimer {
+        timer: Timer::of(kind, entry, index),
+        due_at: timestamp(row, "due_at")?,
+    })
+}
+
 pub(super) async fn fire(store: &SqliteStore, limit: usize, now: Timestamp) -> Result<FiredTimers, Error> {
     let mut transaction = store.begin().await?;
     let rows = sqlx::query(
@@ -96,9 +126,9 @@ fn fired(row: &SqliteRow) -> Result<(i64, WaitingEvent), Error> {
     let saga = saga_id(row, "saga_id")?;
     let columns = EventColumns {
         kind: EventKind::Timer.code(),
-        number: Some(number(row, "saga_timers", "number", saga)?),
-        timer: Some(number(row, "saga_timers", "timer", saga)?),
-        entry: Some(number(row, "saga_timers", "entry", saga)?),
+        number: Some(number(row, TABLE, "number", saga)?),
+        timer: Some(number(row, TABLE, "timer", saga)?),
+        entry: Some(number(row, TABLE, "entry", saga)?),
         ..EventColumns::default()
     };
     Ok((get(row, "due_at")?, WaitingEvent { saga, columns }))

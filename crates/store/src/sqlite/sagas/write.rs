@@ -49,7 +49,7 @@ pub(super) async fn write(
     issue(connection, folded, now, &mut consequences).await?;
     let just_made = decide::cancelled_tasks(folded, Cancelled::Now);
     cancel_tasks(connection, &just_made, &store.limits, now, &mut consequences).await?;
-    // One that is cancelled by the look that starts it begins, and ends.
+    // One that is cancelled by the look that makes it never begins.
     let mut waiting = start_children(connection, folded, store, now).await?;
     waiting.extend(cancelled_children(connection, folded).await?);
     waiting.extend(decide::told_parents(folded));

@@ -341,6 +341,7 @@ pub(crate) async fn a_checkpoint_is_for_the_next_attempt_of_the_same_run(store: 
     let failed = Ending::Failed {
         message: "broken".to_owned(),
         retryable: false,
+        code: None,
     };
     lab.end(&second.task, failed).await;
     let ttl = Duration::from_secs(3_600);

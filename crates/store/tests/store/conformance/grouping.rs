@@ -473,6 +473,7 @@ pub(crate) async fn the_id_of_a_deleted_group_can_be_used_again(store: Arc<dyn S
     let for_good = Ending::Failed {
         message: "broken".to_owned(),
         retryable: false,
+        code: None,
     };
     lab.apply_all(vec![report(&members[0], for_good), success(&members[1], "1")])
         .await;

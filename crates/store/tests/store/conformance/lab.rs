@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use orchestratum_core::task::{
-    Backoff, Ending, Progress, RetryPolicy, SpecLimits, TaskDraft, TaskEvent, TaskState, TaskStatus,
+    Backoff, Ending, ErrorCode, Progress, RetryPolicy, SpecLimits, TaskDraft, TaskEvent, TaskState, TaskStatus,
 };
 use orchestratum_core::{Origin, Target, TaskId, TaskName, Timestamp, WorkerId};
 use uuid::Uuid;
@@ -83,6 +83,7 @@ pub(crate) fn failure() -> Ending {
     Ending::Failed {
         message: "Traceback: it is\nbroken".to_owned(),
         retryable: true,
+        code: ErrorCode::new("broken").ok(),
     }
 }
 

@@ -27,12 +27,14 @@ pub(crate) mod queues;
 pub(crate) mod racing;
 pub(crate) mod rating;
 pub(crate) mod reporting;
+pub(crate) mod saga_budgets;
 pub(crate) mod saga_children;
 pub(crate) mod saga_definitions;
 pub(crate) mod saga_inputs;
 pub(crate) mod saga_lab;
 pub(crate) mod saga_migrations;
 pub(crate) mod saga_records;
+pub(crate) mod saga_series;
 pub(crate) mod saga_tasks;
 pub(crate) mod saga_timers;
 pub(crate) mod sagas;
@@ -400,13 +402,22 @@ macro_rules! suite {
                 the_children_of_a_saga_are_listed,
                 a_child_begins_and_its_end_moves_its_parent,
                 a_child_that_fails_is_a_failure_for_its_parent,
+                why_a_child_has_failed_is_told_to_its_parent,
                 a_child_ends_with_its_parent_that_is_cancelled,
                 a_child_that_is_cancelled_before_its_first_look_is_over_after_it,
-                a_child_that_is_cancelled_by_the_look_that_starts_it_begins_and_ends,
+                a_child_that_is_cancelled_by_the_look_that_starts_it_never_begins,
+                a_cancel_comes_up_with_children_that_begin_others,
                 a_child_without_definition_is_a_failure_for_its_parent,
                 a_child_that_is_there_already_is_a_failure_for_its_parent,
                 a_child_that_cannot_begin_is_a_failure_for_its_parent,
                 a_tower_of_children_ends_at_its_bound
+            ],
+            saga_budgets: [
+                what_is_brought_and_too_much_for_a_look_is_for_the_next,
+                what_has_arrived_and_is_too_much_for_a_look_waits_in_its_order,
+                starts_that_are_too_much_for_a_call_are_for_the_next,
+                starts_that_are_bound_and_cost_too_much_are_refused_together,
+                a_definition_that_costs_much_keeps_no_other_out
             ],
             saga_definitions: [
                 the_same_content_is_the_same_version_and_a_return_to_an_older_one_is_a_new_one,
@@ -428,7 +439,7 @@ macro_rules! suite {
                 what_is_brought_comes_after_however_much_had_arrived,
                 events_at_once_are_each_taken_once,
                 ends_and_looks_at_once_lose_nothing,
-                what_a_process_that_died_has_left_is_found_in_its_order
+                what_a_process_that_died_has_left_is_found
             ],
             saga_migrations: [
                 a_saga_goes_on_by_another_version_of_its_definition,
@@ -444,6 +455,7 @@ macro_rules! suite {
                 purging_takes_histories_in_bounded_passes,
                 unusual_characters_come_back
             ],
+            saga_series: [the_last_of_a_series_is_found_whatever_retention_has_left],
             saga_tasks: [
                 a_report_that_is_repeated_tells_whose_task_is_over,
                 what_was_done_is_undone_newest_first_one_at_a_time,
@@ -458,6 +470,7 @@ macro_rules! suite {
             saga_timers: [
                 a_timer_fires_once_when_it_is_due,
                 a_timer_of_a_state_that_was_left_is_gone,
+                timers_are_told_in_the_order_in_which_they_are_due,
                 a_timer_that_fires_behind_what_leaves_its_state_is_refused,
                 timers_that_are_due_fire_in_their_order_in_bounded_passes,
                 of_timers_of_a_state_that_are_due_together_the_first_of_their_list_goes_first,
@@ -474,6 +487,7 @@ macro_rules! suite {
                 a_saga_keeps_the_version_with_which_it_began,
                 many_sagas_are_started_and_looked_at_in_one_call,
                 sagas_are_listed_newest_first_by_what_is_asked_for,
+                a_saga_that_was_cancelled_is_in_no_state,
                 stale_sagas_of_several_statuses_are_one_list,
                 one_that_waits_for_an_answer_is_not_stale,
                 pages_of_large_sagas_end_early,

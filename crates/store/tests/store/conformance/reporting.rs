@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use orchestratum_core::TaskId;
 use orchestratum_core::task::{
-    AttemptOutcome, Backoff, Ending, ErrorKind, Refusal, RetryPolicy, TaskError, TaskEvent, TaskState, TaskStatus,
+    AttemptOutcome, Backoff, Ending, ErrorCode, ErrorKind, Refusal, RetryPolicy, TaskError, TaskEvent, TaskState,
+    TaskStatus,
 };
 
 use super::lab::{LEASE, Lab, SECOND, done, draft, evidence, failure, report, report_of, retries};
@@ -48,7 +49,9 @@ pub(crate) async fn everything_an_attempt_leaves_is_kept(store: Arc<dyn Store>) 
             run: 1,
             worker,
             outcome: AttemptOutcome::Failed,
-            error: Some(TaskError::new(ErrorKind::Failed, "Traceback: it is\nbroken")),
+            error: Some(
+                TaskError::new(ErrorKind::Failed, "Traceback: it is\nbroken").with_code(ErrorCode::new("broken").ok())
+            ),
             started_at: claimed.started_at,
             ended_at: lab.now,
             exit_code: Some(0),
@@ -111,7 +114,15 @@ pub(crate) async fn a_page_of_attempts_ends_before_their_errors_are_too_large(st
         let claimed = lab.claim_one(worker).await;
         let message = "x".repeat(size);
         let retryable = true;
-        lab.end(&claimed, Ending::Failed { message, retryable }).await;
+        lab.end(
+            &claimed,
+            Ending::Failed {
+                message,
+                retryable,
+                code: None,
+            },
+        )
+        .await;
     }
     let expected = [vec![1, 2], vec![3], vec![4]];
     assert_eq!(
@@ -235,6 +246,7 @@ pub(crate) async fn a_failure_for_good_is_not_retried(store: Arc<dyn Store>) {
     let ending = Ending::Failed {
         message: "bad input".to_owned(),
         retryable: false,
+        code: None,
     };
     lab.end(&claimed, ending).await;
     assert_failed(&lab, &claimed, ErrorKind::Failed).await;

@@ -106,6 +106,24 @@ pub(crate) async fn a_child_that_fails_is_a_failure_for_its_parent(store: Arc<dy
     assert!(told.contains(&child.to_string()), "{told}");
 }
 
+pub(crate) async fn why_a_child_has_failed_is_told_to_its_parent(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, &PARENT.replace("saga: counter", "saga: order")).await;
+    let order = ORDER.replace("Failed: {final: failed}", "Failed: {final: failed, reason: why}");
+    let why = "unpaid: {set: {why: \"${ event.data.message }\"}, target: Failed}";
+    define(&lab, &order.replace("unpaid: {target: Failed}", why)).await;
+    let (parent, child) = family(&lab).await;
+    look(&lab, child).await;
+    work(&lab, child, super::saga_lab::for_good()).await;
+    look_at_all(&lab).await;
+    let told = field(&read(&lab, parent).await.instance, "told");
+    let failure: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    let why = field(&read(&lab, child).await.instance, "why");
+    let why: String = serde_json::from_str(&why).expect("a text");
+    assert!(!why.is_empty());
+    assert_eq!(failure["message"], format!("the saga {child} ended in Failed: {why}"));
+}
+
 pub(crate) async fn a_child_ends_with_its_parent_that_is_cancelled(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     define(&lab, &PARENT.replace("saga: counter", "saga: order")).await;
@@ -147,7 +165,7 @@ async fn told_of_none(lab: &Lab) -> String {
     field(&read(lab, advanced.saga.id).await.instance, "told")
 }
 
-pub(crate) async fn a_child_that_is_cancelled_by_the_look_that_starts_it_begins_and_ends(store: Arc<dyn Store>) {
+pub(crate) async fn a_child_that_is_cancelled_by_the_look_that_starts_it_never_begins(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     let hurried = PARENT.replace(
         "  Waiting:\n",
@@ -160,8 +178,52 @@ pub(crate) async fn a_child_that_is_cancelled_by_the_look_that_starts_it_begins_
     look_at_all(&lab).await;
     assert_eq!(read(&lab, child).await.instance.status(), SagaStatus::Cancelled);
     let kinds: Vec<EventKind> = history(&lab, child).await.iter().map(|entry| entry.kind).collect();
-    assert_eq!(kinds, [EventKind::Started, EventKind::Cancel]);
+    assert_eq!(kinds, [EventKind::Cancel, EventKind::Started, EventKind::Cancel]);
+    assert!(history(&lab, child).await[1].refusal.is_some(), "it comes too late");
     assert_stands(&lab, parent, "Failed", SagaStatus::Failed).await;
+    lab.assert_sound().await;
+}
+
+/// Each begins two more of itself.
+const HYDRA: &str = "
+name: hydra
+initial: Initial
+states:
+  Initial: {on: {start: {tasks: [HEAD, HEAD], target: Growing}}}
+  Growing: {on: {grown: {target: Grown}}}
+  Grown: {final: true}
+";
+
+pub(crate) async fn a_cancel_comes_up_with_children_that_begin_others(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    let head = "{saga: hydra, raises: {success: grown, failure: grown}}";
+    define(&lab, &HYDRA.replace("HEAD", head)).await;
+    let root = start(&lab, "hydra", "h-1").await;
+    let all = async || {
+        lab.store
+            .sagas(&SagaFilter::default(), None, 100)
+            .await
+            .expect("works")
+            .items
+    };
+    for child in unlooked(&lab).await {
+        look(&lab, child).await;
+    }
+    assert_eq!(all().await.len(), 1 + 2 + 4);
+    let youngest = unlooked(&lab).await;
+    taken(bring(&lab, root, Input::CancelRequested).await);
+    // The cancel has not come to those that stand between.
+    for child in &youngest {
+        let advanced = look(&lab, *child).await;
+        assert_at(&advanced.saga.instance, "Initial", SagaStatus::Cancelled);
+    }
+    assert_eq!(youngest.len(), 4);
+    look_at_all(&lab).await;
+    let sagas = all().await;
+    assert_eq!(sagas.len(), 1 + 2 + 4, "none has begun more");
+    for saga in &sagas {
+        assert_eq!(saga.instance.status(), SagaStatus::Cancelled);
+    }
     lab.assert_sound().await;
 }
 

@@ -447,7 +447,7 @@ pub(crate) async fn ends_and_looks_at_once_lose_nothing(store: Arc<dyn Store>) {
     }
 }
 
-pub(crate) async fn what_a_process_that_died_has_left_is_found_in_its_order(store: Arc<dyn Store>) {
+pub(crate) async fn what_a_process_that_died_has_left_is_found(store: Arc<dyn Store>) {
     let mut lab = Lab::new(store);
     define(&lab, ORDER).await;
     let (first, second) = (start(&lab, "order", "o-1").await, start(&lab, "order", "o-2").await);
@@ -456,8 +456,11 @@ pub(crate) async fn what_a_process_that_died_has_left_is_found_in_its_order(stor
         let task = claim_of(&lab, saga).await;
         lab.end(&task, Ending::Success).await;
     }
-    assert_eq!(unlooked(&lab).await, [second, first]);
-    assert_eq!(lab.store.unlooked_sagas(1).await.expect("works"), [second]);
+    assert_eq!(unlooked(&lab).await, [first, second]);
+    let behind = |saga| lab.store.unlooked_sagas(saga, 1);
+    assert_eq!(behind(None).await.expect("works"), [first]);
+    assert_eq!(behind(Some(first)).await.expect("works"), [second]);
+    assert_eq!(behind(Some(second)).await.expect("works"), []);
     assert!(lab.store.pulse(lab.now, SECOND).await.expect("works").unlooked_sagas);
     lab.advance(SECOND * 61);
     let broken = lab.store.broken_invariants(lab.now, 10).await.expect("works");

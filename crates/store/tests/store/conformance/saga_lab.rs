@@ -218,7 +218,7 @@ pub(crate) async fn look(lab: &Lab, saga: SagaId) -> Advanced {
 }
 
 pub(crate) async fn unlooked(lab: &Lab) -> Vec<SagaId> {
-    lab.store.unlooked_sagas(1_000).await.expect("the store works")
+    lab.store.unlooked_sagas(None, 1_000).await.expect("the store works")
 }
 
 /// Looks at sagas until nothing waits: what the loop for sagas does.
@@ -313,6 +313,7 @@ pub(crate) fn for_good() -> Ending {
     Ending::Failed {
         message: "it is broken".to_owned(),
         retryable: false,
+        code: None,
     }
 }
 

@@ -224,6 +224,7 @@ pub(crate) async fn a_report_that_is_repeated_tells_whose_task_is_over(store: Ar
     let failed = Ending::Failed {
         message: "once more".to_owned(),
         retryable: true,
+        code: None,
     };
     let task = claim_of(&lab, saga).await;
     lab.end(&task, failed.clone()).await;

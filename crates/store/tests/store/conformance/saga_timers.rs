@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use orchestratum_core::saga::SagaStatus;
+use orchestratum_core::saga::{SagaStatus, Timer};
 use orchestratum_core::task::Ending;
 use orchestratum_core::{SagaId, Timestamp};
-use orchestratum_store::{EventKind, FiredTimers, Store};
+use orchestratum_store::{EventKind, FiredTimers, PendingTimer, Store};
 
 use super::lab::{Lab, SECOND, TICK};
 use super::saga_lab::{
-    ORDER, assert_at, assert_stands, claim_of, define, history, look, look_at_all, new_saga, start, start_all, started,
-    unlooked, work,
+    ORDER, assert_at, assert_stands, claim_of, define, history, look, look_at_all, new_saga, raise, start, start_all,
+    started, unlooked, work,
 };
 
 async fn fire(lab: &Lab, limit: usize) -> FiredTimers {
@@ -64,6 +64,55 @@ pub(crate) async fn a_timer_of_a_state_that_was_left_is_gone(store: Arc<dyn Stor
     assert_eq!(next_timer(&lab).await, None);
     lab.advance(SECOND * 900);
     assert_eq!(fire(&lab, 10).await, FiredTimers::default());
+}
+
+const ASKING: &str = "
+name: asking
+initial: Initial
+timeout: {after_seconds: 900, target: Failed}
+states:
+  Initial: {on: {start: {target: Asking}}}
+  Asking:
+    await_input:
+      event: answered
+      prompt: Well?
+      reminders: [{seconds: 300, event: reminded}, {seconds: 100, event: reminded}]
+      default_after: {seconds: 400, data: no}
+    after: [{seconds: 200, set: {late: true}}]
+    on: {answered: {target: Done}, reminded: {set: {late: true}}}
+  Done: {final: true}
+  Failed: {final: failed}
+";
+
+pub(crate) async fn timers_are_told_in_the_order_in_which_they_are_due(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, ASKING).await;
+    let saga = start(&lab, "asking", "a-1").await;
+    // Of another saga nothing is told.
+    start(&lab, "asking", "a-2").await;
+    let entry = lab
+        .store
+        .saga(saga)
+        .await
+        .expect("works")
+        .expect("it is there")
+        .instance
+        .entry;
+    let pending = |timer: Timer, seconds: u32| PendingTimer {
+        timer,
+        due_at: lab.now + SECOND * seconds,
+    };
+    let all = [
+        pending(Timer::Reminder { entry, index: 1 }, 100),
+        pending(Timer::After { entry, index: 0 }, 200),
+        pending(Timer::Reminder { entry, index: 0 }, 300),
+        pending(Timer::DefaultAnswer { entry }, 400),
+        pending(Timer::Saga, 900),
+    ];
+    assert_eq!(lab.store.saga_timers(saga, 100).await.expect("works"), all);
+    assert_eq!(lab.store.saga_timers(saga, 2).await.expect("works"), all[..2]);
+    raise(&lab, saga, "answered").await;
+    assert_eq!(lab.store.saga_timers(saga, 100).await.expect("works"), []);
 }
 
 pub(crate) async fn a_timer_that_fires_behind_what_leaves_its_state_is_refused(store: Arc<dyn Store>) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use orchestratum_core::SagaId;
 use orchestratum_core::saga::{Input, Purpose, SagaStatus};
 use orchestratum_core::task::{Ending, TaskStatus};
-use orchestratum_store::{Advance, EventKind, IdempotencyKey, NewSaga, SagaFilter, Stand, StartOutcome, Store};
+use orchestratum_store::{Advance, EventKind, IdempotencyKey, NewSaga, Saga, SagaFilter, Stand, StartOutcome, Store};
 
 use super::lab::{Lab, SECOND};
 use super::saga_lab::{
@@ -408,6 +408,28 @@ pub(crate) async fn sagas_are_listed_newest_first_by_what_is_asked_for(store: Ar
         }
     }
     assert_eq!(listed, [young, stopped, counting, paying]);
+}
+
+pub(crate) async fn a_saga_that_was_cancelled_is_in_no_state(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, COUNTER).await;
+    let counting = start(&lab, "counter", "counting").await;
+    let cancelled = start(&lab, "counter", "cancelled").await;
+    let Saga { instance, .. } = taken(bring(&lab, cancelled, Input::CancelRequested).await).saga;
+    assert_eq!(instance.status(), SagaStatus::Cancelled);
+    for definition in [None, Some(definition_name("counter"))] {
+        let in_its_state = SagaFilter {
+            definition,
+            state: Some(instance.state.clone()),
+            ..SagaFilter::default()
+        };
+        assert_eq!(sagas(&lab, &in_its_state).await, [counting]);
+        let where_it_was = SagaFilter {
+            status: Some(SagaStatus::Cancelled),
+            ..in_its_state
+        };
+        assert_eq!(sagas(&lab, &where_it_was).await, [cancelled]);
+    }
 }
 
 pub(crate) async fn stale_sagas_of_several_statuses_are_one_list(store: Arc<dyn Store>) {

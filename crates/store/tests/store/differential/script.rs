@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::conformance::lab::{START, evidence, name, progress, target};
 use orchestratum_core::task::{
-    Backoff, CheckedPatch, ConcurrencyDraft, ConditionsDraft, Ending, FollowUps, GroupDraft, GroupPolicy, Members,
-    RateDraft, Report, SpecLimits, TaskDraft, TaskEvent, TaskPatch, TaskState, TaskStatus, UniqueDraft,
+    Backoff, CheckedPatch, ConcurrencyDraft, ConditionsDraft, Ending, ErrorCode, FollowUps, GroupDraft, GroupPolicy,
+    Members, RateDraft, Report, SpecLimits, TaskDraft, TaskEvent, TaskPatch, TaskState, TaskStatus, UniqueDraft,
 };
 use orchestratum_core::{GroupId, JsonText, Origin, TaskId, Timestamp, WorkerId};
 use orchestratum_store::{
@@ -476,6 +476,7 @@ impl Script {
             4 => Ending::Failed {
                 message: message(),
                 retryable: false,
+                code: ErrorCode::new("broken").ok(),
             },
             5 => Ending::OutOfMemory { message: message() },
             6 => Ending::NotFound { message: message() },
@@ -486,6 +487,7 @@ impl Script {
             _ => Ending::Failed {
                 message: message(),
                 retryable: true,
+                code: None,
             },
         };
         let chance = [0.0, 0.25, 0.875][usize::try_from(self.chance.below(3)).unwrap_or(0)];

@@ -145,7 +145,8 @@ fn changes(answer: &Answer) -> Vec<&Changed> {
                 | AdvanceOutcome::Repeated(advanced)
                 | AdvanceOutcome::Rejected { advanced, .. }
                 | AdvanceOutcome::VersionMismatch { advanced }
-                | AdvanceOutcome::EventIdReused { advanced, .. } => Some(&advanced.consequences.cancelled),
+                | AdvanceOutcome::EventIdReused { advanced, .. }
+                | AdvanceOutcome::Left { advanced } => Some(&advanced.consequences.cancelled),
                 AdvanceOutcome::NotFound => None,
             })
             .flatten()

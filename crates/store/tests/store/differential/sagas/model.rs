@@ -62,6 +62,8 @@ enum Outcome {
     VersionMismatch,
     EventIdReused,
     NotFound,
+    /// Which nothing here costs enough for.
+    Left,
 }
 
 impl Model {
@@ -248,6 +250,7 @@ impl Model {
             };
             filter.definition.as_ref().is_none_or(|name| name == definition)
                 && filter.state.as_ref().is_none_or(|state| *state == instance.state)
+                && (filter.state.is_none() || filter.status.is_some() || status != SagaStatus::Cancelled)
                 && filter.status.is_none_or(|asked| asked == status)
                 && filter
                     .correlation_id
@@ -361,6 +364,7 @@ fn of_start(outcome: &StartOutcome) -> Told {
         StartOutcome::Exists(saga) => (Outcome::Exists, Some((Saga::clone(saga), None))),
         StartOutcome::Replayed(_) | StartOutcome::KeyReused => unreachable!("no start of the script has a key"),
         StartOutcome::NoDefinition => (Outcome::NoDefinition, None),
+        StartOutcome::Left => (Outcome::Left, None),
         StartOutcome::Rejected(rejection) => (Outcome::Rejected(rejection.clone()), None),
         StartOutcome::Withheld => unreachable!("each of these starts stands alone"),
     };
@@ -374,6 +378,7 @@ fn of_look(outcome: &AdvanceOutcome) -> Told {
         AdvanceOutcome::Rejected { rejection, advanced } => (Outcome::Rejected(rejection.clone()), Some(advanced)),
         AdvanceOutcome::EventIdReused { advanced, .. } => (Outcome::EventIdReused, Some(advanced)),
         AdvanceOutcome::VersionMismatch { advanced } => (Outcome::VersionMismatch, Some(advanced)),
+        AdvanceOutcome::Left { advanced } => (Outcome::Left, Some(advanced)),
         AdvanceOutcome::NotFound => (Outcome::NotFound, None),
     };
     let saga = advanced.map(|advanced| (advanced.saga.clone(), advanced.before.clone()));

@@ -110,7 +110,7 @@ async fn everything(store: &dyn Store, now: Timestamp) -> Result<Everything, orc
         sagas,
         stands,
         histories,
-        unlooked: sorted(store.unlooked_sagas(PLENTY).await?),
+        unlooked: store.unlooked_sagas(None, PLENTY).await?,
         addressees: store.addressees(&correlation_id(0)).await?,
         tasks: whole(store, &tasks).await?,
         pulse: store.pulse(now, RUNNING_GRACE).await?,
@@ -123,7 +123,8 @@ fn advanced(outcome: &mut AdvanceOutcome) -> Option<&mut Advanced> {
         | AdvanceOutcome::Repeated(advanced)
         | AdvanceOutcome::Rejected { advanced, .. }
         | AdvanceOutcome::VersionMismatch { advanced }
-        | AdvanceOutcome::EventIdReused { advanced, .. } => Some(advanced),
+        | AdvanceOutcome::EventIdReused { advanced, .. }
+        | AdvanceOutcome::Left { advanced } => Some(advanced),
         AdvanceOutcome::NotFound => None,
     }
 }

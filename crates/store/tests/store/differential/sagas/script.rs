@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use orchestratum_core::saga::{Event, Fields, Input, SagaStatus};
-use orchestratum_core::task::{Ending, Report, TaskEvent, TaskState, TaskStatus};
+use orchestratum_core::task::{Ending, ErrorCode, Report, TaskEvent, TaskState, TaskStatus};
 use orchestratum_core::{JsonText, Origin, SagaId, TaskId, Timestamp};
 use orchestratum_store::{Advance, Change, ClaimRequest, Evidence, NewSaga, Request, SagaFilter, Task};
 use orchestratum_testkit::Chance;
@@ -262,10 +262,12 @@ impl Script {
             4 => Ending::Failed {
                 message: message(),
                 retryable: true,
+                code: None,
             },
             5 | 6 => Ending::Failed {
                 message: message(),
                 retryable: false,
+                code: ErrorCode::new("broken").ok(),
             },
             7 => Ending::TimedOut { message: message() },
             8 => Ending::Cancelled { message: message() },

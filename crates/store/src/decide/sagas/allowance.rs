@@ -1,0 +1,48 @@
+//! How much one call may have steps do: rows are locked meanwhile, and others wait for the thread.
+
+use std::future::Future;
+
+use orchestratum_core::expression::STEPS_MAX;
+use orchestratum_core::saga::{Cost, MADE_MAX_BYTES, Rejection};
+
+/// How many steps the expressions of a call may take: two inputs that cost as much as one may, or very many others.
+const STEPS: u64 = 2 * STEPS_MAX;
+
+/// How large what a call makes may be, likewise.
+const BYTES: usize = 2 * MADE_MAX_BYTES;
+
+/// After so many steps of expressions others get the thread: some milliseconds.
+const STEPS_AT_ONCE: u64 = 50_000;
+
+/// What a call has used of it. What it is not enough for is left for a call of its own: each does something, so all of it is
+/// done some time.
+#[derive(Debug, Default)]
+pub(crate) struct Allowance {
+    used: Cost,
+    since_pause: u64,
+}
+
+impl Allowance {
+    pub(crate) const fn is_used_up(&self) -> bool {
+        self.used.steps >= STEPS || self.used.bytes >= BYTES
+    }
+
+    /// Takes note of what was used, and lets others have the thread where that was much.
+    pub(crate) async fn used<P: Future<Output = ()>>(&mut self, cost: Cost, pause: impl Fn() -> P) {
+        self.used.steps += cost.steps;
+        self.used.bytes += cost.bytes;
+        self.since_pause += cost.steps;
+        if self.since_pause >= STEPS_AT_ONCE {
+            self.since_pause = 0;
+            pause().await;
+        }
+    }
+}
+
+/// Why none of so many sagas begins that are to begin in one call.
+pub(crate) fn too_much_together(sagas: usize) -> Rejection {
+    Rejection::CannotStart(format!(
+        "the {sagas} sagas that begin on this event cost too much together: their first steps may take {STEPS} steps of expressions \
+         and make {BYTES} bytes of tasks, so either less of it begins on one event, or each definition is named in an event of its own"
+    ))
+}
