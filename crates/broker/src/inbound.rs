@@ -1,6 +1,7 @@
 //! Messages that other programs send to us, as who reads them gets them.
 
 use futures::stream::BoxStream;
+use lapin::BasicProperties;
 use tokio::sync::mpsc;
 
 /// One message. It stays the broker's until somebody says what became of it; dropped without a word, it comes again when the
@@ -10,16 +11,28 @@ pub struct Inbound {
     pub body: Vec<u8>,
     /// Its `message_id`, if its sender gave it one.
     pub message_id: Option<String>,
+    /// All that its sender gave it.
+    pub(crate) properties: BasicProperties,
+    pub(crate) routing_key: String,
     pub(crate) tag: u64,
     pub(crate) settle: mpsc::UnboundedSender<InboundSettlement>,
 }
 
 /// The word on a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum InboundSettlement {
     Taken(u64),
-    /// It goes to the queue for what was refused.
-    Refused(u64),
+    Refused(Box<RefusedInbound>),
+}
+
+/// A message that goes to the queue for what was refused.
+#[derive(Debug)]
+pub(crate) struct RefusedInbound {
+    pub(crate) tag: u64,
+    pub(crate) body: Vec<u8>,
+    pub(crate) properties: BasicProperties,
+    pub(crate) routing_key: String,
+    pub(crate) reason: String,
 }
 
 impl Inbound {
@@ -29,9 +42,16 @@ impl Inbound {
         let _ = self.settle.send(InboundSettlement::Taken(self.tag));
     }
 
-    /// It will never be taken: it goes to the queue for what was refused.
-    pub fn refused(self) {
-        let _ = self.settle.send(InboundSettlement::Refused(self.tag));
+    /// It will never be taken: it goes to the queue for what was refused, with the reason for whoever looks after it.
+    pub fn refused(self, reason: &str) {
+        let refused = RefusedInbound {
+            tag: self.tag,
+            body: self.body,
+            properties: self.properties,
+            routing_key: self.routing_key,
+            reason: reason.to_owned(),
+        };
+        let _ = self.settle.send(InboundSettlement::Refused(Box::new(refused)));
     }
 }
 

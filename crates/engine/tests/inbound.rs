@@ -1,11 +1,17 @@
 //! Messages of other programs, from RabbitMQ to a saga. Lines of the log and numbers are told of all of a process, so they are a
 //! program of their own.
 
-use orchestratum_core::saga::{DefinitionName, SagaStatus};
+use std::time::Duration;
+
+use futures::future::join_all;
+use orchestratum_core::saga::{DefinitionName, EventName, SagaStatus};
+use orchestratum_core::{JsonText, Origin};
+use orchestratum_engine::sagas::PublishEvent;
 use orchestratum_engine::{Engine, Settings, telemetry};
 use orchestratum_store::{Saga, SagaFilter};
 use orchestratum_testkit::{AmqpSender, Corner, LogLines, Servers, declared_under, eventually};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Level;
@@ -19,6 +25,8 @@ states:
   Underway:
     on:
       scanned: {set: {stops: '${ context.stops + [event.data] }'}}
+      tried: {if: 'event.data.all(a, event.data.all(b, a + b < 100000))', set: {stops: '${ context.stops }'}}
+      weighed: {if: 'event.data.all(a, event.data.all(b, a + b < 100000))', set: {stops: '${ context.stops + [\"weighed\"] }'}}
       delivered: {target: Delivered}
   Delivered: {final: true}
 ";
@@ -97,15 +105,41 @@ impl Post {
         .await
     }
 
-    /// The next of those that were refused.
-    async fn refused(&self) -> String {
+    /// The next of those that were refused, with the reason that it carries.
+    async fn refused(&self) -> (String, String) {
         let queue = format!("{}.inbound.refused", self.corner.prefix());
         let kept = eventually("one is kept", || async {
-            let taken = self.sender.take(&queue).await;
+            let taken = self.sender.take_whole(&queue).await;
             taken.expect("the queue is there").ok_or("none")
         })
         .await;
-        String::from_utf8(kept).expect("UTF-8")
+        let headers = kept.properties.headers().clone().unwrap_or_default();
+        let reason = headers.inner().get("x-refused-reason");
+        let reason = reason.and_then(|reason| reason.as_long_string()).expect("a reason");
+        (String::from_utf8(kept.data).expect("UTF-8"), reason.to_string())
+    }
+
+    /// What takes this machine a moment to weigh.
+    async fn load(&self, correlation_id: &str) -> Value {
+        let mut load = Value::Null;
+        for length in [40_u32, 80, 160, 240] {
+            load = json!((0..length).collect::<Vec<u32>>());
+            let begun = Instant::now();
+            let tried = self.engine.publish(PublishEvent {
+                name: EventName::new("tried").expect("a name"),
+                correlation_id: correlation_id.to_owned(),
+                definition: None,
+                data: JsonText::trusted(load.to_string()),
+                id: None,
+                origin: Origin::default(),
+                actor: None,
+            });
+            tried.await.expect("it is underway");
+            if begun.elapsed() > Duration::from_millis(100) {
+                break;
+            }
+        }
+        load
     }
 
     async fn close(self) {
@@ -134,36 +168,53 @@ async fn match_26_a_message_without_a_correlation_id_is_dropped_with_a_warning_a
     let post = Post::open().await;
     let sent = r#"{"name": "parcel_sent", "correlation_id": "p-1"}"#;
     let bad = [
-        (r#"{"name": "parcel_sent"}"#, "missing field `correlation_id`"),
+        (
+            r#"{"name": "parcel_sent"}"#,
+            "missing field `correlation_id`",
+            Value::Null,
+        ),
         (
             r#"{"name": "parcel_sent", "correlation_id": ""}"#,
             "correlation_id must have 1 to 200 characters",
+            Value::Null,
         ),
-        ("a parcel", "expected value"),
-        (r#"{"name": "scanned", "correlation_id": "p-2"}"#, "p-2"),
+        ("a parcel", "expected value", Value::Null),
+        (r#"{"name": "scanned", "correlation_id": "p-2"}"#, "p-2", json!("p-2")),
+        (
+            r#"{"event": "scanned", "correlation_id": "p-3"}"#,
+            "unknown field `event`",
+            json!("p-3"),
+        ),
         (
             r#"{"name": "start", "correlation_id": "p-2"}"#,
             "/definition is missing",
+            json!("p-2"),
         ),
     ];
     let before = counted();
-    for (number, (body, reason)) in bad.into_iter().enumerate() {
+    for (number, (body, reason, correlation_id)) in bad.into_iter().enumerate() {
         let id = format!("bad {number}");
         post.send(body, &id).await;
-        assert_eq!(post.refused().await, body, "it is kept for a person");
+        let (kept, carried) = post.refused().await;
+        assert_eq!(kept, body, "it is kept for a person");
+        assert!(carried.contains(reason), "{carried}");
         let lines = LogLines::of_this_process(Level::WARN).documents();
         let line = lines.iter().find(|line| line["message.id"] == id.as_str());
         let line = line.expect("a line tells of it");
         assert_eq!(
-            (&line["level"], &line["message"]),
-            (&json!("WARN"), &json!("an inbound message was refused"))
+            (&line["level"], &line["message"], &line["saga.correlation_id"]),
+            (
+                &json!("WARN"),
+                &json!("an inbound message was refused"),
+                &correlation_id
+            )
         );
         assert!(
             line["reason"].as_str().is_some_and(|told| told.contains(reason)),
             "{line}"
         );
     }
-    assert_eq!(counted() - before, 5);
+    assert_eq!(counted() - before, 6);
     post.send(sent, "good").await;
     let saga = post.until("the next one is taken all the same", |_| true).await;
     assert_eq!(saga.instance.correlation_id, "p-1");
@@ -187,5 +238,47 @@ async fn fix_39_messages_reach_their_sagas_by_themselves_in_their_order_and_once
         })
         .await;
     assert_eq!(stops(&delivered), json!((1..=20).collect::<Vec<u32>>()));
+    post.close().await;
+}
+
+#[tokio::test]
+async fn costly_messages_of_one_correlation_id_hold_no_others_back() {
+    const COSTLY: usize = 40;
+    let post = Post::open().await;
+    let event =
+        |name: &str, id: &str, data: Value| json!({"name": name, "correlation_id": id, "data": data}).to_string();
+    post.send(&event("parcel_sent", "heavy", Value::Null), "heavy").await;
+    post.until("it is underway", |_| true).await;
+    let load = post.load("heavy").await;
+    // All at once: they are there before much of it is taken.
+    let costly = (0..COSTLY).map(|number| (event("weighed", "heavy", load.clone()), format!("heavy {number}")));
+    let costly: Vec<_> = costly.collect();
+    join_all(costly.iter().map(|(body, id)| post.send(body, id))).await;
+    let cheap = (0..20).map(|number| format!("light {number}"));
+    let cheap: Vec<_> = cheap.map(|id| (event("parcel_sent", &id, Value::Null), id)).collect();
+    join_all(cheap.iter().map(|(body, id)| post.send(body, id))).await;
+    let sagas = || async {
+        let page = post.engine.sagas(&SagaFilter::default(), None, 100).await;
+        page.expect("works").items
+    };
+    let weighed = |sagas: &[Saga]| {
+        let heavy = sagas.iter().find(|saga| saga.instance.correlation_id == "heavy");
+        let stops = stops(heavy.expect("it is there"));
+        stops
+            .as_array()
+            .map_or(0, |stops| stops.iter().filter(|stop| *stop == "weighed").count())
+    };
+    let there = eventually("the others are there", || async {
+        let there = sagas().await;
+        if there.len() == 21 { Ok(there) } else { Err(there.len()) }
+    })
+    .await;
+    let before = weighed(&there);
+    assert!(before < COSTLY / 2, "they waited until {before} were taken");
+    eventually("all are taken", || async {
+        let taken = weighed(&sagas().await);
+        if taken == COSTLY { Ok(()) } else { Err(taken) }
+    })
+    .await;
     post.close().await;
 }

@@ -1,6 +1,7 @@
 //! Messages that other programs send to us.
 
 use futures::StreamExt;
+use lapin::types::ShortString;
 use orchestratum_broker::{Broker, Inbound, InboundMessages};
 use orchestratum_testkit::AmqpSender;
 use tokio::time::timeout;
@@ -41,13 +42,26 @@ async fn what_is_taken_is_gone_and_what_is_refused_is_kept_for_a_person() {
         (b"first".as_slice(), Some("1"))
     );
     first.taken();
-    second.refused();
+    second.refused("it is late");
     let refused = format!("{}.inbound.refused", rabbit.prefix);
     let kept = eventually("the refused one is kept", async || {
-        waiting(&sender, &refused).await.ok_or("nothing there")
+        let taken = sender.take_whole(&refused).await;
+        taken.expect("the queue is there").ok_or("nothing there")
     })
     .await;
-    assert_eq!(kept, b"second");
+    assert_eq!(kept.data, b"second");
+    let properties = kept.properties;
+    assert_eq!(properties.message_id().as_ref().map(ShortString::as_str), Some("2"));
+    let headers = properties.headers().clone().unwrap_or_default();
+    let header = |name: &str| {
+        headers
+            .inner()
+            .get(name)
+            .and_then(|value| value.as_long_string())
+            .map(ToString::to_string)
+    };
+    assert_eq!(header("x-refused-reason").as_deref(), Some("it is late"));
+    assert_eq!(header("x-refused-routing-key").as_deref(), Some("orders.any"));
     drop(messages);
     rabbit.finish([broker]).await;
 }
@@ -69,7 +83,7 @@ async fn what_nobody_has_spoken_of_comes_again_after_a_loss() {
         (b"an order".as_slice(), Some("1"))
     );
     // Its channel is gone: the word means nothing to the new one.
-    held.refused();
+    held.refused("no more");
     again.taken();
     healthy(&*broker).await;
     send(&rabbit, &sender, "another", "2").await;

@@ -21,8 +21,11 @@ pub(super) async fn fire(engine: &Engine, now: Timestamp) -> Result<Pass, Error>
 
 /// Looks at what nobody has looked at.
 pub(super) async fn look(engine: &Engine) -> Result<Pass, Error> {
-    let sagas = engine.parts.store.unlooked_sagas(PASS).await?;
+    let behind = *engine.parts.sagas_behind.lock();
+    let sagas = engine.parts.store.unlooked_sagas(behind, PASS).await?;
     let done = sagas.len();
+    // Those that cannot be looked at stay, and must not keep it from all that are behind them.
+    *engine.parts.sagas_behind.lock() = sagas.last().copied().filter(|_| done == PASS);
     engine.look_at_sagas(sagas);
     // Looks take their time, and what they cannot look at stays: the next pulse sees what is left.
     Ok(Pass { done, more: false })
