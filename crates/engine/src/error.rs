@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use orchestratum_broker as broker;
+use orchestratum_core::gitlab::{BranchName, FilePath, ProjectPath};
 use orchestratum_core::saga::{DefinitionName, EventName, Faults, Rejection, SagaStatus, StateName};
-use orchestratum_core::task::{GroupStatus, Refusal, TaskStatus, Violations};
+use orchestratum_core::task::{GroupStatus, Refusal, TaskError, TaskStatus, Violations};
 use orchestratum_core::{GroupId, SagaId, ScheduleId, TaskId};
 use orchestratum_store as store;
 
@@ -152,6 +153,33 @@ pub enum Error {
     ClaimedByAnother { task: TaskId, attempt: u32 },
     #[error("attempt {attempt} of task {task} is over, and did not end in this way: stop working on it")]
     AttemptOver { task: TaskId, attempt: u32 },
+    #[error(
+        "no GitLab is named: set gitlab.url and gitlab.token (ORCHESTRATUM__GITLAB__URL, ORCHESTRATUM__GITLAB__TOKEN)"
+    )]
+    GitlabNotConfigured,
+    /// With what GitLab said.
+    #[error(transparent)]
+    Gitlab(#[from] orchestratum_gitlab::Error),
+    /// A file is not what it should be. No part of it is told.
+    #[error("the file {path} of {project} on {branch} has {} fault(s): {}", .faults.0.len(), told(.faults))]
+    GitlabContent {
+        project: ProjectPath,
+        branch: BranchName,
+        path: FilePath,
+        faults: Violations,
+    },
+    #[error("saga {saga} works on no branch of GitLab: {reason}")]
+    SagaWithoutBranch { saga: SagaId, reason: String },
+    /// A task of it failed in GitLab, and it waits for somebody.
+    #[error("saga {saga} cannot go on: {}", .failure.message)]
+    SagaRefusedByGitlab { saga: SagaId, failure: TaskError },
+    /// It waits for somebody who looks at it.
+    #[error("saga {saga} cannot go on, it is {status}: {reason}")]
+    SagaStuck {
+        saga: SagaId,
+        status: SagaStatus,
+        reason: String,
+    },
     #[error("the process is stopping")]
     Stopping,
     /// A fault of ours. Whether the work was done is not known.
@@ -215,6 +243,7 @@ impl Error {
             // A URL stays what it is.
             Self::Broker(error) => !matches!(error, broker::Error::Url(_)),
             Self::Store(error) => error.is_transient(),
+            Self::Gitlab(error) => error.is_transient(),
             Self::Invalid(_)
             | Self::TaskNotFound(_)
             | Self::AttemptNotFound { .. }
@@ -248,9 +277,19 @@ impl Error {
             | Self::KeyNotFound(_)
             | Self::ClaimedByAnother { .. }
             | Self::AttemptOver { .. }
+            | Self::GitlabNotConfigured
+            | Self::GitlabContent { .. }
+            | Self::SagaWithoutBranch { .. }
+            | Self::SagaRefusedByGitlab { .. }
+            | Self::SagaStuck { .. }
             | Self::Panicked => false,
         }
     }
+}
+
+/// The first of them, in words.
+fn told(faults: &Violations) -> String {
+    faults.0.first().map_or_else(String::new, ToString::to_string)
 }
 
 fn definition_version(name: &DefinitionName, version: Option<u32>) -> String {

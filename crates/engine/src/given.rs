@@ -35,10 +35,10 @@ pub fn check_id(pointer: &str, id: &str) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Invalid`] with the pointer `/id`.
 pub fn check_event_id(id: &str) -> Result<(), Error> {
-    if Event::is_own(id) {
+    if Event::is_reserved(id) {
         return Err(broken(
             "/id",
-            "must not begin with task/, join/, default/ or reminder/: such ids have the events that a saga raises by itself".to_owned(),
+            "must not begin with start/, task/, join/, default/ or reminder/: such ids have the events that nobody has sent".to_owned(),
         ));
     }
     check_id("/id", id)

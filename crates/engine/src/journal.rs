@@ -105,6 +105,12 @@ pub(crate) fn saga_changed(saga: &Saga, before: Option<&Stand>) {
             from = %before.status, to = %instance.status(), version = instance.version, "saga changed"
         ),
     }
+    if instance.status().needs_a_person() && before.is_none_or(|before| before.status != instance.status()) {
+        tracing::warn!(
+            saga.id = %saga.id, saga.definition = %saga.definition, saga.state = %instance.state, status = %instance.status(),
+            "a saga stands still until somebody decides: GET /api/sagas/{{id}} says what"
+        );
+    }
 }
 
 pub(crate) fn claimed(task: &ClaimedTask, worker: WorkerId) {

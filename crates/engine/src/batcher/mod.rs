@@ -14,6 +14,7 @@
 //! A second batch starts beside the first only if it is [worth it](Bounds::worth_a_lane): of 32 single requests two
 //! batches of 16 cost the database, and so each caller, a quarter more than one of 32 does after another.
 
+mod failure;
 mod intake;
 mod serve;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use orchestratum_store as store;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+pub(crate) use failure::caught;
 use intake::{Intake, Waiting};
 
 /// How much one request adds to a batch.

@@ -1,14 +1,12 @@
 //! One batch, from the queue to the answers.
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures::FutureExt;
 use orchestratum_store as store;
 
-use super::{Error, Item};
-use crate::error::panic_message;
+use super::Item;
+use super::failure::caught;
 
 pub(super) async fn serve<Request, Answer, Perform, Performing>(batch: Vec<Item<Request, Answer>>, perform: Perform)
 where
@@ -33,10 +31,9 @@ where
             callers.push((caller, weight, since));
         }
         let requests = Arc::new(requests);
-        // Nothing that a panic could leave half-way is used after it: the future is gone, the requests are not changed.
-        let performing = AssertUnwindSafe(async { perform(Arc::clone(&requests)).await });
-        let failure = match performing.catch_unwind().await {
-            Ok(Ok(answers)) => {
+        // The future is gone, the requests are not changed.
+        let failure = match caught("batch", async { perform(Arc::clone(&requests)).await }).await {
+            Ok(answers) => {
                 debug_assert_eq!(answers.len(), callers.len(), "one answer a request");
                 for ((caller, _, _), answer) in callers.into_iter().zip(answers) {
                     // A caller that went away needs no answer.
@@ -44,16 +41,7 @@ where
                 }
                 continue;
             }
-            Ok(Err(error)) => Failure::Store(error),
-            Err(panic) => {
-                tracing::error!(
-                    panic = panic_message(panic.as_ref()),
-                    requests = callers.len(),
-                    "a batch panicked"
-                );
-                metrics::counter!("orchestratum_panics_total", "part" => "batch").increment(1);
-                Failure::Panic
-            }
+            Err(failure) => failure,
         };
         let halves = (failure.may_be_of_one() && callers.len() > 1).then_some(requests);
         if let Some(requests) = halves.and_then(Arc::into_inner) {
@@ -75,28 +63,6 @@ where
             for (caller, _, _) in callers {
                 let _ = caller.answer.send(Err(error.clone()));
             }
-        }
-    }
-}
-
-enum Failure {
-    Store(store::Error),
-    Panic,
-}
-
-impl Failure {
-    /// Whether the rest of the batch may do well without one of its requests.
-    fn may_be_of_one(&self) -> bool {
-        matches!(
-            self,
-            Self::Panic | Self::Store(store::Error::Rejected(_) | store::Error::Corrupt { .. })
-        )
-    }
-
-    fn into_error(self) -> Error {
-        match self {
-            Self::Store(error) => Error::Store(Arc::new(error)),
-            Self::Panic => Error::Panicked,
         }
     }
 }

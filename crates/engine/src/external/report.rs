@@ -1,6 +1,6 @@
 //! Reports of external workers.
 
-use orchestratum_core::task::{AttemptOutcome, Ending, ErrorKind, Progress, TaskStatus, Violations};
+use orchestratum_core::task::{AttemptOutcome, Ending, ErrorCode, ErrorKind, Progress, TaskStatus, Violations};
 use orchestratum_core::{JsonText, TaskId};
 use orchestratum_store::{Evidence, LogChunk, LogStream, log_pieces};
 
@@ -24,6 +24,8 @@ pub enum AttemptEnd {
     Failed {
         kind: ErrorKind,
         message: String,
+        /// A short word for a program.
+        code: Option<String>,
         /// `None` says nothing: then it is, where the kind allows it.
         retryable: Option<bool>,
     },
@@ -121,9 +123,11 @@ impl AttemptEnd {
             Self::Failed {
                 kind,
                 message,
+                code,
                 retryable,
             } => {
                 let message = checked("/error/message", message)?;
+                let code = code.map(|code| checked_code(kind, code)).transpose()?;
                 if kind != ErrorKind::Failed && retryable == Some(false) {
                     let rule = format!("only an error of the kind Failed can be for good, not one of the kind {kind}");
                     return Err(violation("/retryable", rule));
@@ -132,6 +136,7 @@ impl AttemptEnd {
                     ErrorKind::Failed => Ending::Failed {
                         message,
                         retryable: retryable.unwrap_or(true),
+                        code,
                     },
                     ErrorKind::Cancelled => Ending::Cancelled { message },
                     ErrorKind::TimedOut => Ending::TimedOut { message },
@@ -192,6 +197,15 @@ fn checked(pointer: &str, message: String) -> Result<String, Violations> {
         return Err(violation(pointer, rule));
     }
     Ok(message)
+}
+
+fn checked_code(kind: ErrorKind, code: String) -> Result<ErrorCode, Violations> {
+    const POINTER: &str = "/error/code";
+    if kind != ErrorKind::Failed {
+        let rule = format!("only an error of the kind Failed has a code, not one of the kind {kind}");
+        return Err(violation(POINTER, rule));
+    }
+    ErrorCode::new(code).map_err(|rule| violation(POINTER, rule.to_string()))
 }
 
 /// What a report brings is checked as an `on_success` of its task.

@@ -33,18 +33,22 @@ pub enum Scope {
     SagasWrite,
     #[serde(rename = "worker")]
     Worker,
+    /// What the settings let this server do in GitLab.
+    #[serde(rename = "gitlab")]
+    Gitlab,
     /// Everything, and the keys themselves.
     #[serde(rename = "admin")]
     Admin,
 }
 
 impl Scope {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::TasksRead,
         Self::TasksWrite,
         Self::SagasRead,
         Self::SagasWrite,
         Self::Worker,
+        Self::Gitlab,
         Self::Admin,
     ];
 
@@ -55,6 +59,7 @@ impl Scope {
             Self::SagasRead => "sagas:read",
             Self::SagasWrite => "sagas:write",
             Self::Worker => "worker",
+            Self::Gitlab => "gitlab",
             Self::Admin => "admin",
         }
     }
@@ -68,7 +73,7 @@ impl fmt::Display for Scope {
 
 /// No scope has that name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("must be tasks:read, tasks:write, sagas:read, sagas:write, worker or admin")]
+#[error("must be tasks:read, tasks:write, sagas:read, sagas:write, worker, gitlab or admin")]
 pub struct UnknownScope;
 
 impl FromStr for Scope {

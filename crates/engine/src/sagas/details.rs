@@ -1,15 +1,18 @@
-//! Sagas with what belongs to them and stands elsewhere: their live tasks, and what they ask for.
+//! Sagas with what belongs to them and stands elsewhere: their live tasks, what they ask for, and what is due.
 
 use std::collections::HashMap;
 
-use orchestratum_core::SagaId;
-use orchestratum_core::saga::{AwaitInput, Phase};
-use orchestratum_store::{LiveSagaTask, Saga};
+use orchestratum_core::saga::{AwaitInput, Expiry, Phase, TimerKind};
+use orchestratum_core::{SagaId, Timestamp};
+use orchestratum_store::{LiveSagaTask, PendingTimer, Saga};
 
 use crate::{Engine, Error};
 
 /// How many live tasks of one saga are told of.
 const TASKS_TOLD_MAX: usize = 100;
+
+/// How many of its timers.
+const TIMERS_TOLD_MAX: usize = 100;
 
 /// A saga as it is shown.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,9 +22,46 @@ pub struct SagaDetails {
     pub awaiting: Option<AwaitInput>,
     /// Its tasks that are not over; of very many, the first hundred.
     pub tasks: Vec<LiveSagaTask>,
+    /// What will happen to it by itself, in that order; of very much, the first hundred. `None` where nobody asked for it.
+    pub timers: Option<Vec<DueTimer>>,
+}
+
+/// A timer, and what it will do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DueTimer {
+    pub kind: TimerKind,
+    pub due_at: Timestamp,
+    pub does: Expiry,
 }
 
 impl Engine {
+    /// One saga, with what is due: that is read for whoever looks at it, not for each that is told of it after a change.
+    pub async fn saga_in_full(&self, saga: Saga) -> Result<SagaDetails, Error> {
+        let timers = self.due_timers(&saga).await?;
+        let mut details = self.saga_details(vec![saga]).await?;
+        Ok(SagaDetails {
+            timers: Some(timers),
+            ..details.pop().expect("one for each")
+        })
+    }
+
+    async fn due_timers(&self, saga: &Saga) -> Result<Vec<DueTimer>, Error> {
+        if saga.instance.status().is_over() {
+            return Ok(Vec::new());
+        }
+        let pending = self.parts.store.saga_timers(saga.id, TIMERS_TOLD_MAX).await?;
+        if pending.is_empty() {
+            return Ok(Vec::new());
+        }
+        let definition = self.running_definition(saga).await?;
+        let due = pending.into_iter().filter_map(|PendingTimer { timer, due_at }| {
+            let kind = timer.kind();
+            let does = definition.definition().expiry(&saga.instance, timer)?;
+            Some(DueTimer { kind, due_at, does })
+        });
+        Ok(due.collect())
+    }
+
     /// Their tasks are read for all of them together.
     pub async fn saga_details(&self, sagas: Vec<Saga>) -> Result<Vec<SagaDetails>, Error> {
         let mut tasks: HashMap<SagaId, Vec<LiveSagaTask>> = HashMap::new();
@@ -31,8 +71,17 @@ impl Engine {
         let mut details = Vec::with_capacity(sagas.len());
         for saga in sagas {
             let awaiting = self.awaiting(&saga).await?;
+            if awaiting.is_some() {
+                // Each prompt takes a moment.
+                tokio::task::yield_now().await;
+            }
             let tasks = tasks.remove(&saga.id).unwrap_or_default();
-            details.push(SagaDetails { saga, awaiting, tasks });
+            details.push(SagaDetails {
+                saga,
+                awaiting,
+                tasks,
+                timers: None,
+            });
         }
         Ok(details)
     }

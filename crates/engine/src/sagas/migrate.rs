@@ -83,7 +83,7 @@ impl Engine {
                 }
                 MigrateOutcome::NotFound => return Err(Error::SagaNotFound(saga)),
                 MigrateOutcome::Unlooked => {
-                    self.parts.saga_advances.submit(plain_look(saga)).await?;
+                    self.look_in_turn(plain_look(saga)).await?;
                 }
             }
         }

@@ -21,15 +21,17 @@ mod raise;
 mod read;
 mod retry;
 mod start;
+mod together;
 
 pub use self::cancel::CancelledSaga;
 pub use self::define::Defined;
 pub use self::define_folder::FolderError;
-pub use self::details::SagaDetails;
+pub use self::details::{DueTimer, SagaDetails};
 pub use self::diagram::DiagramFormat;
 pub use self::migrate::{MigrateSaga, MigratedSaga};
 pub use self::publish::{PublishEvent, Published};
 pub use self::raise::{RaiseEvent, Raised};
 pub use self::start::{StartSaga, StartedSaga};
 
-pub(crate) use self::drive::{Driver, look_batcher, start_batcher};
+pub(crate) use self::drive::{Driver, Tried, Turn, look_batcher, start_batcher};
+pub(crate) use self::together::{BegunTogether, Together, together_batcher};

@@ -7,7 +7,6 @@ use orchestratum_core::task::Violations;
 use orchestratum_core::{JsonText, Origin, SagaId};
 use orchestratum_store::{Addressee, Saga};
 
-use super::start::START;
 use super::{RaiseEvent, Raised, StartSaga, StartedSaga};
 use crate::{Engine, Error};
 
@@ -67,6 +66,7 @@ pub struct Published {
 #[derive(Debug, Default)]
 struct Met {
     taken: Vec<Saga>,
+    started: Vec<Saga>,
     refused: Vec<(SagaId, Rejection)>,
     /// Of which definitions there are some that do not take it.
     known: BTreeSet<DefinitionName>,
@@ -74,9 +74,17 @@ struct Met {
     broken: Option<Error>,
 }
 
+fn addressee(saga: Saga) -> Addressee {
+    Addressee {
+        saga: saga.id,
+        status: saga.instance.status(),
+        definition: saga.definition,
+    }
+}
+
 impl Engine {
     /// Brings an event to the live sagas with its correlation id; where there are none, starts those that begin on it: all of them, or
-    /// none.
+    /// none. One that is over is asked only whether it has taken the event before.
     ///
     /// # Errors
     /// [`Error::EventForNobody`] where no saga has the correlation id and none begins on the event: no row is left.
@@ -88,34 +96,37 @@ impl Engine {
         let addressees = addressees
             .into_iter()
             .filter(|addressee| event.is_for(&addressee.definition));
-        let met = self.meet(addressees, &event).await?;
-        if !met.taken.is_empty() {
+        let mut met = Met::default();
+        self.meet(addressees, &event, &mut met).await?;
+        if met.taken.is_empty() && met.broken.is_none() {
+            self.begin(&event, &mut met).await?;
+        }
+        if !met.taken.is_empty() || !met.started.is_empty() {
             return Ok(Published {
                 taken: met.taken,
-                started: Vec::new(),
+                started: met.started,
             });
         }
-        if let Some(broken) = met.broken {
-            return Err(broken);
+        match met.broken {
+            Some(broken) => Err(broken),
+            None => Err(self.not_published(event, met.refused).await?),
         }
-        let mut beginning = self.parts.store.definitions_starting_on(&event.name).await?;
-        // Whoever was started before by this correlation id is over, or has refused it.
-        beginning.retain(|definition| event.is_for(definition) && !met.known.contains(definition));
-        if !beginning.is_empty() {
-            return self.begin(beginning, &event).await;
-        }
-        Err(self.not_published(event, met.refused).await?)
     }
 
-    async fn meet(&self, addressees: impl Iterator<Item = Addressee>, event: &PublishEvent) -> Result<Met, Error> {
-        let mut met = Met::default();
+    async fn meet(
+        &self,
+        addressees: impl IntoIterator<Item = Addressee>,
+        event: &PublishEvent,
+        met: &mut Met,
+    ) -> Result<(), Error> {
         for Addressee {
             saga,
             definition,
             status,
         } in addressees
         {
-            if status.is_over() {
+            // Without an id it cannot have been there before.
+            if status.is_over() && event.id.is_none() {
                 met.refused.push((saga, Rejection::Over));
                 met.known.insert(definition);
                 continue;
@@ -135,15 +146,23 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
-        Ok(met)
+        Ok(())
     }
 
-    async fn begin(&self, definitions: Vec<DefinitionName>, event: &PublishEvent) -> Result<Published, Error> {
-        if event.name.as_str() == START && event.definition.is_none() {
+    /// Starts what begins on the event. Whoever was started before by this correlation id is over, or has refused it; a saga that
+    /// another event starts at the same moment is met as if it had been there.
+    async fn begin(&self, event: &PublishEvent, met: &mut Met) -> Result<(), Error> {
+        let mut beginning = self.parts.store.definitions_starting_on(&event.name).await?;
+        beginning.retain(|definition| event.is_for(definition) && !met.known.contains(definition));
+        if beginning.is_empty() {
+            return Ok(());
+        }
+        if event.name.as_str() == Event::START && event.definition.is_none() {
             let mut broken = Violations::default();
+            let start = Event::START;
             broken.add(
                 "/definition",
-                format!("is missing: {START} is what POST /api/sagas raises, on which any saga may begin; name the one that is meant"),
+                format!("is missing: {start} is what POST /api/sagas raises, on which any saga may begin; name the one that is meant"),
             );
             return Err(Error::Invalid(broken));
         }
@@ -155,26 +174,28 @@ impl Engine {
             name: event.name.clone(),
             data: event.data.clone(),
         };
-        let requests = definitions.into_iter().map(|definition| event.starting(definition));
-        let mut published = Published::default();
-        let mut refused = Vec::new();
-        for started in self.start_all_on(requests.collect(), &first).await? {
-            match started {
-                StartedSaga::New(saga) => published.started.push(saga),
-                // Another event has started it meanwhile: this one is for it.
-                StartedSaga::Existing(saga) | StartedSaga::Replayed(saga) => {
-                    match self.raise(event.to(saga.id)).await {
-                        Ok(raised) => published.started.push(raised.into_saga()),
-                        Err(Error::SagaRejected { rejection, .. }) => refused.push((saga.id, rejection)),
-                        Err(error) => return Err(error),
-                    }
+        // Each time round there are fewer.
+        while !beginning.is_empty() {
+            let requests = beginning.iter().map(|definition| event.starting(definition.clone()));
+            let (mut there, mut cannot_start) = (Vec::new(), None);
+            for started in self.start_all_on(requests.collect(), &first).await? {
+                match started {
+                    Ok(StartedSaga::New(saga)) => met.started.push(saga),
+                    Ok(StartedSaga::Existing(saga) | StartedSaga::Replayed(saga)) => there.push(saga),
+                    Err(error) => cannot_start = cannot_start.or(Some(error)),
                 }
             }
+            beginning.retain(|definition| there.iter().all(|saga| saga.definition != *definition));
+            let is_nobody_there = there.is_empty();
+            self.meet(there.into_iter().map(addressee), event, met).await?;
+            match cannot_start {
+                // None was started, as one cannot. Without those that are there it may not be asked to.
+                Some(error) if is_nobody_there => return Err(error),
+                Some(_) if met.taken.is_empty() && met.broken.is_none() => {}
+                Some(_) | None => return Ok(()),
+            }
         }
-        if published.started.is_empty() {
-            return Err(self.not_published(event.clone(), refused).await?);
-        }
-        Ok(published)
+        Ok(())
     }
 
     /// Why it has reached nobody.

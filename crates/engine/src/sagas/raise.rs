@@ -76,8 +76,7 @@ impl Engine {
             offer: None,
             seed: identity::seed(),
         };
-        let outcome = self.parts.saga_advances.submit(advance).await?;
-        match outcome {
+        match self.look_in_turn(advance).await? {
             AdvanceOutcome::Done(advanced) => Ok(Raised::Taken(advanced.saga)),
             AdvanceOutcome::Repeated(advanced) => Ok(Raised::Repeated(advanced.saga)),
             AdvanceOutcome::Rejected { rejection, advanced } => {
@@ -99,6 +98,7 @@ impl Engine {
             }
             AdvanceOutcome::EventIdReused { event, .. } => Err(Error::EventIdReused { saga, event }),
             AdvanceOutcome::NotFound => Err(Error::SagaNotFound(saga)),
+            AdvanceOutcome::Left { .. } => unreachable!("it is tried until it has had its turn"),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Reading sagas, and waiting until one waits or ends.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use orchestratum_core::saga::{CompiledDefinition, Definition};
 use orchestratum_core::{SagaId, Timestamp};
-use orchestratum_store::{HistoryPage, Saga, SagaFilter, SagaPage, StoredDefinition};
+use orchestratum_store::{EventKind, HistoryEntry, HistoryPage, Saga, SagaFilter, SagaPage, StoredDefinition};
 
 use crate::{Engine, Error};
 
@@ -61,10 +62,20 @@ impl Engine {
     /// # Errors
     /// [`Error::SagaNotFound`].
     pub async fn saga_history(&self, saga: SagaId, after: Option<u64>, limit: usize) -> Result<HistoryPage, Error> {
-        let page = self.parts.store.saga_history(saga, after, limit).await?;
+        let mut page = self.parts.store.saga_history(saga, after, limit).await?;
         if page.items.is_empty() {
             self.saga(saga).await?;
         }
+        let mut names = Names::default();
+        names.learn(&page.items);
+        // What ended in this page may have been issued in one before.
+        let mut place = after.map(|after| after.saturating_sub(LOOKED_BACK));
+        while place < after && !names.are_known(&page.items) {
+            let earlier = self.parts.store.saga_history(saga, place, LOOKED_BACK_AT_ONCE).await?;
+            names.learn(&earlier.items);
+            place = earlier.next.or(after);
+        }
+        names.tell(&mut page.items);
         Ok(page)
     }
 
@@ -76,6 +87,61 @@ impl Engine {
             name: name.clone(),
             version: Some(version),
         })
+    }
+}
+
+/// How many entries before a page are read for the names in it: a history may be long, and a task rarely outlives so much of it.
+const LOOKED_BACK: u64 = 1_000;
+
+const LOOKED_BACK_AT_ONCE: usize = 200;
+
+/// How the tasks and child sagas of a saga are called, by their numbers: an entry tells of an end by the number alone.
+#[derive(Debug, Default)]
+struct Names(BTreeMap<u32, String>);
+
+impl Names {
+    fn learn(&mut self, entries: &[HistoryEntry]) {
+        for told in entries.iter().map(|entry| &entry.told) {
+            let tasks = told.tasks.iter().map(|task| (task.number, task.name.clone()));
+            let sagas = told
+                .sagas
+                .iter()
+                .map(|child| (child.number, child.definition.to_string()));
+            self.0.extend(tasks.chain(sagas));
+        }
+    }
+
+    fn are_known(&self, entries: &[HistoryEntry]) -> bool {
+        entries
+            .iter()
+            .filter_map(issued)
+            .all(|number| self.0.contains_key(&number))
+    }
+
+    fn tell(&self, entries: &mut [HistoryEntry]) {
+        for entry in entries {
+            if let Some(name) = issued(entry).and_then(|number| self.0.get(&number)) {
+                entry.name = Some(name.clone());
+            }
+        }
+    }
+}
+
+/// The number of what it tells of, if that is something that was issued.
+fn issued(entry: &HistoryEntry) -> Option<u32> {
+    match entry.kind {
+        EventKind::TaskEnded
+        | EventKind::CompensationEnded
+        | EventKind::CompensationRetried
+        | EventKind::CompensationSkipped => entry.number,
+        EventKind::Started
+        | EventKind::Event
+        | EventKind::Timer
+        | EventKind::Cancel
+        | EventKind::ParkedRetried
+        | EventKind::ParkedDiscarded
+        | EventKind::Retried
+        | EventKind::Migrated => None,
     }
 }
 

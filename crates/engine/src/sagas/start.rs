@@ -1,13 +1,10 @@
 //! Starting a saga, once for each definition and correlation id.
 
-use orchestratum_core::saga::{DefinitionName, Event, EventName, Rejection};
-use orchestratum_core::{JsonText, Origin};
-use orchestratum_store::{IdempotencyKey, NewSaga, Saga, StartOutcome};
+use orchestratum_core::saga::{DefinitionName, Event, Rejection};
+use orchestratum_core::{JsonText, Origin, SagaId};
+use orchestratum_store::{IdempotencyKey, KeyedSaga, NewSaga, Saga, StartOutcome};
 
 use crate::{Engine, Error, identity};
-
-/// The event on which a saga begins that is started by its definition.
-pub(super) const START: &str = "start";
 
 /// A request to start a saga.
 #[derive(Debug, Clone)]
@@ -51,25 +48,20 @@ impl Engine {
             input: given(request.input),
             ..request
         };
-        let event = Event {
-            id: START.to_owned(),
-            name: EventName::new(START).expect("a name"),
-            data: request.input.clone(),
-        };
+        let event = Event::start(request.input.clone());
         let (definition, version) = (request.definition.clone(), request.version);
-        let outcome = self.parts.saga_starts.submit(self.new_saga(request, event)).await?;
+        let outcome = self.start_alone(self.new_saga(request, event)).await?;
         self.begun(outcome, definition, version).await
     }
 
     /// Starts sagas that all begin on one event: all of them, or none.
     ///
-    /// # Errors
-    /// [`Error::SagaCannotStart`] of the first that cannot: then nothing was stored.
+    /// Of those that are there or that cannot start each is told; then those are left out that another one keeps from starting.
     pub(super) async fn start_all_on(
         &self,
         requests: Vec<StartSaga>,
         event: &Event,
-    ) -> Result<Vec<StartedSaga>, Error> {
+    ) -> Result<Vec<Result<StartedSaga, Error>>, Error> {
         let definitions: Vec<DefinitionName> = requests.iter().map(|request| request.definition.clone()).collect();
         let sagas = requests
             .into_iter()
@@ -77,7 +69,7 @@ impl Engine {
         let mut sagas: Vec<NewSaga> = sagas.collect();
         let outcomes = match sagas.pop() {
             // One alone shares its commit with those of others.
-            Some(saga) if sagas.is_empty() => vec![self.parts.saga_starts.submit(saga).await?],
+            Some(saga) if sagas.is_empty() => vec![self.start_alone(saga).await?],
             last => {
                 sagas.extend(last);
                 self.start_together(sagas).await?
@@ -86,10 +78,40 @@ impl Engine {
         let mut started = Vec::with_capacity(outcomes.len());
         for (outcome, definition) in outcomes.into_iter().zip(definitions) {
             if outcome != StartOutcome::Withheld {
-                started.push(self.begun(outcome, definition, None).await?);
+                started.push(self.begun(outcome, definition, None).await);
             }
         }
         Ok(started)
+    }
+
+    /// Starts it with others that come at the same time.
+    async fn start_alone(&self, saga: NewSaga) -> Result<StartOutcome, Error> {
+        loop {
+            match self.parts.saga_starts.submit(saga.clone()).await? {
+                // Behind those that came meanwhile.
+                StartOutcome::Left => {}
+                outcome => return Ok(outcome),
+            }
+        }
+    }
+
+    /// What this idempotency key has started, if it was used before.
+    ///
+    /// # Errors
+    /// [`Error::IdempotencyKeyReused`], [`Error::SagaGone`].
+    pub(crate) async fn saga_of_key(&self, key: &IdempotencyKey) -> Result<Option<Saga>, Error> {
+        match self.parts.store.saga_of_key(key).await? {
+            None => Ok(None),
+            Some(KeyedSaga::Reused) => Err(Error::IdempotencyKeyReused),
+            Some(KeyedSaga::Started(saga)) => self.started_before(saga).await.map(Some),
+        }
+    }
+
+    async fn started_before(&self, saga: SagaId) -> Result<Saga, Error> {
+        match self.saga(saga).await {
+            Err(Error::SagaNotFound(saga)) => Err(Error::SagaGone { saga }),
+            found => found,
+        }
     }
 
     async fn begun(
@@ -101,10 +123,7 @@ impl Engine {
         match outcome {
             StartOutcome::Started(advanced) => Ok(StartedSaga::New(advanced.saga)),
             StartOutcome::Exists(saga) => Ok(StartedSaga::Existing(*saga)),
-            StartOutcome::Replayed(id) => match self.saga(id).await {
-                Err(Error::SagaNotFound(saga)) => Err(Error::SagaGone { saga }),
-                found => Ok(StartedSaga::Replayed(found?)),
-            },
+            StartOutcome::Replayed(saga) => Ok(StartedSaga::Replayed(self.started_before(saga).await?)),
             StartOutcome::KeyReused => Err(Error::IdempotencyKeyReused),
             StartOutcome::NoDefinition => Err(Error::DefinitionNotFound {
                 name: definition,
@@ -113,6 +132,9 @@ impl Engine {
             StartOutcome::Rejected(Rejection::InvalidAnswer { violations, .. }) => Err(Error::Invalid(violations)),
             StartOutcome::Rejected(rejection) => Err(Error::SagaCannotStart { definition, rejection }),
             StartOutcome::Withheld => unreachable!("what another one keeps from beginning is told by that one"),
+            StartOutcome::Left => {
+                unreachable!("it is asked for again, and of what is started together nothing is left")
+            }
         }
     }
 

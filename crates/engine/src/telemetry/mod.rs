@@ -166,8 +166,22 @@ pub fn metrics() -> &'static PrometheusHandle {
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("another metrics recorder is installed; /metrics stays empty");
         }
+        begin_at_zero();
         handle
     })
+}
+
+/// What alerts look at is there before it happens first: Prometheus sees no increase in a series that begins with one.
+fn begin_at_zero() {
+    for status in ["Completed", "Failed", "TimedOut", "Cancelled"] {
+        metrics::counter!("orchestratum_sagas_ended_total", "status" => status).increment(0);
+    }
+    for status in ["NeedsAttention", "CompensationStuck"] {
+        metrics::counter!("orchestratum_sagas_stopped_total", "status" => status).increment(0);
+    }
+    for result in ["taken", "refused"] {
+        metrics::counter!("orchestratum_inbound_messages_total", "result" => result).increment(0);
+    }
 }
 
 #[cfg(test)]
