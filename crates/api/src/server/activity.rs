@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep};
 use tower::Service;
 
 use super::patience::Patience;
+use super::rest::Rest;
 
 /// An answer is handed over in pieces of this size, so that what is not taken is seen.
 const PIECE_BYTES: usize = 16 << 10;
@@ -135,10 +136,19 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let exchange = self.activity.begin();
-        let answering = self.router.call(request);
         let http2 = self.http2;
+        // A stream of HTTP/2 ends without its connection.
+        let (request, rest) = if http2 {
+            (request.map(Body::new), None)
+        } else {
+            Rest::of(request)
+        };
+        let answering = self.router.call(request);
         Box::pin(async move {
             let answer = answering.await?;
+            if let Some(rest) = rest {
+                rest.take().await;
+            }
             Ok(answer.map(|body| {
                 if http2 {
                     Body::new(Answer::new(body, exchange))

@@ -7,6 +7,7 @@
 mod activity;
 mod connection;
 mod patience;
+mod rest;
 mod taken;
 mod tls;
 

@@ -1,5 +1,7 @@
 //! The process: what it refuses to start with, its listeners, its deadlines, its end.
 
+mod rest;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
