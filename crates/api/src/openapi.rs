@@ -27,6 +27,7 @@ const AUTHORIZATION: &str = "Authorization";
         (name = "schedules", description = "Tasks that come by the clock"),
         (name = "groups", description = "Many tasks, and one that comes after them"),
         (name = "sagas", description = "State machines that the server runs, with what undoes each step"),
+        (name = "gitlab", description = "Issues, geometries and merge requests of a GitLab: `/docs/gitlab.md`"),
         (name = "workers", description = "Who runs them"),
         (name = "worker", description = "Run them yourself, in any language: `/docs/http-workers.md`"),
         (name = "queues", description = "What waits where"),
@@ -106,9 +107,9 @@ fn describe_operation(operation: &mut Operation, scopes: &[Scope]) {
     });
     let responses = &mut operation.responses.responses;
     responses.insert("401".to_owned(), problem("No valid API key").into());
-    responses.insert(
-        "403".to_owned(),
-        problem(&format!("The API key lacks the scope {scopes}")).into(),
-    );
+    // Where a call has reasons of its own they are told with this one.
+    responses
+        .entry("403".to_owned())
+        .or_insert_with(|| problem(&format!("The API key lacks the scope {scopes}")).into());
     responses.insert("default".to_owned(), problem("Any other fault").into());
 }

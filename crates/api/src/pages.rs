@@ -8,6 +8,7 @@ use crate::problem::{self, Code};
 
 const ERRORS: &str = include_str!("../../../docs/errors/README.md");
 const TASKS: &str = include_str!("../../../docs/tasks.md");
+const GITLAB: &str = include_str!("../../../docs/gitlab.md");
 const HTTP_WORKERS: &str = include_str!("../../../docs/http-workers.md");
 const SANDBOX: &str = include_str!("../../../docs/sandbox.md");
 
@@ -16,6 +17,7 @@ pub(crate) async fn document(Path(name): Path<String>) -> Response {
     match without_ending(&name) {
         "tasks" => page(TASKS),
         "sandbox" => page(SANDBOX),
+        "gitlab" => page(GITLAB),
         "http-workers" => page(HTTP_WORKERS),
         "errors" => Redirect::to("/docs/errors/README.md").into_response(),
         _ => problem::of_status(StatusCode::NOT_FOUND).into_response(),

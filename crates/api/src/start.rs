@@ -87,12 +87,10 @@ pub async fn start(settings: Settings, stop: CancellationToken) -> Result<Starte
 pub async fn start_with(engine: Engine, stop: CancellationToken) -> Result<Started, Error> {
     check_bootstrap_key(engine.settings())?;
     unless_stopped(&stop, "migrate", || engine.migrate()).await?;
-    let definitions = engine.define_folder().await?;
+    let mut definitions = engine.define_folder().await?;
+    definitions.extend(engine.define_shipped().await?);
     if !definitions.is_empty() {
-        tracing::info!(
-            definitions = definitions.len(),
-            "saga definitions of the folder are there"
-        );
+        tracing::info!(definitions = definitions.len(), "saga definitions are there");
     }
     // Before a first key is made: one that is stored and never shown would be the last.
     let server = Server::bind(&engine.settings().api).await?;

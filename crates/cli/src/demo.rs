@@ -16,6 +16,7 @@ use orchestratum_store::{AfterGroup, Task};
 use orchestratum_worker::dotnet;
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::output::{bounded, one_line};
 
@@ -147,9 +148,27 @@ fn pages() -> GroupDraft {
     }
 }
 
-/// Submits those samples whose names are offered, and prints how each one ends.
-pub(crate) async fn run(engine: Engine, offered: Vec<TaskName>) -> anyhow::Result<()> {
+/// Submits those samples whose names are offered, and prints how each one ends, until it is to stop.
+pub(crate) async fn run(engine: Engine, offered: Vec<TaskName>, stop: CancellationToken) -> anyhow::Result<()> {
     let began = Instant::now();
+    let services = orders::Services::begin(&engine);
+    let shown = tokio::select! {
+        // First: whoever waits for a sample is then sent away, and would tell of it as it is.
+        biased;
+        () = stop.cancelled() => Ok(false),
+        shown = show_all(&engine, offered) => shown.map(|()| true),
+    };
+    services.end(&engine).await?;
+    if shown? {
+        println!(
+            "\n  The samples are done after {:.1} s; the server goes on. Stop it with Ctrl-C.\n",
+            began.elapsed().as_secs_f64()
+        );
+    }
+    Ok(())
+}
+
+async fn show_all(engine: &Engine, offered: Vec<TaskName>) -> anyhow::Result<()> {
     let is_offered = |sample: &Sample| offered.iter().any(|name| name.as_str() == sample.name.as_str());
     let (offered, missing): (Vec<Sample>, Vec<Sample>) = samples().into_iter().partition(is_offered);
     println!("  The samples, and how long each was under way:\n");
@@ -166,7 +185,7 @@ pub(crate) async fn run(engine: Engine, offered: Vec<TaskName>) -> anyhow::Resul
             watched.extend(tasks.into_iter().map(|task| (sample.name, sample.shows, task.spec.id)));
         }
     }
-    watched.push((BuiltIn::Echo, SCHEDULED, first_of_a_schedule(&engine).await?));
+    watched.push((BuiltIn::Echo, SCHEDULED, first_of_a_schedule(engine).await?));
     let group = engine
         .create_group(CreateGroup {
             draft: pages(),
@@ -182,19 +201,15 @@ pub(crate) async fn run(engine: Engine, offered: Vec<TaskName>) -> anyhow::Resul
     }
     let endings = watched
         .into_iter()
-        .map(|(name, shows, id)| show(&engine, name, shows, id));
+        .map(|(name, shows, id)| show(engine, name, shows, id));
     let of_group = async {
         match group {
-            CreatedGroup::Created(state) => show_group(&engine, state.group.spec.id).await,
+            CreatedGroup::Created(state) => show_group(engine, state.group.spec.id).await,
             CreatedGroup::Replayed(_) | CreatedGroup::Existing(_) => Ok(()),
         }
     };
-    futures::future::try_join3(futures::future::try_join_all(endings), of_group, orders::run(&engine)).await?;
-    println!(
-        "\n  The samples are done after {:.1} s; the server goes on. Stop it with Ctrl-C.\n",
-        began.elapsed().as_secs_f64()
-    );
-    Ok(())
+    let shown = futures::future::try_join3(futures::future::try_join_all(endings), of_group, orders::run(engine));
+    shown.await.map(drop)
 }
 
 /// A schedule of each second, which ends soon: its first task.

@@ -80,18 +80,18 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         data,
         arguments.manual_clock,
     );
-    if arguments.demo {
-        let engine = started.engine().clone();
+    let samples = arguments.demo.then(|| {
+        let (engine, stop) = (started.engine().clone(), stop.clone());
         let offered = worker.names().cloned().collect();
         // The address, the key and the samples are what is to be seen, between lines that nobody asked for.
         let quiet = (is_on_a_terminal() && !asks_for_logs(&settings)).then(|| logs.quieten_console());
         tokio::spawn(async move {
             let _quiet = quiet;
-            if let Err(error) = demo::run(engine, offered).await {
+            if let Err(error) = demo::run(engine, offered, stop).await {
                 eprintln!("the samples: {error:#}");
             }
-        });
-    }
+        })
+    });
     let mut worked = Ok(());
     started
         .serve(async {
@@ -99,6 +99,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             if worked.is_err() {
                 // Without its worker this process would look alive and run nothing.
                 stop.cancel();
+            }
+            if let Some(samples) = samples {
+                // Before the database is closed.
+                let _ = samples.await;
             }
         })
         .await;

@@ -7,8 +7,8 @@ use orchestratum_broker::{self as broker, Broker, Hint, Signal};
 use orchestratum_core::task::{Ending, GroupEnds, GroupPlace, TaskEvent, TaskSpec, TaskState, TaskStatus};
 use orchestratum_core::{JsonText, SagaId, TaskId, Timestamp};
 use orchestratum_store::{
-    self as store, Advance, AdvanceOutcome, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Followed,
-    ManualClock, NewSaga, StartOutcome, Store,
+    self as store, Advance, Change, ChangeOutcome, Changed, CreateOutcome, CreateRequest, Followed, ManualClock,
+    NewSaga, StartOutcome, Store,
 };
 use parking_lot::Mutex;
 use secrecy::ExposeSecret;
@@ -20,12 +20,13 @@ use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::external::{Holders, Pollers};
 use crate::follows::Follows;
+use crate::gitlab::Calls;
 use crate::health::{self, Health};
 use crate::journal::{self, Reason};
 use crate::kept::{Keeping, Kept};
 use crate::keys::KeyCache;
 use crate::queues::Queues;
-use crate::sagas::{self, Driver};
+use crate::sagas::{self, BegunTogether, Driver, Together, Tried, Turn};
 use crate::signals::Signals;
 use crate::tasks::Counts;
 use crate::waiters::Waiters;
@@ -50,8 +51,11 @@ pub(crate) struct Parts {
     pub(crate) continuations: Batcher<Change, ChangeOutcome>,
     pub(crate) changes: Batcher<Change, ChangeOutcome>,
     pub(crate) saga_starts: Batcher<NewSaga, StartOutcome>,
-    pub(crate) saga_advances: Batcher<Advance, AdvanceOutcome>,
-    pub(crate) driver: Driver,
+    pub(crate) bound_starts: Batcher<Together, BegunTogether>,
+    pub(crate) saga_advances: Batcher<Advance, Tried>,
+    /// Those for which a look was not enough.
+    pub(crate) saga_advances_again: Batcher<Advance, Tried>,
+    pub(crate) driver: Arc<Driver>,
     /// Reading and drawing definitions.
     pub(crate) definitions: Aside,
     pub(crate) announcer: Announcer,
@@ -66,6 +70,8 @@ pub(crate) struct Parts {
     pub(crate) release_planned: AtomicBool,
     /// Timers of sagas are about to be fired.
     pub(crate) firing_planned: AtomicBool,
+    /// Up to which saga the loop for sagas has come on its way round.
+    pub(crate) sagas_behind: Mutex<Option<SagaId>>,
     /// Groups are about to be settled.
     pub(crate) settling_planned: AtomicBool,
     /// Up to which member the groups that are to stop were looked at.
@@ -75,6 +81,8 @@ pub(crate) struct Parts {
     pub(crate) counts: Arc<Kept<Counts>>,
     pub(crate) queues: Arc<Kept<Queues>>,
     pub(crate) health: Arc<Kept<Health>>,
+    /// Where the settings name one.
+    pub(crate) gitlab: Option<Calls>,
 }
 
 impl Engine {
@@ -126,12 +134,20 @@ impl Engine {
         let changes = changes_batcher(&store, &clock);
         let waiters = Arc::new(Waiters::default());
         let patience = settings.database.options().timeout;
+        let widths = Arc::default();
         let parts = Arc::new_cyclic(|engine| Parts {
             saga_starts: sagas::start_batcher(Weak::clone(engine), &store, &clock),
-            saga_advances: sagas::look_batcher(Weak::clone(engine), &store, &clock),
+            bound_starts: sagas::together_batcher(Weak::clone(engine), &store, &clock),
+            saga_advances: sagas::look_batcher(Weak::clone(engine), &store, &clock, (Turn::First, &widths)),
+            saga_advances_again: sagas::look_batcher(Weak::clone(engine), &store, &clock, (Turn::Again, &widths)),
             counts: Arc::new(Kept::new(Keeping::ManyTimesItsCost, patience)),
             queues: Arc::new(Kept::new(Keeping::ManyTimesItsCost, patience)),
             health: Arc::new(Kept::new(Keeping::For(health::KEPT_FOR), health::OTHERS_PATIENCE)),
+            gitlab: settings
+                .gitlab
+                .client()
+                .expect("checked when the settings were read")
+                .map(Calls::new),
             announcer: Announcer::start(Arc::clone(&broker), settings.broker.window),
             signals: Signals::start(Arc::clone(&broker)),
             keys: KeyCache::new(&settings.auth),
@@ -147,11 +163,12 @@ impl Engine {
             successes,
             continuations,
             changes,
-            driver: Driver::default(),
+            driver: Arc::default(),
             definitions: Aside::default(),
             waiters,
             saga_waiters: Arc::default(),
             firing_planned: AtomicBool::new(false),
+            sagas_behind: Mutex::default(),
             release_planned: AtomicBool::new(false),
             settling_planned: AtomicBool::new(false),
             members_walked: Mutex::default(),

@@ -20,6 +20,7 @@ pub mod error;
 pub mod external;
 mod following;
 mod follows;
+pub mod gitlab;
 pub mod given;
 pub mod groups;
 mod health;
@@ -48,7 +49,7 @@ pub use queues::Queues;
 pub use reachable::{InvalidReachable, Reachable};
 pub use settings::{
     AmqpSettings, ApiSettings, AuthSettings, BrokerSettings, CelerySettings, CommandLimits, CommandSettings, Commands,
-    DEFAULTS, DatabaseSettings, EnvironmentSettings, Error as SettingsError, HttpSettings, IsolationWanted, LogFormat,
-    LogSettings, MetricsSettings, NamePattern, Requirements, Settings, TaskSettings, TlsSettings, WorkerLimits,
-    WorkerSettings,
+    DEFAULTS, DatabaseSettings, EnvironmentSettings, Error as SettingsError, GitlabSettings, HttpSettings,
+    IsolationWanted, LogFormat, LogSettings, MetricsSettings, NamePattern, Requirements, Settings, TaskSettings,
+    TlsSettings, WorkerLimits, WorkerSettings,
 };

@@ -102,6 +102,7 @@ async fn a_task_is_logged_when_it_is_created_and_when_it_changes_with_the_reason
     let ending = Ending::Failed {
         message: SECRET.to_owned(),
         retryable: true,
+        code: None,
     };
     engine
         .finish(id, claimed[0].attempt, ending, Evidence::default())

@@ -51,6 +51,7 @@ registry! {
     Unauthenticated = "unauthenticated", UNAUTHORIZED, "A valid API key is needed";
     MissingScope = "missing_scope", FORBIDDEN, "The API key lacks the scope for this";
     ClaimedByAnother = "claimed_by_another", FORBIDDEN, "The attempt was claimed with another API key";
+    GitlabForbidden = "gitlab_forbidden", FORBIDDEN, "GitLab does not allow this to the token";
     RouteNotFound = "route_not_found", NOT_FOUND, "There is nothing at this path";
     TaskNotFound = "task_not_found", NOT_FOUND, "There is no such task";
     GroupNotFound = "group_not_found", NOT_FOUND, "There is no such group";
@@ -60,6 +61,7 @@ registry! {
     NothingParked = "nothing_parked", NOT_FOUND, "Nothing of the saga is parked under this id";
     AttemptNotFound = "attempt_not_found", NOT_FOUND, "The task has no such attempt";
     ScheduleNotFound = "schedule_not_found", NOT_FOUND, "There is no such schedule";
+    GitlabNotFound = "gitlab_not_found", NOT_FOUND, "GitLab has no such thing";
     KeyNotFound = "key_not_found", NOT_FOUND, "There is no such API key";
     RateNotFound = "rate_not_found", NOT_FOUND, "The target has no rate";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "This path does not take this method";
@@ -72,6 +74,8 @@ registry! {
     EventNotTaken = "event_not_taken", CONFLICT, "The saga does not take this event now";
     EventIdReused = "event_id_reused", CONFLICT, "The id belongs to another event";
     IllegalSagaStatus = "illegal_saga_status", CONFLICT, "The status of the saga does not allow this";
+    GitlabConflict = "gitlab_conflict", CONFLICT, "Somebody else has changed the same in GitLab";
+    SagaWithoutBranch = "saga_without_branch", CONFLICT, "The saga works on no branch of GitLab";
     GroupExists = "group_exists", CONFLICT, "Another group has this id";
     GroupGone = "group_gone", GONE, "The group that this key made was deleted";
     SagaGone = "saga_gone", GONE, "The saga that this key made was deleted";
@@ -86,8 +90,14 @@ registry! {
     InvalidPath = "invalid_path", UNPROCESSABLE_ENTITY, "A part of the path has a value that is not allowed";
     InvalidQuery = "invalid_query", UNPROCESSABLE_ENTITY, "A query parameter has a value that is not allowed";
     IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request";
+    GitlabContent = "gitlab_content", UNPROCESSABLE_ENTITY, "A file in GitLab is not what it should be";
+    GitlabRefused = "gitlab_refused", UNPROCESSABLE_ENTITY, "GitLab refuses this";
     NotStorable = "not_storable", UNPROCESSABLE_ENTITY, "The database cannot hold this value";
     InternalError = "internal_error", INTERNAL_SERVER_ERROR, "Something went wrong on our side";
+    GitlabUnauthorized = "gitlab_unauthorized", BAD_GATEWAY, "GitLab does not accept the token of this server";
+    GitlabUnreadable = "gitlab_unreadable", BAD_GATEWAY, "The answer of GitLab cannot be read";
+    GitlabUnavailable = "gitlab_unavailable", SERVICE_UNAVAILABLE, "GitLab is not available";
+    GitlabNotConfigured = "gitlab_not_configured", SERVICE_UNAVAILABLE, "This server knows no GitLab";
     DatabaseUnavailable = "database_unavailable", SERVICE_UNAVAILABLE, "The database is not available";
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, "More requests are waiting than can be served soon";
     Stopping = "stopping", SERVICE_UNAVAILABLE, "This process is stopping";
@@ -111,11 +121,27 @@ impl Code {
         }
     }
 
+    /// A failure in GitLab by the word that it has everywhere: in errors of tasks and events of sagas, too.
+    pub(crate) fn of_gitlab(word: &str) -> Option<Self> {
+        let known = [
+            Self::GitlabNotFound,
+            Self::GitlabForbidden,
+            Self::GitlabConflict,
+            Self::GitlabContent,
+            Self::GitlabRefused,
+            Self::GitlabUnauthorized,
+            Self::GitlabUnreadable,
+            Self::GitlabUnavailable,
+        ];
+        known.into_iter().find(|code| code.as_str() == word)
+    }
+
     /// How long a client should wait before it tries the same again; only where that may help.
     pub(crate) const fn retry_after_seconds(self) -> Option<u32> {
         match self {
             Self::DatabaseUnavailable => Some(2),
             Self::Overloaded | Self::Stopping => Some(1),
+            Self::GitlabUnavailable => Some(10),
             _ => None,
         }
     }

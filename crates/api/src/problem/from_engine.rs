@@ -1,5 +1,6 @@
 //! What the engine refuses, in the words of the wire.
 
+use axum::http::header;
 use orchestratum_core::SagaId;
 use orchestratum_core::saga::{Fault, Faults, Rejection};
 use orchestratum_engine::given::violations;
@@ -41,13 +42,7 @@ impl From<Error> for Problem {
             }
             Error::DefinitionNotFound { .. } => Self::new(Code::DefinitionNotFound, error.to_string()),
             Error::SagaNotFound(_) => Self::new(Code::SagaNotFound, error.to_string()),
-            Error::SagaCannotStart { ref rejection, .. } => {
-                let code = match rejection {
-                    Rejection::NotTaken { .. } | Rejection::NoGuardHolds { .. } => Code::EventNotTaken,
-                    _ => Code::SagaCannotStart,
-                };
-                taking(code, &error)
-            }
+            Error::SagaCannotStart { ref rejection, .. } => unstarted(&error, rejection),
             Error::SagaRejected { ref rejection, .. } => rejected(&error, rejection),
             Error::SagaUnmovable { ref faults, .. } => match violations(faults) {
                 Some(violations) => Self::invalid(Code::InvalidBody, violations),
@@ -72,6 +67,12 @@ impl From<Error> for Problem {
             | Error::TooManyWaitingClaimsOfOneKey { .. } => Self::new(Code::Overloaded, error.to_string()),
             Error::ClaimedByAnother { .. } => Self::new(Code::ClaimedByAnother, error.to_string()),
             Error::AttemptOver { .. } => Self::new(Code::AttemptOver, error.to_string()),
+            Error::GitlabNotConfigured
+            | Error::Gitlab(_)
+            | Error::GitlabContent { .. }
+            | Error::SagaWithoutBranch { .. }
+            | Error::SagaRefusedByGitlab { .. }
+            | Error::SagaStuck { .. } => from_gitlab(&error),
             Error::Stopping => Self::new(Code::Stopping, error.to_string()),
             Error::Store(cause) => from_store(&cause),
             Error::Broker(_) | Error::Panicked => Self::internal(&error),
@@ -88,6 +89,15 @@ fn saga_moved_on(saga: SagaId, expected: &[u64], current: u64) -> String {
         named.join(", ")
     };
     format!("saga {saga} has the ETag \"{current}\" now; If-Match names {named}")
+}
+
+/// It does not begin so.
+fn unstarted(error: &Error, rejection: &Rejection) -> Problem {
+    let code = match rejection {
+        Rejection::NotTaken { .. } | Rejection::NoGuardHolds { .. } => Code::EventNotTaken,
+        _ => Code::SagaCannotStart,
+    };
+    taking(code, error)
 }
 
 /// What was brought to a saga is not taken.
@@ -111,6 +121,32 @@ fn taking(code: Code, error: &Error) -> Problem {
     match error.takes() {
         Some(takes) => problem.taking(takes.into_iter().map(ToString::to_string).collect()),
         None => problem,
+    }
+}
+
+/// What GitLab, or a file in it, has against a call.
+fn from_gitlab(error: &Error) -> Problem {
+    let told = |code| Problem::new(code, error.to_string());
+    match error {
+        Error::Gitlab(failure) => {
+            let problem = told(Code::of_gitlab(failure.code()).unwrap_or(Code::GitlabUnreadable));
+            match failure.retry_after() {
+                // Whole seconds, and not sooner.
+                Some(after) => problem.with_header(header::RETRY_AFTER, (after.as_secs() + 1).into()),
+                None => problem,
+            }
+        }
+        Error::GitlabContent { faults, .. } => Problem {
+            faults: faults.0.iter().cloned().map(super::Fault::from).collect(),
+            ..told(Code::GitlabContent)
+        },
+        Error::SagaWithoutBranch { .. } => told(Code::SagaWithoutBranch),
+        Error::SagaRefusedByGitlab { saga, failure } => {
+            let code = failure.code.as_ref().and_then(|code| Code::of_gitlab(code.as_str()));
+            told(code.unwrap_or(Code::GitlabUnreadable)).of_saga(*saga)
+        }
+        Error::SagaStuck { saga, .. } => told(Code::IllegalSagaStatus).of_saga(*saga),
+        _ => told(Code::GitlabNotConfigured),
     }
 }
 

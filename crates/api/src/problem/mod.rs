@@ -10,6 +10,7 @@ use std::fmt;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use orchestratum_core::SagaId;
 use orchestratum_core::saga::{self, Faults, Place};
 use orchestratum_core::task::{Violation, Violations};
 use serde::Serialize;
@@ -28,6 +29,8 @@ pub struct Problem {
     faults: Vec<Fault>,
     /// The events that are taken in the place of the one that was refused.
     takes: Option<Vec<String>>,
+    /// What keeps on, although this answer is no success.
+    saga: Option<SagaId>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -58,6 +61,10 @@ pub(crate) struct Document {
     /// With `event_not_taken`: the events that the saga takes in the state in which it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     takes: Option<Vec<String>>,
+    /// The saga that was started or found, and cannot go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    saga_id: Option<SagaId>,
 }
 
 /// One broken rule.
@@ -129,6 +136,7 @@ impl Problem {
             detail: detail.into(),
             faults: Vec::new(),
             takes: None,
+            saga: None,
             headers: Vec::new(),
         }
     }
@@ -181,6 +189,13 @@ impl Problem {
         self
     }
 
+    /// Of a saga that cannot go on.
+    #[must_use]
+    pub(crate) fn of_saga(mut self, saga: SagaId) -> Self {
+        self.saga = Some(saga);
+        self
+    }
+
     #[must_use]
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
@@ -210,6 +225,7 @@ impl Problem {
             request_id: request_id.to_owned(),
             errors: (!self.faults.is_empty()).then(|| self.faults.clone()),
             takes: self.takes.clone(),
+            saga_id: self.saga,
         };
         serde_json::to_vec(&document).expect("texts and numbers are always JSON")
     }
@@ -230,7 +246,10 @@ impl IntoResponse for Problem {
         for (name, value) in &self.headers {
             response.headers_mut().append(name, value.clone());
         }
-        if let Some(seconds) = self.code.retry_after_seconds() {
+        // Whoever knows better has said it.
+        if !response.headers().contains_key(header::RETRY_AFTER)
+            && let Some(seconds) = self.code.retry_after_seconds()
+        {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         response.extensions_mut().insert(std::sync::Arc::new(self));

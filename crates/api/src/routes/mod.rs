@@ -2,6 +2,7 @@
 
 mod dev;
 mod events;
+mod gitlab;
 mod groups;
 mod keys;
 mod operations;
@@ -44,7 +45,7 @@ pub(crate) fn all(engine: &Engine) -> OpenApiRouter<Engine> {
     } else {
         &[Scope::TasksRead]
     };
-    clock(sagas(Routes::new(engine)))
+    clock(gitlab(sagas(Routes::new(engine))))
         .scoped_input(Scope::TasksWrite, routes!(tasks::create))
         .scoped_large(
             Scope::TasksWrite,
@@ -125,6 +126,17 @@ fn sagas(routes: Routes) -> Routes {
         .scoped(Scope::SagasRead, routes!(sagas::saga_diagram))
         .scoped_input(Scope::SagasWrite, routes!(events::publish))
         .scoped_any(&[Scope::TasksRead, Scope::SagasRead], routes!(events::follow))
+}
+
+/// What is asked of GitLab, with the token of this server.
+fn gitlab(routes: Routes) -> Routes {
+    routes
+        .scoped(Scope::Gitlab, routes!(gitlab::issues))
+        .scoped(Scope::Gitlab, routes!(gitlab::geometries))
+        .scoped(Scope::Gitlab, routes!(gitlab::make_merge_request))
+        .scoped(Scope::Gitlab, routes!(gitlab::consistency))
+        .scoped(Scope::Gitlab, routes!(gitlab::calculate_balance))
+        .scoped_input(Scope::Gitlab, routes!(gitlab::start_calculation))
 }
 
 /// Only where the clock is one that is moved by hand.

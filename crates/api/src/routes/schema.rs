@@ -319,6 +319,9 @@ pub(crate) struct Error {
     /// For a person: the traceback, the exit code, the limit that was met.
     #[schema(example = "exit code 1")]
     message: String,
+    /// For a program, where whoever failed gave one: left out otherwise.
+    #[schema(required = false, pattern = "^[a-z][a-z0-9_]*$", max_length = 64)]
+    code: Option<String>,
 }
 
 /// The wait between a failed attempt and the next one.

@@ -35,6 +35,7 @@ async fn attempts_and_logs_show_what_happened() {
     let ending = Ending::Failed {
         message: "exit code 3".to_owned(),
         retryable: true,
+        code: None,
     };
     api.finish(claimed.id, claimed.attempt, ending, evidence).await;
     let second = api.claim().await;
@@ -111,6 +112,7 @@ async fn a_page_of_large_attempts_is_short_and_the_running_one_comes_last() {
         let ending = Ending::Failed {
             message: "x".repeat(1_000_000),
             retryable: true,
+            code: None,
         };
         api.finish(claimed.id, claimed.attempt, ending, Evidence::default())
             .await;

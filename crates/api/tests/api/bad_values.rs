@@ -139,3 +139,69 @@ async fn the_input_of_a_built_in_task_is_checked_where_it_enters_and_never_repea
     assert_eq!(told(&problem), "/input/command");
     assert_eq!(api.post_empty(&retry).await.status, StatusCode::ACCEPTED);
 }
+
+#[tokio::test]
+async fn no_name_of_a_gitlab_task_leads_elsewhere_and_nothing_of_it_is_stored() {
+    let api = Api::start().await;
+    for unsafe_name in [
+        "",
+        "/",
+        "//",
+        "/etc/passwd",
+        "..",
+        "../..",
+        "../../users",
+        "a/../b",
+        "a/..",
+        "./a",
+        "a//b",
+        "a/",
+        "a\\b",
+        "..\\..",
+        "a%2fb",
+        "%2e%2e",
+        "%252e%252e",
+        "a\u{0}b",
+        "a\nb",
+        "a\r\nHost: b",
+        "a?private_token=x",
+        "a#b",
+        "\u{202e}txt",
+        "\u{feff}a",
+    ] {
+        let input = json!({
+            "project": unsafe_name, "branch": unsafe_name, "start_branch": unsafe_name, "message": "m",
+            "expected_commit": unsafe_name, "files": {unsafe_name: "1"}, "step": "a b",
+        });
+        let task = json!({"name": "gitlab.commit", "input": input});
+        let answer = api.post("/api/tasks", &task).await;
+        if unsafe_name.contains('\0') {
+            // No text of JSON may have it.
+            assert!(answer.status.is_client_error(), "{answer:?}");
+            continue;
+        }
+        let problem = answer.problem(422, "invalid_body");
+        let broken = problem["errors"].as_array().expect("a list");
+        let pointers: Vec<&str> = broken.iter().filter_map(|broken| broken["pointer"].as_str()).collect();
+        let fields: Vec<&str> = pointers
+            .iter()
+            .filter_map(|pointer| pointer.split('/').nth(2))
+            .collect();
+        let expected = ["project", "branch", "start_branch", "files", "expected_commit", "step"];
+        assert_eq!(fields, expected, "{unsafe_name:?}: {problem}");
+        for (task, pointer) in [
+            (
+                json!({"name": "gitlab.get_file", "input": {"project": "a/b", "path": unsafe_name, "branch": "main"}}),
+                "/input/path",
+            ),
+            (
+                json!({"name": "gitlab.create_branch", "input": {"project": "a/b", "branch": "b", "from": unsafe_name}}),
+                "/input/from",
+            ),
+        ] {
+            let problem = api.post("/api/tasks", &task).await.problem(422, "invalid_body");
+            assert_eq!(problem["errors"][0]["pointer"], pointer, "{unsafe_name:?}");
+        }
+    }
+    assert_eq!(api.count().await, 0, "nothing was stored");
+}

@@ -60,22 +60,27 @@ impl Api {
 
     /// On a schema of its own.
     pub(crate) async fn on_postgres() -> Self {
+        Self::on_postgres_with(&[]).await
+    }
+
+    pub(crate) async fn on_postgres_with(overrides: &[(&str, &str)]) -> Self {
         let url = std::env::var("DATABASE_URL")
             .expect("DATABASE_URL: the tests are run by `cargo xtask test`, which sets it");
         let schema = Schema::unique(&url).await.expect("a schema");
-        let mut api = Self::in_schema(&schema).await;
+        let mut api = Self::in_schema(&schema, overrides).await;
         api.schema = Some(schema);
         api
     }
 
     /// Another server on the database of one.
     pub(crate) async fn beside(other: &Self) -> Self {
-        Self::in_schema(other.schema.as_ref().expect("one on PostgreSQL")).await
+        Self::in_schema(other.schema.as_ref().expect("one on PostgreSQL"), &[]).await
     }
 
-    async fn in_schema(schema: &Schema) -> Self {
+    async fn in_schema(schema: &Schema, overrides: &[(&str, &str)]) -> Self {
         let url = std::env::var("DATABASE_URL").expect("it was there");
-        Self::start_with(&[("database.url", &url), ("database.schema", schema.name())]).await
+        let database = [("database.url", url.as_str()), ("database.schema", schema.name())];
+        Self::start_with(&[&database, overrides].concat()).await
     }
 
     pub(crate) async fn start_with(overrides: &[(&str, &str)]) -> Self {
@@ -195,11 +200,15 @@ impl Api {
 
     /// A worker of the target takes one task.
     pub(crate) async fn claim(&self) -> ClaimedTask {
+        self.claim_one_of(&["echo", "python"]).await.expect("a ready task")
+    }
+
+    /// A worker that does tasks of these names takes one, if there is one.
+    pub(crate) async fn claim_one_of(&self, names: &[&str]) -> Option<ClaimedTask> {
         let worker = self.engine.clock().new_worker_id();
         let target = Target::new("default").expect("a target");
-        let names: Vec<TaskName> = ["echo", "python"]
-            .map(|name| TaskName::new(name).expect("a name"))
-            .to_vec();
+        let names = names.iter().map(|name| TaskName::new(*name).expect("a name"));
+        let names: Vec<TaskName> = names.collect();
         let registration = Registration {
             id: worker,
             name: "a test".to_owned(),
@@ -221,7 +230,7 @@ impl Api {
             fill_up: true,
         };
         let claimed = self.engine.claim(&request).await.expect("a claim");
-        claimed.into_iter().next().expect("a ready task")
+        claimed.into_iter().next()
     }
 
     pub(crate) async fn finish(&self, task: TaskId, attempt: u32, ending: Ending, evidence: Evidence) {

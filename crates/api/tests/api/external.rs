@@ -137,6 +137,13 @@ async fn a_failure_is_told_with_its_kind_and_whether_it_is_for_good() {
             api.post_empty(&cancel).await;
         }
     }
+    let held = claimed(&api, task()).await;
+    let coded = json!({"error": {"message": "broken", "code": "no_such_order"}, "retryable": false});
+    tell(&api, &held, "fail", &coded).await;
+    assert_eq!(
+        read(&api, &held).await["error"],
+        json!({"kind": "Failed", "message": "broken", "code": "no_such_order"})
+    );
     let held = claimed(&api, json!({"name": "mail", "max_losses": 0})).await;
     tell(&api, &held, "release", &json!({"reason": "I stop"})).await;
     let again = claim(&api, &offer()).await;

@@ -185,6 +185,7 @@ fn failure() -> Ending {
     Ending::Failed {
         message: "no luck".to_owned(),
         retryable: true,
+        code: None,
     }
 }
 

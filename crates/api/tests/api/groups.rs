@@ -111,6 +111,7 @@ async fn the_first_that_fails_stops_the_others_and_what_follows_is_another_task(
     let failed = Ending::Failed {
         message: "no".to_owned(),
         retryable: false,
+        code: None,
     };
     api.finish(claimed.id, claimed.attempt, failed, Evidence::default())
         .await;

@@ -10,6 +10,7 @@ mod compatibility;
 mod external;
 mod follow_logs;
 mod follow_ups;
+mod gitlab;
 mod groups;
 mod hang_ups;
 mod held;

@@ -1,6 +1,8 @@
 //! Sagas over HTTP, on both databases: an order from its start to each of its ends, and what people do with one on its way.
 
+mod costly;
 mod definitions;
+mod due;
 mod events;
 mod order;
 mod people;
@@ -11,21 +13,24 @@ use serde_json::{Value, json};
 
 use crate::common::{Answer, Api};
 
-/// Each of these stories, on both databases.
+/// Each of these stories, on both databases: with an [`Api`], or with something of another type that starts as it does.
 macro_rules! on_both {
-    ($($story:ident),+ $(,)?) => {
+    ($flavor:tt, $with:ty; $($story:ident),+ $(,)?) => {
         mod sqlite {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = $flavor)]
             async fn $story() {
-                super::$story(&crate::common::Api::start().await).await;
+                super::$story(&<$with>::start().await).await;
             })+
         }
         mod postgres {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = $flavor)]
             async fn $story() {
-                super::$story(&crate::common::Api::on_postgres().await).await;
+                super::$story(&<$with>::on_postgres().await).await;
             })+
         }
+    };
+    ($($story:ident),+ $(,)?) => {
+        $crate::sagas::on_both!("current_thread", $crate::common::Api; $($story),+);
     };
 }
 pub(crate) use on_both;
@@ -68,6 +73,14 @@ pub(crate) fn path(saga: &Value) -> String {
 
 pub(crate) async fn read(api: &Api, saga: &Value) -> Value {
     api.get(&path(saga)).await.json()
+}
+
+/// Whether it is as a call has answered it, but for what is due, which only a look tells.
+pub(crate) async fn assert_unchanged(api: &Api, answered: &Value, why: &str) {
+    let found = read(api, answered).await;
+    let mut expected = answered.clone();
+    expected["timers"] = found["timers"].clone();
+    assert_eq!(found, expected, "{why}");
 }
 
 /// The saga when it waits for somebody or is over.

@@ -73,13 +73,22 @@ impl Http {
         self.call(Method::DELETE, path)
     }
 
-    /// `path` are the parts below `/api`, each taken as it is: a slash in an id leads nowhere else.
+    /// What lies beside `/api`.
+    pub(super) fn post_beside(&self, path: &[&str]) -> Call<'_> {
+        self.call_at(Method::POST, path)
+    }
+
+    /// `path` are the parts below `/api`.
     fn call(&self, method: Method, path: &[&str]) -> Call<'_> {
+        self.call_at(method, &[&["api"], path].concat())
+    }
+
+    /// Each part is taken as it is: a slash in an id leads nowhere else.
+    fn call_at(&self, method: Method, path: &[&str]) -> Call<'_> {
         let mut url = self.url.clone();
         url.path_segments_mut()
             .expect("checked when it was given")
             .pop_if_empty()
-            .push("api")
             .extend(path);
         let mut request = self.client.request(method, url);
         if let Some(key) = &self.key {

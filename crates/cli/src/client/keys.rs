@@ -13,7 +13,7 @@ pub(crate) enum Command {
     /// Make a key; it is shown once.
     Create {
         name: String,
-        /// tasks:read, tasks:write, sagas:read, sagas:write, worker or admin; may be repeated.
+        /// tasks:read, tasks:write, sagas:read, sagas:write, worker, gitlab or admin; may be repeated.
         #[arg(long = "scope", required = true)]
         scopes: Vec<String>,
         /// RFC 3339; never if not given.

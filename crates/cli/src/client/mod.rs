@@ -4,6 +4,7 @@
 mod clock;
 mod definitions;
 mod events;
+mod gitlab;
 mod groups;
 mod http;
 mod keys;
@@ -96,6 +97,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<clock::Command>,
     },
+    /// Issues, geometries and merge requests of the GitLab that the server knows.
+    #[command(mut_args(|argument| argument.global(true)))]
+    Gitlab {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: gitlab::Command,
+    },
     /// API keys.
     #[command(mut_args(|argument| argument.global(true)))]
     Keys {
@@ -164,6 +173,7 @@ pub(crate) async fn run(command: Command, before: Server) -> anyhow::Result<Exit
         Command::Queues { server, command } => queues::run(&Http::new(&server.or(before))?, command).await?,
         Command::Schedules { server, command } => schedules::run(&Http::new(&server.or(before))?, command).await?,
         Command::Clock { server, command } => clock::run(&Http::new(&server.or(before))?, command).await?,
+        Command::Gitlab { server, command } => gitlab::run(&Http::new(&server.or(before))?, command).await?,
         Command::Keys { server, command } => keys::run(&Http::new(&server.or(before))?, command).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
 //! Lists that come a page at a time.
 
 use clap::Args;
+use serde_json::Value;
 
 use super::http::Http;
 use crate::output;
@@ -24,6 +25,21 @@ pub(super) async fn list<const CONDITIONS: usize>(
     conditions: [(&str, Option<String>); CONDITIONS],
     page: Page,
 ) -> anyhow::Result<()> {
+    let page = read(http, path, conditions, page).await?;
+    if http.json {
+        output::json(&page)
+    } else {
+        output::table(&page, items, columns)
+    }
+}
+
+/// A page of those that meet the conditions.
+pub(super) async fn read<const CONDITIONS: usize>(
+    http: &Http,
+    path: &[&str],
+    conditions: [(&str, Option<String>); CONDITIONS],
+    page: Page,
+) -> anyhow::Result<Value> {
     let page = [
         ("limit", page.limit.map(|limit| limit.to_string())),
         ("cursor", page.cursor),
@@ -33,10 +49,5 @@ pub(super) async fn list<const CONDITIONS: usize>(
         .chain(page)
         .filter_map(|(name, value)| Some((name.to_owned(), value?)))
         .collect();
-    let page = http.get(path).query(&query).json().await?;
-    if http.json {
-        output::json(&page)
-    } else {
-        output::table(&page, items, columns)
-    }
+    http.get(path).query(&query).json().await
 }

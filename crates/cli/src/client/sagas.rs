@@ -1,5 +1,7 @@
 //! `orchestratum sagas …`
 
+mod history;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,8 +25,6 @@ const COLUMNS: [&str; 7] = [
 ];
 
 const COMPENSATION_COLUMNS: [&str; 4] = ["number", "name", "status", "error.message"];
-
-const HISTORY_COLUMNS: [&str; 8] = ["seq", "kind", "name", "number", "from", "to", "refusal", "processed_at"];
 
 const START: &str = "Start a saga. Example: orchestratum sagas start order --correlation-id 4711 --input '{\"order_id\": \"4711\", \
     \"customer_id\": \"ada\", \"items\": [\"book\"], \"total\": 42}' --wait 10";
@@ -184,6 +184,7 @@ pub(crate) struct Start {
 pub(crate) struct List {
     #[arg(long)]
     definition: Option<String>,
+    /// The state in which they are. One that was cancelled is in none: with `--status Cancelled` it is that in which it was.
     #[arg(long)]
     state: Option<String>,
     /// `Running`, `AwaitingInput`, `NeedsAttention`, `Compensating`, `CompensationStuck`, `Completed`, `Failed`, `TimedOut` or `Cancelled`.
@@ -282,9 +283,7 @@ pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<ExitCod
             let drawn = http.get(&["sagas", &id, "diagram"]).query(&query).text().await?;
             output::text(&drawn)
         }
-        Command::History { id, page } => {
-            page::list(http, &["sagas", &id, "history"], "entries", &HISTORY_COLUMNS, [], page).await
-        }
+        Command::History { id, page } => history::run(http, &id, page).await,
     }
     .map(|()| ExitCode::SUCCESS)
 }

@@ -8,8 +8,9 @@ use orchestratum_core::saga::DefinitionName;
 use orchestratum_engine::Engine;
 use orchestratum_engine::external::{AttemptEnd, Beside, ClaimDraft, Told};
 use orchestratum_engine::sagas::StartSaga;
-use orchestratum_store::{ExternalTask, HistoryEntry, Saga};
+use orchestratum_store::{ExternalTask, HistoryEntry, Saga, WorkerState};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use super::{PATIENCE, line, plain};
 
@@ -27,6 +28,9 @@ const TARGETS: [&str; 3] = ["billing", "warehouse", "shipping"];
 
 /// Of whom the tasks are claimed, as of any worker that speaks HTTP.
 const KEY: &str = "demo";
+
+/// What that worker is called.
+const WORKER: &str = "the services of the demo";
 
 const HISTORY_PAGE: usize = 200;
 
@@ -67,25 +71,45 @@ impl Fate {
             Self::CardDeclined => "one whose card is declined",
             Self::SoldOut => "one whose goods are sold out is refunded",
             Self::NoCarrier => "one that cannot be shipped: goods back, then the money",
-            Self::Forgotten => "one that takes too long is refunded",
+            Self::Forgotten => "one that takes too long is taken back",
         }
     }
 }
 
-/// Starts an order of each kind, does the work of its three services, and prints how each one ends.
+/// The three services that do the work of the orders.
+pub(super) struct Services(JoinHandle<()>);
+
+impl Services {
+    pub(super) fn begin(engine: &Engine) -> Self {
+        Self(tokio::spawn(serve(engine.clone())))
+    }
+
+    /// They say that they leave, as any worker does: nobody should take them for ones that serve.
+    pub(super) async fn end(self, engine: &Engine) -> anyhow::Result<()> {
+        let Self(serving) = self;
+        serving.abort();
+        // Nothing is claimed any more when it is over.
+        let _ = serving.await;
+        for worker in engine.workers().await? {
+            if worker.state == WorkerState::Live && worker.key_id.as_deref() == Some(KEY) {
+                engine.worker_leaves(worker.registration.id).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Starts an order of each kind, and prints how each one ends.
 pub(super) async fn run(engine: &Engine) -> anyhow::Result<()> {
     let order = DefinitionName::new("order")?;
     let hurried = DefinitionName::new("order-in-a-hurry")?;
     engine.put_definition(&order, ORDER.to_owned(), None).await?;
     engine.put_definition(&hurried, in_a_hurry(), None).await?;
-    let services = tokio::spawn(serve(engine.clone()));
     let orders = Fate::ALL.map(|fate| {
         let definition = if fate == Fate::Forgotten { &hurried } else { &order };
         show(engine, definition, fate)
     });
-    let shown = futures::future::try_join_all(orders).await;
-    services.abort();
-    shown.map(drop)
+    futures::future::try_join_all(orders).await.map(drop)
 }
 
 fn in_a_hurry() -> String {
@@ -135,7 +159,7 @@ fn path(history: &[HistoryEntry]) -> String {
 async fn serve(engine: Engine) {
     loop {
         let claim = ClaimDraft {
-            worker: "the services of the demo".to_owned(),
+            worker: WORKER.to_owned(),
             targets: TARGETS.map(str::to_owned).to_vec(),
             names: [
                 "process_payment",
@@ -143,6 +167,7 @@ async fn serve(engine: Engine) {
                 "reserve_inventory",
                 "release_inventory",
                 "create_shipment",
+                "cancel_shipment",
             ]
             .map(str::to_owned)
             .to_vec(),
@@ -203,6 +228,7 @@ fn refused(message: &str) -> AttemptEnd {
     AttemptEnd::Failed {
         kind: orchestratum_core::task::ErrorKind::Failed,
         message: message.to_owned(),
+        code: None,
         retryable: Some(false),
     }
 }

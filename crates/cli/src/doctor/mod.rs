@@ -1,6 +1,7 @@
 //! `orchestratum doctor`: what an operator checks first, and what the tests check last. It goes on behind what is wrong,
 //! so that one look shows all of it.
 
+mod gitlab;
 mod http;
 mod installation;
 mod machine;
@@ -44,6 +45,7 @@ pub(crate) async fn run(arguments: Arguments, json: bool) -> anyhow::Result<Exit
             installation::check(&settings, arguments.limit.get(), &mut report).await?;
             http::check(&settings.worker.http, &mut report)?;
             messaging::check(&settings, &mut report).await?;
+            gitlab::check(&settings.gitlab, &mut report).await?;
             machine::check(&settings, &mut report).await?;
         }
         Err(error) => {
@@ -57,6 +59,7 @@ pub(crate) async fn run(arguments: Arguments, json: bool) -> anyhow::Result<Exit
                 "http",
                 "amqp",
                 "celery",
+                "gitlab",
                 "python",
                 "csharp",
                 "shell",

@@ -4,6 +4,7 @@ mod commands;
 mod environments;
 mod fault;
 mod forms;
+mod gitlab;
 mod messaging;
 mod place;
 mod variables;
@@ -25,6 +26,7 @@ pub use self::commands::{CommandLimits, CommandSettings, Commands};
 pub use self::environments::{EnvironmentSettings, Requirements};
 use self::fault::Fault;
 use self::forms::{address, address_or_none, empty_is_none, one_of};
+pub use self::gitlab::GitlabSettings;
 pub use self::messaging::{AmqpSettings, CelerySettings, NamePattern};
 use self::place::Sources;
 pub use self::worker::{HttpSettings, IsolationWanted, WorkerLimits, WorkerSettings};
@@ -47,6 +49,7 @@ pub struct Settings {
     pub auth: AuthSettings,
     pub tasks: TaskSettings,
     pub sagas: SagaSettings,
+    pub gitlab: GitlabSettings,
     pub worker: WorkerSettings,
     pub logs: LogSettings,
     pub metrics: MetricsSettings,
@@ -335,7 +338,8 @@ impl Settings {
         self.check_commands()?;
         self.check_messaging()?;
         self.check_sizes()?;
-        self.check_seconds()
+        self.check_seconds()?;
+        self.check_gitlab()
     }
 
     /// Of what a process holds once for each of the tasks that it has in hand.
@@ -373,6 +377,16 @@ impl Settings {
         }
     }
 
+    fn check_gitlab(&self) -> Result<(), Error> {
+        match self.gitlab.broken() {
+            Some((key, rule)) => Err(Error::Invalid {
+                key: Cow::Borrowed(key),
+                rule,
+            }),
+            None => Ok(()),
+        }
+    }
+
     fn check_seconds(&self) -> Result<(), Error> {
         let all = [
             ("database.timeout_seconds", self.database.timeout_seconds),
@@ -391,7 +405,7 @@ impl Settings {
             ("worker.drain_seconds", self.worker.drain_seconds),
             ("worker.kill_grace_seconds", self.worker.kill_grace_seconds),
         ];
-        for (key, seconds) in all {
+        for (key, seconds) in all.into_iter().chain(self.gitlab.seconds()) {
             let sound = seconds > 0.0 && seconds <= 1e10;
             rule(sound, key, "must be a number of seconds above 0")?;
         }

@@ -237,3 +237,53 @@ fn secrets_cannot_be_printed() {
     assert!(!format!("{settings:?}").contains("very secret"));
     assert!(!format!("{settings:?}").contains("postgres:postgres"));
 }
+
+#[test]
+fn a_gitlab_that_cannot_be_used_is_refused_without_its_token_or_its_url() {
+    let read = |overrides: &[(&str, &str)]| Settings::load_from(Path::new("none"), None, overrides);
+    assert!(!default_settings().gitlab.is_configured());
+    let sound = [
+        ("gitlab.url", "https://gitlab.example.com/git"),
+        ("gitlab.token", "glpat-31337"),
+    ];
+    let settings = read(&sound).expect("they are valid");
+    assert!(settings.gitlab.client().is_ok_and(|client| client.is_some()));
+    assert!(
+        !format!("{settings:?}").contains("31337"),
+        "the token is shown to nobody"
+    );
+    for (key, value, expected) in [
+        (
+            "gitlab.token",
+            "",
+            "gitlab.token cannot be used: the token of GitLab must have",
+        ),
+        (
+            "gitlab.token",
+            "a 31337",
+            "gitlab.token cannot be used: the token of GitLab must have",
+        ),
+        (
+            "gitlab.url",
+            "gitlab.31337",
+            "gitlab.url cannot be used: the URL of GitLab must begin with",
+        ),
+        (
+            "gitlab.url",
+            "https://u:31337@a",
+            "gitlab.url cannot be used: the URL of GitLab must not have a user",
+        ),
+        ("gitlab.tries", "0", "gitlab.tries must lie between 1 and 100"),
+        (
+            "gitlab.call_timeout_seconds",
+            "0",
+            "gitlab.call_timeout_seconds must be a number of seconds above 0",
+        ),
+    ] {
+        let error = read(&[&sound[..], &[(key, value)]].concat())
+            .expect_err(key)
+            .to_string();
+        assert!(error.starts_with(expected), "{error}");
+        assert!(!error.contains("31337"), "{error}");
+    }
+}

@@ -14,6 +14,7 @@ fn failed() -> Ending {
     Ending::Failed {
         message: "no luck".to_owned(),
         retryable: true,
+        code: None,
     }
 }
 

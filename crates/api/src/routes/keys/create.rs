@@ -21,7 +21,7 @@ pub(crate) struct Body {
     /// For people.
     #[schema(min_length = 1, max_length = 100)]
     name: String,
-    /// Of `tasks:read`, `tasks:write`, `sagas:read`, `sagas:write`, `worker` and `admin`, at least one.
+    /// Of `tasks:read`, `tasks:write`, `sagas:read`, `sagas:write`, `worker`, `gitlab` and `admin`, at least one.
     #[schema(value_type = Vec<String>, min_items = 1)]
     scopes: Vec<Scope>,
     /// From then on it is refused.

@@ -15,9 +15,18 @@ use crate::problem::Result;
 
 /// The saga with its version as the `ETag`.
 pub(super) async fn answer(engine: &Engine, status: StatusCode, saga: Saga) -> Result<Response> {
-    let document = document(engine, saga).await?;
+    Ok(with_etag(status, document(engine, saga).await?))
+}
+
+/// The same, with what is due.
+pub(super) async fn answer_in_full(engine: &Engine, saga: Saga) -> Result<Response> {
+    let details = engine.saga_in_full(saga).await?;
+    Ok(with_etag(StatusCode::OK, details.into()))
+}
+
+fn with_etag(status: StatusCode, document: SagaDocument) -> Response {
     let etag = [(header::ETAG, document.etag())];
-    Ok((status, etag, Json(document)).into_response())
+    (status, etag, Json(document)).into_response()
 }
 
 /// The saga after what was brought to it; and after the wait, if its caller wants to.

@@ -1,12 +1,13 @@
 //! The saga as it is answered.
 
 use orchestratum_core::saga::{
-    AwaitInput, Compensation, CompensationStatus, DefinitionName, EventName, Fields, Parked, SagaStatus, StateName,
+    AwaitInput, Compensation, CompensationStatus, DefinitionName, Event, EventName, Fields, Parked, SagaStatus,
+    StateName, TimerKind,
 };
 use orchestratum_core::task::{TaskError, TaskStatus};
 use orchestratum_core::{JsonText, SagaId, TaskId, Timestamp};
 use orchestratum_engine::Engine;
-use orchestratum_engine::sagas::SagaDetails;
+use orchestratum_engine::sagas::{DueTimer, SagaDetails};
 use orchestratum_store::{LiveSagaTask, Saga};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -47,6 +48,11 @@ pub(crate) struct SagaDocument {
     /// What could not be done and waits for a decision: `POST /api/sagas/{id}/retry`, or for one of them
     /// `…/events/{event_id}/retry` or `discard`.
     parked: Vec<ParkedDocument>,
+    /// Events that came too early and wait for a state that takes them, the oldest first (`unhandled: defer`).
+    deferred: Vec<DeferredDocument>,
+    /// What will happen to it by itself and when, in that order; of very much, the first hundred. Where one saga is read, with
+    /// `GET /api/sagas/{id}`; `null` in lists and in the answers of other calls.
+    timers: Option<Vec<TimerDocument>>,
     /// How much has happened to it; the `ETag`.
     version: u64,
     #[schema(value_type = schema::Time)]
@@ -153,6 +159,63 @@ impl From<&Parked> for ParkedDocument {
     }
 }
 
+/// An event that waits for a state that takes it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeferredEvent)]
+pub(crate) struct DeferredDocument {
+    id: String,
+    #[schema(value_type = String, example = "payment_settled")]
+    event: EventName,
+}
+
+impl From<&Event> for DeferredDocument {
+    fn from(event: &Event) -> Self {
+        Self {
+            id: event.id.clone(),
+            event: event.name.clone(),
+        }
+    }
+}
+
+/// Something that is due. What does not belong to its `timer` is `null`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TimerOfSaga)]
+pub(crate) struct TimerDocument {
+    /// `Saga`: its `timeout`; of its state `After`, the `DefaultAnswer` to its question, or a `Reminder` of that.
+    #[schema(value_type = String, example = "After")]
+    timer: TimerKind,
+    #[schema(value_type = schema::Time)]
+    due_at: Timestamp,
+    /// The state that is entered.
+    #[schema(value_type = Option<String>, example = "Failed")]
+    target: Option<StateName>,
+    /// Whether all is undone first.
+    compensate: bool,
+    /// What must hold then for the transition to be taken.
+    #[serde(rename = "if")]
+    guard: Option<String>,
+    /// The event that is raised.
+    #[schema(value_type = Option<String>, example = "approved")]
+    event: Option<EventName>,
+    /// Of the answer that is given.
+    #[schema(value_type = Option<schema::Anything>)]
+    data: Option<JsonText>,
+}
+
+impl From<DueTimer> for TimerDocument {
+    fn from(DueTimer { kind, due_at, does }: DueTimer) -> Self {
+        Self {
+            timer: kind,
+            due_at,
+            target: does.target().cloned(),
+            compensate: does.compensates(),
+            guard: does.guard().map(str::to_owned),
+            event: does.event().cloned(),
+            data: does.data().cloned(),
+        }
+    }
+}
+
 impl From<Compensation<'_>> for CompensationDocument {
     fn from(Compensation { undo, status, error }: Compensation<'_>) -> Self {
         Self {
@@ -165,7 +228,13 @@ impl From<Compensation<'_>> for CompensationDocument {
 }
 
 impl From<SagaDetails> for SagaDocument {
-    fn from(SagaDetails { saga, awaiting, tasks }: SagaDetails) -> Self {
+    fn from(details: SagaDetails) -> Self {
+        let SagaDetails {
+            saga,
+            awaiting,
+            tasks,
+            timers,
+        } = details;
         let Saga {
             id,
             definition,
@@ -186,6 +255,8 @@ impl From<SagaDetails> for SagaDocument {
             tasks: tasks.into_iter().map(LiveTaskDocument::from).collect(),
             compensations: instance.to_undo().into_iter().map(CompensationDocument::from).collect(),
             parked: instance.parked.iter().map(ParkedDocument::from).collect(),
+            deferred: instance.deferred.iter().map(DeferredDocument::from).collect(),
+            timers: timers.map(|timers| timers.into_iter().map(TimerDocument::from).collect()),
             correlation_id: instance.correlation_id,
             state: instance.state,
             input: instance.input,

@@ -32,12 +32,17 @@ pub(crate) struct EntryDocument {
     /// The place in the history, from 1, without gaps.
     seq: u64,
     /// `started`, `event`, `task_ended`, `compensation_ended`, `timer`, `cancel`, `compensation_retried`, `compensation_skipped`,
-    /// `parked_retried`, `parked_discarded` or `retried`.
+    /// `parked_retried`, `parked_discarded`, `retried` or `migrated`.
     #[schema(example = "event")]
     kind: &'static str,
-    /// Of the event.
+    /// Of the event, of the task or the compensation, or the definition of the child saga; `null` of what was issued more than a
+    /// thousand entries before the page.
     #[schema(example = "approved")]
     name: Option<String>,
+    /// What came of it: of a task or a compensation that ended `succeeded`, `failed`, `cancelled` or `expired`, of anything else
+    /// `taken`, `deferred`, `ignored` or `parked`; of anything `refused`.
+    #[schema(example = "taken")]
+    outcome: &'static str,
     event_id: Option<String>,
     /// Of the task, the compensation, or what was parked.
     number: Option<u32>,
@@ -118,8 +123,10 @@ impl From<StartedChild> for ChildDocument {
 
 impl EntryDocument {
     fn of(entry: HistoryEntry) -> Self {
+        let outcome = entry.outcome();
         let told = entry.told;
         Self {
+            outcome,
             seq: entry.seq,
             kind: entry.kind.as_str(),
             name: entry.name,

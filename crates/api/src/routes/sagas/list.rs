@@ -48,7 +48,7 @@ pub(crate) struct SagasPage {
     get, path = "/api/sagas", tag = "sagas", operation_id = "list_sagas",
     params(
         ("definition" = Option<String>, Query),
-        ("state" = Option<String>, Query, description = "A state of a definition"),
+        ("state" = Option<String>, Query, description = "The state in which they are. One that was cancelled is in none: with `status=Cancelled` it is that in which it was"),
         ("status" = Option<schema::SagaStatus>, Query),
         ("correlation_id" = Option<String>, Query),
         ("parent_id" = Option<Uuid>, Query, description = "Those that this saga has started"),

@@ -1,11 +1,10 @@
 //! `GET /api/sagas/{id}`
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use orchestratum_engine::Engine;
 
-use super::answer::answer;
+use super::answer::answer_in_full;
 use super::document::SagaDocument;
 use crate::extract::{SagaPath, Wait};
 use crate::problem::{Document, Result};
@@ -13,7 +12,7 @@ use crate::problem::{Document, Result};
 /// Read a saga
 ///
 /// With `wait_seconds` (or `Prefer: wait=N`) the answer is held until the saga waits for somebody (`AwaitingInput`, `NeedsAttention`,
-/// `CompensationStuck`) or is over, or the time has passed.
+/// `CompensationStuck`) or is over, or the time has passed. `timers` tells what will happen to it by itself, and when.
 #[utoipa::path(
     get, path = "/api/sagas/{id}", tag = "sagas", operation_id = "read_saga",
     params(
@@ -31,7 +30,7 @@ pub(crate) async fn read(State(engine): State<Engine>, SagaPath(saga): SagaPath,
         Some(patience) => engine.wait_for_saga(saga, patience).await?,
         None => engine.saga(saga).await?,
     };
-    let mut response = answer(&engine, StatusCode::OK, found).await?;
+    let mut response = answer_in_full(&engine, found).await?;
     wait.note(response.headers_mut());
     Ok(response)
 }

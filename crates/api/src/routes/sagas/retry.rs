@@ -43,6 +43,7 @@ pub(crate) struct RetrySagaBody {
         (status = 404, description = "No such saga", body = Document, content_type = "application/problem+json"),
         (status = 409, description = "It does not need attention", body = Document, content_type = "application/problem+json"),
         (status = 412, description = "It has another version", body = Document, content_type = "application/problem+json"),
+        (status = 422, description = "`context` has what is no field of the context, or the body breaks rules", body = Document, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn retry(

@@ -43,6 +43,11 @@ pub(crate) struct FailureError {
     /// For a person: at most 64 KiB.
     #[schema(max_length = 65536)]
     message: String,
+    /// For a program that decides by it: the task has it as `error.code`, and the event of its saga as `data.code`. Only with the kind
+    /// `Failed`.
+    #[serde(default)]
+    #[schema(pattern = "^[a-z][a-z0-9_]*$", max_length = 64, example = "no_such_order")]
+    code: Option<String>,
 }
 
 /// What kind of error an attempt can be told to have failed with.
@@ -78,7 +83,7 @@ impl From<FailureKind> for ErrorKind {
     ),
     request_body(content = Failure, examples(
         ("retry" = (summary = "It may go better the next time", value = json!({"error": {"message": "the mail server is away"}}))),
-        ("permanent" = (summary = "It will not", value = json!({"error": {"message": "no such order"}, "retryable": false}))),
+        ("permanent" = (summary = "It will not", value = json!({"error": {"message": "no such order", "code": "no_such_order"}, "retryable": false}))),
         ("cancelled" = (summary = "It was stopped on request", value = json!({"error": {"kind": "Cancelled", "message": "stopped"}}))),
     )),
     responses(
@@ -103,6 +108,7 @@ impl Failure {
         let end = AttemptEnd::Failed {
             kind: self.error.kind.into(),
             message: self.error.message,
+            code: self.error.code,
             retryable: self.retryable,
         };
         (end, beside)

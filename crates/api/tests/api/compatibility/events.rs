@@ -82,7 +82,7 @@ async fn match_27_the_first_event_creates_a_saga_and_each_that_is_handled_adds_o
         assert_eq!(api.post("/api/events", &event).await.status, StatusCode::OK);
         assert_eq!(sagas(api).await[0]["version"], version);
     }
-    let saga = sagas(api).await[0].clone();
+    let saga = read(api, &sagas(api).await[0]).await;
     let refused = json!({"name": "parcel_sent"});
     api.post(&format!("{}/events", path(&saga)), &refused)
         .await
@@ -140,6 +140,7 @@ async fn match_28_where_it_is_asked_for_an_event_that_no_state_takes_is_passed_o
     let strict = define(api, "parcel", PARCEL).await;
     assert_eq!(strict["version"], 2);
     let saga = start(api, json!({"definition": "parcel"})).await;
+    let saga = read(api, &saga).await;
     let weighed = json!({"name": "weighed"});
     let refused = api.post(&format!("{}/events", path(&saga)), &weighed).await;
     assert_eq!(
@@ -203,7 +204,8 @@ async fn fix_29_a_saga_that_is_over_takes_nothing(api: &Api) {
         .problem(422, "invalid_definition");
 
     let saga = parcel(api).await;
-    let delivered = raise(api, &saga, "delivered").await;
+    raise(api, &saga, "delivered").await;
+    let delivered = read(api, &saga).await;
     let events = format!("{}/events", path(&saga));
     for name in ["scanned", "delivered"] {
         api.post(&events, &json!({"name": name}))

@@ -69,6 +69,7 @@ async fn match_31_a_change_of_another_version_is_refused_naming_both(api: &Api) 
     let saga = parcel(api).await;
     let scanned = raise(api, &saga, "scanned").await;
     assert_eq!((&saga["version"], &scanned["version"]), (&json!(1), &json!(2)));
+    let scanned = read(api, &saga).await;
     let event = json!({"name": "delivered"}).to_string();
     for (header, named) in [
         ("\"1\"", "\"1\""),

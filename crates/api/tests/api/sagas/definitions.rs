@@ -10,6 +10,7 @@ on_both!(
     a_definition_has_versions_that_never_change,
     a_definition_is_drawn,
     every_fault_is_told_with_its_place,
+    faults_of_form_of_expressions_of_names_and_of_schemas_are_told_together,
     what_is_no_definition_at_all_is_refused,
 );
 
@@ -96,6 +97,43 @@ async fn a_definition_is_drawn(api: &Api) {
     );
     let refused = api.get("/api/saga-definitions/door/diagram?format=png").await;
     assert_eq!(refused.problem(422, "invalid_query")["errors"][0]["pointer"], "/format");
+}
+
+/// One in each state.
+const FAULTY: &str = "\
+name: door
+initial: A
+states:
+  A: {on: {start: {traget: B}}}
+  B: {on: {opened: {if: 'event.', target: Done}}}
+  C: {on: {closed: {target: Nowhere}}}
+  D:
+    await_input: {event: said, prompt: Well?, schema: {pattern: '('}}
+    on: {said: {target: Done}}
+  E: {on: {broken: {set: {times: 1}}}}
+  Done: {final: true}
+";
+
+async fn faults_of_form_of_expressions_of_names_and_of_schemas_are_told_together(api: &Api) {
+    let refused = api
+        .put_text("/api/saga-definitions/door", &YAML, FAULTY)
+        .await
+        .problem(422, "invalid_definition");
+    let faults = refused["errors"].as_array().expect("errors").iter();
+    let places: Vec<_> = faults
+        .map(|fault| (fault["line"].as_u64(), fault["pointer"].as_str().expect("a pointer")))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            (Some(4), "/states/A/on/start/traget"),
+            (Some(5), "/states/B/on/opened/if"),
+            (Some(6), "/states/C/on/closed/target"),
+            (Some(8), "/states/D/await_input/schema/pattern"),
+            (Some(10), "/states/E"),
+        ],
+        "{refused}"
+    );
 }
 
 async fn every_fault_is_told_with_its_place(api: &Api) {

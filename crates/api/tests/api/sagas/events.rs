@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use super::{define, history, on_both, path, read, start};
+use super::{assert_unchanged, define, history, on_both, path, read, start};
 use crate::common::Api;
 
 on_both!(
@@ -14,6 +14,9 @@ on_both!(
     an_event_starts_all_that_begin_on_it_or_none,
     start_is_published_for_one_definition,
     an_id_that_comes_again_with_another_event_is_refused,
+    a_repeated_event_is_known_when_its_saga_is_over,
+    ids_of_the_server_are_apart_from_those_of_callers,
+    events_that_begin_at_once_are_taken_as_if_one_after_the_other,
     without_an_input_it_has_no_fields,
     what_is_wrong_with_a_body_is_told,
     what_is_wrong_with_a_query_or_a_path_is_told,
@@ -246,6 +249,99 @@ async fn start_is_published_for_one_definition(api: &Api) {
     assert_eq!(refused["takes"], json!(["closed"]), "those of the one that is not over");
 }
 
+async fn a_repeated_event_is_known_when_its_saga_is_over(api: &Api) {
+    define(api, "counter", COUNTER).await;
+    let event = |name: &str, id: &str| json!({"name": name, "correlation_id": "c-9", "id": id});
+    let events = [
+        event("counting_ordered", "e-1"),
+        event("counted", "e-2"),
+        event("stopped", "e-3"),
+    ];
+    for event in &events {
+        assert_eq!(api.post("/api/events", event).await.status, StatusCode::OK);
+    }
+    let over = api.get("/api/sagas").await.json()["items"][0].clone();
+    assert_eq!(over["status"], "Completed");
+    for event in &events {
+        let again = api.post("/api/events", event).await;
+        assert_eq!(again.status, StatusCode::OK, "{again:?}");
+        assert_eq!(again.json(), json!({"taken": [over], "started": []}));
+    }
+    let other = json!({"name": "counted", "correlation_id": "c-9", "id": "e-3"});
+    api.post("/api/events", &other).await.problem(409, "event_id_reused");
+    for late in [
+        event("counted", "e-4"),
+        json!({"name": "counted", "correlation_id": "c-9"}),
+    ] {
+        api.post("/api/events", &late).await.problem(409, "event_not_taken");
+    }
+}
+
+async fn ids_of_the_server_are_apart_from_those_of_callers(api: &Api) {
+    let saga = counter(api).await;
+    let events = format!("{}/events", path(&saga));
+    let counted = json!({"name": "counted", "id": "start"});
+    for replay in ["", "true"] {
+        let taken = api.post(&events, &counted).await;
+        assert_eq!(
+            (taken.status, taken.header("idempotent-replay")),
+            (StatusCode::OK, replay)
+        );
+    }
+    let own = history(api, &saga).await[0]["event_id"].clone();
+    let refused = api.post(&events, &json!({"name": "counted", "id": own})).await;
+    assert_eq!(refused.problem(422, "invalid_body")["errors"][0]["pointer"], "/id");
+    let begun = json!({"name": "counting_ordered", "correlation_id": "c-2", "id": "start"});
+    for list in ["started", "taken"] {
+        let published = api.post("/api/events", &begun).await.json();
+        assert_eq!(definitions(&published[list]), ["counter"], "{published}");
+    }
+}
+
+/// Once it has begun, `second` is what it asks for, and needs data.
+const ASKING: &str = "
+name: asking
+initial: Initial
+states:
+  Initial: {on: {first: {target: Open}, second: {target: Open}}}
+  Open:
+    await_input: {event: second, prompt: Go on?, schema: {type: object}}
+    on: {second: {target: Completed}}
+  Completed: {final: true}
+";
+
+/// Behind [`ASKING`] in the alphabet.
+const TAKING: &str = "
+name: taking
+initial: Initial
+states:
+  Initial: {on: {first: {target: Open}, second: {target: Open}}}
+  Open: {on: {first: {target: Completed}, second: {target: Completed}}}
+  Completed: {final: true}
+";
+
+async fn events_that_begin_at_once_are_taken_as_if_one_after_the_other(api: &Api) {
+    define(api, "asking", ASKING).await;
+    define(api, "taking", TAKING).await;
+    for round in 0..20 {
+        let event = |name: &str| json!({"name": name, "correlation_id": format!("r-{round}")});
+        let (first, second) = (event("first"), event("second"));
+        let answers = tokio::join!(api.post("/api/events", &first), api.post("/api/events", &second));
+        let published = [answers.0, answers.1].map(|answer| {
+            assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+            let published = answer.json();
+            (
+                definitions(&published["started"]).len(),
+                definitions(&published["taken"]).len(),
+            )
+        });
+        assert!(
+            matches!(published, [(2, 0), (0, 1)] | [(0, 1), (2, 0)]),
+            "one starts both, and one of them takes the other: {published:?}"
+        );
+    }
+}
+
 async fn without_an_input_it_has_no_fields(api: &Api) {
     let lenient = AUDIT.replace(
         "initial:",
@@ -363,7 +459,7 @@ async fn what_is_wrong_with_a_body_is_told(api: &Api) {
         .problem(404, "definition_not_found");
     let body = json!({"definition": "counter", "definition_version": 2});
     api.post("/api/sagas", &body).await.problem(404, "definition_not_found");
-    assert_eq!(read(api, &saga).await, saga, "nothing of all this has changed it");
+    assert_unchanged(api, &saga, "nothing of all this has changed it").await;
 }
 
 async fn what_is_wrong_with_a_query_or_a_path_is_told(api: &Api) {

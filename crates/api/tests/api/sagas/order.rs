@@ -13,6 +13,7 @@ on_both!(
     an_order_is_paid_reserved_and_shipped,
     the_history_of_an_order_tells_all_that_it_did,
     an_order_that_cannot_be_paid_has_nothing_to_undo,
+    an_order_of_whose_payment_nobody_knows_is_refunded,
     an_order_that_cannot_be_shipped_is_undone_newest_first,
     a_compensation_that_is_stuck_is_retried_or_skipped_by_a_person,
     an_order_is_cancelled_once,
@@ -138,6 +139,15 @@ async fn the_history_of_an_order_tells_all_that_it_did(api: &Api) {
         (&json!("AwaitingPayment"), &json!("AwaitingInventory"))
     );
     assert_eq!(history[1]["data"], json!({"transaction_id": "t-1"}));
+    assert_eq!(
+        told(&history),
+        [
+            "start taken",
+            "process_payment succeeded",
+            "reserve_inventory succeeded",
+            "create_shipment succeeded"
+        ]
+    );
     let logged = logged(&history);
     assert_eq!(logged.first(), Some(&"saga.created"));
     for name in ["saga.transition", "saga.event_processed"] {
@@ -147,11 +157,15 @@ async fn the_history_of_an_order_tells_all_that_it_did(api: &Api) {
             "{name}: {logged:?}"
         );
     }
-    let first = api.get(&format!("{}/history?limit=3", path(&saga))).await.json();
+    an_end_has_its_name_on_a_page_of_its_own(api, &saga).await;
+}
+
+async fn an_end_has_its_name_on_a_page_of_its_own(api: &Api, saga: &Value) {
+    let first = api.get(&format!("{}/history?limit=3", path(saga))).await.json();
     let second = api
         .get(&format!(
             "{}/history?limit=3&cursor={}",
-            path(&saga),
+            path(saga),
             first["next_cursor"].as_str().expect("more")
         ))
         .await
@@ -160,6 +174,18 @@ async fn the_history_of_an_order_tells_all_that_it_did(api: &Api) {
         (second["items"].as_array().map(Vec::len), &second["items"][0]["seq"]),
         (Some(1), &json!(4))
     );
+    assert_eq!(
+        second["items"][0]["name"], "create_shipment",
+        "it was issued in the page before"
+    );
+}
+
+/// Of each entry what it is about, and what came of it.
+fn told(history: &[Value]) -> Vec<String> {
+    let field = |entry: &Value, name: &str| entry[name].as_str().unwrap_or("–").to_owned();
+    let told = history.iter();
+    told.map(|entry| format!("{} {}", field(entry, "name"), field(entry, "outcome")))
+        .collect()
 }
 
 async fn an_order_that_cannot_be_paid_has_nothing_to_undo(api: &Api) {
@@ -173,6 +199,9 @@ async fn an_order_that_cannot_be_paid_has_nothing_to_undo(api: &Api) {
     assert_eq!(failed["context"]["failure_reason"], "no funds");
     let history = history(api, &saga).await;
     assert_eq!(history[1]["error"]["message"], "no funds");
+    // What is due is told of one alone.
+    let mut listed_so = failed;
+    listed_so["timers"] = Value::Null;
     for (query, found) in [
         ("definition=order&status=Failed", true),
         ("state=Failed&correlation_id=order-2", true),
@@ -182,9 +211,25 @@ async fn an_order_that_cannot_be_paid_has_nothing_to_undo(api: &Api) {
         ("stale_for_seconds=0", false),
     ] {
         let listed = api.get(&format!("/api/sagas?{query}")).await.json();
-        let expected = if found { json!([failed]) } else { json!([]) };
+        let expected = if found { json!([listed_so]) } else { json!([]) };
         assert_eq!(listed, json!({"items": expected, "next_cursor": null}), "{query}");
     }
+}
+
+/// A payment that was given up while it ran may have been made all the same.
+async fn an_order_of_whose_payment_nobody_knows_is_refunded(api: &Api) {
+    let saga = start_order(api, "order-4").await;
+    let payment = claim(api, "process_payment").await;
+    let gone = json!({"error": {"kind": "Cancelled", "message": "the bank hung up"}});
+    report(api, &payment, "fail", &gone).await;
+    let given = succeed(api, "refund_payment", json!(null)).await;
+    assert_eq!(given, json!({"order_id": "order-4", "amount": 42}));
+    let failed = settled(api, &saga).await;
+    assert_eq!(
+        (&failed["status"], &failed["compensations"]),
+        (&json!("Failed"), &json!([]))
+    );
+    assert_eq!(failed["context"]["failure_reason"], "the bank hung up");
 }
 
 async fn an_order_that_cannot_be_shipped_is_undone_newest_first(api: &Api) {
@@ -193,7 +238,7 @@ async fn an_order_that_cannot_be_shipped_is_undone_newest_first(api: &Api) {
     succeed(api, "reserve_inventory", json!({"reservation_id": "r-3"})).await;
     fail(api, "create_shipment", "no lorry").await;
     let release = claim(api, "release_inventory").await;
-    assert_eq!(release["input"], json!({"reservation_id": "r-3"}));
+    assert_eq!(release["input"], json!({"order_id": "order-3"}));
     let undoing = read(api, &saga).await;
     assert_eq!(undoing["status"], "Compensating");
     assert_eq!(
@@ -213,7 +258,7 @@ async fn an_order_that_cannot_be_shipped_is_undone_newest_first(api: &Api) {
         .problem(409, "illegal_saga_status");
     report(api, &release, "complete", &json!({})).await;
     let given = succeed(api, "refund_payment", json!(null)).await;
-    assert_eq!(given, json!({"transaction_id": "t-3", "amount": 42}));
+    assert_eq!(given, json!({"order_id": "order-3", "amount": 42}));
     let failed = settled(api, &saga).await;
     assert_eq!(
         (&failed["status"], &failed["compensations"]),
@@ -227,6 +272,15 @@ async fn an_order_that_cannot_be_shipped_is_undone_newest_first(api: &Api) {
         .map(|entry| entry["number"].clone())
         .collect();
     assert_eq!(undone.len(), 2);
+    assert_eq!(
+        told(&history)[3..],
+        [
+            "create_shipment failed",
+            "order_shipped refused",
+            "release_inventory succeeded",
+            "refund_payment succeeded"
+        ]
+    );
     assert!(logged(&history).contains(&"saga.compensation"));
     let refused = history
         .iter()

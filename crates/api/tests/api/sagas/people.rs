@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{define, history, logged, on_both, path, read, start};
+use super::{assert_unchanged, define, history, logged, on_both, path, read, start};
 use crate::common::Api;
 
 on_both!(
@@ -78,7 +78,7 @@ async fn a_person_answers_what_a_saga_asks_for(api: &Api) {
     assert_eq!(pointers, ["/data/ok", "/data/reasons/1"], "{refused}");
     let missing = api.post(&input, &json!({})).await.problem(422, "invalid_body");
     assert_eq!(missing["errors"][0]["pointer"], "/data");
-    assert_eq!(read(api, &saga).await, saga, "nothing has happened");
+    assert_unchanged(api, &saga, "nothing has happened").await;
 
     let answer = json!({"data": {"ok": true}}).to_string();
     api.post_with(&input, &[("if-match", "\"99\"")], &answer)
@@ -125,7 +125,7 @@ async fn an_answer_is_held_against_the_schema_whichever_way_it_comes(api: &Api) 
         answers.push(refused["errors"].clone());
     }
     assert!(answers.iter().all(|errors| *errors == answers[0]), "{answers:?}");
-    assert_eq!(read(api, &saga).await, saga, "nothing has happened");
+    assert_unchanged(api, &saga, "nothing has happened").await;
     let right = json!({"name": "approved", "correlation_id": "a-1", "data": {"ok": true}});
     let taken = api.post("/api/events", &right).await.json();
     assert_eq!(taken["taken"][0]["status"], "Completed");
@@ -163,7 +163,7 @@ async fn what_one_saga_cannot_take_is_taken_by_the_others(api: &Api) {
         (&taken[0]["id"], &taken[0]["status"]),
         (&waiting["id"], &json!("Completed"))
     );
-    assert_eq!(read(api, &approval).await, approval, "nothing has happened");
+    assert_unchanged(api, &approval, "nothing has happened").await;
     // Nobody else is left to take it.
     let refused = api.post("/api/events", &wrong).await.problem(422, "invalid_body");
     assert_eq!(refused["errors"][0]["pointer"], "/data/ok", "{refused}");
@@ -333,7 +333,7 @@ async fn what_leads_nowhere_in_another_version_is_told(api: &Api) {
             "{told}"
         );
     }
-    assert_eq!(read(api, &saga).await, saga, "it stays as it is");
+    assert_unchanged(api, &saga, "it stays as it is").await;
     let unknown = "/api/sagas/00000000-0000-7000-8000-000000000000/migrate";
     api.post_empty(unknown).await.problem(404, "saga_not_found");
 }
@@ -347,7 +347,7 @@ async fn a_saga_goes_on_by_another_version_of_its_definition(api: &Api) {
         (&json!("Asking"), &json!(2))
     );
     assert_eq!(tried["losses"], json!([]));
-    assert_eq!(read(api, &saga).await, saga, "nothing was done");
+    assert_unchanged(api, &saga, "nothing was done").await;
 
     let body = json!({"states": {"AwaitingApproval": "Asking"}}).to_string();
     let late = api.post_with(&migrate, &[("if-match", "\"99\"")], &body).await;
@@ -355,7 +355,8 @@ async fn a_saga_goes_on_by_another_version_of_its_definition(api: &Api) {
     let etag = format!("\"{}\"", saga["version"]);
     let migrated = api.post_with(&migrate, &[("if-match", &etag)], &body).await;
     assert_eq!(migrated.status, StatusCode::OK, "{migrated:?}");
-    let after = read(api, &saga).await;
+    let mut after = read(api, &saga).await;
+    after["timers"] = Value::Null;
     assert_eq!(migrated.json(), json!({"saga": after, "losses": []}));
     assert_eq!(migrated.header("etag"), format!("\"{}\"", after["version"]));
     assert_eq!(after["awaiting"]["prompt"], "Really approve the shipment?");

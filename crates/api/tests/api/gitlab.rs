@@ -1,0 +1,13 @@
+//! What callers ask of GitLab, in one with a real repository.
+
+mod calculations;
+mod consistency;
+mod geometries;
+mod issues;
+mod lab;
+mod merge_requests;
+mod refusals;
+mod repairs;
+mod waiting;
+
+pub(crate) use lab::Lab;

@@ -1,0 +1,186 @@
+//! The calculation "balance" of an issue, as the shipped saga `calculate-balance` does it.
+
+use orchestratum_core::gitlab::{BranchName, ProjectPath};
+use orchestratum_core::saga::DefinitionName;
+use orchestratum_core::task::Violations;
+use orchestratum_core::{JsonText, Origin};
+use orchestratum_gitlab::Project;
+use orchestratum_store::Saga;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::series::Series;
+use super::shipped;
+use crate::sagas::{StartSaga, StartedSaga};
+use crate::{Engine, Error};
+
+const DEPENDENCIES_MAX: usize = 20;
+const DEPENDENCY_MAX_CHARACTERS: usize = 50;
+
+/// How whoever calculates is told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// As a task of a Celery application.
+    #[default]
+    Celery,
+    /// As a message in a queue of RabbitMQ.
+    Amqp,
+}
+
+/// What becomes of a calculation on whose branch somebody else has been.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDrift {
+    /// It begins anew with what stands there.
+    #[default]
+    RebaseInputs,
+    /// It ends as failed.
+    Stop,
+}
+
+#[derive(Debug, Clone)]
+pub struct CalculateBalance {
+    pub project: ProjectPath,
+    pub issue_iid: u64,
+    /// `None`: `issue/` and the number of the issue.
+    pub branch: Option<BranchName>,
+    /// `None`: the default branch of the project.
+    pub target_branch: Option<BranchName>,
+    /// `None`: the condenser alone.
+    pub dependencies: Option<Vec<String>>,
+    pub delivery: Delivery,
+    pub on_drift: OnDrift,
+    pub origin: Origin,
+    pub actor: Option<String>,
+}
+
+/// A balance of which GitLab has told what is to be known before.
+#[derive(Debug, Clone)]
+pub struct BalanceToCalculate {
+    series: Series,
+    /// If none is live; its correlation id is that of the next one.
+    start: StartSaga,
+}
+
+impl Engine {
+    /// Looks at the project: a balance is one of its issue and branch by whatever name the project is called.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::GitlabNotConfigured`], [`Error::Gitlab`] where there is no such project.
+    pub async fn look_at_balance(&self, request: CalculateBalance) -> Result<BalanceToCalculate, Error> {
+        let branch = request.branch()?;
+        let dependencies = request.dependencies()?;
+        let project = self.gitlab()?.get_project(&request.project).await?;
+        let series = Series::new(definition(), format!("{}:{branch}:{}", project.id, request.issue_iid));
+        let input = json!({
+            "project": request.project,
+            "repo_url": project.http_url_to_repo,
+            "issue_iid": request.issue_iid,
+            "branch": branch,
+            "target_branch": target(request.target_branch, &project)?,
+            "dependencies": dependencies,
+            "delivery": request.delivery,
+            "on_drift": request.on_drift,
+        });
+        let start = StartSaga {
+            definition: definition(),
+            version: None,
+            correlation_id: None,
+            input: JsonText::trusted(input.to_string()),
+            origin: request.origin,
+            actor: request.actor,
+            idempotency: None,
+        };
+        Ok(BalanceToCalculate { series, start })
+    }
+
+    /// Starts the saga of a project, branch and issue, or finds the live one, which is taken again if GitLab stopped it.
+    /// [`until_told`](Self::until_told) waits for what comes of it.
+    pub async fn calculate_balance(
+        &self,
+        BalanceToCalculate { series, start }: BalanceToCalculate,
+    ) -> Result<Saga, Error> {
+        let mut last = self.last_of(&series).await?;
+        loop {
+            let correlation_id = match last {
+                None => series.first(),
+                Some(saga) if saga.instance.status().is_over() => series.after(&saga),
+                Some(live) => {
+                    self.take_again(&live, start.actor.clone()).await?;
+                    return Ok(live);
+                }
+            };
+            let next = StartSaga {
+                correlation_id: Some(correlation_id),
+                ..start.clone()
+            };
+            match self.start_saga(next).await? {
+                StartedSaga::New(saga) => return Ok(saga),
+                // Of somebody who was faster: it may be over already.
+                StartedSaga::Existing(saga) | StartedSaga::Replayed(saga) => last = Some(saga),
+            }
+        }
+    }
+}
+
+impl CalculateBalance {
+    fn branch(&self) -> Result<BranchName, Error> {
+        match &self.branch {
+            Some(branch) => Ok(branch.clone()),
+            None => BranchName::new(format!("issue/{}", self.issue_iid))
+                .map_err(|invalid| broken("/issue_iid", invalid.rule.to_owned())),
+        }
+    }
+
+    fn dependencies(&self) -> Result<Vec<String>, Error> {
+        let Some(given) = &self.dependencies else {
+            return Ok(vec!["condenser".to_owned()]);
+        };
+        let mut violations = Violations::default();
+        if given.len() > DEPENDENCIES_MAX {
+            violations.add("/dependencies", format!("must not have more than {DEPENDENCIES_MAX}"));
+        }
+        for (index, name) in given.iter().enumerate().take(DEPENDENCIES_MAX) {
+            if !is_dependency(name) {
+                let rule = format!(
+                    "must have 1 to {DEPENDENCY_MAX_CHARACTERS} characters of a-z, 0-9 and _, and begin with a letter"
+                );
+                violations.add(format!("/dependencies/{index}"), rule);
+            } else if given[..index].contains(name) {
+                violations.add(format!("/dependencies/{index}"), "stands there before");
+            }
+        }
+        violations.into_result().map_err(Error::Invalid)?;
+        Ok(given.clone())
+    }
+}
+
+fn is_dependency(name: &str) -> bool {
+    name.len() <= DEPENDENCY_MAX_CHARACTERS
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+}
+
+fn target(given: Option<BranchName>, project: &Project) -> Result<BranchName, Error> {
+    if let Some(branch) = given {
+        return Ok(branch);
+    }
+    let default = project.default_branch.as_deref().unwrap_or_default();
+    BranchName::new(default).map_err(|_| {
+        let message = format!("must be given: {} has no default branch", project.path_with_namespace);
+        broken("/target_branch", message)
+    })
+}
+
+fn definition() -> DefinitionName {
+    DefinitionName::new(shipped::CALCULATE_BALANCE).expect("a name")
+}
+
+pub(super) fn broken(pointer: &str, rule: String) -> Error {
+    let mut violations = Violations::default();
+    violations.add(pointer, rule);
+    Error::Invalid(violations)
+}

@@ -1,0 +1,41 @@
+"""The calculations behind plain queues, one for each: python3 queues.py, with AMQP_URL, GITLAB_URL and GITLAB_TOKEN set."""
+import os, sys, traceback
+
+from kombu import Connection, Queue
+from kombu.mixins import ConsumerProducerMixin
+
+from calculations import CALCULATIONS
+from contract import calculate
+
+
+class Worker(ConsumerProducerMixin):
+    """Comes back by itself where the broker goes away. What it had not answered then is given again."""
+
+    def __init__(self, connection):
+        self.connection = connection
+
+    def get_consumers(self, Consumer, channel):
+        queues = [Queue(name, durable=True) for name in CALCULATIONS]
+        return [Consumer(queues, callbacks=[self.answer], accept=["json"], prefetch_count=1)]
+
+    def on_consume_ready(self, connection, channel, consumers, **_):
+        print("ready", flush=True)
+
+    def answer(self, body, message):
+        to = message.properties
+        if not to.get("reply_to"):
+            print("refused: a message that does not say where it is to be answered", file=sys.stderr, flush=True)
+            message.reject()
+            return
+        try:
+            said = calculate(message.delivery_info["routing_key"], **body)
+        except Exception as error:
+            print(traceback.format_exc(), file=sys.stderr, flush=True)
+            said = {"error": f"{type(error).__name__}: {error}"}
+        self.producer.publish(said, routing_key=to["reply_to"], correlation_id=to.get("correlation_id"), retry=True)
+        message.ack()
+
+
+if __name__ == "__main__":
+    with Connection(os.environ["AMQP_URL"], heartbeat=30) as connection:
+        Worker(connection).run()

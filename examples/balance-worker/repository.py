@@ -1,0 +1,80 @@
+"""A clone of a project at one commit, and one commit on top of it, made once.
+
+The token goes to git by its environment: a command line can be read by everybody on the machine.
+"""
+import base64, os, pathlib, subprocess, tempfile
+
+GITLAB_URL = os.environ["GITLAB_URL"].rstrip("/") + "/"
+TOKEN = os.environ["GITLAB_TOKEN"]
+TRAILER = "Orchestratum-Step"
+GIT_SECONDS = 120
+
+
+class Moved(Exception):
+    """The branch is not where the message says. Holds the commit where it is."""
+
+
+class Repository:
+    def __init__(self, url, branch, commit, folder):
+        if not url.startswith(GITLAB_URL):
+            raise ValueError("repoUrl leads to another GitLab than the one that the token is for")
+        if branch.startswith("-") or not all(letter in "0123456789abcdef" for letter in commit):
+            raise ValueError("branch or commitHash is none")
+        self.branch, self.commit, self.folder = branch, commit, pathlib.Path(folder)
+        self.git("clone", "--quiet", "--no-tags", "--single-branch", "--branch", branch, "--", url, str(folder), at=None)
+        self.git("checkout", "--quiet", "--detach", commit)
+
+    def git(self, *arguments, at="."):
+        login = base64.b64encode(f"oauth2:{TOKEN}".encode()).decode()
+        environment = {
+            "PATH": os.environ["PATH"], "HOME": tempfile.gettempdir(), "GIT_TERMINAL_PROMPT": "0",
+            "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"http.{GITLAB_URL}.extraHeader", "GIT_CONFIG_VALUE_0": f"Authorization: Basic {login}",
+            "GIT_AUTHOR_NAME": "Balance+", "GIT_AUTHOR_EMAIL": "balance@localhost",
+            "GIT_COMMITTER_NAME": "Balance+", "GIT_COMMITTER_EMAIL": "balance@localhost",
+        }
+        done = subprocess.run(
+            ["git", *arguments], cwd=at and self.folder, env=environment, timeout=GIT_SECONDS,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        )
+        if done.returncode:
+            raise RuntimeError(f"git {arguments[0]} failed: {done.stderr.strip()[-2000:]}")
+        return done.stdout.strip()
+
+    def path(self, name):
+        """Nothing outside of the clone, and nothing of git's own."""
+        path = (self.folder / name).resolve()
+        inside = path.is_relative_to(self.folder.resolve())
+        if not inside or ".git" in path.relative_to(self.folder.resolve()).parts:
+            raise ValueError(f"{name} is no file of the project")
+        return path
+
+    def made_before(self, step):
+        """The commit of this step, which a worker that died may have pushed; `Moved` where others were there."""
+        head = self.git("rev-parse", f"origin/{self.branch}")
+        if head == self.commit:
+            return None
+        asked = "--format=%H %(trailers:key=" + TRAILER + ",valueonly,separator=%x2C)"
+        for line in self.git("log", asked, f"{self.commit}..{head}").splitlines():
+            commit, _, value = line.partition(" ")
+            if value.strip() == step:
+                return commit
+        raise Moved(head)
+
+    def push(self, name, content, step):
+        """One file in one commit; `Moved` where the branch went on meanwhile."""
+        path = self.path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        self.git("add", "--", name)
+        # Also where the same came out as before: the commit says that it was calculated.
+        self.git("commit", "--quiet", "--allow-empty", "--message", f"Calculate {name}\n\n{TRAILER}: {step}")
+        try:
+            self.git("push", "--quiet", "origin", f"HEAD:refs/heads/{self.branch}")
+        except RuntimeError:
+            self.git("fetch", "--quiet", "origin", self.branch)
+            made = self.made_before(step)
+            if made is None:
+                raise
+            return made
+        return self.git("rev-parse", "HEAD")
