@@ -17,11 +17,11 @@ def create_shipment(parcel, stop):
     return {"tracking_number": f"parcel of {parcel['order_id']}"}
 
 def undo(done, stop):
-    """Twice is no more than once: a compensation is tried again, like any task."""
+    """Twice is no more than once, and what never happened is undone as well: a worker may have been lost before it began."""
     print("undone:", done, flush=True)
 
 serve({
     "process_payment": process_payment, "refund_payment": undo,
     "reserve_inventory": reserve_inventory, "release_inventory": undo,
-    "create_shipment": create_shipment,
+    "create_shipment": create_shipment, "cancel_shipment": undo,
 }, targets=["billing", "warehouse", "shipping"])

@@ -45,7 +45,7 @@ struct SeatBookedEvent {
     seat: String,
 }
 
-/// What the server tells of a failure are its data: `kind` and `message`.
+/// What the server tells of a failure are its data: `kind`, `message` and `code`.
 #[derive(Event)]
 #[event(failure)]
 struct BookingFailedEvent;
@@ -59,12 +59,17 @@ struct BookRoomCommand {
 
 #[derive(Command, Fields, Serialize, Deserialize)]
 struct CancelRoomCommand {
-    room: u32,
+    traveller: String,
 }
 
 #[derive(Command, Fields, Serialize, Deserialize)]
 #[command(output = SeatBookedEvent)]
 struct BookSeatCommand {
+    traveller: String,
+}
+
+#[derive(Command, Fields, Serialize, Deserialize)]
+struct CancelSeatCommand {
     traveller: String,
 }
 
@@ -76,21 +81,21 @@ fn definition() -> Result<Definition, Faults> {
         .transition_to(TripState::AwaitingRoom);
     saga.during(TripState::AwaitingRoom)
         .on_entry(|saga| {
+            let undo = CancelRoomCommandFields {
+                traveller: saga.traveller.clone(),
+            };
             let input = BookRoomCommandFields {
                 traveller: saga.traveller,
             };
-            task(input).raises::<RoomBookedEvent, BookingFailedEvent>()
+            let book = task(input).compensate_with(task(undo)); // also when nobody knows whether it was booked
+            book.raises::<RoomBookedEvent, BookingFailedEvent>()
         })
         .when::<RoomBookedEvent>()
         .set(|saga, event| saga.room.to(event.room))
-        .compensate_with(|saga, _| {
-            task(CancelRoomCommandFields {
-                room: saga.room.known(),
-            })
-        })
         .transition_to(TripState::AwaitingConsent)
         .when::<BookingFailedEvent>()
         .set(|saga, event| saga.reason.to(event.message))
+        .compensate()
         .transition_to(TripState::Failed)
         .finalize_failed();
     saga.during(TripState::AwaitingConsent)
@@ -98,10 +103,14 @@ fn definition() -> Result<Definition, Faults> {
         .when::<ConsentedEvent>()
         .only_if(|_, event| event.ok)
         .then(|saga, _| {
+            let undo = CancelSeatCommandFields {
+                traveller: saga.traveller.clone(),
+            };
             let input = BookSeatCommandFields {
                 traveller: saga.traveller,
             };
-            task(input).raises::<SeatBookedEvent, BookingFailedEvent>()
+            let book = task(input).compensate_with(task(undo));
+            book.raises::<SeatBookedEvent, BookingFailedEvent>()
         })
         .transition_to(TripState::AwaitingSeat)
         .when::<ConsentedEvent>()
@@ -120,7 +129,7 @@ fn definition() -> Result<Definition, Faults> {
 }
 
 #[derive(Handler)]
-#[handler(BookRoomCommand, CancelRoomCommand, BookSeatCommand)]
+#[handler(BookRoomCommand, CancelRoomCommand, BookSeatCommand, CancelSeatCommand)]
 struct Agent;
 
 impl Handler<BookRoomCommand> for Agent {
@@ -141,6 +150,12 @@ impl Handler<BookSeatCommand> for Agent {
             "Zoe" => Err(Failure::permanent("there is no seat left")),
             _ => Ok(SeatBookedEvent { seat: "12A".to_owned() }),
         }
+    }
+}
+
+impl Handler<CancelSeatCommand> for Agent {
+    async fn handle(&self, _command: &CancelSeatCommand, _context: &Context) -> Result<(), Failure> {
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 
+use orchestratum_core::task::ErrorCode;
 use orchestratum_worker::HandlerError;
 
 /// Why a handler has no output, and what comes of that. By `?` all becomes one that is an error or can be made a
@@ -54,6 +55,29 @@ impl Failure {
     /// Nobody here can do that. Uses a retry like any other.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self(HandlerError::NotFound(message.into()))
+    }
+
+    /// With a short word for a program: a saga sees it as `event.data.code`, a follow-up as `error.code`. Only what is [`new`](Self::new)
+    /// or [`permanent`](Self::permanent) has one.
+    ///
+    /// # Panics
+    /// If it does not match `[a-z][a-z0-9_]*`, or has more than 64 characters.
+    #[must_use]
+    pub fn code(self, code: &'static str) -> Self {
+        let code = ErrorCode::new(code).expect("a code is a short word of a-z, 0-9 and _");
+        let (message, retryable) = match self.0 {
+            HandlerError::Retryable(message) => (message, true),
+            HandlerError::Permanent(message) => (message, false),
+            HandlerError::Coded { message, retryable, .. } => (message, retryable),
+            other @ (HandlerError::TimedOut(_) | HandlerError::NotFound(_) | HandlerError::Cancelled(_)) => {
+                return Self(other);
+            }
+        };
+        Self(HandlerError::Coded {
+            message,
+            retryable,
+            code,
+        })
     }
 }
 
@@ -138,5 +162,21 @@ mod tests {
             of(|| Err(Failure::permanent("never"))?),
             HandlerError::Permanent("never".to_owned())
         );
+    }
+
+    #[test]
+    fn a_code_goes_along_with_what_has_failed() {
+        let coded = |failure: Failure| match failure.code("out_of_stock").0 {
+            HandlerError::Coded {
+                message,
+                retryable,
+                code,
+            } => (message, retryable, code.to_string()),
+            other => panic!("{other:?}"),
+        };
+        let expected = |retryable| ("no".to_owned(), retryable, "out_of_stock".to_owned());
+        assert_eq!(coded(Failure::permanent("no")), expected(false));
+        assert_eq!(coded(Failure::new("no").code("other")), expected(true));
+        assert_eq!(Failure::not_found("no").code("other"), Failure::not_found("no"));
     }
 }

@@ -429,10 +429,21 @@ fn ending(failure: Failure) -> Ending {
         HandlerError::Retryable(message) => Ending::Failed {
             message,
             retryable: true,
+            code: None,
         },
         HandlerError::Permanent(message) => Ending::Failed {
             message,
             retryable: false,
+            code: None,
+        },
+        HandlerError::Coded {
+            message,
+            retryable,
+            code,
+        } => Ending::Failed {
+            message,
+            retryable,
+            code: Some(code),
         },
         HandlerError::TimedOut(message) => Ending::TimedOut { message },
         HandlerError::NotFound(message) => Ending::NotFound { message },

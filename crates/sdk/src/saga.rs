@@ -42,7 +42,7 @@
 //!     seat: String,
 //! }
 //!
-//! /// What the server tells of a failure are its data: `kind` and `message`.
+//! /// What the server tells of a failure are its data: `kind`, `message` and `code`.
 //! #[derive(Event)]
 //! #[event(failure)]
 //! struct BookingFailedEvent;
@@ -87,7 +87,7 @@
 //!     .when::<BookingFailedEvent>()
 //!     .set(|saga, event| saga.reason.to(event.message))
 //!     .transition_to(TripState::Failed)
-//!     .finalize_failed();
+//!     .finalize_failed_for(|saga| saga.reason);
 //!
 //! saga.during(TripState::AwaitingFlight)
 //!     .when::<FlightBookedEvent>()
@@ -124,7 +124,7 @@
 //! | `then`: a [`task`], [`for_each`], [`child`] | `tasks` |
 //! | `compensate` | `compensate: true` |
 //! | `transition_to`; `stay` | `target`; none |
-//! | `finalize`, `finalize_failed` | `final: true`, `final: failed` |
+//! | `finalize`, `finalize_failed`, `finalize_failed_for` | `final: true`, `final: failed`, with `reason` |
 //! | `await_input`, `schema`, `remind_after`, `default_after` | `await_input` |
 //! | `on_entry`, `on_exit` | the same |
 //!
@@ -197,13 +197,13 @@
 pub use orchestratum_core::saga::builder::*;
 pub use orchestratum_core::saga::{
     CompensationStatus, Definition, Fault, Faults, OnCompensationFailure, Running, RunningKind, SagaEnd, SagaStatus,
-    SimulatedSaga, SimulationError, Simulator, Unhandled, diagram, harness, read,
+    SimulatedSaga, SimulationError, Simulator, TimerKind, Unhandled, diagram, harness, read,
 };
 pub use orchestratum_core::task::{Violation, Violations};
 pub use orchestratum_core::{SagaId, Timestamp};
 pub use orchestratum_sdk_derive::{Event, Fields, States};
 
 pub use crate::sagas::{
-    AwaitedInput, Compensation, Defined, EventEnvelope, HistoryEntry, IssuedTask, LiveTask, Migrated, Migration, Note,
-    Pages, Parked, Published, Saga, SagaAt, SagaFilter, Sagas, StartedChild,
+    AwaitedInput, Compensation, Deferred, Defined, DueTimer, EventEnvelope, HistoryEntry, IssuedTask, LiveTask,
+    Migrated, Migration, Note, Pages, Parked, Published, Saga, SagaAt, SagaFilter, Sagas, StartedChild,
 };

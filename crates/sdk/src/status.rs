@@ -50,6 +50,7 @@ impl Status {
             self.fault.clone().unwrap_or_else(|| Fault {
                 kind: self.state.as_str().to_owned(),
                 message: String::new(),
+                code: None,
             })
         };
         Ok(Some(match self.state {
@@ -75,6 +76,9 @@ pub struct Fault {
     /// `Failed`, `TimedOut`, `NotFound`, `Cancelled`, `Expired`, `Lost` or `OutputNotStorable`.
     pub kind: String,
     pub message: String,
+    /// A short word for a program, where the handler gave one.
+    #[serde(default)]
+    pub code: Option<String>,
 }
 
 impl From<&TaskError> for Fault {
@@ -82,6 +86,7 @@ impl From<&TaskError> for Fault {
         Self {
             kind: error.kind.as_str().to_owned(),
             message: error.message.clone(),
+            code: error.code.as_ref().map(|code| code.as_str().to_owned()),
         }
     }
 }

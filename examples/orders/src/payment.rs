@@ -69,7 +69,9 @@ struct RefundPaymentHandler {
 
 impl Handler<RefundPaymentCommand> for RefundPaymentHandler {
     async fn handle(&self, command: &RefundPaymentCommand, context: &Context) -> Result<(), Failure> {
-        self.bank.refund(&context.idempotency_key(), &command.receipt);
+        let order = command.order.number;
+        self.bank
+            .refund(&context.idempotency_key(), order, command.receipt.cents);
         Ok(())
     }
 }

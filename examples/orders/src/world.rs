@@ -10,7 +10,8 @@ use crate::order::Item;
 pub trait Bank: Send + Sync {
     fn charge(&self, key: &str, order: u64, cents: u64) -> Result<Receipt, PaymentError>;
 
-    fn refund(&self, key: &str, receipt: &Receipt);
+    /// Also where nothing was charged: then there is nothing to give back.
+    fn refund(&self, key: &str, order: u64, cents: u64);
 }
 
 /// That an order was paid.
@@ -42,7 +43,8 @@ pub trait Warehouse: Send + Sync {
     /// The number of the reservation.
     fn reserve(&self, key: &str, order: u64, items: &[Item]) -> Result<String, OutOfStock>;
 
-    fn release(&self, key: &str, reservation: &str);
+    /// Also where nothing was reserved.
+    fn release(&self, key: &str, order: u64);
 }
 
 /// There is no more of it, and will not be soon.
@@ -61,6 +63,9 @@ impl From<OutOfStock> for Failure {
 pub trait Carrier: Send + Sync {
     /// The number to follow the parcel by.
     fn ship(&self, key: &str, order: u64) -> Result<String, io::Error>;
+
+    /// Also where nothing was shipped.
+    fn cancel(&self, key: &str, order: u64) -> Result<(), io::Error>;
 }
 
 /// Tells customers.
@@ -81,11 +86,8 @@ impl Bank for Paper {
         })
     }
 
-    fn refund(&self, key: &str, receipt: &Receipt) {
-        println!(
-            "receipt {}: {} cents are given back ({key})",
-            receipt.number, receipt.cents
-        );
+    fn refund(&self, key: &str, order: u64, cents: u64) {
+        println!("order {order}: {cents} cents are given back ({key})");
     }
 }
 
@@ -95,8 +97,8 @@ impl Warehouse for Paper {
         Ok(format!("W-{order}"))
     }
 
-    fn release(&self, key: &str, reservation: &str) {
-        println!("reservation {reservation} is released ({key})");
+    fn release(&self, key: &str, order: u64) {
+        println!("order {order}: its goods are released ({key})");
     }
 }
 
@@ -104,6 +106,11 @@ impl Carrier for Paper {
     fn ship(&self, key: &str, order: u64) -> Result<String, io::Error> {
         println!("order {order} leaves the house ({key})");
         Ok(format!("P-{order}"))
+    }
+
+    fn cancel(&self, key: &str, order: u64) -> Result<(), io::Error> {
+        println!("order {order} stays in the house ({key})");
+        Ok(())
     }
 }
 

@@ -44,7 +44,8 @@ impl SagaFilter {
         self
     }
 
-    /// By the name of the state, whatever definition has it.
+    /// By the name of the state in which they are, whatever definition has it. One that was cancelled is in none: with that
+    /// [`status`](Self::status) it is the state in which it was.
     #[must_use]
     pub fn state(mut self, name: impl Into<String>) -> Self {
         self.state = Some(name.into());
@@ -126,7 +127,7 @@ impl Sagas {
         self.find_all(filter).next().await
     }
 
-    /// Those of a definition that are in a state, newest first.
+    /// Those of a definition that are in a state, newest first: none that was cancelled in it.
     pub fn find_by_state<S: States>(&self, definition: &str, state: &S) -> Pages<Saga> {
         self.find_all(SagaFilter::default().definition(definition).state(state.name()))
     }

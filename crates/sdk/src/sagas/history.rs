@@ -19,8 +19,12 @@ pub struct HistoryEntry {
     /// `started`, `event`, `task_ended`, `compensation_ended`, `timer`, `cancel`, `compensation_retried`, `compensation_skipped`,
     /// `parked_retried`, `parked_discarded` or `retried`.
     pub kind: String,
-    /// Of the event.
+    /// Of the event, of the task or the compensation, or the definition of the child saga; `None` of what was issued more than a
+    /// thousand entries before.
     pub name: Option<String>,
+    /// What came of it: of a task or a compensation that ended `succeeded`, `failed`, `cancelled` or `expired`, of anything else
+    /// `taken`, `deferred`, `ignored` or `parked`; of anything `refused`.
+    pub outcome: String,
     pub event_id: Option<String>,
     /// Of the task, the compensation, or what was parked.
     pub number: Option<u32>,

@@ -3,7 +3,7 @@
 use std::any::type_name;
 
 use orchestratum_core::saga::builder::States;
-use orchestratum_core::saga::{CompensationStatus, Fields, SagaStatus};
+use orchestratum_core::saga::{CompensationStatus, Fields, SagaStatus, TimerKind};
 use orchestratum_core::{JsonText, SagaId, Timestamp};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -32,6 +32,11 @@ pub struct Saga {
     pub compensations: Vec<Compensation>,
     /// What could not be done and waits for a decision: [`Sagas::retry`](super::Sagas::retry).
     pub parked: Vec<Parked>,
+    /// Events that came too early and wait for a state that takes them, the oldest first.
+    pub deferred: Vec<Deferred>,
+    /// What will happen to it by itself and when, in that order; of very much, the first hundred. Where one saga was asked for, by
+    /// [`get`](super::Sagas::get) or [`wait`](super::Sagas::wait); `None` in lists and after a change.
+    pub timers: Option<Vec<DueTimer>>,
     /// How much has happened to it.
     pub version: u64,
     pub created_at: Timestamp,
@@ -128,6 +133,38 @@ pub struct Compensation {
     pub status: CompensationStatus,
     /// Why it could not be undone.
     pub error: Option<Fault>,
+}
+
+/// An event that waits for a state that takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Deferred {
+    pub id: String,
+    pub event: String,
+}
+
+/// Something that is due. What does not belong to its `timer` is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct DueTimer {
+    /// `Saga` is its timeout, the others are of its state.
+    pub timer: TimerKind,
+    pub due_at: Timestamp,
+    /// The state that is entered.
+    pub target: Option<String>,
+    /// Whether all is undone first.
+    pub compensate: bool,
+    /// What must hold then for the transition to be taken.
+    #[serde(rename = "if")]
+    pub guard: Option<String>,
+    /// The event that is raised.
+    pub event: Option<String>,
+    pub(crate) data: Option<JsonText>,
+}
+
+impl DueTimer {
+    /// The data of the answer that is given, as JSON.
+    pub fn data(&self) -> Option<&str> {
+        self.data.as_ref().map(JsonText::as_str)
+    }
 }
 
 /// Something that could not be done.

@@ -50,6 +50,7 @@ pub(crate) fn fault(kind: &str, message: &str) -> Fault {
     Fault {
         kind: kind.to_owned(),
         message: message.to_owned(),
+        code: None,
     }
 }
 

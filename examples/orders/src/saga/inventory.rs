@@ -12,24 +12,22 @@ use crate::world::Warehouse;
 
 /// What is done when the order is paid.
 pub(super) fn reserve(saga: OrderSagaFields) -> Task<InventoryReservedEvent> {
+    let undo = ReleaseInventoryCommandFields {
+        order_id: saga.order_id.clone(),
+    };
     let input = ReserveInventoryCommandFields {
         order_id: saga.order_id,
         items: saga.items,
     };
-    let task = task(input).target("warehouse").ttl(MINUTE).max_retries(3);
-    task.raises::<InventoryReservedEvent, InventoryReservationFailedEvent>()
+    let reserve = task(input).target("warehouse").ttl(MINUTE).max_retries(3);
+    let reserve = reserve.compensate_with(task(undo).target("warehouse").max_retries(5));
+    reserve.raises::<InventoryReservedEvent, InventoryReservationFailedEvent>()
 }
 
 pub(super) fn step(saga: &mut Saga) {
     saga.during(OrderState::AwaitingInventory)
         .when::<InventoryReservedEvent>()
         .set(|saga, event| saga.inventory_reservation_id.to(event.reservation_id))
-        .compensate_with(|saga, _| {
-            let input = ReleaseInventoryCommandFields {
-                reservation_id: saga.inventory_reservation_id.known(),
-            };
-            task(input).target("warehouse").max_retries(5)
-        })
         .then(|saga, _| ship(saga))
         .transition_to(OrderState::AwaitingShipment);
 
@@ -76,7 +74,7 @@ impl Handler<ReserveInventoryCommand> for ReserveInventoryHandler {
 
 #[derive(Debug, Command, Fields, Serialize, Deserialize)]
 pub struct ReleaseInventoryCommand {
-    pub reservation_id: String,
+    pub order_id: u64,
 }
 
 #[derive(Handler)]
@@ -87,8 +85,7 @@ struct ReleaseInventoryHandler {
 
 impl Handler<ReleaseInventoryCommand> for ReleaseInventoryHandler {
     async fn handle(&self, command: &ReleaseInventoryCommand, context: &Context) -> Result<(), Failure> {
-        self.warehouse
-            .release(&context.idempotency_key(), &command.reservation_id);
+        self.warehouse.release(&context.idempotency_key(), command.order_id);
         Ok(())
     }
 }

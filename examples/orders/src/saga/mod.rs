@@ -6,6 +6,7 @@
 //!                     └─────────────► Failed ◄─────────────────┘
 //! ```
 //!
+//! What undoes a step belongs to its task, so that a step of which nobody knows whether it was done is undone, too.
 //! `config/sagas/order.yaml` is the same definition, written by hand. One file a step: its part of the saga, its commands and its
 //! events, and their handlers.
 
@@ -44,7 +45,6 @@ pub struct OrderSaga {
     pub items: Vec<Item>,
     /// In cents.
     pub total: u64,
-    // What the compensations need.
     pub payment_transaction_id: Option<String>,
     pub inventory_reservation_id: Option<String>,
     pub shipment_tracking_number: Option<String>,

@@ -7,35 +7,34 @@ use orchestratum_sdk::saga::{Event, Fields, task};
 
 use super::inventory::reserve;
 use super::{MINUTE, OrderState, Saga};
-use crate::world::{Bank, Receipt};
+use crate::world::Bank;
 
 pub(super) fn step(saga: &mut Saga) {
     saga.during(OrderState::AwaitingPayment).on_entry(|saga| {
+        let undo = RefundPaymentCommandFields {
+            order_id: saga.order_id.clone(),
+            amount: saga.total.clone(),
+        };
         let input = ProcessPaymentCommandFields {
             order_id: saga.order_id,
             customer_id: saga.customer_id,
             amount: saga.total,
         };
-        let task = task(input).target("billing").ttl(MINUTE).max_retries(3);
-        task.raises::<PaymentProcessedEvent, PaymentFailedEvent>()
+        let charge = task(input).target("billing").ttl(MINUTE).max_retries(3);
+        let charge = charge.compensate_with(task(undo).target("billing").max_retries(5));
+        charge.raises::<PaymentProcessedEvent, PaymentFailedEvent>()
     });
 
     saga.during(OrderState::AwaitingPayment)
         .when::<PaymentProcessedEvent>()
         .set(|saga, event| saga.payment_transaction_id.to(event.transaction_id))
-        .compensate_with(|saga, _| {
-            let input = RefundPaymentCommandFields {
-                transaction_id: saga.payment_transaction_id.known(),
-                amount: saga.total,
-            };
-            task(input).target("billing").max_retries(5)
-        })
         .then(|saga, _| reserve(saga))
         .transition_to(OrderState::AwaitingInventory);
 
     saga.during(OrderState::AwaitingPayment)
         .when::<PaymentFailedEvent>()
         .set(|saga, event| saga.failure_reason.to(event.message))
+        .compensate()
         .transition_to(OrderState::Failed);
 }
 
@@ -79,7 +78,7 @@ impl Handler<ProcessPaymentCommand> for ProcessPaymentHandler {
 
 #[derive(Debug, Command, Fields, Serialize, Deserialize)]
 pub struct RefundPaymentCommand {
-    pub transaction_id: String,
+    pub order_id: u64,
     pub amount: u64,
 }
 
@@ -91,11 +90,8 @@ struct RefundPaymentHandler {
 
 impl Handler<RefundPaymentCommand> for RefundPaymentHandler {
     async fn handle(&self, command: &RefundPaymentCommand, context: &Context) -> Result<(), Failure> {
-        let receipt = Receipt {
-            number: command.transaction_id.clone(),
-            cents: command.amount,
-        };
-        self.bank.refund(&context.idempotency_key(), &receipt);
+        self.bank
+            .refund(&context.idempotency_key(), command.order_id, command.amount);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The goods leave the house. What has left cannot be called back: it is the last step, so nothing undoes it.
+//! The goods leave the house. It is the last step: it is called off only where nobody knows whether it was done.
 
 use std::sync::Arc;
 
@@ -10,11 +10,15 @@ use crate::world::Carrier;
 
 /// What is done when the goods are reserved.
 pub(super) fn ship(saga: OrderSagaFields) -> Task<OrderShippedEvent> {
+    let undo = CancelShipmentCommandFields {
+        order_id: saga.order_id.clone(),
+    };
     let input = CreateShipmentCommandFields {
         order_id: saga.order_id,
     };
-    let task = task(input).target("shipping").ttl(MINUTE).max_retries(3);
-    task.raises::<OrderShippedEvent, ShipmentFailedEvent>()
+    let ship = task(input).target("shipping").ttl(MINUTE).max_retries(3);
+    let ship = ship.compensate_with(task(undo).target("shipping").max_retries(5));
+    ship.raises::<OrderShippedEvent, ShipmentFailedEvent>()
 }
 
 pub(super) fn step(saga: &mut Saga) {
@@ -56,5 +60,22 @@ impl Handler<CreateShipmentCommand> for CreateShipmentHandler {
     async fn handle(&self, command: &CreateShipmentCommand, context: &Context) -> Result<OrderShippedEvent, Failure> {
         let tracking_number = self.carrier.ship(&context.idempotency_key(), command.order_id)?;
         Ok(OrderShippedEvent { tracking_number })
+    }
+}
+
+#[derive(Debug, Command, Fields, Serialize, Deserialize)]
+pub struct CancelShipmentCommand {
+    pub order_id: u64,
+}
+
+#[derive(Handler)]
+#[handler(CancelShipmentCommand)]
+struct CancelShipmentHandler {
+    carrier: Arc<dyn Carrier>,
+}
+
+impl Handler<CancelShipmentCommand> for CancelShipmentHandler {
+    async fn handle(&self, command: &CancelShipmentCommand, context: &Context) -> Result<(), Failure> {
+        Ok(self.carrier.cancel(&context.idempotency_key(), command.order_id)?)
     }
 }

@@ -59,8 +59,8 @@ impl Bank for World {
         }
     }
 
-    fn refund(&self, _key: &str, receipt: &Receipt) {
-        self.happened().push(format!("refunded {}", receipt.cents));
+    fn refund(&self, _key: &str, _order: u64, cents: u64) {
+        self.happened().push(format!("refunded {cents}"));
     }
 }
 
@@ -74,8 +74,8 @@ impl Warehouse for World {
         Ok(format!("W-{order}"))
     }
 
-    fn release(&self, _key: &str, reservation: &str) {
-        self.happened().push(format!("released {reservation}"));
+    fn release(&self, _key: &str, order: u64) {
+        self.happened().push(format!("released {order}"));
     }
 }
 
@@ -86,6 +86,11 @@ impl Carrier for World {
         }
         self.happened().push("shipped".to_owned());
         Ok(format!("P-{order}"))
+    }
+
+    fn cancel(&self, _key: &str, order: u64) -> Result<(), io::Error> {
+        self.happened().push(format!("called off {order}"));
+        Ok(())
     }
 }
 

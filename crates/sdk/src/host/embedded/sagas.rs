@@ -9,7 +9,8 @@ use orchestratum_core::task::{Violation, Violations};
 use orchestratum_core::{Origin, SagaId};
 use orchestratum_engine::given::violations;
 use orchestratum_engine::sagas::{
-    CancelledSaga, MigrateSaga, MigratedSaga, PublishEvent, RaiseEvent, Raised, SagaDetails, StartSaga, StartedSaga,
+    self, CancelledSaga, MigrateSaga, MigratedSaga, PublishEvent, RaiseEvent, Raised, SagaDetails, StartSaga,
+    StartedSaga,
 };
 use orchestratum_engine::{Engine, Error as EngineError};
 use orchestratum_store as store;
@@ -17,8 +18,8 @@ use orchestratum_store as store;
 use super::Commands;
 use crate::host::SagaHost;
 use crate::saga::{
-    AwaitedInput, Compensation, Defined, HistoryEntry, IssuedTask, LiveTask, Migrated, Note, Parked, Published, Saga,
-    SagaAt, StartedChild,
+    AwaitedInput, Compensation, Deferred, Defined, DueTimer, HistoryEntry, IssuedTask, LiveTask, Migrated, Note,
+    Parked, Published, Saga, SagaAt, StartedChild,
 };
 use crate::sagas::{Change, CheckedEvent, CheckedFilter, CheckedMigration, Page, Start};
 use crate::{Error, Fault};
@@ -94,11 +95,11 @@ impl SagaHost for Commands {
     }
 
     async fn saga(&self, id: SagaId) -> Result<Saga, Error> {
-        shown(&self.engine, self.engine.saga(id).await).await
+        in_full(&self.engine, self.engine.saga(id).await).await
     }
 
     async fn wait_for_saga(&self, id: SagaId, patience: Duration) -> Result<Saga, Error> {
-        shown(&self.engine, self.engine.wait_for_saga(id, patience).await).await
+        in_full(&self.engine, self.engine.wait_for_saga(id, patience).await).await
     }
 
     async fn sagas(&self, filter: CheckedFilter, cursor: Option<String>) -> Result<Page<Saga>, Error> {
@@ -169,6 +170,12 @@ async fn shown(engine: &Engine, saga: Result<store::Saga, EngineError>) -> Resul
     Ok(sagas.pop().expect("one for each"))
 }
 
+/// With what is due.
+async fn in_full(engine: &Engine, saga: Result<store::Saga, EngineError>) -> Result<Saga, Error> {
+    let details = engine.saga_in_full(saga.map_err(told)?).await;
+    details.map(Saga::from).map_err(told)
+}
+
 async fn all_shown(engine: &Engine, sagas: Vec<store::Saga>) -> Result<Vec<Saga>, Error> {
     let details = engine.saga_details(sagas).await.map_err(told)?;
     Ok(details.into_iter().map(Saga::from).collect())
@@ -218,7 +225,13 @@ fn told(error: EngineError) -> Error {
 }
 
 impl From<SagaDetails> for Saga {
-    fn from(SagaDetails { saga, awaiting, tasks }: SagaDetails) -> Self {
+    fn from(details: SagaDetails) -> Self {
+        let SagaDetails {
+            saga,
+            awaiting,
+            tasks,
+            timers,
+        } = details;
         let instance = saga.instance;
         let compensations = instance.to_undo().into_iter().map(|compensation| Compensation {
             number: compensation.undo.number,
@@ -231,6 +244,10 @@ impl From<SagaDetails> for Saga {
             number: parked.number,
             event: parked.event().map(EventName::to_string),
             reason: parked.reason.clone(),
+        });
+        let deferred = instance.deferred.iter().map(|event| Deferred {
+            id: event.id.clone(),
+            event: event.name.to_string(),
         });
         Self {
             id: saga.id,
@@ -247,6 +264,8 @@ impl From<SagaDetails> for Saga {
             tasks: tasks.into_iter().map(LiveTask::from).collect(),
             compensations: compensations.collect(),
             parked: parked.collect(),
+            deferred: deferred.collect(),
+            timers: timers.map(|timers| timers.into_iter().map(DueTimer::from).collect()),
             version: instance.version,
             created_at: saga.created_at,
             updated_at: saga.updated_at,
@@ -254,6 +273,20 @@ impl From<SagaDetails> for Saga {
             correlation_id: instance.correlation_id,
             input: instance.input,
             context: instance.context,
+        }
+    }
+}
+
+impl From<sagas::DueTimer> for DueTimer {
+    fn from(sagas::DueTimer { kind, due_at, does }: sagas::DueTimer) -> Self {
+        Self {
+            timer: kind,
+            due_at,
+            target: does.target().map(ToString::to_string),
+            compensate: does.compensates(),
+            guard: does.guard().map(str::to_owned),
+            event: does.event().map(ToString::to_string),
+            data: does.data().cloned(),
         }
     }
 }
@@ -314,12 +347,14 @@ fn entry(entry: store::HistoryEntry) -> Result<HistoryEntry, Error> {
         what: format!("entry {} of the history", entry.seq),
         reason: error.to_string(),
     };
+    let outcome = entry.outcome().to_owned();
     let told = entry.told;
     let error = entry.error.map(|error| error.parse()).transpose().map_err(unreadable)?;
     Ok(HistoryEntry {
         seq: entry.seq,
         kind: entry.kind.as_str().to_owned(),
         name: entry.name,
+        outcome,
         event_id: entry.event_id,
         number: entry.number,
         data: entry.data,

@@ -205,6 +205,7 @@ fn failure(error: &HandlerError, message: &str) -> Value {
     let (kind, retryable) = match error {
         HandlerError::Retryable(_) => ("Failed", Some(true)),
         HandlerError::Permanent(_) => ("Failed", Some(false)),
+        HandlerError::Coded { retryable, .. } => ("Failed", Some(*retryable)),
         // What these mean is not for the worker to decide.
         HandlerError::TimedOut(_) => ("TimedOut", None),
         HandlerError::NotFound(_) => ("NotFound", None),
@@ -212,7 +213,12 @@ fn failure(error: &HandlerError, message: &str) -> Value {
     };
     let plain = without_nul(message);
     let message: Cow<'_, str> = shortened(&plain, MESSAGE_MAX_BYTES, "");
-    json!({"error": {"kind": kind, "message": message}, "retryable": retryable})
+    let mut body = json!({"error": {"kind": kind, "message": message}, "retryable": retryable});
+    // One of an older version knows no such field.
+    if let HandlerError::Coded { code, .. } = error {
+        body["error"]["code"] = json!(code.as_str());
+    }
+    body
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use orchestratum_sdk::Error;
 use orchestratum_sdk::prelude::*;
-use orchestratum_sdk::saga::{CompensationStatus, EventEnvelope, SagaStatus};
+use orchestratum_sdk::saga::{CompensationStatus, EventEnvelope, SagaFilter, SagaStatus, TimerKind, read};
 
 use super::trip::{
     Agency, Budget, BudgetStartEvent, BudgetState, ConsentedEvent, LATE, PricedEvent, StartEvent, Trip, TripState,
@@ -19,6 +19,7 @@ on_every_hosting!(
     an_event_of_one_id_is_taken_once,
     an_event_reaches_a_saga_or_starts_it,
     a_cancel_undoes_what_was_done_and_is_done_once,
+    whoever_reads_a_saga_is_told_what_is_due_and_what_waits,
 );
 
 async fn a_saga_is_driven_from_its_start_to_its_end(hosting: Hosting) {
@@ -216,5 +217,57 @@ async fn a_cancel_undoes_what_was_done_and_is_done_once(hosting: Hosting) {
     let cancel = history.iter().find(|entry| entry.kind == "cancel").expect("it is told");
     let why: Option<Why> = cancel.data().expect("a reason");
     assert_eq!(why.map(|why| why.reason).as_deref(), Some("she stays at home"));
+    agency.close().await;
+}
+
+const ASKING: &str = "
+name: asking
+initial: Initial
+timeout: {after_seconds: 86400, target: Failed}
+unhandled: defer
+states:
+  Initial: {on: {start: {target: Asking}}}
+  Asking:
+    await_input: {event: answered, prompt: Well?, default_after: {seconds: 3600, data: {ok: false}}}
+    on: {answered: {target: Paying}}
+  Paying: {on: {paid: {target: Done}}}
+  Done: {final: true}
+  Failed: {final: failed}
+";
+
+async fn whoever_reads_a_saga_is_told_what_is_due_and_what_waits(hosting: Hosting) {
+    let agency = Agency::without_handlers(hosting).await;
+    let sagas = &agency.sagas;
+    let definition = read(ASKING).expect("a definition");
+    sagas.define(&definition).await.expect("it is taken");
+    let started = sagas.start("asking", "a-1", &start_of("Ann")).await;
+    let started = started.expect("it starts");
+    assert_eq!((started.timers.as_ref(), started.deferred.len()), (None, 0));
+    let paid = EventEnvelope::named("paid", &serde_json::json!({})).id("bank-17");
+    sagas.raise(started.id, paid).await.expect("it waits");
+
+    let waited = sagas.wait(started.id, BOUND).await.expect("it asks");
+    let got = sagas.get(started.id).await.expect("it is there");
+    assert_eq!((&waited.timers, &waited.deferred), (&got.timers, &got.deferred));
+    let deferred: Vec<_> = got.deferred.iter().map(|event| (&*event.id, &*event.event)).collect();
+    assert_eq!(deferred, [("bank-17", "paid")]);
+    let timers = got.timers.as_ref().expect("they are told");
+    let [default, timeout] = &timers[..] else {
+        panic!("{timers:?}")
+    };
+    assert_eq!(
+        (default.timer, default.event.as_deref(), default.data()),
+        (TimerKind::DefaultAnswer, Some("answered"), Some(r#"{"ok":false}"#))
+    );
+    assert_eq!(
+        (timeout.timer, timeout.target.as_deref(), timeout.due_at),
+        (
+            TimerKind::Saga,
+            Some("Failed"),
+            got.created_at + Duration::from_secs(86_400)
+        )
+    );
+    let listed = sagas.find_all(SagaFilter::default()).take(1).await.expect("a list");
+    assert_eq!((&listed[0].timers, &listed[0].deferred), (&None, &got.deferred));
     agency.close().await;
 }

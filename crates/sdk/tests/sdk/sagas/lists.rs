@@ -80,6 +80,15 @@ async fn sagas_are_found_by_what_they_are_in(hosting: Hosting) {
         ids(sagas.find_by_state("trip", &TripState::AwaitingRoom)).await,
         ["b-1"]
     );
+    let last = sagas
+        .find("budget", "b-2")
+        .await
+        .expect("an answer")
+        .expect("it is there");
+    sagas.cancel(last.id, "nobody books").await.expect("it is taken");
+    assert_eq!(ids(sagas.find_by_state("budget", &BudgetState::Open)).await, ["b-0"]);
+    let cancelled = SagaFilter::default().status(SagaStatus::Cancelled).state("Open");
+    assert_eq!(ids(sagas.find_all(cancelled)).await, ["b-2"]);
     let completed = SagaFilter::default().status(SagaStatus::Completed).state("Spent");
     assert_eq!(ids(sagas.find_all(completed)).await, ["b-1"]);
     let of_both = SagaFilter::default().correlation_id("b-1");
