@@ -43,6 +43,7 @@ impl End {
             Self::Failure => Ending::Failed {
                 message,
                 retryable: true,
+                code: None,
             },
             Self::Expired => Ending::Expired { message },
             Self::Cancelled => Ending::Cancelled { message },

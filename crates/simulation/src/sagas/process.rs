@@ -334,6 +334,7 @@ impl World {
                 }
                 StartOutcome::Replayed(_) | StartOutcome::KeyReused => unreachable!("no call has a key"),
                 StartOutcome::NoDefinition => Answer::NotFound,
+                StartOutcome::Left => unreachable!("nothing costs so much here"),
                 StartOutcome::Rejected(rejection) => Answer::Refused(rejection.to_string()),
                 StartOutcome::Withheld => unreachable!("each of these starts stands alone"),
             };
@@ -354,6 +355,7 @@ impl World {
                 AdvanceOutcome::EventIdReused { advanced, .. } => (Answer::IdReused, told(advanced)),
                 AdvanceOutcome::VersionMismatch { advanced } => (Answer::VersionMismatch, told(advanced)),
                 AdvanceOutcome::NotFound => (Answer::NotFound, None),
+                AdvanceOutcome::Left { .. } => unreachable!("nothing costs so much here"),
             };
             if let Some(consequences) = consequences {
                 self.consequences(process, consequences);

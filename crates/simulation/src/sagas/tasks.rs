@@ -140,10 +140,12 @@ impl World {
             0..=2 => Ending::Failed {
                 message,
                 retryable: true,
+                code: None,
             },
             3 | 4 => Ending::Failed {
                 message,
                 retryable: false,
+                code: None,
             },
             5 => Ending::TimedOut { message },
             6 => Ending::OutputNotStorable { message },

@@ -360,7 +360,7 @@ impl World {
         }
         if !self.nobody_looks() {
             // What has just arrived somebody is about to look at; a loop asks all the same.
-            told.extend(self.rows.unlooked(100));
+            told.extend(self.rows.unlooked(None, 100));
         }
         if let Some(process) = self.any_process() {
             self.look_at(process, told);

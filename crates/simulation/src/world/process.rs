@@ -130,6 +130,7 @@ impl World {
             Ending::Failed {
                 message,
                 retryable: true,
+                code: None,
             }
         } else {
             Ending::Released { message }
@@ -464,10 +465,12 @@ fn draw_ending(chance: &mut Chance, fails: u16) -> Ending {
         4 => Ending::Failed {
             message,
             retryable: false,
+            code: None,
         },
         _ => Ending::Failed {
             message,
             retryable: true,
+            code: None,
         },
     }
 }

@@ -167,8 +167,8 @@ fn refold(
         (Err(rejection), Some(refusal)) if rejection.to_string() == *refusal => {
             mark_refusal(&rejection, &input, coverage);
             Ok(match input {
-                // A child that cannot begin is over.
-                Input::Started(_) => Instance {
+                // A child that cannot begin is over. One that was cancelled before is so already.
+                Input::Started(_) if before.phase == Phase::Created => Instance {
                     phase: Phase::Ended { end: SagaEnd::Failed },
                     ..before
                 },

@@ -112,7 +112,7 @@ fn names(tasks: &[&TaskRow]) -> String {
 /// Nothing happens any more: everything that arrived was looked at, is in its place, and nothing is waited for in vain.
 pub(super) fn at_rest(world: &mut World) -> Checked {
     let rows = &world.rows;
-    let unlooked = rows.unlooked(10);
+    let unlooked = rows.unlooked(None, 10);
     holds(unlooked.is_empty(), Invariant::EverythingEnds, || {
         format!("nobody looks at what has reached {unlooked:?}")
     })?;
