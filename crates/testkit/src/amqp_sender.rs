@@ -1,6 +1,7 @@
 //! Somebody else's program at a broker: sends messages and knows that they have arrived.
 
 use anyhow::{Context, bail};
+use lapin::message::Delivery;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 
@@ -56,8 +57,13 @@ impl AmqpSender {
 
     /// Takes the body of the first message of a queue, if there is one.
     pub async fn take(&self, queue: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        Ok(self.take_whole(queue).await?.map(|message| message.data))
+    }
+
+    /// Takes the first message of a queue with all that it has.
+    pub async fn take_whole(&self, queue: &str) -> anyhow::Result<Option<Delivery>> {
         let options = BasicGetOptions { no_ack: true };
         let got = self.channel.basic_get(queue.into(), options).await?;
-        Ok(got.map(|message| message.delivery.data))
+        Ok(got.map(|message| message.delivery))
     }
 }

@@ -1,7 +1,7 @@
-//! Real workers of a small Celery application, `celery/fleet.py`.
+//! Real workers of Celery applications: of a small one, `celery/fleet.py`, and of the one that calculates, `examples/balance-worker`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -32,18 +32,37 @@ pub struct CeleryWorker {
 impl CeleryWorker {
     /// Starts one that consumes the queue `celery` of the broker, and waits until it does.
     pub async fn start(broker_url: &str) -> anyhow::Result<Self> {
-        let python = std::env::var("CELERY_PYTHON")
-            .expect("these tests need an interpreter with Celery: run `cargo xtask test`, which brings one");
-        let python = PathBuf::from(python);
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("fleet.py"), include_str!("../celery/fleet.py"))?;
-        let work_dir = folder.path().to_str().context("a folder with a plain name")?;
+        let sources = folder.path().to_owned();
+        Self::of(&sources, broker_url, folder, &[("FLEET_BROKER", broker_url)]).await
+    }
+
+    /// Starts the example that calculates, for the projects of a GitLab.
+    pub async fn start_calculations(broker_url: &str, gitlab_url: &str, token: &str) -> anyhow::Result<Self> {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/balance-worker");
+        let environment = [
+            ("AMQP_URL", broker_url),
+            ("GITLAB_URL", gitlab_url),
+            ("GITLAB_TOKEN", token),
+        ];
+        Self::of(&sources, broker_url, tempfile::tempdir()?, &environment).await
+    }
+
+    async fn of(
+        sources: &Path,
+        broker_url: &str,
+        folder: TempDir,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let python = celery_python();
+        let work_dir = sources.to_str().context("a folder with a plain name")?;
         let mark = name::unique();
-        let environment = BTreeMap::from([
-            ("FLEET_BROKER".to_owned(), broker_url.to_owned()),
-            (MARK.to_owned(), mark.clone()),
-            ("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned()),
-        ]);
+        let marks = [(MARK, mark.as_str()), ("PYTHONDONTWRITEBYTECODE", "1")];
+        let environment = environment.iter().chain(&marks);
+        let environment: BTreeMap<String, String> = environment
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         let arguments = [
             "-m",
             "celery",
@@ -102,6 +121,13 @@ impl CeleryWorker {
     pub fn output(&self) -> String {
         self.process.output()
     }
+}
+
+/// An interpreter that has Celery.
+pub fn celery_python() -> PathBuf {
+    let python = std::env::var("CELERY_PYTHON")
+        .expect("these tests need an interpreter with Celery: run `cargo xtask test`, which brings one");
+    PathBuf::from(python)
 }
 
 impl Drop for CeleryWorker {

@@ -1,5 +1,10 @@
 //! Chance that repeats.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+/// Repeats the chance of a run that failed.
+const SEED: &str = "ORCHESTRATUM_SEED";
+
 /// `SplitMix64`: small, and good enough to pick operations and moments.
 #[derive(Debug)]
 pub struct Chance(u64);
@@ -7,6 +12,17 @@ pub struct Chance(u64);
 impl Chance {
     pub fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// Another one in each run. It is told how to repeat it.
+    pub fn of_this_run() -> Self {
+        let given = std::env::var(SEED).ok();
+        let seed = given.map_or_else(
+            || RandomState::new().build_hasher().finish() >> 16,
+            |seed| seed.parse().unwrap_or_else(|_| panic!("{SEED} is a number")),
+        );
+        println!("repeat this run with {SEED}={seed}");
+        Self::new(seed)
     }
 
     pub fn draw(&mut self) -> u64 {

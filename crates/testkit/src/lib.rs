@@ -35,7 +35,7 @@ mod wait;
 pub use amqp_peer::{AmqpPeer, Answers, SeenMessage};
 pub use amqp_sender::AmqpSender;
 pub use api::Api;
-pub use celery::CeleryWorker;
+pub use celery::{CeleryWorker, celery_python};
 pub use chance::Chance;
 pub use cluster::{Broker, Builder, Cluster, Database};
 pub use corner::{Corner, declared_under, sweep_corners};

@@ -87,6 +87,23 @@ impl VirtualHost {
             .collect())
     }
 
+    /// As a broker does that was killed and started again.
+    pub async fn forget_what_is_not_durable(&self) -> anyhow::Result<()> {
+        for kind in ["exchanges", "queues"] {
+            let path = format!("{kind}/{}?columns=name,durable,exclusive", self.name);
+            let all = call(&self.servers, Method::GET, &path, None).await?;
+            for one in all.as_array().into_iter().flatten() {
+                // What is exclusive goes with its connection.
+                if one["durable"] == false && one["exclusive"] != true {
+                    let name = one["name"].as_str().context("a name")?;
+                    let path = format!("{kind}/{}/{name}", self.name);
+                    call(&self.servers, Method::DELETE, &path, None).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Everything in it is lost, and every connection to it ends.
     pub async fn delete(&self) -> anyhow::Result<()> {
         delete(&self.servers, &self.name).await

@@ -1,4 +1,5 @@
-//! Cloning: git's protocol over HTTP, answered by `git upload-pack`. Whoever has a token may; it is the password, as at GitLab.
+//! Cloning and pushing: git's protocol over HTTP, answered by `git upload-pack` and `git receive-pack`. The password is a token, as at
+//! GitLab: any may clone, and those that may write may push.
 
 use std::io::Read;
 use std::path::Path;
@@ -14,26 +15,70 @@ use flate2::read::GzDecoder;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::{PROJECT, users};
+use super::PROJECT;
+use super::users::{self, User};
+
+/// What git asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    UploadPack,
+    ReceivePack,
+}
+
+impl Service {
+    fn of(name: &str) -> Option<Self> {
+        match name {
+            "git-upload-pack" => Some(Self::UploadPack),
+            "git-receive-pack" => Some(Self::ReceivePack),
+            _ => None,
+        }
+    }
+
+    const fn command(self) -> &'static str {
+        match self {
+            Self::UploadPack => "upload-pack",
+            Self::ReceivePack => "receive-pack",
+        }
+    }
+
+    fn is_allowed(self, user: User, is_read_only: bool) -> bool {
+        self == Self::UploadPack || (user.may_push && !is_read_only)
+    }
+
+    /// The first lines of what is advertised: a length, and the service.
+    fn greeting(self) -> Vec<u8> {
+        let line = format!("# service=git-{}\n", self.command());
+        format!("{:04x}{line}0000", line.len() + 4).into_bytes()
+    }
+}
 
 pub(super) async fn answer(folder: &Path, head: &request::Parts, body: &Bytes) -> Response {
     let path = head.uri.path().trim_start_matches('/');
     let Some(rest) = path.strip_prefix(PROJECT).and_then(|rest| rest.strip_prefix(".git/")) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    if !may_read(&head.headers) {
+    let Some((user, is_read_only)) = who(&head.headers) else {
         return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Basic realm=\"GitLab\"")]).into_response();
-    }
-    let served = match (&head.method, rest, head.uri.query()) {
-        (&Method::GET, "info/refs", Some("service=git-upload-pack")) => advertise(folder).await,
-        (&Method::POST, "git-upload-pack", _) => {
-            let kind = "application/x-git-upload-pack-result";
-            match plain(&head.headers, body) {
-                Ok(asked) => upload_pack(folder, &[], &asked).await.map(|pack| (kind, pack)),
-                Err(_) => return StatusCode::BAD_REQUEST.into_response(),
-            }
-        }
-        _ => return StatusCode::FORBIDDEN.into_response(),
+    };
+    let asked = match (&head.method, rest, head.uri.query()) {
+        (&Method::GET, "info/refs", Some(query)) => query.strip_prefix("service=").and_then(Service::of),
+        (&Method::POST, name, _) => Service::of(name),
+        _ => None,
+    };
+    let Some(service) = asked.filter(|service| service.is_allowed(user, is_read_only)) else {
+        return StatusCode::FORBIDDEN.into_response();
+    };
+    let command = service.command();
+    let served = if head.method == Method::GET {
+        let refs = run(folder, service, &["--http-backend-info-refs"], &[]).await;
+        let content = refs.map(|refs| [service.greeting(), refs].concat());
+        content.map(|content| (format!("application/x-git-{command}-advertisement"), content))
+    } else {
+        let Ok(asked) = plain(&head.headers, body) else {
+            return StatusCode::BAD_REQUEST.into_response();
+        };
+        let content = run(folder, service, &[], &asked).await;
+        content.map(|content| (format!("application/x-git-{command}-result"), content))
     };
     match served {
         Ok((kind, content)) => ([(CONTENT_TYPE, kind)], content).into_response(),
@@ -41,22 +86,14 @@ pub(super) async fn answer(folder: &Path, head: &request::Parts, body: &Bytes) -
     }
 }
 
-async fn advertise(folder: &Path) -> anyhow::Result<(&'static str, Vec<u8>)> {
-    let mut content = b"001e# service=git-upload-pack\n0000".to_vec();
-    content.extend(upload_pack(folder, &["--http-backend-info-refs"], &[]).await?);
-    Ok(("application/x-git-upload-pack-advertisement", content))
-}
-
-async fn upload_pack(folder: &Path, arguments: &[&str], input: &[u8]) -> anyhow::Result<Vec<u8>> {
+async fn run(folder: &Path, service: Service, arguments: &[&str], input: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut command = Command::new("git");
     // A worker takes the commit that it was told, also where the branch has moved on.
-    command.args([
-        "-c",
-        "uploadpack.allowAnySHA1InWant=true",
-        "upload-pack",
-        "--stateless-rpc",
-    ]);
-    command.args(arguments).arg(folder);
+    command.args(["-c", "uploadpack.allowAnySHA1InWant=true"]);
+    command
+        .args([service.command(), "--stateless-rpc"])
+        .args(arguments)
+        .arg(folder);
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -80,13 +117,10 @@ fn plain(headers: &HeaderMap, body: &[u8]) -> std::io::Result<Vec<u8>> {
     Ok(plain)
 }
 
-fn may_read(headers: &HeaderMap) -> bool {
-    let basic = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok()?.strip_prefix("Basic "))
-        .and_then(|encoded| STANDARD.decode(encoded).ok());
-    let Some(basic) = basic else { return false };
-    let text = String::from_utf8_lossy(&basic).into_owned();
-    text.split_once(':')
-        .is_some_and(|(_, password)| users::of_token(password).is_some())
+/// Whose token the password is, and whether it is only for reading.
+fn who(headers: &HeaderMap) -> Option<(User, bool)> {
+    let encoded = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
+    let basic = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    let (_, password) = basic.split_once(':')?;
+    users::of_token(password)
 }

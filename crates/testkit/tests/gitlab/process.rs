@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use orchestratum_testkit::{GitlabProcess, OWNER_TOKEN};
+use orchestratum_testkit::{GitlabProcess, OWNER_TOKEN, READ_ONLY_TOKEN, READER_TOKEN};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -65,9 +65,53 @@ async fn the_repository_is_cloned_with_a_token_at_any_commit() -> anyhow::Result
     Ok(())
 }
 
+#[tokio::test]
+async fn whoever_may_write_pushes_and_a_branch_that_went_on_is_not_overwritten() -> anyhow::Result<()> {
+    let double = GitlabProcess::start().await?;
+    let first = json!({"action": "create", "file_path": "first", "content": "x"});
+    post(
+        &double,
+        "repository/commits",
+        &json!({"branch": "main", "commit_message": "first", "actions": [first]}),
+    )
+    .await?;
+    let address = double.control().url().trim_start_matches("http://").to_owned();
+    let url = |token: &str| format!("http://oauth2:{token}@{address}/grp/proj.git");
+    let folder = tempfile::tempdir()?;
+    let (clone, late) = (folder.path().join("clone"), folder.path().join("late"));
+    assert!(cloned(&url(OWNER_TOKEN), &clone).await? && cloned(&url(OWNER_TOKEN), &late).await?);
+    for (clone, token, is_taken) in [
+        (&clone, READER_TOKEN, false),
+        (&clone, READ_ONLY_TOKEN, false),
+        (&clone, OWNER_TOKEN, true),
+        (&late, OWNER_TOKEN, false),
+    ] {
+        let identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"];
+        let commit = [
+            &identity[..],
+            &["commit", "--quiet", "--allow-empty", "--message", "pushed"],
+        ]
+        .concat();
+        assert!(git(clone, &commit).await?);
+        let pushed = git(clone, &["push", "--quiet", &url(token), "HEAD:main"]).await?;
+        assert_eq!(pushed, is_taken, "{token}");
+    }
+    let branch = get(&double, "repository/branches/main").await?;
+    assert_eq!(branch["commit"]["title"], "pushed");
+    Ok(())
+}
+
+async fn git(clone: &Path, arguments: &[&str]) -> anyhow::Result<bool> {
+    let mut command = Command::new("git");
+    succeeds(command.arg("-C").arg(clone).args(arguments)).await
+}
+
 async fn cloned(url: &str, into: &Path) -> anyhow::Result<bool> {
     let mut command = Command::new("git");
-    command.args(["clone", "--quiet", url]).arg(into);
+    succeeds(command.args(["clone", "--quiet", url]).arg(into)).await
+}
+
+async fn succeeds(command: &mut Command) -> anyhow::Result<bool> {
     command
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")

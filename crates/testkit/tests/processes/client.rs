@@ -163,7 +163,7 @@ async fn a_saga_is_defined_started_answered_and_read_from_the_command_line() -> 
     assert_eq!(waited.status.code(), Some(3), "{}", text(&waited));
     let history = text(&dev.client(&["sagas", "history", id])?);
     assert!(
-        history.contains("approved") && history.contains("task_ended"),
+        history.contains("echo > greeted") && history.contains("succeeded") && history.contains("approved"),
         "{history}"
     );
 

@@ -226,8 +226,38 @@ async fn the_samples_end_as_they_say() -> anyhow::Result<()> {
     let logs = std::fs::read_dir(dev.folder.path().join("logs"))?.collect::<Result<Vec<_>, _>>()?;
     let is_log = |file: &&std::fs::DirEntry| file.path().extension().is_some_and(|end| end == "log");
     assert_eq!(logs.iter().filter(is_log).count(), 1, "a log file for today");
+    assert_eq!(services(&dev)?, ["Left"], "they serve no longer than the samples last");
     let status = dev.process.stop(PATIENCE).await?;
     assert!(status.success(), "{status}");
+    Ok(())
+}
+
+/// How the workers stand that do the work of the orders.
+fn services(dev: &Dev) -> anyhow::Result<Vec<String>> {
+    let workers = dev.json(&["workers", "--json"])?;
+    let workers = workers["items"].as_array().into_iter().flatten();
+    let services = workers.filter(|worker| worker["name"] == "the services of the demo");
+    Ok(services
+        .map(|worker| worker["state"].as_str().unwrap_or_default().to_owned())
+        .collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_stopped_amid_the_samples_leaves_no_worker_that_seems_to_serve() -> anyhow::Result<()> {
+    let mut dev = start(&["--demo"]).await?;
+    eventually_within(PATIENCE, "they serve", || async {
+        let services = services(&dev).expect("it is asked");
+        if services == ["Live"] { Ok(()) } else { Err(services) }
+    })
+    .await;
+    let status = dev.process.stop(PATIENCE).await?;
+    assert!(status.success(), "{status}");
+    assert!(
+        !dev.process.output().contains("The samples are done"),
+        "it was amid them"
+    );
+    dev.start_again(&[]).await?;
+    assert_eq!(services(&dev)?, ["Left"]);
     Ok(())
 }
 

@@ -56,6 +56,7 @@ fn it_goes_on_behind_what_is_wrong_and_shows_every_part() -> anyhow::Result<()> 
         "http        ok, to public addresses, ports 80, 443",
         "amqp        ok, not offered: worker.amqp.url is not set",
         "celery      wrong: `celery` tasks wait for their broker: ",
+        "gitlab      ok, not offered: gitlab.url is not set",
         "python      wrong: ",
         "csharp      wrong: a worker here offers no `csharp`: /nothing: ",
         "shell       ok, ",
@@ -87,7 +88,7 @@ fn without_settings_it_says_what_it_cannot_look_at() -> anyhow::Result<()> {
         (&"settings".into(), &"wrong".into())
     );
     assert!(
-        parts.len() == 15 && parts[1..].iter().all(|part| part["state"] == "not looked at"),
+        parts.len() == 16 && parts[1..].iter().all(|part| part["state"] == "not looked at"),
         "{report}"
     );
     Ok(())

@@ -1,5 +1,6 @@
 //! Bad days: processes are killed and frozen, servers go away, answers get lost. Real processes, real servers.
 
+mod balances;
 mod broker_data;
 mod deliveries;
 mod deployments;

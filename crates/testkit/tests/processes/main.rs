@@ -1,5 +1,6 @@
 //! The product as its users run it: real processes on real servers.
 
+mod balance;
 mod celery;
 mod client;
 mod dev;
