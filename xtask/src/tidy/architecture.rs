@@ -61,7 +61,9 @@ pub(super) fn only_their_owners_use_databases_brokers_and_servers(project: &Proj
 /// `ARCHITECTURE.md` has a table whose first column names the folder of each crate and whose last, "may depend on", names
 /// the crates it may use; whoever may use a crate may use what that one may use.
 pub(super) fn crates_depend_as_the_architecture_says(project: &Project) -> Result<Findings> {
-    let table = markdown::table_with_last_column(project.text("ARCHITECTURE.md")?, "may depend on")
+    let table = markdown::tables_with_last_column(project.text("ARCHITECTURE.md")?, "may depend on")
+        .into_iter()
+        .next()
         .context("ARCHITECTURE.md has no table whose last column is \"may depend on\"")?;
     let allowed = allowed_by(&table);
     let mut findings = Vec::new();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
 
+use super::functions::{functions, words};
 use super::{Findings, Project};
 
 const PAGE: &str = "docs/compatibility.md";
@@ -67,24 +68,10 @@ fn tests(project: &Project) -> BTreeMap<&str, String> {
         .texts()
         .filter(|(path, _)| path.extension().is_some_and(|ending| ending == "rs"));
     for (path, text) in sources {
-        for (index, line) in text.lines().enumerate() {
-            let Some((_, rest)) = line.split_once("fn ") else {
-                continue;
-            };
-            if let Some(name) = words(rest)
-                .next()
-                .filter(|name| rest.starts_with(name) && is_of_a_kind(name))
-            {
-                tests.insert(name, format!("{}:{}", path.display(), index + 1));
-            }
-        }
+        let of_a_kind = functions(text).filter(|(name, _)| is_of_a_kind(name));
+        tests.extend(of_a_kind.map(|(name, line)| (name, format!("{}:{line}", path.display()))));
     }
     tests
-}
-
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    let ends = |letter: char| !letter.is_ascii_alphanumeric() && letter != '_';
-    text.split(ends).filter(|word| !word.is_empty())
 }
 
 fn is_of_a_kind(name: &str) -> bool {

@@ -36,19 +36,23 @@ pub(super) fn local_links(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The rows of the first table whose header ends with this cell.
-pub(super) fn table_with_last_column(text: &str, column: &str) -> Option<Vec<Vec<String>>> {
-    let mut lines = text
-        .lines()
-        .skip_while(|line| cells(line).last().map(String::as_str) != Some(column));
-    lines.next()?;
-    // The line of dashes under the header.
-    Some(
-        lines
-            .skip(1)
-            .map_while(|line| line.trim_start().starts_with('|').then(|| cells(line)))
-            .collect(),
-    )
+/// The tables whose header ends with this cell, each as its rows.
+pub(super) fn tables_with_last_column(text: &str, column: &str) -> Vec<Vec<Vec<String>>> {
+    let mut tables = Vec::new();
+    let mut lines = prose(text);
+    while let Some(line) = lines.next() {
+        if cells(line).last().map(String::as_str) == Some(column) {
+            // The line of dashes under the header.
+            let rows = lines.by_ref().skip(1).map(cells);
+            tables.push(rows.take_while(|row| !row.is_empty()).collect());
+        }
+    }
+    tables
+}
+
+/// What stands between backquotes, in order.
+pub(super) fn code_spans(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
 }
 
 fn cells(line: &str) -> Vec<String> {
@@ -96,11 +100,16 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_found_by_its_last_column() {
-        assert_eq!(
-            table_with_last_column(TEXT, "may depend on"),
-            Some(vec![vec!["`crates/a`".to_owned(), "core".to_owned()]])
-        );
-        assert_eq!(table_with_last_column(TEXT, "another"), None);
+    fn tables_are_found_by_their_last_column() {
+        let row = vec!["`crates/a`".to_owned(), "core".to_owned()];
+        assert_eq!(tables_with_last_column(TEXT, "may depend on"), [[row.clone()]]);
+        let twice = TEXT.repeat(2);
+        assert_eq!(tables_with_last_column(&twice, "may depend on"), [[row.clone()], [row]]);
+        assert!(tables_with_last_column(TEXT, "another").is_empty());
+    }
+
+    #[test]
+    fn code_spans_are_what_stands_between_backquotes() {
+        assert_eq!(code_spans("`a`, b, `c d`.").collect::<Vec<_>>(), ["a", "c d"]);
     }
 }

@@ -7,9 +7,11 @@ mod compatibility;
 mod dependencies;
 mod documents;
 mod expression;
+mod functions;
 mod manifests;
 mod markdown;
 mod policy;
+mod requirements;
 mod sources;
 mod tree;
 
@@ -93,6 +95,8 @@ const RULES: &[(&str, Rule)] = rules![
     documents::the_changelog_has_an_unreleased_section,
     manifests::every_crate_takes_the_lints_of_the_workspace,
     manifests::the_compose_file_publishes_on_loopback_only,
+    requirements::every_requirement_names_a_test,
+    requirements::the_requirements_page_names_tests_that_exist,
     sources::both_dialects_have_the_same_migrations,
     sources::no_source_file_is_too_long,
     sources::nothing_is_left_unfinished,
