@@ -81,13 +81,14 @@ killed! {
     a_join_fires_once: JoinedTwice by JoinFiresOnce;
     an_end_waits_for_what_is_live: EndsWithLiveTasks by NothingOutlivesItsSaga;
     what_was_taken_is_written_with_its_saga: TakenIsWrittenAfterwards by SagaIsFoldOfEvents | EventIsTakenOnceOrRefused;
-    the_end_of_a_task_is_written_with_it: EndIsWrittenAfterwards by EverythingEnds;
+    the_end_of_a_task_is_written_with_it: EndIsWrittenAfterwards by EverythingEnds | UndoneNewestFirst;
     a_parent_is_told_with_the_end_of_its_child: ParentIsToldAfterwards by EverythingEnds;
     tasks_are_made_with_the_step_that_issues_them: TasksAreMadeAfterwards by WhatIsIssuedExistsOnce;
     an_event_is_taken_once: EventIdsAreForgotten by EventIsTakenOnceOrRefused;
     a_timer_fires_once: TimersFireAgain by EventIsTakenOnceOrRefused | NothingOutlivesItsSaga;
     the_timers_of_a_saga_end_with_it: TimersOutliveTheirSaga by NothingOutlivesItsSaga;
-    two_looks_at_a_saga_wait_for_each_other: LooksLockNothing by SagaIsFoldOfEvents | EventIsTakenOnceOrRefused;
+    two_looks_at_a_saga_wait_for_each_other: LooksLockNothing
+        by SagaIsFoldOfEvents | EventIsTakenOnceOrRefused | UndoneNewestFirst;
     a_worker_goes_on_with_what_its_lane_serves: LanesAreNotAsked by GoesOnAsByAClaim;
     nobody_goes_on_where_a_target_is_paused_or_has_a_rate: ClosedTargetsAreNotAsked by GoesOnAsByAClaim;
     nobody_goes_on_without_a_lease: LeasesAreNotAsked by GoesOnAsByAClaim;
