@@ -1,6 +1,10 @@
 //! Definitions that are ready to run, as a process keeps them: a version never changes.
+//!
+//! To compile one takes up to a tenth of a second, and rows are locked while a transaction is open. So a transaction that misses
+//! some is given up, they are compiled with nothing locked, one at a time, and it is begun again.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 
 use orchestratum_core::saga::{CompiledDefinition, Definition, DefinitionName};
@@ -15,65 +19,121 @@ const KEPT: usize = 1_000;
 /// How much memory they take.
 const KEPT_BYTES: usize = 120 << 20;
 
+/// How much those take that one call may miss: they all are kept until it is begun again.
+const MISSED_BYTES: usize = KEPT_BYTES / 2;
+
 /// What is compiled of a canonical form is up to some thirty times as large, beside its schemas.
 const COMPILED_TIMES: usize = 30;
 
+/// How often a call is begun again for what it misses. More only where others let go what it has just compiled.
+const ROUNDS: usize = 5;
+
+/// A version of a definition.
+pub(crate) type Version = (DefinitionName, u32);
+
 #[derive(Debug, Default)]
-pub(crate) struct CompiledDefinitions(Mutex<Kept>);
+pub(crate) struct CompiledDefinitions {
+    kept: Mutex<Kept>,
+    /// One is compiled at a time: what several calls miss is compiled once, and the other processors have their own work.
+    turn: tokio::sync::Mutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct Kept {
-    compiled: Compiled,
+    definitions: HashMap<Version, KeptDefinition>,
     /// The memory they take at the most.
     bytes: usize,
+    /// How often one was asked for.
+    uses: u64,
+}
+
+#[derive(Debug)]
+struct KeptDefinition {
+    compiled: Arc<CompiledDefinition>,
+    bytes: usize,
+    last_use: u64,
 }
 
 impl Kept {
-    /// Where there is no room all others are let go: those that run are soon back.
-    fn insert(&mut self, key: (DefinitionName, u32), bytes: usize, definition: Arc<CompiledDefinition>) {
-        if self.compiled.contains_key(&key) {
+    fn get(&mut self, key: &Version) -> Option<Arc<CompiledDefinition>> {
+        self.uses += 1;
+        let kept = self.definitions.get_mut(key)?;
+        kept.last_use = self.uses;
+        Some(Arc::clone(&kept.compiled))
+    }
+
+    /// Where there is no room, those are let go that nobody has asked for the longest.
+    fn insert(&mut self, key: Version, bytes: usize, compiled: Arc<CompiledDefinition>) {
+        if self.definitions.contains_key(&key) {
             return;
         }
-        if self.compiled.len() >= KEPT || self.bytes + bytes > KEPT_BYTES {
-            *self = Self::default();
+        while self.definitions.len() >= KEPT || (self.bytes + bytes > KEPT_BYTES && !self.definitions.is_empty()) {
+            self.let_one_go();
         }
+        self.uses += 1;
         self.bytes += bytes;
-        self.compiled.insert(key, definition);
+        let kept = KeptDefinition {
+            compiled,
+            bytes,
+            last_use: self.uses,
+        };
+        self.definitions.insert(key, kept);
+    }
+
+    fn let_one_go(&mut self) {
+        let oldest = self.definitions.iter().min_by_key(|(_, kept)| kept.last_use);
+        let oldest = oldest.map(|(key, _)| key.clone());
+        if let Some(kept) = oldest.and_then(|key| self.definitions.remove(&key)) {
+            self.bytes -= kept.bytes;
+        }
     }
 }
 
 impl CompiledDefinitions {
-    /// Those of these versions that are kept, and those that are to be read.
-    pub(crate) fn kept(
-        &self,
-        wanted: impl IntoIterator<Item = (DefinitionName, u32)>,
-    ) -> (Compiled, BTreeSet<(DefinitionName, u32)>) {
-        let kept = self.0.lock();
-        let (mut compiled, mut missing) = (Compiled::new(), BTreeSet::new());
+    /// Those of these versions that are kept, and those that are to be compiled.
+    pub(crate) fn kept(&self, wanted: impl IntoIterator<Item = Version>) -> (Compiled, Vec<Version>) {
+        let mut kept = self.kept.lock();
+        let (mut compiled, mut missing) = (Compiled::new(), Vec::new());
         for key in wanted {
-            match kept.compiled.get(&key) {
+            if compiled.contains_key(&key) || missing.contains(&key) {
+                continue;
+            }
+            match kept.get(&key) {
                 Some(definition) => {
-                    compiled.insert(key, Arc::clone(definition));
+                    compiled.insert(key, definition);
                 }
-                None => {
-                    missing.insert(key);
-                }
+                None => missing.push(key),
             }
         }
         (compiled, missing)
     }
 
     pub(crate) fn one(&self, name: &DefinitionName, version: u32) -> Option<Arc<CompiledDefinition>> {
-        self.0.lock().compiled.get(&(name.clone(), version)).map(Arc::clone)
+        self.kept.lock().get(&(name.clone(), version))
     }
 
-    /// Reads the canonical form of a version.
-    pub(crate) fn put(
-        &self,
+    /// Compiles the canonical form of a version, on a thread where nobody waits, and keeps it.
+    pub(crate) async fn compile(
+        self: &Arc<Self>,
         name: &DefinitionName,
         version: u32,
-        canonical: &str,
+        canonical: String,
     ) -> Result<Arc<CompiledDefinition>, Error> {
+        let _turn = self.turn.lock().await;
+        if let Some(meanwhile) = self.one(name, version) {
+            return Ok(meanwhile);
+        }
+        let (definitions, name) = (Arc::clone(self), name.clone());
+        let compiling = tokio::task::spawn_blocking(move || definitions.put(&name, version, &canonical));
+        match compiling.await {
+            Ok(compiled) => compiled,
+            Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
+            // The runtime shuts down.
+            Err(_) => Err(Error::Unavailable(sqlx::Error::PoolClosed)),
+        }
+    }
+
+    fn put(&self, name: &DefinitionName, version: u32, canonical: &str) -> Result<Arc<CompiledDefinition>, Error> {
         let damaged = |detail: String| Error::Corrupt {
             table: "saga_definitions",
             column: "canonical",
@@ -85,9 +145,45 @@ impl CompiledDefinitions {
         let compiled = CompiledDefinition::new(definition).map_err(|faults| damaged(faults.to_string()))?;
         let compiled = Arc::new(compiled.checking_answers(answers::Schema::boxed));
         let key = (name.clone(), version);
-        self.0.lock().insert(key, bytes, Arc::clone(&compiled));
+        self.kept.lock().insert(key, bytes, Arc::clone(&compiled));
         Ok(compiled)
     }
+}
+
+/// Why a call that misses these ends: `sizes` are the bytes of their canonical forms. None where there are none such.
+pub(crate) fn not_compiled(missing: Vec<(Version, usize)>) -> Result<(), Error> {
+    let bytes: usize = missing.iter().map(|(_, size)| COMPILED_TIMES * size).sum();
+    if missing.is_empty() {
+        Ok(())
+    } else if missing.len() > 1 && bytes > MISSED_BYTES {
+        Err(Error::TooMuchAtOnce)
+    } else {
+        Err(Error::NotCompiled(
+            missing.into_iter().map(|(version, _)| version).collect(),
+        ))
+    }
+}
+
+/// Does what needs definitions, as often as it misses some that are compiled then.
+pub(crate) async fn with_definitions<Answer, Performing, Compiling>(
+    perform: impl Fn() -> Performing,
+    compile: impl Fn(Version) -> Compiling,
+) -> Result<Answer, Error>
+where
+    Performing: Future<Output = Result<Answer, Error>>,
+    Compiling: Future<Output = Result<Option<Arc<CompiledDefinition>>, Error>>,
+{
+    for _ in 0..ROUNDS {
+        match perform().await {
+            Err(Error::NotCompiled(missing)) => {
+                for version in missing {
+                    compile(version).await?;
+                }
+            }
+            performed => return performed,
+        }
+    }
+    Err(Error::TooMuchAtOnce)
 }
 
 #[cfg(test)]
@@ -105,16 +201,71 @@ mod tests {
         let fit = KEPT_BYTES / size;
         for version in 1..=30 {
             definitions.put(&name, version, &canonical).expect("it is compiled");
-            let kept = definitions.0.lock();
+            let kept = definitions.kept.lock();
             assert!(kept.bytes <= KEPT_BYTES);
-            assert_eq!(kept.bytes, kept.compiled.len() * size);
-            assert!(kept.compiled.len() <= fit);
+            assert_eq!(kept.bytes, kept.definitions.len() * size);
+            assert!(kept.definitions.len() <= fit);
         }
-        let (kept, missing) = definitions.kept([(name.clone(), 30), (name.clone(), 1)]);
-        assert_eq!((kept.len(), missing.len()), (1, 1));
-        let before = definitions.0.lock().bytes;
+        let (kept, missing) = definitions.kept([(name.clone(), 30), (name.clone(), 1), (name.clone(), 1)]);
+        assert_eq!((kept.len(), missing), (1, vec![(name.clone(), 1)]));
+        let before = definitions.kept.lock().bytes;
         definitions.put(&name, 30, &canonical).expect("it is compiled");
-        assert_eq!(definitions.0.lock().bytes, before, "it counts once");
+        assert_eq!(definitions.kept.lock().bytes, before, "it counts once");
+    }
+
+    #[test]
+    fn those_that_are_used_stay() {
+        let definitions = CompiledDefinitions::default();
+        let name = DefinitionName::new("small").expect("a name");
+        let canonical = r#"{"name":"small","initial":"A","states":{"A":{"final":true}}}"#;
+        for version in 1..=2 * KEPT as u32 {
+            definitions.put(&name, version, canonical).expect("it is compiled");
+            assert!(definitions.one(&name, 1).is_some(), "it is used all the time");
+        }
+        let kept = definitions.kept.lock();
+        assert_eq!(kept.definitions.len(), KEPT);
+        assert!(!kept.definitions.contains_key(&(name.clone(), 2)));
+        assert!(kept.definitions.contains_key(&(name, 2 * KEPT as u32)));
+    }
+
+    #[test]
+    fn calls_that_miss_too_much_are_for_fewer() {
+        let version = |number: u32| (DefinitionName::new("large").expect("a name"), number);
+        let size = MISSED_BYTES / COMPILED_TIMES;
+        assert!(not_compiled(Vec::new()).is_ok());
+        let one = not_compiled(vec![(version(1), 2 * size)]);
+        assert!(matches!(one, Err(Error::NotCompiled(missing)) if missing == [version(1)]));
+        let two = not_compiled(vec![(version(1), size), (version(2), size)]);
+        assert!(matches!(two, Err(Error::TooMuchAtOnce)));
+    }
+
+    #[tokio::test]
+    async fn a_call_is_begun_again_with_what_it_missed() {
+        let definitions = Arc::new(CompiledDefinitions::default());
+        let version = (DefinitionName::new("small").expect("a name"), 1);
+        let canonical = r#"{"name":"small","initial":"A","states":{"A":{"final":true}}}"#;
+        let perform = || async {
+            let (compiled, missing) = definitions.kept([version.clone()]);
+            not_compiled(missing.into_iter().map(|version| (version, canonical.len())).collect())?;
+            Ok(compiled.len())
+        };
+        let compile = |(name, version)| {
+            let definitions = &definitions;
+            async move {
+                definitions
+                    .compile(&name, version, canonical.to_owned())
+                    .await
+                    .map(Some)
+            }
+        };
+        assert_eq!(with_definitions(perform, compile).await.expect("it is compiled"), 1);
+        // Where they do not stay it is given up.
+        let forgets = |_: Version| async { Ok(None) };
+        let misses = || async { Err::<(), _>(Error::NotCompiled(vec![version.clone()])) };
+        assert!(matches!(
+            with_definitions(misses, forgets).await,
+            Err(Error::TooMuchAtOnce)
+        ));
     }
 
     #[test]
@@ -129,7 +280,7 @@ mod tests {
         );
         definitions.put(&name, 1, &canonical).expect("it is compiled");
         // Each of the types keeps its place, with the long name in it.
-        let kept = definitions.0.lock().bytes;
+        let kept = definitions.kept.lock().bytes;
         assert!(kept > COMPILED_TIMES * canonical.len() + 100 * long.len(), "{kept}");
     }
 }

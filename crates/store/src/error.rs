@@ -1,6 +1,7 @@
 //! What can go wrong between us and a database. Losing a race is not among it: that is a named outcome.
 
 use orchestratum_core::Timestamp;
+use orchestratum_core::saga::DefinitionName;
 
 /// A failure of the database, or of what it holds.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,13 @@ pub enum Error {
         row: String,
         detail: String,
     },
+    /// What one call would hold in memory is too large, and it is of several: fewer at once will do. Nothing was changed.
+    #[error("this is too large for one call")]
+    TooMuchAtOnce,
+    /// Versions of definitions that are to be compiled while nothing is locked. The store does it and begins again, so nobody
+    /// outside sees it.
+    #[error("definitions are not compiled: {0:?}")]
+    NotCompiled(Vec<(DefinitionName, u32)>),
     /// A migration failed, or one that was applied is not the one this program knows by its number.
     #[error("the schema cannot be brought to the version this program needs")]
     Migration(#[source] sqlx::migrate::MigrateError),
@@ -42,7 +50,12 @@ pub enum Error {
 impl Error {
     /// Whether the same call may succeed later.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::TooMuchAtOnce)
+    }
+
+    /// Whether fewer at once may do: it took too long, or is too large.
+    pub fn is_of_many(&self) -> bool {
+        self.is_timeout() || matches!(self, Self::TooMuchAtOnce)
     }
 
     /// Whether it took too long: the database may be away, or what was asked for is too much at once.

@@ -152,7 +152,7 @@ fn from_gitlab(error: &Error) -> Problem {
 
 fn from_store(error: &store::Error) -> Problem {
     match error {
-        store::Error::Unavailable(_) => {
+        store::Error::Unavailable(_) | store::Error::TooMuchAtOnce => {
             tracing::warn!(error = %error::chain(error), "the database did not answer");
             Problem::new(
                 Code::DatabaseUnavailable,
@@ -167,6 +167,7 @@ fn from_store(error: &store::Error) -> Problem {
             )
         }
         store::Error::Corrupt { .. }
+        | store::Error::NotCompiled(_)
         | store::Error::Migration(_)
         | store::Error::SchemaVersion { .. }
         | store::Error::Owned { .. }

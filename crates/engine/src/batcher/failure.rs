@@ -21,12 +21,14 @@ impl Failure {
     pub(crate) fn may_be_of_one(&self) -> bool {
         matches!(
             self,
-            Self::Panic | Self::Store(store::Error::Rejected(_) | store::Error::Corrupt { .. })
+            Self::Panic
+                | Self::Store(store::Error::Rejected(_) | store::Error::Corrupt { .. } | store::Error::TooMuchAtOnce)
         )
     }
 
-    pub(crate) fn is_timeout(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_timeout())
+    /// Whether fewer at once may do, whichever they are.
+    pub(crate) fn is_of_many(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_of_many())
     }
 
     pub(crate) fn into_error(self) -> Error {
@@ -64,7 +66,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_failure_that_may_be_of_one() {
         let failed = caught::<()>("test", async { panic!("at the disco") }).await;
-        assert!(failed.is_err_and(|failure| failure.may_be_of_one() && !failure.is_timeout()));
+        assert!(failed.is_err_and(|failure| failure.may_be_of_one() && !failure.is_of_many()));
         assert!(caught("test", async { Ok(()) }).await.is_ok());
     }
 }

@@ -11,8 +11,7 @@ use orchestratum_core::SagaId;
 use orchestratum_core::saga::{Input, SagaStatus};
 use orchestratum_core::task::TaskEvent;
 use orchestratum_store::{
-    Advance, AdvanceOutcome, Advanced, ClaimedTask, Consequences, Error as StoreError, NewSaga, SagaOffer, Stand,
-    StartOutcome, Store,
+    Advance, AdvanceOutcome, Advanced, ClaimedTask, Consequences, NewSaga, SagaOffer, Stand, StartOutcome, Store,
 };
 use parking_lot::Mutex;
 
@@ -102,7 +101,8 @@ impl Widths {
         }
     }
 
-    fn timed_out(&self, turn: Turn, tried: usize) {
+    /// So many were too many at once: they took too long, or are too large.
+    fn overdone(&self, turn: Turn, tried: usize) {
         self.of(turn).learn(tried, tried.div_ceil(2));
     }
 }
@@ -279,12 +279,9 @@ impl Engine {
                     self.after_looks(outcomes.iter_mut().filter_map(looked));
                 }
                 // Fewer may be in time, and others are not kept from it meanwhile.
-                Err(failure) if failure.is_timeout() && sagas.len() > 1 => {
-                    tracing::warn!(
-                        sagas = sagas.len(), error = %error::chain(&failure.into_error()),
-                        "a look at sagas took too long: the next takes fewer"
-                    );
-                    self.parts.driver.widths.timed_out(turn, sagas.len());
+                Err(failure) if failure.is_of_many() && sagas.len() > 1 => {
+                    overdone(&failure.into_error(), sagas.len());
+                    self.parts.driver.widths.overdone(turn, sagas.len());
                     self.line_up(sagas, turn);
                 }
                 Err(failure) if failure.may_be_of_one() && sagas.len() > 1 => {
@@ -420,11 +417,16 @@ pub(crate) fn look_batcher(
         let widths = Arc::clone(&widths);
         async move {
             let tried = widths.of(turn).get().min(advances.len());
-            let looks = store.advance_sagas(&advances[..tried], clock.now()).await;
-            if looks.as_ref().is_err_and(StoreError::is_timeout) {
-                widths.timed_out(turn, tried);
-            }
-            let mut outcomes = looks?;
+            let mut outcomes = match store.advance_sagas(&advances[..tried], clock.now()).await {
+                Ok(outcomes) => outcomes,
+                // Nothing was done, and fewer at once may do. Who is alone is told.
+                Err(error) if error.is_of_many() && tried > 1 => {
+                    overdone(&error, tried);
+                    widths.overdone(turn, tried);
+                    return Ok(advances.iter().map(|_| Tried::Not).collect());
+                }
+                Err(error) => return Err(error),
+            };
             widths.looked(turn, tried, cut(&mut outcomes));
             if let Some(parts) = engine.upgrade() {
                 Engine { parts }.after_looks(outcomes.iter_mut().filter_map(looked));
@@ -456,6 +458,14 @@ fn look_weight(advance: &Advance) -> Weight {
         rows: 1,
         bytes: data * 2 + 2_000,
     }
+}
+
+fn overdone(error: &dyn std::error::Error, sagas: usize) {
+    tracing::warn!(
+        sagas,
+        error = %error::chain(error),
+        "a look took too many sagas at once: the next takes fewer"
+    );
 }
 
 /// How many sagas a call was not enough for.

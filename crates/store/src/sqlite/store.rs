@@ -39,7 +39,7 @@ pub struct SqliteStore {
     /// Of follow-ups.
     pub(super) limits: SpecLimits,
     pub(super) rated: RatedTargets,
-    pub(super) compiled: CompiledDefinitions,
+    pub(super) compiled: Arc<CompiledDefinitions>,
     owner: Mutex<Option<Arc<Owner>>>,
 }
 
@@ -104,7 +104,7 @@ impl SqliteStore {
             signals: broadcast::Sender::new(SIGNAL_BACKLOG),
             limits: options.limits,
             rated: RatedTargets::default(),
-            compiled: CompiledDefinitions::default(),
+            compiled: Arc::default(),
             owner: Mutex::new(owner.map(Arc::new)),
         }
     }

@@ -12,6 +12,7 @@ use crate::common::Api;
 
 on_both!(
     costly_events_are_all_taken_and_others_are_served_meanwhile,
+    large_sagas_take_what_comes_to_all_of_them_at_once,
     sagas_that_cost_too_much_together_begin_on_no_event_and_one_by_one
 );
 
@@ -110,4 +111,33 @@ states:
         Some(DEFINITIONS),
         "{all:?}"
     );
+}
+
+const KEEPER: &str = "
+name: keeper
+context: {kept: '${ input.kept }'}
+initial: Initial
+states:
+  Initial: {on: {start: {target: Waiting}}}
+  Waiting: {on: {stop: {target: Stopped}}}
+  Stopped: {final: true}
+";
+
+async fn large_sagas_take_what_comes_to_all_of_them_at_once(api: &Api) {
+    const SAGAS: usize = 30;
+    define(api, "keeper", KEEPER).await;
+    let kept = "x".repeat(700_000);
+    let starts = (0..SAGAS).map(|number| {
+        let saga = json!({"definition": "keeper", "correlation_id": format!("k-{number}"), "input": {"kept": kept}});
+        async move { start(api, saga).await }
+    });
+    let sagas = join_all(starts).await;
+    let events: Vec<String> = sagas.iter().map(|saga| format!("{}/events", path(saga))).collect();
+    let stop = json!({"name": "stop"});
+    for answer in join_all(events.iter().map(|events| api.post(events, &stop))).await {
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    }
+    for saga in &sagas {
+        assert_eq!(read(api, saga).await["status"], "Completed");
+    }
 }

@@ -5,11 +5,16 @@ use std::future::Future;
 use orchestratum_core::expression::STEPS_MAX;
 use orchestratum_core::saga::{Cost, MADE_MAX_BYTES, Rejection};
 
+use crate::Error;
+
 /// How many steps the expressions of a call may take: two inputs that cost as much as one may, or very many others.
 const STEPS: u64 = 2 * STEPS_MAX;
 
 /// How large what a call makes may be, likewise.
 const BYTES: usize = 2 * MADE_MAX_BYTES;
+
+/// How large the sagas may be together that one call reads; one alone may be as large as it is.
+pub(crate) const READ_MAX_BYTES: usize = 8 << 20;
 
 /// After so many steps of expressions others get the thread: some milliseconds.
 const STEPS_AT_ONCE: u64 = 50_000;
@@ -45,4 +50,16 @@ pub(crate) fn too_much_together(sagas: usize) -> Rejection {
         "the {sagas} sagas that begin on this event cost too much together: their first steps may take {STEPS} steps of expressions \
          and make {BYTES} bytes of tasks, so either less of it begins on one event, or each definition is named in an event of its own"
     ))
+}
+
+/// Whether so many sagas, so large together, are read by one call.
+///
+/// # Errors
+/// [`Error::TooMuchAtOnce`] where fewer are to be.
+pub(crate) const fn fits(sagas: usize, bytes: usize) -> Result<(), Error> {
+    if sagas > 1 && bytes > READ_MAX_BYTES {
+        Err(Error::TooMuchAtOnce)
+    } else {
+        Ok(())
+    }
 }

@@ -14,6 +14,7 @@ mod taken;
 mod tasks;
 mod waiting;
 
+pub(crate) use allowance::{READ_MAX_BYTES, fits};
 pub(crate) use children::{ChildRow, children, definitions_of_children};
 pub(crate) use columns::EventColumns;
 pub(crate) use fold::{Arrived, EventSource, EventWrite, Folded, SagaHead, TimerWrite};

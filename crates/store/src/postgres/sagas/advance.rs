@@ -19,7 +19,8 @@ use super::stopped::stopped_children;
 use super::write::{Rows, Writing};
 use crate::compiled::CompiledDefinitions;
 use crate::decide::{
-    self, ARRIVED_MAX, ARRIVED_MAX_BYTES, Arrived, ArrivedRows, EventColumns, KnownEvent, KnownEvents, Look, SagaHead,
+    self, ARRIVED_MAX, ARRIVED_MAX_BYTES, Arrived, ArrivedRows, EventColumns, KnownEvent, KnownEvents, Look,
+    READ_MAX_BYTES, SagaHead,
 };
 use crate::{Advance, AdvanceOutcome, Error};
 
@@ -31,14 +32,15 @@ pub(super) async fn advance(
     if advances.is_empty() {
         return Ok(Vec::new());
     }
-    database
-        .transact(Looking {
+    let look = || {
+        database.transact(Looking {
             advances: advances.to_vec(),
             limits: database.limits,
             compiled: Arc::clone(&database.compiled),
             now,
         })
-        .await
+    };
+    definitions::with_definitions(database, look).await
 }
 
 struct Looking {
@@ -86,15 +88,32 @@ impl Transaction for Looking {
     }
 }
 
+/// Those of them that exist, unless they are too large together.
 pub(super) async fn lock(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<(SagaHead, Instance)>, Abort> {
+    // What is large is stored beside its row and only read where it is asked for: its length costs nothing.
     let rows: Vec<SagaRow> = sqlx::query_as(concat!(
-        "SELECT ",
+        "WITH locked AS MATERIALIZED (
+            SELECT ",
         saga_columns!(),
-        " FROM sagas WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
+        " FROM sagas WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+        ), size AS (
+            SELECT count(*) AS sagas, sum(octet_length(instance) + octet_length(input)) AS bytes FROM locked
+        )
+        SELECT locked.* FROM locked CROSS JOIN size WHERE size.sagas = 1 OR size.bytes <= $2 ORDER BY locked.id"
     ))
     .bind(ids)
-    .fetch_all(connection)
+    .bind(int8(READ_MAX_BYTES))
+    .fetch_all(&mut *connection)
     .await?;
+    if rows.is_empty() {
+        let (exists,): (bool,) = sqlx::query_as("SELECT EXISTS (SELECT FROM sagas WHERE id = ANY($1::uuid[]))")
+            .bind(ids)
+            .fetch_one(connection)
+            .await?;
+        if exists {
+            return Err(Error::TooMuchAtOnce.into());
+        }
+    }
     let parts: Result<_, Error> = rows.into_iter().map(SagaRow::into_parts).collect();
     Ok(parts?)
 }

@@ -1,6 +1,7 @@
 //! Definitions and their versions.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 
 use orchestratum_core::Timestamp;
@@ -10,8 +11,9 @@ use sqlx::{FromRow, PgConnection};
 use super::super::audit;
 use super::super::database::{AfterUnknown, Database};
 use super::super::rows::{Place, Time, int4, int8, time, timestamp};
+use super::super::tasks::column;
 use super::super::transaction::{Abort, Transaction};
-use crate::compiled::CompiledDefinitions;
+use crate::compiled::{CompiledDefinitions, Version, not_compiled};
 use crate::decide::Compiled;
 use crate::{Audit, DefinitionHead, DefinitionVersion, Error, NewDefinition, StoredDefinition};
 
@@ -244,26 +246,55 @@ pub(super) async fn newest(
 }
 
 /// These versions, ready to run. One that does not exist is left out.
+///
+/// # Errors
+/// [`Error::NotCompiled`] where some are to be compiled first, [`Error::TooMuchAtOnce`] where those are too large together.
 pub(super) async fn compiled(
     connection: &mut PgConnection,
-    kept: &CompiledDefinitions,
-    wanted: impl IntoIterator<Item = (DefinitionName, u32)>,
+    definitions: &CompiledDefinitions,
+    wanted: impl IntoIterator<Item = Version>,
 ) -> Result<Compiled, Abort> {
-    let (mut compiled, missing) = kept.kept(wanted);
-    // Once for each version and process, so one by one.
-    for (name, version) in missing {
-        let row: Option<(String,)> =
-            sqlx::query_as("SELECT canonical FROM saga_definitions WHERE name = $1 AND version = $2")
-                .bind(name.as_str())
-                .bind(int4(version))
-                .fetch_optional(&mut *connection)
-                .await?;
-        if let Some((canonical,)) = row {
-            let definition = kept.put(&name, version, &canonical)?;
-            compiled.insert((name, version), definition);
-        }
+    let (compiled, missing) = definitions.kept(wanted);
+    if !missing.is_empty() {
+        not_compiled(sizes(connection, &missing).await?)?;
     }
     Ok(compiled)
+}
+
+/// Those that exist, with the bytes of their canonical forms.
+async fn sizes(connection: &mut PgConnection, versions: &[Version]) -> Result<Vec<(Version, usize)>, Abort> {
+    let rows: Vec<(String, i32, i32)> = sqlx::query_as(
+        "SELECT name, version, octet_length(canonical)
+        FROM saga_definitions
+        WHERE (name, version) IN (SELECT * FROM UNNEST($1::text[], $2::integer[]))",
+    )
+    .bind(column(versions, |(name, _)| name.as_str()))
+    .bind(column(versions, |(_, version)| int4(*version)))
+    .fetch_all(connection)
+    .await?;
+    let sizes = rows.into_iter().map(|(name, version, size)| {
+        let row = name.clone();
+        let place = Place {
+            table: "saga_definitions",
+            row: &row,
+        };
+        let version = place.number("version", version)?;
+        let name = place.take("name", DefinitionName::new(name))?;
+        Ok(((name, version), place.number("canonical", size)?))
+    });
+    Ok(sizes.collect::<Result<_, Error>>()?)
+}
+
+/// Does what needs definitions; those that it misses are compiled while nothing is locked.
+pub(super) async fn with_definitions<Answer, Performing>(
+    database: &Database,
+    perform: impl Fn() -> Performing,
+) -> Result<Answer, Error>
+where
+    Performing: Future<Output = Result<Answer, Error>>,
+{
+    let compile = |(name, version)| async move { compiled_one(database, &name, version).await };
+    crate::compiled::with_definitions(perform, compile).await
 }
 
 /// One of them, outside of any transaction.
@@ -275,8 +306,9 @@ pub(super) async fn compiled_one(
     if let Some(kept) = database.compiled.one(name, version) {
         return Ok(Some(kept));
     }
-    let stored = definition(database, name, Some(version)).await?;
-    stored
-        .map(|stored| database.compiled.put(name, version, &stored.canonical))
-        .transpose()
+    let Some(stored) = definition(database, name, Some(version)).await? else {
+        return Ok(None);
+    };
+    let compiling = database.compiled.compile(name, version, stored.canonical);
+    compiling.await.map(Some)
 }

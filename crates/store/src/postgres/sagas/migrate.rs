@@ -21,14 +21,15 @@ pub(super) async fn migrate(
     migration: &MigrateSaga,
     now: Timestamp,
 ) -> Result<MigrateOutcome, Error> {
-    database
-        .transact(Migrate {
+    let migrate = || {
+        database.transact(Migrate {
             migration: migration.clone(),
             limits: database.limits,
             compiled: Arc::clone(&database.compiled),
             now,
         })
-        .await
+    };
+    definitions::with_definitions(database, migrate).await
 }
 
 struct Migrate {

@@ -7,6 +7,7 @@ use orchestratum_core::Timestamp;
 use orchestratum_core::saga::DefinitionName;
 use orchestratum_core::task::SpecLimits;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::super::database::Database;
 use super::super::failure;
@@ -29,15 +30,16 @@ pub(super) async fn start(
     if sagas.is_empty() {
         return Ok(Vec::new());
     }
-    database
-        .transact(Start {
+    let start = || {
+        database.transact(Start {
             sagas: sagas.to_vec(),
             bond,
             limits: database.limits,
             compiled: Arc::clone(&database.compiled),
             now,
         })
-        .await
+    };
+    definitions::with_definitions(database, start).await
 }
 
 struct Start {
@@ -84,15 +86,31 @@ impl Transaction for Start {
     }
 }
 
+/// Those that are there already, unless they are too large together.
 async fn existing(connection: &mut PgConnection, sagas: &[NewSaga]) -> Result<HashMap<SagaName, Saga>, Abort> {
+    let found: Vec<(Uuid, i32)> = sqlx::query_as(
+        "SELECT id, octet_length(instance) + octet_length(input)
+        FROM sagas
+        WHERE (correlation_id, definition) IN (SELECT * FROM UNNEST($1::text[], $2::text[]))",
+    )
+    .bind(column(sagas, |saga| saga.correlation_id.as_str()))
+    .bind(column(sagas, |saga| saga.definition.as_str()))
+    .fetch_all(&mut *connection)
+    .await?;
+    if found.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let bytes = found
+        .iter()
+        .map(|(_, bytes)| usize::try_from(*bytes).unwrap_or(0))
+        .sum();
+    decide::fits(found.len(), bytes)?;
     let rows: Vec<SagaRow> = sqlx::query_as(concat!(
         "SELECT ",
         saga_columns!(),
-        " FROM sagas
-        WHERE (correlation_id, definition) IN (SELECT * FROM UNNEST($1::text[], $2::text[]))"
+        " FROM sagas WHERE id = ANY($1::uuid[])"
     ))
-    .bind(column(sagas, |saga| saga.correlation_id.as_str()))
-    .bind(column(sagas, |saga| saga.definition.as_str()))
+    .bind(column(&found, |(id, _)| *id))
     .fetch_all(connection)
     .await?;
     let sagas = rows.into_iter().map(|row| {

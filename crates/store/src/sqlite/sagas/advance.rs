@@ -28,6 +28,10 @@ pub(super) async fn advance(
     if advances.is_empty() {
         return Ok(Vec::new());
     }
+    definitions::with_definitions(store, || look(store, advances, now)).await
+}
+
+async fn look(store: &SqliteStore, advances: &[Advance], now: Timestamp) -> Result<Vec<AdvanceOutcome>, Error> {
     let ids: BTreeSet<SagaId> = advances.iter().map(|advance| advance.saga).collect();
     let ids: Vec<SagaId> = ids.into_iter().collect();
     let mut transaction = store.begin().await?;
@@ -58,6 +62,7 @@ pub(super) async fn advance(
     Ok(decide::answers(advances, folded, consequences, now))
 }
 
+/// Those of them that exist, unless they are too large together.
 pub(super) async fn read(
     connection: &mut SqliteConnection,
     ids: &[SagaId],
@@ -74,6 +79,19 @@ pub(super) async fn read(
          CROSS JOIN sagas s ON s.id = w.id"
         )
     );
+    if ids.len() > 1 {
+        let size = sqlx::query(
+            "SELECT count(*) AS sagas, coalesce(sum(octet_length(instance) + octet_length(input)), 0) AS bytes
+             FROM sagas
+             WHERE id IN (SELECT unhex(value) FROM json_each(?1))",
+        )
+        .bind(saga_list(ids.iter().copied()))
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(sql)?;
+        let number = |column| get::<i64>(&size, column).map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+        decide::fits(number("sagas")?, number("bytes")?)?;
+    }
     let rows = READ
         .fetch(
             connection,

@@ -1,6 +1,7 @@
 //! Definitions and their versions.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 
 use orchestratum_core::Timestamp;
@@ -13,7 +14,7 @@ use super::super::error::sql;
 use super::super::rows::{get, json, number, signed, timestamp};
 use super::super::tasks::insert_audit;
 use super::row::definition_name;
-use crate::compiled::CompiledDefinitions;
+use crate::compiled::{CompiledDefinitions, Version, not_compiled};
 use crate::decide::Compiled;
 use crate::{Audit, DefinitionHead, DefinitionVersion, Error, NewDefinition, StoredDefinition};
 
@@ -196,27 +197,42 @@ pub(super) async fn newest(
 }
 
 /// These versions, ready to run. One that does not exist is left out.
+///
+/// # Errors
+/// [`Error::NotCompiled`] where some are to be compiled first, [`Error::TooMuchAtOnce`] where those are too large together.
 pub(super) async fn compiled(
     connection: &mut SqliteConnection,
     definitions: &CompiledDefinitions,
-    wanted: impl IntoIterator<Item = (DefinitionName, u32)>,
+    wanted: impl IntoIterator<Item = Version>,
 ) -> Result<Compiled, Error> {
-    let (mut compiled, missing) = definitions.kept(wanted);
-    // Once for each version and process, so one by one.
+    let (compiled, missing) = definitions.kept(wanted);
+    // Seldom: once for each version and process.
+    let mut sizes = Vec::new();
     for (name, version) in missing {
-        let canonical: Option<String> =
-            sqlx::query_scalar("SELECT canonical FROM saga_definitions WHERE name = ?1 AND version = ?2")
+        let size: Option<i64> =
+            sqlx::query_scalar("SELECT octet_length(canonical) FROM saga_definitions WHERE name = ?1 AND version = ?2")
                 .bind(name.as_str())
                 .bind(version)
                 .fetch_optional(&mut *connection)
                 .await
                 .map_err(sql)?;
-        if let Some(canonical) = canonical {
-            let definition = definitions.put(&name, version, &canonical)?;
-            compiled.insert((name, version), definition);
-        }
+        let size = size.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+        sizes.extend(size.map(|size| ((name, version), size)));
     }
+    not_compiled(sizes)?;
     Ok(compiled)
+}
+
+/// Does what needs definitions; those that it misses are compiled while nothing is locked.
+pub(super) async fn with_definitions<Answer, Performing>(
+    store: &SqliteStore,
+    perform: impl Fn() -> Performing,
+) -> Result<Answer, Error>
+where
+    Performing: Future<Output = Result<Answer, Error>>,
+{
+    let compile = |(name, version)| async move { compiled_one(store, &name, version).await };
+    crate::compiled::with_definitions(perform, compile).await
 }
 
 /// One of them, outside of any transaction.
@@ -228,8 +244,9 @@ pub(super) async fn compiled_one(
     if let Some(kept) = store.compiled.one(name, version) {
         return Ok(Some(kept));
     }
-    let stored = definition(store, name, Some(version)).await?;
-    stored
-        .map(|stored| store.compiled.put(name, version, &stored.canonical))
-        .transpose()
+    let Some(stored) = definition(store, name, Some(version)).await? else {
+        return Ok(None);
+    };
+    let compiling = store.compiled.compile(name, version, stored.canonical);
+    compiling.await.map(Some)
 }

@@ -16,6 +16,10 @@ pub(super) async fn migrate(
     migration: &MigrateSaga,
     now: Timestamp,
 ) -> Result<MigrateOutcome, Error> {
+    definitions::with_definitions(store, || perform(store, migration, now)).await
+}
+
+async fn perform(store: &SqliteStore, migration: &MigrateSaga, now: Timestamp) -> Result<MigrateOutcome, Error> {
     let mut transaction = store.begin().await?;
     let Some((head, instance)) = read(&mut transaction, &[migration.saga]).await?.pop() else {
         return Ok(MigrateOutcome::NotFound);

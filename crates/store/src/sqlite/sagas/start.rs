@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use orchestratum_core::Timestamp;
 use orchestratum_core::saga::DefinitionName;
+use orchestratum_core::{SagaId, Timestamp};
 use sqlx::SqliteConnection;
 
 use super::super::SqliteStore;
 use super::super::error::sql;
 use super::super::idempotency;
 use super::super::values::{OverValues, over_values};
+use super::advance::read;
 use super::definitions;
-use super::row::{self, saga_columns};
+use super::row::saga_id;
 use super::write::{Rows, write};
 use crate::decide::{self, Bond, Known, SagaName, Starts, saga_name};
 use crate::{Error, NewSaga, Saga, StartOutcome};
@@ -25,6 +26,10 @@ pub(super) async fn start(
     if sagas.is_empty() {
         return Ok(Vec::new());
     }
+    definitions::with_definitions(store, || begin(store, sagas, bond, now)).await
+}
+
+async fn begin(store: &SqliteStore, sagas: &[NewSaga], bond: Bond, now: Timestamp) -> Result<Vec<StartOutcome>, Error> {
     let mut transaction = store.begin().await?;
     let kept = idempotency::kept(&mut transaction, &decide::keys_of_starts(sagas)).await?;
     let existing = existing(&mut transaction, sagas).await?;
@@ -49,18 +54,15 @@ pub(super) async fn start(
     Ok(starts.outcomes(consequences))
 }
 
+/// Those that are there already, unless they are too large together.
 async fn existing(connection: &mut SqliteConnection, sagas: &[NewSaga]) -> Result<HashMap<SagaName, Saga>, Error> {
     static EXISTING: OverValues = over_values!(
         "WITH wanted (correlation_id, definition) AS (VALUES ",
         "(?, ?)",
-        concat!(
-            ")
-         SELECT ",
-            saga_columns!(),
-            "
+        ")
+         SELECT s.id
          FROM wanted w
          CROSS JOIN sagas s ON s.correlation_id = w.correlation_id AND s.definition = w.definition"
-        )
     );
     let rows = EXISTING
         .fetch(
@@ -74,10 +76,11 @@ async fn existing(connection: &mut SqliteConnection, sagas: &[NewSaga]) -> Resul
             },
         )
         .await?;
-    rows.iter()
-        .map(|row| {
-            let saga = row::saga(row)?;
-            Ok((saga_name(&saga.definition, &saga.instance.correlation_id), saga))
-        })
-        .collect()
+    let found: BTreeSet<SagaId> = rows.iter().map(|row| saga_id(row, "id")).collect::<Result<_, _>>()?;
+    let found: Vec<SagaId> = found.into_iter().collect();
+    let sagas = read(connection, &found).await?.into_iter().map(|(head, instance)| {
+        let saga = head.saga(instance);
+        (saga_name(&saga.definition, &saga.instance.correlation_id), saga)
+    });
+    Ok(sagas.collect())
 }

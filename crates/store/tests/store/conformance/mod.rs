@@ -413,6 +413,7 @@ macro_rules! suite {
                 a_tower_of_children_ends_at_its_bound
             ],
             saga_budgets: [
+                sagas_that_are_too_large_together_are_read_by_fewer,
                 what_is_brought_and_too_much_for_a_look_is_for_the_next,
                 what_has_arrived_and_is_too_much_for_a_look_waits_in_its_order,
                 starts_that_are_too_much_for_a_call_are_for_the_next,

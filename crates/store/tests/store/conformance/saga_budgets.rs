@@ -5,7 +5,7 @@ use std::sync::Arc;
 use orchestratum_core::saga::SagaStatus;
 use orchestratum_core::task::Ending;
 use orchestratum_core::{JsonText, SagaId};
-use orchestratum_store::{Advance, AdvanceOutcome, NewSaga, StartOutcome, Store};
+use orchestratum_store::{Advance, AdvanceOutcome, Error, NewSaga, StartOutcome, Store};
 
 use super::lab::{Lab, report};
 use super::saga_lab::{
@@ -289,4 +289,59 @@ pub(crate) async fn a_definition_that_costs_much_keeps_no_other_out(store: Arc<d
         "{outcomes:?}"
     );
     assert!(matches!(outcomes[SAGAS], AdvanceOutcome::Done(_)), "{outcomes:?}");
+}
+
+/// It keeps what it is started with.
+const KEEPER: &str = "
+name: keeper
+context: {kept: '${ input.kept }'}
+initial: Initial
+states:
+  Initial: {on: {start: {target: Waiting}}}
+  Waiting: {on: {stop: {target: Stopped}}}
+  Stopped: {final: true}
+";
+
+pub(crate) async fn sagas_that_are_too_large_together_are_read_by_fewer(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, KEEPER).await;
+    let large = json(&serde_json::json!({ "kept": "x".repeat(800_000) }).to_string());
+    let mut new: Vec<NewSaga> = (0..8)
+        .map(|number| NewSaga {
+            input: large.clone(),
+            ..new_saga(&lab, "keeper", &format!("k-{number}"))
+        })
+        .collect();
+    let outcomes = start_all(&lab, &new).await;
+    let sagas: Vec<SagaId> = outcomes.into_iter().map(|outcome| started(outcome).saga.id).collect();
+    let stops: Vec<Advance> = sagas
+        .iter()
+        .map(|saga| bringing(&lab, *saga, event("e-1", "stop", "null")))
+        .collect();
+
+    let looked = lab.store.advance_sagas(&stops, lab.now).await;
+    assert!(matches!(looked, Err(Error::TooMuchAtOnce)), "{looked:?}");
+    for saga in &sagas {
+        assert_stands(&lab, *saga, "Waiting", SagaStatus::Running).await;
+    }
+    for stops in stops.chunks(4) {
+        let outcomes = advance(&lab, stops).await;
+        assert!(
+            outcomes
+                .iter()
+                .all(|outcome| matches!(outcome, AdvanceOutcome::Done(_)))
+        );
+    }
+
+    // Their starts that are repeated read them too.
+    new.push(NewSaga {
+        input: json(r#"{"kept": "little"}"#),
+        ..new_saga(&lab, "keeper", "small")
+    });
+    let repeated = lab.store.start_sagas(&new, lab.now).await;
+    assert!(matches!(repeated, Err(Error::TooMuchAtOnce)), "{repeated:?}");
+    let outcomes = start_all(&lab, &new[5..]).await;
+    let (small, large) = outcomes.split_last().expect("four");
+    assert!(large.iter().all(|outcome| matches!(outcome, StartOutcome::Exists(_))));
+    assert!(matches!(small, StartOutcome::Started(_)));
 }
