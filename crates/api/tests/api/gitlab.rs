@@ -6,6 +6,7 @@ mod geometries;
 mod issues;
 mod lab;
 mod merge_requests;
+mod rebasing;
 mod refusals;
 mod repairs;
 mod waiting;

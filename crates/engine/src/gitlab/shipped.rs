@@ -28,6 +28,7 @@ const SHIPPED: [Shipped; 2] = [
             "0db9d5939882eb3ae4129e0ba769de123ca6693ae31c70e8897810af0fdd77bb",
             "e591c7ab6f404de5c0bbaf8b63f3d5eef13de3a32d695b143ae00bb19c6dbae7",
             "71e4545119a704ff4d4622667465eb6bafc5570f30ed69748cd4b25dc85f2db0",
+            "a7a0b28bc5e1a5a18b87a947a70d0f6841befc9658e499313c02ace79534cc86",
         ],
     },
     Shipped {

@@ -124,15 +124,30 @@ impl Lab {
 
     /// Somebody commits a file, on a branch that is made where there is none. Answers the commit.
     pub(crate) async fn commits(&self, branch: &str, path: &str, content: &str) -> String {
-        let mut body = json!({
-            "branch": branch, "commit_message": format!("Add {path}"),
-            "actions": [{"action": "create", "file_path": path, "content": content}],
-        });
+        let action = json!({"action": "create", "file_path": path, "content": content});
+        self.acts(branch, &format!("Add {path}"), action).await
+    }
+
+    /// Somebody commits another content of a file that is there. Answers the commit.
+    pub(super) async fn changes(&self, branch: &str, path: &str, content: &str) -> String {
+        let action = json!({"action": "update", "file_path": path, "content": content});
+        self.acts(branch, &format!("Change {path}"), action).await
+    }
+
+    async fn acts(&self, branch: &str, message: &str, action: Value) -> String {
+        let mut body = json!({"branch": branch, "commit_message": message, "actions": [action]});
         if !self.has_branch(branch).await {
             body["start_branch"] = json!("main");
         }
         let made = self.ask(Method::POST, "projects/1/repository/commits", &body).await;
         made["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// A file of JSON as it stands on a branch.
+    pub(super) async fn file(&self, branch: &str, path: &str) -> Value {
+        let branch = branch.replace('/', "%2F");
+        let path = format!("projects/1/repository/files/{path}/raw?ref={branch}");
+        self.ask(Method::GET, &path, &json!({})).await
     }
 
     async fn has_branch(&self, branch: &str) -> bool {
