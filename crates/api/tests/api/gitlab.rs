@@ -9,6 +9,7 @@ mod merge_requests;
 mod rebasing;
 mod refusals;
 mod repairs;
+mod steps;
 mod waiting;
 
 pub(crate) use lab::Lab;

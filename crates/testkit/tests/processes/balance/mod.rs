@@ -3,11 +3,12 @@
 mod facade;
 mod latency;
 pub(crate) mod plant;
+mod repeats;
 mod requests;
 
 use serde_json::json;
 
-use plant::{COMMITS, Delivery, Plant, balance_output, condenser_input};
+use plant::{COMMITS, Delivery, Plant, balance_output, condenser_input, heater_input};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_balance_is_calculated_from_its_first_file_to_the_merge_request() -> anyhow::Result<()> {
@@ -90,5 +91,39 @@ async fn a_branch_that_others_have_moved_is_seen_and_the_balance_begins_anew() -
         "{saga}"
     );
     assert_eq!(saga["context"]["result"]["power_kw"], 20_000, "what stands there now");
+    Ok(())
+}
+
+/// What is not the condenser takes what the balance has under its name, and somebody is asked for each.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_dependency_is_prepared_asked_for_and_calculated_in_its_turn() -> anyhow::Result<()> {
+    let plant = Plant::build(Delivery::Celery).await?;
+    plant
+        .commit("main", "delete", "heater_input.json", &json!(null))
+        .await?;
+    let mut figures = plant::balance_input(18_000);
+    figures["heater"] = heater_input(85);
+    plant.commit("main", "update", "balance_input.json", &figures).await?;
+
+    let id = plant.start_balance(7, &["condenser", "heater"]).await?;
+    let saga = plant.until_it_waits(&id).await?;
+    assert_eq!(saga["context"]["step"], "AWAIT_USER_CONDENSER_INPUT", "{saga}");
+    plant.answer(&id, &condenser_input(25)).await?;
+    let saga = plant.until_it_waits(&id).await?;
+    assert_eq!(saga["context"]["step"], "AWAIT_USER_HEATER_INPUT", "{saga}");
+    assert_eq!(saga["context"]["next_step"], "HEATER_CALCULATION");
+    assert_eq!(plant.file("issue/7", "heater_input.json").await?, heater_input(85));
+    assert!(
+        plant.file("issue/7", "heater_output.json").await.is_err(),
+        "nobody has completed it"
+    );
+
+    plant.answer(&id, &heater_input(90)).await?;
+    let saga = plant.until_it_waits(&id).await?;
+    assert_eq!(saga["context"]["step"], "AWAIT_USER_MERGE_REQUEST", "{saga}");
+    assert_eq!(plant.file("issue/7", "heater_input.json").await?, heater_input(90));
+    assert_eq!(saga["context"]["result"], balance_output());
+    // Both are hydrated, completed and calculated, and then the whole is.
+    assert_eq!(plant.commits_of_steps("issue/7").await?.len(), 3 + 3 + 1);
     Ok(())
 }

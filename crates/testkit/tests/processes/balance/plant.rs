@@ -83,6 +83,14 @@ pub(crate) fn condenser_input(water_outlet_c: u32) -> Value {
     })
 }
 
+/// What the heater is given, with what somebody says of its feed water.
+pub(crate) fn heater_input(outlet_c: u32) -> Value {
+    json!({
+        "feed_water_flow_kg_s": 12, "inlet_c": 40, "outlet_c": outlet_c,
+        "bleed_enthalpy_kj_kg": 2_700, "drain_enthalpy_kj_kg": 400,
+    })
+}
+
 /// What comes of it with the condenser and the heater.
 pub(crate) fn balance_output() -> Value {
     json!({
@@ -134,13 +142,12 @@ impl Plant {
             broker,
             delivery,
         };
-        let heater = json!({
-            "feed_water_flow_kg_s": 12, "inlet_c": 40, "outlet_c": 90, "bleed_enthalpy_kj_kg": 2_700, "drain_enthalpy_kj_kg": 400,
-        });
         plant
             .commit("main", "create", "balance_input.json", &balance_input(18_000))
             .await?;
-        plant.commit("main", "create", "heater_input.json", &heater).await?;
+        plant
+            .commit("main", "create", "heater_input.json", &heater_input(90))
+            .await?;
         Ok(plant)
     }
 
@@ -158,6 +165,14 @@ impl Plant {
     /// What asks for the balance of an issue; it is calculated on the branch `issue/N`.
     pub(crate) fn request(&self, issue: u64, dependencies: &[&str]) -> Value {
         json!({"project": PROJECT, "issue_iid": issue, "dependencies": dependencies, "delivery": self.delivery.name()})
+    }
+
+    /// What asks for the condenser alone, whose input is there already on `main`.
+    pub(crate) fn condenser(&self) -> Value {
+        json!({
+            "project": PROJECT, "branch": "main", "name": "balance.condenser", "delivery": self.delivery.name(),
+            "input_files": ["condenser_input.json"], "output_file": "condenser_output.json",
+        })
     }
 
     pub(crate) async fn start_balance(&self, issue: u64, dependencies: &[&str]) -> anyhow::Result<String> {
@@ -260,6 +275,11 @@ impl Plant {
     /// Where a branch stands.
     pub(crate) async fn head(&self, branch: &str) -> anyhow::Result<String> {
         Ok(self.git(&["rev-parse", branch]).await?.trim().to_owned())
+    }
+
+    /// How many commits there are in a range.
+    pub(crate) async fn count(&self, range: &str) -> anyhow::Result<usize> {
+        Ok(self.git(&["rev-list", "--count", range]).await?.trim().parse()?)
     }
 
     async fn git(&self, arguments: &[&str]) -> anyhow::Result<String> {
