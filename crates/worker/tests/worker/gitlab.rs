@@ -211,12 +211,12 @@ async fn one_step_makes_one_commit_whichever_task_does_it() {
 async fn a_commit_whose_answer_is_lost_is_made_once() {
     let lab = Lab::start().await;
     lab.fail("POST", COMMITS, FaultKind::LoseAnswer).await;
-    let found = lab.commit(json!({"a": "1"})).await;
+    let found = lab.commit(json!({"a": "1", "b": "1"})).await;
     assert_eq!((&found["is_new"], &found["existing"]), (&json!(false), &json!(false)));
     // By the next attempt, where this one does not live to ask.
     let late = FaultKind::SlowAnswer { milliseconds: 60_000 };
     lab.fail("POST", COMMITS, late).await;
-    let input = json!({"branch": "main", "message": "m", "files": {"a": "2"}});
+    let input = json!({"branch": "main", "message": "m", "files": {"a": "2", "b": "1"}});
     let fields = json!({"timeout_seconds": 2, "max_retries": 1});
     let task = lab.task_with("commit", &input, &fields).await;
     let outcomes = lab.bench.outcomes(task.spec.id).await;
@@ -224,6 +224,7 @@ async fn a_commit_whose_answer_is_lost_is_made_once() {
     let made = output(&task);
     assert_eq!(made["parents"], json!([found["commit"]]));
     assert_eq!((&made["is_new"], &made["commit"]), (&json!(false), &lab.head().await));
+    assert_eq!(made["files"], json!(["a", "b"]), "all of the task");
     assert_eq!(lab.count("POST", COMMITS).await, 2);
     lab.worker.stopped().await;
 }
