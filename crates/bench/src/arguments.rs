@@ -70,6 +70,7 @@ pub(crate) enum Measure {
     External,
     Groups,
     Sagas,
+    Balance,
     Events,
     History,
     Memory,
@@ -170,6 +171,7 @@ pub(crate) struct Sizes {
     pub(crate) schedules_due: u32,
     pub(crate) group_members: u32,
     pub(crate) orders: u32,
+    pub(crate) balances: u32,
     pub(crate) events: u32,
     pub(crate) event_rounds: u32,
     pub(crate) waiting_sagas: u32,
@@ -212,6 +214,7 @@ impl Sizes {
             // As many as a group may have.
             group_members: scaled(10_000).clamp(1, 10_000),
             orders: scaled(4_000).max(1),
+            balances: scaled(100).max(1),
             events: scaled(20_000).max(1),
             event_rounds: scaled(40).max(1),
             waiting_sagas: scaled(100_000),

@@ -45,8 +45,8 @@ enum Goal {
 use Goal::{Absolute, Grown, Ratio};
 use Limit::{AtLeast, AtMost};
 use Measure::{
-    Backlog, Chains, CodeLatency, Create, Csharp, Drain, Events, External, Groups, History, Idle, Latency, Memory,
-    Neighbour, Python, Sagas, Sandbox, Schedules, Soak,
+    Backlog, Balance, Chains, CodeLatency, Create, Csharp, Drain, Events, External, Groups, History, Idle, Latency,
+    Memory, Neighbour, Python, Sagas, Sandbox, Schedules, Soak,
 };
 use System::{
     Bubblewrap, Celery, CeleryInterpreter, CeleryResults, Dbos, DotnetCold, Pgbench, PostgresAlone, PostgresRabbitmq,
@@ -92,6 +92,7 @@ const GOALS: &[Goal] = &[
     Absolute("Orders of four tasks as sagas : as many plain tasks, tasks/s", (Sagas, PostgresRabbitmq, "sagas : plain"), AtLeast(0.4)),
     Ratio("Orders/s : Restate", (Sagas, PostgresRabbitmq, "orders/s"), (Sagas, Restate, "orders/s"), AtLeast(1.0)),
     Ratio("Orders/s : DBOS", (Sagas, PostgresRabbitmq, "orders/s"), (Sagas, Dbos, "orders/s"), AtLeast(1.0)),
+    Absolute("Balance, from the call until somebody is asked, p50, ms", (Balance, PostgresRabbitmq, "asked p50 ms"), AtMost(150.0)),
     Absolute("Events of callers over 1,000 sagas, events/s", (Events, PostgresRabbitmq, "events/s"), AtLeast(1_000.0)),
     Absolute("64 callers and one saga, event p99, ms", (Events, PostgresRabbitmq, "one saga p99 ms"), AtMost(250.0)),
     Grown("Event p50, 100,000 sagas wait : few", (Events, PostgresRabbitmq, "many p50 ms"), (Events, PostgresRabbitmq, "few p50 ms"), 1.5, 0.0),

@@ -1,6 +1,7 @@
 //! What is measured, one file each.
 
 mod backlog;
+mod balance;
 mod chains;
 mod code_latency;
 mod create;
@@ -80,9 +81,13 @@ fn systems(measure: Measure) -> &'static [System] {
         Measure::Csharp => &[PostgresRabbitmq, DotnetCold],
         Measure::Sandbox => &[Sandbox],
         Measure::Sagas => &[PostgresRabbitmq, PostgresAlone, Sqlite, Restate, Dbos],
-        Measure::Backlog | Measure::Chains | Measure::Keyed | Measure::External | Measure::Groups | Measure::Events => {
-            &[PostgresRabbitmq, PostgresAlone, Sqlite]
-        }
+        Measure::Backlog
+        | Measure::Chains
+        | Measure::Keyed
+        | Measure::External
+        | Measure::Groups
+        | Measure::Balance
+        | Measure::Events => &[PostgresRabbitmq, PostgresAlone, Sqlite],
         Measure::CodeLatency | Measure::Neighbour | Measure::Soak | Measure::Schedules | Measure::History => {
             &[PostgresRabbitmq]
         }
@@ -115,6 +120,7 @@ async fn one(bench: &Bench, measure: Measure, system: System, results: &mut Resu
         Measure::External => external::measure(bench, system, results).await,
         Measure::Groups => groups::measure(bench, system, results).await,
         Measure::Sagas => sagas::measure(bench, system, results).await,
+        Measure::Balance => balance::measure(bench, system, results).await,
         Measure::Events => events::measure(bench, system, results).await,
         Measure::History => history::measure(bench, system, results).await,
         Measure::Memory => memory::measure(bench, system, results).await,
