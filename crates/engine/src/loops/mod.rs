@@ -20,6 +20,7 @@
 //!   changes   50 ms while someone follows changes: how do those stand that changed?
 //!   poll      250 ms while a claim waits: what can be claimed?
 //!   retention 1 min: old tasks and records go
+//!   compare   5 min: do the branches of sagas that wait stand where those expect them?
 //!   inbound   messages of other programs become events of sagas
 //! ```
 //!
@@ -27,6 +28,7 @@
 
 mod answers;
 mod changes;
+mod compare;
 mod due;
 mod expire;
 mod feed;
@@ -102,6 +104,7 @@ impl Engine {
                 pulse::run(engine, pulses.clone(), begun.swap(true, Ordering::Relaxed), stop)
             });
             self.start_loop("retention", tracker, stop, retention::run);
+            self.start_loop("compare", tracker, stop, compare::run);
             self.start_loop("inbound", tracker, stop, inbound::run);
         }
     }

@@ -20,6 +20,8 @@ pub struct GitlabSettings {
     pub request_timeout_seconds: f64,
     pub call_timeout_seconds: f64,
     pub tries: u32,
+    /// How often the sagas that wait are compared with GitLab; 0: never.
+    pub compare_seconds: u32,
 }
 
 impl GitlabSettings {

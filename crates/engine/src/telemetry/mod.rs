@@ -179,6 +179,7 @@ fn begin_at_zero() {
     for status in ["NeedsAttention", "CompensationStuck"] {
         metrics::counter!("orchestratum_sagas_stopped_total", "status" => status).increment(0);
     }
+    metrics::counter!("orchestratum_gitlab_drifts_total").increment(0);
     for result in ["taken", "refused"] {
         metrics::counter!("orchestratum_inbound_messages_total", "result" => result).increment(0);
     }

@@ -1,5 +1,8 @@
-use orchestratum_testkit::PROJECT;
+use orchestratum_engine::gitlab::Told;
+use orchestratum_testkit::{FaultKind, PROJECT, eventually};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::lab::Lab;
 use crate::common::Api;
@@ -95,4 +98,83 @@ async fn a_saga_without_a_branch_is_told_what_it_lacks(lab: &Lab) {
     lab.get("/api/sagas/01936e5a-7c00-7000-8000-000000000000/consistency")
         .await
         .problem(404, "saga_not_found");
+}
+
+/// A saga that asks somebody, and expects its branch at a commit.
+async fn asking(lab: &Lab, branch: &str, commit: &str) -> String {
+    let definition = json!({
+        "name": "asker", "initial": "Initial",
+        "context": {"project": PROJECT, "branch": "${ input.branch }", "commit": "${ input.commit }"},
+        "states": {
+            "Initial": {"on": {"start": {"target": "Asking"}}},
+            "Asking": {"await_input": {"event": "answered", "prompt": "Well?"}, "on": {"answered": {"target": "Done"}}},
+            "Done": {"final": true},
+        },
+    });
+    let given = lab.put("/api/saga-definitions/asker", &definition).await;
+    assert!(given.status.is_success(), "{given:?}");
+    let start = json!({"definition": "asker", "input": {"branch": branch, "commit": commit}});
+    let started = lab.post("/api/sagas", &start).await;
+    assert_eq!(started.json()["status"], "AwaitingInput", "{started:?}");
+    started.json()["id"].as_str().expect("an id").to_owned()
+}
+
+async fn figure(lab: &Lab, name: &str) -> u64 {
+    let figures = lab.get("/metrics").await.text();
+    let mut lines = figures.lines();
+    let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map_or(0, |figure| figure.parse().expect("a number"))
+}
+
+/// One test, as all of a process have the same figures.
+#[tokio::test(flavor = "multi_thread")]
+async fn others_on_the_branch_of_a_saga_that_waits_are_told_once_and_counted() {
+    const OVERTAKEN: &str = "orchestratum_gitlab_sagas_overtaken";
+    const DRIFTS: &str = "orchestratum_gitlab_drifts_total";
+    let lab = Lab::with(&[("gitlab.compare_seconds", "1")]).await;
+    let expected = lab.commits("issue/1", "a", "1").await;
+    let saga = asking(&lab, "issue/1", &expected).await;
+    let mut told = Told::default();
+    lab.engine.compare_waiting_sagas(&mut told).await.expect("compared");
+    assert!(told.is_empty(), "{told:?}");
+    let before = figure(&lab, DRIFTS).await;
+
+    lab.commits("issue/1", "b", "1").await;
+    for _ in 0..2 {
+        lab.engine.compare_waiting_sagas(&mut told).await.expect("compared");
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(figure(&lab, DRIFTS).await - before, 1, "told once");
+        assert_eq!(figure(&lab, OVERTAKEN).await, 1);
+    }
+    lab.commits("issue/1", "c", "1").await;
+    lab.engine.compare_waiting_sagas(&mut told).await.expect("compared");
+    assert_eq!(figure(&lab, DRIFTS).await - before, 2, "somebody was there again");
+
+    let answered = lab
+        .post(&format!("/api/sagas/{saga}/input"), &json!({"data": {}}))
+        .await;
+    assert_eq!(answered.json()["status"], "Completed", "{answered:?}");
+    lab.engine.compare_waiting_sagas(&mut told).await.expect("compared");
+    assert!(told.is_empty(), "it waits no more: {told:?}");
+    assert_eq!(figure(&lab, OVERTAKEN).await, 0);
+
+    let unavailable = FaultKind::answer(503, "text/plain", "away");
+    lab.fail("GET", "repository/branches", unavailable, 100).await;
+    asking(&lab, "gone", &expected).await;
+    let error = lab
+        .engine
+        .compare_waiting_sagas(&mut told)
+        .await
+        .expect_err("it is away");
+    assert!(error.to_string().contains("away"), "{error}");
+    lab.double.control().heal().await.expect("it does");
+    // By itself from here on; a branch that is gone is no longer where it was expected either.
+    let stop = CancellationToken::new();
+    lab.engine.start_background(true, &TaskTracker::new(), &stop);
+    eventually("it is told", || async {
+        let drifts = figure(&lab, DRIFTS).await - before;
+        if drifts >= 3 { Ok(()) } else { Err(drifts) }
+    })
+    .await;
+    stop.cancel();
 }
