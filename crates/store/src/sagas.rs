@@ -10,7 +10,7 @@
 //! arrived in its order, then at what its caller brings, puts each to `step` under the lock of the saga's row, and writes the
 //! saga, its history, its tasks and its timers in one commit. What is left undone by a process that dies is found by its rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -474,6 +474,9 @@ pub trait SagaStore: Send + Sync {
         before: Option<u32>,
         limit: usize,
     ) -> Result<Vec<DefinitionHead>, Error>;
+
+    /// Which of these names have a definition.
+    async fn defined_of(&self, names: &[DefinitionName]) -> Result<BTreeSet<DefinitionName>, Error>;
 
     /// Of which definitions the newest version starts on this event.
     async fn definitions_starting_on(&self, event: &EventName) -> Result<Vec<DefinitionName>, Error>;

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::definition::Definition;
 use super::fault::{Fault, Faults};
+use super::names::DefinitionName;
 use super::source::{Bounds, Node, understand};
-use super::validate::{Gaps, validate, validate_with_gaps};
+use super::validate::{Gaps, children, validate, validate_with_gaps};
 use crate::task::SpecLimits;
 use crate::time::Timestamp;
 
@@ -15,6 +16,16 @@ pub struct Checked {
     pub definition: Definition,
     /// What is allowed and may not be meant.
     pub warnings: Faults,
+    /// The other definitions that it starts. Whether they are there is not asked here.
+    pub children: Vec<MayBeMissing>,
+}
+
+/// A definition that another one starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MayBeMissing {
+    pub definition: DefinitionName,
+    /// What is told where there is none of this name, with the first place that starts it.
+    pub warning: Fault,
 }
 
 /// Reads YAML or JSON and holds it against every rule.
@@ -55,7 +66,15 @@ pub fn check_with(
         return Err(in_order(located(findings.errors)));
     }
     let warnings = in_order(located(findings.warnings));
-    Ok(Checked { definition, warnings })
+    let (names, told): (Vec<DefinitionName>, Vec<Fault>) = children(&definition).into_iter().unzip();
+    let told = located(Faults(told)).0.into_iter();
+    let children = names.into_iter().zip(told);
+    let children = children.map(|(definition, warning)| MayBeMissing { definition, warning });
+    Ok(Checked {
+        children: children.collect(),
+        definition,
+        warnings,
+    })
 }
 
 /// All of these but what is told already of a part of the same.
@@ -188,6 +207,40 @@ unhandeld: reject
                  unhandled, on_compensation_failure, states; did you mean unhandled?",
             ]
         );
+    }
+
+    #[test]
+    fn other_definitions_are_told_with_the_first_place_that_starts_them() {
+        let text = "\
+name: a
+initial: A
+states:
+  A:
+    on:
+      start:
+        tasks:
+          - {saga: b, raises: {failure: x}}
+          - {saga: a, raises: {failure: x}}
+        target: B
+  B:
+    on_entry:
+      - {saga: c, raises: {failure: x}}
+      - {saga: b, raises: {failure: x}}
+    on: {x: {target: C}}
+  C: {final: true}
+";
+        let children = checked(text).unwrap_or_else(|told| panic!("{told:#?}")).children;
+        let told: Vec<String> = children.iter().map(|child| child.warning.to_string()).collect();
+        assert_eq!(
+            told,
+            [
+                "line 8, column 20: /states/A/on/start/tasks/0/saga there is no definition b yet: without it this \
+                 child fails",
+                "line 13, column 16: /states/B/on_entry/0/saga there is no definition c yet: without it this child \
+                 fails",
+            ]
+        );
+        assert_eq!(children[1].definition.as_str(), "c");
     }
 
     #[test]

@@ -30,7 +30,7 @@ mod step;
 mod stored;
 mod validate;
 
-pub use check::{Checked, check, check_with};
+pub use check::{Checked, MayBeMissing, check, check_with};
 pub use compiled::{AnswerSchema, CheckedAnswer, CompiledDefinition, ReadAnswerSchema};
 pub use definition::{
     Action, ActiveState, AwaitInput, CHILD_DEPTH_MAX, Candidate, Candidates, ChildSaga, Course, DefaultAnswer,

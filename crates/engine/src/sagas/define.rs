@@ -1,6 +1,8 @@
 //! Giving a definition: read, held against every rule, stored as a version that never changes.
 
-use orchestratum_core::saga::{self, Checked, DefinitionName, EventName, Faults, State};
+use std::collections::BTreeSet;
+
+use orchestratum_core::saga::{self, Checked, DefinitionName, EventName, Faults, MayBeMissing, State};
 use orchestratum_store::{Audit, DefinitionHead, NewDefinition, StoredDefinition, answers};
 
 use crate::{Engine, Error};
@@ -16,6 +18,16 @@ pub struct Defined {
     pub warnings: Faults,
 }
 
+/// A definition that may be stored.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) new: NewDefinition,
+    /// What is doubtful in it.
+    pub(super) warnings: Faults,
+    /// The other definitions that it starts.
+    pub(super) children: Vec<MayBeMissing>,
+}
+
 impl Engine {
     /// Reads a definition, YAML or JSON, and stores it as the next version of its name, unless the newest has the same content.
     /// Instances that run keep the version with which they began.
@@ -29,28 +41,53 @@ impl Engine {
         source: String,
         actor: Option<String>,
     ) -> Result<Defined, Error> {
-        let (new, warnings) = self.checked_aside(source).await?.map_err(Error::InvalidDefinition)?;
-        if new.name != *expected {
+        let given = self.checked_aside(source).await?.map_err(Error::InvalidDefinition)?;
+        if given.new.name != *expected {
             return Err(Error::OtherDefinitionName {
                 expected: expected.clone(),
-                found: new.name,
+                found: given.new.name,
             });
         }
+        let mut given = [given];
+        self.warn_of_missing(&mut given).await?;
+        let [Given { new, warnings, .. }] = given;
         self.store_definition(new, warnings, actor).await
     }
 
+    /// Adds a warning for each definition that one of these starts and that is neither stored nor one of these. It is no fault: they may
+    /// be given in any order.
+    pub(super) async fn warn_of_missing(&self, given: &mut [Given]) -> Result<(), Error> {
+        let together: BTreeSet<DefinitionName> = given.iter().map(|given| given.new.name.clone()).collect();
+        for Given { warnings, children, .. } in given {
+            children.retain(|child| !together.contains(&child.definition));
+            if children.is_empty() {
+                continue;
+            }
+            let names: Vec<DefinitionName> = children.iter().map(|child| child.definition.clone()).collect();
+            let stored = self.parts.store.defined_of(&names).await?;
+            children.retain(|child| !stored.contains(&child.definition));
+            warnings.0.extend(children.drain(..).map(|child| child.warning));
+            warnings.0.sort_by_key(|warning| warning.place);
+        }
+        Ok(())
+    }
+
     /// The same as [`checked_definition`](Self::checked_definition), aside: a large one takes its time.
-    pub(super) async fn checked_aside(&self, source: String) -> Result<Result<(NewDefinition, Faults), Faults>, Error> {
+    pub(super) async fn checked_aside(&self, source: String) -> Result<Result<Given, Faults>, Error> {
         let engine = self.clone();
         let checking = move || engine.checked_definition(source);
         self.parts.definitions.compute(checking).await
     }
 
     /// A definition that may be stored, with what is doubtful in it.
-    fn checked_definition(&self, source: String) -> Result<(NewDefinition, Faults), Faults> {
+    fn checked_definition(&self, source: String) -> Result<Given, Faults> {
         let limits = self.parts.settings.tasks.limits();
         let checked = saga::check_with(&source, &limits, self.parts.clock.now(), answers::faults);
-        let Checked { definition, warnings } = checked?;
+        let Checked {
+            definition,
+            warnings,
+            children,
+        } = checked?;
         let new = NewDefinition {
             name: definition.name.clone(),
             fingerprint: definition.fingerprint(),
@@ -58,7 +95,11 @@ impl Engine {
             starting_events: starting_events(&definition),
             source,
         };
-        Ok((new, warnings))
+        Ok(Given {
+            new,
+            warnings,
+            children,
+        })
     }
 
     pub(super) async fn store_definition(

@@ -5,10 +5,10 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use orchestratum_core::saga::{DefinitionName, Faults, SOURCE_MAX_BYTES};
-use orchestratum_store::NewDefinition;
+use orchestratum_core::saga::{DefinitionName, SOURCE_MAX_BYTES};
 
 use super::Defined;
+use super::define::Given;
 use crate::{Engine, Error};
 
 /// A folder with more is not the one that was meant.
@@ -49,7 +49,9 @@ impl Engine {
         let read = tokio::task::spawn_blocking(move || sources(&folder));
         let sources = read.await.map_err(|_| Error::Panicked)??;
         let mut defined = Vec::with_capacity(sources.len());
-        for (path, new, warnings) in self.checked(sources).await? {
+        let (paths, mut given) = self.checked(sources).await?;
+        self.warn_of_missing(&mut given).await?;
+        for (path, Given { new, warnings, .. }) in paths.into_iter().zip(given) {
             for warning in &warnings.0 {
                 tracing::warn!(saga.definition = %new.name, "{}", placed(&path, &warning.to_string()));
             }
@@ -58,26 +60,25 @@ impl Engine {
         Ok(defined)
     }
 
-    async fn checked(
-        &self,
-        sources: Vec<(PathBuf, String)>,
-    ) -> Result<Vec<(PathBuf, NewDefinition, Faults)>, FolderError> {
-        let (mut definitions, mut faults) = (Vec::new(), Vec::new());
+    async fn checked(&self, sources: Vec<(PathBuf, String)>) -> Result<(Vec<PathBuf>, Vec<Given>), FolderError> {
+        let (mut paths, mut definitions, mut faults) = (Vec::new(), Vec::new(), Vec::new());
         let mut files: BTreeMap<DefinitionName, PathBuf> = BTreeMap::new();
         for (path, source) in sources {
             match self.checked_aside(source).await? {
-                Ok((new, warnings)) => {
-                    if let Some(other) = files.insert(new.name.clone(), path.clone()) {
-                        let message = format!("{} has a definition of the name {}, too", other.display(), new.name);
+                Ok(given) => {
+                    let name = &given.new.name;
+                    if let Some(other) = files.insert(name.clone(), path.clone()) {
+                        let message = format!("{} has a definition of the name {name}, too", other.display());
                         faults.push(placed(&path, &message));
                     }
-                    definitions.push((path, new, warnings));
+                    paths.push(path);
+                    definitions.push(given);
                 }
                 Err(found) => faults.extend(found.0.iter().map(|fault| placed(&path, &fault.to_string()))),
             }
         }
         if faults.is_empty() {
-            Ok(definitions)
+            Ok((paths, definitions))
         } else {
             Err(FolderError::Faulty(faults))
         }

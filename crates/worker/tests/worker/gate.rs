@@ -1,6 +1,6 @@
 //! A database whose claims wait, or fail, until a test says so. All else goes through.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -314,6 +314,7 @@ through! {
     definition_versions(
         name: &DefinitionName, before: Option<u32>, limit: usize
     ) -> Result<Vec<DefinitionHead>, Error>;
+    defined_of(names: &[DefinitionName]) -> Result<BTreeSet<DefinitionName>, Error>;
     definitions_starting_on(event: &EventName) -> Result<Vec<DefinitionName>, Error>;
     start_sagas(sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error>;
     start_sagas_together(sagas: &[NewSaga], now: Timestamp) -> Result<Vec<StartOutcome>, Error>;

@@ -12,6 +12,7 @@ on_both!(
     every_fault_is_told_with_its_place,
     faults_of_form_of_expressions_of_names_and_of_schemas_are_told_together,
     what_is_no_definition_at_all_is_refused,
+    a_child_that_has_no_definition_yet_is_told_with_its_place,
 );
 
 const DOOR: &str = "name: door\ninitial: A\nstates:\n  A: {on: {start: {target: B}}}\n  B: {final: true}\n";
@@ -176,6 +177,38 @@ async fn every_fault_is_told_with_its_place(api: &Api) {
     let warned = define(api, "door", doubtful).await;
     let warning = &warned["warnings"][0];
     assert!(warning["message"].is_string() && warning["line"] == 7, "{warned}");
+}
+
+async fn a_child_that_has_no_definition_yet_is_told_with_its_place(api: &Api) {
+    let source = "\
+name: house
+initial: A
+states:
+  A: {on: {start: {target: B}}}
+  B:
+    on_entry:
+      - {saga: house, raises: {success: opened, failure: stuck}}
+      - {saga: door, raises: {success: opened, failure: stuck}}
+    on: {opened: {}, stuck: {target: C}}
+  C: {final: true}
+";
+    let warned = define(api, "house", source).await;
+    let told = json!({
+        "pointer": "/states/B/on_entry/1/saga", "line": 8, "column": 16,
+        "message": "there is no definition door yet: without it this child fails",
+    });
+    let mut warning = warned["warnings"][0].clone();
+    warning
+        .as_object_mut()
+        .expect("a fault")
+        .retain(|_, value| !value.is_null());
+    assert_eq!((&warning, &warned["warnings"][1]), (&told, &Value::Null), "{warned}");
+    define(api, "door", DOOR).await;
+    let again = api
+        .put_text("/api/saga-definitions/house", &YAML, source)
+        .await
+        .json();
+    assert_eq!((&again["version"], &again["warnings"]), (&json!(1), &json!([])));
 }
 
 async fn what_is_no_definition_at_all_is_refused(api: &Api) {

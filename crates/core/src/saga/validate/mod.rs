@@ -4,6 +4,7 @@
 //! of a definition without gaps, since a gap would make them speak of what nobody wrote.
 
 mod always;
+mod children;
 mod compensations;
 mod endings;
 mod exits;
@@ -23,6 +24,7 @@ mod timers;
 mod variables;
 mod ways;
 
+pub(super) use children::children;
 pub(super) use gaps::Gaps;
 pub use schemas::{SCHEMA_MAX_BYTES, SCHEMA_PARTS_MAX, schema_faults, schema_parts};
 pub use size::STATES_MAX;

@@ -1,6 +1,6 @@
 //! Definitions and their versions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -205,16 +205,29 @@ pub(super) async fn starting_on(database: &Database, event: &EventName) -> Resul
             .bind(event.as_str())
         })
         .await?;
-    rows.into_iter()
-        .map(|(name,)| {
-            let row = name.clone();
-            let place = Place {
-                table: "saga_definitions",
-                row: &row,
-            };
-            place.take("name", DefinitionName::new(name))
+    rows.into_iter().map(name).collect()
+}
+
+fn name((name,): (String,)) -> Result<DefinitionName, Error> {
+    let row = name.clone();
+    let place = Place {
+        table: "saga_definitions",
+        row: &row,
+    };
+    place.take("name", DefinitionName::new(name))
+}
+
+pub(super) async fn defined_of(
+    database: &Database,
+    names: &[DefinitionName],
+) -> Result<BTreeSet<DefinitionName>, Error> {
+    let names: Vec<&str> = names.iter().map(DefinitionName::as_str).collect();
+    let rows: Vec<(String,)> = database
+        .all(AfterUnknown::Repeat, || {
+            sqlx::query_as("SELECT DISTINCT name FROM saga_definitions WHERE name = ANY($1::text[])").bind(&names)
         })
-        .collect()
+        .await?;
+    rows.into_iter().map(name).collect()
 }
 
 /// The newest version of each of these definitions; those that do not exist are left out.

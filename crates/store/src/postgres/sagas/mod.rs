@@ -22,6 +22,7 @@ pub(super) use self::purge::purge_sagas;
 pub use self::series::LAST_OF_SERIES;
 pub(super) use self::task_ends::insert_task_ends;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -74,6 +75,10 @@ impl SagaStore for PostgresStore {
         limit: usize,
     ) -> Result<Vec<DefinitionHead>, Error> {
         definitions::versions(&self.database, name, before, limit).await
+    }
+
+    async fn defined_of(&self, names: &[DefinitionName]) -> Result<BTreeSet<DefinitionName>, Error> {
+        definitions::defined_of(&self.database, names).await
     }
 
     async fn definitions_starting_on(&self, event: &EventName) -> Result<Vec<DefinitionName>, Error> {

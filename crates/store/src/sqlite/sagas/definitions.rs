@@ -1,6 +1,6 @@
 //! Definitions and their versions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -166,6 +166,19 @@ pub(super) async fn starting_on(store: &SqliteStore, event: &EventName) -> Resul
     .fetch_all(&store.read)
     .await
     .map_err(sql)?;
+    rows.iter().map(|row| definition_name(row, TABLE, "name")).collect()
+}
+
+pub(super) async fn defined_of(
+    store: &SqliteStore,
+    names: &[DefinitionName],
+) -> Result<BTreeSet<DefinitionName>, Error> {
+    let rows =
+        sqlx::query("SELECT DISTINCT name FROM saga_definitions WHERE name IN (SELECT value FROM json_each(?1))")
+            .bind(json(names))
+            .fetch_all(&store.read)
+            .await
+            .map_err(sql)?;
     rows.iter().map(|row| definition_name(row, TABLE, "name")).collect()
 }
 

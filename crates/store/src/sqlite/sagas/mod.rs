@@ -21,6 +21,7 @@ mod write;
 pub(super) use self::purge::{purge_candidates, purge_sagas};
 pub(super) use self::task_ends::insert_task_ends;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -69,6 +70,10 @@ impl SagaStore for SqliteStore {
         limit: usize,
     ) -> Result<Vec<DefinitionHead>, Error> {
         definitions::versions(self, name, before, limit).await
+    }
+
+    async fn defined_of(&self, names: &[DefinitionName]) -> Result<BTreeSet<DefinitionName>, Error> {
+        definitions::defined_of(self, names).await
     }
 
     async fn definitions_starting_on(&self, event: &EventName) -> Result<Vec<DefinitionName>, Error> {

@@ -424,6 +424,7 @@ macro_rules! suite {
                 the_same_content_is_the_same_version_and_a_return_to_an_older_one_is_a_new_one,
                 definitions_that_are_put_at_once_have_a_version_each,
                 definitions_are_listed_by_name_each_with_its_newest_version,
+                names_that_have_a_definition_are_told_from_others,
                 a_definition_is_found_by_the_events_that_its_newest_version_starts_on,
                 a_definition_that_runs_is_read_once_for_all_who_ask
             ],

@@ -111,6 +111,23 @@ pub(crate) async fn definitions_are_listed_by_name_each_with_its_newest_version(
     assert_eq!(listed, [("B", 1), ("a", 2), ("a-c", 1), ("b", 1)]);
 }
 
+pub(crate) async fn names_that_have_a_definition_are_told_from_others(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    put(&lab, &counting_from(0)).await;
+    put(&lab, &counting_from(1)).await;
+    put(&lab, &new_definition(ORDER, &["start"])).await;
+    let defined = async |names: &[&str]| {
+        let names: Vec<_> = names.iter().copied().map(definition_name).collect();
+        let defined = lab.store.defined_of(&names).await.expect("works");
+        defined.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        defined(&["other", "order", "counter", "counte"]).await,
+        ["counter", "order"]
+    );
+    assert_eq!(defined(&[]).await, [""; 0]);
+}
+
 pub(crate) async fn a_definition_is_found_by_the_events_that_its_newest_version_starts_on(store: Arc<dyn Store>) {
     let lab = Lab::new(store);
     put(&lab, &new_definition(ORDER, &["start", "ordered"])).await;
