@@ -104,6 +104,7 @@ fn unstarted(error: &Error, rejection: &Rejection) -> Problem {
 fn rejected(error: &Error, rejection: &Rejection) -> Problem {
     let code = match rejection {
         Rejection::NotTaken { .. }
+        | Rejection::Unknown { .. }
         | Rejection::NoGuardHolds { .. }
         | Rejection::TooManyDeferred
         | Rejection::TooManyParked { .. } => Code::EventNotTaken,

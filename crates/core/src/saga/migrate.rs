@@ -294,6 +294,7 @@ states:
     await_input: {event: approved, prompt: Go on?}
     after: [{seconds: 5, set: {x: '${ context.y }'}, target: F}]
     on: {done: {target: F}, failed: {compensate: true, target: F}, approved: {target: F}}
+  D: {on: {later: {target: F}}}
   F: {final: failed}
 ";
 

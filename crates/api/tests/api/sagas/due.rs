@@ -94,6 +94,24 @@ async fn whoever_looks_at_a_saga_is_told_what_is_due_and_when(api: &Api) {
 async fn an_event_that_came_too_early_is_shown_until_it_is_taken(api: &Api) {
     let saga = asking(api).await;
     assert_eq!(saga["deferred"], json!([]));
+    let never = api
+        .post(&format!("{}/events", path(&saga)), &json!({"name": "piad"}))
+        .await
+        .problem(409, "event_not_taken");
+    assert_eq!(
+        never["takes"],
+        json!(["answered", "paid", "reminded", "start"]),
+        "{never}"
+    );
+    let never = api
+        .post("/api/events", &json!({"name": "piad", "correlation_id": "a-1"}))
+        .await
+        .problem(409, "event_not_taken");
+    assert_eq!(
+        never["takes"],
+        json!(["answered", "paid", "reminded", "start"]),
+        "{never}"
+    );
     let early = json!({"name": "paid", "id": "bank-17", "data": {"amount": 42}});
     let taken = api.post(&format!("{}/events", path(&saga)), &early).await.json();
     let waits = json!([{"id": "bank-17", "event": "paid"}]);

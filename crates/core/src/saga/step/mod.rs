@@ -153,6 +153,13 @@ pub enum Rejection {
         event: EventName,
         takes: Box<[EventName]>,
     },
+    /// To wait for a state that takes it would be to wait for ever.
+    #[error("no state of the definition takes {event}; its states take {}", listed(takes))]
+    Unknown {
+        event: EventName,
+        /// What any state of the definition takes.
+        takes: Box<[EventName]>,
+    },
     #[error("no guard of the state {state} holds for {event}")]
     NoGuardHolds {
         state: StateName,
@@ -206,9 +213,9 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// The events that the state takes, where it does not take another one.
+    /// The events that the state takes, where it does not take another one; or, where none does, those that any state takes.
     pub fn takes(&self) -> Option<&[EventName]> {
-        if let Self::NotTaken { takes, .. } | Self::NoGuardHolds { takes, .. } = self {
+        if let Self::NotTaken { takes, .. } | Self::Unknown { takes, .. } | Self::NoGuardHolds { takes, .. } = self {
             Some(takes)
         } else {
             None
@@ -216,10 +223,17 @@ impl Rejection {
     }
 }
 
+/// The most names that a message lists: `takes` has all of them.
+const LISTED_MAX_COUNT: usize = 20;
+
 fn listed(names: &[EventName]) -> String {
     let names: Vec<&str> = names.iter().map(EventName::as_str).collect();
     if names.is_empty() {
         "none".to_owned()
+    } else if let Some((first, rest)) = names.split_at_checked(LISTED_MAX_COUNT)
+        && !rest.is_empty()
+    {
+        format!("{} and {} more", first.join(", "), rest.len())
     } else {
         names.join(", ")
     }
@@ -352,7 +366,10 @@ fn unhandled(run: &mut Run<'_>, event: Event) -> Result<(), Rejection> {
     }
 }
 
+/// An event from outside waits. What is raised within has a state that takes it, and where a migration has taken that away, another
+/// may bring it back.
 fn defer(run: &mut Run<'_>, event: Event) -> Result<(), Rejection> {
+    run.require_known(&event)?;
     run.bound_deferred(&event)?;
     run.notes.push(Note::deferred(&event));
     run.instance.deferred.push(event);

@@ -1,6 +1,6 @@
 //! An instance on its way from one step to the next: the transitions.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::actions::event_json;
@@ -10,7 +10,7 @@ use super::{Cost, Effect, Note, Rejection};
 use crate::JsonText;
 use crate::expression::{EvaluationError, STEPS_MAX, Scope};
 use crate::saga::compiled::{Action, ActiveState, CheckedAnswer, CompiledDefinition, Course, Guard, State, Transition};
-use crate::saga::definition::Unhandled;
+use crate::saga::definition::{self, Unhandled};
 use crate::saga::instance::{Cause, Event, Instance, Phase, SagaEnd, Then, Timer};
 use crate::saga::mutant::{Mutant, is_planted};
 use crate::saga::names::{EventName, StateName};
@@ -139,6 +139,19 @@ impl<'a> Run<'a> {
         } else {
             Rejection::NotTaken { state, event, takes }
         }
+    }
+
+    /// Refuses an event that no state of the definition takes.
+    pub(super) fn require_known(&self, event: &Event) -> Result<(), Rejection> {
+        let states = self.definition.definition().states.values();
+        let takes: BTreeSet<&EventName> = states.flat_map(definition::State::takes).collect();
+        if takes.contains(&event.name) {
+            return Ok(());
+        }
+        Err(Rejection::Unknown {
+            event: event.name.clone(),
+            takes: takes.into_iter().cloned().collect(),
+        })
     }
 
     pub(super) fn start(&mut self, event: Event) -> Result<(), Rejection> {

@@ -274,6 +274,12 @@ states:
     );
     assert_eq!(saga.raised("late", "5"), Vec::<String>::new());
     saga.is_at("A", SagaStatus::Running);
+    let told = saga.refuses(Input::EventRaised(event("lat", "5")));
+    assert_eq!(
+        told,
+        "no state of the definition takes lat; its states take go, late, start"
+    );
+    assert_eq!(saga.instance.deferred.len(), 1);
     assert_eq!(saga.raised("go", "{}"), ["finished Completed"]);
     assert_eq!(saga.context("data"), "5");
 }
@@ -439,6 +445,7 @@ fn what_a_deferred_event_raises_is_taken_in_the_same_step() {
 states:
   A: {on: {start: {}, go: {target: B}}}
   B: {on: {late: {tasks: [{name: each, for_each: '${ event.data }', join: {raises: done}}]}, done: {target: C}}}
+  D: {on: {never: {target: C}}}
   C: {final: true}
 ",
     );

@@ -19,7 +19,10 @@ fn what_waits_and_what_undoes_is_bounded_in_bytes() {
     let large = format!("\"{}\"", "a".repeat(1_000_000));
     let (mut saga, _) = Saga::of_states(
         "unhandled: defer
-states: {A: {on: {start: {}, x: {compensation: [{name: undo, input: '${ event.data }'}]}}}}",
+states:
+  A: {on: {start: {}, x: {compensation: [{name: undo, input: '${ event.data }'}]}}}
+  B: {on: {later: {}}}
+",
     );
     for _ in 0..4 {
         saga.raised("later", &large);
