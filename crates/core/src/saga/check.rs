@@ -296,6 +296,63 @@ states:
     }
 
     #[test]
+    fn all_that_is_wrong_with_one_entry_is_told_at_once() {
+        let text = "\
+name: a
+initial: A
+timeout: {after_seconds: soon, target: Gone}
+states:
+  A:
+    on:
+      go:
+        - tasks:
+            - {nmae: pay, priority: high, max_retries: 1.5, input: '${ evnt }', nonsense: 1}
+            - {name: pay, join: {raises: paid}, input: '${ evnt }', raises: {success: 5, failure: lost}}
+            - {name: pay, for_each: '${ contxt.x }', input: '${ itm }', raises: {success: done, failure: lost}}
+            - {saga: 5, input: '${ evnt }', raises: {failure: lost}}
+            - {name: echo, limits: {memory_mb: many}, labels: {a: 1, b: 2}, compensation: [{nam: undo, priority: 1.5}]}
+          target: B
+  B:
+    await_input: {prompt: '${ contxt }', reminders: [{seconds: soon, event: never}]}
+    on: {x: {target: C}}
+  C: {final: true}
+";
+        let faults = check(text, &SpecLimits::default(), Timestamp::EPOCH).expect_err("refused");
+        let line = |fault: &Fault| fault.place.map_or(0, |place| place.line);
+        let mut told: Vec<(usize, String)> = faults
+            .0
+            .iter()
+            .map(|fault| (line(fault), fault.pointer.clone()))
+            .collect();
+        let task = |number: usize, field: &str| format!("/states/A/on/go/0/tasks/{number}{field}");
+        let mut expected = vec![
+            (3, "/timeout/after_seconds".to_owned()),
+            (3, "/timeout/target".to_owned()),
+        ];
+        for (number, fields) in [
+            "/name /nmae /priority /max_retries /input /nonsense",
+            " /join /input /raises/success",
+            "/join /for_each /input /raises/success",
+            "/saga /input",
+            "/limits/memory_mb /labels/a /labels/b /compensation/0/name /compensation/0/nam /compensation/0/priority",
+        ]
+        .iter()
+        .enumerate()
+        {
+            let fields = fields.split_whitespace().map(|field| (9 + number, task(number, field)));
+            expected.extend(fields);
+        }
+        // Nothing takes what they raise.
+        expected.extend([1, 2, 3].map(|number| (9 + number, task(number, ""))));
+        for field in ["/event", "/prompt", "/reminders/0/seconds", "/reminders/0/event"] {
+            expected.push((16, format!("/states/B/await_input{field}")));
+        }
+        told.sort();
+        expected.sort();
+        assert_eq!(told, expected, "{faults}");
+    }
+
+    #[test]
     fn what_the_parts_say_wrongly_keeps_no_fault_of_the_whole_back() {
         let text = "\
 name: a

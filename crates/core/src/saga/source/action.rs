@@ -2,10 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use super::definition::unnamed;
 use super::reader::{At, Object, Reader};
+use crate::JsonText;
 use crate::saga::definition::{
     Action, ChildSaga, Events, FailureEvents, Join, OnPartialFailure, Reach, TaskAction, TaskBody,
 };
+use crate::saga::names::EventName;
+
+/// What stands for an event that cannot be read. No rule speaks of it: the fault is told, and the rest is looked at all the same.
+pub(in crate::saga) const UNREAD_EVENT: &str = "-unread-";
+
+pub(super) fn unread_event() -> EventName {
+    EventName::new(UNREAD_EVENT).expect("a name")
+}
 
 /// What a create takes, without an id. That each is what it must be is checked where follow-ups are: here only their names count,
 /// to tell them from what a task of a saga has beside, and to say what was meant where one is written wrongly.
@@ -55,15 +65,10 @@ impl Reader {
         self.object(at, "a task of a saga", &known)?;
         let compensation = self.compensation(&object);
         let reach = match (object.field("for_each"), object.field("join")) {
-            (None, None) => {
-                let raises = object.field("raises").map(|at| self.events(&at));
-                Some(Reach::Once {
-                    raises: raises.unwrap_or_default(),
-                })
-            }
+            (None, None) => self.once(&object),
             (None, Some(join)) => {
                 self.fault(&join, "is for tasks with for_each");
-                None
+                self.once(&object)
             }
             (Some(items), _) => self.for_each(&object, &items),
         };
@@ -71,11 +76,18 @@ impl Reader {
         Some(Action::Task(TaskAction {
             body: body?,
             compensation,
-            reach: reach?,
+            reach,
         }))
     }
 
-    fn for_each(&mut self, object: &Object<'_>, items: &At<'_>) -> Option<Reach> {
+    fn once(&mut self, object: &Object<'_>) -> Reach {
+        let raises = object.field("raises").map(|at| self.events(&at));
+        Reach::Once {
+            raises: raises.unwrap_or_default(),
+        }
+    }
+
+    fn for_each(&mut self, object: &Object<'_>, items: &At<'_>) -> Reach {
         let items = self.text(items);
         let join = self.required(object, "join").and_then(|at| self.join(&at));
         let raises = object.field("raises").map(|at| {
@@ -88,11 +100,14 @@ impl Reader {
             }
             self.events(&at).otherwise
         });
-        Some(Reach::ForEach {
-            items: items?,
-            join: join?,
+        Reach::ForEach {
+            items: items.unwrap_or_else(|| "${ [] }".to_owned()),
+            join: join.unwrap_or_else(|| Join {
+                on_partial_failure: OnPartialFailure::default(),
+                raises: unread_event(),
+            }),
             raises: raises.unwrap_or_default(),
-        })
+        }
     }
 
     fn join(&mut self, at: &At<'_>) -> Option<Join> {
@@ -105,7 +120,7 @@ impl Reader {
         let raises = self.required(&object, "raises").and_then(|at| self.name(&at));
         Some(Join {
             on_partial_failure,
-            raises: raises?,
+            raises: raises.unwrap_or_else(unread_event),
         })
     }
 
@@ -134,7 +149,7 @@ impl Reader {
         let compensation = self.compensation(&object);
         let raises = object.field("raises").map(|at| self.events(&at));
         Some(ChildSaga {
-            saga: saga?,
+            saga: saga.unwrap_or_else(unnamed),
             correlation_id,
             input,
             compensation,
@@ -150,8 +165,10 @@ impl Reader {
 
     /// The fields that are the task's own.
     fn body(&mut self, object: &Object<'_>) -> Option<TaskBody> {
-        self.required(object, "name")?;
         let mut fields = BTreeMap::new();
+        if self.required(object, "name").is_none() {
+            fields.insert("name".to_owned(), JsonText::trusted("\"unnamed\""));
+        }
         for (name, _, at) in object.fields() {
             if TASK_FIELDS.contains(&name) && (!at.is_null() || name == "input") {
                 fields.insert(name.to_owned(), self.json(&at)?);
@@ -164,7 +181,6 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::JsonText;
     use crate::task::Entry;
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::reader::{At, Object, Reader};
-use crate::saga::definition::{Definition, OnCompensationFailure, State, Timeout, Unhandled};
+use crate::saga::definition::{Definition, Delay, OnCompensationFailure, State, Timeout, Unhandled};
 use crate::saga::fault::Fault;
 use crate::saga::names::{DefinitionName, StateName};
 
@@ -22,6 +22,11 @@ const TIMEOUT_FIELDS: [&str; 3] = ["after_seconds", "target", "compensate"];
 /// What stands for a name that cannot be read: the fault is told, and the rest is looked at all the same.
 pub(super) fn unnamed() -> DefinitionName {
     DefinitionName::new("unnamed").expect("a name")
+}
+
+/// What stands for a timeout that cannot be read: nothing comes after it.
+fn late() -> Delay {
+    Delay::of_seconds(Delay::MAX.as_secs_f64()).expect("a delay")
 }
 
 impl Reader {
@@ -77,7 +82,7 @@ impl Reader {
         let target = self.required(&object, "target").and_then(|at| self.name(&at));
         let compensate = self.truth(object.field("compensate"));
         Some(Timeout {
-            after: after?,
+            after: after.unwrap_or_else(late),
             target: target?,
             compensate,
         })

@@ -13,6 +13,7 @@ mod state;
 mod transition;
 mod tree;
 
+pub(super) use action::UNREAD_EVENT;
 pub use tree::{CANONICAL_MAX_BYTES, SOURCE_MAX_BYTES, SOURCE_MAX_DEPTH};
 
 pub(super) use tree::{Bounds, Node};

@@ -1,5 +1,6 @@
 //! States: what they take, how long they last, for whom they wait.
 
+use super::action::unread_event;
 use super::reader::{At, Object, Reader};
 use super::tree::Value;
 use crate::saga::definition::{ActiveState, AwaitInput, DefaultAnswer, Delay, Delayed, End, Reminder, State};
@@ -107,8 +108,8 @@ impl Reader {
         let reminders = self.list(object.field("reminders"), Self::reminder);
         let default_after = object.field("default_after").and_then(|at| self.default_answer(&at));
         Some(AwaitInput {
-            event: event?,
-            prompt: prompt?,
+            event: event.unwrap_or_else(unread_event),
+            prompt: prompt.unwrap_or_default(),
             schema,
             reminders,
             default_after,
@@ -120,8 +121,8 @@ impl Reader {
         let delay = self.required(&object, "seconds").and_then(|at| self.delay(&at));
         let event = self.required(&object, "event").and_then(|at| self.name(&at));
         Some(Reminder {
-            delay: delay?,
-            event: event?,
+            delay: delay.unwrap_or_else(unread),
+            event: event.unwrap_or_else(unread_event),
         })
     }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::saga::fault::Faults;
-use crate::saga::names::StateName;
+use crate::saga::names::{EventName, StateName};
+use crate::saga::source::UNREAD_EVENT;
 
 /// Where the faults of form are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,6 +45,11 @@ impl Gaps {
     /// Whether it is known what the state takes.
     pub(super) fn spare_events_of(&self, state: &StateName) -> bool {
         !self.has_all && !self.takers.contains(state.as_str())
+    }
+
+    /// Whether its author wrote it: another stands for one that cannot be read.
+    pub(super) fn spare_event(&self, event: &EventName) -> bool {
+        *self == Self::default() || event.as_str() != UNREAD_EVENT
     }
 
     /// Whether it is known of all states what they take.

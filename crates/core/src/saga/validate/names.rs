@@ -35,7 +35,7 @@ pub(super) fn check(definition: &Definition, gaps: &Gaps, errors: &mut Faults) {
     let taken: BTreeSet<&EventName> = active(definition).flat_map(|(_, state)| state.on.keys()).collect();
     for start in starts(definition) {
         for event in start.action.events() {
-            if gaps.spare_events() && !taken.contains(event) && !errors.is_full() {
+            if gaps.spare_events() && !taken.contains(event) && gaps.spare_event(event) && !errors.is_full() {
                 let message = format!("raises {}, which no state takes", shown(event.as_str()));
                 let fault = Fault::new(start.pointer.clone(), message);
                 errors.add(fault.meant(event.as_str(), taken.iter().map(|event| event.as_str())));
@@ -45,13 +45,15 @@ pub(super) fn check(definition: &Definition, gaps: &Gaps, errors: &mut Faults) {
     for (name, state) in active(definition).filter(|(name, _)| gaps.spare_events_of(name)) {
         if let Some(input) = &state.await_input
             && !state.on.contains_key(&input.event)
+            && gaps.spare_event(&input.event)
         {
             let message = format!("is {}, which the state does not take", shown(input.event.as_str()));
             let fault = Fault::new(format!("/states/{name}/await_input/event"), message);
             errors.add(fault.meant(input.event.as_str(), state.on.keys().map(EventName::as_str)));
         }
         let reminders = state.await_input.iter().flat_map(|input| &input.reminders);
-        for (index, reminder) in reminders.enumerate() {
+        let reminders = reminders.enumerate();
+        for (index, reminder) in reminders.filter(|(_, reminder)| gaps.spare_event(&reminder.event)) {
             let pointer = format!("/states/{name}/await_input/reminders/{index}/event");
             let is_answer = state
                 .await_input

@@ -6,13 +6,15 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Unexpected, Visitor};
+use serde_json::Value;
 
 use super::{Edge, FOLLOW_UPS_MAX, FollowUps};
 use crate::expression::{Size, Template, Variable};
+use crate::suggestion::closest;
 use crate::task::conditions::{ConcurrencyDraft, ConditionsDraft, RateDraft, UniqueDraft};
 use crate::task::limits::checked_limits;
 use crate::task::retry::Backoff;
-use crate::task::rules::{Violations, json_pointer};
+use crate::task::rules::{Violation, Violations, json_pointer};
 use crate::task::spec::{Labels, TaskDraft};
 use crate::time::Timestamp;
 use crate::{JsonText, Objects};
@@ -194,11 +196,8 @@ impl Entry {
         json: &JsonText,
         variables: &[Variable<'_>],
     ) -> Result<(Self, Violations), Violations> {
-        let body = read(json)?;
-        let mut reader = Reader {
-            variables,
-            violations: Violations::default(),
-        };
+        let (body, violations) = read(json)?;
+        let mut reader = Reader { variables, violations };
         let (mut draft, has_labels) = (TaskDraft::default(), body.labels.is_some());
         let input = body
             .input
@@ -258,16 +257,98 @@ impl Entry {
     }
 }
 
-/// The fast path knows no places; only what is refused is read a second time to find where.
-fn read(json: &JsonText) -> Result<Body, Violations> {
+/// How many faults of one field are looked for: each has the field read once more.
+const FIELD_FAULTS_MAX_COUNT: usize = 20;
+
+/// A task that nobody named is looked at by this name.
+const UNNAMED: &str = "unnamed";
+
+/// The body without the fields that cannot be read, and what is broken in these.
+///
+/// # Errors
+/// Why it is no body at all.
+fn read(json: &JsonText) -> Result<(Body, Violations), Violations> {
+    let first = match read_body(json) {
+        Ok(body) => return Ok((body, Violations::default())),
+        Err(first) => first,
+    };
+    let Ok(mut fields) = json.parse::<BTreeMap<String, JsonText>>() else {
+        return Err(Violations(vec![first]));
+    };
+    let is_named = fields.contains_key("name");
+    let mut broken = Violations::default();
+    fields.retain(|name, value| {
+        let found = broken_in(name, value);
+        let is_whole = found.is_empty();
+        broken.extend_below("", Violations(found));
+        is_whole
+    });
+    // Another field may have been meant to be the name.
+    let mut told = broken.0.iter().map(|told| told.pointer.trim_start_matches('/'));
+    if !is_named && !told.any(|told| closest(told, ["name"]).is_some()) {
+        broken.add("/name", "missing field `name`");
+    }
+    if broken.0.is_empty() {
+        // A field that is there twice.
+        return Err(Violations(vec![first]));
+    }
+    fields
+        .entry("name".to_owned())
+        .or_insert_with(|| JsonText::trusted(format!("\"{UNNAMED}\"")));
+    match read_body(&object(&fields)) {
+        Ok(body) => Ok((body, broken)),
+        Err(_) => Err(broken),
+    }
+}
+
+/// What cannot be read of one field. Each is taken out, and the rest is read again.
+fn broken_in(name: &str, value: &JsonText) -> Vec<Violation> {
+    let mut value = value.clone();
+    let mut broken: Vec<Violation> = Vec::new();
+    while broken.len() < FIELD_FAULTS_MAX_COUNT {
+        let unnamed = JsonText::trusted(format!("\"{UNNAMED}\""));
+        let alone = BTreeMap::from([("name".to_owned(), unnamed), (name.to_owned(), value.clone())]);
+        let Err(violation) = read_body(&object(&alone)) else {
+            break;
+        };
+        // That it is missing now follows from another fault.
+        if broken.iter().any(|told| told.pointer == violation.pointer) {
+            break;
+        }
+        let below = violation.pointer.strip_prefix(&json_pointer(name));
+        let rest = below.and_then(|below| without(&value, below));
+        broken.push(violation);
+        let Some(rest) = rest else { break };
+        value = rest;
+    }
+    broken
+}
+
+/// The value without the field of an object in it. `None` where there is none to be left out.
+fn without(json: &JsonText, pointer: &str) -> Option<JsonText> {
+    let (parent, name) = pointer.rsplit_once('/')?;
+    let name = name.replace("~1", "/").replace("~0", "~");
+    let mut value: Value = json.parse().ok()?;
+    value.pointer_mut(parent)?.as_object_mut()?.remove(&name)?;
+    Some(JsonText::trusted(value.to_string()))
+}
+
+fn object(fields: &BTreeMap<String, JsonText>) -> JsonText {
+    JsonText::trusted(serde_json::to_string(fields).expect("fields of JSON are always JSON"))
+}
+
+/// A body, or the first of what cannot be read. The fast path knows no places; only what is refused is read a second time to find
+/// where.
+fn read_body(json: &JsonText) -> Result<Body, Violation> {
     use serde_path_to_error::Segment;
 
     json.parse::<Body>().map_err(|error| {
-        let mut violations = Violations::default();
         let mut deserializer = serde_json::Deserializer::from_str(json.as_str());
         let Err(error) = serde_path_to_error::deserialize::<_, Body>(Objects(&mut deserializer)) else {
-            violations.add("", error.to_string());
-            return violations;
+            return Violation {
+                pointer: String::new(),
+                message: error.to_string(),
+            };
         };
         let text = error.inner().to_string();
         let message = text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]);
@@ -287,8 +368,10 @@ fn read(json: &JsonText) -> Result<Body, Violations> {
                 }
             }
         }
-        violations.add(pointer, in_words(message));
-        violations
+        Violation {
+            pointer,
+            message: in_words(message),
+        }
     })
 }
 

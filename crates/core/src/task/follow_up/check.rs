@@ -244,6 +244,7 @@ mod tests {
             "/on_success/6/nme unknown field `nme`",
             "/on_success/7 invalid type: integer `5`, expected an object",
             "/on_success/8/on_expire invalid type: map, expected an array",
+            "/on_success/8/on_success/0/input must be an object, not null",
         ];
         assert_eq!(told.len(), expected.len(), "{told:#?}");
         for (told, expected) in told.iter().zip(expected) {
@@ -276,6 +277,37 @@ mod tests {
             "/on_success/2/target",
         ];
         assert_eq!(pointers, expected, "{told:#?}");
+    }
+
+    #[test]
+    fn fields_that_cannot_be_read_keep_no_other_fault_back() {
+        let told = check(
+            r#"[{"priority": "high", "max_retries": 1.5, "nonsense": 1, "input": "${ outptu }", "labels": {"a": 1, "b": [], "c": "d"},
+                 "concurrency": {"key": 5, "limit": "few", "most": 1}, "ttl_seconds": 0, "on_failure": [{"name": "no spaces"}]},
+                {"nme": "echo", "target": 5}]"#,
+        );
+        let mut pointers: Vec<&str> = told.iter().filter_map(|told| told.split(' ').next()).collect();
+        pointers.sort_unstable();
+        let expected = [
+            "/on_success/0/concurrency/key",
+            "/on_success/0/concurrency/limit",
+            "/on_success/0/concurrency/most",
+            "/on_success/0/input",
+            "/on_success/0/labels/a",
+            "/on_success/0/labels/b",
+            "/on_success/0/max_retries",
+            "/on_success/0/name",
+            "/on_success/0/nonsense",
+            "/on_success/0/on_failure/0/name",
+            "/on_success/0/priority",
+            "/on_success/0/ttl_seconds",
+            "/on_success/1/nme",
+            "/on_success/1/target",
+        ];
+        assert_eq!(pointers, expected, "{told:#?}");
+        let told = check(r#"[{"name": "echo", "name": "echo"}]"#);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("duplicate field"), "{told:?}");
     }
 
     #[test]
