@@ -204,6 +204,6 @@ pub use orchestratum_core::{SagaId, Timestamp};
 pub use orchestratum_sdk_derive::{Event, Fields, States};
 
 pub use crate::sagas::{
-    AwaitedInput, Compensation, Deferred, Defined, DueTimer, EventEnvelope, HistoryEntry, IssuedTask, LiveTask,
-    Migrated, Migration, Note, Pages, Parked, Published, Saga, SagaAt, SagaFilter, Sagas, StartedChild,
+    AwaitedInput, Compensation, Deferred, Defined, DueTimer, EventEnvelope, HistoryEntry, IssuedTask, LiveChild,
+    LiveTask, Migrated, Migration, Note, Pages, Parked, Published, Saga, SagaAt, SagaFilter, Sagas, StartedChild,
 };

@@ -53,7 +53,7 @@ pub use logs::{
 };
 pub use maintenance::{BrokenInvariant, Maintenance, RecordsBefore};
 pub use manual_clock::ManualClock;
-pub use overviews::{LiveSagaTask, OverviewStore, SagaOverview, TaskOverview};
+pub use overviews::{LiveChild, LiveSagaTask, OverviewStore, SagaOverview, TaskOverview};
 pub use postgres::{PostgresStore, statements};
 pub use queues::{Queue, QueueStore};
 pub use sagas::{

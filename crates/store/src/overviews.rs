@@ -46,6 +46,15 @@ pub struct LiveSagaTask {
     pub undoes: bool,
 }
 
+/// A saga that another one has started and that is not over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveChild {
+    pub parent: SagaId,
+    /// By which its parent knows it.
+    pub number: u32,
+    pub overview: SagaOverview,
+}
+
 #[async_trait]
 pub trait OverviewStore: Send + Sync {
     /// Those of these that exist, in any order.
@@ -56,4 +65,7 @@ pub trait OverviewStore: Send + Sync {
 
     /// The first `most` of each of these sagas, by their numbers.
     async fn live_saga_tasks(&self, sagas: &[SagaId], most: usize) -> Result<Vec<LiveSagaTask>, Error>;
+
+    /// The first `most` children of each of these sagas, by their numbers.
+    async fn live_children(&self, sagas: &[SagaId], most: usize) -> Result<Vec<LiveChild>, Error>;
 }

@@ -1,5 +1,6 @@
 //! Sagas over HTTP, on both databases: an order from its start to each of its ends, and what people do with one on its way.
 
+mod children;
 mod costly;
 mod definitions;
 mod due;

@@ -1,15 +1,18 @@
-//! Sagas with what belongs to them and stands elsewhere: their live tasks, what they ask for, and what is due.
+//! Sagas with what belongs to them and stands elsewhere: their live tasks and children, what they ask for, and what is due.
 
 use std::collections::HashMap;
 
 use orchestratum_core::saga::{AwaitInput, Expiry, Phase, TimerKind};
 use orchestratum_core::{SagaId, Timestamp};
-use orchestratum_store::{LiveSagaTask, PendingTimer, Saga};
+use orchestratum_store::{LiveChild, LiveSagaTask, PendingTimer, Saga};
 
 use crate::{Engine, Error};
 
 /// How many live tasks of one saga are told of.
 const TASKS_TOLD_MAX: usize = 100;
+
+/// How many of its live children.
+const CHILDREN_TOLD_MAX: usize = 100;
 
 /// How many of its timers.
 const TIMERS_TOLD_MAX: usize = 100;
@@ -22,6 +25,8 @@ pub struct SagaDetails {
     pub awaiting: Option<AwaitInput>,
     /// Its tasks that are not over; of very many, the first hundred.
     pub tasks: Vec<LiveSagaTask>,
+    /// Its child sagas that are not over; of very many, the first hundred.
+    pub children: Vec<LiveChild>,
     /// What will happen to it by itself, in that order; of very much, the first hundred. `None` where nobody asked for it.
     pub timers: Option<Vec<DueTimer>>,
 }
@@ -62,11 +67,15 @@ impl Engine {
         Ok(due.collect())
     }
 
-    /// Their tasks are read for all of them together.
+    /// Their tasks and children are read for all of them together.
     pub async fn saga_details(&self, sagas: Vec<Saga>) -> Result<Vec<SagaDetails>, Error> {
         let mut tasks: HashMap<SagaId, Vec<LiveSagaTask>> = HashMap::new();
         for task in self.live_saga_tasks(&sagas).await? {
             tasks.entry(task.saga).or_default().push(task);
+        }
+        let mut children: HashMap<SagaId, Vec<LiveChild>> = HashMap::new();
+        for child in self.live_children(&sagas, &tasks).await? {
+            children.entry(child.parent).or_default().push(child);
         }
         let mut details = Vec::with_capacity(sagas.len());
         for saga in sagas {
@@ -76,10 +85,12 @@ impl Engine {
                 tokio::task::yield_now().await;
             }
             let tasks = tasks.remove(&saga.id).unwrap_or_default();
+            let children = children.remove(&saga.id).unwrap_or_default();
             details.push(SagaDetails {
                 saga,
                 awaiting,
                 tasks,
+                children,
                 timers: None,
             });
         }
@@ -94,5 +105,22 @@ impl Engine {
             return Ok(Vec::new());
         }
         Ok(self.parts.store.live_saga_tasks(&asked, TASKS_TOLD_MAX).await?)
+    }
+
+    /// Most sagas wait for tasks alone: where these are all that is live, nobody looks for children.
+    async fn live_children(
+        &self,
+        sagas: &[Saga],
+        tasks: &HashMap<SagaId, Vec<LiveSagaTask>>,
+    ) -> Result<Vec<LiveChild>, Error> {
+        let may_have_some = |saga: &&Saga| {
+            let tasks = tasks.get(&saga.id).into_iter().flatten();
+            saga.instance.live.len() > tasks.filter(|task| !task.undoes).count()
+        };
+        let asked: Vec<_> = sagas.iter().filter(may_have_some).map(|saga| saga.id).collect();
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.parts.store.live_children(&asked, CHILDREN_TOLD_MAX).await?)
     }
 }

@@ -30,7 +30,7 @@ pub use history::{HistoryEntry, IssuedTask, Note, StartedChild};
 pub use migrate::{Migrated, Migration};
 pub use pages::Pages;
 pub use publish::Published;
-pub use saga::{AwaitedInput, Compensation, Deferred, DueTimer, LiveTask, Parked, Saga};
+pub use saga::{AwaitedInput, Compensation, Deferred, DueTimer, LiveChild, LiveTask, Parked, Saga};
 
 pub(crate) use change::Change;
 pub(crate) use event::CheckedEvent;

@@ -28,6 +28,9 @@ pub struct Saga {
     pub awaiting: Option<AwaitedInput>,
     /// Its tasks that are not over; of very many, the first hundred.
     pub tasks: Vec<LiveTask>,
+    /// Its child sagas that are not over; of very many, the first hundred.
+    #[serde(default)]
+    pub sagas: Vec<LiveChild>,
     /// What is to be undone if it fails from here on, in the order in which that happens; and what could not be undone.
     pub compensations: Vec<Compensation>,
     /// What could not be done and waits for a decision: [`Sagas::retry`](super::Sagas::retry).
@@ -121,6 +124,20 @@ pub struct LiveTask {
     pub status: State,
     /// Whether it undoes something.
     pub compensation: bool,
+}
+
+/// A child of a saga that is not over.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct LiveChild {
+    /// By which the saga knows it.
+    pub number: u32,
+    pub id: SagaId,
+    /// The name of its definition.
+    pub definition: String,
+    pub correlation_id: String,
+    pub status: SagaStatus,
+    /// The name of its state.
+    pub state: String,
 }
 
 /// Something to be undone.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::PostgresStore;
 use super::database::AfterUnknown;
 use super::rows::{Place, int8};
-use crate::{Error, LiveSagaTask, OverviewStore, SagaOverview, TaskOverview};
+use crate::{Error, LiveChild, LiveSagaTask, OverviewStore, SagaOverview, TaskOverview};
 
 #[derive(Debug, FromRow)]
 struct TaskRow {
@@ -45,6 +45,14 @@ struct LiveRow {
     status: i16,
 }
 
+#[derive(Debug, FromRow)]
+struct ChildRow {
+    parent_id: Uuid,
+    parent_number: i32,
+    #[sqlx(flatten)]
+    saga: SagaRow,
+}
+
 impl TaskRow {
     fn into_overview(self) -> Result<TaskOverview, Error> {
         let place = Place {
@@ -77,6 +85,20 @@ impl SagaRow {
             status: place.present("status", SagaStatus::from_code(self.status))?,
             state: place.take("state", StateName::new(self.state))?,
             version: place.number("version", self.version)?,
+        })
+    }
+}
+
+impl ChildRow {
+    fn into_child(self) -> Result<LiveChild, Error> {
+        let place = Place {
+            table: "sagas",
+            row: &self.saga.id,
+        };
+        Ok(LiveChild {
+            parent: SagaId(self.parent_id),
+            number: place.number("parent_number", self.parent_number)?,
+            overview: self.saga.into_overview()?,
         })
     }
 }
@@ -159,5 +181,30 @@ impl OverviewStore for PostgresStore {
             })
             .await?;
         rows.into_iter().map(LiveRow::into_task).collect()
+    }
+
+    async fn live_children(&self, sagas: &[SagaId], most: usize) -> Result<Vec<LiveChild>, Error> {
+        let ids = uuids(sagas);
+        let rows: Vec<ChildRow> = self
+            .database
+            .all(AfterUnknown::Repeat, || {
+                sqlx::query_as(
+                    "SELECT live.parent_id, live.parent_number, live.id, live.definition, live.correlation_id, live.status,
+                        live.state, live.version
+                    FROM UNNEST($1::uuid[]) AS asked (id)
+                    CROSS JOIN LATERAL (
+                        SELECT *
+                        FROM sagas
+                        WHERE sagas.parent_id = asked.id AND sagas.status < 5
+                        ORDER BY sagas.parent_number
+                        LIMIT $2
+                    ) AS live
+                    ORDER BY live.parent_id, live.parent_number",
+                )
+                .bind(&ids)
+                .bind(int8(most))
+            })
+            .await?;
+        rows.into_iter().map(ChildRow::into_child).collect()
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::SqliteStore;
 use super::error::sql;
 use super::rows::{Hex, damaged, get, id_list, json, number, signed, task_id, word};
-use crate::{Error, LiveSagaTask, OverviewStore, SagaOverview, TaskOverview};
+use crate::{Error, LiveChild, LiveSagaTask, OverviewStore, SagaOverview, TaskOverview};
 
 const TASKS: &str = "tasks";
 const SAGAS: &str = "sagas";
@@ -49,6 +49,15 @@ fn saga_overview(row: &SqliteRow) -> Result<SagaOverview, Error> {
         status: status.ok_or_else(|| damaged(SAGAS, "status", saga, format!("{code} is no status")))?,
         state: word(row, SAGAS, "state", saga)?,
         version: number(row, SAGAS, "version", saga)?,
+    })
+}
+
+fn live_child(row: &SqliteRow) -> Result<LiveChild, Error> {
+    let overview = saga_overview(row)?;
+    Ok(LiveChild {
+        parent: SagaId(get(row, "parent_id")?),
+        number: number(row, SAGAS, "parent_number", overview.saga)?,
+        overview,
     })
 }
 
@@ -112,5 +121,26 @@ impl OverviewStore for SqliteStore {
         .await
         .map_err(sql)?;
         rows.iter().map(live_task).collect()
+    }
+
+    async fn live_children(&self, sagas: &[SagaId], most: usize) -> Result<Vec<LiveChild>, Error> {
+        let rows = sqlx::query(
+            "SELECT parent_id, parent_number, id, definition, correlation_id, status, state, version
+             FROM (
+                 SELECT s.parent_id, s.parent_number, s.id, s.definition, s.correlation_id, s.status, s.state, s.version,
+                     row_number() OVER (PARTITION BY s.parent_id ORDER BY s.parent_number) AS turn
+                 FROM json_each(?1) w
+                 CROSS JOIN sagas s INDEXED BY sagas_parent ON s.parent_id = unhex(w.value)
+                 WHERE s.status < 5 AND s.parent_id IS NOT NULL
+             )
+             WHERE turn <= ?2
+             ORDER BY parent_id, parent_number",
+        )
+        .bind(saga_list(sagas))
+        .bind(signed(most))
+        .fetch_all(&self.read)
+        .await
+        .map_err(sql)?;
+        rows.iter().map(live_child).collect()
     }
 }

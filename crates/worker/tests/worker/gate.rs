@@ -17,12 +17,12 @@ use orchestratum_store::{
     CreateGroupOutcome, CreateOutcome, CreateRequest, CreateScheduleOutcome, DefinitionHead, DefinitionVersion,
     DeleteGroupOutcome, DeleteOutcome, Dispatch, DispatchStore, EndedLease, Error, ExternalClaim, ExternalStore,
     ExternallyClaimed, Fired, FiredTimers, Group, GroupPage, GroupStore, Heartbeat, HistoryPage, IdempotencyKey,
-    KeyStore, KeyWait, KeyedSaga, LeaseKeeper, LiveSagaTask, LogAppend, LogStore, LogStream, LogsFrom, Maintenance,
-    MemberPage, MemberSearch, MembersToCancel, MigrateOutcome, MigrateSaga, NewDefinition, NewGroup, NewLogs, NewSaga,
-    NewSchedule, Offer, Orphan, OverviewStore, PendingTimer, Pulse, Queue, QueueStore, Ready, RecordsBefore,
-    Registration, Saga, SagaFilter, SagaOverview, SagaPage, SagaStore, Schedule, SchedulePage, ScheduleStore, Settled,
-    Stand, StartOutcome, Store, StoredDefinition, Task, TaskFilter, TaskLogs, TaskOverview, TaskPage, TaskStore,
-    Unoffered, UnofferedSearch, Worker, WorkerStore,
+    KeyStore, KeyWait, KeyedSaga, LeaseKeeper, LiveChild, LiveSagaTask, LogAppend, LogStore, LogStream, LogsFrom,
+    Maintenance, MemberPage, MemberSearch, MembersToCancel, MigrateOutcome, MigrateSaga, NewDefinition, NewGroup,
+    NewLogs, NewSaga, NewSchedule, Offer, Orphan, OverviewStore, PendingTimer, Pulse, Queue, QueueStore, Ready,
+    RecordsBefore, Registration, Saga, SagaFilter, SagaOverview, SagaPage, SagaStore, Schedule, SchedulePage,
+    ScheduleStore, Settled, Stand, StartOutcome, Store, StoredDefinition, Task, TaskFilter, TaskLogs, TaskOverview,
+    TaskPage, TaskStore, Unoffered, UnofferedSearch, Worker, WorkerStore,
 };
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -347,6 +347,7 @@ through! {
     task_overviews(tasks: &[TaskId]) -> Result<Vec<TaskOverview>, Error>;
     saga_overviews(sagas: &[SagaId]) -> Result<Vec<SagaOverview>, Error>;
     live_saga_tasks(sagas: &[SagaId], most: usize) -> Result<Vec<LiveSagaTask>, Error>;
+    live_children(sagas: &[SagaId], most: usize) -> Result<Vec<LiveChild>, Error>;
     ; for OverviewStore
 }
 

@@ -8,7 +8,7 @@ use orchestratum_core::task::{TaskError, TaskStatus};
 use orchestratum_core::{JsonText, SagaId, TaskId, Timestamp};
 use orchestratum_engine::Engine;
 use orchestratum_engine::sagas::{DueTimer, SagaDetails};
-use orchestratum_store::{LiveSagaTask, Saga};
+use orchestratum_store::{LiveChild, LiveSagaTask, Saga};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -42,6 +42,8 @@ pub(crate) struct SagaDocument {
     awaiting: Option<AwaitingDocument>,
     /// Its tasks that are not over; of very many, the first hundred.
     tasks: Vec<LiveTaskDocument>,
+    /// Its child sagas that are not over; of very many, the first hundred.
+    sagas: Vec<LiveChildDocument>,
     /// What is to be undone if it fails from here on, in the order in which that happens; and what could not be undone. The history
     /// tells what was.
     compensations: Vec<CompensationDocument>,
@@ -114,6 +116,37 @@ impl From<LiveSagaTask> for LiveTaskDocument {
             target: task.target.to_string(),
             status: task.status,
             compensation: task.undoes,
+        }
+    }
+}
+
+/// A child of a saga that is not over.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LiveChildOfSaga)]
+pub(crate) struct LiveChildDocument {
+    /// By which the saga knows it.
+    number: u32,
+    #[schema(value_type = Uuid)]
+    id: SagaId,
+    #[schema(value_type = String, example = "shipping")]
+    definition: DefinitionName,
+    correlation_id: String,
+    #[schema(value_type = schema::SagaStatus)]
+    status: SagaStatus,
+    #[schema(value_type = String, example = "AwaitingCarrier")]
+    state: StateName,
+}
+
+impl From<LiveChild> for LiveChildDocument {
+    fn from(child: LiveChild) -> Self {
+        let LiveChild { number, overview, .. } = child;
+        Self {
+            number,
+            id: overview.saga,
+            definition: overview.definition,
+            correlation_id: overview.correlation_id,
+            status: overview.status,
+            state: overview.state,
         }
     }
 }
@@ -233,6 +266,7 @@ impl From<SagaDetails> for SagaDocument {
             saga,
             awaiting,
             tasks,
+            children,
             timers,
         } = details;
         let Saga {
@@ -253,6 +287,7 @@ impl From<SagaDetails> for SagaDocument {
             status: instance.status(),
             awaiting: awaiting.map(AwaitingDocument::from),
             tasks: tasks.into_iter().map(LiveTaskDocument::from).collect(),
+            sagas: children.into_iter().map(LiveChildDocument::from).collect(),
             compensations: instance.to_undo().into_iter().map(CompensationDocument::from).collect(),
             parked: instance.parked.iter().map(ParkedDocument::from).collect(),
             deferred: instance.deferred.iter().map(DeferredDocument::from).collect(),

@@ -204,10 +204,7 @@ states:
         .retain(|_, value| !value.is_null());
     assert_eq!((&warning, &warned["warnings"][1]), (&told, &Value::Null), "{warned}");
     define(api, "door", DOOR).await;
-    let again = api
-        .put_text("/api/saga-definitions/house", &YAML, source)
-        .await
-        .json();
+    let again = api.put_text("/api/saga-definitions/house", &YAML, source).await.json();
     assert_eq!((&again["version"], &again["warnings"]), (&json!(1), &json!([])));
 }
 

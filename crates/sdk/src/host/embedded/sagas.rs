@@ -18,8 +18,8 @@ use orchestratum_store as store;
 use super::Commands;
 use crate::host::SagaHost;
 use crate::saga::{
-    AwaitedInput, Compensation, Deferred, Defined, DueTimer, HistoryEntry, IssuedTask, LiveTask, Migrated, Note,
-    Parked, Published, Saga, SagaAt, StartedChild,
+    AwaitedInput, Compensation, Deferred, Defined, DueTimer, HistoryEntry, IssuedTask, LiveChild, LiveTask, Migrated,
+    Note, Parked, Published, Saga, SagaAt, StartedChild,
 };
 use crate::sagas::{Change, CheckedEvent, CheckedFilter, CheckedMigration, Page, Start};
 use crate::{Error, Fault};
@@ -230,6 +230,7 @@ impl From<SagaDetails> for Saga {
             saga,
             awaiting,
             tasks,
+            children,
             timers,
         } = details;
         let instance = saga.instance;
@@ -262,6 +263,7 @@ impl From<SagaDetails> for Saga {
                 schema: awaited.schema,
             }),
             tasks: tasks.into_iter().map(LiveTask::from).collect(),
+            sagas: children.into_iter().map(LiveChild::from).collect(),
             compensations: compensations.collect(),
             parked: parked.collect(),
             deferred: deferred.collect(),
@@ -300,6 +302,20 @@ impl From<store::LiveSagaTask> for LiveTask {
             target: task.target.to_string(),
             status: task.status,
             compensation: task.undoes,
+        }
+    }
+}
+
+impl From<store::LiveChild> for LiveChild {
+    fn from(child: store::LiveChild) -> Self {
+        let store::LiveChild { number, overview, .. } = child;
+        Self {
+            number,
+            id: overview.saga,
+            definition: overview.definition.to_string(),
+            correlation_id: overview.correlation_id,
+            status: overview.status,
+            state: overview.state.to_string(),
         }
     }
 }

@@ -400,6 +400,7 @@ macro_rules! suite {
             ],
             saga_children: [
                 the_children_of_a_saga_are_listed,
+                the_live_children_of_a_saga_are_told,
                 a_child_begins_and_its_end_moves_its_parent,
                 a_child_that_fails_is_a_failure_for_its_parent,
                 why_a_child_has_failed_is_told_to_its_parent,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use orchestratum_core::SagaId;
 use orchestratum_core::saga::{CHILD_DEPTH_MAX, DefinitionName, Input, SagaStatus};
 use orchestratum_core::task::Ending;
-use orchestratum_store::{EventKind, SagaFilter, Store};
+use orchestratum_store::{EventKind, LiveChild, SagaFilter, Store};
 
 use super::lab::Lab;
 use super::saga_lab::{
@@ -91,6 +91,54 @@ pub(crate) async fn the_children_of_a_saga_are_listed(store: Arc<dyn Store>) {
     };
     assert_eq!(listed(named("counter")).await, (vec![child], None));
     assert_eq!(listed(named("parent")).await, (vec![], None));
+}
+
+pub(crate) async fn the_live_children_of_a_saga_are_told(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    let child = |correlation_id: &str| {
+        format!(
+            "{{saga: counter, correlation_id: {correlation_id}, input: [1, 2], raises: {{success: counted, failure: uncounted}}}}"
+        )
+    };
+    let all = format!("[{}, {}, {}]", child("a"), child("b"), child("c"));
+    let (before, rest) = PARENT.split_once("tasks: [").expect("tasks");
+    let (_, after) = rest.split_once("}}]\n").expect("their end");
+    define(&lab, &format!("{before}tasks: {all}\n{after}")).await;
+    define(&lab, COUNTER).await;
+    let parent = started(start_all(&lab, &[new_saga(&lab, "parent", "p-1")]).await.remove(0))
+        .saga
+        .id;
+    look_at_all(&lab).await;
+    let told = async |most| {
+        let live = lab
+            .store
+            .live_children(&[parent, SagaId(lab.id().0)], most)
+            .await
+            .expect("works");
+        assert!(live.iter().all(|child| child.parent == parent));
+        live
+    };
+    let live = told(10).await;
+    let shown: Vec<_> = live
+        .iter()
+        .map(|LiveChild { number, overview, .. }| (*number, overview.correlation_id.as_str(), overview.state.as_str()))
+        .collect();
+    assert_eq!(
+        shown,
+        [(1, "a", "Counting"), (2, "b", "Counting"), (3, "c", "Counting")]
+    );
+    assert_eq!(live[0].overview.status, SagaStatus::Running);
+    assert_eq!(told(2).await, live[..2]);
+    assert_eq!(
+        lab.store
+            .live_children(&[live[0].overview.saga], 10)
+            .await
+            .expect("works"),
+        []
+    );
+    raise(&lab, live[1].overview.saga, "stop").await;
+    let left: Vec<u32> = told(10).await.iter().map(|child| child.number).collect();
+    assert_eq!(left, [1, 3]);
 }
 
 pub(crate) async fn a_child_that_fails_is_a_failure_for_its_parent(store: Arc<dyn Store>) {
