@@ -8,6 +8,7 @@ mod events;
 mod order;
 mod people;
 mod repeated;
+mod retired;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
