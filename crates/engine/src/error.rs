@@ -307,7 +307,7 @@ fn in_words(faults: &Faults) -> String {
 /// What stands before it says that it cannot start.
 fn unstarted(rejection: &Rejection) -> String {
     match rejection {
-        Rejection::CannotStart(reason) => reason.clone(),
+        Rejection::CannotStart { reason, .. } => reason.clone(),
         rejection => rejection.to_string(),
     }
 }

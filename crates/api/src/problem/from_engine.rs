@@ -95,6 +95,9 @@ fn saga_moved_on(saga: SagaId, expected: &[u64], current: u64) -> String {
 fn unstarted(error: &Error, rejection: &Rejection) -> Problem {
     let code = match rejection {
         Rejection::NotTaken { .. } | Rejection::NoGuardHolds { .. } => Code::EventNotTaken,
+        Rejection::CannotStart { broken, .. } => {
+            return Problem::new(Code::SagaCannotStart, error.to_string()).of(broken.clone());
+        }
         _ => Code::SagaCannotStart,
     };
     taking(code, error)

@@ -58,7 +58,7 @@ pub(crate) struct Document {
     /// Which fields are wrong, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<Fault>>,
-    /// With `event_not_taken`: the events that the saga takes in the state in which it is.
+    /// With `event_not_taken`: the events that the saga takes in the state in which it is, or where no state takes it, those of all.
     #[serde(skip_serializing_if = "Option::is_none")]
     takes: Option<Vec<String>>,
     /// The saga that was started or found, and cannot go on.
@@ -153,6 +153,15 @@ impl Problem {
         Self {
             faults: violations.0.into_iter().map(Fault::from).collect(),
             ..Self::new(code, detail)
+        }
+    }
+
+    /// With the places of what is wrong.
+    #[must_use]
+    pub(crate) fn of(self, violations: Violations) -> Self {
+        Self {
+            faults: violations.0.into_iter().map(Fault::from).collect(),
+            ..self
         }
     }
 

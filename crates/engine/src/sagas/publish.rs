@@ -53,6 +53,25 @@ impl PublishEvent {
     }
 }
 
+/// The data of the event are the input of what it starts.
+fn of_the_event(error: Error) -> Error {
+    match error {
+        Error::SagaCannotStart {
+            definition,
+            rejection: Rejection::CannotStart { reason, mut broken },
+        } => {
+            for violation in &mut broken.0 {
+                if let Some(rest) = violation.pointer.strip_prefix("/input") {
+                    violation.pointer = format!("/data{rest}");
+                }
+            }
+            let rejection = Rejection::CannotStart { reason, broken };
+            Error::SagaCannotStart { definition, rejection }
+        }
+        error => error,
+    }
+}
+
 /// What an event has reached. At least one saga.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Published {
@@ -182,7 +201,7 @@ impl Engine {
                 match started {
                     Ok(StartedSaga::New(saga)) => met.started.push(saga),
                     Ok(StartedSaga::Existing(saga) | StartedSaga::Replayed(saga)) => there.push(saga),
-                    Err(error) => cannot_start = cannot_start.or(Some(error)),
+                    Err(error) => cannot_start = cannot_start.or(Some(of_the_event(error))),
                 }
             }
             beginning.retain(|definition| there.iter().all(|saga| saga.definition != *definition));

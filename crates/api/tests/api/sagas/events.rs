@@ -18,6 +18,7 @@ on_both!(
     ids_of_the_server_are_apart_from_those_of_callers,
     events_that_begin_at_once_are_taken_as_if_one_after_the_other,
     without_an_input_it_has_no_fields,
+    all_that_is_missing_of_an_input_is_told_with_its_place,
     what_is_wrong_with_a_body_is_told,
     what_is_wrong_with_a_query_or_a_path_is_told,
 );
@@ -362,6 +363,41 @@ async fn without_an_input_it_has_no_fields(api: &Api) {
         detail.starts_with("a saga billing cannot start so: order has no value"),
         "{detail}"
     );
+}
+
+async fn all_that_is_missing_of_an_input_is_told_with_its_place(api: &Api) {
+    let context = "context: {order: '${ input.order.id }', sum: '${ input.a + input.b }', who: '${input.who}', of: x}";
+    let billing = BILLING.replace("context: {order: '${ input.order.id }'}", context);
+    define(api, "billing", &billing).await;
+    let told = |problem: &Value| -> Vec<(String, String)> {
+        let errors = problem["errors"].as_array().expect("errors").iter();
+        let text = |fault: &Value, field: &str| fault[field].as_str().expect("a text").to_owned();
+        errors
+            .map(|fault| (text(fault, "pointer"), text(fault, "message")))
+            .collect()
+    };
+    let expected = |below: &str| {
+        [
+            ("/order/id", "order has no value: there is no field \"order\""),
+            ("", "sum has no value: there is no field \"a\""),
+            ("/who", "who has no value: there is no field \"who\""),
+        ]
+        .map(|(pointer, message)| (format!("{below}{pointer}"), message.to_owned()))
+    };
+    let refused = api.post("/api/sagas", &json!({"definition": "billing"})).await;
+    let refused = refused.problem(422, "saga_cannot_start");
+    assert_eq!(told(&refused), expected("/input"), "{refused}");
+    let detail = refused["detail"].as_str().expect("a detail");
+    assert!(
+        detail.contains("order has") && detail.contains("sum has") && detail.contains("who has"),
+        "{detail}"
+    );
+    let ordered = json!({"name": "order_created", "correlation_id": "o-1"});
+    let refused = api
+        .post("/api/events", &ordered)
+        .await
+        .problem(422, "saga_cannot_start");
+    assert_eq!(told(&refused), expected("/data"), "{refused}");
 }
 
 async fn an_id_that_comes_again_with_another_event_is_refused(api: &Api) {

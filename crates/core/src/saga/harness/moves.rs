@@ -36,7 +36,7 @@ impl Move {
         match &self.input {
             Input::Started(_) => matches!(
                 rejection,
-                Rejection::CannotStart(_) | Rejection::NotTaken { .. } | Rejection::NoGuardHolds { .. }
+                Rejection::CannotStart { .. } | Rejection::NotTaken { .. } | Rejection::NoGuardHolds { .. }
             ),
             Input::EventRaised(_) => matches!(
                 rejection,

@@ -8,7 +8,7 @@ use super::bounds::ITEMS_MAX;
 use super::run::{Failure, Raised, Run};
 use super::{Effect, Purpose, Rejection};
 use crate::JsonText;
-use crate::expression::{Scope, Template};
+use crate::expression::{STEPS_MAX, Scope, Template};
 use crate::identity::TaskId;
 use crate::saga::compiled::{Action, ChildSaga, Reach, TaskAction, Values};
 use crate::saga::definition::{FailureEvents, Fields, Join};
@@ -16,6 +16,38 @@ use crate::saga::instance::{Cause, Event, Joining, Live, LiveEnd, Outcome, Undo}
 use crate::saga::mutant::{Mutant, is_planted};
 use crate::saga::names::EventName;
 use crate::task::{Entry, ErrorKind, TaskDraft, Violations, in_a_line};
+
+/// How many reasons a message repeats.
+const REASONS_TOLD_MAX_COUNT: usize = 10;
+
+/// Why fields have no values.
+fn told(broken: &Violations) -> String {
+    let reasons = broken.0.iter().take(REASONS_TOLD_MAX_COUNT);
+    let reasons: Vec<&str> = reasons.map(|violation| violation.message.as_str()).collect();
+    match broken.0.len() - reasons.len() {
+        0 => reasons.join("; "),
+        more => format!("{}; and {more} more", reasons.join("; ")),
+    }
+}
+
+/// What a field asks of the input, as a pointer: the whole of it, if it asks for more than one place.
+fn asked_of_input(written: &JsonText) -> String {
+    let text: Option<String> = written.parse().ok();
+    let expression = text
+        .as_deref()
+        .and_then(|text| text.strip_prefix("${")?.strip_suffix('}'));
+    let path = expression.and_then(|expression| expression.trim().strip_prefix("input."));
+    let is_name = |step: &str| {
+        !step.is_empty()
+            && step
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+    };
+    match path {
+        Some(path) if path.split('.').all(is_name) => format!("/input/{}", path.replace('.', "/")),
+        Some(_) | None => "/input".to_owned(),
+    }
+}
 
 impl Run<'_> {
     /// What expressions see.
@@ -45,13 +77,34 @@ impl Run<'_> {
         value.map_err(|(pointer, error)| Failure(format!("{name}{pointer} has no value: {error}")))
     }
 
-    pub(super) fn make_context(&mut self) -> Result<(), Failure> {
+    /// Whoever starts it mends all that is missing of its input in one go.
+    pub(super) fn make_context(&mut self) -> Result<(), Rejection> {
         let scope = Scope::new([
             ("input", self.instance.input.clone()),
             ("saga", self.instance.identity_json()),
         ]);
-        self.instance.context = self.values(&self.definition.context, &scope)?;
-        self.bound_context()
+        let (mut context, mut broken) = (Fields::new(), Violations::default());
+        for (name, template) in &self.definition.context {
+            match self.value(name.as_str(), template, &scope) {
+                Ok(value) => {
+                    context.insert(name.clone(), value);
+                }
+                Err(Failure(reason)) => {
+                    let written = self.definition.definition().context.get(name);
+                    broken.add(written.map_or_else(String::new, asked_of_input), reason);
+                    // The others would say no more than that.
+                    if scope.steps_taken() >= STEPS_MAX {
+                        break;
+                    }
+                }
+            }
+        }
+        self.spent(&scope);
+        self.instance.context = context;
+        broken.into_result().map_err(|broken| Rejection::CannotStart {
+            reason: told(&broken),
+            broken,
+        })
     }
 
     pub(super) fn set(&mut self, fields: &Values, scope: &Scope) -> Result<(), Failure> {

@@ -208,11 +208,23 @@ pub enum Rejection {
     InvalidContext(String),
     #[error("the saga is over")]
     Over,
-    #[error("the saga cannot start: {0}")]
-    CannotStart(String),
+    #[error("the saga cannot start: {reason}")]
+    CannotStart {
+        reason: String,
+        /// Every field of the context that has no value, with a pointer to what it asks of the input: below `/input`.
+        broken: Violations,
+    },
 }
 
 impl Rejection {
+    /// It cannot start, for a reason that is no field of the input.
+    pub fn cannot_start(reason: impl Into<String>) -> Self {
+        Self::CannotStart {
+            reason: reason.into(),
+            broken: Violations::default(),
+        }
+    }
+
     /// The events that the state takes, where it does not take another one; or, where none does, those that any state takes.
     pub fn takes(&self) -> Option<&[EventName]> {
         if let Self::NotTaken { takes, .. } | Self::Unknown { takes, .. } | Self::NoGuardHolds { takes, .. } = self {

@@ -155,9 +155,10 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn start(&mut self, event: Event) -> Result<(), Rejection> {
-        let cannot = |Failure(reason)| Rejection::CannotStart(reason);
+        let cannot = |Failure(reason)| Rejection::cannot_start(reason);
         self.notes.push(Note::Created);
-        self.make_context().map_err(cannot)?;
+        self.make_context()?;
+        self.bound_context().map_err(cannot)?;
         if let Some(timeout) = self.definition.timeout() {
             self.effects.push(Effect::StartTimer {
                 timer: Timer::Saga,

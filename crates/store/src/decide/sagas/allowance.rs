@@ -46,7 +46,7 @@ impl Allowance {
 
 /// Why none of so many sagas begins that are to begin in one call.
 pub(crate) fn too_much_together(sagas: usize) -> Rejection {
-    Rejection::CannotStart(format!(
+    Rejection::cannot_start(format!(
         "the {sagas} sagas that begin on this event cost too much together: their first steps may take {STEPS} steps of expressions \
          and make {BYTES} bytes of tasks, so either less of it begins on one event, or each definition is named in an event of its own"
     ))
