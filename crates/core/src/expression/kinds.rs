@@ -151,6 +151,15 @@ pub(super) fn of_function(name: &str, on_a_value: bool) -> Option<Kind> {
     .then_some(*kind)
 }
 
+/// Those that are called on a value, or with it, in the order of their names.
+pub(super) fn functions(on_a_value: bool) -> impl Iterator<Item = &'static str> {
+    let other = if on_a_value { Form::Global } else { Form::Member };
+    FUNCTIONS
+        .iter()
+        .filter(move |(_, form, _)| *form != other)
+        .map(|(name, ..)| *name)
+}
+
 /// A type as it is called here, by the name that the interpreter has for it.
 pub(super) fn type_name(name: &str) -> &str {
     match name {

@@ -249,7 +249,7 @@ impl<'a> Metering<'a> {
             let message = if kinds::of_function(&name, target.is_none()).is_some() {
                 format!("{name} is called in another way")
             } else {
-                format!("there is no function {name}")
+                unknown_function(&name, target.is_some())
             };
             return Err(Fault::at_function(&name, message));
         };
@@ -352,6 +352,23 @@ fn is_operator(name: &str) -> bool {
             | operator::DIVIDE
             | operator::MODULO
             | operator::INDEX
+    )
+}
+
+/// With those that there are: few know by heart what an expression may call.
+fn unknown_function(name: &str, on_a_value: bool) -> String {
+    let (place, macros): (&str, &[&str]) = if on_a_value {
+        (" on a value", &["all", "exists", "exists_one", "filter", "map"])
+    } else {
+        ("", &["has"])
+    };
+    let mut known: Vec<&str> = kinds::functions(on_a_value).chain(macros.iter().copied()).collect();
+    known.sort_unstable();
+    let meant = closest(name, known.iter().copied()).map(|meant| format!("; did you mean {meant}?"));
+    let all = known.join(", ");
+    format!(
+        "there is no function {name}{place}; there are {all}{}",
+        meant.unwrap_or_default()
     )
 }
 

@@ -132,10 +132,16 @@ fn a_fault_is_told_with_its_place() {
             "'é' + outptu",
             "at character 7: there is no variable outptu; there are output, input, at, task",
         ),
-        ("output.x(1) + nothing", "at character 8: there is no function x"),
+        (
+            "output.x(1) + nothing",
+            "at character 8: there is no function x on a value; there are all, contains, endsWith, exists, exists_one, filter, \
+             getDate, getDayOfMonth, getDayOfWeek, getDayOfYear, getFullYear, getHours, getMilliseconds, getMinutes, getMonth, \
+             getSeconds, lowerAscii, map, matches, size, startsWith, upperAscii",
+        ),
         (
             "size(1, input) + sizes(input)",
-            "at character 18: there is no function sizes",
+            "at character 18: there is no function sizes; there are bool, bytes, double, duration, dyn, has, int, matches, size, \
+             string, timestamp, type, uint; did you mean size?",
         ),
         (
             "1 + task.nme",
