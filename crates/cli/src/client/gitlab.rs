@@ -80,8 +80,8 @@ pub(crate) struct Balance {
     #[arg(long)]
     on_drift: Option<String>,
     /// How long the answer is held while it runs; 10 if not given.
-    #[arg(long, value_name = "SECONDS")]
-    wait_seconds: Option<f64>,
+    #[arg(long, alias = "wait-seconds", value_name = "SECONDS")]
+    wait: Option<f64>,
 }
 
 pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<()> {
@@ -139,7 +139,7 @@ impl Balance {
             ("delivery", self.delivery.map(Value::from)),
             ("on_drift", self.on_drift.map(Value::from)),
         ]);
-        let query = given([("wait_seconds", self.wait_seconds.map(|seconds| seconds.to_string()))]);
+        let query = given([("wait_seconds", self.wait.map(|seconds| seconds.to_string()))]);
         let call = http.post_beside(&["saga", "calculate-balance"]).query(&query);
         output::json(&call.body(&body).json().await?)
     }

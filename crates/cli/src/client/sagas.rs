@@ -40,8 +40,14 @@ const EXIT_STATUS: &str = "Exit status when it waits: 0 if the saga is Completed
 pub(crate) enum Command {
     #[command(about = START, after_help = EXIT_STATUS)]
     Start(Start),
-    /// One saga.
-    Show { id: String },
+    /// One saga, with its live tasks and child sagas.
+    #[command(alias = "show", after_help = EXIT_STATUS)]
+    Get {
+        id: String,
+        /// Wait up to so many seconds until it waits for somebody or is over.
+        #[arg(long, value_name = "SECONDS", value_parser = input::patience)]
+        wait: Option<Duration>,
+    },
     /// Sagas, newest first.
     List(List),
     /// Raise an event in a saga. Example: orchestratum sagas event ID approved --data '{"ok": true}'
@@ -154,8 +160,8 @@ pub(crate) enum Command {
     Wait {
         id: String,
         /// At most so many seconds.
-        #[arg(long = "for", value_name = "SECONDS", value_parser = input::patience, default_value = "60")]
-        patience: Duration,
+        #[arg(long, alias = "for", value_name = "SECONDS", value_parser = input::patience, default_value = "60")]
+        wait: Duration,
     },
 }
 
@@ -223,11 +229,11 @@ pub(crate) struct Guard {
 pub(super) async fn run(http: &Http, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Start(start) => return self::start(http, start).await,
-        Command::Wait { id, patience } => {
-            let ask = async |wait: [(String, String); 1]| http.get(&["sagas", &id]).query(&wait).json().await;
-            return until_it_rests(patience, ask).await;
+        Command::Wait { id, wait } | Command::Get { id, wait: Some(wait) } => {
+            let ask = async |held: [(String, String); 1]| http.get(&["sagas", &id]).query(&held).json().await;
+            return until_it_rests(wait, ask).await;
         }
-        Command::Show { id } => output::json(&http.get(&["sagas", &id]).json().await?),
+        Command::Get { id, wait: None } => output::json(&http.get(&["sagas", &id]).json().await?),
         Command::List(list) => self::list(http, list).await,
         Command::Event { id, name, event, guard } => {
             let body = event.body(name, None, None)?;
@@ -410,4 +416,34 @@ async fn compensations(http: &Http, id: &str) -> anyhow::Result<()> {
 async fn compensation(http: &Http, id: &str, number: u32, what: &str, guard: &Guard) -> anyhow::Result<()> {
     let number = number.to_string();
     show(guard.on(http.post(&["sagas", id, "compensations", &number, what]))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    #[test]
+    fn a_wait_is_called_as_that_for_a_task_and_as_it_was() {
+        for line in [
+            "get ID --wait 5",
+            "show ID --wait 5",
+            "wait ID --wait 5",
+            "wait ID --for 5",
+        ] {
+            let parsed = Line::try_parse_from(["sagas"].into_iter().chain(line.split(' ')));
+            let command = parsed.unwrap_or_else(|error| panic!("{line}: {error}")).command;
+            let (Command::Wait { wait, .. } | Command::Get { wait: Some(wait), .. }) = command else {
+                panic!("{line}: {command:?}");
+            };
+            assert_eq!(wait, Duration::from_secs(5), "{line}");
+        }
+    }
 }

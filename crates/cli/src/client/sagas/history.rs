@@ -80,6 +80,12 @@ fn then(entry: &Value) -> Vec<String> {
         }
         (None, None) => {}
     }
+    if let ("cancel", Some(reason)) = (
+        entry["kind"].as_str().unwrap_or_default(),
+        entry["data"]["reason"].as_str(),
+    ) {
+        told.push(format!("because: {reason}"));
+    }
     if entry["refusal"].is_null() {
         for note in noted(entry, "saga.event_rejected").chain(noted(entry, "saga.parked")) {
             let became = if note["event"] == "saga.parked" {
@@ -130,6 +136,13 @@ mod tests {
                 "from": "AwaitingShipment", "to": "AwaitingShipment", "then": "no lorry; undo with release_inventory; cancel 3",
             })
         );
+    }
+
+    #[test]
+    fn a_cancel_says_why() {
+        let entry =
+            json!({"kind": "cancel", "data": {"reason": "no longer needed"}, "refusal": null, "cancelled": [2]});
+        assert_eq!(then(&entry), ["because: no longer needed", "cancel 2"]);
     }
 
     #[test]
