@@ -285,13 +285,20 @@ fn start_tellers(
     leaving: &CancellationToken,
 ) {
     parts.spawn(live_logs::run(Arc::clone(shared), leaving.clone()));
-    if let Some(address) = shared.engine.settings().worker.listen {
-        parts.spawn(health::serve(
-            address,
-            Arc::clone(shared),
-            render_metrics,
-            leaving.clone(),
-        ));
+    match shared.engine.settings().worker.listen {
+        Some(address) => {
+            parts.spawn(health::serve(
+                address,
+                Arc::clone(shared),
+                render_metrics,
+                leaving.clone(),
+            ));
+        }
+        // A worker in the process of another has no metrics of its own.
+        None if render_metrics.is_some() => {
+            tracing::info!("worker.listen is empty: this worker answers no health checks and shows no metrics");
+        }
+        None => {}
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) struct MigrateSagaBody {
     version: Option<u32>,
     /// What states are called in that version, where it is not as before, or which takes their place.
     #[serde(default, deserialize_with = "bounded::map::<_, _, STATES_MAX>")]
+    #[schema(example = json!({"AwaitingPayment": "Paying"}))]
     states: Option<BTreeMap<String, String>>,
     /// Only tell what it would come to.
     #[serde(default)]
@@ -58,11 +59,11 @@ pub(crate) struct MigratedDocument {
         ("id" = uuid::Uuid, Path, description = "The saga"),
         ("If-Match" = Option<String>, Header, description = "An `ETag` of it"),
     ),
-    request_body(content = Option<MigrateSagaBody>, example = json!({"version": 2, "states": {"AwaitingPayment": "Paying"}, "dry_run": true})),
+    request_body(content = Option<MigrateSagaBody>, example = json!({"dry_run": true})),
     responses(
         (status = 200, description = "The saga after it, or as it would stand", body = MigratedDocument, headers(("ETag" = String))),
         (status = 404, description = "No such saga", body = Document, content_type = "application/problem+json"),
-        (status = 409, description = "It is over", body = Document, content_type = "application/problem+json"),
+        (status = 409, description = "It is over, or has not started", body = Document, content_type = "application/problem+json"),
         (status = 412, description = "It has another version", body = Document, content_type = "application/problem+json"),
         (status = 422, description = "There is no such version, or it has no state of that name", body = Document, content_type = "application/problem+json"),
     )
