@@ -6,8 +6,12 @@ from celery import Celery
 from contract import calculate
 
 app = Celery("balance", broker=os.environ["AMQP_URL"], backend="rpc://")
-# A worker that dies gives its message back: the same again makes no second commit.
-app.conf.update(task_acks_late=True, task_reject_on_worker_lost=True, worker_prefetch_multiplier=1)
+# A worker that dies gives its message back: the same again makes no second commit. And a message is done with only when the broker
+# has confirmed the result: one that is killed in between loses neither.
+app.conf.update(
+    task_acks_late=True, task_reject_on_worker_lost=True, worker_prefetch_multiplier=1,
+    broker_transport_options={"confirm_publish": True},
+)
 
 
 @app.task(name="balance.condenser")

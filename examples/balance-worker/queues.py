@@ -37,5 +37,6 @@ class Worker(ConsumerProducerMixin):
 
 
 if __name__ == "__main__":
-    with Connection(os.environ["AMQP_URL"], heartbeat=30) as connection:
+    # A question is done with only when the broker has confirmed its answer.
+    with Connection(os.environ["AMQP_URL"], heartbeat=30, transport_options={"confirm_publish": True}) as connection:
         Worker(connection).run()

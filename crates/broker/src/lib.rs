@@ -33,7 +33,7 @@ pub use error::Error;
 pub use inbound::{Inbound, InboundMessages};
 pub use message::{Hint, Signal};
 pub use messenger::{
-    Expected, Header, Message, Messenger, MessengerOptions, Reply, TooLarge, TransientExchange, TransientKind,
+    Expected, Header, Message, Messenger, MessengerOptions, Missed, Reply, TooLarge, TransientExchange, TransientKind,
     check_amqp_url,
 };
 pub use rabbitmq::RabbitBroker;

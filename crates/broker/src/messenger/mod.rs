@@ -11,7 +11,8 @@
 //!
 //! The queue for replies lives longer than a connection, and dies some time after the process: it is durable, and the broker
 //! deletes it when nobody has consumed it for a while. It is a quorum queue, which keeps what comes through a restart of the
-//! broker, also where the sender does not ask for it; Celery's workers do not.
+//! broker, also where the sender does not ask for it; Celery's workers do not. A broker that comes back without its data, or
+//! does not give the queue any more, has lost what was in it: whoever waits is told, and asks again.
 
 mod message;
 mod replies;
@@ -30,7 +31,7 @@ use tokio_util::task::TaskTracker;
 
 pub use message::{Header, Message};
 pub use replies::Expected;
-pub use reply::{Reply, TooLarge};
+pub use reply::{Missed, Reply, TooLarge};
 
 use crate::Error;
 use crate::health::Health;
@@ -69,7 +70,7 @@ pub enum TransientKind {
 
 /// Sends messages and takes replies, over every reconnection.
 pub struct Messenger {
-    reply_queue: String,
+    reply_queue: Arc<replies::QueueName>,
     sender: send::Sender,
     replies: Arc<replies::Replies>,
     health: Arc<Health>,
@@ -84,7 +85,7 @@ pub struct Messenger {
 impl fmt::Debug for Messenger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Messenger")
-            .field("reply_queue", &self.reply_queue)
+            .field("reply_queue", &self.reply_queue.get())
             .finish_non_exhaustive()
     }
 }
@@ -125,9 +126,10 @@ impl Messenger {
         let consuming = supervise("replies", uri);
         let (listens, listening) = watch::channel(false);
         let replies = Arc::new(replies::Replies::default());
+        let reply_queue = Arc::new(replies::QueueName::new(options.reply_queue));
         let listener = replies::Listener {
             replies: Arc::clone(&replies),
-            queue: options.reply_queue.clone(),
+            queue: Arc::clone(&reply_queue),
             reply_max_bytes: options.reply_max_bytes,
             exchanges: options.transient_exchanges,
             consuming,
@@ -136,8 +138,8 @@ impl Messenger {
         };
         tasks.spawn(listener.run(closing.clone(), disconnecting));
         Ok(Arc::new(Self {
-            sender: send::Sender::new(Arc::clone(&messages), options.reply_queue.clone()),
-            reply_queue: options.reply_queue,
+            sender: send::Sender::new(Arc::clone(&messages), Arc::clone(&reply_queue)),
+            reply_queue,
             replies,
             health,
             messages,
@@ -167,9 +169,9 @@ impl Messenger {
         self.health.check()
     }
 
-    /// The name of the queue for replies, as others are told it.
-    pub fn reply_queue(&self) -> &str {
-        &self.reply_queue
+    /// The name of the queue for replies, as others are told it; another one after the broker has not given it back.
+    pub fn reply_queue(&self) -> String {
+        self.reply_queue.get()
     }
 
     /// Takes what is answered under this correlation id, from now on and until it is dropped.

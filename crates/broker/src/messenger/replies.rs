@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -17,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::reply::{Reply, TooLarge, correlation_id};
+use super::reply::{Missed, Reply, TooLarge, correlation_id};
 use super::{TransientExchange, TransientKind};
 use crate::Error;
 use crate::backoff::Backoff;
@@ -36,15 +37,49 @@ const WAITING: usize = 64;
 const REPAIR_PERIOD: Duration = Duration::from_secs(10);
 /// For the goodbye to a queue.
 const DELETE_DEADLINE: Duration = Duration::from_secs(1);
+/// So often in a row the broker may leave unanswered what makes the queue and consumes it. A quorum queue that was made the moment before
+/// its broker was killed may have no leader when it is back, and never gets one.
+const SILENCES_MAX: u32 = 2;
 /// Its name in the health report.
 const PART: &str = "queue for replies";
 
 type Arrived = Result<Reply, TooLarge>;
 
+/// What the queue for replies is called.
+#[derive(Debug)]
+pub(super) struct QueueName {
+    first: String,
+    /// How many the broker has not given back.
+    given_up: AtomicU32,
+}
+
+impl QueueName {
+    pub(super) fn new(first: String) -> Self {
+        Self {
+            first,
+            given_up: AtomicU32::new(0),
+        }
+    }
+
+    /// For now.
+    pub(super) fn get(&self) -> String {
+        match self.given_up.load(Ordering::Relaxed) {
+            0 => self.first.clone(),
+            given_up => format!("{}.{given_up}", self.first),
+        }
+    }
+
+    fn give_up(&self) {
+        self.given_up.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Who waits for what.
 #[derive(Debug, Default)]
 pub(super) struct Replies {
     waiting: Mutex<Waiting>,
+    /// How often all that was on its way has been lost.
+    losses: watch::Sender<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +95,7 @@ pub struct Expected {
     id: String,
     number: u64,
     arriving: mpsc::Receiver<Arrived>,
+    losses: watch::Receiver<u32>,
 }
 
 impl Replies {
@@ -75,7 +111,13 @@ impl Replies {
             id: id.to_owned(),
             number,
             arriving,
+            losses: self.losses.subscribe(),
         }
+    }
+
+    /// What is on its way will not come any more.
+    fn lose(&self) {
+        self.losses.send_modify(|losses| *losses += 1);
     }
 
     /// Hands it to whoever waits for it. What nobody waits for is late, or nobody's.
@@ -94,13 +136,23 @@ impl Expected {
     /// The next one. It may never come.
     ///
     /// # Errors
-    /// If it is larger than this messenger keeps.
-    pub async fn next(&mut self) -> Result<Reply, TooLarge> {
-        match self.arriving.recv().await {
-            Some(reply) => reply,
-            // Somebody else waits for it now.
-            None => std::future::pending().await,
+    /// If it is larger than this messenger keeps; once for each time that the broker has lost the queue for replies.
+    pub async fn next(&mut self) -> Result<Reply, Missed> {
+        tokio::select! {
+            biased;
+            arrived = self.arriving.recv() => match arrived {
+                Some(reply) => Ok(reply?),
+                // Somebody else waits for it now.
+                None => std::future::pending().await,
+            },
+            // The other end lives as long as this one.
+            _ = self.losses.changed() => Err(Missed::Lost),
         }
+    }
+
+    /// What was lost before now is nothing that is waited for: the question is sent after this.
+    pub fn begins_now(&mut self) {
+        self.losses.mark_unchanged();
     }
 }
 
@@ -120,7 +172,7 @@ impl Drop for Expected {
 /// Consumes the queue, over every reconnection.
 pub(super) struct Listener {
     pub(super) replies: Arc<Replies>,
-    pub(super) queue: String,
+    pub(super) queue: Arc<QueueName>,
     pub(super) reply_max_bytes: usize,
     pub(super) exchanges: Vec<TransientExchange>,
     pub(super) consuming: Arc<Supervisor>,
@@ -146,11 +198,29 @@ impl Listener {
 
     async fn keep_listening(&self) {
         let mut backoff = Backoff::new();
+        let (mut was_there, mut silences) = (false, 0);
         loop {
             let link = self.consuming.connected().await;
             let since = Instant::now();
-            let error = self.listen(&link).await;
+            let error = match self.subscribe(&link, was_there).await {
+                Ok((channel, messages)) => {
+                    (was_there, silences) = (true, 0);
+                    self.listen(&link, &channel, messages).await
+                }
+                Err(error) => {
+                    silences = if matches!(error, Error::Timeout { .. }) {
+                        silences + 1
+                    } else {
+                        0
+                    };
+                    error
+                }
+            };
             self.listens.send_replace(false);
+            if silences == SILENCES_MAX {
+                self.give_up();
+                (was_there, silences) = (false, 0);
+            }
             tracing::debug!(error = describe(&error), "the replies of a broker ended");
             self.health.broken(PART, &error);
             // A lost connection comes back with a pause of its own.
@@ -160,12 +230,24 @@ impl Listener {
         }
     }
 
+    /// The broker knows the queue, and does not give it: another one takes its place.
+    fn give_up(&self) {
+        let queue = self.queue.get();
+        tracing::warn!(
+            queue,
+            "the broker does not give the queue for replies back: another one takes its place"
+        );
+        self.queue.give_up();
+        self.lose();
+    }
+
+    fn lose(&self) {
+        metrics::counter!("orchestratum_messenger_queues_lost_total").increment(1);
+        self.replies.lose();
+    }
+
     /// Returns why it ended.
-    async fn listen(&self, link: &Link) -> Error {
-        let (channel, mut messages) = match self.subscribe(link).await {
-            Ok(subscribed) => subscribed,
-            Err(error) => return error,
-        };
+    async fn listen(&self, link: &Link, channel: &Channel, mut messages: lapin::Consumer) -> Error {
         self.health.works(PART);
         self.listens.send_replace(true);
         let mut repair = interval(REPAIR_PERIOD);
@@ -183,9 +265,9 @@ impl Listener {
                         }
                     }
                     Some(Err(error)) => return Error::Refused(error),
-                    None => return Error::Cancelled { queue: self.queue.clone() },
+                    None => return Error::Cancelled { queue: self.queue.get() },
                 },
-                _ = repair.tick() => if let Err(error) = self.make_exchanges(link, &channel).await {
+                _ = repair.tick() => if let Err(error) = self.make_exchanges(link, channel).await {
                     return error;
                 },
                 () = link.ended() => return Error::Disconnected,
@@ -193,7 +275,12 @@ impl Listener {
         }
     }
 
-    async fn subscribe(&self, link: &Link) -> Result<(Channel, lapin::Consumer), Error> {
+    async fn subscribe(&self, link: &Link, was_there: bool) -> Result<(Channel, lapin::Consumer), Error> {
+        if was_there && !self.is_there(link).await? {
+            let queue = self.queue.get();
+            tracing::warn!(queue, "the broker has lost the queue for replies, and what was in it");
+            self.lose();
+        }
         let channel = link.channel().await?;
         let mut arguments = FieldTable::default();
         arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
@@ -211,6 +298,24 @@ impl Listener {
         );
         let messages = link.within(consume).await?;
         Ok((channel, messages))
+    }
+
+    async fn is_there(&self, link: &Link) -> Result<bool, Error> {
+        // On a channel of its own, since a refusal closes it.
+        let channel = link.channel().await?;
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let declare = channel.queue_declare(self.name(), options, FieldTable::default());
+        match link.within(declare).await {
+            Err(error) if is_soft_error(&error, &AMQPSoftError::NOTFOUND) => Ok(false),
+            declared => {
+                declared?;
+                close(link, &channel).await?;
+                Ok(true)
+            }
+        }
     }
 
     async fn make_exchanges(&self, link: &Link, channel: &Channel) -> Result<(), Error> {
@@ -241,7 +346,7 @@ impl Listener {
 
     /// Made by us, and short.
     fn name(&self) -> ShortString {
-        self.queue.as_str().into()
+        self.queue.get().into()
     }
 }
 
@@ -279,6 +384,30 @@ mod tests {
             content_type: None,
             headers: BTreeMap::new(),
             body: body.as_bytes().to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_queue_that_is_given_up_has_another_name() {
+        let name = QueueName::new("replies.x".to_owned());
+        assert_eq!(name.get(), "replies.x");
+        name.give_up();
+        assert_eq!(name.get(), "replies.x.1");
+        name.give_up();
+        assert_eq!(name.get(), "replies.x.2");
+    }
+
+    #[tokio::test]
+    async fn a_loss_is_told_once_to_all_who_wait_and_to_nobody_who_asks_later() {
+        let replies = Arc::new(Replies::default());
+        let (mut waits, mut begins) = (replies.expect("a"), replies.expect("b"));
+        replies.lose();
+        begins.begins_now();
+        let mut later = replies.expect("c");
+        assert_eq!(waits.next().await, Err(Missed::Lost));
+        for (id, expected) in [("a", &mut waits), ("b", &mut begins), ("c", &mut later)] {
+            replies.arrived(Some(id), Ok(reply(id))).await;
+            assert_eq!(expected.next().await, Ok(reply(id)));
         }
     }
 

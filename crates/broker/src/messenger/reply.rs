@@ -26,6 +26,16 @@ pub struct TooLarge {
     pub most: usize,
 }
 
+/// Why there is no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Missed {
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    /// The broker has lost the queue for replies: if one was in it, or comes to it, nobody gets it.
+    #[error("is lost with the queue for replies")]
+    Lost,
+}
+
 impl Reply {
     /// What is larger is not kept: many may wait for whoever reads them.
     pub(super) fn of(delivery: Delivery, most: usize) -> Result<Self, TooLarge> {

@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use super::message::{Message, short};
+use super::replies::QueueName;
 use crate::Error;
 use crate::rabbitmq::link::{ANSWER_DEADLINE, Link};
 use crate::rabbitmq::supervisor::Supervisor;
@@ -19,12 +20,12 @@ const LANES: usize = 64;
 #[derive(Debug)]
 pub(super) struct Sender {
     messages: Arc<Supervisor>,
-    reply_queue: String,
+    reply_queue: Arc<QueueName>,
     lanes: Semaphore,
 }
 
 impl Sender {
-    pub(super) fn new(messages: Arc<Supervisor>, reply_queue: String) -> Self {
+    pub(super) fn new(messages: Arc<Supervisor>, reply_queue: Arc<QueueName>) -> Self {
         Self {
             messages,
             reply_queue,
@@ -34,7 +35,7 @@ impl Sender {
 
     pub(super) async fn send(&self, message: &Message) -> Result<(), Error> {
         let deadline = Instant::now() + ANSWER_DEADLINE;
-        let properties = message.properties(&self.reply_queue)?;
+        let properties = message.properties(&self.reply_queue.get())?;
         let (exchange, routing_key) = (short(&message.exchange)?, short(&message.routing_key)?);
         let _lane = self.lane(deadline).await?;
         let link = self.messages.link()?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use orchestratum_broker::{Expected, Messenger, MessengerOptions, Reply, TooLarge};
+use orchestratum_broker::{Expected, Messenger, MessengerOptions, Missed, Reply, TooLarge};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -22,7 +22,7 @@ async fn messenger(rabbit: &Rabbit) -> Arc<Messenger> {
     messenger
 }
 
-async fn reply(expected: &mut Expected) -> Result<Reply, TooLarge> {
+async fn reply(expected: &mut Expected) -> Result<Reply, Missed> {
     timeout(BOUND, expected.next()).await.expect("a reply in time")
 }
 
@@ -46,7 +46,7 @@ async fn headers_of_any_depth_end_no_process_and_lose_only_what_lies_too_deep() 
         let properties = format!(r#"{{"correlation_id": "17", "headers": {{"deep": {deep}, "plain": "a"}}}}"#);
         rabbit
             .management
-            .publish(messenger.reply_queue(), &properties, "\"first\"")
+            .publish(&messenger.reply_queue(), &properties, "\"first\"")
             .await;
         let reply = reply(&mut expected).await.expect("it is small");
         assert_eq!(
@@ -69,11 +69,30 @@ async fn of_a_reply_that_is_too_large_only_that_is_told() {
         let payload = format!("\"{}\"", "a".repeat(bytes));
         rabbit
             .management
-            .publish(messenger.reply_queue(), r#"{"correlation_id": "17"}"#, &payload)
+            .publish(&messenger.reply_queue(), r#"{"correlation_id": "17"}"#, &payload)
             .await;
     }
-    assert_eq!(reply(&mut expected).await, Err(TooLarge { most: REPLY_MAX_BYTES }));
+    assert_eq!(
+        reply(&mut expected).await,
+        Err(Missed::TooLarge(TooLarge { most: REPLY_MAX_BYTES }))
+    );
     let whole = reply(&mut expected).await.expect("it is no larger");
     assert_eq!(whole.body.len(), REPLY_MAX_BYTES);
+    messenger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_for_replies_that_is_lost_is_told_to_whoever_waits_and_made_again() {
+    let rabbit = Rabbit::new().await;
+    let messenger = messenger(&rabbit).await;
+    let mut expected = messenger.expect("17");
+    rabbit.management.delete_queue(&messenger.reply_queue()).await;
+    assert_eq!(reply(&mut expected).await, Err(Missed::Lost));
+    timeout(BOUND, messenger.ready()).await.expect("it is made again");
+    rabbit
+        .management
+        .publish(&messenger.reply_queue(), r#"{"correlation_id": "17"}"#, "\"later\"")
+        .await;
+    assert_eq!(reply(&mut expected).await.expect("it comes").body, b"later");
     messenger.close().await;
 }

@@ -40,6 +40,8 @@ pub(super) enum Error {
     NotSent(broker::Error),
     #[error("it is not known whether the message arrived: {}", error::chain(.0))]
     Unknown(broker::Error),
+    #[error("the broker has lost the queue for replies, and the answer with it if there was one")]
+    AnswerLost,
 }
 
 impl From<broker::Error> for Error {

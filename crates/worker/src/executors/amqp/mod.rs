@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use orchestratum_broker::{Header, Message, Messenger};
+use orchestratum_broker::{Header, Message, Messenger, Missed};
 use orchestratum_core::JsonText;
 use orchestratum_core::task::{AmqpBody, AmqpInput, AmqpReply, BuiltIn, Ending};
 use orchestratum_engine::Settings;
@@ -60,13 +60,15 @@ impl Amqp {
         // Before it is sent: an answer may be faster than the confirmation.
         let mut replies = self.messenger.expect(&id);
         messaging::ready(&self.messenger).await?;
+        replies.begins_now();
         self.messenger.send(&message(task, input, &id)).await?;
         let output = match input.reply {
             AmqpReply::None => output::confirmed(&id),
             AmqpReply::Queue => {
                 let reply = match replies.next().await {
                     Ok(reply) => reply,
-                    Err(too_large) => return Ok(not_storable(format!("the answer {too_large}"))),
+                    Err(Missed::TooLarge(too_large)) => return Ok(not_storable(format!("the answer {too_large}"))),
+                    Err(Missed::Lost) => return Err(messaging::Error::AnswerLost),
                 };
                 output::answered(&id, &reply)
             }

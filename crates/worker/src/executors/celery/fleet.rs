@@ -49,7 +49,7 @@ impl Fleet {
     pub(crate) async fn ping(&self) -> Result<Vec<String>, Error> {
         let ticket = identity::random_text(TICKET_LENGTH);
         let mut answers = self.messenger.expect(&ticket);
-        let ping = self.control.ping(&ticket, self.messenger.reply_queue());
+        let ping = self.control.ping(&ticket, &self.messenger.reply_queue());
         self.messenger.send(&ping).await?;
         let mut workers = Vec::new();
         let gather = async {

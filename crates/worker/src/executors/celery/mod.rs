@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orchestratum_broker::Expected;
 use orchestratum_broker::celery::{Answer, Failure, TaskMessage, Unreadable, task_id};
+use orchestratum_broker::{Expected, Missed};
 use orchestratum_core::JsonText;
 use orchestratum_core::task::{BuiltIn, CeleryInput, Ending};
 use orchestratum_engine::{Settings, error};
@@ -105,9 +105,10 @@ impl Celery {
             time_limit: task.timeout.map(|_| left.saturating_add(TIME_LIMIT_MARGIN)),
             trace_parent: task.origin.trace_parent.as_ref(),
         };
+        answers.begins_now();
         call.sent.store(true, Ordering::Relaxed);
         self.fleet.messenger().send(&message.message()).await?;
-        Ok(last_word(answers).await)
+        last_word(answers).await
     }
 
     /// Ends it in Celery, within what the context leaves.
@@ -134,9 +135,9 @@ impl Celery {
         tokio::select! {
             biased;
             last_word = last_word(answers) => match last_word {
-                Ok(Answer::Success(output)) => self.succeeded(output),
+                Ok(Ok(Answer::Success(output))) => self.succeeded(output),
                 // What else is said now may be a consequence.
-                Ok(Answer::Revoked(_) | Answer::Failure(_) | Answer::UnderWay) | Err(_) => {
+                Ok(Ok(Answer::Revoked(_) | Answer::Failure(_) | Answer::UnderWay) | Err(_)) | Err(_) => {
                     Ended::stopped("it was revoked in Celery")
                 }
             },
@@ -224,12 +225,16 @@ impl Executor for Celery {
 }
 
 /// The first of them counts: a broker that was restarted may have given a task to two workers.
-async fn last_word(answers: &mut Expected) -> LastWord {
+async fn last_word(answers: &mut Expected) -> Result<LastWord, messaging::Error> {
     loop {
-        let reply = answers.next().await.map_err(Unreadable::TooLarge)?;
+        let reply = match answers.next().await {
+            Ok(reply) => reply,
+            Err(Missed::TooLarge(too_large)) => return Ok(Err(Unreadable::TooLarge(too_large))),
+            Err(Missed::Lost) => return Err(messaging::Error::AnswerLost),
+        };
         match Answer::read(&reply) {
             Ok(Answer::UnderWay) => {}
-            last_word => return last_word,
+            last_word => return Ok(last_word),
         }
     }
 }
