@@ -218,14 +218,15 @@ mod tests {
         let definitions = CompiledDefinitions::default();
         let name = DefinitionName::new("small").expect("a name");
         let canonical = r#"{"name":"small","initial":"A","states":{"A":{"final":true}}}"#;
-        for version in 1..=2 * KEPT as u32 {
+        let last = u32::try_from(2 * KEPT).expect("a few");
+        for version in 1..=last {
             definitions.put(&name, version, canonical).expect("it is compiled");
             assert!(definitions.one(&name, 1).is_some(), "it is used all the time");
         }
         let kept = definitions.kept.lock();
         assert_eq!(kept.definitions.len(), KEPT);
         assert!(!kept.definitions.contains_key(&(name.clone(), 2)));
-        assert!(kept.definitions.contains_key(&(name, 2 * KEPT as u32)));
+        assert!(kept.definitions.contains_key(&(name, last)));
     }
 
     #[test]

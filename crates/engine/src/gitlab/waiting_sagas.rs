@@ -51,10 +51,7 @@ impl Engine {
     /// [`Error::GitlabNotConfigured`], [`Error::Overloaded`], [`Error::Gitlab`] where GitLab is not available: the rest is not looked at.
     pub async fn compare_waiting_sagas(&self, told: &mut Told) -> Result<(), Error> {
         let mut overtaken = BTreeMap::new();
-        for saga in self.waiting_sagas().await? {
-            let Some(expected) = Expectation::of(&saga) else {
-                continue;
-            };
+        for expected in self.waiting_sagas().await? {
             let found = match self.gitlab()?.get_branch(&expected.project, &expected.branch).await {
                 Ok(branch) => Some(branch.commit.id),
                 Err(error) if matches!(error.problem(), Problem::NotFound(_)) => None,
@@ -78,24 +75,25 @@ impl Engine {
         Ok(())
     }
 
-    async fn waiting_sagas(&self) -> Result<Vec<Saga>, Error> {
-        let mut found = Vec::new();
+    async fn waiting_sagas(&self) -> Result<Vec<Expectation>, Error> {
+        let (mut found, mut seen) = (Vec::new(), 0);
         for status in WAITING {
             let filter = SagaFilter {
                 status: Some(status),
                 ..SagaFilter::default()
             };
             let mut before = None;
-            loop {
+            while seen < SAGAS_MAX {
+                // A saga may be large: what is kept of it is not.
                 let page = self.sagas(&filter, before, PAGE).await?;
-                found.extend(page.items);
+                seen += page.items.len();
+                found.extend(page.items.iter().filter_map(Expectation::of));
                 before = page.next;
-                if before.is_none() || found.len() >= SAGAS_MAX {
+                if before.is_none() {
                     break;
                 }
             }
         }
-        found.truncate(SAGAS_MAX);
         Ok(found)
     }
 }
