@@ -13,13 +13,12 @@ pub(in crate::saga) fn children(definition: &Definition) -> Vec<(DefinitionName,
     let mut children = Vec::new();
     for start in starts(definition) {
         match start.action {
-            Action::Task(_) => {}
             Action::Saga(child) if children.len() < FAULTS_MAX_COUNT && seen.insert(&child.saga) => {
                 let message = format!("there is no definition {} yet: without it this child fails", child.saga);
                 let pointer = format!("{}/saga", start.pointer);
                 children.push((child.saga.clone(), Fault::new(pointer, message)));
             }
-            Action::Saga(_) => {}
+            Action::Task(_) | Action::Saga(_) => {}
         }
     }
     children
