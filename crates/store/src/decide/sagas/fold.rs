@@ -264,7 +264,9 @@ impl Folding<'_> {
             Ok(notes) => (notes, None),
             Err(rejection) => (Told::default(), Some(rejection.to_string())),
         };
-        if let (true, false, Some(reason)) = (starts, self.folded.ended, &refusal) {
+        // One that is over was so before its start was looked at, maybe by another look: who waits for it was told then.
+        let is_unbegun = self.folded.instance.phase == Phase::Created;
+        if let (true, true, Some(reason)) = (starts, is_unbegun, &refusal) {
             self.never_started(reason.clone());
         }
         self.record(EventSource::Arrived(id), from, &notes, refusal);
@@ -541,3 +543,6 @@ fn outcome_of(instance: &Instance, end: SagaEnd, reason: String) -> Outcome {
         SagaEnd::Cancelled => unsuccessful(ErrorKind::Cancelled),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use orchestratum_core::saga::{CompiledDefinition, DefinitionName, Input, Instance};
@@ -115,7 +116,7 @@ impl<'a> Look<'a> {
         (self.last == 0 || goes_on).then_some(self.last)
     }
 
-    /// In the order of their rows, the definitions in turns. It pauses now and then where they cost much.
+    /// In the order of their rows, the definitions in turns, and their sagas. It pauses now and then where they cost much.
     pub(crate) async fn arrived<P: Future<Output = ()>>(
         &mut self,
         ArrivedRows { rows, has_more }: ArrivedRows,
@@ -170,22 +171,27 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The first of each definition, then the second of each, and so on: one that costs much keeps none of another out. Those of a
-    /// saga stay in their order.
+    /// The first of each definition, then the second of each, and so on; and so the sagas of a definition: one that costs much keeps no
+    /// other out. Those of a saga stay in their order.
     fn in_turns<T>(&self, items: Vec<(SagaId, T)>) -> Vec<(SagaId, T)> {
-        let mut turns: HashMap<&DefinitionName, usize> = HashMap::new();
-        let turn = |(id, item): (SagaId, T)| {
-            let turn = self.sagas.get(&id).map_or(0, |saga| {
-                let turn = turns.entry(&saga.folded.head.definition).or_default();
-                *turn += 1;
-                *turn
-            });
-            (turn, (id, item))
-        };
-        let mut ordered: Vec<(usize, (SagaId, T))> = items.into_iter().map(turn).collect();
-        ordered.sort_by_key(|(turn, _)| *turn);
-        ordered.into_iter().map(|(_, item)| item).collect()
+        let of_sagas = in_turns_by(items, |(id, _)| *id);
+        in_turns_by(of_sagas, |(id, _)| {
+            self.sagas.get(id).map(|saga| &saga.folded.head.definition)
+        })
     }
+}
+
+/// The first of each of whoever they belong to, then the second of each, and so on; otherwise as they were.
+fn in_turns_by<T, Owner: Eq + Hash>(items: Vec<T>, owner: impl Fn(&T) -> Owner) -> Vec<T> {
+    let mut turns: HashMap<Owner, usize> = HashMap::new();
+    let turn = |item: T| {
+        let turn = turns.entry(owner(&item)).or_default();
+        *turn += 1;
+        (*turn, item)
+    };
+    let mut ordered: Vec<(usize, T)> = items.into_iter().map(turn).collect();
+    ordered.sort_by_key(|(turn, _)| *turn);
+    ordered.into_iter().map(|(_, item)| item).collect()
 }
 
 pub(super) fn definition_of(compiled: &Compiled, head: &SagaHead) -> Result<Arc<CompiledDefinition>, Error> {
@@ -256,4 +262,28 @@ fn claimed(saga: &Folded, at: usize, now: Timestamp) -> Option<Box<ClaimedTask>>
     let taken = saga.taken.filter(|taken| taken.by == at)?;
     let task = saga.tasks.iter().find(|task| task.spec.id == taken.task)?;
     Some(Box::new(claimed_at_once(task, now)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_goes_by_definitions_and_then_by_sagas_in_turns() {
+        // Definition, saga, and the number of the row.
+        let rows = vec![
+            ("a", 1, 1),
+            ("a", 1, 2),
+            ("a", 1, 3),
+            ("a", 2, 4),
+            ("b", 3, 5),
+            ("b", 3, 6),
+            ("a", 2, 7),
+            ("c", 4, 8),
+        ];
+        let of_sagas = in_turns_by(rows, |(_, saga, _)| *saga);
+        let ordered = in_turns_by(of_sagas, |(definition, ..)| *definition);
+        let numbers: Vec<i32> = ordered.into_iter().map(|(.., number)| number).collect();
+        assert_eq!(numbers, [1, 5, 8, 4, 6, 2, 7, 3]);
+    }
 }

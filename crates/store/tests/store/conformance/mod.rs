@@ -407,6 +407,9 @@ macro_rules! suite {
                 a_child_ends_with_its_parent_that_is_cancelled,
                 a_child_that_is_cancelled_before_its_first_look_is_over_after_it,
                 a_child_that_is_cancelled_by_the_look_that_starts_it_never_begins,
+                children_that_are_cancelled_by_the_look_that_starts_them_keep_no_parent_from_its_way_back,
+                children_that_are_cancelled_by_the_look_that_starts_them_keep_no_parent_from_its_end,
+                a_child_that_ends_at_its_start_and_one_that_is_cancelled_twice_are_over,
                 a_cancel_comes_up_with_children_that_begin_others,
                 a_child_without_definition_is_a_failure_for_its_parent,
                 a_child_that_is_there_already_is_a_failure_for_its_parent,
@@ -419,7 +422,8 @@ macro_rules! suite {
                 what_has_arrived_and_is_too_much_for_a_look_waits_in_its_order,
                 starts_that_are_too_much_for_a_call_are_for_the_next,
                 starts_that_are_bound_and_cost_too_much_are_refused_together,
-                a_definition_that_costs_much_keeps_no_other_out
+                a_definition_that_costs_much_keeps_no_other_out,
+                a_saga_that_costs_much_keeps_no_other_of_its_definition_out
             ],
             saga_definitions: [
                 the_same_content_is_the_same_version_and_a_return_to_an_older_one_is_a_new_one,

@@ -57,20 +57,26 @@ fn source(text: &str, numbers: &str) -> String {
 }
 
 fn input() -> JsonText {
-    let numbers: Vec<usize> = (0..240).collect();
+    numbers(240)
+}
+
+fn numbers(count: usize) -> JsonText {
+    let numbers: Vec<usize> = (0..count).collect();
     json(&serde_json::json!({ "numbers": numbers }).to_string())
 }
 
 async fn scales(lab: &Lab, count: usize, tasks: usize) -> Vec<SagaId> {
+    scales_of(lab, vec![input(); count], tasks).await
+}
+
+async fn scales_of(lab: &Lab, inputs: Vec<JsonText>, tasks: usize) -> Vec<SagaId> {
     let tasks = vec!["{name: echo, raises: {success: weigh}}"; tasks].join(", ");
     define(lab, &source(SCALES, "context.numbers").replace("TASKS", &tasks)).await;
-    let new: Vec<NewSaga> = (0..count)
-        .map(|number| NewSaga {
-            input: input(),
-            ..new_saga(lab, "scales", &format!("s-{number}"))
-        })
-        .collect();
-    let outcomes = start_all(lab, &new).await;
+    let new = inputs.into_iter().enumerate().map(|(number, input)| NewSaga {
+        input,
+        ..new_saga(lab, "scales", &format!("s-{number}"))
+    });
+    let outcomes = start_all(lab, &new.collect::<Vec<_>>()).await;
     outcomes.into_iter().map(|outcome| started(outcome).saga.id).collect()
 }
 
@@ -344,4 +350,36 @@ pub(crate) async fn sagas_that_are_too_large_together_are_read_by_fewer(store: A
     let (small, large) = outcomes.split_last().expect("four");
     assert!(large.iter().all(|outcome| matches!(outcome, StartOutcome::Exists(_))));
     assert!(matches!(small, StartOutcome::Started(_)));
+}
+
+pub(crate) async fn a_saga_that_costs_much_keeps_no_other_of_its_definition_out(store: Arc<dyn Store>) {
+    const TASKS: usize = 5;
+    let lab = Lab::new(store);
+    let sagas = scales_of(&lab, vec![input(), numbers(1)], TASKS).await;
+    let (heavy, light) = (sagas[0], sagas[1]);
+    end_all_tasks(&lab, 2 * TASKS).await;
+
+    // What has arrived, most of it for the first.
+    let outcomes = advance(&lab, &[looking(&lab, heavy), looking(&lab, light)]).await;
+    let AdvanceOutcome::Done(first) = &outcomes[0] else {
+        panic!("{outcomes:?}")
+    };
+    assert!(first.consequences.again.contains(&heavy), "{outcomes:?}");
+    assert_ne!(weighed(&lab, heavy).await, TASKS.to_string());
+    assert_ne!(weighed(&lab, light).await, "0");
+    look_at_all(&lab).await;
+    for saga in [heavy, light] {
+        assert_eq!(weighed(&lab, saga).await, TASKS.to_string());
+    }
+
+    // And what is brought.
+    let brought = |saga, number: usize| bringing(&lab, saga, event(&format!("e-{number}"), "weigh", "null"));
+    let mut advances: Vec<Advance> = (0..TASKS).map(|number| brought(heavy, number)).collect();
+    advances.push(brought(light, 0));
+    let outcomes = advance(&lab, &advances).await;
+    assert!(
+        matches!(outcomes[TASKS - 1], AdvanceOutcome::Left { .. }),
+        "{outcomes:?}"
+    );
+    assert!(matches!(outcomes[TASKS], AdvanceOutcome::Done(_)), "{outcomes:?}");
 }

@@ -10,7 +10,7 @@ use orchestratum_store::{EventKind, LiveChild, SagaFilter, Store};
 use super::lab::Lab;
 use super::saga_lab::{
     COUNTER, ORDER, assert_at, assert_stands, bring, define, field, history, look, look_at_all, new_saga, raise, read,
-    start, start_all, started, taken, unlooked, work,
+    refused, start, start_all, started, taken, unlooked, work,
 };
 
 /// It waits for a child.
@@ -229,6 +229,93 @@ pub(crate) async fn a_child_that_is_cancelled_by_the_look_that_starts_it_never_b
     assert_eq!(kinds, [EventKind::Cancel, EventKind::Started, EventKind::Cancel]);
     assert!(history(&lab, child).await[1].refusal.is_some(), "it comes too late");
     assert_stands(&lab, parent, "Failed", SagaStatus::Failed).await;
+    lab.assert_sound().await;
+}
+
+/// It starts a child that is there already, one of which there is no definition, and one that can be; and leaves at once.
+const HURRIED: &str = "
+name: parent
+context: {told: null}
+initial: Initial
+states:
+  Initial:
+    on:
+      start:
+        tasks:
+          - {saga: counter, correlation_id: there, raises: {success: counted, failure: uncounted}}
+          - {saga: nobody, correlation_id: nowhere, raises: {success: counted, failure: uncounted}}
+          - {saga: counter, correlation_id: new, raises: {success: counted, failure: uncounted}}
+        target: Waiting
+  Waiting:
+    always: [{if: \"context.told == null\", COURSE}]
+    on:
+      counted: {target: Completed}
+      uncounted: {target: Failed}
+  Completed: {final: true}
+  Failed: {final: failed}
+";
+
+async fn children_that_are_left_at_once(lab: &Lab, course: &str, (state, status): (&str, SagaStatus)) {
+    define(lab, &HURRIED.replace("COURSE", course)).await;
+    define(lab, COUNTER).await;
+    let other = start(lab, "counter", "there").await;
+    let parent = start(lab, "parent", "p-1").await;
+    assert_stands(lab, parent, state, status).await;
+    look_at_all(lab).await;
+    assert_stands(lab, parent, "Failed", SagaStatus::Failed).await;
+    assert_stands(lab, other, "Counting", SagaStatus::Running).await;
+    assert_eq!(history(lab, other).await.len(), 1, "that one is left alone");
+    let page = lab.store.sagas(&SagaFilter::default(), None, 10).await.expect("works");
+    let mut children = page.items.iter().filter(|saga| saga.parent == Some(parent));
+    let child = children.next().expect("a child");
+    assert_eq!(child.instance.correlation_id, "new");
+    assert_eq!(child.instance.status(), SagaStatus::Cancelled);
+    assert_eq!(children.count(), 0);
+    lab.assert_sound().await;
+}
+
+pub(crate) async fn children_that_are_cancelled_by_the_look_that_starts_them_keep_no_parent_from_its_way_back(
+    store: Arc<dyn Store>,
+) {
+    let lab = Lab::new(store);
+    children_that_are_left_at_once(
+        &lab,
+        "compensate: true, target: Failed",
+        ("Waiting", SagaStatus::Compensating),
+    )
+    .await;
+}
+
+pub(crate) async fn children_that_are_cancelled_by_the_look_that_starts_them_keep_no_parent_from_its_end(
+    store: Arc<dyn Store>,
+) {
+    let lab = Lab::new(store);
+    children_that_are_left_at_once(&lab, "target: Failed", ("Failed", SagaStatus::Running)).await;
+}
+
+pub(crate) async fn a_child_that_ends_at_its_start_and_one_that_is_cancelled_twice_are_over(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, PARENT).await;
+    let brief = COUNTER.replace("start: {}", "start: {target: Stopped}");
+    define(&lab, &brief).await;
+    let (parent, child) = family(&lab).await;
+    // The start comes first, and is the end.
+    let cancelled = bring(&lab, child, Input::CancelRequested).await;
+    assert!(refused(cancelled).contains("over"));
+    let cancelled = bring(&lab, parent, Input::CancelRequested).await;
+    assert!(refused(cancelled).contains("over"), "its end had arrived");
+    assert_stands(&lab, child, "Stopped", SagaStatus::Completed).await;
+    assert_stands(&lab, parent, "Completed", SagaStatus::Completed).await;
+
+    let advanced = started(start_all(&lab, &[new_saga(&lab, "parent", "p-2")]).await.remove(0));
+    let (parent, child) = (advanced.saga.id, advanced.consequences.unlooked[0]);
+    taken(bring(&lab, parent, Input::CancelRequested).await);
+    // What waits is looked at first: the start that is none, and the cancel of the parent, which both come to nothing.
+    let cancelled = bring(&lab, child, Input::CancelRequested).await;
+    assert!(refused(cancelled).contains("over"));
+    look_at_all(&lab).await;
+    assert_eq!(read(&lab, child).await.instance.status(), SagaStatus::Cancelled);
+    assert_eq!(read(&lab, parent).await.instance.status(), SagaStatus::Cancelled);
     lab.assert_sound().await;
 }
 
