@@ -6,7 +6,7 @@ use super::definition::Definition;
 use super::fault::{Fault, Faults};
 use super::names::DefinitionName;
 use super::source::{Bounds, Node, understand};
-use super::validate::{Gaps, children, validate, validate_with_gaps};
+use super::validate::{Gaps, check_with_others, children, validate, validate_with_gaps};
 use crate::task::SpecLimits;
 use crate::time::Timestamp;
 
@@ -75,6 +75,19 @@ pub fn check_with(
         definition,
         warnings,
     })
+}
+
+/// What is doubtful in a definition together with others: those that it [starts](super::started_definitions), and those that they start. `text` is
+/// that of the definition.
+pub fn check_together(text: &str, definition: &Definition, others: &[&Definition]) -> Faults {
+    let found: Vec<Fault> = check_with_others(definition, others).into_iter().collect();
+    if found.is_empty() {
+        return Faults::default();
+    }
+    match understand(text, Bounds::SOURCE) {
+        Ok(reading) => located(Faults(found), &reading.root, &reading.left_out),
+        Err(_) => Faults(found),
+    }
 }
 
 /// All of these but what is told already of a part of the same.

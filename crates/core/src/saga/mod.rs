@@ -30,7 +30,7 @@ mod step;
 mod stored;
 mod validate;
 
-pub use check::{Checked, MayBeMissing, check, check_with};
+pub use check::{Checked, MayBeMissing, check, check_together, check_with};
 pub use compiled::{AnswerSchema, CheckedAnswer, CompiledDefinition, ReadAnswerSchema};
 pub use definition::{
     Action, ActiveState, AwaitInput, CHILD_DEPTH_MAX, Candidate, Candidates, ChildSaga, Course, DefaultAnswer,
@@ -48,10 +48,11 @@ pub use names::{DefinitionName, EventName, FieldName, StateName};
 pub use simulate::{Running, RunningKind, SimulatedSaga, SimulationError, Simulator};
 pub use source::{CANONICAL_MAX_BYTES, SOURCE_MAX_BYTES, SOURCE_MAX_DEPTH, name_in, read};
 pub use step::{
-    ALWAYS_MAX, COMPENSATIONS_MAX, CompensationChange, Cost, DEFERRED_MAX, Effect, HELD_MAX_BYTES, Input,
+    ALWAYS_MAX, COMPENSATIONS_MAX, CompensationChange, Cost, DEFERRED_MAX, Effect, HELD_MAX_BYTES, Input, LIVE_MAX,
     MADE_MAX_BYTES, Note, PARKED_MAX, Purpose, Rejection, Step, step, step_and_cost,
 };
 pub use stored::InvalidInstance;
 pub use validate::{
-    Findings, SCHEMA_MAX_BYTES, SCHEMA_PARTS_MAX, STATES_MAX, context_fields, schema_faults, schema_parts, validate,
+    Findings, SCHEMA_MAX_BYTES, SCHEMA_PARTS_MAX, STATES_MAX, context_fields, schema_faults, schema_parts,
+    started_definitions, validate,
 };

@@ -1,11 +1,17 @@
 //! Giving a definition: read, held against every rule, stored as a version that never changes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use orchestratum_core::saga::{self, Checked, DefinitionName, EventName, Faults, MayBeMissing, State};
+use orchestratum_core::saga::{
+    self, Checked, CompiledDefinition, Definition, DefinitionName, EventName, Faults, MayBeMissing, State,
+};
 use orchestratum_store::{Audit, DefinitionHead, NewDefinition, StoredDefinition, answers};
 
 use crate::{Engine, Error};
+
+/// How many definitions are looked at together.
+const TOGETHER_MAX: usize = 50;
 
 /// What became of a definition that was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +111,7 @@ impl Engine {
     pub(super) async fn store_definition(
         &self,
         new: NewDefinition,
-        warnings: Faults,
+        mut warnings: Faults,
         actor: Option<String>,
     ) -> Result<Defined, Error> {
         let audit = Audit {
@@ -118,12 +124,64 @@ impl Engine {
         if stored.is_new {
             tracing::info!(saga.definition = %new.name, saga.definition_version = stored.version, "saga definition stored");
         }
+        warnings.0.extend(self.doubtful_together(&new, stored.version).await.0);
         Ok(Defined {
             name: new.name,
             version: stored.version,
             is_new: stored.is_new,
             warnings,
         })
+    }
+
+    /// What is doubtful in it together with those that it starts. It is stored: what cannot be read now is not told.
+    async fn doubtful_together(&self, new: &NewDefinition, version: u32) -> Faults {
+        // Most start none.
+        if !new.canonical.contains("\"saga\":") {
+            return Faults::default();
+        }
+        let together = self.started_by(&new.name, version).await;
+        let Some((definition, others)) = together.split_first().filter(|(_, others)| !others.is_empty()) else {
+            return Faults::default();
+        };
+        let (definition, others, source) = (Arc::clone(definition), others.to_vec(), new.source.clone());
+        let checking = move || {
+            let others: Vec<&Definition> = others.iter().map(|other| other.definition()).collect();
+            saga::check_together(&source, definition.definition(), &others)
+        };
+        self.parts.definitions.compute(checking).await.unwrap_or_default()
+    }
+
+    /// It, and behind it those that it starts, and that they start, in their newest versions as far as there are some.
+    async fn started_by(&self, name: &DefinitionName, version: u32) -> Vec<Arc<CompiledDefinition>> {
+        let store = &self.parts.store;
+        let mut together: Vec<Arc<CompiledDefinition>> = Vec::new();
+        let mut seen = BTreeSet::from([name.clone()]);
+        let mut open: Vec<(DefinitionName, Option<u32>)> = vec![(name.clone(), Some(version))];
+        while let Some((name, version)) = open.pop()
+            && together.len() < TOGETHER_MAX
+        {
+            let version = match version {
+                Some(version) => Some(version),
+                None => store
+                    .definition(&name, None)
+                    .await
+                    .ok()
+                    .flatten()
+                    .map(|newest| newest.version),
+            };
+            let Some(version) = version else { continue };
+            let Ok(Some(compiled)) = store.compiled_definition(&name, version).await else {
+                continue;
+            };
+            let children = saga::started_definitions(compiled.definition()).into_iter();
+            open.extend(
+                children
+                    .filter(|child| seen.insert((*child).clone()))
+                    .map(|child| (child.clone(), None)),
+            );
+            together.push(compiled);
+        }
+        together
     }
 
     /// `None` for the newest version.

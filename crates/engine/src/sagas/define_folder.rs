@@ -52,10 +52,11 @@ impl Engine {
         let (paths, mut given) = self.checked(sources).await?;
         self.warn_of_missing(&mut given).await?;
         for (path, Given { new, warnings, .. }) in paths.into_iter().zip(given) {
-            for warning in &warnings.0 {
-                tracing::warn!(saga.definition = %new.name, "{}", placed(&path, &warning.to_string()));
+            let one = self.store_definition(new, warnings, None).await?;
+            for warning in &one.warnings.0 {
+                tracing::warn!(saga.definition = %one.name, "{}", placed(&path, &warning.to_string()));
             }
-            defined.push(self.store_definition(new, warnings, None).await?);
+            defined.push(one);
         }
         Ok(defined)
     }

@@ -11,6 +11,7 @@ on_both!(
     a_definition_is_drawn,
     every_fault_is_told_with_its_place,
     faults_of_form_of_expressions_of_names_and_of_schemas_are_told_together,
+    definitions_that_start_each_other_are_warned_of,
     what_is_no_definition_at_all_is_refused,
     a_child_that_has_no_definition_yet_is_told_with_its_place,
 );
@@ -206,6 +207,35 @@ states:
     define(api, "door", DOOR).await;
     let again = api.put_text("/api/saga-definitions/house", &YAML, source).await.json();
     assert_eq!((&again["version"], &again["warnings"]), (&json!(1), &json!([])));
+}
+
+async fn definitions_that_start_each_other_are_warned_of(api: &Api) {
+    let starting = |name: &str, children: &str| {
+        format!(
+            "name: {name}\ninitial: A\nstates:\n  A:\n    on:\n      start:\n        tasks: [{children}]\n        target: B\n  \
+             B: {on}\n  C: {{final: true}}\n",
+            on = "{on: {x: {target: C}}}"
+        )
+    };
+    let order = "{saga: order, raises: {failure: x}}";
+    let payment = "{saga: payment, raises: {failure: x}}";
+    define(api, "payment", &DOOR.replace("door", "payment")).await;
+    let first = define(api, "order", &starting("order", &format!("{payment}, {payment}"))).await;
+    assert_eq!(first["warnings"], json!([]), "no payment starts an order");
+    let second = define(api, "payment", &starting("payment", order)).await;
+    let warning = &second["warnings"][0];
+    let message = warning["message"].as_str().unwrap_or_default();
+    assert!(
+        message.contains("payment starts itself over others, of which order starts more than one on one way"),
+        "{second}"
+    );
+    assert_eq!(
+        (&warning["line"], &second["warnings"][1]),
+        (&json!(7), &Value::Null),
+        "{second}"
+    );
+    let fewer = define(api, "order", &starting("order", payment)).await;
+    assert_eq!(fewer["warnings"], json!([]));
 }
 
 async fn what_is_no_definition_at_all_is_refused(api: &Api) {

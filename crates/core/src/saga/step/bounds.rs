@@ -15,6 +15,9 @@ pub const PARKED_MAX: usize = 100;
 /// The most compensations that an instance holds, those of live tasks included.
 pub const COMPENSATIONS_MAX: usize = 10_000;
 
+/// The most tasks and child sagas that an instance waits for at a time.
+pub const LIVE_MAX: usize = 10_000;
+
 /// How large what an instance holds may be.
 pub const HELD_MAX_BYTES: usize = 8 << 20;
 
@@ -48,6 +51,11 @@ impl Run<'_> {
         let (held, compensations) = (self.instance.held_bytes(), self.instance.compensations());
         if compensations > COMPENSATIONS_MAX && compensations > before.compensations() {
             let message = format!("a saga must not have more than {COMPENSATIONS_MAX} compensations");
+            return Err(Failure(message));
+        }
+        let live = self.instance.live.len();
+        if live > LIVE_MAX && live > before.live.len() {
+            let message = format!("a saga must not have more than {LIVE_MAX} tasks and child sagas that are not over");
             return Err(Failure(message));
         }
         if held > HELD_MAX_BYTES && held > before.held_bytes() {

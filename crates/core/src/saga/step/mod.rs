@@ -39,7 +39,7 @@ use self::run::{Run, Untaken};
 
 pub(super) use self::timers::timers_of_entry;
 
-pub use self::bounds::{COMPENSATIONS_MAX, DEFERRED_MAX, HELD_MAX_BYTES, MADE_MAX_BYTES, PARKED_MAX};
+pub use self::bounds::{COMPENSATIONS_MAX, DEFERRED_MAX, HELD_MAX_BYTES, LIVE_MAX, MADE_MAX_BYTES, PARKED_MAX};
 pub use self::note::{CompensationChange, Note};
 pub use self::run::ALWAYS_MAX;
 

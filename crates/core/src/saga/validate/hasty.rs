@@ -8,7 +8,7 @@ use crate::saga::definition::Definition;
 use crate::saga::fault::{Fault, Faults};
 
 /// Whoever goes round more often than this fills the history more than it waits.
-const SHORT: Duration = Duration::from_secs(1);
+pub(super) const SHORT: Duration = Duration::from_secs(1);
 
 /// A guard may end such a circle. Without one it goes on until something comes from outside.
 pub(super) fn check(definition: &Definition, warnings: &mut Faults) {

@@ -21,11 +21,14 @@ mod shadowed;
 mod size;
 mod tasks;
 mod timers;
+mod unawaited;
 mod variables;
 mod ways;
 
 pub(super) use children::children;
 pub(super) use gaps::Gaps;
+pub(super) use multiplying::check_with_others;
+pub use multiplying::started_definitions;
 pub use schemas::{SCHEMA_MAX_BYTES, SCHEMA_PARTS_MAX, schema_faults, schema_parts};
 pub use size::STATES_MAX;
 pub use variables::context_fields;
@@ -65,6 +68,7 @@ pub fn validate(definition: &Definition, limits: &SpecLimits, now: Timestamp) ->
         leaks::check(definition, warnings);
         hasty::check(definition, warnings);
         multiplying::check(definition, warnings);
+        unawaited::check(definition, warnings);
     } else {
         // What is doubtful is asked of what can be run.
         warnings.0.clear();

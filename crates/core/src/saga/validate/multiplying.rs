@@ -1,22 +1,104 @@
-//! Definitions that start themselves more than once: their sagas multiply.
+//! Definitions that start themselves more than once, alone or over others: their sagas multiply.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::ways::{Reach, Start, Way, starts, ways};
 use crate::saga::definition::{Action, CHILD_DEPTH_MAX, Definition};
 use crate::saga::fault::{Fault, Faults};
-use crate::saga::names::StateName;
+use crate::saga::names::{DefinitionName, StateName};
 
 /// Whoever starts itself more often than this is told of the first.
 const LOOKED_AT: usize = 100;
 
 /// One that starts itself once is a chain, which ends. Of one that does so twice on one way there are twice as many with each depth.
 pub(super) fn check(definition: &Definition, warnings: &mut Faults) {
+    let itself = BTreeSet::from([&definition.name]);
+    if let Some(pointer) = more_than_once(definition, &itself) {
+        let message = format!(
+            "{} starts itself more than once on one way: its sagas multiply, until {CHILD_DEPTH_MAX} are above the last of them",
+            definition.name
+        );
+        warnings.add(Fault::new(pointer, message));
+    }
+}
+
+/// The same of a definition that starts itself over others. `others` are those that it starts, and those that they start.
+pub(in crate::saga) fn check_with_others(definition: &Definition, others: &[&Definition]) -> Option<Fault> {
+    let all = others.iter().copied().chain([definition]);
+    let all: BTreeMap<&DefinitionName, &Definition> = all.map(|one| (&one.name, one)).collect();
+    let edges = all.values().flat_map(|from| {
+        let children = started_definitions(from).into_iter();
+        children.map(|child| (&from.name, child)).collect::<Vec<_>>()
+    });
+    let edges: Vec<(&DefinitionName, &DefinitionName)> = edges.collect();
+    let below = reached(&definition.name, edges.iter().copied());
+    let above = reached(&definition.name, edges.iter().map(|(from, to)| (*to, *from)));
+    let circle: BTreeSet<&DefinitionName> = below.intersection(&above).copied().collect();
+    if circle.len() < 2 {
+        return None;
+    }
+    let first = starts(definition)
+        .into_iter()
+        .find(|start| child(start.action).is_some_and(|child| circle.contains(child)))?;
+    // Itself first: then the place is that of the start.
+    let circling = circle.iter().filter_map(|name| all.get(name).copied());
+    let mut members = std::iter::once(definition).chain(circling);
+    let (multiplies, pointer) =
+        members.find_map(|member| more_than_once(member, &circle).map(|pointer| (member, pointer)))?;
+    let pointer = if multiplies.name == definition.name {
+        pointer
+    } else {
+        first.pointer
+    };
+    let message = format!(
+        "{} starts itself over others, of which {} starts more than one on one way: their sagas multiply, until {CHILD_DEPTH_MAX} are \
+         above the last of them",
+        definition.name, multiplies.name
+    );
+    Some(Fault::new(pointer, message))
+}
+
+/// The definitions of the sagas that it starts.
+pub fn started_definitions(definition: &Definition) -> BTreeSet<&DefinitionName> {
+    starts(definition)
+        .iter()
+        .filter_map(|start| child(start.action))
+        .collect()
+}
+
+fn child(action: &Action) -> Option<&DefinitionName> {
+    match action {
+        Action::Saga(child) => Some(&child.saga),
+        Action::Task(_) => None,
+    }
+}
+
+/// What can be reached from it, itself included.
+fn reached<'a>(
+    begin: &'a DefinitionName,
+    edges: impl Iterator<Item = (&'a DefinitionName, &'a DefinitionName)>,
+) -> BTreeSet<&'a DefinitionName> {
+    let mut next: BTreeMap<&DefinitionName, Vec<&DefinitionName>> = BTreeMap::new();
+    for (from, to) in edges {
+        next.entry(from).or_default().push(to);
+    }
+    let mut reached = BTreeSet::new();
+    let mut open = vec![begin];
+    while let Some(name) = open.pop() {
+        if reached.insert(name) {
+            open.extend(next.get(name).into_iter().flatten());
+        }
+    }
+    reached
+}
+
+/// Where the first of these is started that another one follows on one way, or the same once more.
+fn more_than_once(definition: &Definition, circle: &BTreeSet<&DefinitionName>) -> Option<String> {
     let starts = starts(definition).into_iter();
-    let own = starts.filter(|start| matches!(start.action, Action::Saga(child) if child.saga == definition.name));
+    let own = starts.filter(|start| child(start.action).is_some_and(|child| circle.contains(child)));
     let own: Vec<Start<'_>> = own.take(LOOKED_AT).collect();
     if own.is_empty() {
-        return;
+        return None;
     }
     let ways = ways(definition);
     let reach = Reach::of(&ways);
@@ -24,13 +106,7 @@ pub(super) fn check(definition: &Definition, warnings: &mut Faults) {
         let later = later(start, &ways, &reach);
         own.iter().any(|other| follows(start, other, &ways, &later))
     });
-    if let Some(start) = more {
-        let message = format!(
-            "{} starts itself more than once on one way: its sagas multiply, until {CHILD_DEPTH_MAX} are above the last of them",
-            definition.name
-        );
-        warnings.add(Fault::new(start.pointer.clone(), message));
-    }
+    more.map(|start| start.pointer.clone())
 }
 
 /// The list that it stands in.
@@ -75,6 +151,8 @@ fn follows(start: &Start<'_>, other: &Start<'_>, ways: &[Way<'_>], later: &BTree
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::saga::source::read;
     use crate::saga::validate::testing::warnings;
 
     const CHILD: &str = "{saga: test, raises: {failure: x}}";
@@ -117,5 +195,100 @@ mod tests {
   C: {final: true}
 ";
         assert_eq!(told(others), Vec::<String>::new());
+    }
+
+    #[test]
+    fn one_that_starts_itself_on_each_round_over_several_states_is_a_warning() {
+        let left = told(
+            "  A: {on_exit: [CHILD], on: {x: {target: B}}}\n  B: {after: [{seconds: 5, target: D}], on: {y: {target: C}}}\n  \
+             D: {always: [{if: 'input.n > 1', target: A}], on: {y: {target: C}}}\n  C: {final: true}\n",
+        );
+        assert_eq!(left, expected("/states/A/on_exit/0"));
+        let between = told(
+            "  A: {on: {x: {target: B}, y: {target: C}}}\n  B: {on: {x: {tasks: [CHILD], target: D}}}\n  \
+             D: {on: {x: {target: A}}}\n  C: {final: true}\n",
+        );
+        assert_eq!(between, expected("/states/B/on/x/0/tasks/0"));
+    }
+
+    /// It starts children of these definitions on one way.
+    fn starting(name: &str, children: &[&str]) -> Definition {
+        let children: Vec<String> = children
+            .iter()
+            .map(|child| format!("{{saga: {child}, raises: {{failure: x}}}}"))
+            .collect();
+        let entry = if children.is_empty() {
+            String::new()
+        } else {
+            format!("on_entry: [{}], ", children.join(", "))
+        };
+        let text = format!(
+            "name: {name}\ninitial: A\nstates:\n  A: {{{entry}on: {{x: {{target: B}}}}}}\n  B: {{final: true}}\n"
+        );
+        read(&text).unwrap_or_else(|faults| panic!("{faults}"))
+    }
+
+    fn over_others(definition: &Definition, others: &[&Definition]) -> Option<String> {
+        check_with_others(definition, others).map(|fault| fault.to_string())
+    }
+
+    #[test]
+    fn those_that_start_each_other_more_than_once_are_a_warning() {
+        let expected = |pointer: &str, name: &str, more: &str| {
+            Some(format!(
+                "{pointer} {name} starts itself over others, of which {more} starts more than one on one way: their sagas multiply, \
+                 until 16 are above the last of them"
+            ))
+        };
+        let (order, payment) = (
+            starting("order", &["a", "payment"]),
+            starting("payment", &["order", "order"]),
+        );
+        assert_eq!(
+            over_others(&order, &[&payment]),
+            expected("/states/A/on_entry/1", "order", "payment")
+        );
+        assert_eq!(
+            over_others(&payment, &[&order]),
+            expected("/states/A/on_entry/0", "payment", "payment")
+        );
+        // A newer version of the same name is what it becomes.
+        let before = starting("order", &[]);
+        assert!(over_others(&order, &[&payment, &before]).is_some());
+        let far = starting("payment", &["b"]);
+        let farther = starting("b", &["order", "c", "c"]);
+        assert_eq!(
+            over_others(&order, &[&far, &farther]),
+            None,
+            "nobody starts two that lead back"
+        );
+        let farther = starting("b", &["payment", "order"]);
+        assert_eq!(
+            over_others(&order, &[&far, &farther]),
+            expected("/states/A/on_entry/1", "order", "b")
+        );
+        let itself = starting("order", &["order", "payment"]);
+        let once = starting("payment", &["order"]);
+        assert_eq!(
+            over_others(&itself, &[&once]),
+            expected("/states/A/on_entry/0", "order", "order")
+        );
+    }
+
+    #[test]
+    fn those_that_start_each_other_once_or_no_way_back_are_none() {
+        let (order, payment) = (starting("order", &["payment"]), starting("payment", &["order"]));
+        assert_eq!(over_others(&order, &[&payment]), None);
+        let (order, payment) = (
+            starting("order", &["payment", "payment"]),
+            starting("payment", &["a", "a"]),
+        );
+        assert_eq!(over_others(&order, &[&payment]), None);
+        assert_eq!(over_others(&order, &[]), None, "it is not there");
+        let (child, parent) = (
+            starting("child", &[]),
+            starting("parent", &["child", "child", "parent"]),
+        );
+        assert_eq!(over_others(&child, &[&parent]), None);
     }
 }

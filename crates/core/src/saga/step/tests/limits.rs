@@ -84,6 +84,36 @@ fn a_list_is_gone_through_up_to_a_number_that_a_step_can_make() {
 }
 
 #[test]
+fn what_is_waited_for_at_a_time_is_bounded() {
+    let (mut saga, _) = Saga::of_states(
+        "states:
+  A:
+    on:
+      start: {}
+      x: {tasks: [{name: each, for_each: '${ event.data }', join: {raises: y, on_partial_failure: continue}}]}
+      y: {}
+      child: {tasks: [{saga: a, raises: {success: y, failure: y}}]}
+",
+    );
+    let list = |length: usize| format!("[{}0]", "0,".repeat(length - 1));
+    for length in [4_000, 4_000, 1_999] {
+        assert_eq!(saga.raised("x", &list(length)).len(), length);
+    }
+    assert_eq!(saga.raised("child", "null").len(), 1);
+    assert_eq!(saga.instance.live.len(), LIVE_MAX);
+    assert_eq!(saga.raised("child", "null"), Vec::<String>::new());
+    assert_eq!(
+        saga.instance.parked[0].reason,
+        "a saga must not have more than 10000 tasks and child sagas that are not over"
+    );
+    assert_eq!(saga.instance.live.len(), LIVE_MAX);
+    // With each that is over there is room for another.
+    let first = *saga.instance.live.keys().next().expect("one");
+    saga.task_ended(first, succeeded("1"));
+    assert_eq!(saga.raised("child", "null").len(), 1);
+}
+
+#[test]
 fn the_outputs_of_a_list_are_bounded_in_bytes() {
     let (mut saga, _) = Saga::of_states(
         "states:
