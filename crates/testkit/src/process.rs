@@ -67,7 +67,7 @@ impl Process {
         })
     }
 
-    fn spawn(
+    pub(crate) fn spawn(
         command: &mut Command,
         arguments: &[&str],
         environment: &BTreeMap<String, String>,

@@ -13,6 +13,11 @@ const SECONDS: &str = "ORCHESTRATUM_SOAK_SECONDS";
 /// The file to which each test adds a line about itself at its end.
 const REPORT: &str = "ORCHESTRATUM_SOAK_REPORT";
 
+/// Whether the tests go on for a while, as `cargo xtask soak` wants.
+pub fn is_soak() -> bool {
+    std::env::var_os(SECONDS).is_some()
+}
+
 /// The numbers of the rounds: `few` in a test run; in a soak also as many as its time allows, which says how far it is.
 pub fn rounds(what: &'static str, few: usize) -> Rounds {
     let seconds = std::env::var(SECONDS).ok();

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use orchestratum_testkit::{
-    Api, CeleryWorker, Cluster, FaultProxy, GitlabProcess, OWNER_TOKEN, PROJECT, Process, Servers, VirtualHost,
-    celery_python, eventually_within,
+    Api, CeleryWorker, Cluster, FaultProxy, GitlabProcess, OWNER_TOKEN, PROJECT, Process, RabbitmqNode, Servers,
+    VirtualHost, celery_python, eventually_within,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::time::sleep;
 
 pub(crate) const BALANCE: &str = "/saga/calculate-balance";
 
@@ -51,6 +52,36 @@ impl Calculators {
     }
 }
 
+/// The broker of all of them.
+#[derive(Debug)]
+pub(crate) enum Broker {
+    /// A part of the one that the tests share.
+    Shared(VirtualHost),
+    /// One that may be killed.
+    Own(RabbitmqNode),
+}
+
+impl Broker {
+    async fn shared() -> anyhow::Result<Self> {
+        Ok(Self::Shared(VirtualHost::unique(&Servers::from_environment()).await?))
+    }
+
+    /// Shared where RabbitMQ is not installed beside the tests.
+    async fn own() -> anyhow::Result<Self> {
+        match RabbitmqNode::start().await? {
+            Some(node) => Ok(Self::Own(node)),
+            None => Self::shared().await,
+        }
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Shared(host) => host.servers().amqp_url.clone(),
+            Self::Own(node) => node.url(),
+        }
+    }
+}
+
 /// Dropped in this order: nobody is left without those whom he calls.
 #[derive(Debug)]
 pub(crate) struct Plant {
@@ -58,10 +89,10 @@ pub(crate) struct Plant {
     calculators: Calculators,
     pub(crate) gitlab: GitlabProcess,
     /// Between all of them and their broker.
-    pub(crate) to_broker: FaultProxy,
-    pub(crate) host: VirtualHost,
+    to_broker: FaultProxy,
+    broker: Broker,
     /// As it is reached by the proxy.
-    broker: String,
+    broker_url: String,
     delivery: Delivery,
 }
 
@@ -105,31 +136,35 @@ pub(crate) const COMMITS: usize = 5;
 impl Plant {
     /// The input of the heater is there, that of the condenser is not.
     pub(crate) async fn build(delivery: Delivery) -> anyhow::Result<Self> {
-        Self::build_with(delivery, true).await
+        Self::build_with(delivery, true, Broker::shared().await?).await
+    }
+
+    /// With a broker that can be killed, where there can be one.
+    pub(crate) async fn build_with_own_broker(delivery: Delivery) -> anyhow::Result<Self> {
+        Self::build_with(delivery, true, Broker::own().await?).await
     }
 
     /// What is to be calculated waits in a queue.
     pub(crate) async fn build_without_calculators() -> anyhow::Result<Self> {
-        Self::build_with(Delivery::Celery, false).await
+        Self::build_with(Delivery::Celery, false, Broker::shared().await?).await
     }
 
-    async fn build_with(delivery: Delivery, calculates: bool) -> anyhow::Result<Self> {
+    async fn build_with(delivery: Delivery, calculates: bool, broker: Broker) -> anyhow::Result<Self> {
         let gitlab = GitlabProcess::start().await?;
         let url = gitlab.control().url().to_owned();
-        let host = VirtualHost::unique(&Servers::from_environment()).await?;
-        let (to_broker, broker) = FaultProxy::before(&host.servers().amqp_url).await?;
+        let (to_broker, broker_url) = FaultProxy::before(&broker.url()).await?;
         let calculators = if calculates {
-            Calculators::start(delivery, &broker, &url).await?
+            Calculators::start(delivery, &broker_url, &url).await?
         } else {
             Calculators::Nobody
         };
         // All share one broker, as most installations do.
         let cluster = Cluster::builder()
-            .setting("BROKER__URL", &broker)
+            .setting("BROKER__URL", &broker_url)
             .setting("GITLAB__URL", &url)
             .setting("GITLAB__TOKEN", OWNER_TOKEN)
-            .setting("WORKER__CELERY__URL", &broker)
-            .setting("WORKER__AMQP__URL", &broker)
+            .setting("WORKER__CELERY__URL", &broker_url)
+            .setting("WORKER__AMQP__URL", &broker_url)
             .setting("WORKER__AMQP__QUEUES", "balance.*")
             .start()
             .await?;
@@ -138,8 +173,8 @@ impl Plant {
             calculators,
             gitlab,
             to_broker,
-            host,
             broker,
+            broker_url,
             delivery,
         };
         plant
@@ -154,8 +189,27 @@ impl Plant {
     /// Kills those who calculate with all that they do, and starts others.
     pub(crate) async fn replace_calculators(&mut self) -> anyhow::Result<()> {
         self.calculators = Calculators::Nobody;
-        self.calculators = Calculators::start(self.delivery, &self.broker, self.gitlab.control().url()).await?;
+        let gitlab = self.gitlab.control().url();
+        self.calculators = Calculators::start(self.delivery, &self.broker_url, gitlab).await?;
         Ok(())
+    }
+
+    /// The broker is killed and started again after a while. One that others share is cut off, and loses what a killed one does.
+    pub(crate) async fn broker_falls(&mut self, away: Duration) -> anyhow::Result<()> {
+        match &mut self.broker {
+            Broker::Own(node) => {
+                node.kill()?;
+                sleep(away).await;
+                node.start_again().await
+            }
+            Broker::Shared(host) => {
+                self.to_broker.cut();
+                host.forget_what_is_not_durable().await?;
+                sleep(away).await;
+                self.to_broker.heal();
+                Ok(())
+            }
+        }
     }
 
     pub(crate) fn api(&self) -> &Api {
