@@ -367,22 +367,22 @@ async fn every_example_runs_as_shown() {
     assert!(tried >= 8, "{tried}");
 }
 
-/// A saga that runs by the first of two versions, which call its state as the example does.
+/// A saga that runs by the first of two versions: both have the state that it is in.
 async fn saga_of_two_versions(api: &Api) -> String {
-    let put = async |state: &str| {
+    let put = async |event: &str| {
         let definition = json!({
             "name": "moved", "initial": "Initial", "states": {
-                "Initial": {"on": {"start": {"target": state}}},
-                state: {"on": {"paid": {"target": "Done"}}},
+                "Initial": {"on": {"start": {"target": "AwaitingPayment"}}},
+                "AwaitingPayment": {"on": {event: {"target": "Done"}}},
                 "Done": {"final": true},
             }
         });
         let put = api.put("/api/saga-definitions/moved", &definition).await;
         assert_eq!(put.status, StatusCode::CREATED, "{put:?}");
     };
-    put("AwaitingPayment").await;
+    put("paid").await;
     let saga = api.post("/api/sagas", &json!({"definition": "moved"})).await.json();
-    put("Paying").await;
+    put("payment_received").await;
     saga["id"].as_str().expect("an id").to_owned()
 }
 
