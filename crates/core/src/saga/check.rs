@@ -77,8 +77,8 @@ pub fn check_with(
     })
 }
 
-/// What is doubtful in a definition together with others: those that it [starts](super::started_definitions), and those that they start. `text` is
-/// that of the definition.
+/// What is doubtful in a definition together with others: those that it [starts](super::started_definitions), and those that they
+/// start. `text` is that of the definition.
 pub fn check_together(text: &str, definition: &Definition, others: &[&Definition]) -> Faults {
     let found: Vec<Fault> = check_with_others(definition, others).into_iter().collect();
     if found.is_empty() {
