@@ -65,6 +65,10 @@ impl Width {
         self.0.load(Ordering::Relaxed)
     }
 
+    fn narrow(&self, most: usize) {
+        self.0.fetch_min(most, Ordering::Relaxed);
+    }
+
     /// So many were tried, and so many of them not looked at to the end.
     fn learn(&self, tried: usize, cut: usize) {
         let width = self.get();
@@ -101,9 +105,11 @@ impl Widths {
         }
     }
 
-    /// So many were too many at once: they took too long, or are too large.
+    /// So many were too many at once: they took too long, or are too large. Those that are tried again are fewer, too.
     fn overdone(&self, turn: Turn, tried: usize) {
-        self.of(turn).learn(tried, tried.div_ceil(2));
+        let fewer = (tried / 2).max(1);
+        self.of(turn).narrow(fewer);
+        self.again.narrow(fewer);
     }
 }
 
@@ -419,10 +425,14 @@ pub(crate) fn look_batcher(
             let tried = widths.of(turn).get().min(advances.len());
             let mut outcomes = match store.advance_sagas(&advances[..tried], clock.now()).await {
                 Ok(outcomes) => outcomes,
-                // Nothing was done, and fewer at once may do. Who is alone is told.
+                // Nothing was done, and fewer at once may do. Who is alone is told, and who has waited for two that took too long:
+                // the database may be away.
                 Err(error) if error.is_of_many() && tried > 1 => {
                     overdone(&error, tried);
                     widths.overdone(turn, tried);
+                    if error.is_timeout() && turn == Turn::Again {
+                        return Err(error);
+                    }
                     return Ok(advances.iter().map(|_| Tried::Not).collect());
                 }
                 Err(error) => return Err(error),
@@ -553,6 +563,17 @@ mod tests {
         for first in (9..MANY - 3).step_by(3) {
             assert_eq!(driver.take(), (all(first..first + 3), Turn::Again));
         }
+    }
+
+    #[test]
+    fn what_was_too_many_at_once_is_tried_again_with_fewer() {
+        let widths = Widths::default();
+        widths.overdone(Turn::First, LOOKED_AT_ONCE);
+        assert_eq!((widths.first.get(), widths.again.get()), (128, 128));
+        widths.overdone(Turn::Again, 3);
+        assert_eq!((widths.first.get(), widths.again.get()), (128, 1));
+        widths.overdone(Turn::First, 128);
+        assert_eq!((widths.first.get(), widths.again.get()), (64, 1), "never wider");
     }
 
     #[test]
