@@ -82,6 +82,24 @@ pub fn is_step_of_a_path(text: &str) -> bool {
     matches!(text, "." | "..")
 }
 
+/// Of a [reference](is_reference).
+pub const REFERENCE_MAX_CHARACTERS: usize = 200;
+
+/// Whether callers may know something by this text: a correlation id, the id of an event. It is a key of indexes, and may have to stand
+/// in an address.
+pub fn is_reference(text: &str) -> bool {
+    // None has more bytes than four of each character.
+    text.len() <= 4 * REFERENCE_MAX_CHARACTERS
+        && (1..=REFERENCE_MAX_CHARACTERS).contains(&text.chars().count())
+        && !text.contains('\0')
+        && !is_step_of_a_path(text)
+}
+
+/// What is to be said of one that is none.
+pub fn reference_rule() -> String {
+    format!("must have 1 to {REFERENCE_MAX_CHARACTERS} characters, none of them U+0000, and not be . or ..")
+}
+
 checked_text! {
     /// What is to be run: the name of a handler or an executor, such as `python` or `email.send`.
     #[derive(PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -121,6 +139,12 @@ mod tests {
             assert!(is_step_of_a_path(step) && DefinitionName::new(step).is_err(), "{step}");
         }
         assert!(DefinitionName::new("...").is_ok() && !is_step_of_a_path("a.b"));
+        for right in ["a", "Пример/%_ 1", "...", &"é".repeat(200)] {
+            assert!(is_reference(right), "{right}");
+        }
+        for wrong in ["", ".", "..", "a\0", &"é".repeat(201), &"x".repeat(801)] {
+            assert!(!is_reference(wrong), "{wrong}");
+        }
         let target: Target = serde_json::from_str("\"gpu\"").expect("a name");
         assert_eq!(serde_json::to_string(&target).expect("a text"), "\"gpu\"");
     }

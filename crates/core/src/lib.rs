@@ -20,8 +20,8 @@ mod text;
 mod time;
 
 pub use identity::{
-    EnvironmentName, GroupId, InvalidName, NAME_MAX_LENGTH, SagaId, ScheduleId, Target, TaskId, TaskName, WorkerId,
-    is_step_of_a_path,
+    EnvironmentName, GroupId, InvalidName, NAME_MAX_LENGTH, REFERENCE_MAX_CHARACTERS, SagaId, ScheduleId, Target,
+    TaskId, TaskName, WorkerId, is_reference, is_step_of_a_path, reference_rule,
 };
 pub use json::{InvalidJson, JSON_MAX_DEPTH, JsonText};
 pub use objects::Objects;

@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 
 use orchestratum_core::saga::{Event, Faults, FieldName, Fields, STATES_MAX, StateName};
 use orchestratum_core::task::{Violations, json_pointer};
-use orchestratum_core::{JsonText, is_step_of_a_path};
+use orchestratum_core::{JsonText, is_reference, reference_rule};
 
 use crate::{Engine, Error};
-
-/// Of a correlation id, and of the id of an event.
-const ID_MAX_CHARACTERS: usize = 200;
 
 /// Of the reason of a cancel.
 const REASON_MAX_BYTES: usize = 2_000;
@@ -22,12 +19,10 @@ pub const CONTEXT_FIELDS_MAX_COUNT: usize = 100;
 /// # Errors
 /// [`Error::Invalid`] with this pointer.
 pub fn check_id(pointer: &str, id: &str) -> Result<(), Error> {
-    let characters = id.chars().count();
-    if (1..=ID_MAX_CHARACTERS).contains(&characters) && !id.contains('\0') && !is_step_of_a_path(id) {
+    if is_reference(id) {
         return Ok(());
     }
-    let rule = format!("must have 1 to {ID_MAX_CHARACTERS} characters, none of them U+0000, and not be . or ..");
-    Err(broken(pointer, rule))
+    Err(broken(pointer, reference_rule()))
 }
 
 /// The id of an event from outside.

@@ -9,7 +9,7 @@ pub enum Error {
     /// It cannot be reached, is shutting down, is read-only, or did not answer in time. Worth trying again later.
     #[error("the database is not available")]
     Unavailable(#[source] sqlx::Error),
-    /// It refused the data itself (SQL classes 22 and 23). The same data will be refused again.
+    /// It refused the data itself (SQL classes 22, 23 and 54). The same data will be refused again.
     #[error("the database refused the data")]
     Rejected(#[source] sqlx::Error),
     /// A stored value is not one we write. The row needs a person.

@@ -57,7 +57,8 @@ pub(super) fn error(error: sqlx::Error) -> Error {
                 code if ends_the_connection(code) || code.starts_with("53") || code.starts_with("58") => {
                     Error::Unavailable(error)
                 }
-                code if code.starts_with("22") || code.starts_with("23") => Error::Rejected(error),
+                // values that do not fit, constraints, and more than PostgreSQL takes, such as too much for an index
+                code if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => Error::Rejected(error),
                 _ => Error::Statement(error),
             }
         }

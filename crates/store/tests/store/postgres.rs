@@ -5,13 +5,14 @@ use std::sync::Arc;
 use crate::conformance::Fixture;
 use crate::conformance::lab::{Lab, SECOND, draft, target};
 use crate::conformance::rating::set_rate;
-use crate::conformance::saga_lab::{COUNTER, define, raise, read, start};
+use crate::conformance::saga_lab::{COUNTER, define, new_saga, raise, read, start};
 use crate::conformance::saga_records::{SAGA_VIOLATIONS, one_in_each_phase};
 use crate::support::Postgres;
 use orchestratum_core::task::TaskDraft;
-use orchestratum_store::{ClaimRequest, Options, Store, UnofferedSearch, connect};
+use orchestratum_store::{ClaimRequest, Error, Options, Store, UnofferedSearch, connect};
 use orchestratum_testkit::{FaultProxy, Schema, eventually};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use uuid::Uuid;
 
 async fn fixture() -> Box<dyn Fixture> {
     Box::new(Postgres::fresh(&crate::support::database_url()).await)
@@ -270,4 +271,20 @@ async fn a_claim_never_walks_the_index_of_deadlines() {
     })
     .await;
     assert_eq!(scans(&mut connection, "dispatches_deadline").await, 0);
+}
+
+#[tokio::test]
+async fn what_is_too_long_for_an_index_is_told_as_data_that_are_refused() {
+    let postgres = Postgres::fresh(&crate::support::database_url()).await;
+    let lab = Lab::new(postgres.store());
+    define(&lab, COUNTER).await;
+    // No compression makes it short enough.
+    let long: String = (0..400).map(|_| Uuid::new_v4().simple().to_string()).collect();
+    let saga = new_saga(&lab, "counter", &long);
+    let error = lab
+        .store
+        .start_sagas(&[saga], lab.now)
+        .await
+        .expect_err("it is refused");
+    assert!(matches!(error, Error::Rejected(_)), "{error:?}");
 }

@@ -9,7 +9,7 @@ use super::run::{Failure, Raised, Run};
 use super::{Effect, Purpose, Rejection};
 use crate::JsonText;
 use crate::expression::{STEPS_MAX, Scope, Template};
-use crate::identity::TaskId;
+use crate::identity::{TaskId, is_reference, reference_rule};
 use crate::saga::compiled::{Action, ChildSaga, Reach, TaskAction, Values};
 use crate::saga::definition::{FailureEvents, Fields, Join};
 use crate::saga::instance::{Cause, Event, Joining, Live, LiveEnd, Outcome, Undo};
@@ -268,9 +268,15 @@ impl Run<'_> {
         self.spent(scope);
         let (correlation_id, input) = (correlation_id?, input?);
         self.made(input.len())?;
-        let correlation_id = correlation_id
+        let correlation_id: String = correlation_id
             .parse()
             .map_err(|_| Failure("the correlation_id of a child saga must be a text".to_owned()))?;
+        if !is_reference(&correlation_id) {
+            return Err(Failure(format!(
+                "the correlation_id of a child saga {}",
+                reference_rule()
+            )));
+        }
         let live = Live {
             compensation: self.drafts(&child.compensation, scope)?,
             end: LiveEnd::Raises(child.raises.clone()),

@@ -1,5 +1,7 @@
 //! What the language has beside what the order uses.
 
+use serde_json::json;
+
 use super::*;
 
 #[test]
@@ -299,6 +301,28 @@ fn a_child_saga_is_started_and_its_end_is_taken_like_that_of_a_task() {
     let id = "00000000-0000-0000-0000-000000000007";
     assert_eq!(decided, [format!(r#"saga 1 other {id}/1 {{"of":"c-1"}}"#)]);
     assert_eq!(saga.task_ended(1, succeeded("null")), ["finished Completed"]);
+}
+
+#[test]
+fn a_child_saga_has_a_correlation_id_by_which_callers_may_know_it() {
+    let (mut saga, _) = Saga::of_states(
+        "states:
+  A:
+    on:
+      start: {}
+      go: {tasks: [{saga: other, correlation_id: '${ event.data }', raises: {success: done, failure: done}}]}
+      done: {target: B}
+  B: {final: true}
+",
+    );
+    let told =
+        "the correlation_id of a child saga must have 1 to 200 characters, none of them U+0000, and not be . or ..";
+    for (parked, wrong) in [json!(""), json!(".."), json!("x".repeat(201))].iter().enumerate() {
+        assert_eq!(saga.raised("go", &wrong.to_string()), Vec::<String>::new());
+        assert_eq!(saga.instance.parked[parked].reason, told);
+    }
+    let longest = json!("é".repeat(200)).to_string();
+    assert_eq!(saga.raised("go", &longest).len(), 1);
 }
 
 #[test]
