@@ -2,6 +2,7 @@
 
 mod addressees;
 mod advance;
+mod children;
 mod definitions;
 mod history;
 mod keyed;

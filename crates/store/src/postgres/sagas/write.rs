@@ -11,10 +11,11 @@ use uuid::Uuid;
 use super::super::rows::{Time, int4, time};
 use super::super::tasks::{Apply, column, insert_issued, meet};
 use super::super::transaction::{Abort, Transaction};
+use super::children::insert_children;
 use super::definitions;
 use super::task_ends::{insert_task_ends, insert_waiting};
 use crate::compiled::CompiledDefinitions;
-use crate::decide::{self, Cancelled, ChildRow, EventColumns, EventSource, EventWrite, Folded, WaitingEvent};
+use crate::decide::{self, Cancelled, EventColumns, EventSource, EventWrite, Folded, WaitingEvent};
 use crate::{Change, Consequences, NewTask};
 
 /// Whether the rows of the sagas are there already.
@@ -172,10 +173,12 @@ impl Writing<'_> {
         let wanted = newest.iter().map(|(name, version)| (name.clone(), *version));
         let compiled = definitions::compiled(connection, self.compiled, wanted).await?;
         let (children, mut told) = decide::children(folded, &newest, &compiled);
-        for child in children {
-            let is_new = insert_child(connection, &child, self.now).await?;
-            told.push(child.inserted(is_new));
-        }
+        let inserted = insert_children(connection, &children, self.now).await?;
+        told.extend(
+            children
+                .iter()
+                .map(|child| child.inserted(inserted.contains(&child.id()))),
+        );
         Ok(told)
     }
 }
@@ -198,36 +201,6 @@ async fn cancelled_children(connection: &mut PgConnection, folded: &[Folded]) ->
     .await?;
     let told = children.into_iter().map(|(child,)| WaitingEvent::cancel(SagaId(child)));
     Ok(told.collect())
-}
-
-/// Whether there was none of its definition and correlation id.
-async fn insert_child(connection: &mut PgConnection, row: &ChildRow<'_>, now: Timestamp) -> Result<bool, Abort> {
-    let origin = &row.parent.head.origin;
-    let inserted = sqlx::query(
-        "INSERT INTO sagas (
-            id, definition, definition_version, correlation_id, input, parent_id, parent_number, depth, trace_parent, request_id,
-            created_at, status, state, version, last_seq, instance, updated_at
-        )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $14, $8, $9, $10, $11, $12, 0, 0, $13, $10)
-        ON CONFLICT (correlation_id, definition) DO NOTHING",
-    )
-    .bind(row.id().0)
-    .bind(row.child.definition.as_str())
-    .bind(int4(row.definition_version))
-    .bind(&row.child.correlation_id)
-    .bind(row.child.input.as_str())
-    .bind(row.parent.head.id.0)
-    .bind(int4(row.child.number))
-    .bind(origin.trace_parent.as_ref().map(TraceParent::as_str))
-    .bind(origin.request_id.as_ref().map(RequestId::as_str))
-    .bind(time(now))
-    .bind(row.instance.status().code())
-    .bind(row.instance.state.as_str())
-    .bind(row.instance.to_stored().as_str())
-    .bind(i16::from(row.depth))
-    .execute(connection)
-    .await?;
-    Ok(inserted.rows_affected() > 0)
 }
 
 /// What is written of an input, with its saga.
