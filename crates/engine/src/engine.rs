@@ -1,9 +1,11 @@
 //! The engine: a store, a broker, a clock, and the batchers between them and the use cases.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
 use orchestratum_broker::{self as broker, Broker, Hint, Signal};
+use orchestratum_core::saga::SagaStatus;
 use orchestratum_core::task::{Ending, GroupEnds, GroupPlace, TaskEvent, TaskSpec, TaskState, TaskStatus};
 use orchestratum_core::{JsonText, SagaId, TaskId, Timestamp};
 use orchestratum_store::{
@@ -80,6 +82,7 @@ pub(crate) struct Parts {
     pub(crate) keys: KeyCache,
     pub(crate) counts: Arc<Kept<Counts>>,
     pub(crate) queues: Arc<Kept<Queues>>,
+    pub(crate) live_sagas: Arc<Kept<BTreeMap<SagaStatus, u64>>>,
     pub(crate) health: Arc<Kept<Health>>,
     /// Where the settings name one.
     pub(crate) gitlab: Option<Calls>,
@@ -142,6 +145,7 @@ impl Engine {
             saga_advances_again: sagas::look_batcher(Weak::clone(engine), &store, &clock, (Turn::Again, &widths)),
             counts: Arc::new(Kept::new(Keeping::ManyTimesItsCost, patience)),
             queues: Arc::new(Kept::new(Keeping::ManyTimesItsCost, patience)),
+            live_sagas: Arc::new(Kept::new(Keeping::ManyTimesItsCost, patience)),
             health: Arc::new(Kept::new(Keeping::For(health::KEPT_FOR), health::OTHERS_PATIENCE)),
             gitlab: settings
                 .gitlab

@@ -511,6 +511,9 @@ pub trait SagaStore: Send + Sync {
     /// Where these sagas stand; those that do not exist are left out.
     async fn saga_stands(&self, sagas: &[SagaId]) -> Result<Vec<(SagaId, Stand)>, Error>;
 
+    /// How many sagas there are in each status that something leaves; a status without any may be missing.
+    async fn count_live_sagas(&self) -> Result<BTreeMap<SagaStatus, u64>, Error>;
+
     /// The live sagas with this correlation id, and whether there are any that are over.
     async fn addressees(&self, correlation_id: &str) -> Result<Vec<Addressee>, Error>;
 

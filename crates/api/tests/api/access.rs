@@ -464,6 +464,7 @@ async fn metrics_need_a_key_unless_they_are_public() {
         "orchestratum_queue_depth{target=\"counted\"} 1",
         "orchestratum_http_requests_total{",
         "orchestratum_tasks_created_total",
+        "orchestratum_sagas{status=\"CompensationStuck\"} 0",
     ] {
         assert!(text.contains(figure), "{figure} is missing in:\n{text}");
     }

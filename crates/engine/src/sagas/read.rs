@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestratum_core::saga::{CompiledDefinition, Definition};
+use orchestratum_core::saga::{CompiledDefinition, Definition, SagaStatus};
 use orchestratum_core::{SagaId, Timestamp};
 use orchestratum_store::{EventKind, HistoryEntry, HistoryPage, Saga, SagaFilter, SagaPage, StoredDefinition};
 
@@ -33,6 +33,13 @@ impl Engine {
         drop(found);
         let _ = tokio::time::timeout(patience, waiting.until_ended()).await;
         self.saga(saga).await
+    }
+
+    /// How many there are of each status that something leaves; kept for a while where counting is dear.
+    pub async fn count_live_sagas(&self) -> Result<BTreeMap<SagaStatus, u64>, Error> {
+        let engine = self.clone();
+        let question = async move { Ok(engine.parts.store.count_live_sagas().await?) };
+        self.parts.live_sagas.or_ask(question).await
     }
 
     /// `before` is the `next` of the page before.

@@ -193,3 +193,19 @@ async fn the_last_of_a_series_is_sought_in_its_range_alone() {
         }
     }
 }
+
+#[tokio::test]
+async fn live_sagas_are_counted_by_the_index_of_statuses() {
+    let (_schema, mut connection) = filled_with_sagas().await;
+    connection.execute("ANALYZE sagas").await.expect("it is done");
+    let explain = format!("EXPLAIN {}", statements::COUNT_LIVE_SAGAS);
+    let plan: Vec<(String,)> = sqlx::query_as(AssertSqlSafe(explain))
+        .fetch_all(&mut connection)
+        .await
+        .expect("a plan");
+    let lines = plan.iter().map(|(line,)| line.as_str());
+    let scans: Vec<&str> = lines.filter(|line| line.contains("Scan")).collect();
+    assert!(!scans.is_empty(), "{plan:#?}");
+    assert!(scans.iter().any(|scan| scan.contains("sagas_status")), "{plan:#?}");
+    assert!(scans.iter().all(|scan| !scan.contains("Seq Scan")), "{plan:#?}");
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use orchestratum_core::saga::{CompiledDefinition, DefinitionName, EventName};
+use orchestratum_core::saga::{CompiledDefinition, DefinitionName, EventName, SagaStatus};
 use orchestratum_core::schedule::SchedulePatch;
 use orchestratum_core::task::{Bucket, GroupPlace, GroupStatus, TargetRate, TaskStatus};
 use orchestratum_core::{GroupId, SagaId, ScheduleId, Target, TaskId, Timestamp, WorkerId};
@@ -323,6 +323,7 @@ through! {
     unlooked_sagas(after: Option<SagaId>, limit: usize) -> Result<Vec<SagaId>, Error>;
     fire_saga_timers(limit: usize, now: Timestamp) -> Result<FiredTimers, Error>;
     saga_timers(saga: SagaId, most: usize) -> Result<Vec<PendingTimer>, Error>;
+    count_live_sagas() -> Result<BTreeMap<SagaStatus, u64>, Error>;
     saga(saga: SagaId) -> Result<Option<Saga>, Error>;
     saga_stands(sagas: &[SagaId]) -> Result<Vec<(SagaId, Stand)>, Error>;
     addressees(correlation_id: &str) -> Result<Vec<Addressee>, Error>;

@@ -2,8 +2,8 @@
 
 mod live;
 mod metrics;
-mod queue_figures;
 mod ready;
+mod stored_figures;
 
 pub(crate) use live::*;
 pub(crate) use metrics::*;

@@ -3,6 +3,7 @@
 mod addressees;
 mod advance;
 mod children;
+mod counts;
 mod definitions;
 mod history;
 mod keyed;
@@ -18,16 +19,17 @@ mod task_ends;
 mod timers;
 mod write;
 
+pub use self::counts::COUNT_LIVE_SAGAS;
 pub use self::list::{SAGA_LISTS, SagaListStatements};
 pub(super) use self::purge::purge_sagas;
 pub use self::series::LAST_OF_SERIES;
 pub(super) use self::task_ends::insert_task_ends;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use orchestratum_core::saga::{CompiledDefinition, DefinitionName, EventName};
+use orchestratum_core::saga::{CompiledDefinition, DefinitionName, EventName, SagaStatus};
 use orchestratum_core::{SagaId, Timestamp};
 
 use super::PostgresStore;
@@ -124,6 +126,10 @@ impl SagaStore for PostgresStore {
 
     async fn saga_stands(&self, sagas: &[SagaId]) -> Result<Vec<(SagaId, Stand)>, Error> {
         read::stands(&self.database, sagas).await
+    }
+
+    async fn count_live_sagas(&self) -> Result<BTreeMap<SagaStatus, u64>, Error> {
+        counts::live(&self.database).await
     }
 
     async fn addressees(&self, correlation_id: &str) -> Result<Vec<Addressee>, Error> {

@@ -2,6 +2,7 @@
 
 mod addressees;
 mod advance;
+mod counts;
 mod definitions;
 mod events;
 mod history;
@@ -21,11 +22,11 @@ mod write;
 pub(super) use self::purge::{purge_candidates, purge_sagas};
 pub(super) use self::task_ends::insert_task_ends;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use orchestratum_core::saga::{CompiledDefinition, DefinitionName, EventName};
+use orchestratum_core::saga::{CompiledDefinition, DefinitionName, EventName, SagaStatus};
 use orchestratum_core::{SagaId, Timestamp};
 
 use super::SqliteStore;
@@ -118,6 +119,10 @@ impl SagaStore for SqliteStore {
 
     async fn saga_stands(&self, sagas: &[SagaId]) -> Result<Vec<(SagaId, Stand)>, Error> {
         read::stands(self, sagas).await
+    }
+
+    async fn count_live_sagas(&self) -> Result<BTreeMap<SagaStatus, u64>, Error> {
+        counts::live(self).await
     }
 
     async fn addressees(&self, correlation_id: &str) -> Result<Vec<Addressee>, Error> {

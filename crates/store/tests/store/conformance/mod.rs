@@ -456,6 +456,7 @@ macro_rules! suite {
             ],
             saga_records: [
                 a_saga_is_what_its_history_leads_to,
+                sagas_that_are_not_over_are_counted_by_status,
                 a_history_is_read_in_pages,
                 pages_of_large_entries_end_early,
                 purging_takes_sagas_that_ended_long_ago_with_their_histories,

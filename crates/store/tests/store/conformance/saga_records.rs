@@ -1,5 +1,6 @@
 //! What is kept of sagas, and for how long.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use orchestratum_core::saga::{CompiledDefinition, Event, Input, Instance, Outcome, SagaStatus, Timer, check, step};
@@ -62,6 +63,16 @@ pub(crate) async fn one_in_each_phase(lab: &Lab) {
     raise(lab, undoing, "refused").await;
     let ended = start(lab, "counter", "ended").await;
     raise(lab, ended, "stop").await;
+}
+
+pub(crate) async fn sagas_that_are_not_over_are_counted_by_status(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    assert_eq!(lab.store.count_live_sagas().await.expect("works"), BTreeMap::new());
+    one_in_each_phase(&lab).await;
+    start(&lab, "order", "another").await;
+    let counts = lab.store.count_live_sagas().await.expect("works");
+    let expected = BTreeMap::from([(SagaStatus::Running, 2), (SagaStatus::Compensating, 1)]);
+    assert_eq!(counts, expected, "those that are over are not counted");
 }
 
 /// What an entry of the history of an [`ORDER`] says has reached it. Its timers are all of one kind.
