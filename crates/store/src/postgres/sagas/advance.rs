@@ -168,7 +168,8 @@ async fn arrived(connection: &mut PgConnection, ids: &[Uuid], last: i64) -> Resu
         FROM (
             SELECT waiting.*,
                 count(*) OVER () AS found,
-                sum(octet_length(data)) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS bytes,
+                sum(coalesce(octet_length(data), 0) + coalesce(octet_length(error), 0))
+                    OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS bytes,
                 row_number() OVER (ORDER BY id) AS place
             FROM (
                 SELECT * FROM saga_events

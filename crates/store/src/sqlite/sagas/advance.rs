@@ -114,7 +114,7 @@ async fn arrived(connection: &mut SqliteConnection, ids: &[SagaId], last: i64) -
                  sum(size) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS bytes,
                  row_number() OVER (ORDER BY id) AS place
              FROM (
-                 SELECT id, coalesce(octet_length(data), 0) AS size
+                 SELECT id, coalesce(octet_length(data), 0) + coalesce(octet_length(error), 0) AS size
                  FROM saga_events INDEXED BY saga_events_waiting
                  WHERE seq IS NULL AND saga_id IN (SELECT unhex(value) FROM json_each(?1)) AND id > ?3
                  ORDER BY id
