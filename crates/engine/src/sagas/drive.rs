@@ -4,122 +4,29 @@
 //! loop for sagas. A look takes whatever has gathered while the last one was in the database, each saga once.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use orchestratum_core::SagaId;
-use orchestratum_core::saga::{Input, SagaStatus};
+use orchestratum_core::saga::SagaStatus;
 use orchestratum_core::task::TaskEvent;
 use orchestratum_store::{
-    Advance, AdvanceOutcome, Advanced, ClaimedTask, Consequences, NewSaga, SagaOffer, Stand, StartOutcome, Store,
+    Advance, AdvanceOutcome, Advanced, ClaimedTask, Consequences, SagaOffer, Stand, StartOutcome,
 };
 use parking_lot::Mutex;
 
+use super::lines::Tried;
+use super::widths::{Turn, Widths};
 use crate::announce::hint;
-use crate::batcher::{Batcher, Bounds, Weight, caught};
-use crate::clock::Clock;
-use crate::engine::Parts;
+use crate::batcher::caught;
 use crate::journal::{self, Reason};
 use crate::{Engine, Error, error, identity, loops};
 use orchestratum_broker::Signal;
-
-/// How many sagas are looked at in one transaction.
-const LOOKED_AT_ONCE: usize = 256;
-
-/// Those that callers bring something to, and those of workers that go on: as many at once.
-const LOOKS: Bounds = Bounds {
-    batch: Weight {
-        rows: LOOKED_AT_ONCE,
-        ..Bounds::HOT_PATH.batch
-    },
-    ..Bounds::HOT_PATH
-};
 
 /// How many looks are in the database at a time.
 const LANES: usize = 2;
 
 /// How many sagas must wait before a second look is begun beside another one.
 const WORTH_A_LANE: usize = 64;
-
-/// Whether it is the first time that it is tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
-    First,
-    /// Others before it were enough for a look. These have a line of their own: whatever costs little does not wait behind them.
-    Again,
-}
-
-/// How many sagas the next look takes. One that costs much does not come to all of them: what it has read of the others is read
-/// again, so fewer are tried then, and more again where all were looked at.
-#[derive(Debug)]
-struct Width(AtomicUsize);
-
-impl Default for Width {
-    fn default() -> Self {
-        Self(AtomicUsize::new(LOOKED_AT_ONCE))
-    }
-}
-
-impl Width {
-    fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn narrow(&self, most: usize) {
-        self.0.fetch_min(most, Ordering::Relaxed);
-    }
-
-    /// So many were tried, and so many of them not looked at to the end.
-    fn learn(&self, tried: usize, cut: usize) {
-        let width = self.get();
-        if cut > 0 {
-            self.0.store(tried.saturating_sub(cut).max(1), Ordering::Relaxed);
-        } else if tried >= width && width < LOOKED_AT_ONCE {
-            self.0.store((width * 2).min(LOOKED_AT_ONCE), Ordering::Relaxed);
-        }
-    }
-}
-
-/// Those of the first and of the later tries.
-#[derive(Debug, Default)]
-pub(crate) struct Widths {
-    first: Width,
-    again: Width,
-}
-
-impl Widths {
-    const fn of(&self, turn: Turn) -> &Width {
-        match turn {
-            Turn::First => &self.first,
-            Turn::Again => &self.again,
-        }
-    }
-
-    /// First tries stay as wide as they are: what they do not come to is tried again, and those that cost little get through.
-    fn looked(&self, turn: Turn, tried: usize, cut: usize) {
-        if turn == Turn::First {
-            self.first.learn(tried, 0);
-        }
-        if turn == Turn::Again || cut > 0 {
-            self.again.learn(tried, cut);
-        }
-    }
-
-    /// So many were too many at once: they took too long, or are too large. Those that are tried again are fewer, too.
-    fn overdone(&self, turn: Turn, tried: usize) {
-        let fewer = (tried / 2).max(1);
-        self.of(turn).narrow(fewer);
-        self.again.narrow(fewer);
-    }
-}
-
-/// What became of a look that a caller waits for.
-#[derive(Debug)]
-pub(crate) enum Tried {
-    Looked(AdvanceOutcome),
-    /// Others were enough for one transaction: ask again.
-    Not,
-}
 
 /// The sagas that are to be looked at.
 #[derive(Debug, Default)]
@@ -226,6 +133,7 @@ impl Engine {
         loop {
             match line.submit(advance.clone()).await? {
                 Tried::Looked(outcome) => return Ok(outcome),
+                Tried::Failed(error) => return Err(Error::Store(error)),
                 Tried::Not => line = &self.parts.saga_advances_again,
             }
         }
@@ -248,12 +156,15 @@ impl Engine {
                 self.line_up([saga], Turn::Again);
                 Ok(None)
             }
-            Err(error) => {
-                tracing::debug!(saga.id = %saga, error = %error::chain(&error), "a saga is looked at once more");
-                self.look_at_sagas([saga]);
-                Err(error.into())
-            }
+            Ok(Tried::Failed(error)) => Err(self.look_later(saga, Error::Store(error))),
+            Err(error) => Err(self.look_later(saga, error.into())),
         }
+    }
+
+    fn look_later(&self, saga: SagaId, error: Error) -> Error {
+        tracing::debug!(saga.id = %saga, error = %error::chain(&error), "a saga is looked at once more");
+        self.look_at_sagas([saga]);
+        error
     }
 
     pub(super) fn after_starts(&self, outcomes: &mut [StartOutcome]) {
@@ -268,7 +179,6 @@ impl Engine {
             | StartOutcome::Left => None,
         });
         let started: Vec<&mut Advanced> = started.collect();
-        metrics::counter!("orchestratum_sagas_started_total").increment(started.len() as u64);
         self.after_looks(started);
     }
 
@@ -310,8 +220,8 @@ impl Engine {
     /// consequences from the looks.
     pub(super) fn after_looks<'a>(&self, looks: impl IntoIterator<Item = &'a mut Advanced>) {
         let now = self.parts.clock.now();
-        let mut changed = Vec::new();
-        let mut resting = Vec::new();
+        let (mut changed, mut resting) = (Vec::new(), Vec::new());
+        let mut begun = 0;
         for look in looks {
             let Advanced {
                 saga,
@@ -329,10 +239,13 @@ impl Engine {
                 next_timer,
                 next_due,
             } = std::mem::take(consequences);
-            let is_changed = before
-                .as_ref()
-                .is_none_or(|before| before.version != saga.instance.version);
+            // One that ends without having begun has the version that it had.
+            let is_changed = before.as_ref().is_none_or(|before| {
+                (before.version, before.status) != (saga.instance.version, saga.instance.status())
+            });
             if is_changed {
+                begun +=
+                    u64::from(saga.instance.version > 0 && before.as_ref().is_none_or(|before| before.version == 0));
                 journal::saga_changed(saga, before.as_ref());
                 changed.push(saga.id);
                 count(saga.instance.status(), before.as_ref());
@@ -362,6 +275,7 @@ impl Engine {
             self.line_up(again, Turn::Again);
             self.look_at_sagas(unlooked);
         }
+        metrics::counter!("orchestratum_sagas_started_total").increment(begun);
         self.parts.saga_waiters.ended(&resting);
         if !changed.is_empty() {
             self.parts.signals.send(Signal::Sagas { sagas: changed });
@@ -390,87 +304,8 @@ pub(super) fn plain_look(saga: SagaId) -> Advance {
     }
 }
 
-/// Performs the starts that callers ask for. What must follow the commit of a batch is done with it: a caller may go away before it has
-/// its answer, and what follows may concern the others as well.
-pub(crate) fn start_batcher(
-    engine: Weak<Parts>,
-    store: &Arc<dyn Store>,
-    clock: &Clock,
-) -> Batcher<NewSaga, StartOutcome> {
-    let (store, clock) = (Arc::clone(store), clock.clone());
-    Batcher::start(Bounds::HOT_PATH, start_weight, move |sagas: Arc<Vec<NewSaga>>| {
-        let (store, clock, engine) = (Arc::clone(&store), clock.clone(), Weak::clone(&engine));
-        async move {
-            let mut outcomes = store.start_sagas(&sagas, clock.now()).await?;
-            if let Some(parts) = engine.upgrade() {
-                Engine { parts }.after_starts(&mut outcomes);
-            }
-            Ok(outcomes)
-        }
-    })
-}
-
-/// The same for looks at sagas that are there.
-pub(crate) fn look_batcher(
-    engine: Weak<Parts>,
-    store: &Arc<dyn Store>,
-    clock: &Clock,
-    (turn, widths): (Turn, &Arc<Widths>),
-) -> Batcher<Advance, Tried> {
-    let (store, clock, widths) = (Arc::clone(store), clock.clone(), Arc::clone(widths));
-    Batcher::start(LOOKS, look_weight, move |advances: Arc<Vec<Advance>>| {
-        let (store, clock, engine) = (Arc::clone(&store), clock.clone(), Weak::clone(&engine));
-        let widths = Arc::clone(&widths);
-        async move {
-            let tried = widths.of(turn).get().min(advances.len());
-            let mut outcomes = match store.advance_sagas(&advances[..tried], clock.now()).await {
-                Ok(outcomes) => outcomes,
-                // Nothing was done, and fewer at once may do. Who is alone is told, and who has waited for two that took too long:
-                // the database may be away.
-                Err(error) if error.is_of_many() && tried > 1 => {
-                    overdone(&error, tried);
-                    widths.overdone(turn, tried);
-                    if error.is_timeout() && turn == Turn::Again {
-                        return Err(error);
-                    }
-                    return Ok(advances.iter().map(|_| Tried::Not).collect());
-                }
-                Err(error) => return Err(error),
-            };
-            widths.looked(turn, tried, cut(&mut outcomes));
-            if let Some(parts) = engine.upgrade() {
-                Engine { parts }.after_looks(outcomes.iter_mut().filter_map(looked));
-            }
-            let looked = outcomes.into_iter().map(|outcome| match outcome {
-                AdvanceOutcome::Left { .. } => Tried::Not,
-                outcome => Tried::Looked(outcome),
-            });
-            let not = std::iter::repeat_with(|| Tried::Not).take(advances.len() - tried);
-            Ok(looked.chain(not).collect())
-        }
-    })
-}
-
-pub(super) fn start_weight(saga: &NewSaga) -> Weight {
-    // With its context, its first tasks, and the entry of its history.
-    Weight {
-        rows: 1,
-        bytes: saga.input.len() * 3 + 2_000,
-    }
-}
-
-fn look_weight(advance: &Advance) -> Weight {
-    let data = advance.request.as_ref().map_or(0, |request| match &request.input {
-        Input::EventRaised(event) => event.data.len(),
-        _ => 0,
-    });
-    Weight {
-        rows: 1,
-        bytes: data * 2 + 2_000,
-    }
-}
-
-fn overdone(error: &dyn std::error::Error, sagas: usize) {
+/// Says that a look was given too many.
+pub(super) fn overdone(error: &dyn std::error::Error, sagas: usize) {
     tracing::warn!(
         sagas,
         error = %error::chain(error),
@@ -479,12 +314,12 @@ fn overdone(error: &dyn std::error::Error, sagas: usize) {
 }
 
 /// How many sagas a call was not enough for.
-fn cut(outcomes: &mut [AdvanceOutcome]) -> usize {
+pub(super) fn cut(outcomes: &mut [AdvanceOutcome]) -> usize {
     let looks = outcomes.iter_mut().filter_map(looked);
     looks.map(|advanced| advanced.consequences.cut).sum()
 }
 
-fn looked(outcome: &mut AdvanceOutcome) -> Option<&mut Advanced> {
+pub(super) fn looked(outcome: &mut AdvanceOutcome) -> Option<&mut Advanced> {
     match outcome {
         AdvanceOutcome::Done(advanced)
         | AdvanceOutcome::Repeated(advanced)
@@ -500,6 +335,7 @@ fn looked(outcome: &mut AdvanceOutcome) -> Option<&mut Advanced> {
 mod tests {
     use uuid::Uuid;
 
+    use super::super::widths::LOOKED_AT_ONCE;
     use super::*;
 
     fn sagas(numbers: std::ops::Range<u128>) -> impl Iterator<Item = SagaId> {
@@ -563,34 +399,5 @@ mod tests {
         for first in (9..MANY - 3).step_by(3) {
             assert_eq!(driver.take(), (all(first..first + 3), Turn::Again));
         }
-    }
-
-    #[test]
-    fn what_was_too_many_at_once_is_tried_again_with_fewer() {
-        let widths = Widths::default();
-        widths.overdone(Turn::First, LOOKED_AT_ONCE);
-        assert_eq!((widths.first.get(), widths.again.get()), (128, 128));
-        widths.overdone(Turn::Again, 3);
-        assert_eq!((widths.first.get(), widths.again.get()), (128, 1));
-        widths.overdone(Turn::First, 128);
-        assert_eq!((widths.first.get(), widths.again.get()), (64, 1), "never wider");
-    }
-
-    #[test]
-    fn looks_take_as_many_sagas_as_they_come_to() {
-        let width = Width::default();
-        width.learn(200, 0);
-        assert_eq!(width.get(), LOOKED_AT_ONCE);
-        width.learn(200, 197);
-        assert_eq!(width.get(), 3);
-        width.learn(3, 3);
-        assert_eq!(width.get(), 1, "there is always one");
-        width.learn(1, 0);
-        width.learn(1, 0);
-        assert_eq!(width.get(), 2, "a look at fewer tells nothing");
-        for _ in 0..10 {
-            width.learn(width.get(), 0);
-        }
-        assert_eq!(width.get(), LOOKED_AT_ONCE);
     }
 }

@@ -14,6 +14,7 @@ mod details;
 mod diagram;
 mod drive;
 mod input;
+mod lines;
 mod migrate;
 mod parked;
 mod publish;
@@ -22,6 +23,7 @@ mod read;
 mod retry;
 mod start;
 mod together;
+mod widths;
 
 pub use self::cancel::CancelledSaga;
 pub use self::define::Defined;
@@ -33,5 +35,7 @@ pub use self::publish::{PublishEvent, Published};
 pub use self::raise::{RaiseEvent, Raised};
 pub use self::start::{StartSaga, StartedSaga};
 
-pub(crate) use self::drive::{Driver, Tried, Turn, look_batcher, start_batcher};
+pub(crate) use self::drive::Driver;
+pub(crate) use self::lines::{Tried, look_batcher, start_batcher};
 pub(crate) use self::together::{BegunTogether, Together, together_batcher};
+pub(crate) use self::widths::Turn;

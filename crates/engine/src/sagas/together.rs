@@ -6,7 +6,7 @@ use std::time::Duration;
 use orchestratum_store::{NewSaga, StartOutcome, Store};
 use tokio::time::Instant;
 
-use super::drive::start_weight;
+use super::lines::start_weight;
 use crate::batcher::{Batcher, Bounds, Weight};
 use crate::clock::Clock;
 use crate::engine::Parts;
