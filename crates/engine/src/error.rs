@@ -109,6 +109,13 @@ pub enum Error {
         status: SagaStatus,
         state: StateName,
     },
+    /// What was to be answered was asked in a state that it has left.
+    #[error("what saga {saga} had asked is answered, or was taken back: it is {status} in {state}. Read it again")]
+    SagaQuestionIsOver {
+        saga: SagaId,
+        status: SagaStatus,
+        state: StateName,
+    },
     /// The id of an event belongs to another one.
     #[error("saga {saga} has taken another event of the id {event:?}")]
     EventIdReused { saga: SagaId, event: String },
@@ -270,6 +277,7 @@ impl Error {
             | Self::SagaUnmovable { .. }
             | Self::SagaVersionMismatch { .. }
             | Self::SagaAwaitsNothing { .. }
+            | Self::SagaQuestionIsOver { .. }
             | Self::EventIdReused { .. }
             | Self::NothingParked { .. }
             | Self::EventForNobody { .. }

@@ -57,7 +57,7 @@ pub use overviews::{LiveChild, LiveSagaTask, OverviewStore, SagaOverview, TaskOv
 pub use postgres::{PostgresStore, statements};
 pub use queues::{Queue, QueueStore};
 pub use sagas::{
-    Addressee, Advance, AdvanceOutcome, Advanced, Consequences, DefinitionHead, DefinitionVersion, EventKind,
+    Addressee, Advance, AdvanceOutcome, Advanced, Consequences, DefinitionHead, DefinitionVersion, EventKind, Expected,
     FiredTimers, HistoryEntry, HistoryPage, KeyedSaga, MigrateOutcome, MigrateSaga, NewDefinition, NewSaga,
     PendingTimer, Request, Saga, SagaFilter, SagaOffer, SagaPage, SagaStore, Stand, StartOutcome, StoredDefinition,
 };

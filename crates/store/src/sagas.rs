@@ -104,12 +104,30 @@ pub enum StartOutcome {
 #[derive(Debug, Clone)]
 pub struct Request {
     pub input: Input,
-    /// Refuse unless the saga has this version (`If-Match`), after what had arrived before.
-    pub expected_version: Option<u64>,
+    /// Refuse unless the saga is there, after what had arrived before.
+    pub expected: Option<Expected>,
     /// The public id of the API key that brings it; `None` for the system itself.
     pub actor: Option<String>,
     /// What a person says of it, for the history of what has no data of its own.
     pub reason: Option<String>,
+}
+
+/// Where a caller takes a saga to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// At this version (`If-Match`).
+    Version(u64),
+    /// In the state that it entered as this one, however much has happened to it there.
+    Entry(u32),
+}
+
+impl Expected {
+    pub(crate) fn is(self, instance: &Instance) -> bool {
+        match self {
+            Self::Version(version) => instance.version == version,
+            Self::Entry(entry) => instance.entry == entry,
+        }
+    }
 }
 
 /// A look at a saga: at what has arrived, and then at what its caller brings.
@@ -142,7 +160,8 @@ pub enum AdvanceOutcome {
         rejection: Rejection,
         advanced: Box<Advanced>,
     },
-    VersionMismatch {
+    /// It is not where its caller expected it; what had arrived before is done.
+    NotThere {
         advanced: Box<Advanced>,
     },
     /// It has taken an event of this id, and that was another one.

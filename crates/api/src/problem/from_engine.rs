@@ -53,7 +53,9 @@ impl From<Error> for Problem {
                 expected,
                 current,
             } => Self::new(Code::VersionMismatch, saga_moved_on(saga, &expected, current)),
-            Error::SagaAwaitsNothing { .. } => Self::new(Code::IllegalSagaStatus, error.to_string()),
+            Error::SagaAwaitsNothing { .. } | Error::SagaQuestionIsOver { .. } => {
+                Self::new(Code::IllegalSagaStatus, error.to_string())
+            }
             Error::NothingParked { .. } => Self::new(Code::NothingParked, error.to_string()),
             Error::EventForNobody { .. } => Self::new(Code::NoSagaForEvent, error.to_string()),
             Error::EventNotTaken { .. } => taking(Code::EventNotTaken, &error),

@@ -2,7 +2,7 @@
 
 use orchestratum_core::SagaId;
 use orchestratum_core::saga::{Input, Rejection, SagaStatus};
-use orchestratum_store::{Request, Saga};
+use orchestratum_store::{Expected, Request, Saga};
 
 use crate::{Engine, Error};
 
@@ -35,7 +35,7 @@ impl Engine {
     ) -> Result<CancelledSaga, Error> {
         let request = Request {
             input: Input::CancelRequested,
-            expected_version,
+            expected: expected_version.map(Expected::Version),
             actor,
             reason,
         };

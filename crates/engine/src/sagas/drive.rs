@@ -324,7 +324,7 @@ pub(super) fn looked(outcome: &mut AdvanceOutcome) -> Option<&mut Advanced> {
         AdvanceOutcome::Done(advanced)
         | AdvanceOutcome::Repeated(advanced)
         | AdvanceOutcome::Rejected { advanced, .. }
-        | AdvanceOutcome::VersionMismatch { advanced }
+        | AdvanceOutcome::NotThere { advanced }
         | AdvanceOutcome::EventIdReused { advanced, .. }
         | AdvanceOutcome::Left { advanced } => Some(&mut **advanced),
         AdvanceOutcome::NotFound => None,

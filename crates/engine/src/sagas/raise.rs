@@ -2,7 +2,7 @@
 
 use orchestratum_core::saga::{Event, EventName, Input, Rejection};
 use orchestratum_core::{JsonText, SagaId};
-use orchestratum_store::{Advance, AdvanceOutcome, Request, Saga};
+use orchestratum_store::{Advance, AdvanceOutcome, Expected, Request, Saga};
 
 use crate::{Engine, Error, identity};
 
@@ -51,14 +51,33 @@ impl Engine {
             actor,
         } = event;
         let event = Event {
-            id: id.unwrap_or_else(|| self.parts.clock.time_ordered().to_string()),
+            id: id.unwrap_or_else(|| self.fresh_event_id()),
             name,
             data,
         };
-        let raised = self
-            .bring(saga, by_someone(Input::EventRaised(event), expected_version, actor))
-            .await;
-        raised.map_err(|error| match error {
+        let expected = expected_version.map(Expected::Version);
+        self.bring_event(saga, event, expected, actor).await
+    }
+
+    /// Of an event that nobody repeats.
+    pub(super) fn fresh_event_id(&self) -> String {
+        self.parts.clock.time_ordered().to_string()
+    }
+
+    pub(super) async fn bring_event(
+        &self,
+        saga: SagaId,
+        event: Event,
+        expected: Option<Expected>,
+        actor: Option<String>,
+    ) -> Result<Raised, Error> {
+        let request = Request {
+            input: Input::EventRaised(event),
+            expected,
+            actor,
+            reason: None,
+        };
+        self.bring(saga, request).await.map_err(|error| match error {
             Error::SagaRejected {
                 rejection: Rejection::InvalidAnswer { violations, .. },
                 ..
@@ -69,7 +88,7 @@ impl Engine {
 
     /// Puts an input to a saga, after all that has reached it before.
     pub(super) async fn bring(&self, saga: SagaId, request: Request) -> Result<Raised, Error> {
-        let expected = Vec::from_iter(request.expected_version);
+        let expected = request.expected;
         let advance = Advance {
             saga,
             request: Some(request),
@@ -88,14 +107,7 @@ impl Engine {
                     rejection,
                 })
             }
-            AdvanceOutcome::VersionMismatch { advanced } => {
-                let current = advanced.saga.instance.version;
-                Err(Error::SagaVersionMismatch {
-                    saga,
-                    expected,
-                    current,
-                })
-            }
+            AdvanceOutcome::NotThere { advanced } => Err(elsewhere(advanced.saga, expected)),
             AdvanceOutcome::EventIdReused { event, .. } => Err(Error::EventIdReused { saga, event }),
             AdvanceOutcome::NotFound => Err(Error::SagaNotFound(saga)),
             AdvanceOutcome::Left { .. } => unreachable!("it is tried until it has had its turn"),
@@ -103,11 +115,27 @@ impl Engine {
     }
 }
 
+fn elsewhere(saga: Saga, expected: Option<Expected>) -> Error {
+    match expected {
+        Some(Expected::Entry(_)) => Error::SagaQuestionIsOver {
+            saga: saga.id,
+            status: saga.instance.status(),
+            state: saga.instance.state,
+        },
+        Some(Expected::Version(expected)) => Error::SagaVersionMismatch {
+            saga: saga.id,
+            expected: vec![expected],
+            current: saga.instance.version,
+        },
+        None => unreachable!("nothing was expected of it"),
+    }
+}
+
 /// What a caller brings without a word of why.
 pub(super) fn by_someone(input: Input, expected_version: Option<u64>, actor: Option<String>) -> Request {
     Request {
         input,
-        expected_version,
+        expected: expected_version.map(Expected::Version),
         actor,
         reason: None,
     }

@@ -2,7 +2,7 @@
 
 use orchestratum_core::saga::{DefinitionName, Event, EventName, Input};
 use orchestratum_core::{JsonText, Origin, SagaId};
-use orchestratum_store::{Advance, NewSaga, Request};
+use orchestratum_store::{Advance, Expected, NewSaga, Request};
 use uuid::Uuid;
 
 use super::world::{Step, World, correlation_id};
@@ -183,7 +183,7 @@ impl World {
             saga: *saga,
             request: Some(Request {
                 input: input.clone(),
-                expected_version: *expected_version,
+                expected: expected_version.map(Expected::Version),
                 actor: None,
                 reason: None,
             }),

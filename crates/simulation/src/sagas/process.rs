@@ -353,7 +353,7 @@ impl World {
                     (Answer::Refused(rejection.to_string()), told(advanced))
                 }
                 AdvanceOutcome::EventIdReused { advanced, .. } => (Answer::IdReused, told(advanced)),
-                AdvanceOutcome::VersionMismatch { advanced } => (Answer::VersionMismatch, told(advanced)),
+                AdvanceOutcome::NotThere { advanced } => (Answer::VersionMismatch, told(advanced)),
                 AdvanceOutcome::NotFound => (Answer::NotFound, None),
                 AdvanceOutcome::Left { .. } => unreachable!("nothing costs so much here"),
             };

@@ -28,7 +28,8 @@ pub(crate) struct InputBody {
 /// Answer what a saga asks for
 ///
 /// Checked against the JSON Schema of the question (`awaiting`), then it raises the awaited event. Of two answers to one question the
-/// second is refused.
+/// second is refused. Without `If-Match` the answer is for the question of the moment when it comes: where one question may follow another,
+/// give the `ETag` of the saga that was read.
 #[utoipa::path(
     post, path = "/api/sagas/{id}/input", tag = "sagas", operation_id = "answer_saga",
     params(
@@ -41,7 +42,7 @@ pub(crate) struct InputBody {
     responses(
         (status = 200, description = "The saga after it", body = SagaDocument, headers(("ETag" = String))),
         (status = 404, description = "No such saga", body = Document, content_type = "application/problem+json"),
-        (status = 409, description = "It asks nobody for anything", body = Document, content_type = "application/problem+json"),
+        (status = 409, description = "It asks nobody for anything, or what it asked is answered", body = Document, content_type = "application/problem+json"),
         (status = 412, description = "It has another version", body = Document, content_type = "application/problem+json"),
         (status = 422, description = "The answer breaks the schema, with a pointer to each fault", body = Document, content_type = "application/problem+json"),
     )

@@ -217,6 +217,7 @@ fn told(error: EngineError) -> Error {
         EngineError::SagaCannotStart { .. }
         | EngineError::SagaRejected { .. }
         | EngineError::SagaAwaitsNothing { .. }
+        | EngineError::SagaQuestionIsOver { .. }
         | EngineError::NothingParked { .. }
         | EngineError::EventIdReused { .. }
         | EngineError::EventNotTaken { .. } => Error::SagaRefused { reason, takes },

@@ -124,7 +124,7 @@ pub(crate) enum Answered {
     Done,
     Repeated,
     Rejected(Rejection),
-    VersionMismatch,
+    NotThere,
     EventIdReused(String),
     /// The look was used up before.
     Left,
@@ -287,9 +287,11 @@ impl Folding<'_> {
                 Answered::EventIdReused(event.id.clone())
             };
         }
-        let version = self.folded.instance.version;
-        if request.expected_version.is_some_and(|expected| expected != version) {
-            return Answered::VersionMismatch;
+        if request
+            .expected
+            .is_some_and(|expected| !expected.is(&self.folded.instance))
+        {
+            return Answered::NotThere;
         }
         let source = |columns: EventColumns| EventSource::Brought {
             columns: Box::new(columns),

@@ -250,7 +250,7 @@ pub(crate) fn answers(
             Answered::Repeated => AdvanceOutcome::Repeated(advanced),
             Answered::Rejected(rejection) => AdvanceOutcome::Rejected { rejection, advanced },
             Answered::EventIdReused(event) => AdvanceOutcome::EventIdReused { event, advanced },
-            Answered::VersionMismatch => AdvanceOutcome::VersionMismatch { advanced },
+            Answered::NotThere => AdvanceOutcome::NotThere { advanced },
             Answered::Left => AdvanceOutcome::Left { advanced },
         }
     };

@@ -262,7 +262,7 @@ fn start(
     };
     let request = Request {
         input: Input::Started(saga.event.clone()),
-        expected_version: None,
+        expected: None,
         actor: saga.actor.clone(),
         reason: None,
     };

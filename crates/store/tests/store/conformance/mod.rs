@@ -442,6 +442,7 @@ macro_rules! suite {
                 what_is_refused_is_recorded_and_may_come_again,
                 refusals_are_kept_up_to_a_limit,
                 an_expected_version_is_held_against_the_saga_after_what_had_arrived,
+                an_expected_entry_is_held_against_the_saga_however_much_happens_there,
                 what_is_brought_comes_after_what_had_arrived,
                 what_is_brought_comes_after_however_much_had_arrived,
                 events_at_once_are_each_taken_once,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use orchestratum_core::SagaId;
 use orchestratum_core::saga::{Input, SagaStatus};
 use orchestratum_core::task::{Ending, TaskEvent};
-use orchestratum_store::{Advance, AdvanceOutcome, Change, ChangeOutcome, EventKind, NewSaga, Request, Store};
+use orchestratum_store::{
+    Advance, AdvanceOutcome, Change, ChangeOutcome, EventKind, Expected, NewSaga, Request, Store,
+};
 use serde_json::{Value, json};
 
 use super::lab::{Lab, SECOND, done, evidence, report};
@@ -244,14 +246,14 @@ pub(crate) async fn an_expected_version_is_held_against_the_saga_after_what_had_
     let expecting = |version: u64, id: &str, name: &str| Advance {
         request: Some(Request {
             input: event(id, name, "null"),
-            expected_version: Some(version),
+            expected: Some(Expected::Version(version)),
             actor: None,
             reason: None,
         }),
         ..bringing(&lab, saga, Input::CancelRequested)
     };
     let outcome = advance(&lab, &[expecting(2, "e-1", "shipped")]).await.remove(0);
-    let AdvanceOutcome::VersionMismatch { advanced } = outcome else {
+    let AdvanceOutcome::NotThere { advanced } = outcome else {
         panic!("{outcome:?}")
     };
     assert_eq!(advanced.saga.instance.version, 3);
@@ -269,8 +271,33 @@ pub(crate) async fn an_expected_version_is_held_against_the_saga_after_what_had_
         ..expecting(1, "e-2", "shipped")
     };
     let outcome = advance(&lab, &[expecting]).await.remove(0);
-    assert!(matches!(outcome, AdvanceOutcome::VersionMismatch { .. }), "{outcome:?}");
+    assert!(matches!(outcome, AdvanceOutcome::NotThere { .. }), "{outcome:?}");
     assert_stands(&lab, saga, "Reserving", SagaStatus::Running).await;
+}
+
+pub(crate) async fn an_expected_entry_is_held_against_the_saga_however_much_happens_there(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    define(&lab, COUNTER).await;
+    let saga = start(&lab, "counter", "c-1").await;
+    let entry = read(&lab, saga).await.instance.entry;
+    let expecting = |entry: u32, id: &str, name: &str| Advance {
+        request: Some(Request {
+            input: event(id, name, "null"),
+            expected: Some(Expected::Entry(entry)),
+            actor: None,
+            reason: None,
+        }),
+        ..bringing(&lab, saga, Input::CancelRequested)
+    };
+    for id in ["e-1", "e-2"] {
+        taken(advance(&lab, &[expecting(entry, id, "add")]).await.remove(0));
+    }
+    taken(advance(&lab, &[expecting(entry, "e-3", "stop")]).await.remove(0));
+    let outcome = advance(&lab, &[expecting(entry, "e-4", "stop")]).await.remove(0);
+    assert!(matches!(outcome, AdvanceOutcome::NotThere { .. }), "{outcome:?}");
+    // What was taken before is repeated, whatever was expected.
+    let outcome = advance(&lab, &[expecting(entry, "e-1", "add")]).await.remove(0);
+    assert!(matches!(outcome, AdvanceOutcome::Repeated(_)), "{outcome:?}");
 }
 
 pub(crate) async fn what_is_brought_comes_after_what_had_arrived(store: Arc<dyn Store>) {

@@ -156,7 +156,7 @@ pub(crate) fn bringing(lab: &Lab, saga: SagaId, input: Input) -> Advance {
         saga,
         request: Some(Request {
             input,
-            expected_version: None,
+            expected: None,
             actor: Some("key".to_owned()),
             reason: Some("because".to_owned()),
         }),

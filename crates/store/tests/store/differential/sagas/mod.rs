@@ -144,7 +144,7 @@ fn changes(answer: &Answer) -> Vec<&Changed> {
                 AdvanceOutcome::Done(advanced)
                 | AdvanceOutcome::Repeated(advanced)
                 | AdvanceOutcome::Rejected { advanced, .. }
-                | AdvanceOutcome::VersionMismatch { advanced }
+                | AdvanceOutcome::NotThere { advanced }
                 | AdvanceOutcome::EventIdReused { advanced, .. }
                 | AdvanceOutcome::Left { advanced } => Some(&advanced.consequences.cancelled),
                 AdvanceOutcome::NotFound => None,

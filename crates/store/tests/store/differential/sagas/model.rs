@@ -9,7 +9,9 @@ use orchestratum_core::saga::{
 };
 use orchestratum_core::task::SpecLimits;
 use orchestratum_core::{SagaId, Timestamp, WorkerId};
-use orchestratum_store::{Advance, AdvanceOutcome, NewSaga, Request, Saga, SagaFilter, Stand, StartOutcome, Task};
+use orchestratum_store::{
+    Advance, AdvanceOutcome, Expected, NewSaga, Request, Saga, SagaFilter, Stand, StartOutcome, Task,
+};
 
 use super::super::first_difference;
 use super::operation::{Answer, Everything, Operation};
@@ -336,8 +338,13 @@ impl Row {
                 Outcome::EventIdReused
             };
         }
-        let version = self.saga.instance.version;
-        if request.expected_version.is_some_and(|expected| expected != version) {
+        let instance = &self.saga.instance;
+        let is_elsewhere = match request.expected {
+            None => false,
+            Some(Expected::Version(version)) => version != instance.version,
+            Some(Expected::Entry(entry)) => entry != instance.entry,
+        };
+        if is_elsewhere {
             return Outcome::VersionMismatch;
         }
         match self.put(definition, request.input.clone(), now) {
@@ -377,7 +384,7 @@ fn of_look(outcome: &AdvanceOutcome) -> Told {
         AdvanceOutcome::Repeated(advanced) => (Outcome::Repeated, Some(advanced)),
         AdvanceOutcome::Rejected { rejection, advanced } => (Outcome::Rejected(rejection.clone()), Some(advanced)),
         AdvanceOutcome::EventIdReused { advanced, .. } => (Outcome::EventIdReused, Some(advanced)),
-        AdvanceOutcome::VersionMismatch { advanced } => (Outcome::VersionMismatch, Some(advanced)),
+        AdvanceOutcome::NotThere { advanced } => (Outcome::VersionMismatch, Some(advanced)),
         AdvanceOutcome::Left { advanced } => (Outcome::Left, Some(advanced)),
         AdvanceOutcome::NotFound => (Outcome::NotFound, None),
     };

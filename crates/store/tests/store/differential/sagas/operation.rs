@@ -122,7 +122,7 @@ fn advanced(outcome: &mut AdvanceOutcome) -> Option<&mut Advanced> {
         AdvanceOutcome::Done(advanced)
         | AdvanceOutcome::Repeated(advanced)
         | AdvanceOutcome::Rejected { advanced, .. }
-        | AdvanceOutcome::VersionMismatch { advanced }
+        | AdvanceOutcome::NotThere { advanced }
         | AdvanceOutcome::EventIdReused { advanced, .. }
         | AdvanceOutcome::Left { advanced } => Some(advanced),
         AdvanceOutcome::NotFound => None,

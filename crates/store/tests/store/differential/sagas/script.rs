@@ -6,7 +6,7 @@ use std::time::Duration;
 use orchestratum_core::saga::{Event, Fields, Input, SagaStatus};
 use orchestratum_core::task::{Ending, ErrorCode, Report, TaskEvent, TaskState, TaskStatus};
 use orchestratum_core::{JsonText, Origin, SagaId, TaskId, Timestamp};
-use orchestratum_store::{Advance, Change, ClaimRequest, Evidence, NewSaga, Request, SagaFilter, Task};
+use orchestratum_store::{Advance, Change, ClaimRequest, Evidence, Expected, NewSaga, Request, SagaFilter, Task};
 use orchestratum_testkit::Chance;
 use uuid::Uuid;
 
@@ -98,7 +98,7 @@ impl Script {
         let seed = self.seed();
         let Some(row) = self.saga(model) else {
             let saga = SagaId(Uuid::from_u128(u128::from(self.chance.draw())));
-            let request = Some(self.request(Input::CancelRequested, 1));
+            let request = Some(self.request(Input::CancelRequested, (1, 1)));
             return Advance {
                 saga,
                 request,
@@ -107,19 +107,27 @@ impl Script {
             };
         };
         let input = self.input(row);
-        let version = row.saga.instance.version;
+        let Instance { version, entry, .. } = row.saga.instance;
         Advance {
             saga: row.saga.id,
-            request: (!self.chance.once_in(6)).then(|| self.request(input, version)),
+            request: (!self.chance.once_in(6)).then(|| self.request(input, (version, entry))),
             offer: None,
             seed,
         }
     }
 
-    fn request(&mut self, input: Input, version: u64) -> Request {
+    fn request(&mut self, input: Input, (version, entry): (u64, u32)) -> Request {
+        let is_entry = self.chance.once_in(2);
         Request {
             input,
-            expected_version: self.once(6, |script| version + script.chance.below(2)),
+            expected: self.once(6, |script| {
+                let further = script.chance.below(2);
+                if is_entry {
+                    Expected::Entry(entry + u32::from(further > 0))
+                } else {
+                    Expected::Version(version + further)
+                }
+            }),
             actor: self.once(2, |_| "key".to_owned()),
             reason: self.once(2, |_| "because".to_owned()),
         }
