@@ -96,6 +96,8 @@ pub enum Problem {
     ChangeCount { max: usize },
     #[error("the branch has more commits than are looked through for it")]
     SearchTooLong,
+    #[error("there is nothing to take back: {0}")]
+    NothingToRevert(&'static str),
 }
 
 /// Somebody else was faster: a file, or a branch, is not as it was.
@@ -140,7 +142,8 @@ impl Problem {
             | Self::AnswerTooLarge { .. }
             | Self::ChangeTooLarge { .. }
             | Self::ChangeCount { .. }
-            | Self::SearchTooLong => false,
+            | Self::SearchTooLong
+            | Self::NothingToRevert(_) => false,
         }
     }
 
@@ -160,7 +163,8 @@ impl Problem {
             | Self::Moved(_)
             | Self::ChangeTooLarge { .. }
             | Self::ChangeCount { .. }
-            | Self::SearchTooLong => "gitlab_refused",
+            | Self::SearchTooLong
+            | Self::NothingToRevert(_) => "gitlab_refused",
             Self::Unreadable(_) | Self::AnswerTooLarge { .. } => "gitlab_unreadable",
         }
     }
@@ -184,7 +188,8 @@ impl Problem {
             | Self::AnswerTooLarge { .. }
             | Self::ChangeTooLarge { .. }
             | Self::ChangeCount { .. }
-            | Self::SearchTooLong => None,
+            | Self::SearchTooLong
+            | Self::NothingToRevert(_) => None,
         }
     }
 
@@ -207,7 +212,8 @@ impl Problem {
             | Self::Moved(_)
             | Self::ChangeTooLarge { .. }
             | Self::ChangeCount { .. }
-            | Self::SearchTooLong => false,
+            | Self::SearchTooLong
+            | Self::NothingToRevert(_) => false,
         }
     }
 

@@ -11,30 +11,41 @@ const MAX_CHARACTERS: usize = 300;
 
 const HIDDEN: &str = "[token]";
 
+/// Longer ones are no words.
+const ERROR_CODE_MAX_BYTES: usize = 50;
+
 /// A status and a line of text that can be shown: without control characters, of a bounded length, and without our token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
     status: StatusCode,
     text: String,
+    error_code: Option<String>,
 }
 
 impl Said {
     pub(crate) fn new(status: StatusCode, body: &[u8], token: &str) -> Self {
         let text = String::from_utf8_lossy(body);
         let text = text.trim_start_matches('\u{feff}').trim();
-        let told = if text.starts_with('<') {
-            page(text)
-        } else {
-            serde_json::from_str(text).map_or_else(|_| text.to_owned(), |value: Value| told(&value))
+        let document: Option<Value> = serde_json::from_str(text).ok();
+        let told = match &document {
+            Some(value) => told(value),
+            None if text.starts_with('<') => page(text),
+            None => text.to_owned(),
         };
         Self {
             status,
             text: printable(&told.replace(token, HIDDEN)),
+            error_code: document.as_ref().and_then(error_code),
         }
     }
 
     pub fn status(&self) -> u16 {
         self.status.as_u16()
+    }
+
+    /// A word for a program, which GitLab gives beside some of what it says.
+    pub fn error_code(&self) -> Option<&str> {
+        self.error_code.as_deref()
     }
 
     /// Empty where nothing was said.
@@ -81,6 +92,12 @@ fn told(value: &Value) -> String {
     } else {
         parts.join(": ")
     }
+}
+
+fn error_code(value: &Value) -> Option<String> {
+    let code = value.get("error_code")?.as_str()?;
+    let is_word = code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    (is_word && code.len() <= ERROR_CODE_MAX_BYTES).then(|| code.to_owned())
 }
 
 fn flat(value: &Value) -> String {
@@ -176,6 +193,16 @@ mod tests {
             said.chars().count() <= 310 && !said.contains(char::is_control),
             "{said}"
         );
+    }
+
+    #[test]
+    fn a_word_for_a_program_is_read_beside_the_text() {
+        let said = |body: &str| Said::new(StatusCode::BAD_REQUEST, body.as_bytes(), "t0ken");
+        let both = said(r#"{"message": "Sorry", "error_code": "empty"}"#);
+        assert_eq!((both.text(), both.error_code()), ("Sorry", Some("empty")));
+        for none in ["{}", r#"{"error_code": "two words"}"#, r#"{"error_code": 1}"#, "empty"] {
+            assert_eq!(said(none).error_code(), None, "{none}");
+        }
     }
 
     #[test]

@@ -20,6 +20,14 @@ pub struct Commit {
     pub web_url: String,
 }
 
+/// The commits of a branch, from the newest on.
+#[derive(Debug)]
+pub(super) struct Walk {
+    pub(super) listed: Listed<Commit>,
+    /// Whether the one was met that is the last: it is on the branch.
+    pub(super) has_met: bool,
+}
+
 impl Commit {
     /// Which step has made it, if it says so.
     pub fn step(&self) -> Option<StepId> {
@@ -40,8 +48,10 @@ impl Client {
         branch: &BranchName,
         after: Option<&CommitId>,
     ) -> Result<Listed<Commit>, Error> {
-        let listed = self.commits(project, branch, after, self.deadline(), |_| false).await;
-        listed.map_err(|problem| Error::new(format!("list the commits of the branch {branch} of {project}"), problem))
+        let walk = self.commits(project, branch, after, self.deadline(), |_| false).await;
+        let wanted = || format!("list the commits of the branch {branch} of {project}");
+        walk.map(|walk| walk.listed)
+            .map_err(|problem| Error::new(wanted(), problem))
     }
 
     pub(super) async fn commit(
@@ -54,7 +64,7 @@ impl Client {
         self.repeat(&request, deadline).await?.read()
     }
 
-    /// Not further than to the page that has one which is wanted.
+    /// Those before `after`, and not further than to the page that has one which is wanted.
     pub(super) async fn commits(
         &self,
         project: &ProjectPath,
@@ -62,16 +72,20 @@ impl Client {
         after: Option<&CommitId>,
         deadline: Instant,
         is_wanted: impl Fn(&Commit) -> bool + Send + Sync,
-    ) -> Result<Listed<Commit>, Problem> {
+    ) -> Result<Walk, Problem> {
         let request = Request::of_project(Method::GET, project, &["repository", "commits"]);
         let request = request.query("ref_name", branch.as_str());
         let is_last = |commit: &Commit| Some(&commit.id) == after;
         let is_enough = |page: &[Commit]| page.iter().any(|commit| is_last(commit) || is_wanted(commit));
         let mut listed = self.pages(request, deadline, is_enough).await?;
-        if let Some(end) = listed.items.iter().position(is_last) {
-            listed.items.truncate(end);
+        // Every branch has a commit. An older GitLab lists none of a branch that is not there, where a newer one says so.
+        if listed.items.is_empty() {
+            self.branch(project, branch, deadline).await?;
         }
-        Ok(listed)
+        let end = listed.items.iter().position(is_last);
+        listed.items.truncate(end.unwrap_or(listed.items.len()));
+        let has_met = end.is_some();
+        Ok(Walk { listed, has_met })
     }
 
     /// One that is wanted, if the branch has it.
@@ -84,7 +98,7 @@ impl Client {
         is_wanted: impl Fn(&Commit) -> bool + Send + Sync,
     ) -> Result<Option<Commit>, Problem> {
         let listed = match self.commits(project, branch, after, deadline, &is_wanted).await {
-            Ok(listed) => listed,
+            Ok(walk) => walk.listed,
             // A branch that is not there has no commits.
             Err(Problem::NotFound(_)) => return Ok(None),
             Err(problem) => return Err(problem),

@@ -68,6 +68,24 @@ impl Client {
         look.map_err(|problem| Error::new(format!("look at the file {path} of {project} at {reference}"), problem))
     }
 
+    /// `None` where it is not there, which may also be the branch, the commit or the project: [`get_head`](Self::get_head) tells. Of
+    /// several files that is asked once.
+    pub async fn find_file_state(
+        &self,
+        project: &ProjectPath,
+        path: &FilePath,
+        reference: &Reference,
+    ) -> Result<Option<FileState>, Error> {
+        let state = self.file_state(project, path, reference, self.deadline()).await;
+        state.map_err(|problem| Error::new(format!("look at the file {path} of {project} at {reference}"), problem))
+    }
+
+    /// Where a branch stands.
+    pub async fn get_head(&self, project: &ProjectPath, reference: &Reference) -> Result<CommitId, Error> {
+        let commit = self.commit_of(project, reference, self.deadline()).await;
+        commit.map_err(|problem| Error::new(format!("look where {reference} of {project} is"), problem))
+    }
+
     pub(super) async fn file_state(
         &self,
         project: &ProjectPath,

@@ -4,15 +4,18 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::Commit;
+use super::commit::Walk;
 use crate::transport::{Make, Request};
-use crate::{Client, Conflict, Error, Made, Problem};
+use crate::{Client, Conflict, Error, Made, Problem, Said};
 
 impl Client {
     /// Takes back what a commit did, by a commit of its own. GitLab writes the message, which names the commit that is taken back: by
     /// that it is found again, so a commit is reverted once, whoever does it.
     ///
     /// # Errors
-    /// A [`Conflict`] where the files have changed since.
+    /// A [`Conflict`] where the files have changed since. [`Problem::NothingToRevert`] where the commit changed nothing, or nothing is
+    /// left of what it did; and of what may be begun already, where the branch has no such commit among as many of the newest as a list
+    /// has: it was rewritten, or has gone on so far that nobody wants that any more.
     pub async fn revert_commit(
         &self,
         project: &ProjectPath,
@@ -27,13 +30,20 @@ impl Client {
         };
         match self.make(&making, begun_before).await {
             Err(error) => Err(match error.problem() {
-                Problem::Refused(said) => {
-                    Error::new(making.wanted(), Problem::Conflict(Conflict::Revert(said.clone())))
-                }
+                Problem::Refused(said) => Error::new(making.wanted(), refused(said)),
                 _ => error,
             }),
             made => made,
         }
+    }
+}
+
+/// GitLab says the same of both in prose, and tells them apart by a word.
+fn refused(said: &Said) -> Problem {
+    if said.error_code() == Some("empty") {
+        Problem::NothingToRevert("nothing is left of what the commit did")
+    } else {
+        Problem::Conflict(Conflict::Revert(said.clone()))
     }
 }
 
@@ -59,10 +69,24 @@ impl Make for Making<'_> {
     ) -> Result<Option<Made<Commit>>, Problem> {
         let words = format!("This reverts commit {}", self.commit);
         let is_revert = |commit: &Commit| commit.message.contains(&words);
-        let found = client
-            .find_commit(self.project, self.branch, Some(self.commit), deadline, is_revert)
-            .await?;
-        Ok(found.map(if is_unclear { Made::Again } else { Made::Existing }))
+        let walk = client
+            .commits(self.project, self.branch, Some(self.commit), deadline, is_revert)
+            .await;
+        let Walk { listed, has_met } = match walk {
+            Ok(walk) => walk,
+            // A branch that is not there has no commits.
+            Err(Problem::NotFound(_)) => return Ok(None),
+            Err(problem) => return Err(problem),
+        };
+        match listed.items.into_iter().find(is_revert) {
+            Some(revert) if is_unclear => Ok(Some(Made::Again(revert))),
+            Some(revert) => Ok(Some(Made::Existing(revert))),
+            None if has_met => Ok(None),
+            None if listed.has_more => Err(Problem::NothingToRevert(
+                "the commit is not among the newest of the branch",
+            )),
+            None => Err(Problem::NothingToRevert("the commit is not on the branch")),
+        }
     }
 
     fn wanted(&self) -> String {

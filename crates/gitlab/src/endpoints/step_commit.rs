@@ -3,7 +3,7 @@ use orchestratum_core::gitlab::{BranchName, CommitId, ProjectPath, StepId};
 use super::Commit;
 use super::read::found;
 use crate::step::has_signed;
-use crate::{Client, Error, Problem};
+use crate::{Client, Error};
 
 /// What a branch tells of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,11 +15,9 @@ pub struct StepSearch {
 }
 
 impl Client {
-    /// Looks for the commit of a step among those since `after`; without one, among as many of the newest as a list has at most:
-    /// whoever looks for an older one has to say since when. `None` where there is no such branch.
-    ///
-    /// # Errors
-    /// Also where more came since `after` than a list has, and the step is not among them.
+    /// Looks for the commit of a step among those since `after`, and among as many of the newest as a list has at most. One that is
+    /// further back, or of which the branch was rewritten since `after`, is not found, and others are: so whoever says since when
+    /// learns that they were there. `None` where there is no such branch.
     pub async fn search_step(
         &self,
         project: &ProjectPath,
@@ -30,18 +28,13 @@ impl Client {
         let is_made = |commit: &Commit| has_signed(step, &commit.message);
         // All that came since are looked at: whether somebody else was there is asked as well.
         let is_enough = |commit: &Commit| after.is_none() && is_made(commit);
-        let listed = self.commits(project, branch, after, self.deadline(), is_enough).await;
+        let walk = self.commits(project, branch, after, self.deadline(), is_enough).await;
         let wanted = || format!("look for the commit of a step on the branch {branch} of {project}");
-        let listed = found(listed).map_err(|problem| Error::new(wanted(), problem))?;
-        let Some(listed) = listed else { return Ok(None) };
-        let has_more = listed.has_more;
-        let (made, others): (Vec<Commit>, Vec<Commit>) = listed.items.into_iter().partition(is_made);
-        let made = made.into_iter().next();
-        if made.is_none() && has_more && after.is_some() {
-            return Err(Error::new(wanted(), Problem::SearchTooLong));
-        }
+        let walk = found(walk).map_err(|problem| Error::new(wanted(), problem))?;
+        let Some(walk) = walk else { return Ok(None) };
+        let (made, others): (Vec<Commit>, Vec<Commit>) = walk.listed.items.into_iter().partition(is_made);
         Ok(Some(StepSearch {
-            made,
+            made: made.into_iter().next(),
             newest_other: others.into_iter().next().map(|commit| commit.id),
         }))
     }

@@ -1,9 +1,9 @@
 use orchestratum_core::gitlab::{Assignee, BranchName, CommitId, IssueState, ProjectPath, Reference, Username};
 use orchestratum_gitlab::{FileLook, IssueFilter, Problem, Settings};
-use orchestratum_testkit::{OWNER_TOKEN, PROJECT};
+use orchestratum_testkit::{FaultKind, OWNER_TOKEN, PROJECT};
 use serde_json::json;
 
-use crate::session::{Session, branch, commit_of, create, main, path};
+use crate::session::{COMMITS, Session, branch, commit_of, create, main, path, step};
 
 #[tokio::test]
 async fn a_project_and_its_user_are_told() -> anyhow::Result<()> {
@@ -156,6 +156,27 @@ async fn a_list_is_read_up_to_its_bounds() -> anyhow::Result<()> {
         open_issues(&session, 101).await?;
         let listed = session.client.get_issues(&IssueFilter::default()).await?;
         assert_eq!((listed.items.len(), listed.has_more), (100, true));
+    }
+    Ok(())
+}
+
+/// As GitLab did before it said that there is no such branch.
+#[tokio::test]
+async fn a_branch_that_is_not_there_is_so_also_where_its_list_is_empty() -> anyhow::Result<()> {
+    let session = Session::start()?;
+    let (client, project, gone) = (&session.client, &session.project, branch("no-such"));
+    for is_told in [true, false] {
+        // One for each of the two questions.
+        for _ in 0..2 {
+            if !is_told {
+                let nothing = FaultKind::answer(200, "application/json", "[]");
+                session.fail("GET", COMMITS, nothing).await?;
+            }
+        }
+        let listed = client.get_commits(project, &gone, None).await;
+        let error = listed.expect_err("there is no such branch");
+        assert!(matches!(error.problem(), Problem::NotFound(_)), "{error}");
+        assert_eq!(client.search_step(project, &gone, &step("1").id, None).await?, None);
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! `gitlab.…` tasks through a worker, in a GitLab with a real repository.
 
+mod histories;
+
 use orchestratum_core::TaskId;
 use orchestratum_core::task::{AttemptOutcome, ErrorCode, TaskState};
 use orchestratum_store::Task;
@@ -431,10 +433,13 @@ async fn a_commit_is_taken_back_once() {
     };
     assert_eq!(
         revert("main", true).await,
-        json!({"reverted": false, "reason": "the files were there before"})
+        json!({"reverted": false, "reason": "the files were there before", "drift": null})
     );
     let reverted = revert("main", false).await;
-    assert_eq!(reverted, json!({"reverted": true, "commit": lab.head().await}));
+    assert_eq!(
+        reverted,
+        json!({"reverted": true, "commit": lab.head().await, "drift": null})
+    );
     assert_eq!(
         revert("main", false).await,
         reverted,
@@ -444,7 +449,7 @@ async fn a_commit_is_taken_back_once() {
     assert_eq!(look["exists"], false);
     assert_eq!(
         revert("no-such", false).await,
-        json!({"reverted": false, "reason": "the branch is gone"})
+        json!({"reverted": false, "reason": "the branch is gone", "drift": null})
     );
     lab.worker.stopped().await;
 }

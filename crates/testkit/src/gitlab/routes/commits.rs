@@ -104,17 +104,20 @@ pub(super) fn revert(world: &mut World, call: &Call, id: &str) -> Answered {
             Some(parent) => world.repository.entry(parent, &path)?,
             None => None,
         };
-        if world.repository.entry(&tip, &path)? != made {
-            let message = "Sorry, we cannot revert this commit automatically. This commit may already have been reverted, \
-                           or a more recent commit may have updated some of its content.";
-            let body = json!({"message": message, "error_code": "conflict"});
-            let status = StatusCode::BAD_REQUEST;
-            return Err(Refusal { status, body }.into());
+        let now = world.repository.entry(&tip, &path)?;
+        if now == before {
+            continue;
+        }
+        if now != made {
+            return Err(cannot_revert("conflict").into());
         }
         puts.push(match before {
             Some(before) => Put::same(path, &before.mode, &before.id),
             None => Put::gone(path),
         });
+    }
+    if puts.is_empty() {
+        return Err(cannot_revert("empty").into());
     }
     let title = reverted.message.lines().next().unwrap_or_default();
     let message = format!("Revert \"{title}\"\n\nThis reverts commit {}", reverted.id);
@@ -126,4 +129,14 @@ pub(super) fn revert(world: &mut World, call: &Call, id: &str) -> Answered {
     Ok(Reply::created(&documents::commit_with_stats(
         world, &commit, &call.base,
     )?))
+}
+
+/// The words are the same whether others have changed the same, or nothing is left to be changed.
+fn cannot_revert(error_code: &str) -> Refusal {
+    let message = "Sorry, we cannot revert this commit automatically. This commit may already have been reverted, or a more recent \
+                   commit may have updated some of its content.";
+    Refusal {
+        status: StatusCode::BAD_REQUEST,
+        body: json!({"message": message, "error_code": error_code}),
+    }
 }

@@ -5,7 +5,7 @@ use orchestratum_core::JsonText;
 use orchestratum_core::gitlab::{BranchName, CommitId, FilePath, ProjectPath, Reference};
 use orchestratum_core::task::{CommitInput, FileText};
 use orchestratum_gitlab::{
-    Change, Client, Commit, Conflict, FileLook, Made, NewBranch, NewCommit, Problem, Step, StepSearch,
+    Change, Client, Commit, Conflict, FileLook, FileState, Made, NewBranch, NewCommit, Problem, Step, StepSearch,
 };
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -92,7 +92,7 @@ async fn round(call: &Call<'_>, input: &CommitInput, step: &Step) -> Result<Json
         }
     }
     let looks = looks(call, input, &base.branch).await?;
-    // All were looked at later than the first.
+    // Those that are there were looked at later than the first of them, and where the branch stands was asked last.
     let head = looks.first().map(|(_, _, look)| look.commit().clone());
     let Some(head) = head else {
         return Err(Failure::Content("there is no file to commit".to_owned()));
@@ -192,14 +192,32 @@ async fn looks<'a>(call: &Call<'_>, input: &'a CommitInput, branch: &BranchName)
             )
         })
         .collect();
-    let looks: Vec<FileLook> = stream::iter(looks).buffered(LOOKS).try_collect().await?;
-    let looked_at = input.files.iter().zip(looks);
-    Ok(looked_at.map(|((path, text), look)| (path, text, look)).collect())
+    let states: Vec<Option<FileState>> = stream::iter(looks).buffered(LOOKS).try_collect().await?;
+    // Of a file that is not there GitLab does not say where the branch stands. Once is enough for all of them.
+    let head = if states.contains(&None) {
+        Some(call.client.get_head(&input.project, &reference).await?)
+    } else {
+        None
+    };
+    let looked_at = input.files.iter().zip(states);
+    let looks = looked_at.filter_map(|((path, text), state)| {
+        let look = match (state, &head) {
+            (Some(state), _) => FileLook::There(state),
+            (None, head) => FileLook::Absent { commit: head.clone()? },
+        };
+        Some((path, text, look))
+    });
+    Ok(looks.collect())
 }
 
 /// Owns what it needs: several go on at a time.
-async fn look(client: Client, project: ProjectPath, path: FilePath, reference: Reference) -> Result<FileLook, Failure> {
-    Ok(client.get_file_state(&project, &path, &reference).await?)
+async fn look(
+    client: Client,
+    project: ProjectPath,
+    path: FilePath,
+    reference: Reference,
+) -> Result<Option<FileState>, Failure> {
+    Ok(client.find_file_state(&project, &path, &reference).await?)
 }
 
 fn differing(looks: Vec<Look<'_>>) -> Result<Vec<Differing<'_>>, Failure> {

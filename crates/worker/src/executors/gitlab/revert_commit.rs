@@ -4,16 +4,19 @@ use orchestratum_core::task::RevertCommitInput;
 use orchestratum_gitlab::{Error, Problem};
 use serde::Serialize;
 
+use super::drift::Drift;
 use super::{Call, Failure};
 
 #[derive(Serialize)]
 struct Output {
     reverted: bool,
-    /// Of the commit that takes it back.
+    /// That which takes it back.
     #[serde(skip_serializing_if = "Option::is_none")]
     commit: Option<CommitId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    /// Upon which commit of others it was made.
+    drift: Option<Drift>,
 }
 
 pub(super) async fn run(call: &Call<'_>) -> Result<JsonText, Failure> {
@@ -25,20 +28,27 @@ pub(super) async fn run(call: &Call<'_>) -> Result<JsonText, Failure> {
         project,
         branch,
         commit,
+        expected_commit,
         ..
     } = &input;
     // Another task of the same compensation may have done it.
     match call.client.revert_commit(project, branch, commit, true).await {
         Ok(made) => {
+            let made = made.into_inner();
+            let parent = made.parent_ids.first();
             let output = Output {
                 reverted: true,
-                commit: Some(made.into_inner().id),
                 reason: None,
+                drift: parent.and_then(|parent| Drift::between(expected_commit.as_ref(), parent)),
+                commit: Some(made.id),
             };
             Ok(JsonText::of(&output)?)
         }
         Err(error) if is_missing(&error) && is_branch_gone(call, &input).await? => kept("the branch is gone"),
-        Err(error) => Err(error.into()),
+        Err(error) => match error.problem() {
+            Problem::NothingToRevert(reason) => kept(reason),
+            _ => Err(error.into()),
+        },
     }
 }
 
@@ -47,6 +57,7 @@ fn kept(reason: &'static str) -> Result<JsonText, Failure> {
         reverted: false,
         commit: None,
         reason: Some(reason),
+        drift: None,
     };
     Ok(JsonText::of(&output)?)
 }

@@ -9,6 +9,8 @@ pub struct RevertCommitInput {
     pub project: ProjectPath,
     pub branch: BranchName,
     pub commit: CommitId,
+    /// Where the branch is thought to stand: upon which commit the one is made that takes it back.
+    pub expected_commit: Option<CommitId>,
     /// It was there before: nothing is undone.
     pub existing: bool,
 }
@@ -17,10 +19,14 @@ impl RevertCommitInput {
     /// # Errors
     /// All [`Violations`], their pointers below the input.
     pub fn read(input: &str) -> Result<Self, Violations> {
-        let mut fields = Fields::of(input, &[&["project", "branch", "commit", "existing"]]);
+        let mut fields = Fields::of(
+            input,
+            &[&["project", "branch", "commit", "expected_commit", "existing"]],
+        );
         let project = given::required(&mut fields, "project");
         let branch = given::required(&mut fields, "branch");
         let commit = given::required(&mut fields, "commit");
+        let expected_commit = given::expected_commit(&mut fields);
         let existing = fields.flag("existing");
         let (Some(project), Some(branch), Some(commit)) = (project, branch, commit) else {
             return Err(fields.broken());
@@ -29,6 +35,7 @@ impl RevertCommitInput {
             project,
             branch,
             commit,
+            expected_commit,
             existing,
         })
     }

@@ -27,7 +27,7 @@ fn complete(task: GitlabTask) -> String {
             r#""path": "a", "branch": "b", "format": "json", "schema": {"type": "object"}"#.to_owned()
         }
         GitlabTask::ListIssues => r#""assignee": "@me", "state": "opened""#.to_owned(),
-        GitlabTask::RevertCommit => format!(r#""branch": "b", "commit": "{COMMIT}""#),
+        GitlabTask::RevertCommit => format!(r#""branch": "b", "commit": "{COMMIT}", "expected_commit": "{COMMIT}""#),
     };
     format!(r#"{{"project": "grp/proj", {fields}}}"#)
 }

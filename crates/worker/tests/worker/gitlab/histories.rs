@@ -1,0 +1,99 @@
+//! Branches of which others have made something else, and several files at once.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::Lab;
+
+impl Lab {
+    /// `git` in the repository itself, past GitLab.
+    async fn git(&self, arguments: &[&str], input: &str) {
+        let repository = self.double.control().repository().await.expect("the double tells");
+        let mut git = Command::new("git");
+        git.arg("--git-dir").arg(repository).args(arguments);
+        let mut git = git.stdin(Stdio::piped()).spawn().expect("git starts");
+        let mut stdin = git.stdin.take().expect("its input");
+        stdin.write_all(input.as_bytes()).expect("it reads");
+        drop(stdin);
+        assert!(git.wait().expect("it ends").success(), "{arguments:?}");
+    }
+
+    /// More commits of others on `main` than are looked through.
+    async fn many_commits(&self) {
+        let from = self.head().await;
+        let from = from.as_str().expect("a commit");
+        let author = "committer A <a@example.com> 0 +0000";
+        let mut commits = format!("commit refs/heads/main\n{author}\ndata 1\n0\nfrom {from}\n\n");
+        for _ in 0..1_000 {
+            commits.push_str(&format!("commit refs/heads/main\n{author}\ndata 1\n0\n\n"));
+        }
+        self.git(&["fast-import", "--quiet"], &commits).await;
+    }
+
+    async fn commits_b(&self, expected: &Value) -> Value {
+        let input = json!({"branch": "main", "message": "m", "files": {"b": "1"}, "expected_commit": expected});
+        self.done("commit", input).await
+    }
+
+    async fn takes_back(&self, commit: &Value) -> Value {
+        self.done("revert_commit", json!({"branch": "main", "commit": commit}))
+            .await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_was_rewritten_or_has_gone_far_is_a_drift_and_nothing_of_it_is_taken_back() {
+    let lab = Lab::start().await;
+    let start = lab.head().await;
+    let ours = lab.commit(json!({"a": "1"})).await["commit"].clone();
+    lab.many_commits().await;
+    let far = lab.head().await;
+    let untouched = |moved: &Value, found: &Value| {
+        assert_eq!((&moved["commit"], &moved["existing"]), (found, &json!(true)), "{moved}");
+        assert_eq!(moved["drift"], json!({"expected": ours, "found": found}));
+    };
+    untouched(&lab.commits_b(&ours).await, &far);
+    let kept = |reason: &str| json!({"reverted": false, "reason": reason, "drift": null});
+    assert_eq!(
+        lab.takes_back(&ours).await,
+        kept("the commit is not among the newest of the branch")
+    );
+    assert_eq!(lab.head().await, far);
+
+    let rewritten = start.as_str().expect("a commit");
+    lab.git(&["update-ref", "refs/heads/main", rewritten], "").await;
+    untouched(&lab.commits_b(&ours).await, &start);
+    assert_eq!(lab.takes_back(&ours).await, kept("the commit is not on the branch"));
+    assert_eq!(lab.head().await, start);
+    lab.worker.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_a_commit_back_is_told_who_came_between() {
+    let lab = Lab::start().await;
+    let ours = lab.commit(json!({"a": "1"})).await["commit"].clone();
+    let theirs = lab.commit(json!({"b": "1"})).await["commit"].clone();
+    let input = json!({"branch": "main", "commit": ours, "expected_commit": ours});
+    for _ in 0..2 {
+        let reverted = lab.done("revert_commit", input.clone()).await;
+        assert_eq!(
+            reverted,
+            json!({"reverted": true, "commit": lab.head().await, "drift": {"expected": ours, "found": theirs}})
+        );
+    }
+    lab.worker.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_branch_stands_is_asked_once_for_all_files_that_are_not_there() {
+    let lab = Lab::start().await;
+    lab.commit(json!({"there": "1"})).await;
+    lab.double.control().forget().await.expect("it does");
+    let made = lab.commit(json!({"a": "1", "b": "1", "c": "1", "there": "2"})).await;
+    assert_eq!(made["files"], json!(["a", "b", "c", "there"]));
+    assert_eq!(lab.count("GET", "branches/main").await, 1);
+    assert_eq!(lab.double.control().seen().await.expect("the double tells").len(), 6);
+    lab.worker.stopped().await;
+}
