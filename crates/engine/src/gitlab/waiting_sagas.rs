@@ -1,11 +1,11 @@
 //! Which of the sagas that wait for somebody are overtaken: others have changed their branch meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use orchestratum_core::SagaId;
 use orchestratum_core::gitlab::{BranchName, CommitId, ProjectPath};
 use orchestratum_core::saga::SagaStatus;
-use orchestratum_gitlab::Problem;
+use orchestratum_gitlab::{self as gitlab, Problem};
 use orchestratum_store::{Saga, SagaFilter};
 
 use super::consistency::named;
@@ -13,8 +13,14 @@ use crate::{Engine, Error};
 
 const PAGE: usize = 100;
 
-/// How many sagas are looked at at a time, the newest first: each costs a request.
+/// How many sagas are compared at a time, the newest first: each costs a request.
 const SAGAS_MAX: usize = 1_000;
+
+/// How many of each status are read for them: most that wait may work on no branch.
+const SAGAS_READ_MAX: usize = 20_000;
+
+/// How many projects may fail one after the other: a GitLab that answers for none of them is asked no more.
+const FAILURES_IN_A_ROW: usize = 3;
 
 /// Those that no step brings on by itself. One that runs compares at each of its steps, and its own commits are on their way.
 const WAITING: [SagaStatus; 2] = [SagaStatus::AwaitingInput, SagaStatus::NeedsAttention];
@@ -34,6 +40,22 @@ impl Told {
     }
 }
 
+/// Projects that GitLab does not answer for.
+#[derive(Default)]
+struct Failed {
+    projects: BTreeSet<ProjectPath>,
+    in_a_row: usize,
+    last: Option<gitlab::Error>,
+}
+
+/// Where a branch stands.
+enum Look {
+    At(CommitId),
+    Gone,
+    /// GitLab does not say.
+    Untold,
+}
+
 /// What a saga expects.
 struct Expectation {
     saga: SagaId,
@@ -48,16 +70,20 @@ impl Engine {
     /// when it goes on.
     ///
     /// # Errors
-    /// [`Error::GitlabNotConfigured`], [`Error::Overloaded`], [`Error::Gitlab`] where GitLab is not available: the rest is not looked at.
+    /// [`Error::GitlabNotConfigured`], [`Error::Overloaded`], [`Error::Gitlab`] where GitLab is not available for a project: its sagas
+    /// are not looked at, and none is where it is so for one project after the other.
     pub async fn compare_waiting_sagas(&self, told: &mut Told) -> Result<(), Error> {
         let mut overtaken = BTreeMap::new();
+        let mut failed = Failed::default();
         for expected in self.waiting_sagas().await? {
-            let found = match self.gitlab()?.get_branch(&expected.project, &expected.branch).await {
-                Ok(branch) => Some(branch.commit.id),
-                Err(error) if matches!(error.problem(), Problem::NotFound(_)) => None,
-                Err(error) if error.is_transient() => return Err(error.into()),
-                Err(error) => {
-                    tracing::debug!(saga.id = %expected.saga, %error, "a saga cannot be compared with GitLab");
+            let found = match self.look_at(&expected, &mut failed).await? {
+                Look::At(commit) => Some(commit),
+                Look::Gone => None,
+                Look::Untold => {
+                    // That it could not be asked for in between is no reason to tell it once more.
+                    if let Some(before) = told.0.get(&expected.saga) {
+                        overtaken.insert(expected.saga, before.clone());
+                    }
                     continue;
                 }
             };
@@ -72,21 +98,44 @@ impl Engine {
         let count = u32::try_from(overtaken.len()).unwrap_or(u32::MAX);
         metrics::gauge!("orchestratum_gitlab_sagas_overtaken").set(f64::from(count));
         *told = Told(overtaken);
-        Ok(())
+        failed.last.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    async fn look_at(&self, expected: &Expectation, failed: &mut Failed) -> Result<Look, Error> {
+        if failed.in_a_row >= FAILURES_IN_A_ROW || failed.projects.contains(&expected.project) {
+            return Ok(Look::Untold);
+        }
+        let branch = self.gitlab()?.get_branch(&expected.project, &expected.branch).await;
+        let look = match branch {
+            Err(error) if error.is_transient() => {
+                failed.in_a_row += 1;
+                failed.projects.insert(expected.project.clone());
+                failed.last = Some(error);
+                return Ok(Look::Untold);
+            }
+            Ok(branch) => Look::At(branch.commit.id),
+            Err(error) if matches!(error.problem(), Problem::NotFound(_)) => Look::Gone,
+            Err(error) => {
+                tracing::debug!(saga.id = %expected.saga, %error, "a saga cannot be compared with GitLab");
+                Look::Untold
+            }
+        };
+        failed.in_a_row = 0;
+        Ok(look)
     }
 
     async fn waiting_sagas(&self) -> Result<Vec<Expectation>, Error> {
-        let (mut found, mut seen) = (Vec::new(), 0);
+        let mut found = Vec::new();
         for status in WAITING {
             let filter = SagaFilter {
                 status: Some(status),
                 ..SagaFilter::default()
             };
-            let mut before = None;
-            while seen < SAGAS_MAX {
+            let (mut before, mut read) = (None, 0);
+            while found.len() < SAGAS_MAX && read < SAGAS_READ_MAX {
                 // A saga may be large: what is kept of it is not.
                 let page = self.sagas(&filter, before, PAGE).await?;
-                seen += page.items.len();
+                read += page.items.len();
                 found.extend(page.items.iter().filter_map(Expectation::of));
                 before = page.next;
                 if before.is_none() {
@@ -94,6 +143,7 @@ impl Engine {
                 }
             }
         }
+        found.truncate(SAGAS_MAX);
         Ok(found)
     }
 }

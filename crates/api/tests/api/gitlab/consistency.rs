@@ -102,9 +102,13 @@ async fn a_saga_without_a_branch_is_told_what_it_lacks(lab: &Lab) {
 
 /// A saga that asks somebody, and expects its branch at a commit.
 async fn asking(lab: &Lab, branch: &str, commit: &str) -> String {
+    asking_in(lab, PROJECT, branch, commit).await
+}
+
+async fn asking_in(lab: &Lab, project: &str, branch: &str, commit: &str) -> String {
     let definition = json!({
         "name": "asker", "initial": "Initial",
-        "context": {"project": PROJECT, "branch": "${ input.branch }", "commit": "${ input.commit }"},
+        "context": {"project": project, "branch": "${ input.branch }", "commit": "${ input.commit }"},
         "states": {
             "Initial": {"on": {"start": {"target": "Asking"}}},
             "Asking": {"await_input": {"event": "answered", "prompt": "Well?"}, "on": {"answered": {"target": "Done"}}},
@@ -117,6 +121,36 @@ async fn asking(lab: &Lab, branch: &str, commit: &str) -> String {
     let started = lab.post("/api/sagas", &start).await;
     assert_eq!(started.json()["status"], "AwaitingInput", "{started:?}");
     started.json()["id"].as_str().expect("an id").to_owned()
+}
+
+/// GitLab does not answer for a project, which here is the same one by its number, and more wait that are of no branch at all than
+/// are compared.
+async fn one_project_hides_no_other(lab: &Lab, expected: &str) {
+    let overtaken = asking(lab, "issue/1", expected).await;
+    for number in 0..2 {
+        asking_in(lab, "1", &format!("issue/{number}"), expected).await;
+    }
+    for _ in 0..1_001 {
+        asking_in(lab, PROJECT, "", "").await;
+    }
+    let unavailable = FaultKind::answer(503, "text/plain", "away");
+    lab.fail("GET", "projects/1/repository/branches", unavailable, 100)
+        .await;
+    lab.double.control().forget().await.expect("it does");
+    let mut told = Told::default();
+    lab.engine
+        .compare_waiting_sagas(&mut told)
+        .await
+        .expect_err("one project is away");
+    assert_eq!(told.len(), 2, "that and the one whose branch is gone: {told:?}");
+    let asked = lab.double.control().seen().await.expect("the double tells");
+    let of_the_failed = asked.iter().filter(|seen| seen.path.starts_with("projects/1/"));
+    // As often as one request is sent.
+    assert_eq!(of_the_failed.count(), 2, "its other sagas are not asked for");
+    lab.double.control().heal().await.expect("it does");
+    let answer = json!({"data": {}});
+    let answered = lab.post(&format!("/api/sagas/{overtaken}/input"), &answer).await;
+    assert_eq!(answered.json()["status"], "Completed", "{answered:?}");
 }
 
 async fn figure(lab: &Lab, name: &str) -> u64 {
@@ -177,4 +211,5 @@ async fn others_on_the_branch_of_a_saga_that_waits_are_told_once_and_counted() {
     })
     .await;
     stop.cancel();
+    one_project_hides_no_other(&lab, &expected).await;
 }
