@@ -82,6 +82,14 @@ impl Client {
         })
     }
 
+    /// The same, whose calls give up sooner, if they did not anyway.
+    #[must_use]
+    pub fn within(&self, patience: Duration) -> Self {
+        let mut hurried = self.clone();
+        hurried.limits.call_patience = patience.min(self.limits.call_patience);
+        hurried
+    }
+
     /// When a call that begins now gives up.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.limits.call_patience
@@ -154,6 +162,15 @@ mod tests {
                 "{token}"
             );
         }
+    }
+
+    #[test]
+    fn a_client_in_a_hurry_gives_up_sooner_and_never_later() {
+        let client = client("https://gitlab.example.com", "t").expect("a client");
+        let patience = |hurried: &Client| hurried.limits.call_patience.as_secs();
+        assert_eq!(patience(&client), 120);
+        assert_eq!(patience(&client.within(Duration::from_secs(10))), 10);
+        assert_eq!(patience(&client.within(Duration::from_secs(600))), 120);
     }
 
     #[test]

@@ -17,6 +17,9 @@ use crate::{Engine, Error};
 const DEPENDENCIES_MAX: usize = 20;
 const DEPENDENCY_MAX_CHARACTERS: usize = 50;
 
+/// Its files are those of the whole.
+const BALANCE: &str = "balance";
+
 /// How whoever calculates is told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -67,18 +70,22 @@ impl Engine {
     /// Looks at the project: a balance is one of its issue and branch by whatever name the project is called.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::GitlabNotConfigured`], [`Error::Gitlab`] where there is no such project.
+    /// [`Error::Invalid`], [`Error::GitlabNotConfigured`], [`Error::Gitlab`] where there is no such project, and where GitLab does not
+    /// answer within 10 seconds.
     pub async fn look_at_balance(&self, request: CalculateBalance) -> Result<BalanceToCalculate, Error> {
         let branch = request.branch()?;
         let dependencies = request.dependencies()?;
-        let project = self.gitlab()?.get_project(&request.project).await?;
+        let call = self.gitlab()?;
+        let project = call.for_a_look().get_project(&request.project).await?;
+        drop(call);
+        let target = target(request.target_branch, &branch, &project)?;
         let series = Series::new(definition(), format!("{}:{branch}:{}", project.id, request.issue_iid));
         let input = json!({
             "project": request.project,
             "repo_url": project.http_url_to_repo,
             "issue_iid": request.issue_iid,
             "branch": branch,
-            "target_branch": target(request.target_branch, &project)?,
+            "target_branch": target,
             "dependencies": dependencies,
             "delivery": request.delivery,
             "on_drift": request.on_drift,
@@ -147,6 +154,8 @@ impl CalculateBalance {
                     "must have 1 to {DEPENDENCY_MAX_CHARACTERS} characters of a-z, 0-9 and _, and begin with a letter"
                 );
                 violations.add(format!("/dependencies/{index}"), rule);
+            } else if name == BALANCE {
+                violations.add(format!("/dependencies/{index}"), "is what is calculated of them");
             } else if given[..index].contains(name) {
                 violations.add(format!("/dependencies/{index}"), "stands there before");
             }
@@ -164,15 +173,19 @@ fn is_dependency(name: &str) -> bool {
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 
-fn target(given: Option<BranchName>, project: &Project) -> Result<BranchName, Error> {
-    if let Some(branch) = given {
-        return Ok(branch);
+fn target(given: Option<BranchName>, branch: &BranchName, project: &Project) -> Result<BranchName, Error> {
+    let target = match given {
+        Some(target) => target,
+        None => BranchName::new(project.default_branch.as_deref().unwrap_or_default()).map_err(|_| {
+            let message = format!("must be given: {} has no default branch", project.path_with_namespace);
+            broken("/target_branch", message)
+        })?,
+    };
+    if target == *branch {
+        let message = "must be another branch than that on which it is calculated".to_owned();
+        return Err(broken("/target_branch", message));
     }
-    let default = project.default_branch.as_deref().unwrap_or_default();
-    BranchName::new(default).map_err(|_| {
-        let message = format!("must be given: {} has no default branch", project.path_with_namespace);
-        broken("/target_branch", message)
-    })
+    Ok(target)
 }
 
 fn definition() -> DefinitionName {

@@ -1,6 +1,7 @@
 //! The calls on GitLab that go on at a time.
 
 use std::ops::Deref;
+use std::time::Duration;
 
 use orchestratum_gitlab::Client;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -9,6 +10,9 @@ use crate::{Engine, Error};
 
 /// A GitLab that does not answer holds each for as long as a call may take: more of them would only wait longer.
 const CALLS_MAX: usize = 64;
+
+/// How long GitLab is asked for what is to be known before something is stored: its caller learns of no saga until then.
+const LOOK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The client of the settings, with the places of its calls.
 #[derive(Debug)]
@@ -38,6 +42,13 @@ impl Calls {
             client: &self.client,
             _place: place,
         })
+    }
+}
+
+impl Call<'_> {
+    /// One that gives up after [`LOOK_PATIENCE`], for as long as this is there.
+    pub(super) fn for_a_look(&self) -> Client {
+        self.client.within(LOOK_PATIENCE)
     }
 }
 
