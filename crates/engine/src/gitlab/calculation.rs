@@ -79,7 +79,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::IdempotencyKeyReused`], [`Error::GitlabNotConfigured`], [`Error::Gitlab`] where there is no such
-    /// project.
+    /// project, and where GitLab does not answer within 10 seconds.
     pub async fn look_at_calculation(&self, request: Calculate) -> Result<ToCalculate, Error> {
         self.check_gitlab()?;
         let message = request.checked_message()?;
@@ -148,10 +148,12 @@ impl Engine {
     }
 
     async fn calculation_to_start(&self, request: Calculate, message: &str) -> Result<StartSaga, Error> {
-        let project = self.gitlab()?.get_project(&request.project).await?;
+        let call = self.gitlab()?;
+        let client = call.for_a_look();
+        let project = client.get_project(&request.project).await?;
         // Without a commit of its own it calculates what stands there now.
         let commit = if request.files.is_empty() {
-            let branch = self.gitlab()?.get_branch(&request.project, &request.branch).await?;
+            let branch = client.get_branch(&request.project, &request.branch).await?;
             Some(branch.commit.id)
         } else {
             None
@@ -167,6 +169,7 @@ impl Engine {
             input_files: &request.input_files,
             output_file: &request.output_file,
             commit,
+            alone: true,
         });
         let input = input.map_err(|invalid| broken("", invalid.to_string()))?;
         Ok(StartSaga {
@@ -193,6 +196,8 @@ struct CalculationInput<'a> {
     input_files: &'a [FilePath],
     output_file: &'a FilePath,
     commit: Option<CommitId>,
+    /// It is nobody's part: it fails where others have moved the branch before it was calculated.
+    alone: bool,
 }
 
 impl Calculate {

@@ -29,6 +29,7 @@ const SHIPPED: [Shipped; 2] = [
             "e591c7ab6f404de5c0bbaf8b63f3d5eef13de3a32d695b143ae00bb19c6dbae7",
             "71e4545119a704ff4d4622667465eb6bafc5570f30ed69748cd4b25dc85f2db0",
             "a7a0b28bc5e1a5a18b87a947a70d0f6841befc9658e499313c02ace79534cc86",
+            "f91aefc3363ac0125d5b633770e6eb34209251213a3580a9d149db146813c703",
         ],
     },
     Shipped {
@@ -38,6 +39,7 @@ const SHIPPED: [Shipped; 2] = [
             "7942c45fbbffe1f7246e084946463007ed070d15cee9518dc35624f01619a727",
             "c6c4e3da309167496cb05d69b00a1d4c797fd1f9672211844e18eae679d097e0",
             "d91b47be7346463a8c7bfd14ebc2d60b8c2cb9c804d00cde0a9a4bab9ee8422e",
+            "f6fc02330a802c39200cc4b36144f38905e6fd1190728aab48d70b005ca8c49b",
         ],
     },
 ];

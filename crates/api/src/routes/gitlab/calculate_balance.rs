@@ -137,7 +137,7 @@ impl From<SagaDetails> for BalanceDocument {
     }
 }
 
-fn error(saga: &Saga, status: SagaStatus) -> Option<String> {
+pub(super) fn error(saga: &Saga, status: SagaStatus) -> Option<String> {
     match status {
         SagaStatus::Cancelled => Some("it was cancelled".to_owned()),
         SagaStatus::TimedOut => Some("it took longer than it may".to_owned()),
@@ -150,7 +150,7 @@ fn error(saga: &Saga, status: SagaStatus) -> Option<String> {
 }
 
 /// Of its context; `None` where it is `null`.
-fn field(saga: &Saga, name: &str) -> Option<JsonText> {
+pub(super) fn field(saga: &Saga, name: &str) -> Option<JsonText> {
     let mut fields = saga.instance.context.iter();
     let (_, value) = fields.find(|(field, _)| field.as_str() == name)?;
     Some(value.clone()).filter(|value| value.as_str() != "null")

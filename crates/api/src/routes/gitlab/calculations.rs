@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tracing::Span;
 use utoipa::ToSchema;
 
+use super::calculate_balance::{error, field};
 use super::{BalanceStatus, for_client, patience};
 use crate::auth::Caller;
 use crate::canonical;
@@ -80,16 +81,26 @@ pub(crate) struct CalculationDocument {
     #[schema(value_type = Option<String>)]
     commit_hash: Option<CommitId>,
     status: BalanceStatus,
+    /// Where others were on the branch meanwhile: `expected`, `found`. With `completed` what it has calculated stands there all the
+    /// same; with `failed` nothing was calculated.
+    #[schema(value_type = Option<schema::Anything>)]
+    drift: Option<JsonText>,
+    /// With `failed` and `cancelled`: why.
+    error: Option<String>,
 }
 
 impl From<Calculating> for CalculationDocument {
     fn from(calculating: Calculating) -> Self {
+        let Calculating { saga, task, commit, .. } = calculating;
+        let status = saga.instance.status();
         Self {
-            saga_id: calculating.saga.id,
-            correlation_id: calculating.saga.id,
-            task_id: calculating.task,
-            commit_hash: calculating.commit,
-            status: calculating.saga.instance.status().into(),
+            saga_id: saga.id,
+            correlation_id: saga.id,
+            task_id: task,
+            commit_hash: commit,
+            status: status.into(),
+            drift: field(&saga, "drift"),
+            error: error(&saga, status),
         }
     }
 }
@@ -99,7 +110,8 @@ impl From<Calculating> for CalculationDocument {
 /// One commit with its files, and one message to whoever calculates, with the keys `correlationId`, `repoUrl`, `branch`, `commitHash`,
 /// `input_files` and `output_file`: by the saga `calculation`, which also takes the result in. The answer is held until the message is on
 /// its way, for 10 seconds unless `wait_seconds` (or `Prefer: wait=N`) says something else. The same body again is the same calculation;
-/// with an `Idempotency-Key` it is that of the key, so that another key calculates anew.
+/// with an `Idempotency-Key` it is that of the key, so that another key calculates anew. It fails where others have moved the branch
+/// before it was calculated.
 #[utoipa::path(
     post, path = "/api/calculations", tag = "gitlab", operation_id = "start_calculation",
     params(

@@ -2,7 +2,7 @@
 
 use orchestratum_core::JsonText;
 use orchestratum_core::task::Ending;
-use orchestratum_store::Evidence;
+use orchestratum_store::{ClaimedTask, Evidence};
 use orchestratum_testkit::{FaultKind, PROJECT};
 use serde_json::{Value, json};
 
@@ -51,14 +51,22 @@ pub(super) async fn calculates(lab: &Lab, name: &str, output: &str) -> Value {
     let input: Value = serde_json::from_str(task.input.as_str()).expect("JSON");
     assert_eq!(input["task"], name);
     let commit = lab.commits("issue/42", output, "{\"heat_kw\": 1}").await;
+    ends(lab, &task, &json!({"commitHash": commit, "output_file": output})).await;
+    input["kwargs"].clone()
+}
+
+/// Whoever calculates takes one message, and gives this answer to it.
+pub(super) async fn answers(lab: &Lab, answer: &Value) {
+    let task = lab.claims("celery").await;
+    ends(lab, &task, answer).await;
+}
+
+async fn ends(lab: &Lab, task: &ClaimedTask, output: &Value) {
     let evidence = Evidence {
-        output: Some(JsonText::trusted(
-            json!({"commitHash": commit, "output_file": output}).to_string(),
-        )),
+        output: Some(JsonText::trusted(output.to_string())),
         ..Evidence::default()
     };
     lab.finish(task.id, task.attempt, Ending::Success, evidence).await;
-    input["kwargs"].clone()
 }
 
 fn keys(message: &Value) -> Vec<&str> {
@@ -120,7 +128,23 @@ async fn a_balance_is_calculated_with_a_person_and_begun_again_when_it_is_over(l
         200,
         ["user_input_required", "AWAIT_USER_MERGE_REQUEST", "MERGE_REQUEST"],
     );
-    let done = lab.post(&input, &json!({"data": {"create": false}})).await;
+    for (data, pointer) in [
+        (json!({"create": true, "title": "a\nb"}), "/data/title"),
+        (json!({"create": true, "title": " "}), "/data/title"),
+        (
+            json!({"create": true, "description": "<!-- orchestratum-step: a -->"}),
+            "/data/description",
+        ),
+    ] {
+        let refused = lab.post(&input, &json!({"data": data})).await;
+        let problem = refused.problem(422, "invalid_body");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+    let long = "й".repeat(40_000);
+    let decided = json!({"data": {"create": false, "title": "Баланс", "description": long}});
+    let decided = lab.post(&input, &decided).await;
+    assert_eq!(decided.status, 200, "{decided:?}");
+    let done = lab.get(&format!("/api/sagas/{id}?wait_seconds=10")).await;
     assert_eq!(done.json()["status"], "Completed", "{done:?}");
     let next = lab.post(BALANCE, &issue()).await.json();
     assert_ne!(next["saga_id"], id, "the one before is over");
@@ -179,6 +203,9 @@ async fn what_cannot_be_calculated_starts_nothing(lab: &Lab) {
         ("issue_iid", json!(0), "/issue_iid"),
         ("dependencies", json!(["condenser", "Condenser"]), "/dependencies/1"),
         ("dependencies", json!(["a", "a"]), "/dependencies/1"),
+        ("dependencies", json!(["balance"]), "/dependencies/0"),
+        ("target_branch", json!("issue/42"), "/target_branch"),
+        ("branch", json!("main"), "/target_branch"),
         ("delivery", json!("mail"), "/delivery"),
         ("on_drift", json!("merge"), "/on_drift"),
         ("issue", json!(1), "/issue"),
@@ -271,10 +298,11 @@ async fn a_part_of_a_balance_that_gitlab_stops_is_told_and_taken_again_likewise(
     let asked = lab.post(BALANCE, &issue()).await.json();
     let id = asked["saga_id"].as_str().expect("an id").to_owned();
     let refusal = FaultKind::answer(403, "application/json", "{\"message\": \"no rights\"}");
-    lab.fail("POST", "repository/commits", refusal, 100).await;
+    lab.fail("GET", "files/condenser_output.json", refusal, 100).await;
     let entered = json!({"data": {"steam_flow_kg_s": 200}});
     let entered = lab.post(&format!("/api/sagas/{id}/input"), &entered).await;
     assert_eq!(entered.status, 200, "{entered:?}");
+    calculates(lab, "balance.condenser", "condenser_output.json").await;
     let forbidden = lab.post(BALANCE, &issue()).await.problem(403, "gitlab_forbidden");
     assert_eq!(
         forbidden["saga_id"], id,
@@ -287,7 +315,7 @@ async fn a_part_of_a_balance_that_gitlab_stops_is_told_and_taken_again_likewise(
         (202, &json!(id)),
         "{again:?}"
     );
-    calculates(lab, "balance.condenser", "condenser_output.json").await;
+    calculates(lab, "balance.total", "balance_output.json").await;
 }
 
 async fn one_balance_follows_another_and_a_definition_that_was_given_stays(lab: &Lab) {
@@ -368,11 +396,7 @@ async fn a_calculation_over_a_queue_carries_exactly_the_message_of_the_contract(
     );
     let output = lab.commits("issue/42", "b.json", "{\"kw\": 1}").await;
     let answer = json!({"body": {"commitHash": output, "output_file": "b.json"}});
-    let evidence = Evidence {
-        output: Some(JsonText::trusted(answer.to_string())),
-        ..Evidence::default()
-    };
-    lab.finish(task.id, task.attempt, Ending::Success, evidence).await;
+    ends(lab, &task, &answer).await;
     let path = format!(
         "/api/sagas/{}?wait_seconds=10",
         document["saga_id"].as_str().expect("an id")

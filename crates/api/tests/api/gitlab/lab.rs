@@ -150,6 +150,13 @@ impl Lab {
         self.ask(Method::GET, &path, &json!({})).await
     }
 
+    /// Where a branch stands.
+    pub(super) async fn head(&self, branch: &str) -> String {
+        let path = format!("projects/1/repository/branches/{}", branch.replace('/', "%2F"));
+        let found = self.ask(Method::GET, &path, &json!({})).await;
+        found["commit"]["id"].as_str().expect("a commit").to_owned()
+    }
+
     async fn has_branch(&self, branch: &str) -> bool {
         let branches = self
             .ask(Method::GET, "projects/1/repository/branches", &json!({}))

@@ -4,7 +4,7 @@
 use orchestratum_testkit::{FaultKind, eventually};
 use serde_json::{Value, json};
 
-use super::calculations::{BALANCE, calculates, issue, told, with_input};
+use super::calculations::{BALANCE, answers, calculates, issue, told, with_input};
 use super::lab::{Lab, Working};
 
 const ASKED: [&str; 3] = [
@@ -83,4 +83,59 @@ async fn an_input_that_was_prepared_in_the_moment_in_which_others_came_is_asked_
     enters(&lab, &asked, &json!({"steam_flow_kg_s": 200})).await;
     calculates(&lab, "balance.condenser", "condenser_output.json").await;
     assert_eq!(lab.file("issue/42", INPUT).await, json!({"steam_flow_kg_s": 200}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_moves_while_somebody_decides_is_calculated_again() {
+    let lab = Lab::start().await;
+    let _worker = Working::start(&lab).await;
+    with_input(&lab).await;
+    lab.commits("issue/42", INPUT, "{\"steam_flow_kg_s\": 1}").await;
+    let deciding = ["user_input_required", "AWAIT_USER_MERGE_REQUEST", "MERGE_REQUEST"];
+    lab.post(&format!("{BALANCE}?wait_seconds=0"), &issue()).await;
+    calculates(&lab, "balance.condenser", "condenser_output.json").await;
+    calculates(&lab, "balance.total", "balance_output.json").await;
+    let first = told(&lab.post(BALANCE, &issue()).await, 200, deciding);
+    let theirs = lab.changes("issue/42", INPUT, "{\"steam_flow_kg_s\": 7}").await;
+    enters(&lab, &first, &json!({"create": true})).await;
+    for _ in 0..2 {
+        answers(
+            &lab,
+            &json!({"commitHash": theirs, "output_file": "condenser_output.json"}),
+        )
+        .await;
+    }
+    let again = told(&lab.post(BALANCE, &issue()).await, 200, deciding);
+    let drift = json!({"step": "AWAIT_USER_MERGE_REQUEST", "expected": first["commit"], "found": theirs});
+    assert_eq!(again["drifts"], json!([drift]));
+
+    // Nothing was changed by it, so nothing of theirs is taken back.
+    let id = again["saga_id"].as_str().expect("an id");
+    let cancelled = lab.post(&format!("/api/sagas/{id}/cancel"), &json!({})).await;
+    assert!(cancelled.status.is_success(), "{cancelled:?}");
+    let saga = lab.get(&format!("/api/sagas/{id}?wait_seconds=10")).await.json();
+    assert_eq!(saga["status"], "Cancelled", "{saga}");
+    assert_eq!(lab.file("issue/42", INPUT).await, json!({"steam_flow_kg_s": 7}));
+}
+
+/// The balance has something under the name of a dependency, and it is none of its figures.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_input_that_cannot_be_made_of_the_balance_is_told_and_taken_again_when_it_is_mended() {
+    let lab = Lab::start().await;
+    let _worker = Working::start(&lab).await;
+    lab.commits("issue/42", "balance_input.json", "{\"heater\": null}")
+        .await;
+    let mut body = issue();
+    body["dependencies"] = json!(["heater"]);
+    let id = lab.post(BALANCE, &body).await.problem(422, "gitlab_content")["saga_id"].clone();
+    lab.changes("issue/42", "balance_input.json", "{\"heater\": \"31337\"}")
+        .await;
+    let text = lab.post(BALANCE, &body).await.problem(422, "gitlab_content");
+    assert_eq!(text["saga_id"], id);
+    assert!(!text.to_string().contains("31337"), "{text}");
+    lab.changes("issue/42", "balance_input.json", "{\"heater\": {\"inlet_c\": 40}}")
+        .await;
+    let asked = ["user_input_required", "AWAIT_USER_HEATER_INPUT", "HEATER_CALCULATION"];
+    let asked = told(&lab.post(BALANCE, &body).await, 200, asked);
+    assert_eq!(asked["saga_id"], id);
 }

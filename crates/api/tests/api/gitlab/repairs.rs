@@ -3,10 +3,12 @@
 use orchestratum_core::saga::DefinitionName;
 use orchestratum_core::task::Ending;
 use orchestratum_store::Evidence;
-use orchestratum_testkit::FaultKind;
+use orchestratum_testkit::{FaultKind, PROJECT};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::calculations::{BALANCE, calculates, issue, told, with_input};
+use super::calculations::{BALANCE, answers, calculates, calculation, issue, told, with_input};
 use super::lab::{Lab, Working};
 
 /// Whoever calculates: takes one message, and finds that it cannot be calculated.
@@ -56,6 +58,73 @@ async fn what_was_corrected_after_a_failure_is_no_drift() {
     assert_eq!(calculated["drifts"], json!([]), "{calculated}");
 }
 
+/// What it had begun is taken back by the engine, which waits for somebody where that fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_calculation_that_cannot_take_back_what_it_committed_is_told_and_taken_again() {
+    let lab = Lab::start().await;
+    let _worker = Working::start(&lab).await;
+    let before = lab.commits("issue/42", "a", "1").await;
+    let started = lab.post("/api/calculations", &calculation()).await.json();
+    let refusal = FaultKind::answer(403, "application/json", "{\"message\": \"no rights\"}");
+    lab.fail("POST", "/revert", refusal, 100).await;
+    cannot_calculate(&lab, "balance.condenser").await;
+    let saga = format!(
+        "/api/sagas/{}?wait_seconds=10",
+        started["saga_id"].as_str().expect("an id")
+    );
+    assert_eq!(lab.get(&saga).await.json()["status"], "CompensationStuck");
+    lab.double.control().heal().await.expect("it does");
+    let again = lab.post("/api/calculations", &calculation()).await;
+    assert_eq!(again.status, 202, "{again:?}");
+    let failed = lab.get(&saga).await.json();
+    assert_eq!(
+        (&failed["status"], &failed["context"]["commit"]),
+        (&json!("Failed"), &started["commit_hash"])
+    );
+    let told = lab.post("/api/calculations", &calculation()).await.json();
+    assert_eq!((&told["status"], &told["drift"]), (&json!("failed"), &json!(null)));
+    assert!(
+        told["error"]
+            .as_str()
+            .is_some_and(|error| error.contains("no such steam")),
+        "{told}"
+    );
+    assert_ne!(lab.head("issue/42").await, before, "it was committed and reverted");
+}
+
+/// Others were faster than whoever calculates, who has pushed nothing then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_calculation_that_others_were_before_fails_and_says_so() {
+    let lab = Lab::start().await;
+    let _worker = Working::start(&lab).await;
+    let expected = lab.commits("issue/42", "a", "1").await;
+    let mut body = calculation();
+    body["files"] = json!({});
+    body["input_files"] = json!(["a"]);
+    let started = lab.post("/api/calculations", &body).await.json();
+    assert_eq!(
+        (&started["status"], &started["error"]),
+        (&json!("running"), &json!(null))
+    );
+    let found = lab.commits("issue/42", "b", "1").await;
+    answers(&lab, &json!({"movedTo": found})).await;
+    let saga = format!(
+        "/api/sagas/{}?wait_seconds=10",
+        started["saga_id"].as_str().expect("an id")
+    );
+    assert_eq!(lab.get(&saga).await.json()["status"], "Failed");
+    let told = lab.post("/api/calculations", &body).await.json();
+    assert_eq!(
+        (&told["saga_id"], &told["status"]),
+        (&started["saga_id"], &json!("failed"))
+    );
+    assert_eq!(told["drift"], json!({"expected": expected, "found": found}));
+    assert!(
+        told["error"].as_str().is_some_and(|error| error.contains(&found)),
+        "{told}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_that_cannot_take_back_what_it_committed_is_told_and_taken_again() {
     let lab = Lab::start().await;
@@ -79,6 +148,29 @@ async fn a_part_that_cannot_take_back_what_it_committed_is_told_and_taken_again(
     ];
     let again = told(&lab.post(BALANCE, &issue()).await, 200, asked);
     assert_eq!(again["saga_id"], id);
+}
+
+/// All who do something in GitLab are away for longer than the step has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_nobody_did_in_its_time_is_told_and_taken_again() {
+    let lab = Lab::start().await;
+    let look = json!({"name": "gitlab.file_exists", "input": {"project": PROJECT, "branch": "main", "path": "a"},
+        "ttl_seconds": 3, "raises": {"success": "looked"}});
+    let own = json!({"name": "calculate-balance", "initial": "Initial", "states": {
+        "Initial": {"on": {"start": {"target": "Checking"}}},
+        "Checking": {"on_entry": [look], "on": {"looked": {"target": "Done"}}},
+        "Done": {"final": true}}});
+    let given = lab.put("/api/saga-definitions/calculate-balance", &own).await;
+    assert!(given.status.is_success(), "{given:?}");
+    let stop = CancellationToken::new();
+    lab.engine.start_background(true, &TaskTracker::new(), &stop);
+    let away = lab.post(&format!("{BALANCE}?wait_seconds=30"), &issue()).await;
+    let id = away.problem(503, "gitlab_unavailable")["saga_id"].clone();
+
+    let _worker = Working::start(&lab).await;
+    let done = told(&lab.post(BALANCE, &issue()).await, 200, ["completed", "", ""]);
+    assert_eq!(done["saga_id"], id);
+    stop.cancel();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,11 @@
 //! Calls that wait for GitLab, or for a saga, and their clients.
 
 use std::future::Future;
+use std::time::Duration;
 
 use orchestratum_testkit::{FaultKind, PROJECT, eventually};
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::calculations::{BALANCE, calculation, issue};
 use super::lab::Lab;
@@ -49,4 +51,17 @@ async fn a_call_that_waits_keeps_no_other_change_from_its_place() {
     let body = json!({"project": PROJECT, "source_branch": "issue/42", "target_branch": "main", "title": "T"});
     let waiting = lab.post("/api/merge-requests", &body);
     keeps_nobody_out(&lab, waiting, async || lab.seen().await > before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_wait_is_told_soon_that_gitlab_does_not_answer() {
+    let lab = Lab::with(&[("gitlab.call_timeout_seconds", "120")]).await;
+    let slow = FaultKind::SlowAnswer { milliseconds: 60_000 };
+    lab.fail("GET", "projects", slow, 100).await;
+    let begun = Instant::now();
+    for (path, body) in [(BALANCE, issue()), ("/api/calculations", calculation())] {
+        let away = lab.post(&format!("{path}?wait_seconds=0"), &body).await;
+        away.problem(503, "gitlab_unavailable");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
 }

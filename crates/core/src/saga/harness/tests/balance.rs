@@ -13,6 +13,8 @@ const BALANCE: &str = include_str!("../../../../../../config/sagas/calculate-bal
 const BEGUN: &str = "0000000000000000000000000000000000000000";
 const OURS: &str = "1111111111111111111111111111111111111111";
 const THEIRS: &str = "2222222222222222222222222222222222222222";
+/// After the commit of what was entered.
+const ENTERED: &str = "3333333333333333333333333333333333333333";
 
 fn harness(text: &str) -> Harness {
     Harness::new(definition(text)).unwrap_or_else(|faults| panic!("{faults}"))
@@ -34,11 +36,18 @@ fn calculation(delivery: &str, files: &Value) -> Value {
     })
 }
 
+fn alone() -> Value {
+    let mut alone = calculation("amqp", &json!({"a.json": 1}));
+    alone["alone"] = json!(true);
+    alone
+}
+
 #[test]
 fn everything_can_happen_to_one_calculation() {
     let harness = harness(CALCULATION)
         .input(&calculation("celery", &json!({"a.json": 1})))
         .input(&calculation("amqp", &json!({})))
+        .input(&alone())
         .event("committed", &json!({"commit": OURS, "existing": false, "drift": null}))
         .event(
             "committed",
@@ -93,7 +102,16 @@ fn the_balance_goes_through_all_its_steps() {
             &json!({"commit": OURS, "content": condenser(), "drift": null}),
         )
         .event("committed", &json!({"commit": OURS, "existing": false, "drift": null}))
-        .event("branch_read", &json!({"commit": OURS}))
+        .event(
+            "branch_read",
+            &json!({"commit": OURS, "exists": true, "last_commit": OURS, "drift": null}),
+        )
+        .event("taken_back", &json!({"reverted": true, "commit": OURS, "drift": null}))
+        .event("taken_back", &json!({"reverted": false, "reason": "r", "drift": null}))
+        .event(
+            "balance_checked",
+            &json!({"commit": OURS, "exists": true, "drift": null}),
+        )
         .event("input_entered", &json!({"heat_kw": 1}))
         .event("calculated", &calculated)
         .event("repaired", &json!({}))
@@ -180,18 +198,31 @@ fn asking(sagas: &Simulator) -> Result<SimulatedSaga<'_>, SimulationError> {
     Ok(saga)
 }
 
-/// What is to be committed by the calculation that runs.
-fn files(saga: &SimulatedSaga<'_>) -> Value {
+/// What is given to the one thing that runs.
+fn given(saga: &SimulatedSaga<'_>, name: &str) -> Value {
     let running: Vec<&Running> = saga.running().collect();
-    assert_eq!((running.len(), running[0].name.as_str()), (1, "calculation"));
+    assert_eq!((running.len(), running[0].name.as_str()), (1, name));
     let input = running[0].input.as_ref().expect("an input");
-    let input: Value = serde_json::from_str(input.as_str()).expect("JSON");
-    input["files"].clone()
+    serde_json::from_str(input.as_str()).expect("JSON")
+}
+
+/// What is to be committed before the calculation.
+fn files(saga: &SimulatedSaga<'_>) -> Value {
+    given(saga, "gitlab.commit")["files"].clone()
 }
 
 /// Others came before what was entered was committed.
 fn overtaken() -> Value {
-    json!({"commit": THEIRS, "input_commit": null, "output_commit": null, "drift": drift()})
+    json!({"commit": THEIRS, "existing": true, "drift": drift()})
+}
+
+/// What was entered is committed.
+fn committed(commit: &str) -> Value {
+    json!({"commit": commit, "existing": false, "drift": null})
+}
+
+fn calculated() -> Value {
+    json!({"commit": OURS, "output_commit": OURS, "drift": null, "output": {"heat_kw": 1}})
 }
 
 fn looked(last_commit: &str) -> Value {
@@ -203,14 +234,20 @@ fn what_was_entered_is_kept_where_others_have_changed_something_else() -> Result
     let sagas = Simulator::new(definition(BALANCE)).unwrap_or_else(|faults| panic!("{faults}"));
     let mut saga = asking(&sagas)?;
     saga.answer(&json!({"heat_kw": 1}))?;
-    saga.succeed("calculation", &overtaken())?;
+    let first = given(&saga, "gitlab.commit")["step"].clone();
+    saga.succeed("gitlab.commit", &overtaken())?;
     saga.succeed("gitlab.file_exists", &looked(OURS))?;
     assert_eq!(files(&saga), json!({"condenser_input.json": {"heat_kw": 1}}));
+    assert_ne!(given(&saga, "gitlab.commit")["step"], first, "it is another commit");
     // It is committed now: what others do to it then is not written over.
-    let committed = json!({"commit": THEIRS, "input_commit": OURS, "output_commit": null, "drift": drift()});
-    saga.succeed("calculation", &committed)?;
+    let committed = json!({"commit": THEIRS, "existing": false, "drift": drift()});
+    saga.succeed("gitlab.commit", &committed)?;
     saga.succeed("gitlab.file_exists", &looked(THEIRS))?;
-    assert_eq!(files(&saga), json!({}));
+    assert_eq!(
+        given(&saga, "calculation")["commit"],
+        THEIRS,
+        "nothing is committed before"
+    );
     Ok(())
 }
 
@@ -219,7 +256,7 @@ fn what_was_entered_does_not_replace_what_others_have_written() -> Result<(), Si
     let sagas = Simulator::new(definition(BALANCE)).unwrap_or_else(|faults| panic!("{faults}"));
     let mut saga = asking(&sagas)?;
     saga.answer(&json!({"heat_kw": 1}))?;
-    saga.succeed("calculation", &overtaken())?;
+    saga.succeed("gitlab.commit", &overtaken())?;
     saga.succeed("gitlab.file_exists", &looked(THEIRS))?;
     assert_eq!(
         (saga.state(), saga.status()),
@@ -233,7 +270,7 @@ fn what_was_entered_does_not_replace_what_others_have_written() -> Result<(), Si
 
     let mut saga = asking(&sagas)?;
     saga.answer(&json!({"heat_kw": 1}))?;
-    saga.succeed("calculation", &overtaken())?;
+    saga.succeed("gitlab.commit", &overtaken())?;
     saga.succeed(
         "gitlab.file_exists",
         &json!({"commit": THEIRS, "exists": false, "drift": null}),
@@ -259,21 +296,20 @@ fn what_was_entered_for_one_is_kept_while_another_is_asked_for() -> Result<(), S
     let sagas = Simulator::new(definition(BALANCE)).unwrap_or_else(|faults| panic!("{faults}"));
     let mut saga = asking(&sagas)?;
     saga.answer(&json!({"heat_kw": 1}))?;
-    let calculated = json!({"commit": OURS, "input_commit": OURS, "output_commit": OURS, "drift": null, "output": {}});
-    saga.succeed("calculation", &calculated)?;
+    saga.succeed("gitlab.commit", &committed(OURS))?;
+    saga.succeed("calculation", &calculated())?;
     let absent = json!({"commit": OURS, "exists": false, "drift": null});
     let content = json!({"commit": OURS, "content": condenser(), "drift": null});
-    let committed = json!({"commit": OURS, "existing": false, "drift": null});
     saga.succeed("gitlab.file_exists", &absent)?;
     assert_eq!(saga.state(), "Hydrating");
     saga.succeed("gitlab.get_file", &content)?;
-    saga.succeed("gitlab.commit", &committed)?;
+    saga.succeed("gitlab.commit", &committed(OURS))?;
     saga.answer(&json!({"inlet_c": 40}))?;
-    saga.succeed("calculation", &overtaken())?;
+    saga.succeed("gitlab.commit", &overtaken())?;
     // Others have deleted the input of the condenser, which is asked for again.
     saga.succeed("gitlab.file_exists", &absent)?;
     saga.succeed("gitlab.get_file", &content)?;
-    saga.succeed("gitlab.commit", &committed)?;
+    saga.succeed("gitlab.commit", &committed(OURS))?;
     assert_eq!(saga.context("step"), "AWAIT_USER_CONDENSER_INPUT");
     assert_eq!(
         saga.context("overtaken"),
@@ -281,7 +317,8 @@ fn what_was_entered_for_one_is_kept_while_another_is_asked_for() -> Result<(), S
         "what was entered for it is calculated"
     );
     saga.answer(&json!({"heat_kw": 2}))?;
-    saga.succeed("calculation", &calculated)?;
+    saga.succeed("gitlab.commit", &committed(OURS))?;
+    saga.succeed("calculation", &calculated())?;
     saga.succeed("gitlab.file_exists", &looked(OURS))?;
     assert_eq!(files(&saga), json!({"heater_input.json": {"inlet_c": 40}}));
     Ok(())
@@ -309,5 +346,195 @@ fn what_was_prepared_while_others_came_is_asked_for_and_not_calculated() -> Resu
         saga.succeed("gitlab.file_exists", &looked(last_commit))?;
         assert_eq!(saga.state(), state, "what others have completed needs nobody");
     }
+    Ok(())
+}
+
+/// A balance that asks whether there shall be a merge request.
+fn deciding<'a>(sagas: &'a Simulator, on_drift: &str) -> Result<SimulatedSaga<'a>, SimulationError> {
+    let mut input = balance(on_drift);
+    input["dependencies"] = json!(["condenser"]);
+    let mut saga = sagas.start(&input)?;
+    saga.succeed("gitlab.create_branch", &json!({"commit": OURS, "existing": false}))?;
+    saga.succeed("gitlab.file_exists", &looked(OURS))?;
+    saga.succeed("calculation", &calculated())?;
+    saga.succeed("calculation", &calculated())?;
+    assert_eq!(saga.state(), "AwaitingMergeRequest");
+    Ok(saga)
+}
+
+/// Somebody has taken days to decide.
+#[test]
+fn a_branch_that_moved_while_somebody_thought_is_not_merged_nor_called_calculated() -> Result<(), SimulationError> {
+    let sagas = Simulator::new(definition(BALANCE)).unwrap_or_else(|faults| panic!("{faults}"));
+    let moved = json!({"commit": THEIRS, "exists": true, "last_commit": OURS, "drift": drift()});
+    let still = json!({"commit": OURS, "exists": true, "last_commit": OURS, "drift": null});
+    for (create, goes_on) in [(true, "CreatingMergeRequest"), (false, "Completed")] {
+        for (on_drift, state) in [("rebase_inputs", "Checking"), ("stop", "Stopped")] {
+            let mut saga = deciding(&sagas, on_drift)?;
+            saga.answer(&json!({"create": create}))?;
+            assert_eq!(given(&saga, "gitlab.file_exists")["expected_commit"], OURS);
+            saga.succeed("gitlab.file_exists", &moved)?;
+            assert_eq!(saga.state(), state, "{create}");
+            let told = json!([{"step": "AWAIT_USER_MERGE_REQUEST", "expected": OURS, "found": THEIRS}]);
+            assert_eq!(saga.context("drifts"), told);
+
+            let mut saga = deciding(&sagas, on_drift)?;
+            saga.answer(&json!({"create": create}))?;
+            saga.succeed("gitlab.file_exists", &still)?;
+            assert_eq!(saga.state(), goes_on, "{on_drift}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_merge_request_that_cannot_be_made_is_asked_for_again_with_the_reason() -> Result<(), SimulationError> {
+    let sagas = Simulator::new(definition(BALANCE)).unwrap_or_else(|faults| panic!("{faults}"));
+    let mut saga = deciding(&sagas, "stop")?;
+    let still = json!({"commit": OURS, "exists": true, "last_commit": OURS, "drift": null});
+    saga.answer(&json!({"create": true}))?;
+    saga.succeed("gitlab.file_exists", &still)?;
+    saga.fail("gitlab.create_merge_request", "the target is gone")?;
+    assert_eq!(
+        (saga.state(), saga.status()),
+        ("AwaitingMergeRequest", SagaStatus::AwaitingInput)
+    );
+    assert_eq!(saga.context("reason"), "the target is gone");
+    assert_eq!(saga.context("step"), "AWAIT_USER_MERGE_REQUEST");
+    saga.answer(&json!({"create": false}))?;
+    saga.succeed("gitlab.file_exists", &still)?;
+    assert_eq!(saga.status(), SagaStatus::Completed);
+    Ok(())
+}
+
+/// A worker that has nothing to change answers with the commit that it was given.
+#[test]
+fn an_output_that_is_as_it_was_has_no_commit_that_could_be_taken_back() -> Result<(), SimulationError> {
+    let sagas = Simulator::new(definition(CALCULATION)).unwrap_or_else(|faults| panic!("{faults}"));
+    for delivery in ["celery", "amqp"] {
+        for (answered, output_commit) in [(BEGUN, Value::Null), (OURS, json!(OURS))] {
+            let mut saga = sagas.start(&calculation(delivery, &json!({})))?;
+            let answer = json!({"commitHash": answered, "output_file": "b.json"});
+            let answer = if delivery == "amqp" {
+                json!({"body": answer})
+            } else {
+                answer
+            };
+            saga.succeed(delivery, &answer)?;
+            saga.succeed(
+                "gitlab.get_file",
+                &json!({"commit": answered, "drift": null, "content": {"heat_kw": 1}}),
+            )?;
+            assert_eq!(
+                (saga.status(), saga.context("output_commit")),
+                (SagaStatus::Completed, output_commit)
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Others were there before anything was calculated: a part of a whole leaves that to the whole.
+#[test]
+fn a_calculation_that_calculated_nothing_fails_where_nobody_goes_on_with_it() -> Result<(), SimulationError> {
+    let sagas = Simulator::new(definition(CALCULATION)).unwrap_or_else(|faults| panic!("{faults}"));
+    let mut part = sagas.start(&calculation("celery", &json!({})))?;
+    part.succeed("celery", &json!({"movedTo": THEIRS}))?;
+    assert_eq!(
+        (part.status(), part.context("commit")),
+        (SagaStatus::Completed, json!(THEIRS))
+    );
+    let moved = json!({"expected": BEGUN, "found": THEIRS});
+    assert_eq!(part.context("drift"), moved);
+
+    let mut alone = sagas.start(&alone())?;
+    alone.succeed("gitlab.commit", &committed(OURS))?;
+    alone.succeed("amqp", &json!({"body": {"movedTo": THEIRS}}))?;
+    alone.succeed(
+        "gitlab.revert_commit",
+        &json!({"reverted": true, "commit": THEIRS, "drift": null}),
+    )?;
+    assert_eq!(alone.status(), SagaStatus::Failed);
+    let reason = alone.context("reason");
+    assert!(
+        reason.as_str().is_some_and(|reason| reason.contains(THEIRS)),
+        "{reason}"
+    );
+    Ok(())
+}
+
+/// A balance whose condenser could not be calculated, of what was entered.
+fn failed(sagas: &Simulator) -> Result<SimulatedSaga<'_>, SimulationError> {
+    let mut saga = asking(sagas)?;
+    saga.answer(&json!({"heat_kw": 1}))?;
+    saga.succeed("gitlab.commit", &committed(ENTERED))?;
+    saga.fail("calculation", "no such steam")?;
+    assert_eq!(given(&saga, "gitlab.file_exists")["expected_commit"], ENTERED);
+    Ok(saga)
+}
+
+#[test]
+fn what_could_not_be_calculated_is_taken_back_and_asked_for_again() -> Result<(), SimulationError> {
+    let sagas = Simulator::new(definition(BALANCE)).unwrap_or_else(|faults| panic!("{faults}"));
+    let mut saga = failed(&sagas)?;
+    let still = json!({"commit": ENTERED, "exists": true, "last_commit": ENTERED, "drift": null});
+    saga.succeed("gitlab.file_exists", &still)?;
+    let revert = given(&saga, "gitlab.revert_commit");
+    assert_eq!(
+        (&revert["commit"], &revert["expected_commit"]),
+        (&json!(ENTERED), &json!(ENTERED))
+    );
+    saga.succeed(
+        "gitlab.revert_commit",
+        &json!({"reverted": true, "commit": OURS, "drift": null}),
+    )?;
+    assert_eq!((saga.state(), saga.context("commit")), ("AwaitingInput", json!(OURS)));
+    assert_eq!((saga.context("upon"), saga.context("drifts")), (json!(OURS), json!([])));
+    assert_eq!(saga.context("reason"), "no such steam");
+    Ok(())
+}
+
+#[test]
+fn others_are_seen_also_where_a_calculation_has_failed() -> Result<(), SimulationError> {
+    let sagas = Simulator::new(definition(BALANCE)).unwrap_or_else(|faults| panic!("{faults}"));
+    let moved = json!({"expected": ENTERED, "found": THEIRS});
+    let told = json!([{"step": "CONDENSER_CALCULATION", "expected": ENTERED, "found": THEIRS}]);
+    // They have corrected the input: it is theirs that is calculated.
+    let mut saga = failed(&sagas)?;
+    let corrected = json!({"commit": THEIRS, "exists": true, "last_commit": THEIRS, "drift": moved});
+    saga.succeed("gitlab.file_exists", &corrected)?;
+    assert_eq!((saga.state(), saga.context("drifts")), ("Checking", told.clone()));
+    saga.succeed("gitlab.file_exists", &looked(THEIRS))?;
+    assert_eq!(given(&saga, "calculation")["commit"], THEIRS);
+
+    // Or something else: what was entered is taken back, and nobody has completed what stands there then.
+    let mut saga = failed(&sagas)?;
+    let other = json!({"commit": THEIRS, "exists": true, "last_commit": ENTERED, "drift": moved});
+    saga.succeed("gitlab.file_exists", &other)?;
+    saga.succeed(
+        "gitlab.revert_commit",
+        &json!({"reverted": true, "commit": OURS, "drift": moved}),
+    )?;
+    assert_eq!((saga.state(), saga.context("drifts")), ("Checking", told));
+    saga.succeed("gitlab.file_exists", &looked(OURS))?;
+    assert_eq!(saga.state(), "AwaitingInput");
+    assert_eq!(saga.context("reason"), "no such steam");
+    Ok(())
+}
+
+/// The context of a saga is bounded: what stands in a file is not kept beside it.
+#[test]
+fn what_is_calculated_is_kept_once() -> Result<(), SimulationError> {
+    let sagas = Simulator::new(definition(BALANCE)).unwrap_or_else(|faults| panic!("{faults}"));
+    let mut saga = asking(&sagas)?;
+    assert_eq!(saga.context("hydrated"), Value::Null);
+    saga.answer(&json!({"heat_kw": 1}))?;
+    saga.succeed("gitlab.commit", &committed(OURS))?;
+    saga.succeed("calculation", &calculated())?;
+    assert_eq!(
+        saga.context("calculated"),
+        json!([{"name": "condenser", "commit": OURS}])
+    );
+    assert_eq!(saga.context("output"), Value::Null);
     Ok(())
 }
