@@ -14,8 +14,8 @@ def calculate(name, correlationId, repoUrl, branch, commitHash, input_files, out
     # The same message again is the same step: its commit is made once.
     step = f"{correlationId}:{commitHash[:12]}:{output_file}"
     with tempfile.TemporaryDirectory() as folder:
-        repository = Repository(repoUrl, branch, commitHash, folder)
         try:
+            repository = Repository(repoUrl, branch, commitHash, folder)
             commit = repository.made_before(step)
             if commit is None:
                 files = {file: json.loads(repository.path(file).read_text()) for file in input_files}

@@ -2,7 +2,7 @@
 
 The token goes to git by its environment: a command line can be read by everybody on the machine.
 """
-import base64, os, pathlib, subprocess, tempfile
+import base64, os, pathlib, subprocess
 
 GITLAB_URL = os.environ["GITLAB_URL"].rstrip("/") + "/"
 TOKEN = os.environ["GITLAB_TOKEN"]
@@ -20,21 +20,38 @@ class Repository:
             raise ValueError("repoUrl leads to another GitLab than the one that the token is for")
         if branch.startswith("-") or not all(letter in "0123456789abcdef" for letter in commit):
             raise ValueError("branch or commitHash is none")
-        self.branch, self.commit, self.folder = branch, commit, pathlib.Path(folder)
-        self.git("clone", "--quiet", "--no-tags", "--single-branch", "--branch", branch, "--", url, str(folder), at=None)
+        self.branch, self.commit = branch, commit
+        # Nothing of whoever runs this comes into it: no settings, hooks or lists of files that are to be ignored.
+        self.home, self.folder = pathlib.Path(folder) / "home", pathlib.Path(folder) / "clone"
+        self.home.mkdir()
+        self.folder.mkdir()
+        self.git("clone", "--quiet", "--no-tags", "--single-branch", "--branch", branch, "--", url, ".")
+        if not self.has(commit):
+            raise Moved(self.head())
         self.git("checkout", "--quiet", "--detach", commit)
 
-    def git(self, *arguments, at="."):
+    def has(self, commit):
+        """Not where the branch was rewritten since."""
+        try:
+            self.git("cat-file", "-e", f"{commit}^{{commit}}")
+        except RuntimeError:
+            return False
+        return True
+
+    def head(self):
+        return self.git("rev-parse", f"origin/{self.branch}")
+
+    def git(self, *arguments):
         login = base64.b64encode(f"oauth2:{TOKEN}".encode()).decode()
         environment = {
-            "PATH": os.environ["PATH"], "HOME": tempfile.gettempdir(), "GIT_TERMINAL_PROMPT": "0",
-            "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_COUNT": "1",
+            "PATH": os.environ["PATH"], "HOME": str(self.home), "GIT_TERMINAL_PROMPT": "0",
+            "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": f"http.{GITLAB_URL}.extraHeader", "GIT_CONFIG_VALUE_0": f"Authorization: Basic {login}",
             "GIT_AUTHOR_NAME": "Balance+", "GIT_AUTHOR_EMAIL": "balance@localhost",
             "GIT_COMMITTER_NAME": "Balance+", "GIT_COMMITTER_EMAIL": "balance@localhost",
         }
         done = subprocess.run(
-            ["git", *arguments], cwd=at and self.folder, env=environment, timeout=GIT_SECONDS,
+            ["git", *arguments], cwd=self.folder, env=environment, timeout=GIT_SECONDS,
             stdin=subprocess.DEVNULL, capture_output=True, text=True,
         )
         if done.returncode:
@@ -51,7 +68,7 @@ class Repository:
 
     def made_before(self, step):
         """The commit of this step, which a worker that died may have pushed; `Moved` where others were there."""
-        head = self.git("rev-parse", f"origin/{self.branch}")
+        head = self.head()
         if head == self.commit:
             return None
         asked = "--format=%H %(trailers:key=" + TRAILER + ",valueonly,separator=%x2C)"
@@ -66,7 +83,8 @@ class Repository:
         path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
-        self.git("add", "--", name)
+        # Also where the project ignores what is calculated.
+        self.git("add", "--force", "--", name)
         # Also where the same came out as before: the commit says that it was calculated.
         self.git("commit", "--quiet", "--allow-empty", "--message", f"Calculate {name}\n\n{TRAILER}: {step}")
         try:

@@ -2,6 +2,7 @@
 
 mod facade;
 mod latency;
+mod moving;
 pub(crate) mod plant;
 mod repeats;
 mod requests;

@@ -286,7 +286,24 @@ impl Plant {
         path: &str,
         content: &Value,
     ) -> anyhow::Result<String> {
-        let action = json!({"action": action, "file_path": path, "content": content.to_string()});
+        self.commit_action(
+            branch,
+            json!({"action": action, "file_path": path, "content": content.to_string()}),
+        )
+        .await
+    }
+
+    /// A file of somebody else that is no JSON.
+    pub(crate) async fn commit_text(&self, branch: &str, path: &str, content: &str) -> anyhow::Result<String> {
+        self.commit_action(
+            branch,
+            json!({"action": "create", "file_path": path, "content": content}),
+        )
+        .await
+    }
+
+    async fn commit_action(&self, branch: &str, action: Value) -> anyhow::Result<String> {
+        let path = action["file_path"].as_str().unwrap_or_default();
         let body = json!({"branch": branch, "commit_message": format!("Give {path}"), "actions": [action]});
         let url = format!("{}/api/v4/projects/1/repository/commits", self.gitlab.control().url());
         let request = http()?.post(url).bearer_auth(OWNER_TOKEN).json(&body);
@@ -329,6 +346,13 @@ impl Plant {
     /// Where a branch stands.
     pub(crate) async fn head(&self, branch: &str) -> anyhow::Result<String> {
         Ok(self.git(&["rev-parse", branch]).await?.trim().to_owned())
+    }
+
+    /// Somebody has it begin at another commit.
+    pub(crate) async fn rewrite(&self, branch: &str, commit: &str) -> anyhow::Result<()> {
+        self.git(&["update-ref", &format!("refs/heads/{branch}"), commit])
+            .await
+            .map(drop)
     }
 
     /// How many commits there are in a range.

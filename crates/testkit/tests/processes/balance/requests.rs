@@ -8,7 +8,7 @@ use super::plant::{Delivery, Plant, condenser_input};
 
 /// Every request of each step, in this order. Where a file is not there GitLab does not say where the branch stands, so that is asked
 /// beside; and a step that makes something looks whether it is made.
-const STEPS: [(&str, &[&str]); 9] = [
+const STEPS: [(&str, &[&str]); 10] = [
     ("the call itself", &["GET ."]),
     (
         "Branching",
@@ -32,7 +32,7 @@ const STEPS: [(&str, &[&str]); 9] = [
         ],
     ),
     (
-        "Calculating: Committing",
+        "CommittingEntered",
         &[
             "GET repository/commits",
             "HEAD repository/files/condenser_input.json",
@@ -44,6 +44,7 @@ const STEPS: [(&str, &[&str]); 9] = [
         "CalculatingBalance: TakingIn",
         &["GET repository/files/balance_output.json"],
     ),
+    ("CheckingBalance", &["HEAD repository/files/balance_output.json"]),
     ("CreatingMergeRequest", &["GET merge_requests", "POST merge_requests"]),
 ];
 
