@@ -3,7 +3,7 @@
 use orchestratum_testkit::eventually;
 use serde_json::{Value, json};
 
-use super::plant::{Plant, balance_input, condenser_input};
+use super::plant::{Delivery, Plant, balance_input, condenser_input};
 
 /// Until the message of a calculation is on its way, which nobody takes.
 async fn until_sent(plant: &Plant, saga: &str) {
@@ -19,7 +19,8 @@ async fn until_sent(plant: &Plant, saga: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_balance_whose_branch_moves_while_its_message_waits_begins_anew() -> anyhow::Result<()> {
-    let mut plant = Plant::build_without_calculators().await?;
+    let mut plant = Plant::build(Delivery::Celery).await?;
+    plant.dismiss_calculators();
     let id = plant.start_balance(8, &["heater"]).await?;
     let part = eventually("the part is begun", || async {
         let parts = plant.api().json(&format!("/api/sagas?parent_id={id}")).await;
@@ -46,7 +47,8 @@ async fn a_balance_whose_branch_moves_while_its_message_waits_begins_anew() -> a
 #[tokio::test(flavor = "multi_thread")]
 async fn a_calculation_upon_a_commit_that_is_gone_fails_and_an_output_that_is_ignored_is_committed()
 -> anyhow::Result<()> {
-    let mut plant = Plant::build_without_calculators().await?;
+    let mut plant = Plant::build(Delivery::Celery).await?;
+    plant.dismiss_calculators();
     let before = plant.head("main").await?;
     plant
         .commit("main", "create", "condenser_input.json", &condenser_input(25))

@@ -186,6 +186,11 @@ impl Plant {
         Ok(plant)
     }
 
+    /// Those who calculate go, and what is to be calculated waits in their queue.
+    pub(crate) fn dismiss_calculators(&mut self) {
+        self.calculators = Calculators::Nobody;
+    }
+
     /// Kills those who calculate with all that they do, and starts others.
     pub(crate) async fn replace_calculators(&mut self) -> anyhow::Result<()> {
         self.calculators = Calculators::Nobody;

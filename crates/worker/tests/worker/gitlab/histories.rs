@@ -25,10 +25,8 @@ impl Lab {
         let from = self.head().await;
         let from = from.as_str().expect("a commit");
         let author = "committer A <a@example.com> 0 +0000";
-        let mut commits = format!("commit refs/heads/main\n{author}\ndata 1\n0\nfrom {from}\n\n");
-        for _ in 0..1_000 {
-            commits.push_str(&format!("commit refs/heads/main\n{author}\ndata 1\n0\n\n"));
-        }
+        let next = format!("commit refs/heads/main\n{author}\ndata 1\n0\n");
+        let commits = format!("{next}from {from}\n\n{}", format!("{next}\n").repeat(1_000));
         self.git(&["fast-import", "--quiet"], &commits).await;
     }
 
