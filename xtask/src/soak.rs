@@ -1,7 +1,8 @@
 //! `cargo xtask soak`: the long forms of the simulation and of the fault tests, for a night rather than a pull request.
 //!
 //! Half of the time goes to schedules from seeds that no run before has seen, a tenth to random operations on model and
-//! databases, the rest to fault tests that repeat themselves. Figures stand at the end, also when something failed.
+//! databases, the rest to fault tests that repeat themselves. Schedules of sagas go on until there are five million. Figures stand at
+//! the end, also when something failed.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{BufRead, BufReader};
@@ -26,10 +27,13 @@ const FORMS: &[(&str, &[&str], u32)] = &[
     ("large schedules", &["--long"], 3),
     ("small schedules, with faults and without", &["--twice"], 1),
     ("large schedules, with faults and without", &["--twice", "--long"], 1),
-    ("schedules of sagas", SAGAS, 3),
+    ("schedules of sagas", SAGAS_IN_A_SOAK, 3),
     ("schedules of many sagas", &["--sagas", "--long"], 1),
 ];
 const SAGAS: &[&str] = &["--sagas"];
+
+/// So many at least, whatever their share of the time is.
+const SAGAS_IN_A_SOAK: &[&str] = &["--sagas", "--seeds", "5000000"];
 
 /// The fault tests, by the filter that names them.
 const TESTS: &[&str] = &["test", "--workspace", "--no-fail-fast", "--test", "processes", "--"];

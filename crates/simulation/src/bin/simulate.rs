@@ -12,15 +12,18 @@ use orchestratum_simulation::{Mutant, Settings, Size, Subject, Summary, explain,
 /// With a time to go on for: how often it says how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(15);
 
+/// Where neither a number nor a time is given.
+const SEEDS: u64 = 1_000_000;
+
 #[derive(Debug, Parser)]
 #[command(about = "Runs seeded schedules of the task protocol and checks its invariants")]
 struct Arguments {
     /// Run this seed only, and print everything that happens.
     #[arg(long)]
     seed: Option<u64>,
-    /// How many seeds to run.
-    #[arg(long, default_value_t = 1_000_000)]
-    seeds: u64,
+    /// How many seeds to run: 1,000,000 where no time is given, and with one at least so many.
+    #[arg(long)]
+    seeds: Option<u64>,
     /// The first of them.
     #[arg(long, default_value_t = 0)]
     from: u64,
@@ -33,8 +36,8 @@ struct Arguments {
     /// Each seed with its faults and without: every task must end in the same way.
     #[arg(long)]
     twice: bool,
-    /// Go on for so long, however many seeds that takes.
-    #[arg(long, conflicts_with = "seeds")]
+    /// Go on for so long at least.
+    #[arg(long)]
     seconds: Option<u64>,
     /// Plant a deliberate bug; needs the feature `mutants`.
     #[arg(long)]
@@ -71,13 +74,14 @@ fn main() -> Result<ExitCode> {
     loop {
         let seeds = match arguments.seconds {
             Some(_) => next..next + settings.seeds_a_round(),
-            None => next..next + arguments.seeds,
+            None => next..next + arguments.seeds.unwrap_or(SEEDS),
         };
         next = seeds.end;
         total.add(swarm(settings, &seeds, threads));
-        let is_over = arguments
-            .seconds
-            .is_none_or(|seconds| elapsed() >= Duration::from_secs(seconds));
+        let is_over = arguments.seconds.is_none_or(|seconds| {
+            let wanted = arguments.seeds.unwrap_or(0);
+            elapsed() >= Duration::from_secs(seconds) && next - arguments.from >= wanted
+        });
         if total.failure.is_some() || is_over {
             break;
         }
