@@ -107,7 +107,7 @@ impl Script {
             };
         };
         let input = self.input(row);
-        let Instance { version, entry, .. } = row.saga.instance;
+        let (version, entry) = (row.saga.instance.version, row.saga.instance.entry);
         Advance {
             saga: row.saga.id,
             request: (!self.chance.once_in(6)).then(|| self.request(input, (version, entry))),
