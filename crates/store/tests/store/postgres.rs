@@ -10,9 +10,8 @@ use crate::conformance::saga_records::{SAGA_VIOLATIONS, one_in_each_phase};
 use crate::support::Postgres;
 use orchestratum_core::task::TaskDraft;
 use orchestratum_store::{ClaimRequest, Error, Options, Store, UnofferedSearch, connect};
-use orchestratum_testkit::{FaultProxy, Schema, eventually};
+use orchestratum_testkit::{Chance, FaultProxy, Schema, eventually};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
-use uuid::Uuid;
 
 async fn fixture() -> Box<dyn Fixture> {
     Box::new(Postgres::fresh(&crate::support::database_url()).await)
@@ -279,7 +278,9 @@ async fn what_is_too_long_for_an_index_is_told_as_data_that_are_refused() {
     let lab = Lab::new(postgres.store());
     define(&lab, COUNTER).await;
     // No compression makes it short enough.
-    let long: String = (0..400).map(|_| Uuid::new_v4().simple().to_string()).collect();
+    let mut chance = Chance::new(1);
+    let long: Vec<String> = (0..800).map(|_| chance.draw().to_string()).collect();
+    let long = long.concat();
     let saga = new_saga(&lab, "counter", &long);
     let error = lab
         .store
