@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use orchestratum_engine::{Engine, Error, error, telemetry};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::stored_figures;
@@ -25,24 +26,27 @@ const COUNTS_LIMIT: Duration = Duration::from_secs(3);
 pub(crate) async fn metrics(State(engine): State<Engine>) -> Response {
     let mut text = telemetry::metrics().render();
     // Figures about the process are worth having while the database is away, before the scraper gives up.
-    let counts = async { tokio::join!(engine.queues(), engine.count_live_sagas()) };
-    match timeout(COUNTS_LIMIT, counts).await {
-        Ok((queues, sagas)) => {
-            match queues {
-                Ok(counted) => stored_figures::write_queues(&counted.queues, &mut text),
-                Err(error) => not_counted("the queues", &error),
-            }
-            match sagas {
-                Ok(counted) => stored_figures::write_sagas(&counted, &mut text),
-                Err(error) => not_counted("the sagas", &error),
-            }
-        }
-        Err(_elapsed) => tracing::warn!("queues and sagas could not be counted in time"),
+    // Each for itself: one that is slow does not take the other away.
+    let (queues, sagas) = tokio::join!(
+        timeout(COUNTS_LIMIT, engine.queues()),
+        timeout(COUNTS_LIMIT, engine.count_live_sagas()),
+    );
+    if let Some(counted) = counted("queues", queues) {
+        stored_figures::write_queues(&counted.queues, &mut text);
+    }
+    if let Some(counted) = counted("sagas", sagas) {
+        stored_figures::write_sagas(&counted, &mut text);
     }
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (content_type, text).into_response()
 }
 
-fn not_counted(what: &'static str, error: &Error) {
-    tracing::warn!(what, error = %error::chain(error), "what is stored could not be counted");
+/// What was counted in time; anything else is logged.
+fn counted<Counts>(what: &'static str, counts: Result<Result<Counts, Error>, Elapsed>) -> Option<Counts> {
+    match counts {
+        Ok(Ok(counts)) => return Some(counts),
+        Ok(Err(error)) => tracing::warn!(what, error = %error::chain(&error), "what is stored could not be counted"),
+        Err(_elapsed) => tracing::warn!(what, "what is stored could not be counted in time"),
+    }
+    None
 }
