@@ -84,6 +84,7 @@ mutants! {
     TimerOfOtherEntryTaken,
     JoinedTwice,
     EndsWithLiveTasks,
+    UndoForgottenWithParked,
     // In what is written together with a saga.
     TakenIsWrittenAfterwards,
     EndIsWrittenAfterwards,
@@ -142,6 +143,7 @@ impl Mutant {
             Self::TimerOfOtherEntryTaken => Some(saga::Mutant::TimerOfOtherEntryTaken),
             Self::JoinedTwice => Some(saga::Mutant::JoinedTwice),
             Self::EndsWithLiveTasks => Some(saga::Mutant::EndsWithLiveTasks),
+            Self::UndoForgottenWithParked => Some(saga::Mutant::UndoForgottenWithParked),
             _ => None,
         }
     }

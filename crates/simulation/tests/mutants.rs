@@ -80,6 +80,7 @@ killed! {
     a_timer_of_a_state_that_was_left_is_refused: TimerOfOtherEntryTaken by EventIsTakenOnceOrRefused;
     a_join_fires_once: JoinedTwice by JoinFiresOnce;
     an_end_waits_for_what_is_live: EndsWithLiveTasks by NothingOutlivesItsSaga;
+    a_task_that_is_issued_once_more_keeps_what_undoes_it: UndoForgottenWithParked by UndoneNewestFirst;
     what_was_taken_is_written_with_its_saga: TakenIsWrittenAfterwards by SagaIsFoldOfEvents | EventIsTakenOnceOrRefused;
     the_end_of_a_task_is_written_with_it: EndIsWrittenAfterwards by EverythingEnds | UndoneNewestFirst;
     a_parent_is_told_with_the_end_of_its_child: ParentIsToldAfterwards by EverythingEnds;

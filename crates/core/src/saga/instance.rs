@@ -201,6 +201,10 @@ pub struct Live {
     /// What undoes it, once it may have done something.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compensation: Vec<TaskDraft>,
+    /// Where it was issued before and may have done something then: the number of the first of its compensation on the stack. While
+    /// that is there nothing is registered again; once it is undone, it has to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub armed: Option<u32>,
     pub end: LiveEnd,
     /// What is issued once more if a person wants that; kept where its failure may raise nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -291,7 +295,7 @@ pub enum Cause {
     /// The end of a task, or of a child saga, that failed and raises nothing.
     Task {
         number: u32,
-        /// As it was, without the compensation if that was armed.
+        /// As it was, with what undoes it: all may be undone before a person has it issued once more.
         live: Box<Live>,
     },
     /// The end of many tasks of which some failed, which raises nothing.
@@ -448,6 +452,12 @@ impl Instance {
         left.chain(failed)
             .map(|(undo, (status, error))| Compensation { undo, status, error })
             .collect()
+    }
+
+    /// Whether what undoes it is to be undone already, since it was issued before.
+    pub(super) fn is_armed(&self, live: &Live) -> bool {
+        live.armed
+            .is_some_and(|first| self.stack.iter().any(|undo| undo.number == first))
     }
 
     /// How it ends in a final state.

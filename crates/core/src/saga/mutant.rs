@@ -21,6 +21,8 @@ pub enum Mutant {
     JoinedTwice,
     /// An end does not wait for what is live.
     EndsWithLiveTasks,
+    /// A task that is issued once more after all was undone has nothing that undoes it.
+    UndoForgottenWithParked,
 }
 
 #[cfg(feature = "mutants")]

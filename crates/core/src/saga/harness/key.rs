@@ -29,12 +29,16 @@ pub(super) fn key(world: &World) -> String {
     for running in world.running.values() {
         let live = instance.live.get(&running.number);
         let undo = live.map_or(0, |live| live.compensation.len());
+        let is_armed = live.is_some_and(|live| instance.is_armed(live));
         let place = live.map_or(0, |live| match live.end {
             LiveEnd::Raises(_) => 0,
             LiveEnd::Joins { index, .. } => index + 1,
         });
         let input = running.input.as_ref().map_or("", JsonText::as_str);
-        put(&mut key, &[&running.name, &input, &running.is_cancelled, &undo, &place]);
+        put(
+            &mut key,
+            &[&running.name, &input, &running.is_cancelled, &undo, &is_armed, &place],
+        );
     }
     for timer in world.timers.keys() {
         put(&mut key, &[&timer.kind(), &timer.index()]);
@@ -60,7 +64,7 @@ pub(super) fn key(world: &World) -> String {
         let cause = match &parked.cause {
             Cause::Event(event) => format!("event {} {}", event.name, event.data),
             Cause::Timer(timer) => format!("timer {} {}", timer.kind(), timer.index()),
-            Cause::Task { live, .. } => format!("task {}", live.compensation.len()),
+            Cause::Task { live, .. } => format!("task {} {}", live.compensation.len(), instance.is_armed(live)),
             Cause::Join { .. } => "join".to_owned(),
             Cause::Entry { event, .. } => format!("entry {}", event.name),
         };

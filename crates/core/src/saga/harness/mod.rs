@@ -39,6 +39,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod armed;
 mod explore;
 mod key;
 mod moves;
@@ -50,4 +51,5 @@ mod samples;
 #[cfg(test)]
 mod tests;
 
+pub use armed::Armed;
 pub use explore::{Harness, Report, Violation};

@@ -1,6 +1,7 @@
 //! The rules of compensation, as one who only watches would hold a saga to them.
 
-use super::registered;
+use super::armed::Armed;
+use super::registered::{self, Options};
 use crate::saga::definition::{Definition, OnCompensationFailure};
 use crate::saga::instance::{Outcome, Phase};
 use crate::saga::simulate::{RunningKind, World};
@@ -11,6 +12,7 @@ use crate::saga::step::{Effect, Input, Note, Purpose, Step};
 pub(super) struct Oracle {
     registered: Vec<(u32, String)>,
     undoing: Option<u32>,
+    armed: Armed,
 }
 
 impl Oracle {
@@ -32,7 +34,10 @@ impl Oracle {
         {
             return Err(format!("{name} was registered and is not undone"));
         }
-        self.registers(definition, before, input, after, step)?;
+        let armed = self.armed.options(definition, &before.instance, input);
+        self.armed
+            .observe(&before.instance, input, &after.instance, &step.effects);
+        self.registers(definition, before, armed, after, step)?;
         for effect in &step.effects {
             self.allows(effect, was_back && is_back)?;
         }
@@ -86,7 +91,7 @@ impl Oracle {
         &mut self,
         definition: &Definition,
         before: &World,
-        input: &Input,
+        armed: Options,
         after: &World,
         step: &Step,
     ) -> Result<(), String> {
@@ -105,7 +110,7 @@ impl Oracle {
             return Err(format!("what is registered is {stack:?} and was {:?}", self.registered));
         };
         let names: Vec<&str> = new.iter().map(|(_, name)| name.as_str()).collect();
-        if !registered::explains(definition, before, input, after, &step.notes, &names) {
+        if !registered::explains(definition, before, armed, after, &step.notes, &names) {
             return Err(format!(
                 "what is registered, {names:?}, is not what the definition says"
             ));

@@ -3,24 +3,23 @@
 use super::oracle::goes_back;
 use super::parts::candidates;
 use crate::saga::definition::{Candidate, Definition, State, TaskBody};
-use crate::saga::instance::{Outcome, Phase};
 use crate::saga::names::StateName;
 use crate::saga::simulate::World;
-use crate::saga::step::{Input, Note};
-use crate::task::ErrorKind;
+use crate::saga::step::Note;
 
 /// The names that one of several transitions would have registered.
-type Options = Vec<Vec<String>>;
+pub(super) type Options = Vec<Vec<String>>;
 
+/// `armed` is what the end of a task may have registered before.
 pub(super) fn explains(
     definition: &Definition,
     before: &World,
-    input: &Input,
+    armed: Options,
     after: &World,
     notes: &[Note],
     registered: &[&str],
 ) -> bool {
-    let mut happened: Vec<Options> = vec![vec![armed(before, input)]];
+    let mut happened: Vec<Options> = vec![armed];
     let mut transitions = notes.iter().filter_map(|note| {
         let Note::Transition { from, to, event } = note else {
             return None;
@@ -47,23 +46,6 @@ pub(super) fn explains(
         happened.push(options.into_iter().chain([Vec::new()]).collect());
     }
     is_made_of(registered, &happened)
-}
-
-/// What the end of a task arms.
-fn armed(before: &World, input: &Input) -> Vec<String> {
-    let Input::TaskEnded { number, outcome } = input else {
-        return Vec::new();
-    };
-    let is_in_doubt = match outcome {
-        Outcome::Succeeded { .. } => true,
-        // What only its output was refused of has been done.
-        Outcome::Unsuccessful { may_have_run, error } => *may_have_run || error.kind == ErrorKind::OutputNotStorable,
-    };
-    let live = before.instance.live.get(number).filter(|_| is_in_doubt);
-    let is_ending = matches!(before.instance.phase, Phase::Ending { .. });
-    let compensation = live.filter(|_| !is_ending).map(|live| &live.compensation);
-    let names = compensation.into_iter().flatten().map(|task| task.name.clone());
-    names.collect()
 }
 
 /// Of those transitions of a state.

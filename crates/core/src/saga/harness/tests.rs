@@ -126,6 +126,25 @@ states:
     assert_eq!(report.unvisited, BTreeSet::new());
 }
 
+/// A task whose failure nobody hears, and which is issued once more in whatever state the saga is by then.
+const ISSUED_AGAIN: &str = "name: a
+initial: A
+states:
+  A: {on: {start: {tasks: [{name: a, raises: {success: x}, compensation: [{name: undo}]}], target: B}}}
+  B: {on: {x: {target: C}, y: {compensate: true, target: C}}}
+  C: {on: {x: {}, y: {compensate: true, target: D}}}
+  D: {final: failed}
+";
+
+#[test]
+fn a_task_that_is_issued_once_more_is_undone_in_every_world() {
+    let report = explored(ISSUED_AGAIN);
+    assert!(report.is_complete, "{report:#?}");
+    assert_eq!(report.undone, set(&["undo"]));
+    let text = format!("{ISSUED_AGAIN}on_compensation_failure: continue\n");
+    assert!(explored(&text).is_complete);
+}
+
 /// An order that cannot be shipped, and whose last step somebody has changed: what the harness says of it.
 fn tampered(change: impl FnOnce(&mut World, &mut Step)) -> Result<(), String> {
     let order = CompiledDefinition::new(definition(ORDER)).unwrap_or_else(|faults| panic!("{faults}"));

@@ -131,11 +131,15 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn push(&mut self, tasks: Vec<TaskDraft>) {
+    /// It tells the number of the first.
+    fn push(&mut self, tasks: Vec<TaskDraft>) -> Option<u32> {
+        let mut first = None;
         for task in tasks {
             let number = self.number();
+            first.get_or_insert(number);
             self.instance.stack.push(Undo { number, task });
         }
+        first
     }
 
     pub(super) fn number(&mut self) -> u32 {
@@ -190,6 +194,7 @@ impl Run<'_> {
         };
         let live = Live {
             compensation,
+            armed: None,
             end,
             task: may_be_unheard.then(|| Box::new(draft.clone())),
         };
@@ -279,6 +284,7 @@ impl Run<'_> {
         }
         let live = Live {
             compensation: self.drafts(&child.compensation, scope)?,
+            armed: None,
             end: LiveEnd::Raises(child.raises.clone()),
             task: None,
         };
@@ -296,9 +302,14 @@ impl Run<'_> {
     pub(super) fn end_live(&mut self, number: u32, outcome: &Outcome) -> Result<Live, Rejection> {
         let live = self.instance.live.remove(&number);
         let mut live = live.ok_or(Rejection::NotLive { number })?;
-        if outcome.may_have_done_something() {
-            let compensation = std::mem::take(&mut live.compensation);
-            self.push(compensation);
+        if outcome.may_have_done_something() && !self.instance.is_armed(&live) {
+            // One that may be issued once more keeps what undoes it.
+            let compensation = if live.task.is_some() && !is_planted(Mutant::UndoForgottenWithParked) {
+                live.compensation.clone()
+            } else {
+                std::mem::take(&mut live.compensation)
+            };
+            live.armed = self.push(compensation);
         }
         Ok(live)
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use orchestratum_core::SagaId;
+use orchestratum_core::saga::harness::Armed;
 use orchestratum_core::saga::{
     CompiledDefinition, Effect, Input, Instance, Note, Outcome, Phase, Purpose, Rejection, SagaEnd, Timer, step,
 };
@@ -26,6 +27,8 @@ pub(super) struct Told {
     /// Compensations that have succeeded.
     undone: BTreeMap<u32, usize>,
     taken: u64,
+    /// What the ends of its tasks register.
+    pub(super) armed: Armed,
 }
 
 /// Folds it, and compares what comes of it with the row.
@@ -185,6 +188,8 @@ fn refold(
 
 impl Told {
     fn hears(&mut self, taken: &Taken<'_>) -> Checked {
+        self.armed
+            .observe(taken.before, taken.input, taken.after, taken.effects);
         for effect in taken.effects {
             match effect {
                 Effect::IssueTask { number, purpose, .. } => {

@@ -6,7 +6,7 @@ use orchestratum_core::saga::{
     CompiledDefinition, Effect, Input, Instance, LiveEnd, Note, OnCompensationFailure, Outcome, Phase, Purpose,
     SagaEnd, Timer, Undo,
 };
-use orchestratum_core::task::{ErrorKind, TaskDraft};
+use orchestratum_core::task::TaskDraft;
 
 use super::fold::Told;
 use super::{Checked, Invariant, holds};
@@ -23,7 +23,7 @@ pub(super) struct Taken<'a> {
 
 pub(super) fn follows_the_rules(definition: &CompiledDefinition, taken: &Taken<'_>, told: &mut Told) -> Checked {
     taken.belongs()?;
-    taken.undoes_in_order(definition)?;
+    taken.undoes_in_order(definition, told)?;
     taken.waits_for_what_is_live()?;
     taken.begins_nothing_meanwhile()?;
     taken.joins(told)?;
@@ -39,6 +39,11 @@ const fn goes_back(phase: &Phase) -> bool {
 
 const fn is_decided(phase: &Phase) -> bool {
     matches!(phase, Phase::Ending { .. } | Phase::Ended { .. })
+}
+
+/// Whether the first of them are of these names.
+fn begins_with(added: &[Undo], names: &[String]) -> bool {
+    added.len() >= names.len() && added.iter().zip(names).all(|(undo, name)| undo.task.name == *name)
 }
 
 impl Taken<'_> {
@@ -82,7 +87,7 @@ impl Taken<'_> {
 
     /// What was there stays in its order; the newest alone goes, and only when it was undone, skipped or given up; what an end
     /// leaves to be undone is put on top.
-    fn undoes_in_order(&self, definition: &CompiledDefinition) -> Checked {
+    fn undoes_in_order(&self, definition: &CompiledDefinition, told: &Told) -> Checked {
         let rule = Invariant::UndoneNewestFirst;
         let mut left: &[Undo] = &self.before.stack;
         if let Some(number) = self.resolved(definition) {
@@ -121,14 +126,22 @@ impl Taken<'_> {
             rule,
             "newer ones lie below older ones",
         )?;
-        let armed = self.armed();
-        let is_armed = added.len() >= armed.len() && added.iter().zip(&armed).all(|(undo, task)| undo.task == **task);
-        self.holds(is_armed, rule, "what may have been done is not to be undone")?;
+        let armed = told.armed.options(definition.definition(), self.before, self.input);
+        let armed: Vec<&Vec<String>> = armed.iter().filter(|names| begins_with(added, names)).collect();
+        self.holds(!armed.is_empty(), rule, "what may have been done is not to be undone")?;
         let may_add_more = !was_going_back || self.after.entry > self.before.entry;
         self.holds(
-            added.len() == armed.len() || may_add_more,
+            may_add_more || armed.iter().any(|names| names.len() == added.len()),
             rule,
             "more is to be undone on the way back",
+        )?;
+        let rendered = self.rendered();
+        let is_as_issued = armed.iter().any(|names| names.is_empty())
+            || (added.len() >= rendered.len() && added.iter().zip(rendered).all(|(undo, task)| undo.task == *task));
+        self.holds(
+            is_as_issued,
+            rule,
+            "something is undone with other values than it was issued with",
         )
     }
 
@@ -150,19 +163,13 @@ impl Taken<'_> {
         }
     }
 
-    /// What undoes what has ended, if it may have done something.
-    fn armed(&self) -> Vec<&TaskDraft> {
-        let Input::TaskEnded { number, outcome } = self.input else {
-            return Vec::new();
+    /// What undoes what has ended, with the values that it had when it was issued.
+    fn rendered(&self) -> &[TaskDraft] {
+        let Input::TaskEnded { number, .. } = self.input else {
+            return &[];
         };
-        let is_done = match outcome {
-            Outcome::Succeeded { .. } => true,
-            Outcome::Unsuccessful { error, may_have_run } => {
-                *may_have_run || error.kind == ErrorKind::OutputNotStorable
-            }
-        };
-        let live = self.before.live.get(number).filter(|_| is_done);
-        live.map(|live| live.compensation.iter().collect()).unwrap_or_default()
+        let live = self.before.live.get(number);
+        live.map_or(&[], |live| &live.compensation)
     }
 
     /// What is live is over before anything is undone, and before the end.

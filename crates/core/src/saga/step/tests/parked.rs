@@ -1,5 +1,6 @@
 //! What could not be done, taken again or given up.
 
+use super::any::comes_back_as_it_was;
 use super::*;
 
 /// It needs `context.rate` for what it does on `price`, and on `late`.
@@ -162,6 +163,75 @@ fn a_task_whose_failure_nobody_hears_is_issued_again_and_undone_once() {
         );
         assert_eq!(saga.instance.stack.len(), 1);
     }
+}
+
+/// A task that was lost in `B`, and was undone on the way to `C`.
+fn undone_and_parked(skips: bool) -> (Saga, u32) {
+    let (mut saga, _) = Saga::of_states(
+        "states:
+  A: {on: {start: {tasks: [{name: a, raises: {success: x}, compensation: [{name: one}, {name: two}]}], target: B}}}
+  B: {on: {x: {}, y: {compensate: true, target: C}}}
+  C: {on: {x: {}, y: {compensate: true, target: D}}}
+  D: {final: failed}
+",
+    );
+    saga.task_ended(1, ended(ErrorKind::Lost, true));
+    let number = numbers(&saga)[0];
+    assert_eq!(saga.raised("y", "{}"), ["undo 3 two "]);
+    assert_eq!(saga.undone(3, succeeded("null")), ["undo 2 one "]);
+    if skips {
+        saga.undone(2, failed());
+        saga.takes(Input::CompensationSkipped { number: 2 });
+    } else {
+        saga.undone(2, succeeded("null"));
+    }
+    saga.is_at("C", SagaStatus::NeedsAttention);
+    comes_back_as_it_was(&saga.instance, "parked");
+    (saga, number)
+}
+
+#[test]
+fn a_task_that_is_issued_again_after_all_was_undone_is_undone_again() {
+    for (skips, outcome) in [
+        (false, succeeded("1")),
+        (true, succeeded("1")),
+        (false, ended(ErrorKind::Lost, true)),
+    ] {
+        let (mut saga, number) = undone_and_parked(skips);
+        assert_eq!(saga.takes(Input::ParkedRetried { number }), ["task 5 a "]);
+        comes_back_as_it_was(&saga.instance, "issued again");
+        saga.task_ended(5, outcome);
+        assert_eq!(saga.raised("y", "{}"), ["undo 7 two "]);
+        assert_eq!(saga.undone(7, succeeded("null")), ["undo 6 one "]);
+        assert_eq!(saga.undone(6, succeeded("null")), ["finished Failed"]);
+    }
+}
+
+#[test]
+fn a_task_that_is_live_again_when_all_is_undone_is_undone_after_its_end() {
+    let (mut saga, number) = undone_and_parked(false);
+    saga.takes(Input::ParkedRetried { number });
+    assert_eq!(saga.raised("y", "{}"), ["cancel 5"]);
+    assert_eq!(saga.task_ended(5, ended(ErrorKind::Cancelled, true)), ["undo 7 two "]);
+}
+
+#[test]
+fn what_was_parked_before_it_kept_what_undoes_it_is_read_and_taken_again() {
+    let (mut saga, number) = undone_and_parked(false);
+    let stored = saga.instance.to_stored();
+    let kept = r#""compensation":[{"name":"one"},{"name":"two"}],"armed":2,"#;
+    assert!(stored.as_str().contains(kept), "{stored}");
+    let before = stored.as_str().replace(kept, "");
+    let Instance {
+        id,
+        correlation_id,
+        input,
+        ..
+    } = saga.instance.clone();
+    saga.instance = Instance::from_stored(id, correlation_id, input, &before).expect("an instance");
+    assert_eq!(saga.takes(Input::ParkedRetried { number }), ["task 5 a "]);
+    saga.task_ended(5, succeeded("1"));
+    saga.is_at("C", SagaStatus::Running);
 }
 
 #[test]
