@@ -48,8 +48,8 @@ pub use names::{DefinitionName, EventName, FieldName, StateName};
 pub use simulate::{Running, RunningKind, SimulatedSaga, SimulationError, Simulator};
 pub use source::{CANONICAL_MAX_BYTES, SOURCE_MAX_BYTES, SOURCE_MAX_DEPTH, name_in, read};
 pub use step::{
-    ALWAYS_MAX, COMPENSATIONS_MAX, CompensationChange, Cost, DEFERRED_MAX, Effect, HELD_MAX_BYTES, Input, LIVE_MAX,
-    MADE_MAX_BYTES, Note, PARKED_MAX, Purpose, Rejection, Step, step, step_and_cost,
+    ALWAYS_MAX, COMPENSATIONS_MAX, CompensationChange, Cost, DEFERRED_MAX, Decided, Effect, HELD_MAX_BYTES, Input,
+    LIVE_MAX, MADE_MAX_BYTES, Note, PARKED_MAX, Purpose, Rejection, Step, step, step_in_place,
 };
 pub use stored::InvalidInstance;
 pub use validate::{

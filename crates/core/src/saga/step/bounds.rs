@@ -3,20 +3,24 @@
 use super::Rejection;
 use super::run::{Failure, Run};
 use crate::JsonText;
-use crate::saga::instance::{Cause, Event, Instance, Outcome};
-use crate::task::TaskDraft;
+use crate::saga::instance::{Cause, Event, Instance, Live, Outcome, Undo};
 
 /// The most events that wait for a state that takes them.
 pub const DEFERRED_MAX: usize = 100;
 
-/// The most events that are kept because they failed. What comes from within is kept even so, and is as much as there was live.
+/// With how many things that failed and wait for a decision no event from outside is kept any more because it failed. What comes from
+/// within is kept even so, as nobody could bring it again; where that is very much, nothing new begins.
 pub const PARKED_MAX: usize = 100;
 
-/// The most compensations that an instance holds, those of live tasks included.
+/// The most compensations that an instance holds: those of live and of parked tasks included, and those that failed and were passed over.
 pub const COMPENSATIONS_MAX: usize = 10_000;
 
 /// The most tasks and child sagas that an instance waits for at a time.
 pub const LIVE_MAX: usize = 10_000;
+
+/// The most that an instance waits for and that waits for a decision, together: with more nothing new begins. All that is parked
+/// from within was live before, or was raised by a transition.
+const WAITING_MAX: usize = LIVE_MAX + PARKED_MAX;
 
 /// How large what an instance holds may be.
 pub const HELD_MAX_BYTES: usize = 8 << 20;
@@ -26,6 +30,9 @@ pub const MADE_MAX_BYTES: usize = 8 << 20;
 
 /// What each task costs beside its texts, in the unit of the rest: it is a row, or two.
 const TASK_COST: usize = 2_000;
+
+/// What each task costs that is held, beside its texts.
+const HELD_TASK_COST: usize = 200;
 
 /// How many entries a `for_each` goes through: so many small tasks are what a step may make.
 pub(super) const ITEMS_MAX: usize = 4_000;
@@ -47,7 +54,8 @@ impl Run<'_> {
     }
 
     /// Refuses to hold more than may be. One that holds too much already may still become smaller.
-    pub(super) fn bound_held(&self, before: &Instance) -> Result<(), Failure> {
+    /// `raised` are so many ends that had been raised before.
+    pub(super) fn bound_held(&self, before: &Instance, raised: usize) -> Result<(), Failure> {
         let (held, compensations) = (self.instance.held_bytes(), self.instance.compensations());
         if compensations > COMPENSATIONS_MAX && compensations > before.compensations() {
             let message = format!("a saga must not have more than {COMPENSATIONS_MAX} compensations");
@@ -56,6 +64,14 @@ impl Run<'_> {
         let live = self.instance.live.len();
         if live > LIVE_MAX && live > before.live.len() {
             let message = format!("a saga must not have more than {LIVE_MAX} tasks and child sagas that are not over");
+            return Err(Failure(message));
+        }
+        let waiting = self.instance.waiting() + self.raised.len();
+        if waiting > WAITING_MAX && waiting > before.waiting() + raised {
+            let message = format!(
+                "a saga must not have more than {WAITING_MAX} tasks and child sagas that are not over, and failures that wait for a \
+                 decision"
+            );
             return Err(Failure(message));
         }
         if held > HELD_MAX_BYTES && held > before.held_bytes() {
@@ -86,23 +102,57 @@ impl Run<'_> {
 }
 
 impl Instance {
+    /// How many things it holds: so much is to be done where it is copied, however large they are, since texts are shared.
+    pub fn parts(&self) -> usize {
+        let joins: usize = self.joins.values().map(|joining| joining.outcomes.len()).sum();
+        let held = self.context.len() + self.live.len() + self.compensations() + joins;
+        held + self.deferred.len() + self.parked.len()
+    }
+
     fn compensations(&self) -> usize {
-        let live: usize = self.live.values().map(|live| live.compensation.len()).sum();
-        self.stack.len() + live
+        let live = self.live.values().chain(self.parked_tasks());
+        let live: usize = live.map(|live| live.compensation.len()).sum();
+        self.stack.len() + live + self.not_undone.len()
+    }
+
+    fn parked_tasks(&self) -> impl Iterator<Item = &Live> {
+        self.parked.iter().filter_map(|parked| match &parked.cause {
+            Cause::Task { live, .. } => Some(&**live),
+            Cause::Event(_) | Cause::Timer(_) | Cause::Join { .. } | Cause::Entry { .. } => None,
+        })
+    }
+
+    /// Of how much somebody is still to hear.
+    fn waiting(&self) -> usize {
+        self.live.len() + self.parked.len()
     }
 
     /// How large what it holds is, roughly: all that has no narrow bound of its own.
     fn held_bytes(&self) -> usize {
         let context: usize = self.context.values().map(JsonText::len).sum();
-        let stack: usize = self.stack.iter().map(|undo| undo.task.bytes()).sum();
-        let live = self.live.values();
-        let live = live.flat_map(|live| live.compensation.iter().chain(live.task.as_deref()));
-        let live: usize = live.map(TaskDraft::bytes).sum();
+        let stack: usize = self.stack.iter().map(Undo::bytes).sum();
+        let not_undone = self.not_undone.iter();
+        let not_undone: usize = not_undone.map(|(undo, error)| undo.bytes() + error.message.len()).sum();
+        let live: usize = self.live.values().map(Live::bytes).sum();
         let joins = self.joins.values().flat_map(|joining| &joining.outcomes).flatten();
         let joins: usize = joins.map(Outcome::bytes).sum();
         let deferred: usize = self.deferred.iter().map(|event| event.data.len()).sum();
-        let parked: usize = self.parked.iter().map(|parked| parked.cause.bytes()).sum();
-        context + stack + live + joins + deferred + parked
+        let parked = self.parked.iter();
+        let parked: usize = parked.map(|parked| parked.cause.bytes() + parked.reason.len()).sum();
+        context + stack + not_undone + live + joins + deferred + parked
+    }
+}
+
+impl Undo {
+    fn bytes(&self) -> usize {
+        self.task.bytes() + HELD_TASK_COST
+    }
+}
+
+impl Live {
+    fn bytes(&self) -> usize {
+        let drafts = self.compensation.iter().chain(self.task.as_deref());
+        drafts.map(|draft| draft.bytes() + HELD_TASK_COST).sum()
     }
 }
 
@@ -119,10 +169,7 @@ impl Cause {
     fn bytes(&self) -> usize {
         match self {
             Self::Event(event) | Self::Entry { event, .. } => event.data.len(),
-            Self::Task { live, .. } => {
-                let drafts = live.compensation.iter().chain(live.task.as_deref());
-                drafts.map(TaskDraft::bytes).sum()
-            }
+            Self::Task { live, .. } => live.bytes(),
             Self::Timer(_) | Self::Join { .. } => 0,
         }
     }

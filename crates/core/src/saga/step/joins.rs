@@ -14,11 +14,15 @@ use crate::text::shortened;
 /// The most of the message of one of many.
 const MESSAGE_MAX_BYTES: usize = 2_000;
 
+/// How many outcomes are gone through in the time in which one thing is copied.
+const OUTCOMES_OF_PART: usize = 100;
+
 impl Run<'_> {
     pub(super) fn join(&mut self, number: u32, index: usize, outcome: Outcome) {
         let Some(mut joining) = self.instance.joins.remove(&number) else {
             return;
         };
+        self.gone_through += joining.outcomes.len() / OUTCOMES_OF_PART;
         let outcome = bounded(&joining, outcome, self.limits.input_max_bytes);
         let had_failed = joining.has_failed();
         if let Some(place) = joining.outcomes.get_mut(index) {

@@ -99,6 +99,13 @@ pub struct Step {
     pub notes: Vec<Note>,
 }
 
+/// What a step decides beside the instance that it changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decided {
+    pub effects: Vec<Effect>,
+    pub notes: Vec<Note>,
+}
+
 /// What a step has used, whether anything came of it or not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
@@ -106,6 +113,8 @@ pub struct Cost {
     pub steps: u64,
     /// Of the tasks and child sagas that it makes.
     pub bytes: usize,
+    /// How many things that the instance holds it has copied, or gone through: a transition keeps what was before it.
+    pub parts: usize,
 }
 
 /// What is written with the instance.
@@ -257,22 +266,29 @@ fn listed(names: &[EventName]) -> String {
 /// [`Rejection`] for an input that does not fit; the instance is as it was.
 pub fn step(
     definition: &CompiledDefinition,
-    instance: Instance,
+    mut instance: Instance,
     input: Input,
     limits: &SpecLimits,
     now: Timestamp,
 ) -> Result<Step, Rejection> {
-    step_and_cost(definition, instance, input, limits, now).0
+    let Decided { effects, notes } = step_in_place(definition, &mut instance, input, limits, now).0?;
+    Ok(Step {
+        instance,
+        effects,
+        notes,
+    })
 }
 
-/// Decides, and tells what that has used: a refusal may have cost as much as anything else.
-pub fn step_and_cost(
+/// Decides, and changes the instance itself: it may hold much, and most inputs change little of it. An input that is refused leaves it
+/// as it was. It tells what that has used: a refusal may have cost as much as anything else.
+pub fn step_in_place(
     definition: &CompiledDefinition,
-    instance: Instance,
+    instance: &mut Instance,
     input: Input,
     limits: &SpecLimits,
     now: Timestamp,
-) -> (Result<Step, Rejection>, Cost) {
+) -> (Result<Decided, Rejection>, Cost) {
+    let before = may_change_before_it_is_refused(instance, &input).then(|| instance.clone());
     let phase = instance.phase.clone();
     let mut run = Run::new(definition, instance, limits, now);
     let decided = match phase {
@@ -284,24 +300,37 @@ pub fn step_and_cost(
         Phase::Stuck { then, .. } => stuck(&mut run, then, input),
         Phase::Ended { .. } => Err(over(&input)),
     };
+    if let Some(before) = &before {
+        run.went_through(before);
+    }
     if let Err(rejection) = decided {
-        return (Err(rejection), run.cost());
+        let cost = run.cost();
+        if let Some(before) = before {
+            *instance = before;
+        }
+        return (Err(rejection), cost);
     }
     run.settle();
     run.instance.version += 1;
     let cost = run.cost();
-    let Run {
-        instance,
-        effects,
-        notes,
-        ..
-    } = run;
-    let step = Step {
-        instance,
-        effects,
-        notes,
-    };
-    (Ok(step), cost)
+    let Run { effects, notes, .. } = run;
+    (Ok(Decided { effects, notes }), cost)
+}
+
+/// Whether something may have been done by the time at which it is refused. All others are refused first.
+fn may_change_before_it_is_refused(instance: &Instance, input: &Input) -> bool {
+    match input {
+        Input::Started(_) => instance.phase == Phase::Created,
+        Input::ParkedRetried { .. } | Input::Retried { .. } => instance.phase == Phase::Running,
+        Input::EventRaised(_)
+        | Input::TaskEnded { .. }
+        | Input::TimerFired(_)
+        | Input::CompensationEnded { .. }
+        | Input::CancelRequested
+        | Input::CompensationRetried { .. }
+        | Input::CompensationSkipped { .. }
+        | Input::ParkedDiscarded { .. } => false,
+    }
 }
 
 fn created(run: &mut Run<'_>, input: Input) -> Result<(), Rejection> {

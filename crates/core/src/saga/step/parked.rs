@@ -1,25 +1,59 @@
 //! What could not be done, taken again or given up by a person.
 
+use super::bounds::PARKED_MAX;
 use super::run::{Failure, Run, Untaken};
 use super::{Note, Rejection};
 use crate::saga::definition::Fields;
-use crate::saga::instance::{Cause, Event, Parked, Phase};
+use crate::saga::instance::{Cause, Event, Parked, Phase, Timer};
 use crate::text::shortened;
 
 /// The most of a reason: that of a task may be a long trace.
 const REASON_MAX_BYTES: usize = 2_000;
 
+/// The most of it where there are more than anybody reads.
+const REASON_OF_MANY_MAX_BYTES: usize = 200;
+
+/// The most of the reason of one of so many.
+pub(super) const fn reason_max_bytes(others: usize) -> usize {
+    if others < PARKED_MAX {
+        REASON_MAX_BYTES
+    } else {
+        REASON_OF_MANY_MAX_BYTES
+    }
+}
+
 impl Run<'_> {
     /// Keeps what cannot be done now.
     pub(super) fn park(&mut self, cause: Cause, Failure(reason): Failure) {
+        if self.instance.parked.len() >= PARKED_MAX {
+            self.resolve_left();
+        }
         let number = self.number();
-        let reason = shortened(&reason, REASON_MAX_BYTES, "").into_owned();
+        let most = reason_max_bytes(self.instance.parked.len());
+        let reason = shortened(&reason, most, "").into_owned();
         self.instance.parked.push(Parked {
             number,
             cause,
             reason: reason.clone(),
         });
         self.notes.push(Note::Parked { number, reason });
+    }
+
+    /// What belongs to a state that was left would do nothing if it were taken again. A saga that goes in a circle would gather it.
+    fn resolve_left(&mut self) {
+        let entry = self.instance.entry;
+        let notes = &mut self.notes;
+        self.instance.parked.retain(|parked| {
+            let is_left = match &parked.cause {
+                Cause::Timer(timer) => ![Timer::Saga.entry(), entry].contains(&timer.entry()),
+                Cause::Entry { entry: of, .. } => *of != entry,
+                Cause::Event(_) | Cause::Task { .. } | Cause::Join { .. } => false,
+            };
+            if is_left {
+                notes.push(Note::ParkedResolved { number: parked.number });
+            }
+            !is_left
+        });
     }
 
     fn take_parked(&mut self, number: u32) -> Result<(usize, Parked), Rejection> {

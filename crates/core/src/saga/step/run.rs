@@ -53,7 +53,7 @@ pub(super) struct Run<'a> {
     pub(super) definition: &'a CompiledDefinition,
     pub(super) limits: &'a SpecLimits,
     pub(super) now: Timestamp,
-    pub(super) instance: Instance,
+    pub(super) instance: &'a mut Instance,
     pub(super) effects: Vec<Effect>,
     pub(super) notes: Vec<Note>,
     /// What it has raised itself.
@@ -66,6 +66,8 @@ pub(super) struct Run<'a> {
     pub(super) bytes_left: usize,
     /// How many steps take as long as the checks of answers took.
     checked: u64,
+    /// How many things were gone through that the instance holds.
+    pub(super) gone_through: usize,
     /// What expressions see on an event.
     scope: Option<(Event, Arc<Scope>)>,
     /// The context has changed since.
@@ -81,7 +83,7 @@ pub(super) struct Raised {
 impl<'a> Run<'a> {
     pub(super) fn new(
         definition: &'a CompiledDefinition,
-        instance: Instance,
+        instance: &'a mut Instance,
         limits: &'a SpecLimits,
         now: Timestamp,
     ) -> Self {
@@ -97,6 +99,7 @@ impl<'a> Run<'a> {
             steps_left: STEPS_MAX,
             bytes_left: MADE_MAX_BYTES,
             checked: 0,
+            gone_through: 0,
             scope: None,
             is_context_new: false,
         }
@@ -105,11 +108,12 @@ impl<'a> Run<'a> {
     /// All of it, or nothing. What failed has cost its steps, and nothing else.
     pub(super) fn attempt<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, Failure>) -> Result<T, Failure> {
         let before = self.instance.clone();
+        self.went_through(&before);
         let (effects, notes, raised) = (self.effects.len(), self.notes.len(), self.raised.len());
         let bytes_left = self.bytes_left;
-        let result = act(self).and_then(|done| self.bound_held(&before).map(|()| done));
+        let result = act(self).and_then(|done| self.bound_held(&before, raised).map(|()| done));
         if result.is_err() {
-            self.instance = before;
+            *self.instance = before;
             self.context_changed();
             self.bytes_left = bytes_left;
             self.effects.truncate(effects);
@@ -207,13 +211,14 @@ impl<'a> Run<'a> {
     pub(super) fn raise(&mut self, event: &Event) -> Result<bool, Failure> {
         let candidates = self.active().and_then(|state| state.on.get(&event.name));
         let Some(candidates) = candidates else { return Ok(false) };
-        self.attempt(|run| match run.first(candidates, event)? {
-            Some(transition) => {
-                run.take(transition, event)?;
-                run.notes.push(Note::processed(event));
-                Ok(true)
-            }
-            None => Ok(false),
+        // Guards change nothing.
+        let Some(transition) = self.first(candidates, event)? else {
+            return Ok(false);
+        };
+        self.attempt(|run| {
+            run.take(transition, event)?;
+            run.notes.push(Note::processed(event));
+            Ok(true)
         })
     }
 
@@ -277,7 +282,13 @@ impl<'a> Run<'a> {
         Cost {
             steps: STEPS_MAX - self.steps_left + self.checked,
             bytes: MADE_MAX_BYTES - self.bytes_left,
+            parts: self.gone_through,
         }
+    }
+
+    /// Takes note of what was copied, or gone through as a whole.
+    pub(super) fn went_through(&mut self, instance: &Instance) {
+        self.gone_through += instance.parts();
     }
 
     /// Takes note of the steps that were used.
@@ -453,7 +464,13 @@ impl<'a> Run<'a> {
                     index += 1;
                 }
                 Err(failure) => {
-                    self.park(Cause::Event(event), failure);
+                    // One from outside that failed at once would have been refused, too.
+                    match self.bound_parked(&event, &failure) {
+                        Err(rejection) if !Event::is_own(&event.id) => {
+                            self.notes.push(Note::rejected(&event, rejection.to_string()));
+                        }
+                        Err(_) | Ok(()) => self.park(Cause::Event(event), failure),
+                    }
                     return true;
                 }
             }

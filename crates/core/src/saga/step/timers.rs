@@ -89,7 +89,7 @@ impl Run<'_> {
         let input = &question.input;
         let reminder = input.reminders.get(usize::from(index)).ok_or(Rejection::StaleTimer)?;
         self.notes.push(Note::TimedOut { timer });
-        let data = json!({"event": input.event.as_str(), "prompt": question.prompt(&self.instance)});
+        let data = json!({"event": input.event.as_str(), "prompt": question.prompt(self.instance)});
         self.raise(&Event {
             id: format!("reminder/{}/{index}", self.instance.entry),
             name: reminder.event.clone(),

@@ -1,10 +1,13 @@
 //! The way back: what is live is cancelled and awaited, then the stack is run, newest first and one at a time.
 
+use super::parked::reason_max_bytes;
 use super::run::Run;
 use super::{CompensationChange, Effect, Note, Purpose, Rejection};
 use crate::saga::definition::OnCompensationFailure;
 use crate::saga::instance::{Cause, Outcome, Phase, SagaEnd, Then};
 use crate::saga::mutant::{Mutant, is_planted};
+use crate::task::TaskError;
+use crate::text::shortened;
 
 impl Run<'_> {
     /// Everything is to be undone.
@@ -101,6 +104,9 @@ impl Run<'_> {
                 match self.definition.definition().on_compensation_failure {
                     OnCompensationFailure::Stop => self.instance.phase = Phase::Stuck { error, then },
                     OnCompensationFailure::Continue => {
+                        let most = reason_max_bytes(self.instance.not_undone.len());
+                        let message = shortened(&error.message, most, "").into_owned();
+                        let error = TaskError { message, ..error };
                         let failed = self.instance.stack.pop();
                         self.instance.not_undone.extend(failed.map(|undo| (undo, error)));
                         self.unwind(then);

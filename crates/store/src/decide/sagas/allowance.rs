@@ -5,6 +5,7 @@ use std::future::Future;
 use orchestratum_core::expression::STEPS_MAX;
 use orchestratum_core::saga::{Cost, MADE_MAX_BYTES, Rejection};
 
+use super::waiting::ARRIVED_MAX;
 use crate::Error;
 
 /// How many steps the expressions of a call may take: two inputs that cost as much as one may, or very many others.
@@ -12,6 +13,16 @@ const STEPS: u64 = 2 * STEPS_MAX;
 
 /// How large what a call makes may be, likewise.
 const BYTES: usize = 2 * MADE_MAX_BYTES;
+
+/// How many inputs it may look at: each is a row that is read and written. Two reads of what waits, so that a caller who meets no more
+/// than one is answered at once.
+pub(super) const INPUTS: usize = 2 * ARRIVED_MAX;
+
+/// How many steps of expressions take as long as to copy one thing that a saga holds: half a microsecond.
+const STEPS_OF_PART: u64 = 5;
+
+/// How many take as long as an input does whatever it is: what is decided of it, and made ready to be written.
+const STEPS_OF_INPUT: u64 = 100;
 
 /// How large the sagas may be together that one call reads; one alone may be as large as it is.
 pub(crate) const READ_MAX_BYTES: usize = 8 << 20;
@@ -23,20 +34,26 @@ const STEPS_AT_ONCE: u64 = 50_000;
 /// done some time.
 #[derive(Debug, Default)]
 pub(crate) struct Allowance {
-    used: Cost,
+    steps: u64,
+    bytes: usize,
+    inputs: usize,
     since_pause: u64,
 }
 
 impl Allowance {
     pub(crate) const fn is_used_up(&self) -> bool {
-        self.used.steps >= STEPS || self.used.bytes >= BYTES
+        self.steps >= STEPS || self.bytes >= BYTES || self.inputs >= INPUTS
     }
 
-    /// Takes note of what was used, and lets others have the thread where that was much.
+    /// Takes note of what an input has used, and lets others have the thread where that was much.
     pub(crate) async fn used<P: Future<Output = ()>>(&mut self, cost: Cost, pause: impl Fn() -> P) {
-        self.used.steps += cost.steps;
-        self.used.bytes += cost.bytes;
-        self.since_pause += cost.steps;
+        let Cost { steps, bytes, parts } = cost;
+        let parts = u64::try_from(parts).unwrap_or(u64::MAX);
+        let steps = steps.saturating_add(parts.saturating_mul(STEPS_OF_PART));
+        self.steps = self.steps.saturating_add(steps);
+        self.bytes += bytes;
+        self.inputs += 1;
+        self.since_pause = self.since_pause.saturating_add(steps + STEPS_OF_INPUT);
         if self.since_pause >= STEPS_AT_ONCE {
             self.since_pause = 0;
             pause().await;

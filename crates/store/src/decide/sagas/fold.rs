@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use orchestratum_core::saga::{
-    CompiledDefinition, Cost, Definition, DefinitionName, Effect, Input, Instance, Note, Outcome, Phase, Purpose,
-    Rejection, SagaEnd, State, StateName, Step, Timer, step_and_cost,
+    CompiledDefinition, Cost, Decided, Definition, DefinitionName, Effect, Input, Instance, Note, Outcome, Phase,
+    Purpose, Rejection, SagaEnd, State, StateName, Timer, step_in_place,
 };
 use orchestratum_core::task::{ErrorKind, SagaPlace, SpecLimits, TaskDraft, TaskError, Violations};
 use orchestratum_core::{JsonText, Origin, SagaId, Timestamp, shortened};
@@ -240,6 +240,8 @@ impl Folding<'_> {
     pub(crate) fn bring(&mut self, request: &Request) -> Cost {
         let outcome = self.brought(request);
         self.answer(outcome);
+        // Each is answered with a copy of the saga.
+        self.cost.parts += self.folded.instance.parts();
         std::mem::take(&mut self.cost)
     }
 
@@ -325,20 +327,15 @@ impl Folding<'_> {
     }
 
     fn put(&mut self, input: Input) -> Result<Told<Note>, Rejection> {
-        let (stepped, cost) = step_and_cost(
+        let (decided, cost) = step_in_place(
             &self.definition,
-            self.folded.instance.clone(),
+            &mut self.folded.instance,
             input,
             self.limits,
             self.now,
         );
         self.cost = cost;
-        let Step {
-            instance,
-            effects,
-            notes,
-        } = stepped?;
-        self.folded.instance = instance;
+        let Decided { effects, notes } = decided?;
         let mut told = Told {
             notes,
             ..Told::default()

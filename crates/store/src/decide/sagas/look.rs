@@ -109,8 +109,9 @@ impl<'a> Look<'a> {
         self
     }
 
-    /// Behind which row there may be more to be looked at now, only so much at a time. What callers bring comes last,
-    /// so where they bring something all of it is; otherwise what is left is looked at in a transaction of its own.
+    /// Behind which row there may be more to be looked at now, only so much at a time. What callers bring comes last, so where they bring
+    /// something it goes on until the look is used up, and they wait for another then; otherwise what is left is looked at in a
+    /// transaction of its own.
     pub(crate) fn reads_on(&self) -> Option<i64> {
         let goes_on = self.has_more && !self.requests.is_empty() && !self.allowance.is_used_up();
         (self.last == 0 || goes_on).then_some(self.last)
@@ -265,25 +266,4 @@ fn claimed(saga: &Folded, at: usize, now: Timestamp) -> Option<Box<ClaimedTask>>
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_waits_goes_by_definitions_and_then_by_sagas_in_turns() {
-        // Definition, saga, and the number of the row.
-        let rows = vec![
-            ("a", 1, 1),
-            ("a", 1, 2),
-            ("a", 1, 3),
-            ("a", 2, 4),
-            ("b", 3, 5),
-            ("b", 3, 6),
-            ("a", 2, 7),
-            ("c", 4, 8),
-        ];
-        let of_sagas = in_turns_by(rows, |(_, saga, _)| *saga);
-        let ordered = in_turns_by(of_sagas, |(definition, ..)| *definition);
-        let numbers: Vec<i32> = ordered.into_iter().map(|(.., number)| number).collect();
-        assert_eq!(numbers, [1, 5, 8, 4, 6, 2, 7, 3]);
-    }
-}
+mod tests;

@@ -68,10 +68,10 @@ fn what_it_takes_to_check_an_answer_is_paid_for() {
     saga.raised("go", "{}");
     for answer in ["1", "true"] {
         let input = Input::EventRaised(event("approved", answer));
-        let instance = saga.instance.clone();
-        let (_, cost) = step_and_cost(
+        let mut instance = saga.instance.clone();
+        let (_, cost) = step_in_place(
             &saga.definition,
-            instance,
+            &mut instance,
             input,
             &SpecLimits::default(),
             Timestamp::EPOCH,

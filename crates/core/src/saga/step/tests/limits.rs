@@ -132,16 +132,169 @@ fn the_outputs_of_a_list_are_bounded_in_bytes() {
     );
 }
 
+/// It goes in a circle in which all is undone, and what undoes it fails.
+const CIRCLE: &str = "on_compensation_failure: continue
+states:
+  A:
+    on:
+      start: {}
+      x: {compensation: [{name: undo, input: '${ event.data }'}]}
+      y: {compensate: true, target: A}
+";
+
+#[test]
+fn what_was_passed_over_counts_as_what_is_held() {
+    let large = format!("\"{}\"", "a".repeat(1_000_000));
+    let (mut saga, _) = Saga::of_states(CIRCLE);
+    for round in 1..=8 {
+        saga.raised("x", &large);
+        saga.raised("y", "{}");
+        let number = saga.instance.stack[0].number;
+        saga.undone(number, failed());
+        assert_eq!((saga.instance.stack.len(), saga.instance.not_undone.len()), (0, round));
+    }
+    assert_eq!(
+        saga.refuses(Input::EventRaised(event("x", &large))),
+        "a saga must not hold more than 8388608 bytes of context, compensations and events; and no more events can wait for a \
+         decision"
+    );
+    saga.raised("x", "1");
+    assert_eq!(saga.instance.stack.len(), 1);
+}
+
+#[test]
+fn what_was_passed_over_counts_as_a_compensation() {
+    let (mut saga, _) = Saga::of_states(CIRCLE);
+    saga.raised("x", "1");
+    saga.raised("y", "{}");
+    let number = saga.instance.stack[0].number;
+    let long = Outcome::Unsuccessful {
+        error: TaskError::new(ErrorKind::Failed, "a".repeat(5_000)),
+        may_have_run: false,
+    };
+    saga.undone(number, long);
+    let mut failed = saga.instance.not_undone[0].clone();
+    let kept = failed.1.message.len();
+    assert!((2_000..2_100).contains(&kept), "{kept}");
+    // Of so many the messages are shorter.
+    failed.1.message = "it broke".to_owned();
+    saga.instance.not_undone = vec![failed; COMPENSATIONS_MAX - 1];
+    saga.raised("x", "1");
+    assert_eq!(saga.instance.stack.len(), 1);
+    saga.raised("x", "1");
+    assert_eq!(saga.instance.stack.len(), 1);
+    assert_eq!(
+        saga.instance.parked[0].reason,
+        "a saga must not have more than 10000 compensations"
+    );
+}
+
+#[test]
+fn compensations_without_an_input_are_no_nothing() {
+    let (mut saga, _) = Saga::of_states(CIRCLE);
+    saga.raised("x", "1");
+    let small = saga.instance.stack[0].clone();
+    saga.instance.stack = vec![small; COMPENSATIONS_MAX - 1];
+    let large = format!("\"{}\"", "a".repeat(1_000_000));
+    for _ in 0..6 {
+        saga.instance.deferred.push(event("later", &large));
+    }
+    // Six million bytes of events, and two of what is told of tasks.
+    saga.raised("x", "1");
+    assert_eq!(saga.instance.stack.len(), COMPENSATIONS_MAX);
+    saga.instance.stack.pop();
+    let told = saga.refuses(Input::EventRaised(event("x", &large)));
+    assert!(
+        told.starts_with("a saga must not hold more than 8388608 bytes"),
+        "{told}"
+    );
+}
+
+#[test]
+fn failures_that_nobody_hears_end_in_nothing_new_being_begun() {
+    let (mut saga, _) = Saga::of_states(
+        "states:
+  A:
+    on:
+      start: {}
+      x: {tasks: [{name: a}]}
+      none: {tasks: [{name: each, for_each: '${ [] }', join: {raises: y}}]}
+      y: {if: 'false'}
+",
+    );
+    // More than events from outside are kept: a failure is told to nobody else.
+    for number in 0..=PARKED_MAX {
+        saga.raised("x", "1");
+        let live = *saga.instance.live.keys().next().expect("one");
+        saga.task_ended(live, failed());
+        assert_eq!(saga.instance.parked.len(), number + 1);
+    }
+    let one = saga.instance.parked[0].clone();
+    saga.instance.parked = vec![one; LIVE_MAX + PARKED_MAX];
+    for name in ["x", "none"] {
+        assert_eq!(
+            saga.refuses(Input::EventRaised(event(name, "1"))),
+            "a saga must not have more than 10100 tasks and child sagas that are not over, and failures that wait for a decision; and \
+             no more events can wait for a decision"
+        );
+    }
+    let number = saga.instance.parked[0].number;
+    saga.takes(Input::ParkedDiscarded { number });
+    assert_eq!(saga.raised("x", "1").len(), 1);
+}
+
+#[test]
+fn what_fails_in_a_circle_and_means_nothing_any_more_is_not_gathered() {
+    let (mut saga, _) = Saga::of_states(
+        "states:
+  A: {on: {start: {target: B}}}
+  B:
+    on: {again: {target: B}}
+    after: [{seconds: 5, set: {late: '${ context.rate }'}, target: B}]
+",
+    );
+    for _ in 0..2 * PARKED_MAX {
+        let entry = saga.instance.entry;
+        saga.takes(Input::TimerFired(Timer::After { entry, index: 0 }));
+        assert!(saga.instance.parked.len() <= PARKED_MAX);
+        saga.raised("again", "{}");
+    }
+    let newest = saga.instance.parked.last().expect("one");
+    assert_eq!(newest.number, saga.instance.last_number);
+}
+
+#[test]
+fn events_that_waited_and_fail_are_kept_up_to_the_same_number() {
+    let (mut saga, _) = Saga::of_states(
+        "unhandled: defer
+states:
+  A: {on: {start: {}, go: {target: B}}}
+  B: {on: {x: {set: {a: '${ context.b }'}}, back: {target: A}}}
+",
+    );
+    for (parked, refused) in [(60, 0), (PARKED_MAX, 20)] {
+        for _ in 0..60 {
+            saga.raised("x", "{}");
+        }
+        saga.raised("go", "{}");
+        assert_eq!((saga.instance.parked.len(), saga.instance.deferred.len()), (parked, 0));
+        let is_refused = |note: &&Note| matches!(note, Note::EventRejected { .. });
+        assert_eq!(saga.notes.iter().filter(is_refused).count(), refused);
+        saga.raised("back", "{}");
+    }
+}
+
 /// What an event of the saga costs, and its instance after it.
 fn cost_of(saga: &Saga, name: &str, data: &str) -> (Result<Instance, Rejection>, Cost) {
-    let (stepped, cost) = step_and_cost(
+    let mut instance = saga.instance.clone();
+    let (decided, cost) = step_in_place(
         &saga.definition,
-        saga.instance.clone(),
+        &mut instance,
         Input::EventRaised(event(name, data)),
         &SpecLimits::default(),
         Timestamp::EPOCH,
     );
-    (stepped.map(|step| step.instance), cost)
+    (decided.map(|_| instance), cost)
 }
 
 /// A chain of states, each left at once by this guard and with this change of the context.
@@ -227,4 +380,49 @@ fn a_refusal_and_a_failure_cost_what_they_have_used() {
     assert!((56_000..120_000).contains(&cost.steps) && cost.bytes == 0, "{cost:?}");
     let (_, cost) = cost_of(&saga, "made", &large(50_000));
     assert!((100_000..110_000).contains(&cost.bytes), "{cost:?}");
+}
+
+/// One that waits for so many, with what undoes each, and takes `x` and stays as it is.
+fn waiting_for(count: usize) -> Saga {
+    let (mut saga, _) = Saga::of_states(
+        "states:
+  A:
+    on:
+      start: {}
+      begin: {tasks: [{name: each, for_each: '${ event.data }', join: {raises: y}, compensation: [{name: undo}]}]}
+      x: {}
+      y: {}
+",
+    );
+    saga.raised("begin", &format!("[{}0]", "0,".repeat(count - 1)));
+    assert_eq!(saga.instance.live.len(), count);
+    saga
+}
+
+#[test]
+fn what_is_copied_costs_and_what_is_not_does_not() {
+    let mut saga = waiting_for(1_900);
+    // A transition keeps what was before it: the tasks, what undoes each, and the outcomes that are awaited.
+    let (_, cost) = cost_of(&saga, "x", "1");
+    assert_eq!((cost.parts, cost.steps), (3 * 1_900, 0));
+    let (_, cost) = cost_of(&saga, "other", "1");
+    assert_eq!(cost.parts, 0, "it is refused");
+    let mut cost_of = |input| {
+        step_in_place(
+            &saga.definition,
+            &mut saga.instance,
+            input,
+            &SpecLimits::default(),
+            Timestamp::EPOCH,
+        )
+        .1
+    };
+    let end = |number| Input::TaskEnded {
+        number,
+        outcome: succeeded("1"),
+    };
+    // It looks for the others of its list.
+    assert_eq!(cost_of(end(2)).parts, 19);
+    assert_eq!(cost_of(Input::CancelRequested).parts, 0);
+    assert_eq!(cost_of(end(3)).parts, 0, "nothing is joined on the way back");
 }

@@ -85,19 +85,10 @@ impl Saga {
 
     fn try_take(&mut self, input: Input) -> Result<Vec<String>, Rejection> {
         let limits = SpecLimits::default();
-        let Step {
-            instance: next,
-            effects,
-            notes,
-        } = step(
-            &self.definition,
-            self.instance.clone(),
-            input,
-            &limits,
-            Timestamp::EPOCH,
-        )?;
-        assert_eq!(next.version, self.instance.version + 1);
-        self.instance = next;
+        let before = self.instance.version;
+        let (decided, _) = step_in_place(&self.definition, &mut self.instance, input, &limits, Timestamp::EPOCH);
+        let Decided { effects, notes } = decided?;
+        assert_eq!(self.instance.version, before + 1);
         self.notes = notes;
         Ok(effects.iter().map(told).collect())
     }

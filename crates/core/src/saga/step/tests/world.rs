@@ -135,13 +135,12 @@ fn sagas_of_everything_keep_their_promises_whatever_happens() {
             for turn in 0..200 {
                 let shown = format!("seed {seed}, turn {turn}: {next:?}");
                 let limits = SpecLimits::default();
-                let stepped = step(&definition, instance.clone(), next.clone(), &limits, Timestamp::EPOCH);
-                if let Ok(Step {
-                    instance: after,
-                    effects,
-                    ..
-                }) = stepped
-                {
+                let mut after = instance.clone();
+                let (decided, _) = step_in_place(&definition, &mut after, next.clone(), &limits, Timestamp::EPOCH);
+                if decided.is_err() {
+                    assert_eq!(after, instance, "{shown}: what is refused changes nothing");
+                }
+                if let Ok(Decided { effects, .. }) = decided {
                     assert_eq!(after.version, instance.version + 1, "{shown}");
                     comes_back_as_it_was(&after, &shown);
                     match &next {
