@@ -9,8 +9,6 @@ mod memory;
 mod tests;
 mod work;
 
-use std::sync::OnceLock;
-
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use orchestratum_core::JsonText;
 use orchestratum_core::saga::{AnswerSchema, CheckedAnswer, Definition, Fault, Faults, State, schema_parts};
@@ -41,12 +39,9 @@ const MEMORY_MAX_BYTES: usize = 8 << 20;
 /// A regular expression keeps so much of what it has found at most, for each thread that uses it.
 const PATTERN_MAX_BYTES: usize = 64 << 10;
 
-/// A schema that is made ready when its first answer comes, and kept.
+/// A schema that is ready: it is made so with the definition it belongs to, while nobody waits and no row is locked.
 #[derive(Debug)]
-pub struct Schema {
-    source: JsonText,
-    ready: OnceLock<Result<ReadySchema, String>>,
-}
+pub struct Schema(Result<ReadySchema, String>);
 
 #[derive(Debug)]
 struct ReadySchema {
@@ -55,26 +50,18 @@ struct ReadySchema {
 }
 
 impl Schema {
-    pub const fn new(source: JsonText) -> Self {
-        Self {
-            source,
-            ready: OnceLock::new(),
-        }
+    pub fn new(source: &JsonText) -> Self {
+        Self(ReadySchema::of(source))
     }
 
     /// For a definition that is ready to run.
     pub fn boxed(source: &JsonText) -> Box<dyn AnswerSchema> {
-        Box::new(Self::new(source.clone()))
-    }
-
-    fn ready(&self) -> Result<&ReadySchema, String> {
-        let ready = self.ready.get_or_init(|| ReadySchema::of(&self.source));
-        ready.as_ref().map_err(Clone::clone)
+        Box::new(Self::new(source))
     }
 
     fn check_within(&self, answer: &JsonText, most_steps: u64) -> CheckedAnswer {
         let mut violations = Violations::default();
-        let (units, faults) = match self.ready() {
+        let (units, faults) = match &self.0 {
             Ok(ready) => ready.faults(answer, most_steps * UNITS_OF_A_STEP),
             Err(message) => {
                 let message = format!("the schema of the definition cannot be used: {message}");
@@ -103,7 +90,7 @@ impl AnswerSchema for Schema {
 /// # Errors
 /// What the file breaks, each with a pointer below `/data`.
 pub fn check_file(schema: &JsonText, file: &JsonText) -> Result<(), Violations> {
-    Schema::new(schema.clone()).check_within(file, FILE_STEPS_MAX).broken
+    Schema::new(schema).check_within(file, FILE_STEPS_MAX).broken
 }
 
 /// How much memory the schemas of a definition take at the most when all of them are ready.

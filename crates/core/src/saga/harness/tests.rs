@@ -4,7 +4,7 @@ mod balance;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -81,22 +81,30 @@ fn everything_can_happen_to_a_saga_with_everything_the_language_has() {
     }
 }
 
-/// Whatever is shipped holds the rules; what it needs beside what is guessed is said here.
+/// Whatever is shipped, or shown as an example, holds the rules.
 #[test]
 fn everything_can_happen_to_every_shipped_saga() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/sagas");
-    let mut count = 0;
-    for file in fs::read_dir(&folder).expect("the folder of shipped sagas") {
-        let path = file.expect("a file").path();
-        let text = fs::read_to_string(&path).expect("a text");
-        let shown = path.display();
-        let harness = Harness::new(definition(&text)).unwrap_or_else(|faults| panic!("{shown}: {faults}"));
-        let report = harness.worlds(1_500).explore();
-        let report = report.unwrap_or_else(|violation| panic!("{shown}: {violation}"));
-        assert!(!report.ends.is_empty(), "{shown} never ends: {report:#?}");
-        count += 1;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for (folder, least) in [("config/sagas", 3), ("examples/http-worker", 1)] {
+        let files = fs::read_dir(root.join(folder)).expect("the folder of the sagas");
+        let paths = files.map(|file| file.expect("a file").path());
+        let paths: Vec<PathBuf> = paths
+            .filter(|path| path.extension().is_some_and(|kind| kind == "yaml"))
+            .collect();
+        assert!(paths.len() >= least, "{folder} has {} sagas", paths.len());
+        for path in paths {
+            holds_the_rules(&path);
+        }
     }
-    assert!(count >= 1);
+}
+
+fn holds_the_rules(path: &Path) {
+    let text = fs::read_to_string(path).expect("a text");
+    let shown = path.display();
+    let harness = Harness::new(definition(&text)).unwrap_or_else(|faults| panic!("{shown}: {faults}"));
+    let report = harness.worlds(1_500).explore();
+    let report = report.unwrap_or_else(|violation| panic!("{shown}: {violation}"));
+    assert!(!report.ends.is_empty(), "{shown} never ends: {report:#?}");
 }
 
 #[test]
