@@ -69,7 +69,8 @@ pub use sqlite::SqliteStore;
 pub use tasks::{
     Admission, Announce, Attempt, AttemptPage, Audit, Change, ChangeOutcome, Changed, Children, ClaimRequest,
     ClaimedTask, CreateOutcome, CreateRequest, DeleteOutcome, Dispatch, Evidence, FollowUpTask, Followed, FollowedBy,
-    IdempotencyKey, KeyWait, MissingCause, MissingFollowUp, NewTask, Takes, Task, TaskFilter, TaskPage, TaskStore,
+    IdempotencyKey, KeyWait, KnownTask, MissingCause, MissingFollowUp, NewTask, Takes, Task, TaskFilter, TaskPage,
+    TaskStore,
 };
 pub use told::{HistoryNote, IssuedTask, StartedChild, Told};
 pub use workers::{Holding, LeaseKeeper, NO_PROGRAMS, Registration, Renewal, Worker, WorkerState, WorkerStore};

@@ -109,6 +109,19 @@ pub struct ClaimedTask {
     pub started_at: Timestamp,
     pub origin: Origin,
     pub followed_by: FollowedBy,
+    /// Of a task that began with the end of another one: its worker brings it back with the report.
+    pub known: Option<KnownTask>,
+}
+
+/// A running task as it was written: its end need not read it. Whatever has changed it since has changed its version, which is
+/// the guard of that end.
+#[derive(Debug, Clone)]
+pub struct KnownTask(pub(crate) Arc<crate::decide::Stored>);
+
+impl PartialEq for KnownTask {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id && self.0.life == other.0.life
+    }
 }
 
 /// What comes after a task that succeeds, as far as its worker may go on with it.
@@ -187,6 +200,8 @@ pub struct Takes {
     pub targets: Arc<[Target]>,
     /// In their order.
     pub names: Arc<[TaskName]>,
+    /// The task that has ended, if it began as what follows another one.
+    pub known: Option<KnownTask>,
 }
 
 /// One event for one task.

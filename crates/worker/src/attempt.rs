@@ -138,7 +138,7 @@ async fn attend(
     };
     let (ending, evidence) = clocks.conclude(&task, ended);
     let _on_its_way = shared.reports.take_many(places(&evidence));
-    let goes_on = claimer.goes_on(&life, task.followed_by, &ending);
+    let goes_on = claimer.goes_on(&life, task.followed_by, task.known.clone(), &ending);
     // The next attempt need not wait until this one is recorded, unless it is what follows.
     let slot = slot.filter(|_| goes_on.is_some());
     turns.beat().await;

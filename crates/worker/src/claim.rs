@@ -13,7 +13,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use orchestratum_core::task::Ending;
 use orchestratum_engine::error;
 use orchestratum_engine::tasks::GoesOn;
-use orchestratum_store::{ClaimRequest, ClaimedTask, Evidence, FollowedBy, SagaOffer, Takes};
+use orchestratum_store::{ClaimRequest, ClaimedTask, Evidence, FollowedBy, KnownTask, SagaOffer, Takes};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -198,6 +198,7 @@ impl ClaimLoop {
 struct Inline {
     key: Key,
     followed_by: FollowedBy,
+    known: Option<KnownTask>,
     ending: Ending,
     evidence: Evidence,
     span: Span,
@@ -210,6 +211,7 @@ impl Inline {
         Self {
             key: (task.id, task.attempt),
             followed_by: task.followed_by,
+            known: task.known.clone(),
             ending,
             evidence,
             span,
@@ -330,14 +332,21 @@ impl Claimer {
     }
 
     /// What this lane would go on with after a success, where anything follows it.
-    pub(crate) fn goes_on(&self, life: &Life, followed_by: FollowedBy, ending: &Ending) -> Option<GoesOn> {
+    pub(crate) fn goes_on(
+        &self,
+        life: &Life,
+        followed_by: FollowedBy,
+        known: Option<KnownTask>,
+        ending: &Ending,
+    ) -> Option<GoesOn> {
         if *ending != Ending::Success || self.stop.is_cancelled() {
             return None;
         }
-        let takes = || Takes {
+        let takes = move || Takes {
             worker: life.worker,
             targets: Arc::clone(&self.shared.targets),
             names: Arc::clone(&self.lane.names),
+            known,
         };
         match followed_by {
             FollowedBy::Nothing => None,
@@ -390,7 +399,7 @@ impl Claimer {
             let reports = ended.into_iter().zip(slots).map(|(ended, slot)| {
                 let (claimer, life) = (&claimer, &life);
                 let reporting = async move {
-                    let goes_on = claimer.goes_on(life, ended.followed_by, &ended.ending);
+                    let goes_on = claimer.goes_on(life, ended.followed_by, ended.known, &ended.ending);
                     let next = report(&claimer.shared, life, ended.key, ended.ending, ended.evidence, goes_on).await;
                     drop(slot);
                     claimer.go_on(life, next.into_iter().collect());

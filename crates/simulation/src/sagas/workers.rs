@@ -266,6 +266,7 @@ impl World {
                 worker: offer.worker,
                 targets: lane.targets.clone(),
                 names: lane.names.clone(),
+                known: None,
             },
             priority: offer.priority,
         }

@@ -1,14 +1,18 @@
 //! What follows a task whose run has ended, as rows to be written with that end.
 
+use std::sync::Arc;
+
 use orchestratum_core::task::{
     Due, Ending, FollowUpPlace, FollowUps, Labels, ParentEnd, SpecLimits, TaskEvent, TaskLife, TaskSpec, TaskState,
+    transition,
 };
-use orchestratum_core::{JsonText, Origin, TaskId, Timestamp};
+use orchestratum_core::{JsonText, Origin, TaskId, Timestamp, WorkerId};
 use uuid::Uuid;
 
 use super::Stored;
 use crate::{
-    Announce, Change, ClaimedTask, FollowUpTask, Followed, FollowedBy, MissingCause, MissingFollowUp, NewTask, Takes,
+    Announce, Change, ClaimedTask, FollowUpTask, Followed, FollowedBy, KnownTask, MissingCause, MissingFollowUp,
+    NewTask, Takes,
 };
 
 /// What follow-ups need to know of their parent beside what every change does.
@@ -161,7 +165,41 @@ pub(crate) fn claimed_at_once(task: &NewTask, now: Timestamp) -> ClaimedTask {
         started_at: now,
         origin: origin.clone(),
         followed_by: FollowedBy::of(!spec.follow_ups.is_empty(), spec.saga.map(|_| spec.priority)),
+        known: None,
     }
+}
+
+/// What its row holds from then on. Its worker brings that back with its end, if anything follows that.
+pub(crate) fn known_at_once(task: &NewTask, worker: WorkerId, now: Timestamp) -> Option<KnownTask> {
+    let NewTask { spec, life, origin, .. } = task;
+    if spec.follow_ups.is_empty() {
+        return None;
+    }
+    let begun = transition(life, &spec.policy, &TaskEvent::Claimed { worker }, now).ok()?;
+    Some(KnownTask(Arc::new(Stored {
+        id: spec.id,
+        name: spec.name.clone(),
+        target: spec.target.clone(),
+        priority: spec.priority,
+        ttl: spec.ttl,
+        policy: spec.policy,
+        life: begun.next,
+        worker: Some(worker),
+        started_at: Some(now),
+        source: Some(Box::new(Source {
+            follow_ups: spec.follow_ups.clone(),
+            description: spec.description.clone(),
+            labels: spec.labels.clone(),
+            input: spec.input.clone(),
+            parent_id: spec.parent_id,
+            created_at: spec.created_at,
+            origin: origin.clone(),
+        })),
+        conditions: None,
+        waits: None,
+        group: spec.group.map(|place| place.group),
+        saga: None,
+    })))
 }
 
 /// The id of a follow-up: a UUIDv7 of this moment.

@@ -24,7 +24,7 @@ pub(crate) use apply::{
 };
 pub(crate) use create::{Acceptance, KeptKey, Repeat, create, keys, keys_of};
 pub use follow::follow_up_id;
-pub(crate) use follow::{Source, bringing_follow_ups, claimed_at_once};
+pub(crate) use follow::{Source, bringing_follow_ups, claimed_at_once, known_at_once};
 pub(crate) use gates::{Asking, DispatchState, GIVEN_MAX, GateChanges, PlaceCounts, StartCounts};
 pub use group::id_after_group;
 pub(crate) use group::{

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use orchestratum_core::task::{Ending, FollowUps, TaskDraft, TaskState, TaskStatus};
+use orchestratum_core::task::{Ending, FollowUps, SpecLimits, TaskDraft, TaskEvent, TaskPatch, TaskState, TaskStatus};
 use orchestratum_core::{JsonText, Origin, WorkerId};
-use orchestratum_store::{Change, Changed, ClaimedTask, Evidence, FollowedBy, Takes};
+use orchestratum_store::{Change, Changed, ClaimedTask, Evidence, FollowedBy, Takes, Task};
 
 use crate::conformance::Fixture;
 use crate::conformance::lab::{LEASE, Lab, SECOND, audit, done, draft, name, report, target};
@@ -23,11 +23,13 @@ fn followed_by(list: &str) -> TaskDraft {
     }
 }
 
-fn takes(worker: WorkerId) -> Takes {
+/// By the worker that has ended this task.
+fn takes(worker: WorkerId, task: &ClaimedTask) -> Takes {
     Takes {
         worker,
         targets: Arc::new([target("default")]),
         names: Arc::new([name("echo"), name("resize")]),
+        known: task.known.clone(),
     }
 }
 
@@ -38,7 +40,7 @@ async fn reported(lab: &Lab, task: &ClaimedTask, worker: WorkerId) -> Changed {
             output: Some(JsonText::trusted("41")),
             ..Evidence::default()
         },
-        takes: Some(takes(worker)),
+        takes: Some(takes(worker, task)),
         ..report(task, Ending::Success)
     };
     done(lab.apply(change).await)
@@ -153,7 +155,7 @@ async fn a_report_that_is_repeated_brings_nothing_a_second_time() {
     let changed = reported(&lab, &first, worker).await;
     let next = changed.followed.tasks[0].claimed.as_ref().expect("it goes on");
     let again = Change {
-        takes: Some(takes(worker)),
+        takes: Some(takes(worker, &first)),
         ..report(&first, Ending::Success)
     };
     let again = lab.apply(again).await;
@@ -166,5 +168,74 @@ async fn a_report_that_is_repeated_brings_nothing_a_second_time() {
         .expect("the store works")
         .expect("it is there");
     assert_eq!(holding.worker, Some(worker));
+    lab.assert_sound().await;
+}
+
+/// A link of a chain that began with the end of the first. What follows it shows all that is known of it.
+async fn link(lab: &Lab) -> (WorkerId, ClaimedTask) {
+    const LIST: &str = r#"[{
+        "name": "echo", "priority": 7, "ttl_seconds": 90, "description": "the second", "labels": {"of": "chain"}, "input": "${ output }",
+        "on_success": [{"name": "resize", "priority": 8, "input": {"task": "${ task }", "input": "${ input }", "output": "${ output }"}}]
+    }]"#;
+    let (worker, first) = running(lab, followed_by(LIST)).await;
+    let changed = reported(lab, &first, worker).await;
+    let link = changed.followed.tasks[0].claimed.clone().expect("it goes on");
+    assert!(link.known.is_some(), "it is followed by something");
+    (worker, *link)
+}
+
+#[tokio::test]
+async fn what_follows_a_link_is_the_same_whether_it_is_known_or_read() {
+    let postgres = fresh().await;
+    let lab = Lab::new(postgres.store());
+    let mut followed = Vec::new();
+    for is_known in [true, false] {
+        let (worker, mut link) = link(&lab).await;
+        link.known = link.known.filter(|_| is_known);
+        let changed = reported(&lab, &link, worker).await;
+        let Task {
+            spec, life, worker: by, ..
+        } = lab.task(changed.followed.tasks[0].task).await;
+        assert_eq!(by, Some(worker), "it runs there at once");
+        let first = lab.task(link.id).await.spec.parent_id.expect("it follows the first");
+        let shown = spec.input.as_str();
+        let shown = shown
+            .replace(&link.id.to_string(), "link")
+            .replace(&first.to_string(), "first");
+        assert!(shown.contains(r#""description":"the second""#) && shown.contains(r#""status":"Completed""#));
+        let rest = (
+            spec.labels,
+            spec.description,
+            spec.priority,
+            spec.ttl,
+            spec.target,
+            spec.policy,
+        );
+        followed.push((shown, rest, life.run, life.attempt, life.version, life.expires_at));
+        lab.assert_sound().await;
+    }
+    assert_eq!(followed[0], followed[1]);
+}
+
+#[tokio::test]
+async fn a_link_that_was_changed_while_it_ran_is_followed_as_it_is_now() {
+    let postgres = fresh().await;
+    let lab = Lab::new(postgres.store());
+    let (worker, link) = link(&lab).await;
+    let patch = TaskPatch {
+        description: Some(Some("edited".to_owned())),
+        ..TaskPatch::default()
+    };
+    let patch = patch.check(&link.name, &SpecLimits::default(), lab.now);
+    let patch = patch.expect("it meets the rules");
+    let edit = Change {
+        patch: Some(patch.clone()),
+        ..Change::new(link.id, TaskEvent::Patched(patch.life))
+    };
+    done(lab.apply(edit).await);
+    let changed = reported(&lab, &link, worker).await;
+    let next = lab.task(changed.followed.tasks[0].task).await;
+    let shown = next.spec.input.as_str();
+    assert!(shown.contains(r#""description":"edited""#), "{shown}");
     lab.assert_sound().await;
 }

@@ -24,6 +24,7 @@ fn offering(lab: &Lab, saga: SagaId, worker: WorkerId, priority: u8) -> Advance 
         worker,
         targets: Arc::new([target("default")]),
         names: Arc::new([name("echo")]),
+        known: None,
     };
     Advance {
         offer: Some(SagaOffer { takes, priority }),

@@ -380,5 +380,6 @@ pub(in crate::postgres) fn claimed(row: ClaimedRow, now: Timestamp) -> Result<Op
                 .map(|priority| place.number("priority", priority))
                 .transpose()?,
         ),
+        known: None,
     }))
 }

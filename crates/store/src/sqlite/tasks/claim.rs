@@ -244,5 +244,6 @@ pub(in super::super) fn claimed_task(row: &SqliteRow, now: Timestamp) -> Result<
             request_id: maybe_word(row, "tasks", "request_id", id)?,
         },
         followed_by: FollowedBy::of(get(row, "followed")?, get(row, "saga_priority")?),
+        known: None,
     })
 }

@@ -1,6 +1,8 @@
 //! A batch of successes that something follows: read, decided without a lock, and written in one statement whose guard is the
 //! version that was read. Expressions take their time while nobody waits for a row.
 //!
+//! A task that began this way is not read: its worker has kept what was written, and brings it back.
+//!
 //! Their worker may go on with what follows: the new task is written as running there, and never waits as a dispatch row. The
 //! conditions of a claim are conditions of the whole statement; where they do not hold nothing is written, and the batch goes
 //! the long way, on which everything waits its turn.
@@ -17,8 +19,8 @@ use super::super::begun::Begun;
 use super::super::create::{Columns, insert_dispatches_text, insert_tasks_text};
 use super::super::row::{LockedRow, source_columns, stored_columns};
 use super::write::{bytes, column};
-use crate::decide::{self, Decision, Stored, claimed_at_once};
-use crate::{Change, ChangeOutcome, Changed, Error, NewTask};
+use crate::decide::{self, Decision, Stored, claimed_at_once, known_at_once};
+use crate::{Change, ChangeOutcome, Changed, ClaimedTask, Error, KnownTask, NewTask};
 
 /// What became of those whose guard held. The others have moved on since they were read, or nothing follows them.
 pub(super) async fn apply(
@@ -26,7 +28,7 @@ pub(super) async fn apply(
     changes: &[Change],
     now: Timestamp,
 ) -> Result<HashMap<TaskId, Changed>, Error> {
-    let tasks = read(database, changes).await?;
+    let tasks = known_or_read(database, changes).await?;
     let is_open = |change: &&Change| {
         let task = tasks.get(&change.task);
         // The short way for successes has let each of these through but for its guard.
@@ -62,9 +64,14 @@ fn with_claims(mut changed: Changed, decision: &Decision<'_>, now: Timestamp) ->
         let place = decision
             .follow_ups
             .binary_search_by_key(&follow_up.task, |task| task.spec.id);
-        follow_up.claimed = place
-            .ok()
-            .map(|place| Box::new(claimed_at_once(&decision.follow_ups[place], now)));
+        follow_up.claimed = place.ok().map(|place| {
+            let task = &decision.follow_ups[place];
+            let worker = decision.taken.get(&follow_up.task);
+            Box::new(ClaimedTask {
+                known: worker.and_then(|worker| known_at_once(task, *worker, now)),
+                ..claimed_at_once(task, now)
+            })
+        });
     }
     changed
 }
@@ -76,8 +83,26 @@ fn attempt_of(change: &Change) -> Option<u32> {
     }
 }
 
-async fn read(database: &Database, changes: &[Change]) -> Result<HashMap<TaskId, Stored>, Error> {
-    let ids: Vec<Uuid> = changes.iter().map(|change| change.task.0).collect();
+/// Each as its worker has brought it, or as it is read: of a chain only the first is.
+async fn known_or_read(database: &Database, changes: &[Change]) -> Result<HashMap<TaskId, Stored>, Error> {
+    let mut tasks = HashMap::with_capacity(changes.len());
+    let mut unknown = Vec::new();
+    for change in changes {
+        let known = change.takes.as_ref().and_then(|takes| takes.known.as_ref());
+        match known.filter(|KnownTask(task)| task.id == change.task) {
+            Some(KnownTask(task)) => {
+                tasks.insert(change.task, Stored::clone(task));
+            }
+            None => unknown.push(change.task.0),
+        }
+    }
+    if !unknown.is_empty() {
+        tasks.extend(read(database, &unknown).await?);
+    }
+    Ok(tasks)
+}
+
+async fn read(database: &Database, ids: &[Uuid]) -> Result<HashMap<TaskId, Stored>, Error> {
     let none: [Uuid; 0] = [];
     let rows: Vec<LockedRow> = database
         .all(AfterUnknown::Repeat, || {
@@ -92,7 +117,7 @@ async fn read(database: &Database, changes: &[Change]) -> Result<HashMap<TaskId,
                 -- Keys are settled, and sagas told, the long way.
                 WHERE id = ANY($1) AND follow_ups IS NOT NULL AND conditions IS NULL AND saga_id IS NULL"
             ))
-            .bind(&ids)
+            .bind(ids)
             .bind(&none[..])
         })
         .await?;

@@ -35,7 +35,12 @@ pub(super) async fn apply(
     }
     let mut transaction = store.begin().await?;
     let outcomes = if let Some(successes) = decide::successes(changes) {
-        let completed = success::apply(&mut transaction, &successes, now).await?;
+        // Whoever takes what follows says with that what there is to follow.
+        let completed = if changes.iter().all(|change| change.takes.is_some()) {
+            Vec::new()
+        } else {
+            success::apply(&mut transaction, &successes, now).await?
+        };
         let short = decide::ShortWay::new(changes, completed, now);
         let left = short.left(changes);
         let rest = apply_any(&mut transaction, &left, &store.limits, now).await?;

@@ -145,6 +145,7 @@ pub(super) fn task(input: &Value) -> ClaimedTask {
             request_id: None,
         },
         followed_by: FollowedBy::Nothing,
+        known: None,
     }
 }
 
