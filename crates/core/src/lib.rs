@@ -12,6 +12,7 @@ mod identity;
 mod json;
 mod objects;
 mod origin;
+mod reading;
 pub mod saga;
 pub mod schedule;
 mod suggestion;
@@ -26,5 +27,6 @@ pub use identity::{
 pub use json::{InvalidJson, JSON_MAX_DEPTH, JsonText};
 pub use objects::Objects;
 pub use origin::{InvalidOrigin, Origin, RequestId, TraceParent};
+pub use reading::{Unread, read_json};
 pub use text::{Lines, shortened, without_nul};
 pub use time::{ParseTimestampError, Timestamp};

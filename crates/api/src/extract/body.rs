@@ -4,9 +4,9 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
-use orchestratum_core::Objects;
-use orchestratum_core::task::json_pointer;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use orchestratum_core::task::Violation;
+use orchestratum_core::{Unread, read_json};
+use serde::de::DeserializeOwned;
 
 use crate::changes::Content;
 use crate::problem::{Code, Problem, Result};
@@ -82,70 +82,9 @@ pub(super) fn content_type(headers: &HeaderMap) -> Option<String> {
     Some(given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
-/// The fast path knows no places; only a body that is refused is read a second time to find where.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    let read = || {
-        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-        let value = T::deserialize(Objects(&mut deserializer))?;
-        deserializer.end()?;
-        Ok(value)
-    };
-    read().or_else(|error: serde_json::Error| {
-        // What is passed over is not checked for UTF-8 by the parser.
-        if str::from_utf8(bytes).is_err() || serde_json::from_slice::<IgnoredAny>(bytes).is_err() {
-            return Err(Problem::new(
-                Code::MalformedJson,
-                format!("the body is not JSON: {error}"),
-            ));
-        }
-        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-        match serde_path_to_error::deserialize::<_, T>(Objects(&mut deserializer)) {
-            Ok(value) => Ok(value),
-            Err(error) => Err(fault(&error)),
-        }
+    read_json(bytes).map_err(|unread| match unread {
+        Unread::NotJson(why) => Problem::new(Code::MalformedJson, format!("the body is not JSON: {why}")),
+        Unread::Misshapen(Violation { pointer, message }) => Problem::broken(Code::InvalidBody, pointer, message),
     })
-}
-
-fn fault(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
-    use serde_path_to_error::Segment;
-
-    let text = error.inner().to_string();
-    // The position is in bytes of the body; the pointer says it better.
-    let message = text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]);
-    let message = in_words(message.trim());
-    let mut pointer = String::new();
-    for segment in error.path() {
-        match segment {
-            Segment::Seq { index } => pointer.push_str(&json_pointer(&index.to_string())),
-            Segment::Map { key } => pointer.push_str(&json_pointer(key)),
-            Segment::Enum { .. } | Segment::Unknown => {}
-        }
-    }
-    for prefix in ["missing field `", "unknown field `", "duplicate field `"] {
-        if let Some(name) = message.strip_prefix(prefix).and_then(|rest| rest.split_once('`')) {
-            let last = json_pointer(name.0);
-            if !pointer.ends_with(&last) {
-                pointer.push_str(&last);
-            }
-        }
-    }
-    Problem::broken(Code::InvalidBody, pointer, message)
-}
-
-/// What the deserializer expected, as JSON calls it.
-fn in_words(message: &str) -> String {
-    let Some((found, expected)) = message.split_once(", expected ") else {
-        return message.to_owned();
-    };
-    let kind = expected.split(' ').next().unwrap_or_default();
-    let expected = match kind {
-        "a" if expected == "a map" => "an object",
-        "f32" | "f64" => "a number",
-        "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
-        "struct" | "internally" | "map" => "an object",
-        "sequence" => "an array",
-        "bool" | "boolean" => "true or false",
-        _ => expected,
-    };
-    format!("{found}, expected {expected}")
 }

@@ -17,7 +17,7 @@ use crate::task::retry::Backoff;
 use crate::task::rules::{Violation, Violations, json_pointer};
 use crate::task::spec::{Labels, TaskDraft};
 use crate::time::Timestamp;
-use crate::{JsonText, Objects};
+use crate::{JsonText, Unread, read_json};
 
 /// What a create takes, but for the `id`.
 #[derive(Debug, Deserialize)]
@@ -337,57 +337,15 @@ fn object(fields: &BTreeMap<String, JsonText>) -> JsonText {
     JsonText::trusted(serde_json::to_string(fields).expect("fields of JSON are always JSON"))
 }
 
-/// A body, or the first of what cannot be read. The fast path knows no places; only what is refused is read a second time to find
-/// where.
+/// A body, or the first of what cannot be read.
 fn read_body(json: &JsonText) -> Result<Body, Violation> {
-    use serde_path_to_error::Segment;
-
-    json.parse::<Body>().map_err(|error| {
-        let mut deserializer = serde_json::Deserializer::from_str(json.as_str());
-        let Err(error) = serde_path_to_error::deserialize::<_, Body>(Objects(&mut deserializer)) else {
-            return Violation {
-                pointer: String::new(),
-                message: error.to_string(),
-            };
-        };
-        let text = error.inner().to_string();
-        let message = text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]);
-        let mut pointer = String::new();
-        for segment in error.path() {
-            match segment {
-                Segment::Seq { index } => pointer.push_str(&json_pointer(&index.to_string())),
-                Segment::Map { key } => pointer.push_str(&json_pointer(key)),
-                Segment::Enum { .. } | Segment::Unknown => {}
-            }
-        }
-        for prefix in ["missing field `", "unknown field `", "duplicate field `"] {
-            if let Some((name, _)) = message.strip_prefix(prefix).and_then(|rest| rest.split_once('`')) {
-                let last = json_pointer(name);
-                if !pointer.ends_with(&last) {
-                    pointer.push_str(&last);
-                }
-            }
-        }
-        Violation {
-            pointer,
-            message: in_words(message),
-        }
+    read_json(json.as_str().as_bytes()).map_err(|unread| match unread {
+        Unread::Misshapen(violation) => violation,
+        Unread::NotJson(message) => Violation {
+            pointer: String::new(),
+            message,
+        },
     })
-}
-
-/// What the deserializer expected, as JSON calls it.
-fn in_words(message: &str) -> String {
-    let Some((found, expected)) = message.split_once(", expected ") else {
-        return message.to_owned();
-    };
-    let expected = match expected.split(' ').next().unwrap_or_default() {
-        "f64" => "a number",
-        "i64" => "a whole number",
-        "struct" => "an object",
-        "a" if expected == "a map" => "an object",
-        _ => expected,
-    };
-    format!("{found}, expected {expected}")
 }
 
 /// Sorts the fields into what is constant and what is not.
