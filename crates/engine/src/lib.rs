@@ -48,8 +48,8 @@ pub use loops::RUNNING_GRACE;
 pub use queues::Queues;
 pub use reachable::{InvalidReachable, Reachable};
 pub use settings::{
-    AmqpSettings, ApiSettings, AuthSettings, BrokerSettings, CelerySettings, CommandLimits, CommandSettings, Commands,
-    DEFAULTS, DatabaseSettings, EnvironmentSettings, Error as SettingsError, GitlabSettings, HttpSettings,
-    IsolationWanted, LogFormat, LogSettings, MetricsSettings, NamePattern, Requirements, Settings, TaskSettings,
-    TlsSettings, WorkerLimits, WorkerSettings,
+    AmqpSettings, ApiSettings, AuthSettings, BESIDE_INPUT_BYTES, BODY_MAX_BYTES, BrokerSettings, CelerySettings,
+    CommandLimits, CommandSettings, Commands, DEFAULTS, DatabaseSettings, EnvironmentSettings, Error as SettingsError,
+    GitlabSettings, HttpSettings, IsolationWanted, LogFormat, LogSettings, MetricsSettings, NamePattern, Requirements,
+    Settings, TaskSettings, TlsSettings, WorkerLimits, WorkerSettings,
 };

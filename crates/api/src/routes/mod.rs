@@ -20,20 +20,14 @@ mod workers;
 use std::sync::Arc;
 
 use axum::middleware::from_fn_with_state;
-use orchestratum_engine::Engine;
 use orchestratum_engine::external::LOG_MAX_BYTES;
 use orchestratum_engine::keys::Scope;
+use orchestratum_engine::{BESIDE_INPUT_BYTES, BODY_MAX_BYTES, Engine};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use crate::changes::{self, BodyLimit, Changes};
 use crate::{auth, openapi};
-
-/// What a request may carry, unless its route says otherwise.
-const BODY_MAX_BYTES: usize = 1 << 20;
-
-/// What a task has beside its input: names, labels and the rest, with every character escaped.
-const BESIDE_INPUT_BYTES: usize = 128 << 10;
 
 /// What follows a task may be as large as that.
 const FOLLOW_UPS_BYTES: usize = 1 << 20;
@@ -176,9 +170,8 @@ impl Routes {
 
     /// Takes the input of a task: as much as the settings allow, as far as the largest body goes.
     fn scoped_input(self, scope: Scope, routes: UtoipaMethodRouter<Engine>) -> Self {
-        let wanted = self.engine.settings().tasks.input_max_bytes + BESIDE_INPUT_BYTES;
         let limit = BodyLimit {
-            bytes: wanted.clamp(BODY_MAX_BYTES, tasks::BATCH_BODY_MAX_BYTES),
+            bytes: self.engine.settings().tasks.body_max_bytes(),
             remedy: Some(
                 "this follows the setting `tasks.input_max_bytes`; POST /api/tasks/batch takes up to 16777216 bytes, \
                  whose inputs have the same limit",

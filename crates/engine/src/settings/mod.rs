@@ -34,6 +34,12 @@ pub use self::worker::{HttpSettings, IsolationWanted, WorkerLimits, WorkerSettin
 /// The most that may be kept of one stream of a program.
 const LOG_BYTES: usize = 64 << 20;
 
+/// What a task has beside its input: names, labels and the rest, with every character escaped.
+pub const BESIDE_INPUT_BYTES: usize = 128 << 10;
+
+/// What a call may carry whatever the settings are.
+pub const BODY_MAX_BYTES: usize = 1 << 20;
+
 /// Clients rely on that no answer takes longer.
 const FOLLOW_SECONDS: f64 = 86_400.0;
 
@@ -478,6 +484,11 @@ impl DatabaseSettings {
 }
 
 impl TaskSettings {
+    /// How large the whole may be in which an input comes, or the data of an event, in bytes.
+    pub fn body_max_bytes(&self) -> usize {
+        (self.input_max_bytes + BESIDE_INPUT_BYTES).clamp(BODY_MAX_BYTES, BATCH_BYTES)
+    }
+
     pub fn limits(&self) -> SpecLimits {
         SpecLimits {
             default_ttl: Duration::from_secs_f64(self.default_ttl_seconds),
