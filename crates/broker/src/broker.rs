@@ -42,8 +42,9 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
     /// some of it.
     fn signals(&self) -> broadcast::Receiver<Signal>;
 
-    /// Messages of other programs, as they come; `None` where there are no queues. Returns at once, connected or not.
-    fn inbound(&self) -> Option<InboundMessages>;
+    /// Messages of other programs, as they come; `None` where there are no queues. Returns at once, connected or not. The larger they
+    /// may be, the fewer are given out before the first of them is settled; larger ones come all the same.
+    fn inbound(&self, message_max_bytes: usize) -> Option<InboundMessages>;
 
     /// For `/health/ready`: connected now, and the newest error if not.
     fn health(&self) -> Result<(), String>;

@@ -129,7 +129,7 @@ impl Broker for DatabaseBroker {
         self.shared.switchboard.subscribe()
     }
 
-    fn inbound(&self) -> Option<InboundMessages> {
+    fn inbound(&self, _message_max_bytes: usize) -> Option<InboundMessages> {
         None
     }
 

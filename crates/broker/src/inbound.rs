@@ -36,6 +36,11 @@ pub(crate) struct RefusedInbound {
 }
 
 impl Inbound {
+    /// Its channel is gone: the broker has it back, and gives it to whoever reads next. A word on it would not be heard.
+    pub fn is_gone(&self) -> bool {
+        self.settle.is_closed()
+    }
+
     /// What it asks for is committed.
     pub fn taken(self) {
         // A channel that is gone has given the message back: it comes again, and is known by its id.

@@ -2,15 +2,16 @@
 
 use anyhow::{Context, bail};
 use lapin::message::Delivery;
-use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Queue};
 
 /// A connection of its own, which ends when this is dropped. What it sends is confirmed.
 #[derive(Debug)]
 pub struct AmqpSender {
     channel: Channel,
-    /// Its channel ends with it.
-    _connection: Connection,
+    /// Its channels end with it.
+    connection: Connection,
 }
 
 impl AmqpSender {
@@ -22,10 +23,7 @@ impl AmqpSender {
             .context("the broker is up")?;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok(Self {
-            channel,
-            _connection: connection,
-        })
+        Ok(Self { channel, connection })
     }
 
     /// Sends one message, and waits until the broker has it: `false` if there is no queue for it.
@@ -65,5 +63,29 @@ impl AmqpSender {
         let options = BasicGetOptions { no_ack: true };
         let got = self.channel.basic_get(queue.into(), options).await?;
         Ok(got.map(|message| message.delivery))
+    }
+
+    /// How many messages of a queue nobody has been given yet.
+    pub async fn waiting(&self, queue: &str) -> anyhow::Result<u32> {
+        Ok(self.queue(queue).await?.message_count())
+    }
+
+    /// How many consume a queue.
+    pub async fn consumers(&self, queue: &str) -> anyhow::Result<u32> {
+        Ok(self.queue(queue).await?.consumer_count())
+    }
+
+    /// On a channel of its own, which ends where there is no such queue.
+    async fn queue(&self, queue: &str) -> anyhow::Result<Queue> {
+        let channel = self.connection.create_channel().await?;
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let declared = channel
+            .queue_declare(queue.into(), options, FieldTable::default())
+            .await?;
+        channel.close(200, "OK".into()).await?;
+        Ok(declared)
     }
 }

@@ -1,7 +1,7 @@
 //! The exchange for messages of other programs, and the queue behind it.
 //!
 //! ```text
-//!   whoever ──► exchange PREFIX.inbound (topic) ──► queue PREFIX.inbound ──► one of the processes that read it
+//!   whoever ──► exchange PREFIX.inbound (topic) ──► queue PREFIX.inbound ──► the process whose turn it is
 //!                                                          │ refused
 //!                                                          └──► queue PREFIX.inbound.refused
 //! ```
@@ -9,7 +9,12 @@
 //! Both queues are quorum queues: what was confirmed to its sender survives a restart of the broker. A message is acknowledged when
 //! what it asks for is committed; one that is refused for good is kept for whoever looks after it, with the reason in a header. It is
 //! put there before it is acknowledged: a process that dies in between puts it there twice, and loses none.
+//!
+//! All processes consume the queue, and the broker gives its messages to one of them, as long as that consumes (a *single active
+//! consumer*): of two that take them at once one would take the second message before the other has taken the first.
 
+use std::ops::RangeInclusive;
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -17,6 +22,7 @@ use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
     ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
+use lapin::protocol::AMQPSoftError;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, ExchangeKind};
 use tokio::sync::mpsc;
@@ -25,17 +31,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
 use super::supervisor::Supervisor;
-use super::topology::Topology;
+use super::topology::{Topology, close, is_soft_error};
 use crate::Error;
 use crate::backoff::Backoff;
 use crate::health::{Health, describe};
 use crate::inbound::{Inbound, InboundSettlement, RefusedInbound};
 
-/// So many messages are in memory at a time.
-pub(super) const PREFETCH: u16 = 200;
+/// So many messages are in memory at a time, and fewer where they may be large: the broker counts them, and not their bytes.
+const PREFETCH: RangeInclusive<u16> = 16..=200;
+
+/// What the messages in memory have together, if none is larger than it may be.
+const HELD_MAX_BYTES: usize = 256 << 20;
 
 /// How many refused messages are kept; the oldest go first.
 const REFUSED_KEPT: i32 = 10_000;
+
+/// The argument of a queue that gives its messages to one consumer only.
+const SINGLE_READER: &str = "x-single-active-consumer";
 
 /// The headers of a refused message: why it was, and the key with which it was sent.
 const REASON: &str = "x-refused-reason";
@@ -55,72 +67,93 @@ const REASON_MAX_CHARACTERS: usize = 2_000;
 /// Its name in the health report.
 pub(super) const PART: &str = "inbound messages";
 
-/// Hands messages to a reader until it is gone, over every reconnection.
-pub(super) async fn read(
-    topology: Topology,
-    consuming: Arc<Supervisor>,
-    health: Arc<Health>,
-    reader: mpsc::Sender<Inbound>,
-    closing: CancellationToken,
-) {
-    let keep_reading = async {
-        let mut backoff = Backoff::new();
-        loop {
-            let link = consuming.connected().await;
-            let since = Instant::now();
-            let Err(error) = read_on(&topology, &link, &health, &reader).await else {
-                return;
-            };
-            tracing::debug!(error = describe(&error), "the inbound messages of the broker ended");
-            health.broken(PART, &error);
-            // A lost connection comes back with a pause of its own.
-            if !link.has_ended() {
-                tokio::time::sleep(backoff.pause_after(since.elapsed())).await;
-            }
-        }
-    };
-    tokio::select! {
-        () = keep_reading => {}
-        () = closing.cancelled() => {}
-    }
-    health.works(PART);
+/// How many messages are handed out at a time where one may have so many bytes.
+pub(super) fn prefetch(message_max_bytes: usize) -> u16 {
+    let count = u16::try_from(HELD_MAX_BYTES / message_max_bytes.max(1)).unwrap_or(u16::MAX);
+    count.clamp(*PREFETCH.start(), *PREFETCH.end())
 }
 
-/// Returns without an error when the reader is gone.
-async fn read_on(
-    topology: &Topology,
-    link: &Arc<Link>,
-    health: &Health,
-    reader: &mpsc::Sender<Inbound>,
-) -> Result<(), Error> {
-    let (channel, mut messages) = subscribe(topology, link).await?;
-    health.works(PART);
-    // Of this channel alone: tags of another one mean other messages.
-    let (settle, mut settlements) = mpsc::unbounded_channel();
-    loop {
-        tokio::select! {
-            message = messages.next() => {
-                let Some(message) = message else {
-                    return Err(Error::Cancelled { queue: topology.inbound().to_string() });
-                };
-                let message = message.map_err(Error::Refused)?;
-                let inbound = Inbound {
-                    message_id: message.properties.message_id().as_ref().map(ToString::to_string),
-                    tag: message.delivery_tag,
-                    properties: message.properties,
-                    routing_key: message.routing_key.to_string(),
-                    settle: settle.clone(),
-                    body: message.data,
-                };
-                // There is room: the reader holds as many as there may be without a word.
-                if reader.send(inbound).await.is_err() {
-                    return Ok(());
+/// Hands messages to a reader, over every reconnection.
+pub(super) struct Reading {
+    pub(super) topology: Topology,
+    pub(super) prefetch: u16,
+    pub(super) consuming: Arc<Supervisor>,
+    pub(super) health: Arc<Health>,
+    pub(super) reader: mpsc::Sender<Inbound>,
+}
+
+impl Reading {
+    /// Until the reader is gone.
+    pub(super) async fn run(self, closing: CancellationToken) {
+        let is_over = async || {
+            tokio::select! {
+                () = self.reader.closed() => {}
+                () = closing.cancelled() => {}
+            }
+        };
+        let mut backoff = Backoff::new();
+        loop {
+            let link = tokio::select! {
+                link = self.consuming.connected() => link,
+                () = is_over() => break,
+            };
+            let since = Instant::now();
+            let Err(error) = self.read_on(&link, is_over()).await else {
+                break;
+            };
+            tracing::debug!(error = describe(&error), "the inbound messages of the broker ended");
+            self.health.broken(PART, &error);
+            // A lost connection comes back with a pause of its own.
+            if !link.has_ended() {
+                tokio::select! {
+                    () = tokio::time::sleep(backoff.pause_after(since.elapsed())) => {}
+                    () = is_over() => break,
                 }
             }
-            Some(settlement) = settlements.recv() => settle_one(topology, link, &channel, settlement).await?,
-            () = reader.closed() => return Ok(()),
-            () = link.ended() => return Err(Error::Disconnected),
         }
+        self.health.works(PART);
+    }
+
+    /// Returns without an error when it is over.
+    async fn read_on(&self, link: &Link, is_over: impl Future<Output = ()>) -> Result<(), Error> {
+        let topology = &self.topology;
+        let mut is_over = pin!(is_over);
+        let (channel, mut messages) = tokio::select! {
+            subscribed = subscribe(topology, link, self.prefetch) => subscribed?,
+            () = &mut is_over => return Ok(()),
+        };
+        self.health.works(PART);
+        // Of this channel alone: tags of another one mean other messages.
+        let (settle, mut settlements) = mpsc::unbounded_channel();
+        loop {
+            tokio::select! {
+                message = messages.next() => {
+                    let Some(message) = message else {
+                        return Err(Error::Cancelled { queue: topology.inbound().to_string() });
+                    };
+                    let message = message.map_err(Error::Refused)?;
+                    let inbound = Inbound {
+                        message_id: message.properties.message_id().as_ref().map(ToString::to_string),
+                        tag: message.delivery_tag,
+                        properties: message.properties,
+                        routing_key: message.routing_key.to_string(),
+                        settle: settle.clone(),
+                        body: message.data,
+                    };
+                    // There is room: the reader holds as many as there may be without a word. One that is gone is seen below.
+                    let _ = self.reader.send(inbound).await;
+                }
+                Some(settlement) = settlements.recv() => settle_one(topology, link, &channel, settlement).await?,
+                () = &mut is_over => break,
+                () = link.ended() => return Err(Error::Disconnected),
+            }
+        }
+        // What was taken would come again to whoever reads next.
+        settlements.close();
+        while let Ok(settlement) = settlements.try_recv() {
+            settle_one(topology, link, &channel, settlement).await?;
+        }
+        close(link, &channel).await
     }
 }
 
@@ -204,7 +237,7 @@ fn told_again(given: &BasicProperties) -> BasicProperties {
     told
 }
 
-async fn subscribe(topology: &Topology, link: &Link) -> Result<(Channel, lapin::Consumer), Error> {
+async fn subscribe(topology: &Topology, link: &Link, prefetch: u16) -> Result<(Channel, lapin::Consumer), Error> {
     let channel = link.channel().await?;
     link.within(channel.confirm_select(ConfirmSelectOptions::default()))
         .await?;
@@ -223,15 +256,8 @@ async fn subscribe(topology: &Topology, link: &Link) -> Result<(Channel, lapin::
     kept.insert("x-max-length".into(), AMQPValue::LongInt(REFUSED_KEPT));
     link.within(channel.queue_declare(refused.clone(), QueueDeclareOptions::durable(), kept))
         .await?;
-    let mut arguments = quorum();
-    arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString("".into()));
-    arguments.insert(
-        "x-dead-letter-routing-key".into(),
-        AMQPValue::LongString(refused.as_str().into()),
-    );
+    declare_inbound(topology, link).await?;
     let queue = topology.inbound();
-    link.within(channel.queue_declare(queue.clone(), QueueDeclareOptions::durable(), arguments))
-        .await?;
     let bind = channel.queue_bind(
         queue.clone(),
         topology.inbound(),
@@ -240,7 +266,7 @@ async fn subscribe(topology: &Topology, link: &Link) -> Result<(Channel, lapin::
         FieldTable::default(),
     );
     link.within(bind).await?;
-    link.within(channel.basic_qos(PREFETCH, BasicQosOptions::default()))
+    link.within(channel.basic_qos(prefetch, BasicQosOptions::default()))
         .await?;
     let consume = channel.basic_consume(
         queue,
@@ -252,8 +278,59 @@ async fn subscribe(topology: &Topology, link: &Link) -> Result<(Channel, lapin::
     Ok((channel, messages))
 }
 
+/// Makes sure of the queue. One that was made before it had a single reader is used as it is, so that it becomes empty.
+async fn declare_inbound(topology: &Topology, link: &Link) -> Result<(), Error> {
+    let mut arguments = quorum();
+    arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString("".into()));
+    arguments.insert(
+        "x-dead-letter-routing-key".into(),
+        AMQPValue::LongString(topology.inbound_refused().as_str().into()),
+    );
+    let mut of_one_reader = arguments.clone();
+    of_one_reader.insert(SINGLE_READER.into(), AMQPValue::Boolean(true));
+    match declare_alone(topology.inbound(), link, of_one_reader).await {
+        Err(error) if is_soft_error(&error, &AMQPSoftError::PRECONDITIONFAILED) => {
+            declare_alone(topology.inbound(), link, arguments).await?;
+            tracing::warn!(
+                queue = topology.inbound().as_str(),
+                "the queue was made without x-single-active-consumer and is used as it is: where several processes read it, messages \
+                 of one correlation id may be taken out of their order. Let nobody send, and delete it when it is empty: it is made \
+                 again at once"
+            );
+            Ok(())
+        }
+        declared => declared,
+    }
+}
+
+/// On a channel of its own, since a refusal closes it.
+async fn declare_alone(queue: ShortString, link: &Link, arguments: FieldTable) -> Result<(), Error> {
+    let channel = link.channel().await?;
+    let declare = channel.queue_declare(queue, QueueDeclareOptions::durable(), arguments);
+    link.within(declare).await?;
+    close(link, &channel).await
+}
+
 fn quorum() -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_large_messages_fewer_are_held() {
+        for (message_max_bytes, held) in [
+            (0, 200),
+            (9 << 17, 200),
+            (2 << 20, 128),
+            (16 << 20, 16),
+            (usize::MAX, 16),
+        ] {
+            assert_eq!(prefetch(message_max_bytes), held, "{message_max_bytes}");
+        }
+    }
 }

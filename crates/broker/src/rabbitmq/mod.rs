@@ -185,18 +185,19 @@ impl Broker for RabbitBroker {
         self.switchboard.subscribe()
     }
 
-    fn inbound(&self) -> Option<InboundMessages> {
+    fn inbound(&self, message_max_bytes: usize) -> Option<InboundMessages> {
         // From now on: whoever asks for the health must not be told that all is well before the queue is bound.
         self.health.broken(inbound::PART, &Error::Disconnected);
-        let (reader, messages) = mpsc::channel(usize::from(inbound::PREFETCH));
-        let read = inbound::read(
-            self.topology.clone(),
-            Arc::clone(&self.consuming),
-            Arc::clone(&self.health),
+        let prefetch = inbound::prefetch(message_max_bytes);
+        let (reader, messages) = mpsc::channel(usize::from(prefetch));
+        let reading = inbound::Reading {
+            topology: self.topology.clone(),
+            prefetch,
+            consuming: Arc::clone(&self.consuming),
+            health: Arc::clone(&self.health),
             reader,
-            self.closing.clone(),
-        );
-        self.users.spawn(read);
+        };
+        self.users.spawn(reading.run(self.closing.clone()));
         Some(
             futures::stream::unfold(messages, |mut messages| async move {
                 Some((messages.recv().await?, messages))

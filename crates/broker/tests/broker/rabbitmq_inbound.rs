@@ -4,9 +4,12 @@ use futures::StreamExt;
 use lapin::types::ShortString;
 use orchestratum_broker::{Broker, Inbound, InboundMessages};
 use orchestratum_testkit::AmqpSender;
+use serde_json::json;
 use tokio::time::timeout;
 
 use crate::harness::{BOUND, Proxy, Rabbit, eventually, healthy};
+
+const MESSAGE_MAX_BYTES: usize = 1 << 20;
 
 async fn somebody_else(rabbit: &Rabbit) -> AmqpSender {
     AmqpSender::connect(rabbit.url()).await.expect("the server is up")
@@ -31,7 +34,7 @@ async fn waiting(sender: &AmqpSender, queue: &str) -> Option<Vec<u8>> {
 async fn what_is_taken_is_gone_and_what_is_refused_is_kept_for_a_person() {
     let rabbit = Rabbit::new().await;
     let broker = rabbit.broker().await;
-    let mut messages = broker.inbound().expect("there are queues");
+    let mut messages = broker.inbound(MESSAGE_MAX_BYTES).expect("there are queues");
     healthy(&*broker).await;
     let sender = somebody_else(&rabbit).await;
     send(&rabbit, &sender, "first", "1").await;
@@ -71,7 +74,7 @@ async fn what_nobody_has_spoken_of_comes_again_after_a_loss() {
     let rabbit = Rabbit::new().await;
     let proxy = Proxy::before(rabbit.address()).await;
     let broker = rabbit.broker_with(&rabbit.url_through(proxy.port), 16).await;
-    let mut messages = broker.inbound().expect("there are queues");
+    let mut messages = broker.inbound(MESSAGE_MAX_BYTES).expect("there are queues");
     healthy(&*broker).await;
     let sender = somebody_else(&rabbit).await;
     send(&rabbit, &sender, "an order", "1").await;
@@ -92,6 +95,78 @@ async fn what_nobody_has_spoken_of_comes_again_after_a_loss() {
         waiting(&sender, &format!("{}.inbound.refused", rabbit.prefix)).await,
         None
     );
+    drop(messages);
+    rabbit.finish([broker]).await;
+}
+
+#[tokio::test]
+async fn one_of_two_reads_and_the_other_takes_over_when_it_goes() {
+    let rabbit = Rabbit::new().await;
+    let (broker, other) = (rabbit.broker().await, rabbit.broker().await);
+    let mut messages = broker.inbound(MESSAGE_MAX_BYTES).expect("there are queues");
+    healthy(&*broker).await;
+    let mut later = other.inbound(MESSAGE_MAX_BYTES).expect("there are queues");
+    healthy(&*other).await;
+    let sender = somebody_else(&rabbit).await;
+    for number in 0..20 {
+        send(&rabbit, &sender, &number.to_string(), "any").await;
+    }
+    for number in 0..20 {
+        let message = next(&mut messages).await;
+        assert_eq!(String::from_utf8_lossy(&message.body), number.to_string());
+        if number < 5 {
+            message.taken();
+        }
+    }
+    drop(messages);
+    for number in 5..20 {
+        let message = next(&mut later).await;
+        assert_eq!(
+            String::from_utf8_lossy(&message.body),
+            number.to_string(),
+            "as they were sent"
+        );
+        message.taken();
+    }
+    send(&rabbit, &sender, "the last", "any").await;
+    assert_eq!(next(&mut later).await.body, b"the last");
+    drop(later);
+    rabbit.finish([broker, other]).await;
+}
+
+#[tokio::test]
+async fn a_queue_of_before_is_used_as_it_is_and_made_as_it_should_be_when_it_is_deleted() {
+    let rabbit = Rabbit::new().await;
+    let (queue, refused) = (
+        format!("{}.inbound", rabbit.prefix),
+        format!("{}.inbound.refused", rabbit.prefix),
+    );
+    let of_before = json!({
+        "x-queue-type": "quorum",
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": refused,
+    });
+    rabbit.management.declare_queue(&queue, of_before.clone()).await;
+    let broker = rabbit.broker().await;
+    let mut messages = broker.inbound(MESSAGE_MAX_BYTES).expect("there are queues");
+    healthy(&*broker).await;
+    let sender = somebody_else(&rabbit).await;
+    send(&rabbit, &sender, "an order", "1").await;
+    let order = next(&mut messages).await;
+    assert_eq!(order.body, b"an order");
+    order.taken();
+    assert_eq!(rabbit.management.arguments(&queue).await, Some(of_before));
+    rabbit.management.delete_queue(&queue).await;
+    eventually("it is there again", async || {
+        match rabbit.management.arguments(&queue).await {
+            Some(arguments) if arguments["x-single-active-consumer"] == true => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+    healthy(&*broker).await;
+    send(&rabbit, &sender, "another", "2").await;
+    assert_eq!(next(&mut messages).await.body, b"another");
     drop(messages);
     rabbit.finish([broker]).await;
 }

@@ -53,7 +53,8 @@ struct Body {
 }
 
 pub(super) async fn run(engine: Engine, stop: CancellationToken) {
-    let Some(mut messages) = engine.parts.broker.inbound() else {
+    let message_max_bytes = engine.settings().tasks.body_max_bytes();
+    let Some(mut messages) = engine.parts.broker.inbound(message_max_bytes) else {
         stop.cancelled().await;
         return;
     };

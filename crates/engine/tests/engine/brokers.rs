@@ -72,8 +72,8 @@ impl Broker for Counting {
         true
     }
 
-    fn inbound(&self) -> Option<InboundMessages> {
-        self.inner.inbound()
+    fn inbound(&self, message_max_bytes: usize) -> Option<InboundMessages> {
+        self.inner.inbound(message_max_bytes)
     }
 
     async fn consume(&self, targets: &[Target]) -> Result<Consumer, Error> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{eventually, required};
 
@@ -99,8 +99,18 @@ impl Management {
     }
 
     pub(crate) async fn declare_odd_queue(&self, name: &str) {
-        let body = serde_json::json!({"durable": true, "arguments": {"x-max-length": 1_000}});
+        self.declare_queue(name, json!({"x-max-length": 1_000})).await;
+    }
+
+    pub(crate) async fn declare_queue(&self, name: &str, arguments: Value) {
+        let body = json!({"durable": true, "arguments": arguments});
         self.call(Method::PUT, &format!("queues/%2F/{name}"), Some(body)).await;
+    }
+
+    /// The arguments with which a queue was declared; nothing if there is none.
+    pub(crate) async fn arguments(&self, queue: &str) -> Option<Value> {
+        let mut told = self.call(Method::GET, &format!("queues/%2F/{queue}"), None).await?;
+        Some(told["arguments"].take())
     }
 }
 
