@@ -30,7 +30,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
-use super::supervisor::Supervisor;
+use super::supervisor::{SAY_AGAIN, Supervisor};
 use super::topology::{Topology, close, is_soft_error};
 use crate::Error;
 use crate::backoff::Backoff;
@@ -64,6 +64,9 @@ const PERSISTENT: u8 = 2;
 /// The most of a reason, in characters.
 const REASON_MAX_CHARACTERS: usize = 2_000;
 
+/// So often in a row the broker may not give the queue: then people are told.
+const FAILURES_MAX: u32 = 2;
+
 /// Its name in the health report.
 pub(super) const PART: &str = "inbound messages";
 
@@ -77,7 +80,8 @@ pub(super) fn prefetch(message_max_bytes: usize) -> u16 {
 pub(super) struct Reading {
     pub(super) topology: Topology,
     pub(super) prefetch: u16,
-    pub(super) consuming: Arc<Supervisor>,
+    /// Of nobody else: a broker that does not give the queue does not answer, and then the connection is given up.
+    pub(super) connecting: Arc<Supervisor>,
     pub(super) health: Arc<Health>,
     pub(super) reader: mpsc::Sender<Inbound>,
 }
@@ -91,16 +95,21 @@ impl Reading {
                 () = closing.cancelled() => {}
             }
         };
-        let mut backoff = Backoff::new();
+        let (mut backoff, mut trouble) = (Backoff::new(), Trouble::default());
         loop {
             let link = tokio::select! {
-                link = self.consuming.connected() => link,
+                link = self.connecting.connected() => link,
                 () = is_over() => break,
             };
             let since = Instant::now();
-            let Err(error) = self.read_on(&link, is_over()).await else {
+            let Err(error) = self.read_on(&link, &mut trouble, is_over()).await else {
                 break;
             };
+            // A connection that ends tells nothing of the queue, nor does a broker that takes nothing.
+            let tells = !matches!(error, Error::Disconnected) && !link.is_blocked();
+            if tells && trouble.goes_on(Instant::now()) {
+                self.tell_what_to_do(&error);
+            }
             tracing::debug!(error = describe(&error), "the inbound messages of the broker ended");
             self.health.broken(PART, &error);
             // A lost connection comes back with a pause of its own.
@@ -114,8 +123,23 @@ impl Reading {
         self.health.works(PART);
     }
 
+    fn tell_what_to_do(&self, error: &Error) {
+        tracing::warn!(
+            queue = self.topology.inbound().as_str(),
+            error = describe(error),
+            "the broker does not give the queue of the inbound messages. Where it serves other queues and this goes on, the queue is \
+             not what it should be, or has no leader any more: delete it with `rabbitmqctl delete_queue`, and what is in it with it. \
+             It is made again at once"
+        );
+    }
+
     /// Returns without an error when it is over.
-    async fn read_on(&self, link: &Link, is_over: impl Future<Output = ()>) -> Result<(), Error> {
+    async fn read_on(
+        &self,
+        link: &Link,
+        trouble: &mut Trouble,
+        is_over: impl Future<Output = ()>,
+    ) -> Result<(), Error> {
         let topology = &self.topology;
         let mut is_over = pin!(is_over);
         let (channel, mut messages) = tokio::select! {
@@ -123,6 +147,7 @@ impl Reading {
             () = &mut is_over => return Ok(()),
         };
         self.health.works(PART);
+        trouble.is_over();
         // Of this channel alone: tags of another one mean other messages.
         let (settle, mut settlements) = mpsc::unbounded_channel();
         loop {
@@ -154,6 +179,30 @@ impl Reading {
             settle_one(topology, link, &channel, settlement).await?;
         }
         close(link, &channel).await
+    }
+}
+
+/// A queue that the broker does not give.
+#[derive(Debug, Default)]
+struct Trouble {
+    failures: u32,
+    told: Option<Instant>,
+}
+
+impl Trouble {
+    /// Whether people are to be told: not of what passes by itself, and again now and then while it lasts.
+    fn goes_on(&mut self, now: Instant) -> bool {
+        self.failures += 1;
+        let is_told = self.told.is_some_and(|told| now.duration_since(told) < SAY_AGAIN);
+        let tells = self.failures >= FAILURES_MAX && !is_told;
+        if tells {
+            self.told = Some(now);
+        }
+        tells
+    }
+
+    fn is_over(&mut self) {
+        self.failures = 0;
     }
 }
 
@@ -294,8 +343,8 @@ async fn declare_inbound(topology: &Topology, link: &Link) -> Result<(), Error> 
             tracing::warn!(
                 queue = topology.inbound().as_str(),
                 "the queue was made without x-single-active-consumer and is used as it is: where several processes read it, messages \
-                 of one correlation id may be taken out of their order. Let nobody send, and delete it when it is empty: it is made \
-                 again at once"
+                 of one correlation id may be taken out of their order. Let nobody send, and delete it when it is empty, with \
+                 `rabbitmqctl delete_queue`: it is made again at once"
             );
             Ok(())
         }
@@ -332,5 +381,17 @@ mod tests {
         ] {
             assert_eq!(prefetch(message_max_bytes), held, "{message_max_bytes}");
         }
+    }
+
+    #[test]
+    fn a_queue_that_is_not_given_is_told_of_at_the_second_time_and_now_and_then_again() {
+        let (mut trouble, now) = (Trouble::default(), Instant::now());
+        assert!(!trouble.goes_on(now), "it may pass");
+        assert!(trouble.goes_on(now));
+        assert!(!trouble.goes_on(now), "it was told");
+        assert!(trouble.goes_on(now + SAY_AGAIN), "it lasts");
+        trouble.is_over();
+        assert!(!trouble.goes_on(now + 2 * SAY_AGAIN), "it may pass");
+        assert!(trouble.goes_on(now + 2 * SAY_AGAIN));
     }
 }

@@ -4,12 +4,13 @@
 //!   publish ──┐                                       ┌── consume   one task a consumer, one channel each
 //!   signal  ──┴─► supervisor "publishing" ─► link     ├── signals   one task, a queue that lives with the process
 //!                                                     ├── depth     one channel
-//!                                                     ├── inbound   one channel, for messages of other programs
 //!                 supervisor "consuming"  ─► link ◄───┘
+//!                 supervisor "inbound"    ─► link ◄────── inbound   one channel, for messages of other programs
 //! ```
 //!
 //! Two connections, because RabbitMQ stops reading from connections that publish while it is short of memory or disk:
-//! acknowledgements and depths must get through all the same. A [`supervisor::Supervisor`] keeps one
+//! acknowledgements and depths must get through all the same. A third one for those who read messages of other programs: a queue
+//! that the broker does not give costs a connection at each try, and nobody else's work may end with it. A [`supervisor::Supervisor`] keeps one
 //! [`link::Link`] (a connection with its channels) alive; whoever finds that a link does not answer gives it up, and
 //! everything on it is rebuilt on the next one. Nothing of an old link is ever used again, and lapin's own recovery
 //! stays off: it keeps promises of the old connection pending, which is what a deadline is for. What others send is
@@ -63,6 +64,41 @@ pub(crate) fn parse(url: &str) -> Option<AMQPUri> {
     Some(uri)
 }
 
+/// What each connection is made with, and all that there are.
+struct Connections {
+    prefix: String,
+    uri: AMQPUri,
+    health: Arc<Health>,
+    said: Arc<supervisor::Said>,
+    disconnecting: CancellationToken,
+    running: TaskTracker,
+}
+
+impl std::fmt::Debug for Connections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("Connections")
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connections {
+    /// Another one, until the broker is closed.
+    fn keep(&self, role: &'static str) -> Arc<supervisor::Supervisor> {
+        let (supervisor, run) = supervisor::Supervisor::new(
+            role,
+            format!("{} {role}", self.prefix),
+            self.uri.clone(),
+            Arc::clone(&self.health),
+            Arc::clone(&self.said),
+            self.disconnecting.clone(),
+        );
+        self.running.spawn(run);
+        supervisor
+    }
+}
+
 /// The broker on RabbitMQ.
 #[derive(Debug)]
 pub struct RabbitBroker {
@@ -71,6 +107,7 @@ pub struct RabbitBroker {
     publisher: publish::Publisher,
     announcer: signals::Announcer,
     gauge: depth::Gauge,
+    connections: Connections,
     consuming: Arc<supervisor::Supervisor>,
     switchboard: Arc<Switchboard>,
     health: Arc<Health>,
@@ -79,7 +116,6 @@ pub struct RabbitBroker {
     closing: CancellationToken,
     disconnecting: CancellationToken,
     users: TaskTracker,
-    connections: TaskTracker,
     /// Ends the background tasks of a broker that is dropped without [`close`](Broker::close).
     _end: [DropGuard; 2],
 }
@@ -93,26 +129,20 @@ impl RabbitBroker {
         let uri = parse(url).ok_or_else(|| Error::Url(FORM.to_owned()))?;
         let topology = topology::Topology::new(&options.prefix);
         let (closing, disconnecting) = (CancellationToken::new(), CancellationToken::new());
-        let (users, connections) = (TaskTracker::new(), TaskTracker::new());
+        let users = TaskTracker::new();
         let health = Arc::new(Health::default());
         health.broken(signals::PART, &Error::Disconnected);
         let switchboard = Arc::new(Switchboard::new());
-        let said = Arc::new(supervisor::Said::default());
-        let supervise = |role| {
-            let name = format!("{} {role}", options.prefix);
-            let (supervisor, run) = supervisor::Supervisor::new(
-                role,
-                name,
-                uri.clone(),
-                Arc::clone(&health),
-                Arc::clone(&said),
-                disconnecting.clone(),
-            );
-            connections.spawn(run);
-            supervisor
+        let connections = Connections {
+            prefix: options.prefix.clone(),
+            uri,
+            health: Arc::clone(&health),
+            said: Arc::default(),
+            disconnecting: disconnecting.clone(),
+            running: TaskTracker::new(),
         };
-        let publishing = supervise("publishing");
-        let consuming = supervise("consuming");
+        let publishing = connections.keep("publishing");
+        let consuming = connections.keep("consuming");
         users.spawn(signals::listen(
             topology.clone(),
             Arc::clone(&consuming),
@@ -124,6 +154,7 @@ impl RabbitBroker {
             publisher: publish::Publisher::new(topology.clone(), Arc::clone(&publishing)),
             announcer: signals::Announcer::new(topology.clone(), publishing),
             gauge: depth::Gauge::new(topology.clone(), Arc::clone(&consuming)),
+            connections,
             topology,
             prefetch: options.prefetch,
             consuming,
@@ -134,7 +165,6 @@ impl RabbitBroker {
             closing,
             disconnecting,
             users,
-            connections,
         })
     }
 }
@@ -193,7 +223,7 @@ impl Broker for RabbitBroker {
         let reading = inbound::Reading {
             topology: self.topology.clone(),
             prefetch,
-            consuming: Arc::clone(&self.consuming),
+            connecting: self.connections.keep("inbound"),
             health: Arc::clone(&self.health),
             reader,
         };
@@ -220,7 +250,7 @@ impl Broker for RabbitBroker {
         })
         .await;
         self.disconnecting.cancel();
-        self.connections.close();
-        let _ = timeout(CLOSE_DEADLINE, self.connections.wait()).await;
+        self.connections.running.close();
+        let _ = timeout(CLOSE_DEADLINE, self.connections.running.wait()).await;
     }
 }

@@ -15,7 +15,7 @@ use crate::backoff::Backoff;
 use crate::health::Health;
 
 /// An outage that lasts is told of again so often.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
+pub(super) const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// What was said last of the broker: all connections to it meet the same, and it is said once.
 #[derive(Debug, Default)]

@@ -3,11 +3,12 @@
 use futures::StreamExt;
 use lapin::types::ShortString;
 use orchestratum_broker::{Broker, Inbound, InboundMessages};
-use orchestratum_testkit::AmqpSender;
+use orchestratum_testkit::{AmqpSender, LogLines};
 use serde_json::json;
 use tokio::time::timeout;
+use tracing::Level;
 
-use crate::harness::{BOUND, Proxy, Rabbit, eventually, healthy};
+use crate::harness::{self, BOUND, Proxy, Rabbit, eventually, healthy, hint, target};
 
 const MESSAGE_MAX_BYTES: usize = 1 << 20;
 
@@ -167,6 +168,74 @@ async fn a_queue_of_before_is_used_as_it_is_and_made_as_it_should_be_when_it_is_
     healthy(&*broker).await;
     send(&rabbit, &sender, "another", "2").await;
     assert_eq!(next(&mut messages).await.body, b"another");
+    drop(messages);
+    rabbit.finish([broker]).await;
+}
+
+#[tokio::test]
+async fn a_queue_that_is_not_given_is_told_of_and_left_to_people() {
+    let lines = LogLines::of_this_process(Level::WARN);
+    let rabbit = Rabbit::new().await;
+    let queue = format!("{}.inbound", rabbit.prefix);
+    rabbit.management.declare_odd_queue(&queue).await;
+    let broker = rabbit.broker().await;
+    let mut messages = broker.inbound(MESSAGE_MAX_BYTES).expect("there are queues");
+    let told = || {
+        let lines = lines.documents().into_iter();
+        lines.filter(|line| line["queue"] == queue.as_str()).collect::<Vec<_>>()
+    };
+    let lines_of_it = eventually("people are told", async || {
+        let told = told();
+        if told.is_empty() {
+            Err(broker.health())
+        } else {
+            Ok(told)
+        }
+    })
+    .await;
+    let message = lines_of_it[0]["message"].as_str().expect("a message");
+    assert!(message.contains("`rabbitmqctl delete_queue`"), "{message}");
+    let odd = rabbit.management.arguments(&queue).await;
+    assert_eq!(
+        odd,
+        Some(json!({"x-max-length": 1_000})),
+        "nobody deletes what may hold messages"
+    );
+    rabbit.management.delete_queue(&queue).await;
+    healthy(&*broker).await;
+    assert_eq!(told().len(), 1, "once");
+    let sender = somebody_else(&rabbit).await;
+    send(&rabbit, &sender, "an order", "1").await;
+    assert_eq!(next(&mut messages).await.body, b"an order");
+    drop(messages);
+    rabbit.finish([broker]).await;
+}
+
+#[tokio::test]
+async fn whoever_reads_the_inbound_messages_loses_a_connection_of_its_own() {
+    let rabbit = Rabbit::new().await;
+    let broker = rabbit.broker().await;
+    let mut messages = broker.inbound(MESSAGE_MAX_BYTES).expect("there are queues");
+    let mut consumer = broker.consume(&[target("mail")]).await.expect("open");
+    healthy(&*broker).await;
+    let sent = hint("mail", 1);
+    broker.publish(std::slice::from_ref(&sent)).await.expect("connected");
+    let held = harness::next(&mut consumer).await;
+    let sender = somebody_else(&rabbit).await;
+    send(&rabbit, &sender, "an order", "1").await;
+    let first = next(&mut messages).await;
+    rabbit
+        .management
+        .close_connection(&format!("{} inbound", rabbit.prefix))
+        .await;
+    assert_eq!(next(&mut messages).await.body, first.body, "it comes again");
+    assert!(first.is_gone());
+    held.acknowledge();
+    let later = hint("mail", 2);
+    broker.publish(std::slice::from_ref(&later)).await.expect("connected");
+    let delivery = harness::next(&mut consumer).await;
+    assert_eq!(delivery.hint, later, "what was held did not come again");
+    delivery.acknowledge();
     drop(messages);
     rabbit.finish([broker]).await;
 }
