@@ -12,7 +12,7 @@ use futures::StreamExt;
 use orchestratum_broker::Inbound;
 use orchestratum_core::saga::{DefinitionName, EventName};
 use orchestratum_core::task::Violations;
-use orchestratum_core::{JsonText, Origin};
+use orchestratum_core::{JsonText, Origin, read_json, shortened};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -26,8 +26,8 @@ use crate::{Engine, Error, error};
 /// How many messages are being taken at a time: each waits for a commit that it shares with others.
 const AT_ONCE: usize = 64;
 
-/// How large the body of a message may be, as large as that of the call.
-const BODY_MAX_BYTES: usize = 1 << 20;
+/// The most of a reason: names that a message makes up may be as large as itself.
+const REASON_MAX_BYTES: usize = 1_000;
 
 /// How long a message waits that could not be taken for a reason that passes.
 const AGAIN_AFTER: [Duration; 3] = [
@@ -47,8 +47,7 @@ struct Body {
     name: EventName,
     correlation_id: String,
     definition: Option<DefinitionName>,
-    #[serde(default = "JsonText::null")]
-    data: JsonText,
+    data: Option<JsonText>,
     id: Option<String>,
 }
 
@@ -65,7 +64,7 @@ pub(super) async fn run(engine: Engine, stop: CancellationToken) {
             () = stop.cancelled() => break,
         };
         let Some(message) = message else { break };
-        match read(&message) {
+        match read(&engine, &message) {
             Ok(event) => {
                 let correlation_id = event.correlation_id.clone();
                 if lanes.add(&correlation_id, (event, message)) {
@@ -77,7 +76,7 @@ pub(super) async fn run(engine: Engine, stop: CancellationToken) {
                 }
             }
             Err(reason) => {
-                let correlation_id = correlation_id_of(&message);
+                let correlation_id = correlation_id_of(&engine, &message);
                 refuse(message, correlation_id.as_deref(), &reason);
             }
         }
@@ -141,23 +140,28 @@ impl<Taken> Drop for Lane<Taken> {
     }
 }
 
-/// The event of a message.
-fn read(message: &Inbound) -> Result<PublishEvent, String> {
-    if message.body.len() > BODY_MAX_BYTES {
-        return Err(format!("it is larger than {BODY_MAX_BYTES} bytes"));
+/// The event of a message. One without an id gets one here, so that it is the same event however often it is tried.
+fn read(engine: &Engine, message: &Inbound) -> Result<PublishEvent, String> {
+    let most = engine.settings().tasks.body_max_bytes();
+    if message.body.len() > most {
+        return Err(format!("it is larger than {most} bytes"));
     }
-    let body: Body = serde_json::from_slice(&message.body).map_err(|error| error.to_string())?;
-    let id = body.id.or_else(|| message.message_id.clone());
+    // The reason is for people who look after the server, and not for what others send.
+    let body: Body = read_json(&message.body).map_err(|unread| unread.without_values().to_string())?;
     check_id("/correlation_id", &body.correlation_id).map_err(in_words)?;
-    if let Some(id) = &id {
-        check_event_id(id).map_err(in_words)?;
-    }
+    let id = match body.id.or_else(|| message.message_id.clone()) {
+        Some(id) => {
+            check_event_id(&id).map_err(in_words)?;
+            id
+        }
+        None => engine.parts.clock.time_ordered().to_string(),
+    };
     Ok(PublishEvent {
         name: body.name,
         correlation_id: body.correlation_id,
         definition: body.definition,
-        data: body.data,
-        id,
+        data: engine.checked_json("/data", body.data).map_err(in_words)?,
+        id: Some(id),
         origin: Origin::default(),
         actor: None,
     })
@@ -171,28 +175,32 @@ fn in_words(error: Error) -> String {
 }
 
 /// Of a message that has other faults.
-fn correlation_id_of(message: &Inbound) -> Option<String> {
+fn correlation_id_of(engine: &Engine, message: &Inbound) -> Option<String> {
     #[derive(Deserialize)]
     struct Addressed {
         correlation_id: String,
     }
-    if message.body.len() > BODY_MAX_BYTES {
+    if message.body.len() > engine.settings().tasks.body_max_bytes() {
         return None;
     }
-    let addressed: Addressed = serde_json::from_slice(&message.body).ok()?;
+    let addressed: Addressed = read_json(&message.body).ok()?;
     let is_one = check_id("/correlation_id", &addressed.correlation_id).is_ok();
     is_one.then_some(addressed.correlation_id)
 }
 
 fn refuse(message: Inbound, correlation_id: Option<&str>, reason: &str) {
+    if message.is_gone() {
+        return;
+    }
+    let reason = shortened(reason, REASON_MAX_BYTES, "");
     tracing::warn!(
         message.id = message.message_id.as_deref(),
         saga.correlation_id = correlation_id,
-        reason,
+        reason = &*reason,
         "an inbound message was refused"
     );
     metrics::counter!("orchestratum_inbound_messages_total", "result" => "refused").increment(1);
-    message.refused(reason);
+    message.refused(&reason);
 }
 
 async fn take_in_turn(engine: Engine, lane: Lane<(PublishEvent, Inbound)>, stop: CancellationToken) {
@@ -202,6 +210,10 @@ async fn take_in_turn(engine: Engine, lane: Lane<(PublishEvent, Inbound)>, stop:
         loop {
             // One that waits to be tried again keeps no place.
             let place = lane.lanes.places.acquire().await;
+            // It comes again, behind all that waits here.
+            if message.is_gone() {
+                break;
+            }
             let published = engine.publish(event.clone()).await;
             drop(place);
             match published {
