@@ -12,7 +12,7 @@ const PATHS: usize = 3;
 const QUOTED_BYTES: usize = 100;
 
 /// A regular expression: what is compiled of it (seen: 17 kB), and what it keeps to match.
-const PATTERN_BYTES: usize = 96 << 10;
+pub(super) const PATTERN_BYTES: usize = 96 << 10;
 
 /// The weights of a value, where each reference counts as what it refers to.
 const WEIGHTS_BYTES: usize = 600;

@@ -15,6 +15,7 @@ use orchestratum_core::saga::{AnswerSchema, CheckedAnswer, Definition, Fault, Fa
 use orchestratum_core::task::Violations;
 use serde_json::Value;
 
+use self::memory::PATTERN_BYTES;
 use self::work::{BYTES_SCANNED_AT_ONCE, UNITS_OF_A_STEP, Walk, Weights, reading};
 
 /// What an answer may take to be read and checked, in steps: 15 ms, while the row of the saga is locked. Ten thousand values of a
@@ -35,6 +36,13 @@ const FAULT_MAX_CHARACTERS: usize = 300;
 
 /// How much memory a schema may take that is ready.
 const MEMORY_MAX_BYTES: usize = 8 << 20;
+
+/// How much all schemas of a definition may take together: some 200 regular expressions, of which each takes milliseconds to be made
+/// ready.
+const MEMORY_OF_ALL_MAX_BYTES: usize = 24 << 20;
+
+/// With how many faults the others are not looked for: each schema takes its time.
+const FAULTY_MAX: usize = 20;
 
 /// A regular expression keeps so much of what it has found at most, for each thread that uses it.
 const PATTERN_MAX_BYTES: usize = 64 << 10;
@@ -109,6 +117,7 @@ pub(crate) fn memory(definition: &Definition) -> usize {
 /// none.
 pub fn faults(definition: &Definition) -> Faults {
     let mut faults = Faults::default();
+    let mut bytes = 0;
     for (name, state) in &definition.states {
         let input = match state {
             State::Active(state) => state.await_input.as_ref(),
@@ -119,8 +128,20 @@ pub fn faults(definition: &Definition) -> Faults {
         };
         let pointer = format!("/states/{name}/await_input");
         // What core refuses is told by core.
-        if schema_parts(schema).is_none() {
-            continue;
+        let Some(parts) = schema_parts(schema) else { continue };
+        bytes += schema
+            .parse::<Value>()
+            .map_or(0, |schema| memory::memory(&schema, parts));
+        if bytes > MEMORY_OF_ALL_MAX_BYTES {
+            let message = format!(
+                "is too much: the schemas of a definition may take {MEMORY_OF_ALL_MAX_BYTES} bytes of memory together, in which a \
+                 regular expression takes {PATTERN_BYTES}"
+            );
+            faults.0.push(Fault::new(format!("{pointer}/schema"), message));
+            return faults;
+        }
+        if faults.0.len() >= FAULTY_MAX {
+            return faults;
         }
         let data = input
             .default_after

@@ -275,3 +275,36 @@ states:
         "line 8, column 15: /states/A/await_input/schema must not refer to itself, directly or over others"
     );
 }
+
+#[test]
+fn the_schemas_of_a_definition_are_bounded_together() {
+    let asking = |states: usize, pattern: &str| {
+        let patterns: Vec<String> = (0..19)
+            .map(|number| format!("{{pattern: '{pattern}{number}'}}"))
+            .collect();
+        let state = |number: usize| {
+            format!(
+                "  A{number}:
+    await_input: {{event: x, prompt: '?', schema: {{anyOf: [{}]}}}}
+    on: {{x: {{target: A{}}}}}
+",
+                patterns.join(", "),
+                number + 1
+            )
+        };
+        let asking: String = (0..states).map(state).collect();
+        let text = format!("name: a\ninitial: A0\nstates:\n{asking}  A{states}: {{final: true}}\n");
+        let checked = saga::check(&text, &SpecLimits::default(), Timestamp::EPOCH);
+        let checked = checked.unwrap_or_else(|faults| panic!("{faults}"));
+        let faults = faults(&checked.definition).0;
+        faults.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(asking(10, "^a"), Vec::<String>::new());
+    let told = asking(40, "^a");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("/states/A13/await_input/schema")
+            && told[0].contains("may take 25165824 bytes of memory together"),
+        "{told:?}"
+    );
+}
