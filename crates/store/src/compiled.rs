@@ -19,13 +19,13 @@ const KEPT: usize = 1_000;
 /// How much memory they take.
 const KEPT_BYTES: usize = 120 << 20;
 
-/// How much those take that one call may miss: they all are kept until it is begun again.
+/// How much those take that one call may miss: it holds them all until it is over.
 const MISSED_BYTES: usize = KEPT_BYTES / 2;
 
 /// What is compiled of a canonical form is up to some thirty times as large, beside its schemas.
 const COMPILED_TIMES: usize = 30;
 
-/// How often a call is begun again for what it misses. More only where others let go what it has just compiled.
+/// How often a call is begun again for what it misses. More than once only where other versions are wanted meanwhile.
 const ROUNDS: usize = 5;
 
 /// A version of a definition.
@@ -52,6 +52,25 @@ struct KeptDefinition {
     compiled: Arc<CompiledDefinition>,
     bytes: usize,
     last_use: u64,
+}
+
+/// Those that a call may use: what it has compiled itself it holds until it is over, whatever others make room for.
+#[derive(Debug, Clone)]
+pub(crate) struct Definitions {
+    shared: Arc<CompiledDefinitions>,
+    held: Compiled,
+}
+
+impl Definitions {
+    /// Those of these versions that are ready, and those that are to be compiled.
+    pub(crate) fn ready(&self, wanted: impl IntoIterator<Item = Version>) -> (Compiled, Vec<Version>) {
+        let (mut ready, mut missing) = self.shared.kept(wanted);
+        missing.retain(|version| match self.held.get(version) {
+            Some(held) => ready.insert(version.clone(), Arc::clone(held)).is_some(),
+            None => true,
+        });
+        (ready, missing)
+    }
 }
 
 impl Kept {
@@ -90,8 +109,8 @@ impl Kept {
 }
 
 impl CompiledDefinitions {
-    /// Those of these versions that are kept, and those that are to be compiled.
-    pub(crate) fn kept(&self, wanted: impl IntoIterator<Item = Version>) -> (Compiled, Vec<Version>) {
+    /// Those of these versions that are kept, and the others.
+    fn kept(&self, wanted: impl IntoIterator<Item = Version>) -> (Compiled, Vec<Version>) {
         let mut kept = self.kept.lock();
         let (mut compiled, mut missing) = (Compiled::new(), Vec::new());
         for key in wanted {
@@ -166,18 +185,24 @@ pub(crate) fn not_compiled(missing: Vec<(Version, usize)>) -> Result<(), Error> 
 
 /// Does what needs definitions, as often as it misses some that are compiled then.
 pub(crate) async fn with_definitions<Answer, Performing, Compiling>(
-    perform: impl Fn() -> Performing,
+    shared: &Arc<CompiledDefinitions>,
+    perform: impl Fn(Definitions) -> Performing,
     compile: impl Fn(Version) -> Compiling,
 ) -> Result<Answer, Error>
 where
     Performing: Future<Output = Result<Answer, Error>>,
     Compiling: Future<Output = Result<Option<Arc<CompiledDefinition>>, Error>>,
 {
+    let mut definitions = Definitions {
+        shared: Arc::clone(shared),
+        held: Compiled::new(),
+    };
     for _ in 0..ROUNDS {
-        match perform().await {
+        match perform(definitions.clone()).await {
             Err(Error::NotCompiled(missing)) => {
                 for version in missing {
-                    compile(version).await?;
+                    let compiled = compile(version.clone()).await?;
+                    definitions.held.extend(compiled.map(|compiled| (version, compiled)));
                 }
             }
             performed => return performed,
@@ -188,6 +213,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
     use super::*;
 
     #[test]
@@ -245,26 +272,27 @@ mod tests {
         let definitions = Arc::new(CompiledDefinitions::default());
         let version = (DefinitionName::new("small").expect("a name"), 1);
         let canonical = r#"{"name":"small","initial":"A","states":{"A":{"final":true}}}"#;
-        let perform = || async {
-            let (compiled, missing) = definitions.kept([version.clone()]);
-            not_compiled(missing.into_iter().map(|version| (version, canonical.len())).collect())?;
-            Ok(compiled.len())
+        let perform = |call: Definitions| {
+            let (compiled, missing) = call.ready([version.clone()]);
+            let missing = missing.into_iter().map(|version| (version, canonical.len()));
+            ready(not_compiled(missing.collect()).map(|()| compiled.len()))
         };
         let compile = |(name, version)| {
             let definitions = &definitions;
             async move {
-                definitions
-                    .compile(&name, version, canonical.to_owned())
-                    .await
-                    .map(Some)
+                let compiled = definitions.compile(&name, version, canonical.to_owned()).await;
+                // Others need the room.
+                definitions.kept.lock().let_one_go();
+                compiled.map(Some)
             }
         };
-        assert_eq!(with_definitions(perform, compile).await.expect("it is compiled"), 1);
-        // Where they do not stay it is given up.
-        let forgets = |_: Version| async { Ok(None) };
-        let misses = || async { Err::<(), _>(Error::NotCompiled(vec![version.clone()])) };
+        let compiled = with_definitions(&definitions, perform, compile).await;
+        assert_eq!(compiled.expect("it is compiled"), 1, "it holds what it has compiled");
+        // Where there is no end of what is missing it is given up.
+        let misses = |_| async { Err::<(), _>(Error::NotCompiled(vec![version.clone()])) };
+        let none = |_: Version| async { Ok(None) };
         assert!(matches!(
-            with_definitions(misses, forgets).await,
+            with_definitions(&definitions, misses, none).await,
             Err(Error::TooMuchAtOnce)
         ));
     }

@@ -396,12 +396,17 @@ impl Instance {
 
     /// One to which nothing has happened. Its context is made when it starts.
     pub fn new(definition: &Definition, id: SagaId, correlation_id: String, input: JsonText) -> Self {
+        Self::begin(definition.initial.clone(), id, correlation_id, input)
+    }
+
+    /// By a definition that has this initial state.
+    pub fn begin(initial: StateName, id: SagaId, correlation_id: String, input: JsonText) -> Self {
         Self {
             id,
             correlation_id,
             input,
             context: Fields::new(),
-            state: definition.initial.clone(),
+            state: initial,
             entry: 0,
             awaiting: None,
             phase: Phase::Created,

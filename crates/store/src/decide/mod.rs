@@ -37,12 +37,12 @@ pub(crate) use saga_tasks::{SagaTaskEnd, doubted, doubtful_outcomes, purpose, wi
 #[cfg(feature = "simulation")]
 pub(crate) use sagas::Taken;
 pub(crate) use sagas::{
-    ADDRESSEES_MAX, ARRIVED_MAX, ARRIVED_MAX_BYTES, Arrived, ArrivedRows, Bond, Cancelled, ChildRow, Compiled,
-    EventColumns, EventSource, EventWrite, FindsSagas, Folded, InLine, Known, KnownEvent, KnownEvents, Look, Looked,
-    Migrating, READ_MAX_BYTES, SagaHead, SagaName, SagaWay, Starts, TimerWrite, WaitingEvent, answers, brought_events,
-    cancel, cancelled, cancelled_tasks, children, definitions_of_children, fits, issued, keys_of_starts, list_sagas,
-    migrate, saga_name, stopped, take_back_what_may_not_begin, taken, targets_of_taken, told_parents, unbegun_children,
-    wanted_versions,
+    ADDRESSEES_MAX, ARRIVED_MAX, ARRIVED_MAX_BYTES, Arrived, ArrivedRows, Beginning, Bond, Cancelled, ChildRow,
+    Compiled, EventColumns, EventSource, EventWrite, FindsSagas, Folded, InLine, Known, KnownEvent, KnownEvents, Look,
+    Looked, Migrating, READ_MAX_BYTES, SagaHead, SagaName, SagaWay, Starts, TimerWrite, WaitingEvent, answers,
+    brought_events, cancel, cancelled, cancelled_tasks, children, definitions_of_children, fits, issued,
+    keys_of_starts, list_sagas, migrate, or_refused_together, saga_name, stopped, take_back_what_may_not_begin, taken,
+    targets_of_taken, told_parents, unbegun_children, wanted_versions,
 };
 pub(crate) use schedule_change::{ScheduleChange, change_schedule, create_schedule};
 pub(crate) use schedules::{DueSchedule, LIVE_MAX, Locked, ScheduleWrite, Which, fire, waiting_of, waiting_text};

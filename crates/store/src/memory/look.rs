@@ -10,8 +10,8 @@ use orchestratum_core::{SagaId, Timestamp};
 use super::rows::{Afterwards, LookedAt, Rows, SagaRow};
 use super::{RowsMutant, planted};
 use crate::decide::{
-    self, Arrived, ArrivedRows, Bond, Cancelled, ChildRow, EventColumns, EventSource, EventWrite, Folded, InLine,
-    Known, KnownEvents, SagaHead, SagaName, Starts, WaitingEvent, saga_name,
+    self, Arrived, ArrivedRows, Beginning, Bond, Cancelled, ChildRow, EventColumns, EventSource, EventWrite, Folded,
+    InLine, Known, KnownEvents, SagaHead, SagaName, Starts, WaitingEvent, saga_name,
 };
 use crate::{Advance, AdvanceOutcome, Consequences, Error, NewSaga, NewTask, Saga, StartOutcome};
 
@@ -342,8 +342,17 @@ impl Rows {
         if names.is_empty() {
             return Vec::new();
         }
-        let newest = self.newest(names);
-        let (children, mut told) = decide::children(folded, &newest, &self.compiled);
+        let beginnings = self.newest(names).into_iter().filter_map(|(name, version)| {
+            let initial = self
+                .compiled
+                .get(&(name.clone(), version))?
+                .definition()
+                .initial
+                .clone();
+            Some((name, Beginning { version, initial }))
+        });
+        let beginnings = beginnings.collect();
+        let (children, mut told) = decide::children(folded, &beginnings);
         for child in children {
             let row = child_row(&child, now);
             let name = saga_name(&row.head.definition, &row.correlation_id);

@@ -69,6 +69,14 @@ pub(crate) fn too_much_together(sagas: usize) -> Rejection {
     ))
 }
 
+/// The same of sagas whose definitions, or which themselves, are more than one call can hold.
+pub(crate) fn too_large_together(sagas: usize) -> Rejection {
+    Rejection::cannot_start(format!(
+        "the {sagas} sagas that begin on this event are too large together, or their definitions are: name each definition in an event \
+         of its own"
+    ))
+}
+
 /// Whether so many sagas, so large together, are read by one call.
 ///
 /// # Errors

@@ -3,11 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use orchestratum_core::SagaId;
-use orchestratum_core::saga::{CHILD_DEPTH_MAX, DefinitionName, Event, Input, Instance, Outcome};
+use orchestratum_core::saga::{CHILD_DEPTH_MAX, DefinitionName, Event, Input, Instance, Outcome, StateName};
 use orchestratum_core::task::{ErrorKind, TaskError};
 
 use super::fold::{ChildSaga, Folded};
-use super::look::Compiled;
 use super::{EventColumns, WaitingEvent};
 use crate::EventKind;
 
@@ -19,6 +18,14 @@ pub(crate) struct ChildRow<'a> {
     pub(crate) definition_version: u32,
     pub(crate) depth: u8,
     pub(crate) instance: Instance,
+}
+
+/// What a child needs of its definition before it is looked at: it need not be ready to run by then.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    /// The newest.
+    pub(crate) version: u32,
+    pub(crate) initial: StateName,
 }
 
 /// Of which definitions there are to be children.
@@ -36,8 +43,7 @@ fn children_of(folded: &[Folded]) -> impl Iterator<Item = (&Folded, &ChildSaga)>
 /// The children, and what the parents of those are told that cannot be made.
 pub(crate) fn children<'a>(
     folded: &'a [Folded],
-    newest: &HashMap<DefinitionName, u32>,
-    compiled: &Compiled,
+    beginnings: &HashMap<DefinitionName, Beginning>,
 ) -> (Vec<ChildRow<'a>>, Vec<WaitingEvent>) {
     let (mut rows, mut told) = (Vec::new(), Vec::new());
     for (parent, child) in children_of(folded) {
@@ -50,15 +56,13 @@ pub(crate) fn children<'a>(
             told.push(unmade(parent, child, ErrorKind::Failed, reason));
             continue;
         }
-        let version = newest.get(&child.definition).copied();
-        let definition = version.and_then(|version| compiled.get(&(child.definition.clone(), version)));
-        let (Some(definition_version), Some(definition)) = (version, definition) else {
+        let Some(beginning) = beginnings.get(&child.definition) else {
             let reason = format!("there is no definition {}", child.definition);
             told.push(unmade(parent, child, ErrorKind::NotFound, reason));
             continue;
         };
-        let instance = Instance::new(
-            definition.definition(),
+        let instance = Instance::begin(
+            beginning.initial.clone(),
             child.id,
             child.correlation_id.clone(),
             child.input.clone(),
@@ -66,7 +70,7 @@ pub(crate) fn children<'a>(
         rows.push(ChildRow {
             parent,
             child,
-            definition_version,
+            definition_version: beginning.version,
             depth,
             instance,
         });

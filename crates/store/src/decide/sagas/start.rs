@@ -10,10 +10,10 @@ use orchestratum_core::{SagaId, Timestamp};
 use uuid::Uuid;
 
 use super::super::{KeptKey, Repeat};
-use super::allowance::{Allowance, too_much_together};
+use super::allowance::{Allowance, too_large_together, too_much_together};
 use super::fold::{Answered, Folded, Folding, LockedSaga, SagaHead};
 use super::look::Compiled;
-use crate::{Advanced, Consequences, IdempotencyKey, NewSaga, Request, Saga, StartOutcome};
+use crate::{Advanced, Consequences, Error, IdempotencyKey, NewSaga, Request, Saga, StartOutcome};
 
 /// What a saga is known by that its caller chose.
 pub(crate) type SagaName = (DefinitionName, String);
@@ -79,6 +79,21 @@ pub(crate) enum Bond {
     Each,
     /// All of them begin, or none does.
     AllOrNone,
+}
+
+/// What is bound together is never parted: where it is more than a call can hold, it would be so whenever it is tried again.
+pub(crate) fn or_refused_together(
+    outcomes: Result<Vec<StartOutcome>, Error>,
+    sagas: usize,
+    bond: Bond,
+) -> Result<Vec<StartOutcome>, Error> {
+    match outcomes {
+        Err(Error::TooMuchAtOnce) if bond == Bond::AllOrNone => {
+            let refused = || StartOutcome::Rejected(too_large_together(sagas));
+            Ok(std::iter::repeat_with(refused).take(sagas).collect())
+        }
+        outcomes => outcomes,
+    }
 }
 
 impl Starts {

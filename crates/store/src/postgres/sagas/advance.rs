@@ -1,7 +1,6 @@
 //! Looking at sagas: lock, read what has arrived, step, write.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use orchestratum_core::saga::Instance;
 use orchestratum_core::task::SpecLimits;
@@ -17,7 +16,7 @@ use super::definitions;
 use super::row::{SagaRow, saga_columns};
 use super::stopped::stopped_children;
 use super::write::{Rows, Writing};
-use crate::compiled::CompiledDefinitions;
+use crate::compiled::Definitions;
 use crate::decide::{
     self, ARRIVED_MAX, ARRIVED_MAX_BYTES, Arrived, ArrivedRows, EventColumns, KnownEvent, KnownEvents, Look,
     READ_MAX_BYTES, SagaHead,
@@ -32,11 +31,11 @@ pub(super) async fn advance(
     if advances.is_empty() {
         return Ok(Vec::new());
     }
-    let look = || {
+    let look = |compiled| {
         database.transact(Looking {
             advances: advances.to_vec(),
             limits: database.limits,
-            compiled: Arc::clone(&database.compiled),
+            compiled,
             now,
         })
     };
@@ -46,7 +45,7 @@ pub(super) async fn advance(
 struct Looking {
     advances: Vec<Advance>,
     limits: SpecLimits,
-    compiled: Arc<CompiledDefinitions>,
+    compiled: Definitions,
     now: Timestamp,
 }
 
@@ -76,7 +75,6 @@ impl Transaction for Looking {
             cut,
         } = look.end(known, tokio::task::yield_now).await;
         let writing = Writing {
-            compiled: &self.compiled,
             limits: &self.limits,
             now: self.now,
         };

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use orchestratum_core::Timestamp;
-use orchestratum_core::saga::{CompiledDefinition, DefinitionName, EventName};
+use orchestratum_core::saga::{CompiledDefinition, DefinitionName, EventName, StateName};
 use sqlx::{FromRow, PgConnection};
 
 use super::super::audit;
@@ -13,8 +13,8 @@ use super::super::database::{AfterUnknown, Database};
 use super::super::rows::{Place, Time, int4, int8, time, timestamp};
 use super::super::tasks::column;
 use super::super::transaction::{Abort, Transaction};
-use crate::compiled::{CompiledDefinitions, Version, not_compiled};
-use crate::decide::Compiled;
+use crate::compiled::{Definitions, Version, not_compiled};
+use crate::decide::{Beginning, Compiled};
 use crate::{Audit, DefinitionHead, DefinitionVersion, Error, NewDefinition, StoredDefinition};
 
 pub(super) async fn put(
@@ -258,16 +258,50 @@ pub(super) async fn newest(
     Ok(newest.collect::<Result<_, Error>>()?)
 }
 
+/// What children of these definitions begin with; those that do not exist are left out.
+pub(super) async fn beginnings(
+    connection: &mut PgConnection,
+    names: &[&DefinitionName],
+) -> Result<HashMap<DefinitionName, Beginning>, Abort> {
+    if names.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+    let rows: Vec<(String, i32, String)> = sqlx::query_as(
+        "SELECT name, version, canonical::json ->> 'initial'
+        FROM (
+            SELECT name, max(version) AS version FROM saga_definitions WHERE name = ANY($1::text[]) GROUP BY name
+        ) AS newest
+        JOIN saga_definitions USING (name, version)",
+    )
+    .bind(&names)
+    .fetch_all(connection)
+    .await?;
+    let beginnings = rows.into_iter().map(|(name, version, initial)| {
+        let row = name.clone();
+        let place = Place {
+            table: "saga_definitions",
+            row: &row,
+        };
+        let beginning = Beginning {
+            version: place.number("version", version)?,
+            initial: place.take("canonical", StateName::new(initial))?,
+        };
+        Ok((place.take("name", DefinitionName::new(name))?, beginning))
+    });
+    Ok(beginnings.collect::<Result<_, Error>>()?)
+}
+
 /// These versions, ready to run. One that does not exist is left out.
 ///
 /// # Errors
 /// [`Error::NotCompiled`] where some are to be compiled first, [`Error::TooMuchAtOnce`] where those are too large together.
 pub(super) async fn compiled(
     connection: &mut PgConnection,
-    definitions: &CompiledDefinitions,
+    definitions: &Definitions,
     wanted: impl IntoIterator<Item = Version>,
 ) -> Result<Compiled, Abort> {
-    let (compiled, missing) = definitions.kept(wanted);
+    let (compiled, missing) = definitions.ready(wanted);
     if !missing.is_empty() {
         not_compiled(sizes(connection, &missing).await?)?;
     }
@@ -301,13 +335,13 @@ async fn sizes(connection: &mut PgConnection, versions: &[Version]) -> Result<Ve
 /// Does what needs definitions; those that it misses are compiled while nothing is locked.
 pub(super) async fn with_definitions<Answer, Performing>(
     database: &Database,
-    perform: impl Fn() -> Performing,
+    perform: impl Fn(Definitions) -> Performing,
 ) -> Result<Answer, Error>
 where
     Performing: Future<Output = Result<Answer, Error>>,
 {
     let compile = |(name, version)| async move { compiled_one(database, &name, version).await };
-    crate::compiled::with_definitions(perform, compile).await
+    crate::compiled::with_definitions(&database.compiled, perform, compile).await
 }
 
 /// One of them, outside of any transaction.

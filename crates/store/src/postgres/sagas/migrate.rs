@@ -1,7 +1,5 @@
 //! A saga that goes on by another version of its definition: moved and told in its history in one commit.
 
-use std::sync::Arc;
-
 use orchestratum_core::Timestamp;
 use orchestratum_core::task::SpecLimits;
 use sqlx::PgConnection;
@@ -12,7 +10,7 @@ use super::super::transaction::{Abort, Transaction};
 use super::advance::lock;
 use super::definitions;
 use super::write::{Rows, Writing};
-use crate::compiled::CompiledDefinitions;
+use crate::compiled::Definitions;
 use crate::decide::{self, Migrating};
 use crate::{Error, MigrateOutcome, MigrateSaga};
 
@@ -21,11 +19,11 @@ pub(super) async fn migrate(
     migration: &MigrateSaga,
     now: Timestamp,
 ) -> Result<MigrateOutcome, Error> {
-    let migrate = || {
+    let migrate = |compiled| {
         database.transact(Migrate {
             migration: migration.clone(),
             limits: database.limits,
-            compiled: Arc::clone(&database.compiled),
+            compiled,
             now,
         })
     };
@@ -35,7 +33,7 @@ pub(super) async fn migrate(
 struct Migrate {
     migration: MigrateSaga,
     limits: SpecLimits,
-    compiled: Arc<CompiledDefinitions>,
+    compiled: Definitions,
     now: Timestamp,
 }
 
@@ -79,7 +77,6 @@ impl Transaction for Migrate {
             .execute(&mut *connection)
             .await?;
         let writing = Writing {
-            compiled: &self.compiled,
             limits: &self.limits,
             now: self.now,
         };

@@ -1,7 +1,6 @@
 //! Starting sagas: each with its first tasks and timers, or not at all.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use orchestratum_core::Timestamp;
 use orchestratum_core::saga::DefinitionName;
@@ -17,7 +16,7 @@ use super::super::transaction::{Abort, Transaction};
 use super::definitions;
 use super::row::{SagaRow, saga_columns};
 use super::write::{Rows, Writing};
-use crate::compiled::CompiledDefinitions;
+use crate::compiled::Definitions;
 use crate::decide::{self, Bond, Known, SagaName, Starts, saga_name};
 use crate::{Error, NewSaga, Saga, StartOutcome};
 
@@ -30,23 +29,24 @@ pub(super) async fn start(
     if sagas.is_empty() {
         return Ok(Vec::new());
     }
-    let start = || {
+    let start = |compiled| {
         database.transact(Start {
             sagas: sagas.to_vec(),
             bond,
             limits: database.limits,
-            compiled: Arc::clone(&database.compiled),
+            compiled,
             now,
         })
     };
-    definitions::with_definitions(database, start).await
+    let outcomes = definitions::with_definitions(database, start).await;
+    decide::or_refused_together(outcomes, sagas.len(), bond)
 }
 
 struct Start {
     sagas: Vec<NewSaga>,
     bond: Bond,
     limits: SpecLimits,
-    compiled: Arc<CompiledDefinitions>,
+    compiled: Definitions,
     now: Timestamp,
 }
 
@@ -73,7 +73,6 @@ impl Transaction for Start {
         .await;
         idempotency::keep(connection, starts.keys(), self.now).await?;
         let writing = Writing {
-            compiled: &self.compiled,
             limits: &self.limits,
             now: self.now,
         };

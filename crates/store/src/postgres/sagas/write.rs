@@ -14,7 +14,6 @@ use super::super::transaction::{Abort, Transaction};
 use super::children::insert_children;
 use super::definitions;
 use super::task_ends::{insert_task_ends, insert_waiting};
-use crate::compiled::CompiledDefinitions;
 use crate::decide::{self, Cancelled, EventColumns, EventSource, EventWrite, Folded, WaitingEvent};
 use crate::{Change, Consequences, NewTask};
 
@@ -27,7 +26,6 @@ pub(super) enum Rows {
 
 /// What writing needs to know beside what was decided.
 pub(super) struct Writing<'a> {
-    pub(super) compiled: &'a CompiledDefinitions,
     pub(super) limits: &'a SpecLimits,
     pub(super) now: Timestamp,
 }
@@ -169,10 +167,8 @@ impl Writing<'_> {
         connection: &mut PgConnection,
         folded: &[Folded],
     ) -> Result<Vec<WaitingEvent>, Abort> {
-        let newest = definitions::newest(connection, &decide::definitions_of_children(folded)).await?;
-        let wanted = newest.iter().map(|(name, version)| (name.clone(), *version));
-        let compiled = definitions::compiled(connection, self.compiled, wanted).await?;
-        let (children, mut told) = decide::children(folded, &newest, &compiled);
+        let beginnings = definitions::beginnings(connection, &decide::definitions_of_children(folded)).await?;
+        let (children, mut told) = decide::children(folded, &beginnings);
         let inserted = insert_children(connection, &children, self.now).await?;
         told.extend(
             children

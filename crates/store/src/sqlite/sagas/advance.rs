@@ -15,6 +15,7 @@ use super::definitions;
 use super::row::{self, saga_columns, saga_id, saga_list};
 use super::stopped::stopped_children;
 use super::write::{Rows, write};
+use crate::compiled::Definitions;
 use crate::decide::{
     self, ARRIVED_MAX, ARRIVED_MAX_BYTES, Arrived, ArrivedRows, EventColumns, KnownEvent, KnownEvents, Look, SagaHead,
 };
@@ -28,10 +29,15 @@ pub(super) async fn advance(
     if advances.is_empty() {
         return Ok(Vec::new());
     }
-    definitions::with_definitions(store, || look(store, advances, now)).await
+    definitions::with_definitions(store, |definitions| look(store, definitions, advances, now)).await
 }
 
-async fn look(store: &SqliteStore, advances: &[Advance], now: Timestamp) -> Result<Vec<AdvanceOutcome>, Error> {
+async fn look(
+    store: &SqliteStore,
+    definitions: Definitions,
+    advances: &[Advance],
+    now: Timestamp,
+) -> Result<Vec<AdvanceOutcome>, Error> {
     let ids: BTreeSet<SagaId> = advances.iter().map(|advance| advance.saga).collect();
     let ids: Vec<SagaId> = ids.into_iter().collect();
     let mut transaction = store.begin().await?;
@@ -40,7 +46,7 @@ async fn look(store: &SqliteStore, advances: &[Advance], now: Timestamp) -> Resu
     let wanted = locked
         .iter()
         .map(|(head, _)| (head.definition.clone(), head.definition_version));
-    let compiled = definitions::compiled(&mut transaction, &store.compiled, wanted).await?;
+    let compiled = definitions::compiled(&mut transaction, &definitions, wanted).await?;
     let stopped = stopped_children(&mut transaction, &locked).await?;
     let look = Look::new(advances, locked, &compiled, &store.limits, now)?;
     let mut look = look.with_stopped(&stopped);

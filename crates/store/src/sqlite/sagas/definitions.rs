@@ -13,9 +13,10 @@ use super::super::SqliteStore;
 use super::super::error::sql;
 use super::super::rows::{get, json, number, signed, timestamp};
 use super::super::tasks::insert_audit;
+use super::read::state;
 use super::row::definition_name;
-use crate::compiled::{CompiledDefinitions, Version, not_compiled};
-use crate::decide::Compiled;
+use crate::compiled::{Definitions, Version, not_compiled};
+use crate::decide::{Beginning, Compiled};
 use crate::{Audit, DefinitionHead, DefinitionVersion, Error, NewDefinition, StoredDefinition};
 
 const TABLE: &str = "saga_definitions";
@@ -209,16 +210,49 @@ pub(super) async fn newest(
         .collect()
 }
 
+/// What children of these definitions begin with; those that do not exist are left out.
+pub(super) async fn beginnings(
+    connection: &mut SqliteConnection,
+    names: &[&DefinitionName],
+) -> Result<HashMap<DefinitionName, Beginning>, Error> {
+    if names.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query(
+        "SELECT d.name, d.version, json_extract(d.canonical, '$.initial') AS initial
+         FROM (
+             SELECT name, max(version) AS version
+             FROM saga_definitions
+             WHERE name IN (SELECT value FROM json_each(?1))
+             GROUP BY name
+         ) n
+         CROSS JOIN saga_definitions d ON d.name = n.name AND d.version = n.version",
+    )
+    .bind(json(names))
+    .fetch_all(connection)
+    .await
+    .map_err(sql)?;
+    let beginning = |row: &SqliteRow| {
+        let name = definition_name(row, TABLE, "name")?;
+        let beginning = Beginning {
+            version: number(row, TABLE, "version", &name)?,
+            initial: state(row, TABLE, "initial", &name)?,
+        };
+        Ok((name, beginning))
+    };
+    rows.iter().map(beginning).collect()
+}
+
 /// These versions, ready to run. One that does not exist is left out.
 ///
 /// # Errors
 /// [`Error::NotCompiled`] where some are to be compiled first, [`Error::TooMuchAtOnce`] where those are too large together.
 pub(super) async fn compiled(
     connection: &mut SqliteConnection,
-    definitions: &CompiledDefinitions,
+    definitions: &Definitions,
     wanted: impl IntoIterator<Item = Version>,
 ) -> Result<Compiled, Error> {
-    let (compiled, missing) = definitions.kept(wanted);
+    let (compiled, missing) = definitions.ready(wanted);
     // Seldom: once for each version and process.
     let mut sizes = Vec::new();
     for (name, version) in missing {
@@ -239,13 +273,13 @@ pub(super) async fn compiled(
 /// Does what needs definitions; those that it misses are compiled while nothing is locked.
 pub(super) async fn with_definitions<Answer, Performing>(
     store: &SqliteStore,
-    perform: impl Fn() -> Performing,
+    perform: impl Fn(Definitions) -> Performing,
 ) -> Result<Answer, Error>
 where
     Performing: Future<Output = Result<Answer, Error>>,
 {
     let compile = |(name, version)| async move { compiled_one(store, &name, version).await };
-    crate::compiled::with_definitions(perform, compile).await
+    crate::compiled::with_definitions(&store.compiled, perform, compile).await
 }
 
 /// One of them, outside of any transaction.

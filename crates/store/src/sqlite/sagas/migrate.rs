@@ -8,6 +8,7 @@ use super::super::rows::get;
 use super::advance::read;
 use super::definitions;
 use super::write::{Rows, write};
+use crate::compiled::Definitions;
 use crate::decide::{self, Migrating};
 use crate::{Error, MigrateOutcome, MigrateSaga};
 
@@ -16,10 +17,15 @@ pub(super) async fn migrate(
     migration: &MigrateSaga,
     now: Timestamp,
 ) -> Result<MigrateOutcome, Error> {
-    definitions::with_definitions(store, || perform(store, migration, now)).await
+    definitions::with_definitions(store, |definitions| perform(store, definitions, migration, now)).await
 }
 
-async fn perform(store: &SqliteStore, migration: &MigrateSaga, now: Timestamp) -> Result<MigrateOutcome, Error> {
+async fn perform(
+    store: &SqliteStore,
+    definitions: Definitions,
+    migration: &MigrateSaga,
+    now: Timestamp,
+) -> Result<MigrateOutcome, Error> {
     let mut transaction = store.begin().await?;
     let Some((head, instance)) = read(&mut transaction, &[migration.saga]).await?.pop() else {
         return Ok(MigrateOutcome::NotFound);
@@ -35,7 +41,7 @@ async fn perform(store: &SqliteStore, migration: &MigrateSaga, now: Timestamp) -
     .map_err(sql)?;
     let versions = [head.definition_version, migration.version];
     let wanted = versions.map(|version| (head.definition.clone(), version));
-    let compiled = definitions::compiled(&mut transaction, &store.compiled, wanted).await?;
+    let compiled = definitions::compiled(&mut transaction, &definitions, wanted).await?;
     let waits = get(&row, "waits")?;
     let migrated = match decide::migrate((head, instance), waits, migration, &compiled, &store.limits, now)? {
         Migrating::Told(outcome) => return Ok(outcome),

@@ -14,6 +14,7 @@ use super::advance::read;
 use super::definitions;
 use super::row::saga_id;
 use super::write::{Rows, write};
+use crate::compiled::Definitions;
 use crate::decide::{self, Bond, Known, SagaName, Starts, saga_name};
 use crate::{Error, NewSaga, Saga, StartOutcome};
 
@@ -26,10 +27,18 @@ pub(super) async fn start(
     if sagas.is_empty() {
         return Ok(Vec::new());
     }
-    definitions::with_definitions(store, || begin(store, sagas, bond, now)).await
+    let begin = |definitions| begin(store, definitions, sagas, bond, now);
+    let outcomes = definitions::with_definitions(store, begin).await;
+    decide::or_refused_together(outcomes, sagas.len(), bond)
 }
 
-async fn begin(store: &SqliteStore, sagas: &[NewSaga], bond: Bond, now: Timestamp) -> Result<Vec<StartOutcome>, Error> {
+async fn begin(
+    store: &SqliteStore,
+    definitions: Definitions,
+    sagas: &[NewSaga],
+    bond: Bond,
+    now: Timestamp,
+) -> Result<Vec<StartOutcome>, Error> {
     let mut transaction = store.begin().await?;
     let kept = idempotency::kept(&mut transaction, &decide::keys_of_starts(sagas)).await?;
     let existing = existing(&mut transaction, sagas).await?;
@@ -38,7 +47,7 @@ async fn begin(store: &SqliteStore, sagas: &[NewSaga], bond: Bond, now: Timestam
     let newest = definitions::newest(&mut transaction, &names).await?;
     let versions = decide::wanted_versions(sagas, &newest);
     let wanted = versions.iter().flatten().cloned();
-    let compiled = definitions::compiled(&mut transaction, &store.compiled, wanted).await?;
+    let compiled = definitions::compiled(&mut transaction, &definitions, wanted).await?;
     let starts = Starts::new(
         (sagas, versions),
         Known { kept, existing },

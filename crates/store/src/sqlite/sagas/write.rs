@@ -50,7 +50,7 @@ pub(super) async fn write(
     let just_made = decide::cancelled_tasks(folded, Cancelled::Now);
     cancel_tasks(connection, &just_made, &store.limits, now, &mut consequences).await?;
     // One that is cancelled by the look that makes it never begins.
-    let mut waiting = start_children(connection, folded, store, now).await?;
+    let mut waiting = start_children(connection, folded, now).await?;
     waiting.extend(cancelled_children(connection, folded).await?);
     waiting.extend(decide::told_parents(folded));
     insert_waiting(connection, &waiting, now).await?;
@@ -142,13 +142,10 @@ async fn cancelled_children(connection: &mut SqliteConnection, folded: &[Folded]
 async fn start_children(
     connection: &mut SqliteConnection,
     folded: &[Folded],
-    store: &SqliteStore,
     now: Timestamp,
 ) -> Result<Vec<WaitingEvent>, Error> {
-    let newest = definitions::newest(connection, &decide::definitions_of_children(folded)).await?;
-    let wanted = newest.iter().map(|(name, version)| (name.clone(), *version));
-    let compiled = definitions::compiled(connection, &store.compiled, wanted).await?;
-    let (children, mut told) = decide::children(folded, &newest, &compiled);
+    let beginnings = definitions::beginnings(connection, &decide::definitions_of_children(folded)).await?;
+    let (children, mut told) = decide::children(folded, &beginnings);
     for child in children {
         let is_new = insert_child(connection, &child, now).await?;
         told.push(child.inserted(is_new));

@@ -422,6 +422,8 @@ macro_rules! suite {
                 what_has_arrived_and_is_too_much_for_a_look_waits_in_its_order,
                 starts_that_are_too_much_for_a_call_are_for_the_next,
                 starts_that_are_bound_and_cost_too_much_are_refused_together,
+                starts_that_are_bound_and_too_large_are_refused_together,
+                a_saga_starts_children_of_more_definitions_than_a_call_can_hold,
                 a_definition_that_costs_much_keeps_no_other_out,
                 a_saga_that_costs_much_keeps_no_other_of_its_definition_out
             ],

@@ -9,8 +9,8 @@ use orchestratum_store::{Advance, AdvanceOutcome, Error, NewSaga, StartOutcome, 
 
 use super::lab::{Lab, report};
 use super::saga_lab::{
-    advance, assert_stands, bringing, define, event, history, json, look_at_all, looking, new_saga, read, start,
-    start_all, started, unlooked,
+    advance, assert_stands, bringing, define, event, history, json, look, look_at_all, looking, new_saga, raise, read,
+    start, start_all, started, unlooked,
 };
 
 /// Each weighing takes most of the steps that one input may: three are enough for a look.
@@ -382,4 +382,72 @@ pub(crate) async fn a_saga_that_costs_much_keeps_no_other_of_its_definition_out(
         "{outcomes:?}"
     );
     assert!(matches!(outcomes[TASKS], AdvanceOutcome::Done(_)), "{outcomes:?}");
+}
+
+/// So large are definitions that fill what a call may hold of them with nine.
+fn large(name: &str) -> String {
+    let fill = "x".repeat(250_000);
+    format!(
+        "{{name: {name}, context: {{fill: {fill}}}, initial: A, states: {{A: {{on: {{start: {{}}, begin: {{}}}}}}}}}}"
+    )
+}
+
+/// It starts twelve of them on one event.
+const PARENT: &str = "
+name: parent
+initial: A
+states:
+  A: {on: {start: {}, go: {tasks: [CHILDREN], target: B}}}
+  B: {on: {stop: {target: C}}}
+  C: {final: true}
+";
+
+pub(crate) async fn a_saga_starts_children_of_more_definitions_than_a_call_can_hold(store: Arc<dyn Store>) {
+    const CHILDREN: usize = 12;
+    let lab = Lab::new(store);
+    for number in 0..CHILDREN {
+        define(&lab, &large(&format!("large-{number}"))).await;
+    }
+    let children: Vec<String> = (0..CHILDREN)
+        .map(|number| format!("{{saga: large-{number}}}"))
+        .collect();
+    define(&lab, &PARENT.replace("CHILDREN", &children.join(", "))).await;
+    let parent = start(&lab, "parent", "p-1").await;
+    raise(&lab, parent, "go").await;
+    assert_stands(&lab, parent, "B", SagaStatus::Running).await;
+    let children = unlooked(&lab).await;
+    assert_eq!(children.len(), CHILDREN);
+    // Together they are too much, and each by itself is not.
+    let looks: Vec<Advance> = children.iter().map(|child| looking(&lab, *child)).collect();
+    let looked = lab.store.advance_sagas(&looks, lab.now).await;
+    assert!(matches!(looked, Err(Error::TooMuchAtOnce)), "{looked:?}");
+    for child in children {
+        look(&lab, child).await;
+        assert_stands(&lab, child, "A", SagaStatus::Running).await;
+    }
+}
+
+pub(crate) async fn starts_that_are_bound_and_too_large_are_refused_together(store: Arc<dyn Store>) {
+    let lab = Lab::new(store);
+    let mut new = Vec::new();
+    for number in 0..12 {
+        let name = format!("large-{number}");
+        define(&lab, &large(&name)).await;
+        new.push(new_saga(&lab, &name, "l-1"));
+    }
+    let outcomes = lab.store.start_sagas_together(&new, lab.now).await;
+    for outcome in outcomes.expect("the store works") {
+        let StartOutcome::Rejected(rejection) = outcome else {
+            panic!("{outcome:?}")
+        };
+        let told = rejection.to_string();
+        assert!(
+            told.contains("the 12 sagas that begin on this event are too large together, or their definitions are"),
+            "{told}"
+        );
+    }
+    let outcomes = lab.store.start_sagas_together(&new[..6], lab.now).await;
+    for outcome in outcomes.expect("the store works") {
+        started(outcome);
+    }
 }
