@@ -66,6 +66,7 @@ pub(crate) struct StartBody {
          headers(("Location" = String), ("ETag" = String, description = "Its version"), ("Idempotent-Replay" = Option<String>))),
         (status = 200, description = "It was started before", body = SagaDocument, headers(("Location" = String), ("ETag" = String))),
         (status = 404, description = "No such definition, or no such version", body = Document, content_type = "application/problem+json"),
+        (status = 409, description = "The initial state does not take `start`: nothing begins by this definition in this way, or no more", body = Document, content_type = "application/problem+json"),
         (status = 410, description = "The saga of this `Idempotency-Key` was deleted", body = Document, content_type = "application/problem+json"),
         (status = 422, description = "It cannot start with this input", body = Document, content_type = "application/problem+json"),
     )

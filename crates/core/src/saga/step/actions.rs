@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::bounds::ITEMS_MAX;
-use super::run::{Failure, Raised, Run};
+use super::run::{Failure, Raised, Run, Untaken};
 use super::{Effect, Purpose, Rejection};
 use crate::JsonText;
 use crate::expression::{STEPS_MAX, Scope, Template};
@@ -148,7 +148,12 @@ impl Run<'_> {
     }
 
     fn drafts(&mut self, bodies: &[Entry], scope: &Scope) -> Result<Vec<TaskDraft>, Failure> {
-        bodies.iter().map(|body| self.draft(body, scope)).collect()
+        let drafts = bodies.iter().map(|body| {
+            let draft = self.draft(body, scope)?;
+            self.made_to_undo(draft.bytes())?;
+            Ok(draft)
+        });
+        drafts.collect()
     }
 
     /// A task with the values of its expressions, by the rules of a create.
@@ -167,7 +172,6 @@ impl Run<'_> {
         // What is refused is refused now, while the transition can still be undone.
         let checked = draft.clone().check("", TaskId(Uuid::nil()), self.limits, self.now);
         checked.map_err(failed)?;
-        self.made(draft.bytes())?;
         Ok(draft)
     }
 
@@ -187,6 +191,7 @@ impl Run<'_> {
 
     fn issue_one(&mut self, task: &TaskAction, scope: &Scope, end: LiveEnd) -> Result<(), Failure> {
         let draft = self.draft(&task.body, scope)?;
+        self.made(draft.bytes())?;
         let compensation = self.drafts(&task.compensation, scope)?;
         let may_be_unheard = match &end {
             LiveEnd::Raises(events) => events.otherwise.failure.is_none(),
@@ -213,8 +218,9 @@ impl Run<'_> {
     }
 
     /// Issues a task that failed once more, under another number: the end of the first has been taken.
-    pub(super) fn issue_again(&mut self, number: u32, live: &Live) -> Result<(), Rejection> {
+    pub(super) fn issue_again(&mut self, number: u32, live: &Live) -> Result<(), Untaken> {
         let draft = live.task.as_deref().ok_or(Rejection::TaskIsOver { number })?;
+        self.bound_live()?;
         self.issue_draft(draft.clone(), live.clone());
         Ok(())
     }

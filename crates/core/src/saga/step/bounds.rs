@@ -29,27 +29,46 @@ pub const HELD_MAX_BYTES: usize = 8 << 20;
 pub const MADE_MAX_BYTES: usize = 8 << 20;
 
 /// What each task costs beside its texts, in the unit of the rest: it is a row, or two.
-const TASK_COST: usize = 2_000;
+const TASK_COST: usize = 1_600;
 
-/// What each task costs that is held, beside its texts.
+/// What each task costs that is held, beside its texts. So does what undoes another one when that is made.
 const HELD_TASK_COST: usize = 200;
 
 /// How many entries a `for_each` goes through: so many small tasks are what a step may make.
 pub(super) const ITEMS_MAX: usize = 4_000;
 
 const _: () = assert!(
-    ITEMS_MAX * (TASK_COST + 90) < MADE_MAX_BYTES,
-    "the tasks of a for_each do not fit into a step"
+    ITEMS_MAX * (TASK_COST + HELD_TASK_COST + 250) < MADE_MAX_BYTES,
+    "the tasks of a for_each, and what undoes them, do not fit into a step"
 );
 
 impl Run<'_> {
     /// Takes what a task or a child saga costs from what the step may make.
     pub(super) fn made(&mut self, bytes: usize) -> Result<(), Failure> {
-        let left = self.bytes_left.checked_sub(bytes + TASK_COST);
-        self.bytes_left = left.ok_or_else(|| {
-            let message = format!("the tasks of one step must not be larger than {MADE_MAX_BYTES} bytes together");
+        self.costs(bytes + TASK_COST)
+    }
+
+    /// The same for what may undo one.
+    pub(super) fn made_to_undo(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.costs(bytes + HELD_TASK_COST)
+    }
+
+    fn costs(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or_else(|| {
+            let message = format!(
+                "the tasks of one step must not be larger than {MADE_MAX_BYTES} bytes together, where each counts as {TASK_COST} beside \
+                 its texts, and what undoes it as {HELD_TASK_COST}"
+            );
             Failure(message)
         })?;
+        Ok(())
+    }
+
+    /// Refuses to have one more task that is not over.
+    pub(super) fn bound_live(&self) -> Result<(), Failure> {
+        if self.instance.live.len() >= LIVE_MAX {
+            return Err(too_many_live());
+        }
         Ok(())
     }
 
@@ -63,11 +82,10 @@ impl Run<'_> {
         }
         let live = self.instance.live.len();
         if live > LIVE_MAX && live > before.live.len() {
-            let message = format!("a saga must not have more than {LIVE_MAX} tasks and child sagas that are not over");
-            return Err(Failure(message));
+            return Err(too_many_live());
         }
-        let waiting = self.instance.waiting() + self.raised.len();
-        if waiting > WAITING_MAX && waiting > before.waiting() + raised {
+        let waiting = self.instance.waiting() + self.raised.len() + self.set_aside;
+        if waiting > WAITING_MAX && waiting > before.waiting() + raised + self.set_aside {
             let message = format!(
                 "a saga must not have more than {WAITING_MAX} tasks and child sagas that are not over, and failures that wait for a \
                  decision"
@@ -99,6 +117,12 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+fn too_many_live() -> Failure {
+    Failure(format!(
+        "a saga must not have more than {LIVE_MAX} tasks and child sagas that are not over"
+    ))
 }
 
 impl Instance {

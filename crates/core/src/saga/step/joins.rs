@@ -52,7 +52,10 @@ impl Run<'_> {
             Some(joining.join.raises.clone())
         };
         let Some(name) = name else {
-            self.nobody_hears(number, Cause::Join { number }, "not all of its tasks succeeded");
+            let (failed, all) = (joining.errors().count(), joining.outcomes.len());
+            let cause = joining.cause().map_or("", |error| error.message.as_str());
+            let message = format!("{failed} of its {all} tasks did not succeed, the first: {cause}");
+            self.nobody_hears(number, Cause::Join { number }, &message);
             return;
         };
         let event = Event {

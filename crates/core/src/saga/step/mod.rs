@@ -335,7 +335,7 @@ fn may_change_before_it_is_refused(instance: &Instance, input: &Input) -> bool {
 
 fn created(run: &mut Run<'_>, input: Input) -> Result<(), Rejection> {
     match input {
-        Input::Started(event) => run.start(event),
+        Input::Started(event) => run.start(&event),
         // It never begins.
         Input::CancelRequested => {
             run.finish(SagaEnd::Cancelled);

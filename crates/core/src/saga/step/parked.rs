@@ -10,6 +10,10 @@ use crate::text::shortened;
 /// The most of a reason: that of a task may be a long trace.
 const REASON_MAX_BYTES: usize = 2_000;
 
+/// How many things of the saga may be gone through before the rest of what is parked is left for the next time: for each that is taken
+/// again what was before it is kept. It takes a tenth of a second.
+const RETRIED_MAX_PARTS: usize = 500_000;
+
 /// The most of it where there are more than anybody reads.
 const REASON_OF_MANY_MAX_BYTES: usize = 200;
 
@@ -83,7 +87,8 @@ impl Run<'_> {
     }
 
     /// Takes all of them again, the oldest first, with these fields in the context. Those behind one that ends the saga, or
-    /// begins to undo it, stay.
+    /// begins to undo it, stay; so do those of a very large saga that are too many for one time, and are the first of the next.
+    /// What cannot be taken again keeps its reason.
     pub(super) fn retry_all(&mut self, context: Fields) -> Result<(), Rejection> {
         if self.instance.parked.is_empty() {
             return Err(Rejection::NothingParked);
@@ -92,13 +97,25 @@ impl Run<'_> {
         self.context_changed();
         self.bound_context()
             .map_err(|Failure(reason)| Rejection::InvalidContext(reason))?;
-        let mut kept = Vec::new();
-        for parked in std::mem::take(&mut self.instance.parked) {
-            if self.instance.phase != Phase::Running {
+        let all = std::mem::take(&mut self.instance.parked);
+        let (mut kept, mut left) = (Vec::new(), Vec::new());
+        let mut taken = 0..all.len();
+        let (mut over, mut is_one_taken) = (None, false);
+        for parked in all {
+            taken.next();
+            self.set_aside = taken.len() + kept.len() + left.len();
+            if self.instance.phase != Phase::Running || self.gone_through >= RETRIED_MAX_PARTS {
+                left.push(parked);
+                continue;
+            }
+            let again = self.again(&parked);
+            if let Err(Untaken::Rejected(rejection @ Rejection::TaskIsOver { .. })) = again {
+                over.get_or_insert(rejection);
                 kept.push(parked);
                 continue;
             }
-            match self.again(&parked) {
+            is_one_taken = true;
+            match again {
                 Ok(()) => {}
                 Err(Untaken::Rejected(rejection)) => {
                     let parked = self.parked_again(parked, Failure(rejection.to_string()));
@@ -110,8 +127,12 @@ impl Run<'_> {
                 }
             }
         }
+        self.set_aside = 0;
+        if let Some(rejection) = over.filter(|_| !is_one_taken) {
+            return Err(rejection);
+        }
         // What was parked meanwhile is younger.
-        self.instance.parked.splice(0..0, kept);
+        self.instance.parked.splice(0..0, left.into_iter().chain(kept));
         Ok(())
     }
 
@@ -137,7 +158,7 @@ impl Run<'_> {
             }
             Cause::Timer(timer) => self.fire(*timer),
             Cause::Entry { entry, event } => self.enter_again(*entry, event),
-            Cause::Task { number, live } => Ok(self.issue_again(*number, live)?),
+            Cause::Task { number, live } => self.issue_again(*number, live),
             Cause::Join { number } => Err(Rejection::TaskIsOver { number: *number }.into()),
         };
         match done {

@@ -68,6 +68,8 @@ pub(super) struct Run<'a> {
     checked: u64,
     /// How many things were gone through that the instance holds.
     pub(super) gone_through: usize,
+    /// How much is parked and not among the parked while others of it are taken again.
+    pub(super) set_aside: usize,
     /// What expressions see on an event.
     scope: Option<(Event, Arc<Scope>)>,
     /// The context has changed since.
@@ -100,6 +102,7 @@ impl<'a> Run<'a> {
             bytes_left: MADE_MAX_BYTES,
             checked: 0,
             gone_through: 0,
+            set_aside: 0,
             scope: None,
             is_context_new: false,
         }
@@ -158,7 +161,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    pub(super) fn start(&mut self, event: Event) -> Result<(), Rejection> {
+    pub(super) fn start(&mut self, event: &Event) -> Result<(), Rejection> {
         let cannot = |Failure(reason)| Rejection::cannot_start(reason);
         self.notes.push(Note::Created);
         self.make_context()?;
@@ -171,25 +174,22 @@ impl<'a> Run<'a> {
         }
         self.instance.phase = Phase::Running;
         let initial = &self.definition.definition().initial;
-        self.enter(initial, &event).map_err(cannot)?;
+        self.enter(initial, event).map_err(cannot)?;
         if self.instance.phase != Phase::Running {
-            self.notes.push(Note::processed(&event));
+            self.notes.push(Note::processed(event));
             return Ok(());
         }
-        self.admit(&event)?;
-        match self.raise(&event) {
-            Ok(true) => Ok(()),
-            // An always led on: what starts it has done its part.
-            Ok(false) if self.instance.state != *initial => {
-                self.notes.push(Note::processed(&event));
-                Ok(())
-            }
-            Ok(false) => Err(self.not_taken(&event)),
-            Err(failure) => {
-                self.park(Cause::Event(event), failure);
-                Ok(())
-            }
+        self.admit(event)?;
+        // Where it fails, whoever starts it can do so again with what is missing: nothing of it is there.
+        if self.raise(event).map_err(cannot)? {
+            return Ok(());
         }
+        if self.instance.state == *initial {
+            return Err(self.not_taken(event));
+        }
+        // An always led on: what starts it has done its part.
+        self.notes.push(Note::processed(event));
+        Ok(())
     }
 
     /// Whether an event from outside is what the state asks for, and meets its schema.

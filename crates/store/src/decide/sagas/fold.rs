@@ -488,7 +488,7 @@ impl Folding<'_> {
         folded.timers.clear();
         folded.head.finished_at = Some(self.now);
         if let Some((parent, number)) = folded.head.parent {
-            let reason = reason.unwrap_or_else(|| reason_of(self.definition.definition(), &folded.instance));
+            let reason = reason.unwrap_or_else(|| reason_of(self.definition.definition(), &folded.instance, end));
             let outcome = outcome_of(&folded.instance, end, reason);
             folded.parent_told = Some((parent, number, outcome));
         }
@@ -504,8 +504,13 @@ fn in_words(violations: &Violations) -> String {
 }
 
 /// Where it ended; and why, where its state names a field of its context that says so.
-fn reason_of(definition: &Definition, instance: &Instance) -> String {
-    let ended = format!("the saga {} ended in {}", instance.id, instance.state);
+fn reason_of(definition: &Definition, instance: &Instance, end: SagaEnd) -> String {
+    let how = if end == SagaEnd::Cancelled {
+        "was cancelled"
+    } else {
+        "ended"
+    };
+    let ended = format!("the saga {} {how} in {}", instance.id, instance.state);
     let Some(State::Final {
         reason: Some(field), ..
     }) = definition.states.get(&instance.state)

@@ -28,7 +28,7 @@ fn drift() -> Value {
     json!({"expected": OURS, "found": THEIRS})
 }
 
-fn calculation(delivery: &str, files: &Value) -> Value {
+pub(super) fn calculation(delivery: &str, files: &Value) -> Value {
     json!({
         "project": "a/b", "repo_url": "https://gitlab/a/b.git", "branch": "issue/1", "name": "balance.condenser",
         "delivery": delivery, "files": files, "message": "m", "input_files": ["a.json"], "output_file": "b.json",
@@ -74,7 +74,7 @@ fn everything_can_happen_to_one_calculation() {
     assert_eq!((report.unvisited, report.never_started), (nothing.clone(), nothing));
 }
 
-fn balance(on_drift: &str) -> Value {
+pub(super) fn balance(on_drift: &str) -> Value {
     json!({
         "project": "a/b", "repo_url": "https://gitlab/a/b.git", "issue_iid": 1, "branch": "issue/1",
         "target_branch": "main", "dependencies": ["condenser", "heater"], "delivery": "celery", "on_drift": on_drift,

@@ -195,8 +195,11 @@ fn many_tasks_are_joined_once_with_the_outputs_of_all() {
     let (saga, decided) = start("fail", "[]");
     assert_eq!(decided, ["finished Completed"], "nothing to wait for");
     saga.is_at("C", SagaStatus::Completed);
-    let (saga, _) = start("fail", "5");
-    assert_eq!(saga.instance.parked[0].reason, "for_each must have a list as its value");
+    let mut saga = Saga::created(&format!("name: test\ninitial: A\n{}", states("fail")), "{}");
+    assert_eq!(
+        saga.refuses(Input::Started(event("start", "5"))),
+        "the saga cannot start: for_each must have a list as its value"
+    );
 }
 
 #[test]
@@ -244,14 +247,15 @@ fn an_answer_that_nobody_gives_is_given_by_default() {
 #[test]
 fn always_is_taken_on_entry_and_not_for_ever() {
     let counting = |most: u32| {
-        let (saga, _) = Saga::of_states(&format!(
+        let (mut saga, _) = Saga::of_states(&format!(
             "context: {{n: 0}}
 states:
-  A: {{on: {{start: {{target: B}}}}}}
+  A: {{on: {{start: {{}}, go: {{target: B}}}}}}
   B: {{always: [{{if: 'context.n < {most}', set: {{n: '${{ context.n + 1 }}'}}, target: B}}, {{target: C}}]}}
   C: {{final: true}}
 "
         ));
+        saga.raised("go", "{}");
         saga
     };
     let saga = counting(99);
@@ -530,4 +534,25 @@ fn a_guard_that_is_an_object_is_neither_true_nor_false() {
             parked.reason
         );
     }
+}
+
+#[test]
+fn what_the_first_transition_misses_is_told_to_whoever_starts_it() {
+    let states = "name: test
+initial: A
+states:
+  A: {on: {start: {target: B}}}
+  B: {on_entry: [{name: pay, input: {total: '${ input.total }'}}], on: {x: {target: C}}}
+  C: {final: true}
+";
+    let mut saga = Saga::created(states, "{}");
+    assert_eq!(
+        saga.refuses(Input::Started(event("start", "{}"))),
+        "the saga cannot start: the task pay cannot be made: /input/total there is no field \"total\""
+    );
+    // The same again with what was missing.
+    assert_eq!(saga.instance.version, 0);
+    let (saga, decided) = Saga::started(states, r#"{"total": 1}"#);
+    assert_eq!(decided.len(), 1);
+    saga.is_at("B", SagaStatus::Running);
 }

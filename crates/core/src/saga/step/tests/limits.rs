@@ -58,7 +58,8 @@ fn what_one_step_makes_is_bounded_in_bytes() {
     assert_eq!(saga.raised("x", &large), Vec::<String>::new());
     assert_eq!(
         saga.instance.parked[0].reason,
-        "the tasks of one step must not be larger than 8388608 bytes together"
+        "the tasks of one step must not be larger than 8388608 bytes together, where each counts as 1600 beside its texts, and what \
+         undoes it as 200"
     );
     assert!(saga.instance.live.is_empty() && saga.instance.joins.is_empty());
     assert_eq!(saga.raised("x", "1").len(), 9);
@@ -81,6 +82,12 @@ fn a_list_is_gone_through_up_to_a_number_that_a_step_can_make() {
         "for_each goes through 4001 entries, and may through 4000"
     );
     assert_eq!(saga.raised("x", &list(4_000)).len(), 4_000);
+}
+
+#[test]
+fn a_list_of_which_each_has_something_that_undoes_it_may_be_as_long() {
+    let saga = waiting_for(4_000);
+    assert!(saga.instance.live.values().all(|live| live.compensation.len() == 1));
 }
 
 #[test]
@@ -397,6 +404,56 @@ fn waiting_for(count: usize) -> Saga {
     saga.raised("begin", &format!("[{}0]", "0,".repeat(count - 1)));
     assert_eq!(saga.instance.live.len(), count);
     saga
+}
+
+#[test]
+fn of_very_much_that_is_parked_some_is_taken_again_at_a_time_and_all_in_its_turn() {
+    let mut saga = waiting_for(4_000);
+    let parked = |number: u32, name: &str| Parked {
+        number: 100_000 + number,
+        cause: Cause::Event(event(name, "1")),
+        reason: "parked".to_owned(),
+    };
+    // Each keeps 12,000 things that were before it, and those that are refused do not.
+    saga.instance.parked = (0..100).map(|number| parked(number, "x")).collect();
+    let mut before = 100;
+    for _ in 0..3 {
+        saga.takes(Input::Retried { context: Fields::new() });
+        let left = saga.instance.parked.len();
+        assert!((40..45).contains(&(before - left)) || left == 0, "{before} {left}");
+        before = left;
+    }
+    assert_eq!(before, 0);
+
+    // What fails again does not hold up what is behind it.
+    let begin = |number| Parked {
+        cause: Cause::Event(event("begin", "\"no list\"")),
+        ..parked(number, "begin")
+    };
+    saga.instance.parked = (0..50).map(begin).chain([parked(50, "x")]).collect();
+    saga.takes(Input::Retried { context: Fields::new() });
+    assert_eq!(saga.instance.parked.len(), 51);
+    saga.takes(Input::Retried { context: Fields::new() });
+    assert_eq!(saga.instance.parked.len(), 50, "the last has had its turn");
+}
+
+#[test]
+fn tasks_that_are_issued_again_are_as_many_as_may_be_waited_for() {
+    let (mut saga, _) = Saga::of_states(
+        "states:
+  A: {on: {start: {}, x: {tasks: [{name: a}]}}}
+",
+    );
+    saga.raised("x", "1");
+    let live = saga.instance.live.values().next().expect("one").clone();
+    saga.task_ended(1, failed());
+    saga.instance.live = (10..).zip(std::iter::repeat_n(live, LIVE_MAX)).collect();
+    saga.takes(Input::Retried { context: Fields::new() });
+    assert_eq!(saga.instance.live.len(), LIVE_MAX);
+    assert_eq!(
+        saga.instance.parked[0].reason,
+        "a saga must not have more than 10000 tasks and child sagas that are not over"
+    );
 }
 
 #[test]

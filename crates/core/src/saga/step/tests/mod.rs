@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::identity::SagaId;
-use crate::saga::instance::SagaStatus;
+use crate::saga::instance::{Parked, SagaStatus};
 use crate::saga::source::read;
 use crate::task::{ErrorCode, ErrorKind, TaskError};
 

@@ -249,6 +249,31 @@ fn what_cannot_be_issued_again_is_given_up() {
     );
     saga.task_ended(1, failed());
     saga.task_ended(3, failed());
+    let told = |saga: &Saga| {
+        saga.instance
+            .parked
+            .iter()
+            .map(|parked| parked.reason.clone())
+            .collect::<Vec<_>>()
+    };
+    let before = told(&saga);
+    assert!(
+        before[1].ends_with("1 of its 1 tasks did not succeed, the first: it broke"),
+        "{before:?}"
+    );
+    let all = || Input::Retried { context: Fields::new() };
+    assert_eq!(
+        saga.refuses(all()),
+        "task 1 is over: it can be given up, or an event raised that leads on"
+    );
+    // Beside something that can be taken again they keep their reasons.
+    saga.instance.parked.push(Parked {
+        number: 6,
+        cause: Cause::Timer(Timer::After { entry: 1_000, index: 0 }),
+        reason: "late".to_owned(),
+    });
+    saga.takes(all());
+    assert_eq!(told(&saga), before);
     for (number, told) in [(4, 1), (5, 2)] {
         assert_eq!(
             saga.refuses(Input::ParkedRetried { number }),
