@@ -303,7 +303,7 @@ fn the_schemas_of_a_definition_are_bounded_together() {
     let told = asking(40, "^a");
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(
-        told[0].contains("/states/A13/await_input/schema")
+        told[0].contains("/states/A20/await_input/schema")
             && told[0].contains("may take 25165824 bytes of memory together"),
         "{told:?}"
     );

@@ -388,7 +388,7 @@ pub(crate) async fn a_saga_that_costs_much_keeps_no_other_of_its_definition_out(
 fn large(name: &str) -> String {
     let fill = "x".repeat(250_000);
     format!(
-        "{{name: {name}, context: {{fill: {fill}}}, initial: A, states: {{A: {{on: {{start: {{}}, begin: {{}}}}}}}}}}"
+        "{{name: {name}, context: {{fill: {fill}}}, initial: A, states: {{A: {{on: {{start: {{}}, over: {{target: B}}}}}}, B: {{final: true}}}}}}"
     )
 }
 
