@@ -20,7 +20,9 @@ def calculate(name, correlationId, repoUrl, branch, commitHash, input_files, out
             if commit is None:
                 files = {file: json.loads(repository.path(file).read_text()) for file in input_files}
                 output = CALCULATIONS[name](files)
-                commit = repository.push(output_file, json.dumps(output, indent=2, sort_keys=True) + "\n", step)
+                # Infinity and NaN are no JSON: whoever takes the file in could not read them.
+                text = json.dumps(output, indent=2, sort_keys=True, allow_nan=False)
+                commit = repository.push(output_file, text + "\n", step)
         except Moved as moved:
             return {"movedTo": str(moved)}
     return {"commitHash": commit, "output_file": output_file}

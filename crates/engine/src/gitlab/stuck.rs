@@ -48,8 +48,9 @@ impl Engine {
         };
         Err(match self.refused_by_gitlab(&stuck).await? {
             Some(failure) => Error::SagaRefusedByGitlab { saga: saga.id, failure },
+            // A person gets that one on.
             None => Error::SagaStuck {
-                saga: saga.id,
+                saga: stuck.id,
                 status: stuck.instance.status(),
                 reason: reason(&stuck.instance),
             },

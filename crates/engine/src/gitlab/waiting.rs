@@ -22,7 +22,8 @@ impl Engine {
         Ok(self.until(saga, None, patience).await?.0)
     }
 
-    /// The same, or sooner the saga with the first task there is of those that are sought.
+    /// The same, or sooner the saga with the first task there is of those that are sought, as long as that is not over: what comes of
+    /// it is waited for then.
     pub(super) async fn until(
         &self,
         mut saga: Saga,
@@ -30,7 +31,7 @@ impl Engine {
         patience: Duration,
     ) -> Result<(Saga, Option<TaskId>), Error> {
         let end = Instant::now() + patience;
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut found) = (FIRST_PAUSE, None);
         loop {
             let begun = Instant::now();
             let left = end.saturating_duration_since(begun).min(pause);
@@ -39,13 +40,16 @@ impl Engine {
             if let Some(sought) = sought
                 && let Some(task) = self.list(sought, None, 1).await?.items.pop()
             {
-                // As it is with the task: its commit may be of the moment before.
-                return Ok((self.saga(saga.id).await?, Some(task.spec.id)));
+                found = Some(task.spec.id);
+                if !task.life.status().is_terminal() {
+                    // As it is with the task: its commit may be of the moment before.
+                    return Ok((self.saga(saga.id).await?, found));
+                }
             }
             self.check_unstuck(&saga).await?;
             // Whoever was not let wait is not let wait the next time either: this process stops.
             if saga.instance.status().rests() || begun + left >= end || begun.elapsed() < left {
-                return Ok((saga, None));
+                return Ok((saga, found));
             }
         }
     }

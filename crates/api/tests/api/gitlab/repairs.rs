@@ -52,6 +52,9 @@ async fn what_was_corrected_after_a_failure_is_no_drift() {
     told(&lab.post(BALANCE, &body).await, 200, repair);
     lab.commits("issue/42", "boiler_input.json", "{}").await;
     assert_eq!(enters(json!({})).await, 200);
+    // What was mended may be the input of any part. Here nothing comes out otherwise, so that nothing is committed.
+    let unchanged = json!({"commitHash": lab.head("issue/42").await, "output_file": "condenser_output.json"});
+    answers(&lab, &unchanged).await;
     calculates(&lab, "balance.total", "balance_output.json").await;
     let calculated = ["user_input_required", "AWAIT_USER_MERGE_REQUEST", "MERGE_REQUEST"];
     let calculated = told(&lab.post(BALANCE, &body).await, 200, calculated);
@@ -123,6 +126,56 @@ async fn a_calculation_that_others_were_before_fails_and_says_so() {
         told["error"].as_str().is_some_and(|error| error.contains(&found)),
         "{told}"
     );
+}
+
+/// Its message was sent and answered: what is wrong now is nothing that is still on its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_calculation_whose_output_cannot_be_read_is_told_and_taken_again() {
+    let lab = Lab::start().await;
+    let _worker = Working::start(&lab).await;
+    lab.commits("issue/42", "a", "1").await;
+    let mut body = calculation();
+    body["files"] = json!({});
+    body["input_files"] = json!(["a"]);
+    let started = lab.post("/api/calculations", &body).await.json();
+    assert_eq!(started["status"], "running");
+    let output = body["output_file"].as_str().expect("a path");
+    let refusal = FaultKind::answer(403, "application/json", "{\"message\": \"no rights\"}");
+    lab.fail("GET", "/repository/files", refusal, 100).await;
+    calculates(&lab, "balance.condenser", output).await;
+    let forbidden = lab
+        .post("/api/calculations", &body)
+        .await
+        .problem(403, "gitlab_forbidden");
+    assert_eq!(forbidden["saga_id"], started["saga_id"]);
+    lab.double.control().heal().await.expect("it does");
+    let told = lab.post("/api/calculations", &body).await.json();
+    assert_eq!(
+        (&told["saga_id"], &told["status"]),
+        (&started["saga_id"], &json!("completed"))
+    );
+}
+
+/// It is asked for again, as where the calculation itself tells of an error.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_the_contract_stops_no_balance() {
+    let lab = Lab::start().await;
+    let _worker = Working::start(&lab).await;
+    with_input(&lab).await;
+    let asked = [
+        "user_input_required",
+        "AWAIT_USER_CONDENSER_INPUT",
+        "CONDENSER_CALCULATION",
+    ];
+    let first = told(&lab.post(BALANCE, &issue()).await, 200, asked);
+    let input = format!("/api/sagas/{}/input", first["saga_id"].as_str().expect("an id"));
+    for answer in [json!({"movedTo": "main"}), json!({"commitHash": null}), json!("done")] {
+        let entered = lab.post(&input, &json!({"data": {"steam_flow_kg_s": 200}})).await;
+        assert_eq!(entered.status, 200, "{entered:?}");
+        answers(&lab, &answer).await;
+        let again = told(&lab.post(BALANCE, &issue()).await, 200, asked);
+        assert_eq!(again["saga_id"], first["saga_id"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

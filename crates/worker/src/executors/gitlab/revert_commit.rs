@@ -1,7 +1,7 @@
 use orchestratum_core::JsonText;
 use orchestratum_core::gitlab::CommitId;
 use orchestratum_core::task::RevertCommitInput;
-use orchestratum_gitlab::{Error, Problem};
+use orchestratum_gitlab::{Conflict, Error, Problem};
 use serde::Serialize;
 
 use super::drift::Drift;
@@ -15,14 +15,14 @@ struct Output {
     commit: Option<CommitId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
-    /// Upon which commit of others it was made.
+    /// Upon which commit of others it was made, or because of which it was not.
     drift: Option<Drift>,
 }
 
 pub(super) async fn run(call: &Call<'_>) -> Result<JsonText, Failure> {
     let input = RevertCommitInput::read(call.input())?;
     if input.existing {
-        return kept("the files were there before");
+        return kept("the files were there before", None);
     }
     let RevertCommitInput {
         project,
@@ -44,22 +44,35 @@ pub(super) async fn run(call: &Call<'_>) -> Result<JsonText, Failure> {
             };
             Ok(JsonText::of(&output)?)
         }
-        Err(error) if is_missing(&error) && is_branch_gone(call, &input).await? => kept("the branch is gone"),
+        Err(error) if is_missing(&error) && is_branch_gone(call, &input).await? => kept("the branch is gone", None),
         Err(error) => match error.problem() {
-            Problem::NothingToRevert(reason) => kept(reason),
+            Problem::NothingToRevert(reason) => kept(reason, None),
+            Problem::Conflict(Conflict::Revert(_)) => match moved(call, &input).await? {
+                Some(drift) => kept("others have changed its files since", Some(drift)),
+                None => Err(error.into()),
+            },
             _ => Err(error.into()),
         },
     }
 }
 
-fn kept(reason: &'static str) -> Result<JsonText, Failure> {
+fn kept(reason: &'static str, drift: Option<Drift>) -> Result<JsonText, Failure> {
     let output = Output {
         reverted: false,
         commit: None,
         reason: Some(reason),
-        drift: None,
+        drift,
     };
     Ok(JsonText::of(&output)?)
+}
+
+/// Where the branch stands instead, if the caller wants to know.
+async fn moved(call: &Call<'_>, input: &RevertCommitInput) -> Result<Option<Drift>, Failure> {
+    let Some(expected) = &input.expected_commit else {
+        return Ok(None);
+    };
+    let branch = call.client.get_branch(&input.project, &input.branch).await?;
+    Ok(Drift::between(Some(expected), &branch.commit.id))
 }
 
 fn is_missing(error: &Error) -> bool {

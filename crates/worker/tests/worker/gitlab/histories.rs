@@ -85,6 +85,22 @@ async fn who_takes_a_commit_back_is_told_who_came_between() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_others_have_changed_since_is_kept_and_told_to_whoever_asks() {
+    let lab = Lab::start().await;
+    let ours = lab.commit(json!({"a": "1\n"})).await["commit"].clone();
+    let theirs = lab.commit(json!({"a": "2\n"})).await["commit"].clone();
+    let input = json!({"branch": "main", "commit": ours, "expected_commit": ours});
+    assert_eq!(
+        lab.done("revert_commit", input).await,
+        json!({
+            "reverted": false, "reason": "others have changed its files since", "drift": {"expected": ours, "found": theirs},
+        })
+    );
+    assert_eq!(lab.head().await, theirs);
+    lab.worker.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_the_branch_stands_is_asked_once_for_all_files_that_are_not_there() {
     let lab = Lab::start().await;
     lab.commit(json!({"there": "1"})).await;

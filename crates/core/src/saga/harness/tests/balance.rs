@@ -55,6 +55,9 @@ fn everything_can_happen_to_one_calculation() {
         )
         .event("calculated", &json!({"commitHash": THEIRS, "output_file": "b.json"}))
         .event("calculated", &json!({"movedTo": THEIRS}))
+        .event("calculated", &json!({"movedTo": "main"}))
+        .event("calculated", &json!(null))
+        .event("answered", &json!({"body": "what"}))
         .event(
             "answered",
             &json!({"body": {"commitHash": THEIRS, "output_file": "b.json"}}),
@@ -108,6 +111,10 @@ fn the_balance_goes_through_all_its_steps() {
         )
         .event("taken_back", &json!({"reverted": true, "commit": OURS, "drift": null}))
         .event("taken_back", &json!({"reverted": false, "reason": "r", "drift": null}))
+        .event(
+            "taken_back",
+            &json!({"reverted": false, "reason": "r", "drift": drift()}),
+        )
         .event(
             "balance_checked",
             &json!({"commit": OURS, "exists": true, "drift": null}),
@@ -463,6 +470,47 @@ fn a_calculation_that_calculated_nothing_fails_where_nobody_goes_on_with_it() ->
     Ok(())
 }
 
+/// What is no commit would be asked of GitLab by every step that follows, which nobody could mend.
+#[test]
+fn an_answer_that_breaks_the_contract_is_a_calculation_that_has_failed() -> Result<(), SimulationError> {
+    let sagas = Simulator::new(definition(CALCULATION)).unwrap_or_else(|faults| panic!("{faults}"));
+    let no_commit = "balance.condenser has answered with neither the commit of its output (commitHash) nor that of the branch \
+                     (movedTo), as 40 digits each";
+    let answers = [
+        (json!({"movedTo": "main"}), no_commit),
+        (json!({"movedTo": null, "commitHash": OURS}), no_commit),
+        (json!({"movedTo": [THEIRS]}), no_commit),
+        (json!({"commitHash": "A".repeat(40)}), no_commit),
+        (json!({"commitHash": &OURS[..7]}), no_commit),
+        (json!({}), no_commit),
+        (json!({"error": "no figures"}), "no figures"),
+        (
+            json!({"error": 5}),
+            "balance.condenser tells of an error that is no text",
+        ),
+        (
+            json!("done"),
+            "balance.condenser has answered with something that is no object",
+        ),
+        (
+            json!(null),
+            "balance.condenser has answered with something that is no object",
+        ),
+    ];
+    for (answer, reason) in answers {
+        for (delivery, output) in [("celery", answer.clone()), ("amqp", json!({"body": answer.clone()}))] {
+            let mut saga = sagas.start(&calculation(delivery, &json!({})))?;
+            saga.succeed(delivery, &output)?;
+            assert_eq!(
+                (saga.status(), saga.context("reason")),
+                (SagaStatus::Failed, json!(reason)),
+                "{delivery}: {answer}"
+            );
+        }
+    }
+    Ok(())
+}
+
 /// A balance whose condenser could not be calculated, of what was entered.
 fn failed(sagas: &Simulator) -> Result<SimulatedSaga<'_>, SimulationError> {
     let mut saga = asking(sagas)?;
@@ -519,6 +567,18 @@ fn others_are_seen_also_where_a_calculation_has_failed() -> Result<(), Simulatio
     saga.succeed("gitlab.file_exists", &looked(OURS))?;
     assert_eq!(saga.state(), "AwaitingInput");
     assert_eq!(saga.context("reason"), "no such steam");
+
+    // Or it in the very moment in which it is taken back.
+    let mut saga = failed(&sagas)?;
+    let still = json!({"commit": ENTERED, "exists": true, "last_commit": ENTERED, "drift": null});
+    saga.succeed("gitlab.file_exists", &still)?;
+    saga.succeed(
+        "gitlab.revert_commit",
+        &json!({"reverted": false, "reason": "r", "drift": moved}),
+    )?;
+    assert_eq!(saga.state(), "ReadingBranch");
+    saga.succeed("gitlab.file_exists", &corrected)?;
+    assert_eq!(saga.state(), "Checking");
     Ok(())
 }
 
