@@ -192,6 +192,12 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Settings> {
     Ok(Settings::load_with(&overrides)?)
 }
 
+/// The key of a folder in which it has run.
+pub(crate) fn key_of(data: &Path) -> Option<SecretString> {
+    let key = fs::read_to_string(data.join(KEY)).ok()?;
+    Some(SecretString::from(key.trim().to_owned()))
+}
+
 /// The key of this folder, made at the first start: it stays the same, so that yesterday's `curl` lines still run.
 fn kept_key(file: &Path) -> anyhow::Result<SecretString> {
     match fs::read_to_string(file) {

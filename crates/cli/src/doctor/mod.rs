@@ -80,7 +80,13 @@ fn settings(arguments: &Arguments) -> Result<Settings, orchestratum_engine::Sett
         .iter()
         .flat_map(|database| [("database.url", database.as_str()), ("broker.url", "database")])
         .collect();
-    Settings::load_with(&overrides)
+    let mut settings = Settings::load_with(&overrides)?;
+    if settings.auth.bootstrap_key.expose_secret().is_empty()
+        && let Some(key) = arguments.data.as_ref().and_then(|data| crate::dev::key_of(data))
+    {
+        settings.auth.bootstrap_key = key;
+    }
+    Ok(settings)
 }
 
 fn bootstrap_key(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {

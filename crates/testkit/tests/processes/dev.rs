@@ -295,7 +295,11 @@ async fn a_second_process_on_the_same_file_is_refused_and_told_who_owns_it() -> 
     let mut doctor = Command::new(binary("orchestratum")?);
     doctor.args(["doctor", "--data", &data]);
     let output = doctor.output()?;
-    assert!(output.status.success(), "{}", text(&output));
+    let said = text(&output);
+    assert!(
+        output.status.success() && said.contains("with a bootstrap key"),
+        "{said}"
+    );
     Ok(())
 }
 
