@@ -1,6 +1,7 @@
 //! Logs and metrics of a process: installed once, at its start.
 
 mod daily;
+mod figures;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -166,6 +167,7 @@ pub fn metrics() -> &'static PrometheusHandle {
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("another metrics recorder is installed; /metrics stays empty");
         }
+        figures::describe();
         begin_at_zero();
         handle
     })
