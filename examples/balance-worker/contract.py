@@ -3,11 +3,18 @@
     {"correlationId", "repoUrl", "branch", "commitHash", "input_files", "output_file"}
         -> {"commitHash", "output_file"}      the commit of the output on the branch
         -> {"movedTo"}                        others were faster: where the branch is
+        -> {"error"}                          it cannot be calculated, and would not be the next time either
+
+What else goes wrong is raised: whoever has asked tries it again.
 """
 import json, tempfile
 
 from calculations import CALCULATIONS
 from repository import Moved, Repository
+
+
+class Uncalculable(Exception):
+    pass
 
 
 def calculate(name, correlationId, repoUrl, branch, commitHash, input_files, output_file):
@@ -18,11 +25,18 @@ def calculate(name, correlationId, repoUrl, branch, commitHash, input_files, out
             repository = Repository(repoUrl, branch, commitHash, folder)
             commit = repository.made_before(step)
             if commit is None:
-                files = {file: json.loads(repository.path(file).read_text()) for file in input_files}
-                output = CALCULATIONS[name](files)
-                # Infinity and NaN are no JSON: whoever takes the file in could not read them.
-                text = json.dumps(output, indent=2, sort_keys=True, allow_nan=False)
-                commit = repository.push(output_file, text + "\n", step)
+                commit = repository.push(output_file, output(name, repository, input_files), step)
         except Moved as moved:
             return {"movedTo": str(moved)}
+        except Uncalculable as why:
+            return {"error": str(why)}
     return {"commitHash": commit, "output_file": output_file}
+
+
+def output(name, repository, input_files):
+    try:
+        files = {file: json.loads(repository.path(file).read_text()) for file in input_files}
+        # Infinity and NaN are no JSON: whoever takes the file in could not read them.
+        return json.dumps(CALCULATIONS[name](files), indent=2, sort_keys=True, allow_nan=False) + "\n"
+    except Exception as error:
+        raise Uncalculable(f"{type(error).__name__}: {error}") from error

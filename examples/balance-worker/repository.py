@@ -2,12 +2,16 @@
 
 The token goes to git by its environment: a command line can be read by everybody on the machine.
 """
-import base64, os, pathlib, subprocess
+import base64, os, pathlib, subprocess, time
 
 GITLAB_URL = os.environ["GITLAB_URL"].rstrip("/") + "/"
 TOKEN = os.environ["GITLAB_TOKEN"]
 TRAILER = "Orchestratum-Step"
 GIT_SECONDS = 120
+# A GitLab that is away for a minute costs nobody what was entered.
+AWAY_SECONDS = 60
+# What git says where it would be no better in a moment.
+FINAL = ("Authentication failed", "could not read Username", "not found", "returned error: 403")
 
 
 class Moved(Exception):
@@ -25,7 +29,7 @@ class Repository:
         self.home, self.folder = pathlib.Path(folder) / "home", pathlib.Path(folder) / "clone"
         self.home.mkdir()
         self.folder.mkdir()
-        self.git("clone", "--quiet", "--no-tags", "--single-branch", "--branch", branch, "--", url, ".")
+        self.git_online("clone", "--quiet", "--no-tags", "--single-branch", "--branch", branch, "--", url, ".")
         if not self.has(commit):
             raise Moved(self.head())
         self.git("checkout", "--quiet", "--detach", commit)
@@ -57,6 +61,18 @@ class Repository:
         if done.returncode:
             raise RuntimeError(f"git {arguments[0]} failed: {done.stderr.strip()[-2000:]}")
         return done.stdout.strip()
+
+    def git_online(self, *arguments):
+        """The same until GitLab answers."""
+        end, pause = time.monotonic() + AWAY_SECONDS, 1
+        while True:
+            try:
+                return self.git(*arguments)
+            except RuntimeError as error:
+                if time.monotonic() + pause > end or any(word in str(error) for word in FINAL):
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, 10)
 
     def path(self, name):
         """Nothing outside of the clone, and nothing of git's own."""
@@ -90,9 +106,11 @@ class Repository:
         try:
             self.git("push", "--quiet", "origin", f"HEAD:refs/heads/{self.branch}")
         except RuntimeError:
-            self.git("fetch", "--quiet", "origin", self.branch)
+            # It was refused, or done and its answer lost, or GitLab is away.
+            self.git_online("fetch", "--quiet", "origin", self.branch)
             made = self.made_before(step)
             if made is None:
-                raise
-            return made
+                self.git("push", "--quiet", "origin", f"HEAD:refs/heads/{self.branch}")
+            else:
+                return made
         return self.git("rev-parse", "HEAD")

@@ -187,6 +187,11 @@ pub enum Error {
         status: SagaStatus,
         reason: String,
     },
+    #[error(
+        "the balance that is not over is saga {saga}, and was begun otherwise: {}; leave out what differs, or cancel that one first",
+        told(.different)
+    )]
+    BalanceBegunOtherwise { saga: SagaId, different: Violations },
     #[error("the process is stopping")]
     Stopping,
     /// A fault of ours. Whether the work was done is not known.
@@ -290,6 +295,7 @@ impl Error {
             | Self::SagaWithoutBranch { .. }
             | Self::SagaRefusedByGitlab { .. }
             | Self::SagaStuck { .. }
+            | Self::BalanceBegunOtherwise { .. }
             | Self::Panicked => false,
         }
     }

@@ -76,6 +76,7 @@ registry! {
     IllegalSagaStatus = "illegal_saga_status", CONFLICT, "The status of the saga does not allow this";
     GitlabConflict = "gitlab_conflict", CONFLICT, "Somebody else has changed the same in GitLab";
     SagaWithoutBranch = "saga_without_branch", CONFLICT, "The saga works on no branch of GitLab";
+    BalanceBegunOtherwise = "balance_begun_otherwise", CONFLICT, "The balance that goes on was begun otherwise";
     GroupExists = "group_exists", CONFLICT, "Another group has this id";
     GroupGone = "group_gone", GONE, "The group that this key made was deleted";
     SagaGone = "saga_gone", GONE, "The saga that this key made was deleted";

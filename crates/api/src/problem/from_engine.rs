@@ -74,7 +74,8 @@ impl From<Error> for Problem {
             | Error::GitlabContent { .. }
             | Error::SagaWithoutBranch { .. }
             | Error::SagaRefusedByGitlab { .. }
-            | Error::SagaStuck { .. } => from_gitlab(&error),
+            | Error::SagaStuck { .. }
+            | Error::BalanceBegunOtherwise { .. } => from_gitlab(&error),
             Error::Stopping => Self::new(Code::Stopping, error.to_string()),
             Error::Store(cause) => from_store(&cause),
             Error::Broker(_) | Error::Panicked => Self::internal(&error),
@@ -146,6 +147,9 @@ fn from_gitlab(error: &Error) -> Problem {
             faults: faults.0.iter().cloned().map(super::Fault::from).collect(),
             ..told(Code::GitlabContent)
         },
+        Error::BalanceBegunOtherwise { saga, different } => {
+            told(Code::BalanceBegunOtherwise).of_saga(*saga).of(different.clone())
+        }
         Error::SagaWithoutBranch { .. } => told(Code::SagaWithoutBranch),
         Error::SagaRefusedByGitlab { saga, failure } => {
             let code = failure.code.as_ref().and_then(|code| Code::of_gitlab(code.as_str()));

@@ -7,7 +7,7 @@ use orchestratum_core::{JsonText, Origin};
 use orchestratum_gitlab::Project;
 use orchestratum_store::Saga;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::series::Series;
 use super::shipped;
@@ -52,8 +52,10 @@ pub struct CalculateBalance {
     pub target_branch: Option<BranchName>,
     /// `None`: the condenser alone.
     pub dependencies: Option<Vec<String>>,
-    pub delivery: Delivery,
-    pub on_drift: OnDrift,
+    /// `None`: over Celery.
+    pub delivery: Option<Delivery>,
+    /// `None`: it begins anew.
+    pub on_drift: Option<OnDrift>,
     pub origin: Origin,
     pub actor: Option<String>,
 }
@@ -62,8 +64,22 @@ pub struct CalculateBalance {
 #[derive(Debug, Clone)]
 pub struct BalanceToCalculate {
     series: Series,
+    asked: Asked,
     /// If none is live; its correlation id is that of the next one.
     start: StartSaga,
+}
+
+/// How a balance is to be calculated, as far as the call says it.
+#[derive(Debug, Clone, Serialize)]
+struct Asked {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_branch: Option<BranchName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dependencies: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery: Option<Delivery>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_drift: Option<OnDrift>,
 }
 
 impl Engine {
@@ -75,6 +91,7 @@ impl Engine {
     pub async fn look_at_balance(&self, request: CalculateBalance) -> Result<BalanceToCalculate, Error> {
         let branch = request.branch()?;
         let dependencies = request.dependencies()?;
+        let asked = request.asked();
         let call = self.gitlab()?;
         let project = call.for_a_look().get_project(&request.project).await?;
         drop(call);
@@ -87,8 +104,8 @@ impl Engine {
             "branch": branch,
             "target_branch": target,
             "dependencies": dependencies,
-            "delivery": request.delivery,
-            "on_drift": request.on_drift,
+            "delivery": request.delivery.unwrap_or_default(),
+            "on_drift": request.on_drift.unwrap_or_default(),
         });
         let start = StartSaga {
             definition: definition(),
@@ -99,14 +116,17 @@ impl Engine {
             actor: request.actor,
             idempotency: None,
         };
-        Ok(BalanceToCalculate { series, start })
+        Ok(BalanceToCalculate { series, asked, start })
     }
 
     /// Starts the saga of a project, branch and issue, or finds the live one, which is taken again if GitLab stopped it.
     /// [`until_told`](Self::until_told) waits for what comes of it.
+    ///
+    /// # Errors
+    /// [`Error::BalanceBegunOtherwise`] where the live one was begun with something else than what is given.
     pub async fn calculate_balance(
         &self,
-        BalanceToCalculate { series, start }: BalanceToCalculate,
+        BalanceToCalculate { series, asked, start }: BalanceToCalculate,
     ) -> Result<Saga, Error> {
         let mut last = self.last_of(&series).await?;
         loop {
@@ -114,6 +134,7 @@ impl Engine {
                 None => series.first(),
                 Some(saga) if saga.instance.status().is_over() => series.after(&saga),
                 Some(live) => {
+                    asked.check_begun_so(&live)?;
                     self.take_again(&live, start.actor.clone()).await?;
                     return Ok(live);
                 }
@@ -131,7 +152,36 @@ impl Engine {
     }
 }
 
+impl Asked {
+    /// What was asked for at the beginning counts: it may be done in part.
+    fn check_begun_so(&self, live: &Saga) -> Result<(), Error> {
+        let begun: Value = serde_json::from_str(live.instance.input.as_str()).unwrap_or_default();
+        let asked = serde_json::to_value(self).expect("texts");
+        let mut violations = Violations::default();
+        for (name, asked) in asked.as_object().into_iter().flatten() {
+            let begun = begun.get(name).unwrap_or(&Value::Null);
+            if asked != begun {
+                violations.add(format!("/{name}"), format!("is not {begun}, with which it was begun"));
+            }
+        }
+        let otherwise = |different| Error::BalanceBegunOtherwise {
+            saga: live.id,
+            different,
+        };
+        violations.into_result().map_err(otherwise)
+    }
+}
+
 impl CalculateBalance {
+    fn asked(&self) -> Asked {
+        Asked {
+            target_branch: self.target_branch.clone(),
+            dependencies: self.dependencies.clone(),
+            delivery: self.delivery,
+            on_drift: self.on_drift,
+        }
+    }
+
     fn branch(&self) -> Result<BranchName, Error> {
         match &self.branch {
             Some(branch) => Ok(branch.clone()),

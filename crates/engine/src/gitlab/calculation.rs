@@ -151,13 +151,10 @@ impl Engine {
         let call = self.gitlab()?;
         let client = call.for_a_look();
         let project = client.get_project(&request.project).await?;
+        // Nothing is begun where there is no such branch.
+        let branch = client.get_branch(&request.project, &request.branch).await?;
         // Without a commit of its own it calculates what stands there now.
-        let commit = if request.files.is_empty() {
-            let branch = client.get_branch(&request.project, &request.branch).await?;
-            Some(branch.commit.id)
-        } else {
-            None
-        };
+        let commit = request.files.is_empty().then_some(branch.commit.id);
         let input = JsonText::of(&CalculationInput {
             project: &request.project,
             repo_url: &project.http_url_to_repo,

@@ -61,7 +61,7 @@ pub(super) async fn answers(lab: &Lab, answer: &Value) {
     ends(lab, &task, answer).await;
 }
 
-async fn ends(lab: &Lab, task: &ClaimedTask, output: &Value) {
+pub(super) async fn ends(lab: &Lab, task: &ClaimedTask, output: &Value) {
     let evidence = Evidence {
         output: Some(JsonText::trusted(output.to_string())),
         ..Evidence::default()
@@ -216,6 +216,8 @@ async fn what_cannot_be_calculated_starts_nothing(lab: &Lab) {
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
     }
     let mut calculation = calculation();
+    let no_branch = lab.post("/api/calculations", &calculation).await;
+    no_branch.problem(404, "gitlab_not_found");
     calculation["files"] = json!({"../a": 1});
     lab.post("/api/calculations", &calculation)
         .await

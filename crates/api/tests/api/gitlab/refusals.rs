@@ -1,7 +1,8 @@
 use orchestratum_testkit::{FaultKind, OWNER_TOKEN, PROJECT, READ_ONLY_TOKEN};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::lab::{Lab, of_project};
+use super::calculations::{BALANCE, issue, told, with_input};
+use super::lab::{Lab, Working, of_project};
 use crate::common::Api;
 
 /// What must not get into a URL.
@@ -117,4 +118,46 @@ async fn a_token_without_rights_is_403_and_without_a_gitlab_it_is_told_how_to_na
             .is_some_and(|detail| detail.contains("ORCHESTRATUM__GITLAB__URL")),
         "{none}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_balance_that_goes_on_stays_as_it_was_begun() {
+    let lab = Lab::start().await;
+    let _worker = Working::start(&lab).await;
+    with_input(&lab).await;
+    let asked = [
+        "user_input_required",
+        "AWAIT_USER_CONDENSER_INPUT",
+        "CONDENSER_CALCULATION",
+    ];
+    let first = told(&lab.post(BALANCE, &issue()).await, 200, asked);
+    let with = |fields: Value| {
+        let mut body = issue();
+        body.as_object_mut()
+            .expect("an object")
+            .extend(fields.as_object().expect("one").clone());
+        body
+    };
+    let otherwise = with(json!({"target_branch": "develop", "dependencies": ["heater"], "on_drift": "rebase_inputs"}));
+    let problem = lab
+        .post(BALANCE, &otherwise)
+        .await
+        .problem(409, "balance_begun_otherwise");
+    assert_eq!(problem["saga_id"], first["saga_id"]);
+    let faults = problem["errors"].as_array().expect("a list").iter();
+    let mut faults: Vec<_> = faults
+        .map(|fault| (fault["pointer"].as_str(), fault["message"].as_str()))
+        .collect();
+    faults.sort_unstable();
+    let expected = [
+        (
+            Some("/dependencies"),
+            Some("is not [\"condenser\"], with which it was begun"),
+        ),
+        (Some("/target_branch"), Some("is not \"main\", with which it was begun")),
+    ];
+    assert_eq!(faults, expected);
+    let alike = with(json!({"target_branch": "main", "dependencies": ["condenser"], "delivery": "celery"}));
+    let same = told(&lab.post(BALANCE, &alike).await, 200, asked);
+    assert_eq!(same["saga_id"], first["saga_id"]);
 }

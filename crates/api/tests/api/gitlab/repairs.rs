@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::calculations::{BALANCE, answers, calculates, calculation, issue, told, with_input};
+use super::calculations::{BALANCE, answers, calculates, calculation, ends, issue, told, with_input};
 use super::lab::{Lab, Working};
 
 /// Whoever calculates: takes one message, and finds that it cannot be calculated.
@@ -175,6 +175,36 @@ async fn an_answer_that_breaks_the_contract_stops_no_balance() {
         answers(&lab, &answer).await;
         let again = told(&lab.post(BALANCE, &issue()).await, 200, asked);
         assert_eq!(again["saga_id"], first["saga_id"]);
+    }
+}
+
+/// It has pushed something else, or something that is no JSON.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_that_is_missing_or_no_json_stops_no_balance() {
+    let lab = Lab::start().await;
+    let _worker = Working::start(&lab).await;
+    with_input(&lab).await;
+    let asked = [
+        "user_input_required",
+        "AWAIT_USER_CONDENSER_INPUT",
+        "CONDENSER_CALCULATION",
+    ];
+    let first = told(&lab.post(BALANCE, &issue()).await, 200, asked);
+    let input = format!("/api/sagas/{}/input", first["saga_id"].as_str().expect("an id"));
+    for (path, why) in [
+        ("elsewhere.json", "there is no file condenser_output.json"),
+        ("condenser_output.json", "cannot be read as JSON"),
+    ] {
+        let entered = lab.post(&input, &json!({"data": {"steam_flow_kg_s": 200}})).await;
+        assert_eq!(entered.status, 200, "{entered:?}");
+        let message = lab.claims("celery").await;
+        let commit = lab.commits("issue/42", path, "{\"heat_kw\": NaN}").await;
+        let answer = json!({"commitHash": commit, "output_file": "condenser_output.json"});
+        ends(&lab, &message, &answer).await;
+        let again = told(&lab.post(BALANCE, &issue()).await, 200, asked);
+        assert_eq!((&again["saga_id"], &again["drifts"]), (&first["saga_id"], &json!([])));
+        let prompt = again["prompt"].as_str().unwrap_or_default();
+        assert!(prompt.contains(why), "{prompt}");
     }
 }
 

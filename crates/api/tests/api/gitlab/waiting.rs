@@ -1,5 +1,6 @@
 //! Calls that wait for GitLab, or for a saga, and their clients.
 
+use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::calculations::{BALANCE, calculation, issue};
 use super::lab::Lab;
 
 /// Others find a place while it waits.
-async fn keeps_nobody_out<T>(lab: &Lab, waiting: impl Future<Output = T>, is_begun: impl AsyncFn() -> bool) {
+async fn keeps_nobody_out<T: Debug>(lab: &Lab, waiting: impl Future<Output = T>, is_begun: impl AsyncFn() -> bool) {
     let others = async {
         eventually("it is under way", || async {
             is_begun().await.then_some(()).ok_or("not yet")
@@ -26,7 +27,7 @@ async fn keeps_nobody_out<T>(lab: &Lab, waiting: impl Future<Output = T>, is_beg
         .await;
     };
     tokio::select! {
-        _ = waiting => panic!("it was answered"),
+        answer = waiting => panic!("it was answered: {answer:?}"),
         () = others => {}
     }
 }
@@ -34,6 +35,7 @@ async fn keeps_nobody_out<T>(lab: &Lab, waiting: impl Future<Output = T>, is_beg
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_waits_keeps_no_other_change_from_its_place() {
     let lab = Lab::with(&[("api.max_connections", "1"), ("gitlab.call_timeout_seconds", "60")]).await;
+    lab.commits("issue/42", "a", "1").await;
     for (path, body) in [(BALANCE, issue()), ("/api/calculations", calculation())] {
         let sagas = async || {
             lab.get("/api/sagas").await.json()["items"]
@@ -46,7 +48,7 @@ async fn a_call_that_waits_keeps_no_other_change_from_its_place() {
         keeps_nobody_out(&lab, waiting, async || sagas().await > before).await;
     }
     let slow = FaultKind::SlowAnswer { milliseconds: 60_000 };
-    lab.fail("GET", "merge_requests", slow, 1).await;
+    lab.fail("POST", "merge_requests", slow, 1).await;
     let before = lab.seen().await;
     let body = json!({"project": PROJECT, "source_branch": "issue/42", "target_branch": "main", "title": "T"});
     let waiting = lab.post("/api/merge-requests", &body);

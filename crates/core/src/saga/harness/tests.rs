@@ -1,6 +1,7 @@
 //! The harness over every definition there is, and what it finds in those that are wrong.
 
 mod balance;
+mod calculation;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -104,7 +105,7 @@ fn holds_the_rules(path: &Path) {
     let harness = Harness::new(definition(&text)).unwrap_or_else(|faults| panic!("{shown}: {faults}"));
     let harness = match path.file_stem().and_then(|name| name.to_str()) {
         Some("calculate-balance") => harness.input(&balance::balance("stop")),
-        Some("calculation") => harness.input(&balance::calculation("celery", &json!({}))),
+        Some("calculation") => harness.input(&calculation::calculation("celery", &json!({}))),
         // It is guessed.
         _ => harness,
     };

@@ -24,7 +24,7 @@ pub use celery::CeleryInput;
 pub use csharp::CSharpInput;
 pub use gitlab::{
     CloseMergeRequestInput, CommitInput, CreateBranchInput, CreateMergeRequestInput, DeleteBranchInput,
-    FileExistsInput, FileFormat, FileText, GetFileInput, GitlabTask, ListIssuesInput, RevertCommitInput,
+    FileExistsInput, FileFormat, FileText, GetFileInput, GitlabTask, ListIssuesInput, OnFault, RevertCommitInput,
 };
 pub use http::{ExpectedStatuses, HttpBody, HttpInput, HttpMethod, InvalidUrl, check_url};
 pub use invocation::Invocation;

@@ -2,7 +2,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use orchestratum_core::JsonText;
 use orchestratum_core::gitlab::{CommitId, FilePath};
-use orchestratum_core::task::{FileFormat, GetFileInput};
+use orchestratum_core::task::{FileFormat, GetFileInput, OnFault};
+use orchestratum_gitlab::{Error, FileContent, Problem};
 use orchestratum_store::answers;
 use serde::Serialize;
 
@@ -15,12 +16,21 @@ const FAULTS_TOLD: usize = 5;
 #[derive(Serialize)]
 struct Output<'a> {
     path: &'a FilePath,
-    content: Content<'a>,
-    sha256: &'a str,
+    content: Option<Content<'a>>,
+    sha256: Option<&'a str>,
     /// Where the branch stood.
     commit: &'a CommitId,
-    last_commit: &'a CommitId,
+    last_commit: Option<&'a CommitId>,
     drift: Option<Drift>,
+    /// Where it was to be told.
+    #[serde(flatten)]
+    fault: Option<Fault>,
+}
+
+#[derive(Serialize)]
+struct Fault {
+    /// What is wrong with the file; `None`: nothing.
+    fault: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -36,21 +46,55 @@ pub(super) async fn run(call: &Call<'_>) -> Result<JsonText, Failure> {
     let file = call
         .client
         .get_file_content(&input.project, &input.path, &input.reference)
-        .await?;
+        .await;
+    match file {
+        Ok(file) => there(&input, &file),
+        Err(error) => missing(call, &input, error).await,
+    }
+}
+
+fn there(input: &GetFileInput, file: &FileContent) -> Result<JsonText, Failure> {
+    let (content, fault) = match (content(input, &file.content), input.on_fault) {
+        (Ok(content), OnFault::Fail) => (Some(content), None),
+        (Ok(content), OnFault::Tell) => (Some(content), Some(Fault { fault: None })),
+        (Err(fault), OnFault::Tell) => (None, Some(Fault { fault: Some(fault) })),
+        (Err(fault), OnFault::Fail) => return Err(Failure::Content(fault)),
+    };
     let output = Output {
         path: &input.path,
-        content: content(&input, &file.content)?,
-        sha256: &file.content_sha256,
+        content,
+        sha256: Some(&file.content_sha256),
         commit: &file.commit,
-        last_commit: &file.last_commit,
+        last_commit: Some(&file.last_commit),
         drift: Drift::between(input.expected_commit.as_ref(), &file.commit),
+        fault,
     };
     Ok(JsonText::of(&output)?)
 }
 
-/// No part of the file is told where it is not as it should be.
-fn content<'a>(input: &GetFileInput, bytes: &'a [u8]) -> Result<Content<'a>, Failure> {
-    let wrong = |reason: &str| Failure::Content(format!("the file {} {reason}", input.path));
+/// A file that is not there is a fault of it only where the branch is there.
+async fn missing(call: &Call<'_>, input: &GetFileInput, error: Error) -> Result<JsonText, Failure> {
+    let is_told = input.on_fault == OnFault::Tell && matches!(error.problem(), Problem::NotFound(_));
+    if !is_told {
+        return Err(error.into());
+    }
+    let commit = call.client.get_head(&input.project, &input.reference).await?;
+    let fault = Some(format!("there is no file {}", input.path));
+    let output = Output {
+        path: &input.path,
+        content: None,
+        sha256: None,
+        commit: &commit,
+        last_commit: None,
+        drift: Drift::between(input.expected_commit.as_ref(), &commit),
+        fault: Some(Fault { fault }),
+    };
+    Ok(JsonText::of(&output)?)
+}
+
+/// Or what is wrong with it. No part of the file is told then.
+fn content<'a>(input: &GetFileInput, bytes: &'a [u8]) -> Result<Content<'a>, String> {
+    let wrong = |reason: &str| format!("the file {} {reason}", input.path);
     let text = || std::str::from_utf8(bytes).map_err(|_| wrong("is no text in UTF-8"));
     match input.format {
         FileFormat::Base64 => Ok(Content::Base64(STANDARD.encode(bytes))),

@@ -1,4 +1,4 @@
-//! The calculation "balance" and its parts: every step of GitLab fails and is repeated, the branch moves at each of them.
+//! The calculation "balance": every step of GitLab fails and is repeated, the branch moves at each of them.
 
 use serde_json::{Value, json};
 
@@ -6,75 +6,25 @@ use super::*;
 use crate::saga::SagaStatus;
 use crate::saga::simulate::{Running, SimulatedSaga, SimulationError, Simulator};
 
-const CALCULATION: &str = include_str!("../../../../../../config/sagas/calculation.yaml");
 const BALANCE: &str = include_str!("../../../../../../config/sagas/calculate-balance.yaml");
 
 /// Where the branch stood at first, after a commit of ours, and after one of somebody else.
-const BEGUN: &str = "0000000000000000000000000000000000000000";
-const OURS: &str = "1111111111111111111111111111111111111111";
-const THEIRS: &str = "2222222222222222222222222222222222222222";
+pub(super) const BEGUN: &str = "0000000000000000000000000000000000000000";
+pub(super) const OURS: &str = "1111111111111111111111111111111111111111";
+pub(super) const THEIRS: &str = "2222222222222222222222222222222222222222";
 /// After the commit of what was entered.
-const ENTERED: &str = "3333333333333333333333333333333333333333";
+pub(super) const ENTERED: &str = "3333333333333333333333333333333333333333";
 
-fn harness(text: &str) -> Harness {
+pub(super) fn harness(text: &str) -> Harness {
     Harness::new(definition(text)).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
-fn explored(harness: &Harness) -> Report {
+pub(super) fn explored(harness: &Harness) -> Report {
     harness.explore().unwrap_or_else(|violation| panic!("{violation}"))
 }
 
-fn drift() -> Value {
+pub(super) fn drift() -> Value {
     json!({"expected": OURS, "found": THEIRS})
-}
-
-pub(super) fn calculation(delivery: &str, files: &Value) -> Value {
-    json!({
-        "project": "a/b", "repo_url": "https://gitlab/a/b.git", "branch": "issue/1", "name": "balance.condenser",
-        "delivery": delivery, "files": files, "message": "m", "input_files": ["a.json"], "output_file": "b.json",
-        "commit": BEGUN,
-    })
-}
-
-fn alone() -> Value {
-    let mut alone = calculation("amqp", &json!({"a.json": 1}));
-    alone["alone"] = json!(true);
-    alone
-}
-
-#[test]
-fn everything_can_happen_to_one_calculation() {
-    let harness = harness(CALCULATION)
-        .input(&calculation("celery", &json!({"a.json": 1})))
-        .input(&calculation("amqp", &json!({})))
-        .input(&alone())
-        .event("committed", &json!({"commit": OURS, "existing": false, "drift": null}))
-        .event(
-            "committed",
-            &json!({"commit": THEIRS, "existing": true, "drift": drift()}),
-        )
-        .event("calculated", &json!({"commitHash": THEIRS, "output_file": "b.json"}))
-        .event("calculated", &json!({"movedTo": THEIRS}))
-        .event("calculated", &json!({"movedTo": "main"}))
-        .event("calculated", &json!(null))
-        .event("answered", &json!({"body": "what"}))
-        .event(
-            "answered",
-            &json!({"body": {"commitHash": THEIRS, "output_file": "b.json"}}),
-        )
-        .event("answered", &json!({"body": {"movedTo": THEIRS}}))
-        .event("answered", &json!({"body": {"error": "no figures"}}))
-        .event(
-            "taken_in",
-            &json!({"commit": THEIRS, "drift": null, "content": {"heat_kw": 1}}),
-        );
-    let report = explored(&harness);
-    assert!(report.is_complete, "{report:#?}");
-    let ends = [SagaEnd::Completed, SagaEnd::Failed, SagaEnd::Cancelled];
-    assert_eq!(report.ends, BTreeSet::from(ends));
-    assert_eq!(report.undone, set(&["gitlab.revert_commit"]));
-    let nothing = BTreeSet::new();
-    assert_eq!((report.unvisited, report.never_started), (nothing.clone(), nothing));
 }
 
 pub(super) fn balance(on_drift: &str) -> Value {
@@ -95,10 +45,14 @@ fn condenser() -> Value {
 #[test]
 fn the_balance_goes_through_all_its_steps() {
     let calculated = json!({"commit": OURS, "input_commit": OURS, "output_commit": OURS, "drift": null, "output": {}});
+    let unreadable = json!({"commit": OURS, "output_commit": OURS, "drift": null, "reason": "no JSON"});
     let harness = harness(BALANCE)
         .input(&balance("stop"))
         .event("branch_found", &json!({"commit": OURS, "existing": false}))
-        .event("checked", &json!({"commit": OURS, "exists": true, "drift": null}))
+        .event(
+            "checked",
+            &json!({"commit": OURS, "exists": true, "last_commit": OURS, "drift": null}),
+        )
         .event("checked", &json!({"commit": OURS, "exists": false, "drift": null}))
         .event(
             "balance_read",
@@ -117,10 +71,11 @@ fn the_balance_goes_through_all_its_steps() {
         )
         .event(
             "balance_checked",
-            &json!({"commit": OURS, "exists": true, "drift": null}),
+            &json!({"commit": OURS, "exists": true, "last_commit": OURS, "drift": null}),
         )
         .event("input_entered", &json!({"heat_kw": 1}))
         .event("calculated", &calculated)
+        .event("calculated", &unreadable)
         .event("repaired", &json!({}))
         .event("merge_request_decided", &json!({"create": true}))
         .event("merge_request_decided", &json!({"create": false}))
@@ -148,7 +103,10 @@ fn a_branch_that_moves_stops_the_balance_or_has_it_begin_anew() {
                 "checked",
                 &json!({"commit": OURS, "exists": true, "last_commit": OURS, "drift": null}),
             )
-            .event("checked", &json!({"commit": THEIRS, "exists": true, "drift": drift()}))
+            .event(
+                "checked",
+                &json!({"commit": THEIRS, "exists": true, "last_commit": THEIRS, "drift": drift()}),
+            )
             .event(
                 "calculated",
                 &json!({"commit": THEIRS, "input_commit": null, "output_commit": null, "drift": drift()}),
@@ -224,7 +182,7 @@ fn overtaken() -> Value {
 }
 
 /// What was entered is committed.
-fn committed(commit: &str) -> Value {
+pub(super) fn committed(commit: &str) -> Value {
     json!({"commit": commit, "existing": false, "drift": null})
 }
 
@@ -414,103 +372,6 @@ fn a_merge_request_that_cannot_be_made_is_asked_for_again_with_the_reason() -> R
     Ok(())
 }
 
-/// A worker that has nothing to change answers with the commit that it was given.
-#[test]
-fn an_output_that_is_as_it_was_has_no_commit_that_could_be_taken_back() -> Result<(), SimulationError> {
-    let sagas = Simulator::new(definition(CALCULATION)).unwrap_or_else(|faults| panic!("{faults}"));
-    for delivery in ["celery", "amqp"] {
-        for (answered, output_commit) in [(BEGUN, Value::Null), (OURS, json!(OURS))] {
-            let mut saga = sagas.start(&calculation(delivery, &json!({})))?;
-            let answer = json!({"commitHash": answered, "output_file": "b.json"});
-            let answer = if delivery == "amqp" {
-                json!({"body": answer})
-            } else {
-                answer
-            };
-            saga.succeed(delivery, &answer)?;
-            saga.succeed(
-                "gitlab.get_file",
-                &json!({"commit": answered, "drift": null, "content": {"heat_kw": 1}}),
-            )?;
-            assert_eq!(
-                (saga.status(), saga.context("output_commit")),
-                (SagaStatus::Completed, output_commit)
-            );
-        }
-    }
-    Ok(())
-}
-
-/// Others were there before anything was calculated: a part of a whole leaves that to the whole.
-#[test]
-fn a_calculation_that_calculated_nothing_fails_where_nobody_goes_on_with_it() -> Result<(), SimulationError> {
-    let sagas = Simulator::new(definition(CALCULATION)).unwrap_or_else(|faults| panic!("{faults}"));
-    let mut part = sagas.start(&calculation("celery", &json!({})))?;
-    part.succeed("celery", &json!({"movedTo": THEIRS}))?;
-    assert_eq!(
-        (part.status(), part.context("commit")),
-        (SagaStatus::Completed, json!(THEIRS))
-    );
-    let moved = json!({"expected": BEGUN, "found": THEIRS});
-    assert_eq!(part.context("drift"), moved);
-
-    let mut alone = sagas.start(&alone())?;
-    alone.succeed("gitlab.commit", &committed(OURS))?;
-    alone.succeed("amqp", &json!({"body": {"movedTo": THEIRS}}))?;
-    alone.succeed(
-        "gitlab.revert_commit",
-        &json!({"reverted": true, "commit": THEIRS, "drift": null}),
-    )?;
-    assert_eq!(alone.status(), SagaStatus::Failed);
-    let reason = alone.context("reason");
-    assert!(
-        reason.as_str().is_some_and(|reason| reason.contains(THEIRS)),
-        "{reason}"
-    );
-    Ok(())
-}
-
-/// What is no commit would be asked of GitLab by every step that follows, which nobody could mend.
-#[test]
-fn an_answer_that_breaks_the_contract_is_a_calculation_that_has_failed() -> Result<(), SimulationError> {
-    let sagas = Simulator::new(definition(CALCULATION)).unwrap_or_else(|faults| panic!("{faults}"));
-    let no_commit = "balance.condenser has answered with neither the commit of its output (commitHash) nor that of the branch \
-                     (movedTo), as 40 digits each";
-    let answers = [
-        (json!({"movedTo": "main"}), no_commit),
-        (json!({"movedTo": null, "commitHash": OURS}), no_commit),
-        (json!({"movedTo": [THEIRS]}), no_commit),
-        (json!({"commitHash": "A".repeat(40)}), no_commit),
-        (json!({"commitHash": &OURS[..7]}), no_commit),
-        (json!({}), no_commit),
-        (json!({"error": "no figures"}), "no figures"),
-        (
-            json!({"error": 5}),
-            "balance.condenser tells of an error that is no text",
-        ),
-        (
-            json!("done"),
-            "balance.condenser has answered with something that is no object",
-        ),
-        (
-            json!(null),
-            "balance.condenser has answered with something that is no object",
-        ),
-    ];
-    for (answer, reason) in answers {
-        for (delivery, output) in [("celery", answer.clone()), ("amqp", json!({"body": answer.clone()}))] {
-            let mut saga = sagas.start(&calculation(delivery, &json!({})))?;
-            saga.succeed(delivery, &output)?;
-            assert_eq!(
-                (saga.status(), saga.context("reason")),
-                (SagaStatus::Failed, json!(reason)),
-                "{delivery}: {answer}"
-            );
-        }
-    }
-    Ok(())
-}
-
 /// A balance whose condenser could not be calculated, of what was entered.
 fn failed(sagas: &Simulator) -> Result<SimulatedSaga<'_>, SimulationError> {
     let mut saga = asking(sagas)?;
@@ -596,5 +457,60 @@ fn what_is_calculated_is_kept_once() -> Result<(), SimulationError> {
         json!([{"name": "condenser", "commit": OURS}])
     );
     assert_eq!(saga.context("output"), Value::Null);
+    Ok(())
+}
+
+/// Whoever calculated has committed something that nobody can read.
+#[test]
+fn an_output_that_cannot_be_read_is_a_calculation_that_has_failed() -> Result<(), SimulationError> {
+    let sagas = Simulator::new(definition(BALANCE)).unwrap_or_else(|faults| panic!("{faults}"));
+    let unreadable = json!({"commit": THEIRS, "output_commit": THEIRS, "drift": null, "reason": "no JSON"});
+    let mut saga = asking(&sagas)?;
+    saga.answer(&json!({"heat_kw": 1}))?;
+    saga.succeed("gitlab.commit", &committed(ENTERED))?;
+    saga.succeed("calculation", &unreadable)?;
+    assert_eq!(given(&saga, "gitlab.file_exists")["expected_commit"], THEIRS);
+    let still = json!({"commit": THEIRS, "exists": true, "last_commit": ENTERED, "drift": null});
+    saga.succeed("gitlab.file_exists", &still)?;
+    assert_eq!(given(&saga, "gitlab.revert_commit")["commit"], ENTERED);
+    saga.succeed(
+        "gitlab.revert_commit",
+        &json!({"reverted": true, "commit": OURS, "drift": null}),
+    )?;
+    assert_eq!(
+        (saga.state(), saga.context("reason")),
+        ("AwaitingInput", json!("no JSON"))
+    );
+    // What it committed is taken back with the rest.
+    saga.cancel()?;
+    assert_eq!(given(&saga, "gitlab.revert_commit")["commit"], THEIRS);
+
+    let mut input = balance("stop");
+    input["dependencies"] = json!([]);
+    let mut saga = sagas.start(&input)?;
+    saga.succeed("gitlab.create_branch", &json!({"commit": OURS, "existing": false}))?;
+    saga.succeed("calculation", &unreadable)?;
+    assert_eq!(
+        (saga.state(), saga.context("reason")),
+        ("AwaitingRepair", json!("no JSON"))
+    );
+    Ok(())
+}
+
+/// Others came before it was calculated, and it is taken back all the same where it cannot be.
+#[test]
+fn what_was_entered_is_known_again_after_a_drift() -> Result<(), SimulationError> {
+    let sagas = Simulator::new(definition(BALANCE)).unwrap_or_else(|faults| panic!("{faults}"));
+    for (last_commit, state) in [(ENTERED, "TakingBack"), (THEIRS, "AwaitingInput")] {
+        let mut saga = asking(&sagas)?;
+        saga.answer(&json!({"heat_kw": 1}))?;
+        saga.succeed("gitlab.commit", &committed(ENTERED))?;
+        let moved = json!({"commit": THEIRS, "output_commit": null, "drift": drift(), "reason": null});
+        saga.succeed("calculation", &moved)?;
+        saga.succeed("gitlab.file_exists", &looked(last_commit))?;
+        saga.fail("calculation", "no such steam")?;
+        saga.succeed("gitlab.file_exists", &looked(last_commit))?;
+        assert_eq!(saga.state(), state);
+    }
     Ok(())
 }

@@ -15,6 +15,15 @@ pub struct GetFileInput {
     pub format: FileFormat,
     /// A JSON Schema that the file must meet. Only of [`FileFormat::Json`].
     pub schema: Option<JsonText>,
+    pub on_fault: OnFault,
+}
+
+/// What becomes of a file that is not there, or not what it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFault {
+    Fail,
+    /// The output says so.
+    Tell,
 }
 
 /// As what a file is handed on.
@@ -37,6 +46,7 @@ impl GetFileInput {
             "expected_commit",
             "format",
             "schema",
+            "on_fault",
         ];
         let mut fields = Fields::of(input, &[FIELDS]);
         let project = given::required(&mut fields, "project");
@@ -48,6 +58,7 @@ impl GetFileInput {
         }
         let format = format(&mut fields);
         let schema = schema(&mut fields, format);
+        let on_fault = on_fault(&mut fields);
         let (Some(project), Some(path), Some(reference)) = (project, path, reference) else {
             return Err(fields.broken());
         };
@@ -58,6 +69,7 @@ impl GetFileInput {
             expected_commit,
             format,
             schema,
+            on_fault,
         })
     }
 }
@@ -86,6 +98,17 @@ fn format(fields: &mut Fields<'_>) -> FileFormat {
         Some(_) => {
             fields.refuse("format", "must be text, json or base64");
             FileFormat::Text
+        }
+    }
+}
+
+fn on_fault(fields: &mut Fields<'_>) -> OnFault {
+    match fields.text("on_fault").as_deref() {
+        None | Some("fail") => OnFault::Fail,
+        Some("tell") => OnFault::Tell,
+        Some(_) => {
+            fields.refuse("on_fault", "must be fail or tell");
+            OnFault::Fail
         }
     }
 }

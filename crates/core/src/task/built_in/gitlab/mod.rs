@@ -25,7 +25,7 @@ pub use create_branch::CreateBranchInput;
 pub use create_merge_request::CreateMergeRequestInput;
 pub use delete_branch::DeleteBranchInput;
 pub use file_exists::FileExistsInput;
-pub use get_file::{FileFormat, GetFileInput};
+pub use get_file::{FileFormat, GetFileInput, OnFault};
 pub use list_issues::ListIssuesInput;
 pub use revert_commit::RevertCommitInput;
 

@@ -24,7 +24,8 @@ fn complete(task: GitlabTask) -> String {
         GitlabTask::DeleteBranch => format!(r#""branch": "b", "only_at": "{COMMIT}", "existing": true"#),
         GitlabTask::FileExists => format!(r#""path": "a", "branch": "b", "expected_commit": "{COMMIT}""#),
         GitlabTask::GetFile => {
-            r#""path": "a", "branch": "b", "format": "json", "schema": {"type": "object"}"#.to_owned()
+            r#""path": "a", "branch": "b", "format": "json", "schema": {"type": "object"}, "on_fault": "tell""#
+                .to_owned()
         }
         GitlabTask::ListIssues => r#""assignee": "@me", "state": "opened""#.to_owned(),
         GitlabTask::RevertCommit => format!(r#""branch": "b", "commit": "{COMMIT}", "expected_commit": "{COMMIT}""#),
@@ -100,10 +101,11 @@ fn the_rules_of_single_fields_are_told_at_their_places() {
     for (task, input, expected) in [
         (
             GitlabTask::GetFile,
-            r#"{"project": "a/b", "path": "p", "branch": "b", "commit": "c", "format": "xml"}"#,
+            r#"{"project": "a/b", "path": "p", "branch": "b", "commit": "c", "format": "xml", "on_fault": "stop"}"#,
             vec![
                 "/commit must be left out where there is a branch",
                 "/format must be text, json or base64",
+                "/on_fault must be fail or tell",
             ],
         ),
         (
