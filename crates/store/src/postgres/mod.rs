@@ -37,7 +37,7 @@ use database::Database;
 
 /// The statements that drain a queue, for the benchmark to drive them with nothing around them, and those of lists, for their plans.
 pub mod statements {
-    pub use super::sagas::{COUNT_LIVE_SAGAS, LAST_OF_SERIES, SAGA_LISTS, SagaListStatements};
+    pub use super::sagas::{COUNT_LIVE_SAGAS, LAST_OF_SERIES, SAGA_LISTS, SagaListStatements, WRITE_SAGAS};
     pub use super::tasks::{CLAIM_AND_FILL_UP, COMPLETE};
 }
 

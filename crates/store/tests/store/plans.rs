@@ -209,3 +209,60 @@ async fn live_sagas_are_counted_by_the_index_of_statuses() {
     assert!(scans.iter().any(|scan| scan.contains("sagas_status")), "{plan:#?}");
     assert!(scans.iter().all(|scan| !scan.contains("Seq Scan")), "{plan:#?}");
 }
+
+/// What waits is little where statistics are made, and may be much a moment later.
+#[tokio::test]
+async fn what_was_looked_at_is_not_compared_with_all_that_waits() {
+    let url = crate::support::database_url();
+    let (schema, store) = crate::postgres::migrated(&url).await;
+    store.close().await;
+    let mut connection = PgConnection::connect(&url).await.expect("connects");
+    let events = |rows: i32, seq: &str| {
+        format!(
+            "INSERT INTO saga_events (saga_id, kind, number, received_at, processed_at, seq, result, version, to_state)
+            SELECT gen_random_uuid(), 2, 1, now(), CASE WHEN {seq}::bigint IS NOT NULL THEN now() END, {seq},
+                CASE WHEN {seq}::bigint IS NOT NULL THEN 0 END, CASE WHEN {seq}::bigint IS NOT NULL THEN 1 END,
+                CASE WHEN {seq}::bigint IS NOT NULL THEN 'Paying' END
+            FROM generate_series(1, {rows});"
+        )
+    };
+    let nothing = vec!["'{}'"; 17].join(", ");
+    let prepare = format!(
+        "SET search_path TO {};
+        SET plan_cache_mode = force_generic_plan;
+        ALTER TABLE saga_events SET (autovacuum_enabled = false);
+        {}
+        ANALYZE saga_events;
+        {}
+        PREPARE write AS {}",
+        schema.name(),
+        events(10_000, "1"),
+        events(3_000, "NULL"),
+        statements::WRITE_SAGAS
+    );
+    connection
+        .execute(AssertSqlSafe(prepare))
+        .await
+        .expect("it is prepared");
+    let rest = vec!["'{}'"; 22].join(", ");
+    let explain = format!("EXPLAIN EXECUTE write ({nothing}, now(), {rest})");
+    let plan: Vec<(String,)> = sqlx::query_as(AssertSqlSafe(explain))
+        .fetch_all(&mut connection)
+        .await
+        .expect("a plan");
+    let lines = plan.iter().map(|(line,)| line.trim());
+    let part = lines.skip_while(|line| *line != "CTE arrived").skip(1);
+    let part: Vec<&str> = part.take_while(|line| !line.starts_with("CTE ")).collect();
+    let sought = part.iter().position(|line| line.contains("saga_events_waiting"));
+    let condition = sought.and_then(|line| part.get(line + 1));
+    assert!(
+        condition.is_some_and(|line| line.starts_with("Index Cond") && line.contains("saga_id")),
+        "{plan:#?}"
+    );
+    assert!(
+        !part
+            .iter()
+            .any(|line| line.contains("Join Filter") || line.contains("Seq Scan on saga_events")),
+        "{plan:#?}"
+    );
+}

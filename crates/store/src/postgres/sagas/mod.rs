@@ -24,6 +24,7 @@ pub use self::list::{SAGA_LISTS, SagaListStatements};
 pub(super) use self::purge::purge_sagas;
 pub use self::series::LAST_OF_SERIES;
 pub(super) use self::task_ends::insert_task_ends;
+pub use self::write::WRITE_SAGAS;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -338,7 +338,8 @@ async fn insert_sagas(connection: &mut PgConnection, folded: &[Folded]) -> Resul
     Ok(())
 }
 
-const WRITE_SAGAS: &str = "
+/// Public for a look at its plan.
+pub const WRITE_SAGAS: &str = "
     WITH saga AS (
         UPDATE sagas
         SET status = next.status,
@@ -366,12 +367,23 @@ const WRITE_SAGAS: &str = "
             reason = looked_at.reason,
             notes = looked_at.notes,
             processed_at = $18
-        FROM UNNEST(
-            $40::uuid[], $10::bigint[], $11::bigint[], $12::smallint[], $13::bigint[], $14::text[], $15::text[], $16::text[],
-            $17::text[]
-        ) AS looked_at (saga_id, id, seq, result, version, from_state, to_state, reason, notes)
-        -- As the index of what waits has them.
-        WHERE saga_events.saga_id = looked_at.saga_id AND saga_events.id = looked_at.id AND saga_events.seq IS NULL
+        FROM (
+            SELECT place, seq, result, version, from_state, to_state, reason, notes
+            FROM UNNEST(
+                $40::uuid[], $10::bigint[], $11::bigint[], $12::smallint[], $13::bigint[], $14::text[], $15::text[], $16::text[],
+                $17::text[]
+            ) AS looked_at (saga_id, id, seq, result, version, from_state, to_state, reason, notes)
+            -- Each by the index of what waits. Statistics say that nothing does, and a join that believes them goes through all
+            -- that waits for each event: OFFSET keeps it from being one.
+            CROSS JOIN LATERAL (
+                SELECT waiting.ctid AS place
+                FROM saga_events AS waiting
+                WHERE waiting.saga_id = looked_at.saga_id AND waiting.id = looked_at.id AND waiting.seq IS NULL
+                OFFSET 0
+            ) AS found
+        ) AS looked_at
+        -- The row of the saga is locked: nobody else changes its events.
+        WHERE saga_events.ctid = looked_at.place
     ),
     brought AS (
         INSERT INTO saga_events (
