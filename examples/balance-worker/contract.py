@@ -5,7 +5,7 @@
         -> {"movedTo"}                        others were faster: where the branch is
         -> {"error"}                          it cannot be calculated, and would not be the next time either
 
-What else goes wrong is raised: whoever has asked tries it again.
+What else goes wrong is raised: a task of Celery is tried again, and a message of a queue is given back where GitLab is away.
 """
 import json, tempfile
 
@@ -35,7 +35,7 @@ def calculate(name, correlationId, repoUrl, branch, commitHash, input_files, out
 
 def output(name, repository, input_files):
     try:
-        files = {file: json.loads(repository.path(file).read_text()) for file in input_files}
+        files = {file: json.loads(repository.path(file).read_text(encoding="utf-8-sig")) for file in input_files}
         # Infinity and NaN are no JSON: whoever takes the file in could not read them.
         return json.dumps(CALCULATIONS[name](files), indent=2, sort_keys=True, allow_nan=False) + "\n"
     except Exception as error:

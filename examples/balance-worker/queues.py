@@ -1,11 +1,17 @@
 """The calculations behind plain queues, one for each: python3 queues.py, with AMQP_URL, GITLAB_URL and GITLAB_TOKEN set."""
-import os, sys, traceback
+import os, sys, time, traceback
 
 from kombu import Connection, Queue
 from kombu.mixins import ConsumerProducerMixin
 
 from calculations import CALCULATIONS
 from contract import calculate
+from repository import Away
+
+# What a calculation may take at most: nothing is heard of this process meanwhile.
+LONGEST_SECONDS = 900
+# Before a message is taken again for which GitLab was away.
+PAUSE_SECONDS = 10
 
 
 class Worker(ConsumerProducerMixin):
@@ -29,6 +35,11 @@ class Worker(ConsumerProducerMixin):
             return
         try:
             said = calculate(message.delivery_info["routing_key"], **body)
+        except Away as away:
+            print(f"given back: {away}", file=sys.stderr, flush=True)
+            time.sleep(PAUSE_SECONDS)
+            message.requeue()
+            return
         except Exception as error:
             print(traceback.format_exc(), file=sys.stderr, flush=True)
             said = {"error": f"{type(error).__name__}: {error}"}
@@ -38,5 +49,5 @@ class Worker(ConsumerProducerMixin):
 
 if __name__ == "__main__":
     # A question is done with only when the broker has confirmed its answer.
-    with Connection(os.environ["AMQP_URL"], heartbeat=30, transport_options={"confirm_publish": True}) as connection:
+    with Connection(os.environ["AMQP_URL"], heartbeat=LONGEST_SECONDS, transport_options={"confirm_publish": True}) as connection:
         Worker(connection).run()

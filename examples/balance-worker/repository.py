@@ -10,12 +10,17 @@ TRAILER = "Orchestratum-Step"
 GIT_SECONDS = 120
 # A GitLab that is away for a minute costs nobody what was entered.
 AWAY_SECONDS = 60
+PUSHES = 3
 # What git says where it would be no better in a moment.
 FINAL = ("Authentication failed", "could not read Username", "not found", "returned error: 403")
 
 
 class Moved(Exception):
     """The branch is not where the message says. Holds the commit where it is."""
+
+
+class Away(RuntimeError):
+    """GitLab does not answer."""
 
 
 class Repository:
@@ -54,10 +59,13 @@ class Repository:
             "GIT_AUTHOR_NAME": "Balance+", "GIT_AUTHOR_EMAIL": "balance@localhost",
             "GIT_COMMITTER_NAME": "Balance+", "GIT_COMMITTER_EMAIL": "balance@localhost",
         }
-        done = subprocess.run(
-            ["git", *arguments], cwd=self.folder, env=environment, timeout=GIT_SECONDS,
-            stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        )
+        try:
+            done = subprocess.run(
+                ["git", *arguments], cwd=self.folder, env=environment, timeout=GIT_SECONDS,
+                stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            )
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"git {arguments[0]} took longer than {GIT_SECONDS} s") from None
         if done.returncode:
             raise RuntimeError(f"git {arguments[0]} failed: {done.stderr.strip()[-2000:]}")
         return done.stdout.strip()
@@ -69,8 +77,10 @@ class Repository:
             try:
                 return self.git(*arguments)
             except RuntimeError as error:
-                if time.monotonic() + pause > end or any(word in str(error) for word in FINAL):
+                if any(word in str(error) for word in FINAL):
                     raise
+                if time.monotonic() + pause > end:
+                    raise Away(str(error)) from None
             time.sleep(pause)
             pause = min(2 * pause, 10)
 
@@ -103,14 +113,15 @@ class Repository:
         self.git("add", "--force", "--", name)
         # Also where the same came out as before: the commit says that it was calculated.
         self.git("commit", "--quiet", "--allow-empty", "--message", f"Calculate {name}\n\n{TRAILER}: {step}")
-        try:
-            self.git("push", "--quiet", "origin", f"HEAD:refs/heads/{self.branch}")
-        except RuntimeError:
+        for _ in range(PUSHES):
+            try:
+                self.git("push", "--quiet", "origin", f"HEAD:refs/heads/{self.branch}")
+                return self.git("rev-parse", "HEAD")
+            except RuntimeError as error:
+                failed = error
             # It was refused, or done and its answer lost, or GitLab is away.
             self.git_online("fetch", "--quiet", "origin", self.branch)
             made = self.made_before(step)
-            if made is None:
-                self.git("push", "--quiet", "origin", f"HEAD:refs/heads/{self.branch}")
-            else:
+            if made is not None:
                 return made
-        return self.git("rev-parse", "HEAD")
+        raise failed

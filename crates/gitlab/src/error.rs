@@ -64,7 +64,7 @@ impl Error {
 pub enum Problem {
     #[error("GitLab cannot be reached: {}", chain(.0))]
     Unreachable(#[source] reqwest::Error),
-    #[error("GitLab has not answered within {} s", .after.as_secs_f64())]
+    #[error("GitLab has not answered within {:.1} s", .after.as_secs_f64())]
     TimedOut { after: Duration },
     #[error("the answer of GitLab broke off: {}", chain(.0))]
     BrokenOff(#[source] reqwest::Error),

@@ -23,7 +23,7 @@ pub use built_in::{
     AmqpBody, AmqpInput, AmqpReply, BuiltIn, CSharpInput, CeleryInput, CloseMergeRequestInput, CommitInput,
     CreateBranchInput, CreateMergeRequestInput, DeleteBranchInput, ExpectedStatuses, FileExistsInput, FileFormat,
     FileText, GetFileInput, GitlabTask, HttpBody, HttpInput, HttpMethod, InvalidUrl, Invocation, ListIssuesInput,
-    OnFault, PythonInput, RevertCommitInput, ShellInput, check_url,
+    OnFault, PythonInput, RevertCommitInput, ShellInput, TakenBack, check_url,
 };
 pub use conditions::{
     Bucket, CONCURRENCY_MAX, Concurrency, ConcurrencyDraft, Conditions, ConditionsDraft, KEY_MAX_CHARACTERS, RATE_MAX,

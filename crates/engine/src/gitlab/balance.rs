@@ -1,7 +1,7 @@
 //! The calculation "balance" of an issue, as the shipped saga `calculate-balance` does it.
 
 use orchestratum_core::gitlab::{BranchName, ProjectPath};
-use orchestratum_core::saga::DefinitionName;
+use orchestratum_core::saga::{DefinitionName, SagaStatus};
 use orchestratum_core::task::Violations;
 use orchestratum_core::{JsonText, Origin};
 use orchestratum_gitlab::Project;
@@ -134,7 +134,10 @@ impl Engine {
                 None => series.first(),
                 Some(saga) if saga.instance.status().is_over() => series.after(&saga),
                 Some(live) => {
-                    asked.check_begun_so(&live)?;
+                    // One that is taken back makes room for the next.
+                    if !is_taken_back(&live) {
+                        asked.check_begun_so(&live)?;
+                    }
                     self.take_again(&live, start.actor.clone()).await?;
                     return Ok(live);
                 }
@@ -213,6 +216,13 @@ impl CalculateBalance {
         violations.into_result().map_err(Error::Invalid)?;
         Ok(given.clone())
     }
+}
+
+fn is_taken_back(saga: &Saga) -> bool {
+    matches!(
+        saga.instance.status(),
+        SagaStatus::Compensating | SagaStatus::CompensationStuck
+    )
 }
 
 fn is_dependency(name: &str) -> bool {

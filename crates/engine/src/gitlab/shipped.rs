@@ -30,7 +30,9 @@ const SHIPPED: [Shipped; 2] = [
             "71e4545119a704ff4d4622667465eb6bafc5570f30ed69748cd4b25dc85f2db0",
             "a7a0b28bc5e1a5a18b87a947a70d0f6841befc9658e499313c02ace79534cc86",
             "f91aefc3363ac0125d5b633770e6eb34209251213a3580a9d149db146813c703",
+            "a5509fab2d52e77f08628298dac489a2ee6b4784e1b707ec4c197ebcec6e2185",
             "944388c0b92d0a60872ddd3bb6fa88eecb72f533942ea1292f8c3788987e215d",
+            "7b3adbc82bebd1d5e250fd68e51a994c4eed6582fb2dd4128036164d216621ff",
         ],
     },
     Shipped {
@@ -41,7 +43,9 @@ const SHIPPED: [Shipped; 2] = [
             "c6c4e3da309167496cb05d69b00a1d4c797fd1f9672211844e18eae679d097e0",
             "d91b47be7346463a8c7bfd14ebc2d60b8c2cb9c804d00cde0a9a4bab9ee8422e",
             "f6fc02330a802c39200cc4b36144f38905e6fd1190728aab48d70b005ca8c49b",
+            "1a2cf15c93c6ed6bbb50b083f363de3a4f15e8f0131a23ecebefeec997f80b00",
             "e8251725ee6e7277000557cf220f4e8387b983d57fa42595e11e1b75058d625d",
+            "e8e6efa3bf7f07b0ce12e2c3f867629f94ae4f99c97a6feb44f080e14a62df15",
         ],
     },
 ];

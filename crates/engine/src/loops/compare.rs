@@ -15,6 +15,8 @@ pub(super) async fn run(engine: Engine, stop: CancellationToken) {
     }
     let interval = Duration::from_secs(seconds.into());
     let mut told = Told::default();
+    // An alert sees a zero and not a gap until the first look.
+    metrics::gauge!("orchestratum_gitlab_sagas_overtaken").set(0);
     while sleep_unless_stopped(interval, &stop).await {
         let compared = tokio::select! {
             compared = engine.compare_waiting_sagas(&mut told) => compared,

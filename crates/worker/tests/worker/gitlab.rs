@@ -1,5 +1,6 @@
 //! `gitlab.…` tasks through a worker, in a GitLab with a real repository.
 
+mod faults;
 mod histories;
 
 use orchestratum_core::TaskId;
@@ -147,19 +148,6 @@ async fn files_are_committed_looked_at_and_read() {
     let json = read("a b.json", json!({"format": "json", "schema": schema})).await;
     assert_eq!(json["content"], json!({"z": [1.0, 2], "a": {}}));
     assert_eq!(read("t.txt", json!({"format": "base64"})).await["content"], "w6kK");
-    let told = read("a b.json", json!({"format": "json", "on_fault": "tell"})).await;
-    assert_eq!((&told["content"], &told["fault"]), (&json["content"], &Value::Null));
-    let no_json = read("t.txt", json!({"format": "json", "on_fault": "tell"})).await;
-    assert_eq!((&no_json["content"], &no_json["commit"]), (&Value::Null, commit));
-    let fault = no_json["fault"].as_str().unwrap_or_default();
-    assert!(fault.starts_with("the file t.txt cannot be read as JSON"), "{no_json}");
-    let missing = read("no-such", json!({"on_fault": "tell", "expected_commit": before})).await;
-    assert_eq!(
-        (&missing["fault"], &missing["commit"], &missing["drift"]["found"]),
-        (&json!("there is no file no-such"), commit, commit)
-    );
-    let nowhere = json!({"path": "t.txt", "branch": "no-such", "on_fault": "tell"});
-    assert_eq!(code(&lab.task("get_file", &nowhere).await), "gitlab_not_found");
     let old = lab.task("get_file", &json!({"path": "t.txt", "commit": before})).await;
     assert_eq!(code(&old), "gitlab_not_found");
     lab.worker.stopped().await;

@@ -25,6 +25,7 @@ pub use csharp::CSharpInput;
 pub use gitlab::{
     CloseMergeRequestInput, CommitInput, CreateBranchInput, CreateMergeRequestInput, DeleteBranchInput,
     FileExistsInput, FileFormat, FileText, GetFileInput, GitlabTask, ListIssuesInput, OnFault, RevertCommitInput,
+    TakenBack,
 };
 pub use http::{ExpectedStatuses, HttpBody, HttpInput, HttpMethod, InvalidUrl, check_url};
 pub use invocation::Invocation;

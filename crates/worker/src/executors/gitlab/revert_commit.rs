@@ -1,7 +1,7 @@
 use orchestratum_core::JsonText;
 use orchestratum_core::gitlab::CommitId;
-use orchestratum_core::task::RevertCommitInput;
-use orchestratum_gitlab::{Conflict, Error, Problem};
+use orchestratum_core::task::{RevertCommitInput, TakenBack};
+use orchestratum_gitlab::{Conflict, Error, Problem, StepSearch};
 use serde::Serialize;
 
 use super::drift::Drift;
@@ -27,12 +27,20 @@ pub(super) async fn run(call: &Call<'_>) -> Result<JsonText, Failure> {
     let RevertCommitInput {
         project,
         branch,
-        commit,
         expected_commit,
         ..
     } = &input;
+    let commit = match &input.taken_back {
+        TakenBack::Commit(commit) => commit.clone(),
+        TakenBack::OfStep(step) => match call.client.search_step(project, branch, step, None).await? {
+            Some(StepSearch { made: Some(made), .. }) => made.id,
+            Some(_) => return kept("the step has made none", None),
+            None if is_branch_gone(call, &input).await? => return kept("the branch is gone", None),
+            None => return Err(Failure::Moved),
+        },
+    };
     // Another task of the same compensation may have done it.
-    match call.client.revert_commit(project, branch, commit, true).await {
+    match call.client.revert_commit(project, branch, &commit, true).await {
         Ok(made) => {
             let made = made.into_inner();
             let parent = made.parent_ids.first();

@@ -111,3 +111,25 @@ async fn where_the_branch_stands_is_asked_once_for_all_files_that_are_not_there(
     assert_eq!(lab.double.control().seen().await.expect("the double tells").len(), 6);
     lab.worker.stopped().await;
 }
+
+/// Whoever was stopped has told nobody of its commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commit_of_a_step_is_taken_back_once_where_there_is_one() {
+    let lab = Lab::start().await;
+    let input = json!({"branch": "main", "message": "m", "files": {"a": "1"}, "step": "saga/input"});
+    lab.done("commit", input).await;
+    lab.commit(json!({"b": "1"})).await;
+    let takes_back = |branch: &str, step: &str| lab.done("revert_commit", json!({"branch": branch, "step": step}));
+    let kept = |reason: &str| json!({"reverted": false, "reason": reason, "drift": null});
+    assert_eq!(takes_back("main", "saga/inpu").await, kept("the step has made none"));
+    assert_eq!(takes_back("no-such", "saga/input").await, kept("the branch is gone"));
+    let reverted = takes_back("main", "saga/input").await;
+    assert_eq!(
+        reverted,
+        json!({"reverted": true, "commit": lab.head().await, "drift": null})
+    );
+    assert_eq!(takes_back("main", "saga/input").await, reverted);
+    let look = lab.done("file_exists", json!({"path": "a", "branch": "main"})).await;
+    assert_eq!(look["exists"], false);
+    lab.worker.stopped().await;
+}

@@ -514,3 +514,69 @@ fn what_was_entered_is_known_again_after_a_drift() -> Result<(), SimulationError
     }
     Ok(())
 }
+
+/// What was there from the beginning could not be calculated, and something was pushed beside it.
+#[test]
+fn what_is_there_and_cannot_be_calculated_is_asked_for_and_not_calculated_again() -> Result<(), SimulationError> {
+    let sagas = Simulator::new(definition(BALANCE)).unwrap_or_else(|faults| panic!("{faults}"));
+    let begun = || -> Result<SimulatedSaga<'_>, SimulationError> {
+        let mut saga = sagas.start(&balance("rebase_inputs"))?;
+        saga.succeed("gitlab.create_branch", &json!({"commit": BEGUN, "existing": true}))?;
+        saga.succeed("gitlab.file_exists", &looked(BEGUN))?;
+        saga.fail("calculation", "no such steam")?;
+        Ok(saga)
+    };
+    let moved = json!({"commit": THEIRS, "exists": true, "last_commit": BEGUN, "drift": drift()});
+    let mut saga = begun()?;
+    saga.succeed("gitlab.file_exists", &moved)?;
+    assert_eq!(saga.state(), "Checking", "others may have changed what comes before it");
+    saga.succeed("gitlab.file_exists", &looked(BEGUN))?;
+    assert_eq!(
+        (saga.state(), saga.context("reason"), saga.context("drifts")),
+        (
+            "AwaitingInput",
+            json!("no such steam"),
+            json!([{"step": "CONDENSER_CALCULATION", "expected": OURS, "found": THEIRS}])
+        )
+    );
+    // Or they have corrected it.
+    let mut saga = begun()?;
+    let corrected = json!({"commit": THEIRS, "exists": true, "last_commit": THEIRS, "drift": drift()});
+    saga.succeed("gitlab.file_exists", &corrected)?;
+    saga.succeed("gitlab.file_exists", &looked(THEIRS))?;
+    assert_eq!((saga.state(), saga.context("reason")), ("Calculating", Value::Null));
+    Ok(())
+}
+
+/// The branch is in the hands of others then: what was entered stays there.
+#[test]
+fn nothing_is_taken_back_where_others_were_and_the_whole_is_to_stop() -> Result<(), SimulationError> {
+    let sagas = Simulator::new(definition(BALANCE)).unwrap_or_else(|faults| panic!("{faults}"));
+    let mut saga = sagas.start(&balance("stop"))?;
+    saga.succeed("gitlab.create_branch", &json!({"commit": BEGUN, "existing": true}))?;
+    let absent = json!({"commit": BEGUN, "exists": false, "drift": null});
+    saga.succeed("gitlab.file_exists", &absent)?;
+    let content = json!({"commit": BEGUN, "content": condenser(), "drift": null});
+    saga.succeed("gitlab.get_file", &content)?;
+    saga.succeed("gitlab.commit", &committed(OURS))?;
+    saga.answer(&json!({"heat_kw": 1}))?;
+    saga.succeed("gitlab.commit", &committed(ENTERED))?;
+    saga.fail("calculation", "no such steam")?;
+    let moved = json!({"commit": THEIRS, "exists": true, "last_commit": ENTERED, "drift": drift()});
+    saga.succeed("gitlab.file_exists", &moved)?;
+    assert_eq!((saga.state(), saga.status()), ("Stopped", SagaStatus::Failed));
+    Ok(())
+}
+
+/// It may be made, and nobody has been told of it.
+#[test]
+fn what_is_cancelled_while_it_is_committed_is_taken_back_by_its_step() -> Result<(), SimulationError> {
+    let sagas = Simulator::new(definition(BALANCE)).unwrap_or_else(|faults| panic!("{faults}"));
+    let mut saga = asking(&sagas)?;
+    saga.answer(&json!({"heat_kw": 1}))?;
+    let step = given(&saga, "gitlab.commit")["step"].clone();
+    saga.cancel()?;
+    saga.stop("gitlab.commit")?;
+    assert_eq!(given(&saga, "gitlab.revert_commit")["step"], step);
+    Ok(())
+}

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::balance::{BEGUN, OURS, THEIRS, committed, drift, explored, harness};
 use super::*;
 use crate::saga::SagaStatus;
-use crate::saga::simulate::{SimulationError, Simulator};
+use crate::saga::simulate::{Running, SimulatedSaga, SimulationError, Simulator};
 
 const CALCULATION: &str = include_str!("../../../../../../config/sagas/calculation.yaml");
 
@@ -123,10 +123,10 @@ fn a_calculation_that_calculated_nothing_fails_where_nobody_goes_on_with_it() ->
 fn an_answer_that_breaks_the_contract_is_a_calculation_that_has_failed() -> Result<(), SimulationError> {
     let sagas = Simulator::new(definition(CALCULATION)).unwrap_or_else(|faults| panic!("{faults}"));
     let no_commit = "balance.condenser has answered with neither the commit of its output (commitHash) nor that of the branch \
-                     (movedTo), as 40 digits each";
+                     (movedTo), with all its digits";
     let answers = [
         (json!({"movedTo": "main"}), no_commit),
-        (json!({"movedTo": null, "commitHash": OURS}), no_commit),
+        (json!({"movedTo": null, "commitHash": null}), no_commit),
         (json!({"movedTo": [THEIRS]}), no_commit),
         (json!({"commitHash": "A".repeat(40)}), no_commit),
         (json!({"commitHash": &OURS[..7]}), no_commit),
@@ -159,38 +159,85 @@ fn an_answer_that_breaks_the_contract_is_a_calculation_that_has_failed() -> Resu
     Ok(())
 }
 
+/// The one task that runs, by its input.
+fn given(saga: &SimulatedSaga<'_>, name: &str) -> Value {
+    let running: Vec<&Running> = saga.running().collect();
+    assert_eq!((running.len(), running[0].name.as_str()), (1, name));
+    serde_json::from_str(running[0].input.as_ref().expect("an input").as_str()).expect("JSON")
+}
+
+fn reverted() -> Value {
+    json!({"reverted": true, "commit": BEGUN, "drift": null})
+}
+
 #[test]
 fn an_output_that_cannot_be_read_fails_or_is_told_to_the_whole() -> Result<(), SimulationError> {
     let sagas = Simulator::new(definition(CALCULATION)).unwrap_or_else(|faults| panic!("{faults}"));
     let unreadable = |drift: Value| json!({"commit": THEIRS, "drift": drift, "content": null, "fault": "no JSON"});
     let answer = json!({"commitHash": THEIRS, "output_file": "b.json"});
+    let mut hearing = calculation("celery", &json!({}));
+    hearing["on_fault"] = json!("tell");
     for (moved, reason) in [(Value::Null, json!("no JSON")), (drift(), Value::Null)] {
-        let mut part = sagas.start(&calculation("celery", &json!({})))?;
+        let mut part = sagas.start(&hearing)?;
         part.succeed("celery", &answer)?;
+        assert_eq!(given(&part, "gitlab.get_file")["on_fault"], "tell");
         part.succeed("gitlab.get_file", &unreadable(moved.clone()))?;
         assert_eq!(
             (part.status(), part.context("reason"), part.context("drift")),
             (SagaStatus::Completed, reason, moved)
         );
     }
-    let mut alone = sagas.start(&alone())?;
+    // A whole of an earlier release does not look for a reason.
+    let mut part = sagas.start(&calculation("celery", &json!({})))?;
+    part.succeed("celery", &answer)?;
+    assert_eq!(given(&part, "gitlab.get_file")["on_fault"], "fail");
+
+    let mut alone = sagas.start(&self::alone())?;
     alone.succeed("gitlab.commit", &committed(OURS))?;
     alone.succeed("amqp", &json!({"body": answer}))?;
     alone.succeed("gitlab.get_file", &unreadable(Value::Null))?;
-    // Its output, and then its input.
-    for commit in [THEIRS, OURS] {
-        let running: Vec<_> = alone.running().collect();
-        let input = running[0].input.as_ref().expect("an input");
-        let input: Value = serde_json::from_str(input.as_str()).expect("JSON");
-        assert_eq!((running.len(), &input["commit"]), (1, &json!(commit)));
-        alone.succeed(
-            "gitlab.revert_commit",
-            &json!({"reverted": true, "commit": BEGUN, "drift": null}),
-        )?;
-    }
+    assert_eq!(given(&alone, "gitlab.revert_commit")["commit"], THEIRS);
+    alone.succeed("gitlab.revert_commit", &reverted())?;
+    let input = given(&alone, "gitlab.revert_commit")["step"].clone();
+    assert!(input.as_str().is_some_and(|step| step.ends_with("/input")), "{input}");
+    alone.succeed("gitlab.revert_commit", &reverted())?;
     assert_eq!(
         (alone.status(), alone.context("reason")),
         (SagaStatus::Failed, json!("no JSON"))
     );
+    // What others have made of it meanwhile is theirs.
+    let mut alone = sagas.start(&self::alone())?;
+    alone.succeed("gitlab.commit", &committed(OURS))?;
+    alone.succeed("amqp", &json!({"body": answer}))?;
+    alone.succeed("gitlab.get_file", &unreadable(drift()))?;
+    assert_eq!(
+        (alone.status(), alone.context("drift")),
+        (SagaStatus::Completed, drift())
+    );
+    Ok(())
+}
+
+/// Its commit is made, and nobody has been told of it.
+#[test]
+fn what_is_cancelled_while_its_input_is_committed_is_taken_back_by_its_step() -> Result<(), SimulationError> {
+    let sagas = Simulator::new(definition(CALCULATION)).unwrap_or_else(|faults| panic!("{faults}"));
+    let mut saga = sagas.start(&alone())?;
+    let step = given(&saga, "gitlab.commit")["step"].clone();
+    saga.cancel()?;
+    saga.stop("gitlab.commit")?;
+    assert_eq!(given(&saga, "gitlab.revert_commit")["step"], step);
+    saga.succeed("gitlab.revert_commit", &reverted())?;
+    assert_eq!(saga.status(), SagaStatus::Cancelled);
+    Ok(())
+}
+
+/// A serializer of types writes what is not there.
+#[test]
+fn a_field_that_is_null_is_no_answer() -> Result<(), SimulationError> {
+    let sagas = Simulator::new(definition(CALCULATION)).unwrap_or_else(|faults| panic!("{faults}"));
+    let mut saga = sagas.start(&calculation("celery", &json!({})))?;
+    let answer = json!({"commitHash": "a1".repeat(32), "movedTo": null, "error": null});
+    saga.succeed("celery", &answer)?;
+    assert_eq!(given(&saga, "gitlab.get_file")["expected_commit"], "a1".repeat(32));
     Ok(())
 }

@@ -27,7 +27,7 @@ pub use delete_branch::DeleteBranchInput;
 pub use file_exists::FileExistsInput;
 pub use get_file::{FileFormat, GetFileInput, OnFault};
 pub use list_issues::ListIssuesInput;
-pub use revert_commit::RevertCommitInput;
+pub use revert_commit::{RevertCommitInput, TakenBack};
 
 /// What all names of these tasks begin with.
 pub(super) const PREFIX: &str = "gitlab.";

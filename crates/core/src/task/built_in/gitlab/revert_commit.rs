@@ -1,5 +1,5 @@
 use super::given;
-use crate::gitlab::{BranchName, CommitId, ProjectPath};
+use crate::gitlab::{BranchName, CommitId, ProjectPath, StepId};
 use crate::task::built_in::fields::Fields;
 use crate::task::rules::Violations;
 
@@ -8,11 +8,19 @@ use crate::task::rules::Violations;
 pub struct RevertCommitInput {
     pub project: ProjectPath,
     pub branch: BranchName,
-    pub commit: CommitId,
+    pub taken_back: TakenBack,
     /// Where the branch is thought to stand: upon which commit the one is made that takes it back.
     pub expected_commit: Option<CommitId>,
     /// It was there before: nothing is undone.
     pub existing: bool,
+}
+
+/// Which commit is taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TakenBack {
+    Commit(CommitId),
+    /// That of the step, if it has made one: that is not known where it was stopped.
+    OfStep(StepId),
 }
 
 impl RevertCommitInput {
@@ -21,22 +29,37 @@ impl RevertCommitInput {
     pub fn read(input: &str) -> Result<Self, Violations> {
         let mut fields = Fields::of(
             input,
-            &[&["project", "branch", "commit", "expected_commit", "existing"]],
+            &[&["project", "branch", "commit", "step", "expected_commit", "existing"]],
         );
         let project = given::required(&mut fields, "project");
         let branch = given::required(&mut fields, "branch");
-        let commit = given::required(&mut fields, "commit");
+        let taken_back = taken_back(&mut fields);
         let expected_commit = given::expected_commit(&mut fields);
         let existing = fields.flag("existing");
-        let (Some(project), Some(branch), Some(commit)) = (project, branch, commit) else {
+        let (Some(project), Some(branch), Some(taken_back)) = (project, branch, taken_back) else {
             return Err(fields.broken());
         };
         fields.finish(Self {
             project,
             branch,
-            commit,
+            taken_back,
             expected_commit,
             existing,
         })
+    }
+}
+
+fn taken_back(fields: &mut Fields<'_>) -> Option<TakenBack> {
+    match (fields.is_absent("commit"), fields.is_absent("step")) {
+        (true, true) => {
+            fields.lack("must have a commit or a step");
+            None
+        }
+        (false, true) => given::optional(fields, "commit").map(TakenBack::Commit),
+        (true, false) => given::optional(fields, "step").map(TakenBack::OfStep),
+        (false, false) => {
+            fields.refuse("step", "must be left out where there is a commit");
+            None
+        }
     }
 }

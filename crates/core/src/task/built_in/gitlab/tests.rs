@@ -48,7 +48,6 @@ fn whatever_is_missing_is_told_at_once() {
         (GitlabTask::CreateBranch, vec!["/project", "/branch", "/from"]),
         (GitlabTask::DeleteBranch, vec!["/project", "/branch", "/only_at"]),
         (GitlabTask::FileExists, vec!["/project", "/path", "/branch"]),
-        (GitlabTask::RevertCommit, vec!["/project", "/branch", "/commit"]),
     ] {
         let expected: Vec<String> = expected.iter().map(|field| format!("{field} is missing")).collect();
         assert_eq!(told(task, "{}"), expected, "{task:?}");
@@ -61,6 +60,19 @@ fn whatever_is_missing_is_told_at_once() {
             "/path is missing",
             "must have a branch or a commit"
         ]
+    );
+    assert_eq!(
+        told(GitlabTask::RevertCommit, "{}"),
+        [
+            "/project is missing",
+            "/branch is missing",
+            "must have a commit or a step"
+        ]
+    );
+    let both = format!(r#"{{"project": "a/b", "branch": "b", "commit": "{COMMIT}", "step": "s"}}"#);
+    assert_eq!(
+        told(GitlabTask::RevertCommit, &both),
+        ["/step must be left out where there is a commit"]
     );
     assert_eq!(told(GitlabTask::GetFile, "5"), ["must be an object, not a number"]);
 }
