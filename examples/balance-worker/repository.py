@@ -8,8 +8,8 @@ GITLAB_URL = os.environ["GITLAB_URL"].rstrip("/") + "/"
 TOKEN = os.environ["GITLAB_TOKEN"]
 TRAILER = "Orchestratum-Step"
 GIT_SECONDS = 120
-# A GitLab that is away for a minute costs nobody what was entered.
-AWAY_SECONDS = 60
+# A GitLab that is away for minutes costs nobody what was entered.
+AWAY_SECONDS = 300
 PUSHES = 3
 # What git says where it would be no better in a moment.
 FINAL = ("Authentication failed", "could not read Username", "not found", "returned error: 403")

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use orchestratum_core::gitlab::StepId;
 use orchestratum_gitlab::{Client, Step};
 use orchestratum_store::ClaimedTask;
@@ -8,9 +10,30 @@ use super::Failure;
 pub(super) struct Call<'a> {
     pub(super) client: &'a Client,
     pub(super) task: &'a ClaimedTask,
+    /// It has begun to change something.
+    is_changing: AtomicBool,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    pub(super) fn new(client: &'a Client, task: &'a ClaimedTask) -> Self {
+        Self {
+            client,
+            task,
+            is_changing: AtomicBool::new(false),
+        }
+    }
+
+    /// The client, for a request that changes something: whoever is to stop waits for its answer, as long as it may. What comes about
+    /// behind the back of a task that is over would be found by nobody who takes it back.
+    pub(super) fn changing(&self) -> &'a Client {
+        self.is_changing.store(true, Ordering::Relaxed);
+        self.client
+    }
+
+    pub(super) fn is_changing(&self) -> bool {
+        self.is_changing.load(Ordering::Relaxed)
+    }
+
     pub(super) fn input(&self) -> &str {
         self.task.input.as_str()
     }

@@ -23,7 +23,7 @@ pub(super) async fn run(call: &Call<'_>) -> Result<JsonText, Failure> {
             reason: Some("it was there before"),
         }
     } else {
-        let there = call.client.close_merge_request(&input.project, input.iid).await?;
+        let there = call.changing().close_merge_request(&input.project, input.iid).await?;
         let closed = there.state == MergeRequestState::Closed;
         Output {
             closed,

@@ -119,7 +119,7 @@ async fn round(call: &Call<'_>, input: &CommitInput, step: &Step) -> Result<Json
         step: Step::first(step.id.clone()),
         after: Some(head),
     };
-    let made = call.client.create_commit(&input.project, &new).await?;
+    let made = call.changing().create_commit(&input.project, &new).await?;
     let is_new = matches!(made, Made::New(_));
     let made = made.into_inner();
     let parent = made.parent_ids.first();
@@ -270,7 +270,7 @@ async fn nothing_to_do(call: &Call<'_>, input: &CommitInput, base: &Base, head: 
         is_own_name: false,
         begun_before: true,
     };
-    let made = call.client.create_branch(&input.project, &new).await?;
+    let made = call.changing().create_branch(&input.project, &new).await?;
     let commit = made.into_inner().commit.id;
     let drift = Drift::between(input.expected_commit.as_ref(), &commit);
     untouched(&commit, drift)

@@ -32,7 +32,7 @@ pub(super) async fn run(call: &Call<'_>) -> Result<JsonText, Failure> {
         is_own_name,
         begun_before: false,
     };
-    let made = call.client.create_branch(&input.project, &new).await?;
+    let made = call.changing().create_branch(&input.project, &new).await?;
     output(&input.branch, made.as_inner(), !made.is_ours())
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn run(call: &Call<'_>) -> Result<JsonText, Failure> {
         description,
         step,
     };
-    let made = call.client.create_merge_request(&input.project, &new).await?;
+    let made = call.changing().create_merge_request(&input.project, &new).await?;
     let there = made.as_inner();
     let output = Output {
         iid: there.iid,

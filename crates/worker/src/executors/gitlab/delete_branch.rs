@@ -18,7 +18,7 @@ pub(super) async fn run(call: &Call<'_>) -> Result<JsonText, Failure> {
         return kept("it was there before");
     }
     let deleted = call
-        .client
+        .changing()
         .delete_branch(&input.project, &input.branch, Some(&input.only_at))
         .await;
     match deleted {

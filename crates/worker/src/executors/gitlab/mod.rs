@@ -52,21 +52,17 @@ impl Gitlab {
         Self { task, client }
     }
 
-    async fn perform(&self, task: &ClaimedTask) -> Result<JsonText, Failure> {
-        let call = Call {
-            client: &self.client,
-            task,
-        };
+    async fn perform(&self, call: &Call<'_>) -> Result<JsonText, Failure> {
         match self.task {
-            GitlabTask::CloseMergeRequest => close_merge_request::run(&call).await,
-            GitlabTask::Commit => commit::run(&call).await,
-            GitlabTask::CreateBranch => create_branch::run(&call).await,
-            GitlabTask::CreateMergeRequest => create_merge_request::run(&call).await,
-            GitlabTask::DeleteBranch => delete_branch::run(&call).await,
-            GitlabTask::FileExists => file_exists::run(&call).await,
-            GitlabTask::GetFile => get_file::run(&call).await,
-            GitlabTask::ListIssues => list_issues::run(&call).await,
-            GitlabTask::RevertCommit => revert_commit::run(&call).await,
+            GitlabTask::CloseMergeRequest => close_merge_request::run(call).await,
+            GitlabTask::Commit => commit::run(call).await,
+            GitlabTask::CreateBranch => create_branch::run(call).await,
+            GitlabTask::CreateMergeRequest => create_merge_request::run(call).await,
+            GitlabTask::DeleteBranch => delete_branch::run(call).await,
+            GitlabTask::FileExists => file_exists::run(call).await,
+            GitlabTask::GetFile => get_file::run(call).await,
+            GitlabTask::ListIssues => list_issues::run(call).await,
+            GitlabTask::RevertCommit => revert_commit::run(call).await,
         }
     }
 
@@ -88,10 +84,17 @@ impl Gitlab {
 #[async_trait]
 impl Executor for Gitlab {
     async fn run(&self, task: &ClaimedTask, mut context: Context) -> Ended {
+        let call = Call::new(&self.client, task);
+        let to_be_stopped = async {
+            context.reached(Phase::Terminate).await;
+            if call.is_changing() {
+                context.reached(Phase::Kill).await;
+            }
+        };
         tokio::select! {
             biased;
-            result = self.perform(task) => self.ended(result),
-            () = context.reached(Phase::Terminate) => Ended::stopped("GitLab had not answered, and may have done it"),
+            result = self.perform(&call) => self.ended(result),
+            () = to_be_stopped => Ended::stopped("GitLab had not answered, and may have done it"),
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) async fn run(call: &Call<'_>) -> Result<JsonText, Failure> {
         },
     };
     // Another task of the same compensation may have done it.
-    match call.client.revert_commit(project, branch, &commit, true).await {
+    match call.changing().revert_commit(project, branch, &commit, true).await {
         Ok(made) => {
             let made = made.into_inner();
             let parent = made.parent_ids.first();

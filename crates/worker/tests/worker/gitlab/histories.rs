@@ -3,9 +3,12 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use orchestratum_core::TaskId;
+use orchestratum_testkit::{FaultKind, OWNER_TOKEN, PROJECT};
 use serde_json::{Value, json};
 
-use super::Lab;
+use super::{COMMITS, Lab};
+use crate::support::output;
 
 impl Lab {
     /// `git` in the repository itself, past GitLab.
@@ -131,5 +134,20 @@ async fn the_commit_of_a_step_is_taken_back_once_where_there_is_one() {
     assert_eq!(takes_back("main", "saga/input").await, reverted);
     let look = lab.done("file_exists", json!({"path": "a", "branch": "main"})).await;
     assert_eq!(look["exists"], false);
+    lab.worker.stopped().await;
+}
+
+/// What came about behind the back of a task that is over would be taken back by nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_cancelled_while_gitlab_commits_waits_for_its_answer() {
+    let lab = Lab::with(OWNER_TOKEN, &[("worker.kill_grace_seconds", "20")]).await;
+    let late = FaultKind::SlowAnswer { milliseconds: 700 };
+    lab.fail("POST", COMMITS, late).await;
+    let input = json!({"project": PROJECT, "branch": "main", "message": "m", "files": {"a": "1"}});
+    let id: TaskId = lab.bench.create(json!({"name": "gitlab.commit", "input": input})).await;
+    lab.until_asked("POST", COMMITS).await;
+    lab.bench.engine.cancel(id, None, None).await.expect("it runs");
+    let made = output(&lab.bench.ended(id).await);
+    assert_eq!((&made["is_new"], &made["commit"]), (&json!(true), &lab.head().await));
     lab.worker.stopped().await;
 }

@@ -122,8 +122,8 @@ fn a_calculation_that_calculated_nothing_fails_where_nobody_goes_on_with_it() ->
 #[test]
 fn an_answer_that_breaks_the_contract_is_a_calculation_that_has_failed() -> Result<(), SimulationError> {
     let sagas = Simulator::new(definition(CALCULATION)).unwrap_or_else(|faults| panic!("{faults}"));
-    let no_commit = "balance.condenser has answered with neither the commit of its output (commitHash) nor that of the branch \
-                     (movedTo), with all its digits";
+    let no_commit = "balance.condenser has answered neither with the commit of its output (commitHash) nor with another one where \
+                     the branch is (movedTo), with all its digits";
     let answers = [
         (json!({"movedTo": "main"}), no_commit),
         (json!({"movedTo": null, "commitHash": null}), no_commit),
@@ -131,6 +131,8 @@ fn an_answer_that_breaks_the_contract_is_a_calculation_that_has_failed() -> Resu
         (json!({"commitHash": "A".repeat(40)}), no_commit),
         (json!({"commitHash": &OURS[..7]}), no_commit),
         (json!({}), no_commit),
+        (json!({"movedTo": BEGUN}), no_commit),
+        (json!({"movedTo": THEIRS, "commitHash": OURS}), no_commit),
         (json!({"error": "no figures"}), "no figures"),
         (
             json!({"error": 5}),
@@ -239,5 +241,41 @@ fn a_field_that_is_null_is_no_answer() -> Result<(), SimulationError> {
     let answer = json!({"commitHash": "a1".repeat(32), "movedTo": null, "error": null});
     saga.succeed("celery", &answer)?;
     assert_eq!(given(&saga, "gitlab.get_file")["expected_commit"], "a1".repeat(32));
+    Ok(())
+}
+
+/// The branch stands where it stood in the message.
+#[test]
+fn a_commit_that_is_not_on_the_branch_is_no_output() -> Result<(), SimulationError> {
+    let sagas = Simulator::new(definition(CALCULATION)).unwrap_or_else(|faults| panic!("{faults}"));
+    let answer = json!({"commitHash": THEIRS, "output_file": "b.json"});
+    let told = json!(format!(
+        "balance.condenser has answered with the commit {THEIRS}, which is not on the branch"
+    ));
+    let unmoved = |found: &str| json!({"commit": found, "drift": {"expected": THEIRS, "found": found}, "content": {}, "fault": null});
+    let mut part = sagas.start(&calculation("celery", &json!({})))?;
+    part.succeed("celery", &answer)?;
+    part.succeed("gitlab.get_file", &unmoved(BEGUN))?;
+    assert_eq!(
+        (
+            part.status(),
+            part.context("reason"),
+            part.context("drift"),
+            part.context("commit")
+        ),
+        (SagaStatus::Completed, told.clone(), Value::Null, json!(BEGUN))
+    );
+    assert_eq!(part.context("output_commit"), Value::Null);
+
+    let mut alone = sagas.start(&self::alone())?;
+    alone.succeed("gitlab.commit", &committed(OURS))?;
+    alone.succeed("amqp", &json!({"body": answer}))?;
+    alone.succeed("gitlab.get_file", &unmoved(OURS))?;
+    alone.succeed(
+        "gitlab.revert_commit",
+        &json!({"reverted": false, "reason": "r", "drift": null}),
+    )?;
+    alone.succeed("gitlab.revert_commit", &reverted())?;
+    assert_eq!((alone.status(), alone.context("reason")), (SagaStatus::Failed, told));
     Ok(())
 }
