@@ -37,7 +37,10 @@ use database::Database;
 
 /// The statements that drain a queue, for the benchmark to drive them with nothing around them, and those of lists, for their plans.
 pub mod statements {
-    pub use super::sagas::{COUNT_LIVE_SAGAS, LAST_OF_SERIES, SAGA_LISTS, SagaListStatements, WRITE_SAGAS};
+    pub use super::sagas::{
+        COUNT_LIVE_SAGAS, KNOWN_EVENTS, LAST_OF_SERIES, OPEN_CHILDREN, OPEN_TASKS, SAGA_LISTS, SagaListStatements,
+        WRITE_SAGAS,
+    };
     pub use super::tasks::{CLAIM_AND_FILL_UP, COMPLETE};
 }
 

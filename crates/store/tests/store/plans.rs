@@ -266,3 +266,95 @@ async fn what_was_looked_at_is_not_compared_with_all_that_waits() {
         "{plan:#?}"
     );
 }
+
+/// Rows of a table of which statistics are made while there is nothing of this kind.
+async fn plan_after(fill: &[&str], statement: &str, mode: &str, parameters: &str) -> Vec<String> {
+    let url = crate::support::database_url();
+    let (schema, store) = crate::postgres::migrated(&url).await;
+    store.close().await;
+    let mut connection = PgConnection::connect(&url).await.expect("connects");
+    let manual =
+        ["tasks", "sagas", "saga_events"].map(|table| format!("ALTER TABLE {table} SET (autovacuum_enabled = false)"));
+    let script = format!(
+        "SET search_path TO {}; SET plan_cache_mode = {mode}; {}; {}; PREPARE asked AS {statement}",
+        schema.name(),
+        manual.join("; "),
+        fill.join("; ANALYZE; ")
+    );
+    connection.execute(AssertSqlSafe(script)).await.expect("it is prepared");
+    let plan: Vec<(String,)> = sqlx::query_as(AssertSqlSafe(format!("EXPLAIN EXECUTE asked ({parameters})")))
+        .fetch_all(&mut connection)
+        .await
+        .expect("a plan");
+    plan.into_iter().map(|(line,)| line).collect()
+}
+
+/// What belongs to a saga is rare where statistics are made, and may be much a moment later.
+#[tokio::test]
+async fn what_belongs_to_sagas_is_sought_by_its_index_whatever_the_planner_knows() {
+    let events = |id: &str| {
+        format!(
+            "INSERT INTO saga_events (saga_id, kind, event_id, received_at, processed_at, seq, result, version, to_state)
+            SELECT gen_random_uuid(), 1, {id}, now(), now(), 1, 0, 1, 'Paying' FROM generate_series(1, {ROWS}) AS n"
+        )
+    };
+    let tasks = |saga: &str, number: &str, undoes: &str| {
+        format!(
+            "INSERT INTO tasks (
+                id, name, target, input, backoff, ttl_ms, max_retries, max_losses, retries_left, losses_left, priority,
+                created_at, scheduled_at, expires_at, status, attempt, saga_id, saga_number, saga_undoes
+            )
+            SELECT gen_random_uuid(), 'echo', 'default', 'null', '{{}}', 1000, 0, 3, 0, 3, 0, now(), now(),
+                now() + INTERVAL '1 day', 0, 0, {saga}, {number}, {undoes}
+            FROM generate_series(1, {ROWS}) AS n"
+        )
+    };
+    let sagas = |parent: &str, number: &str, depth: u8| {
+        format!(
+            "INSERT INTO sagas (
+                id, definition, definition_version, correlation_id, input, created_at, status, state, version, last_seq, instance,
+                updated_at, parent_id, parent_number, depth
+            )
+            SELECT gen_random_uuid(), 'order', 1, gen_random_uuid(), '{{}}', now(), 0, 'Paying', 3, 3, repeat('x', 500), now(),
+                {parent}, {number}, {depth}
+            FROM generate_series(1, {ROWS}) AS n"
+        )
+    };
+    let numbers = "array_fill(gen_random_uuid(), '{10}'), array_fill(1, '{10}')";
+    let names = "array_fill(gen_random_uuid(), '{10}'), array_fill('a'::text, '{10}')";
+    for (fill, statement, parameters, index) in [
+        (
+            [events("NULL"), events("n")],
+            statements::KNOWN_EVENTS,
+            names,
+            "saga_events_once",
+        ),
+        (
+            [tasks("NULL", "NULL", "NULL"), tasks("gen_random_uuid()", "1", "false")],
+            statements::OPEN_TASKS,
+            numbers,
+            "tasks_saga",
+        ),
+        (
+            [sagas("NULL", "NULL", 0), sagas("gen_random_uuid()", "1", 1)],
+            statements::OPEN_CHILDREN,
+            numbers,
+            "sagas_parent",
+        ),
+    ] {
+        let fill = fill.each_ref().map(String::as_str);
+        for mode in ["force_generic_plan", "force_custom_plan"] {
+            let plan = plan_after(&fill, statement, mode, parameters).await;
+            let sought = plan.iter().position(|line| line.contains(index));
+            let condition = sought.and_then(|line| plan.get(line + 1));
+            assert!(
+                condition.is_some_and(|line| line.contains("Index Cond") && line.contains(" AND ")),
+                "{mode} {plan:#?}"
+            );
+            assert!(
+                !plan.iter().any(|line| line.contains("Join Filter")),
+                "{mode} {plan:#?}"
+            );
+        }
+    }
+}

@@ -19,12 +19,13 @@ mod task_ends;
 mod timers;
 mod write;
 
+pub use self::advance::KNOWN_EVENTS;
 pub use self::counts::COUNT_LIVE_SAGAS;
 pub use self::list::{SAGA_LISTS, SagaListStatements};
 pub(super) use self::purge::purge_sagas;
 pub use self::series::LAST_OF_SERIES;
 pub(super) use self::task_ends::insert_task_ends;
-pub use self::write::WRITE_SAGAS;
+pub use self::write::{OPEN_CHILDREN, OPEN_TASKS, WRITE_SAGAS};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
