@@ -34,14 +34,28 @@ impl AmqpSender {
         body: &[u8],
         message_id: Option<&str>,
     ) -> anyhow::Result<bool> {
-        let options = BasicPublishOptions {
-            mandatory: true,
-            ..BasicPublishOptions::default()
-        };
         let properties = BasicProperties::default();
         let properties = match message_id {
             Some(id) => properties.with_message_id(id.into()),
             None => properties,
+        };
+        self.send_with(exchange, routing_key, body, properties).await
+    }
+
+    /// Likewise, with what tells of the message.
+    ///
+    /// # Errors
+    /// The broker is away, or did not confirm it.
+    pub async fn send_with(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        body: &[u8],
+        properties: BasicProperties,
+    ) -> anyhow::Result<bool> {
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
         };
         let sending = self
             .channel

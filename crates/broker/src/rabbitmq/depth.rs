@@ -17,23 +17,23 @@ use crate::Error;
 #[derive(Debug)]
 pub(super) struct Gauge {
     topology: Topology,
-    consuming: Arc<Supervisor>,
+    listening: Arc<Supervisor>,
     /// One question at a time, so that a channel that is closed by one is not in the way of another.
     channel: Mutex<Option<(Arc<Link>, Channel)>>,
 }
 
 impl Gauge {
-    pub(super) fn new(topology: Topology, consuming: Arc<Supervisor>) -> Self {
+    pub(super) fn new(topology: Topology, listening: Arc<Supervisor>) -> Self {
         Self {
             topology,
-            consuming,
+            listening,
             channel: Mutex::default(),
         }
     }
 
     pub(super) async fn depth(&self, target: &Target) -> Result<Option<u64>, Error> {
         let mut kept = self.channel.lock().await;
-        let link = self.consuming.link()?;
+        let link = self.listening.link()?;
         // Taken out while it is used: a caller that gives up leaves no half-used channel behind.
         let channel = match kept.take() {
             Some((of, channel)) if Arc::ptr_eq(&of, &link) => channel,

@@ -1,16 +1,18 @@
 //! RabbitMQ through lapin.
 //!
 //! ```text
-//!   publish ──┐                                       ┌── consume   one task a consumer, one channel each
-//!   signal  ──┴─► supervisor "publishing" ─► link     ├── signals   one task, a queue that lives with the process
-//!                                                     ├── depth     one channel
-//!                 supervisor "consuming"  ─► link ◄───┘
-//!                 supervisor "inbound"    ─► link ◄────── inbound   one channel, for messages of other programs
+//!   publish ──┐
+//!   signal  ──┴─► supervisor "publishing" ─► link
+//!                 supervisor "listening"  ─► link ◄──┬── signals   one task, a queue that lives with the process
+//!                                                    └── depth     one channel
+//!                 supervisor "consuming"  ─► link ◄───── consume   one task a consumer, one channel each
+//!                 supervisor "inbound"    ─► link ◄───── inbound   one channel, for messages of other programs
 //! ```
 //!
-//! Two connections, because RabbitMQ stops reading from connections that publish while it is short of memory or disk:
-//! acknowledgements and depths must get through all the same. A third one for those who read messages of other programs: a queue
-//! that the broker does not give costs a connection at each try, and nobody else's work may end with it. A [`supervisor::Supervisor`] keeps one
+//! Those that publish have a connection of their own, because RabbitMQ stops reading from it while it is short of memory or disk:
+//! acknowledgements and depths must get through all the same. So have those who read messages of other programs: a queue that the
+//! broker does not give costs a connection at each try, and nobody else's work may end with it. Consumers are in processes with a
+//! worker alone, and what they read is larger than what is listened to. A [`supervisor::Supervisor`] keeps one
 //! [`link::Link`] (a connection with its channels) alive; whoever finds that a link does not answer gives it up, and
 //! everything on it is rebuilt on the next one. Nothing of an old link is ever used again, and lapin's own recovery
 //! stays off: it keeps promises of the old connection pending, which is what a deadline is for. What others send is
@@ -29,8 +31,8 @@ mod stream;
 pub(crate) mod supervisor;
 pub(crate) mod topology;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -54,6 +56,10 @@ pub(crate) const FORM_OF_AMQP: &str = "must be of the form amqp://user:password@
 
 /// A connection silent for twice this long is dead.
 const HEARTBEAT_SECONDS: u16 = 10;
+/// The largest piece of a message on a connection that is for our own alone, which are small: it holds 64 of them in memory, and what a
+/// broker offers are 128 KiB. Others may send headers of that size, which are always in one piece: one that is too large ends the
+/// connection, and would come again from a queue that outlives it.
+const FRAME_MAX_BYTES: u32 = 16 << 10;
 /// The longest a close waits for what is under way: a publication's own deadline and some.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(8);
 
@@ -84,12 +90,23 @@ impl std::fmt::Debug for Connections {
 }
 
 impl Connections {
-    /// Another one, until the broker is closed.
+    /// One for messages of our own, until the broker is closed.
     fn keep(&self, role: &'static str) -> Arc<supervisor::Supervisor> {
+        let mut uri = self.uri.clone();
+        uri.query.frame_max = Some(FRAME_MAX_BYTES);
+        self.supervise(role, uri)
+    }
+
+    /// One for queues that others may send to.
+    fn keep_for_others(&self, role: &'static str) -> Arc<supervisor::Supervisor> {
+        self.supervise(role, self.uri.clone())
+    }
+
+    fn supervise(&self, role: &'static str, uri: AMQPUri) -> Arc<supervisor::Supervisor> {
         let (supervisor, run) = supervisor::Supervisor::new(
             role,
             format!("{} {role}", self.prefix),
-            self.uri.clone(),
+            uri,
             Arc::clone(&self.health),
             Arc::clone(&self.said),
             self.disconnecting.clone(),
@@ -108,7 +125,8 @@ pub struct RabbitBroker {
     announcer: signals::Announcer,
     gauge: depth::Gauge,
     connections: Connections,
-    consuming: Arc<supervisor::Supervisor>,
+    /// Made for the first consumer: an api without a worker has none.
+    consuming: OnceLock<Arc<supervisor::Supervisor>>,
     switchboard: Arc<Switchboard>,
     health: Arc<Health>,
     consumers: AtomicU64,
@@ -142,10 +160,10 @@ impl RabbitBroker {
             running: TaskTracker::new(),
         };
         let publishing = connections.keep("publishing");
-        let consuming = connections.keep("consuming");
+        let listening = connections.keep("listening");
         users.spawn(signals::listen(
             topology.clone(),
-            Arc::clone(&consuming),
+            Arc::clone(&listening),
             Arc::clone(&switchboard),
             Arc::clone(&health),
             closing.clone(),
@@ -153,11 +171,11 @@ impl RabbitBroker {
         Ok(Self {
             publisher: publish::Publisher::new(topology.clone(), Arc::clone(&publishing)),
             announcer: signals::Announcer::new(topology.clone(), publishing),
-            gauge: depth::Gauge::new(topology.clone(), Arc::clone(&consuming)),
+            gauge: depth::Gauge::new(topology.clone(), listening),
             connections,
             topology,
             prefetch: options.prefetch,
-            consuming,
+            consuming: OnceLock::new(),
             switchboard,
             health,
             consumers: AtomicU64::new(0),
@@ -197,11 +215,10 @@ impl Broker for RabbitBroker {
             mailbox,
             has_room,
         );
-        let run = consumption.run(
-            Arc::clone(&self.consuming),
-            Arc::clone(&self.health),
-            self.closing.clone(),
-        );
+        let consuming = self
+            .consuming
+            .get_or_init(|| self.connections.keep_for_others("consuming"));
+        let run = consumption.run(Arc::clone(consuming), Arc::clone(&self.health), self.closing.clone());
         self.users.spawn(run);
         Ok(consumer)
     }
@@ -223,7 +240,7 @@ impl Broker for RabbitBroker {
         let reading = inbound::Reading {
             topology: self.topology.clone(),
             prefetch,
-            connecting: self.connections.keep("inbound"),
+            connecting: self.connections.keep_for_others("inbound"),
             health: Arc::clone(&self.health),
             reader,
         };

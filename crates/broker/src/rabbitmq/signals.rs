@@ -90,7 +90,7 @@ impl Announcer {
 /// Hands what others say to the switchboard, over every reconnection.
 pub(super) async fn listen(
     topology: Topology,
-    consuming: Arc<Supervisor>,
+    listening: Arc<Supervisor>,
     switchboard: Arc<Switchboard>,
     health: Arc<Health>,
     closing: CancellationToken,
@@ -98,7 +98,7 @@ pub(super) async fn listen(
     let keep_listening = async {
         let mut backoff = Backoff::new();
         loop {
-            let link = consuming.connected().await;
+            let link = listening.connected().await;
             let since = Instant::now();
             let error = listen_on(&topology, &link, &switchboard, &health).await;
             tracing::debug!(error = describe(&error), "the signals of the broker ended");

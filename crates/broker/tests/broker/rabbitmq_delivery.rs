@@ -196,9 +196,13 @@ async fn poison_of_every_kind_is_dropped_without_harm() {
     rabbit.publish_raw("mail", &poison).await;
     let newer = br#"{"version":9,"task":"00000000-0000-0000-0000-000000000002","name":"echo","more":{}}"#;
     rabbit.publish_raw("mail", &[newer]).await;
+    rabbit.publish_with_large_headers("mail").await;
     let good = next(&mut consumer).await;
     assert_eq!(good.hint, hint("mail", 2));
     good.acknowledge();
+    depth_reaches(&*broker, "mail", 0).await;
+    // None of it has cost the connection.
+    assert!(broker.health().is_ok(), "{:?}", broker.health());
     drop(consumer);
     depth_reaches(&*broker, "mail", 0).await;
     rabbit.finish([broker]).await;

@@ -1,7 +1,8 @@
 //! Messages that other programs send to us.
 
 use futures::StreamExt;
-use lapin::types::ShortString;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use orchestratum_broker::{Broker, Inbound, InboundMessages};
 use orchestratum_testkit::{AmqpSender, LogLines};
 use serde_json::json;
@@ -66,6 +67,39 @@ async fn what_is_taken_is_gone_and_what_is_refused_is_kept_for_a_person() {
     };
     assert_eq!(header("x-refused-reason").as_deref(), Some("it is late"));
     assert_eq!(header("x-refused-routing-key").as_deref(), Some("orders.any"));
+    drop(messages);
+    rabbit.finish([broker]).await;
+}
+
+/// Others may send larger pieces than we do.
+#[tokio::test]
+async fn a_message_of_large_headers_is_read_and_kept_without_them() {
+    let rabbit = Rabbit::new().await;
+    let broker = rabbit.broker().await;
+    let mut messages = broker.inbound(MESSAGE_MAX_BYTES).expect("there are queues");
+    healthy(&*broker).await;
+    let sender = somebody_else(&rabbit).await;
+    let exchange = format!("{}.inbound", rabbit.prefix);
+    let body = "b".repeat(MESSAGE_MAX_BYTES / 2);
+    for (bytes, is_kept) in [(100 << 10, false), (4 << 10, true)] {
+        let mut headers = FieldTable::default();
+        headers.insert("x-large".into(), AMQPValue::LongString("a".repeat(bytes).into()));
+        let properties = BasicProperties::default().with_headers(headers);
+        let sent = sender.send_with(&exchange, "any", body.as_bytes(), properties).await;
+        assert!(sent.expect("confirmed"), "there is a queue for it");
+        let message = next(&mut messages).await;
+        assert_eq!(message.body.len(), body.len());
+        message.refused(&"long".repeat(1_000));
+        let refused = format!("{}.inbound.refused", rabbit.prefix);
+        let kept = eventually("the refused one is kept", async || {
+            let taken = sender.take_whole(&refused).await;
+            taken.expect("the queue is there").ok_or("nothing there")
+        })
+        .await;
+        let headers = kept.properties.headers().clone().unwrap_or_default();
+        assert_eq!(headers.contains_key("x-large"), is_kept);
+        assert!(headers.contains_key("x-refused-reason"), "{headers:?}");
+    }
     drop(messages);
     rabbit.finish([broker]).await;
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
 use orchestratum_broker::{Broker, Options, RabbitBroker};
 use orchestratum_testkit::{AmqpSender, Corner, Servers};
 
@@ -76,6 +78,16 @@ impl Rabbit {
             let sent = sender.send("", &self.queue(target), body, None).await;
             assert!(sent.expect("confirmed"), "the queue is there");
         }
+    }
+
+    /// They come in one piece, however large.
+    pub(crate) async fn publish_with_large_headers(&self, target: &str) {
+        let sender = AmqpSender::connect(&self.url).await.expect("the server is up");
+        let mut headers = FieldTable::default();
+        headers.insert("x-large".into(), AMQPValue::LongString("a".repeat(100 << 10).into()));
+        let properties = BasicProperties::default().with_headers(headers);
+        let sent = sender.send_with("", &self.queue(target), b"{}", properties).await;
+        assert!(sent.expect("confirmed"), "the queue is there");
     }
 
     pub(crate) async fn finish(self, brokers: impl IntoIterator<Item = Arc<RabbitBroker>>) {
