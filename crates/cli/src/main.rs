@@ -21,6 +21,10 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use orchestratum_engine::error::chain;
 
+// A step of a saga makes hundreds of small allocations: see the benchmark for what glibc's own costs.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[derive(Debug, Parser)]
 #[command(
     name = "orchestratum",

@@ -15,6 +15,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+// A step of a saga makes hundreds of small allocations: see the benchmark for what glibc's own costs.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// How often a worker that waits for the database looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 

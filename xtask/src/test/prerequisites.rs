@@ -19,9 +19,11 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
             missing.join(" ")
         );
     }
-    // Rust itself links with it, and ring and SQLite are compiled by it.
-    if !process::succeeds(Command::new("cc").arg("--version")) {
-        bail!("there is no C compiler: install the package `gcc` (or `build-essential`)");
+    // Rust itself links with the compiler, and ring, SQLite and the allocator are compiled by it.
+    for (program, what) in [("cc", "C compiler"), ("make", "`make`")] {
+        if !process::succeeds(Command::new(program).arg("--version")) {
+            bail!("there is no {what}: install the packages `gcc` and `make` (or `build-essential`)");
+        }
     }
     Ok(())
 }
