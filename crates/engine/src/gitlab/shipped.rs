@@ -34,6 +34,7 @@ const SHIPPED: [Shipped; 2] = [
             "944388c0b92d0a60872ddd3bb6fa88eecb72f533942ea1292f8c3788987e215d",
             "7b3adbc82bebd1d5e250fd68e51a994c4eed6582fb2dd4128036164d216621ff",
             "f6b42375a4bb720c8922b3fcf8890cf16e09e3d15a7055a19eb7fca9d59be973",
+            "123074999e7fb3b8cd379ed16cb00215f8f170875d8430f1b185db280505b428",
         ],
     },
     Shipped {
@@ -48,6 +49,7 @@ const SHIPPED: [Shipped; 2] = [
             "e8251725ee6e7277000557cf220f4e8387b983d57fa42595e11e1b75058d625d",
             "e8e6efa3bf7f07b0ce12e2c3f867629f94ae4f99c97a6feb44f080e14a62df15",
             "880870072a0b9b946523bf447345f348d62ac996030c1233beb1bec378ffa6d0",
+            "bb7b2f1e6109fc80bc028533a598f5f743bd85d0dcf2b89ac0613abc0c9f8bed",
         ],
     },
 ];

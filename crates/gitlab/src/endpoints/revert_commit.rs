@@ -10,7 +10,8 @@ use crate::{Client, Conflict, Error, Made, Problem, Said};
 
 impl Client {
     /// Takes back what a commit did, by a commit of its own. GitLab writes the message, which names the commit that is taken back: by
-    /// that it is found again, so a commit is reverted once, whoever does it.
+    /// that it is found again, so a commit is reverted once, whoever does it. One that may be begun already, and is no newer than
+    /// `since`, is left: it was there before.
     ///
     /// # Errors
     /// A [`Conflict`] where the files have changed since. [`Problem::NothingToRevert`] where the commit changed nothing, or nothing is
@@ -21,12 +22,14 @@ impl Client {
         project: &ProjectPath,
         branch: &BranchName,
         commit: &CommitId,
+        since: Option<&CommitId>,
         begun_before: bool,
     ) -> Result<Made<Commit>, Error> {
         let making = Making {
             project,
             branch,
             commit,
+            since,
         };
         match self.make(&making, begun_before).await {
             Err(error) => Err(match error.problem() {
@@ -51,6 +54,7 @@ struct Making<'a> {
     project: &'a ProjectPath,
     branch: &'a BranchName,
     commit: &'a CommitId,
+    since: Option<&'a CommitId>,
 }
 
 impl Make for Making<'_> {
@@ -78,6 +82,9 @@ impl Make for Making<'_> {
             Err(Problem::NotFound(_)) => return Ok(None),
             Err(problem) => return Err(problem),
         };
+        if listed.items.iter().any(|newer| Some(&newer.id) == self.since) {
+            return Err(Problem::NothingToRevert("the commit was there before"));
+        }
         match listed.items.into_iter().find(is_revert) {
             Some(revert) if is_unclear => Ok(Some(Made::Again(revert))),
             Some(revert) => Ok(Some(Made::Existing(revert))),

@@ -10,11 +10,13 @@ async fn a_commit_is_taken_back_once() -> anyhow::Result<()> {
     let (client, project) = (&session.client, &session.project);
     let commit = session.commit(&commit_of("1", vec![create("a", b"1")])).await?;
     session.fail("POST", "/revert", FaultKind::LoseAnswer).await?;
-    let reverted = client.revert_commit(project, &branch("main"), &commit, false).await?;
+    let reverted = client
+        .revert_commit(project, &branch("main"), &commit, None, false)
+        .await?;
     assert!(matches!(reverted, Made::Again(_)), "{reverted:?}");
     for begun_before in [true, false] {
         let found = client
-            .revert_commit(project, &branch("main"), &commit, begun_before)
+            .revert_commit(project, &branch("main"), &commit, None, begun_before)
             .await?;
         assert_eq!(found.as_inner(), reverted.as_inner());
     }
@@ -43,7 +45,7 @@ async fn a_commit_of_which_nothing_is_left_is_nothing_to_take_back() -> anyhow::
         for begun_before in [true, false] {
             let kept = session
                 .client
-                .revert_commit(&session.project, &branch("main"), &commit, begun_before)
+                .revert_commit(&session.project, &branch("main"), &commit, None, begun_before)
                 .await;
             let kept = kept.expect_err("nothing is left of it");
             assert!(matches!(kept.problem(), Problem::NothingToRevert(_)), "{kept}");
@@ -65,7 +67,7 @@ async fn what_somebody_has_worked_on_since_is_not_taken_back() -> anyhow::Result
     session.commit(&commit_of("2", vec![update])).await?;
     let kept = session
         .client
-        .revert_commit(&session.project, &branch("main"), &commit, false)
+        .revert_commit(&session.project, &branch("main"), &commit, None, false)
         .await;
     let kept = kept.expect_err("it has changed");
     assert!(

@@ -22,6 +22,13 @@ const CONTRACT: [&str; 6] = [
     "repoUrl",
 ];
 
+/// What a balance waits for first: somebody who completes the input of the condenser.
+pub(super) const CONDENSER_ASKED: [&str; 3] = [
+    "user_input_required",
+    "AWAIT_USER_CONDENSER_INPUT",
+    "CONDENSER_CALCULATION",
+];
+
 on_both!("multi_thread", super::Lab;
     a_balance_is_calculated_with_a_person_and_begun_again_when_it_is_over,
     a_balance_that_gitlab_stops_is_told_so_and_taken_again_by_the_same_call,
@@ -43,6 +50,13 @@ pub(super) async fn with_input(lab: &Lab) {
         "cooling_water": {"inlet_c": 18, "outlet_c": 27}, "condensate": {"enthalpy_kj_kg": 140},
     });
     lab.commits("main", "balance_input.json", &input.to_string()).await;
+}
+
+/// Somebody answers what a balance asks.
+pub(super) async fn enters(lab: &Lab, asked: &Value, data: &Value) {
+    let path = format!("/api/sagas/{}/input", asked["saga_id"].as_str().expect("an id"));
+    let entered = lab.post(&path, &json!({"data": data})).await;
+    assert_eq!(entered.status, 200, "{entered:?}");
 }
 
 /// Whoever calculates: takes one message, commits the output, and says so.
@@ -92,15 +106,10 @@ pub(super) fn told(answer: &Answer, status: u16, words: [&str; 3]) -> Value {
 async fn a_balance_is_calculated_with_a_person_and_begun_again_when_it_is_over(lab: &Lab) {
     let _worker = Working::start(lab).await;
     with_input(lab).await;
-    let waiting = [
-        "user_input_required",
-        "AWAIT_USER_CONDENSER_INPUT",
-        "CONDENSER_CALCULATION",
-    ];
-    let first = told(&lab.post(BALANCE, &issue()).await, 200, waiting);
+    let first = told(&lab.post(BALANCE, &issue()).await, 200, CONDENSER_ASKED);
     let id = first["saga_id"].as_str().expect("an id").to_owned();
     assert_eq!(
-        told(&lab.post(BALANCE, &issue()).await, 200, waiting)["saga_id"],
+        told(&lab.post(BALANCE, &issue()).await, 200, CONDENSER_ASKED)["saga_id"],
         id,
         "it is found"
     );
@@ -112,12 +121,10 @@ async fn a_balance_is_calculated_with_a_person_and_begun_again_when_it_is_over(l
     );
 
     let by_number = json!({"project": "1", "issue_iid": 42});
-    let found = told(&lab.post(BALANCE, &by_number).await, 200, waiting);
+    let found = told(&lab.post(BALANCE, &by_number).await, 200, CONDENSER_ASKED);
     assert_eq!(found["saga_id"], id, "it is the same project");
 
-    let input = format!("/api/sagas/{id}/input");
-    let entered = lab.post(&input, &json!({"data": {"steam_flow_kg_s": 200}})).await;
-    assert_eq!(entered.status, 200, "{entered:?}");
+    enters(lab, &first, &json!({"steam_flow_kg_s": 200})).await;
     let running = lab.post(&format!("{BALANCE}?wait_seconds=0"), &issue()).await;
     assert_eq!((running.status.as_u16(), &running.json()["saga_id"]), (202, &json!(id)));
     let message = calculates(lab, "balance.condenser", "condenser_output.json").await;
@@ -128,6 +135,7 @@ async fn a_balance_is_calculated_with_a_person_and_begun_again_when_it_is_over(l
         200,
         ["user_input_required", "AWAIT_USER_MERGE_REQUEST", "MERGE_REQUEST"],
     );
+    let input = format!("/api/sagas/{id}/input");
     for (data, pointer) in [
         (json!({"create": true, "title": "a\nb"}), "/data/title"),
         (json!({"create": true, "title": " "}), "/data/title"),
@@ -141,9 +149,8 @@ async fn a_balance_is_calculated_with_a_person_and_begun_again_when_it_is_over(l
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
     }
     let long = "й".repeat(40_000);
-    let decided = json!({"data": {"create": false, "title": "Баланс", "description": long}});
-    let decided = lab.post(&input, &decided).await;
-    assert_eq!(decided.status, 200, "{decided:?}");
+    let decided = json!({"create": false, "title": "Баланс", "description": long});
+    enters(lab, &first, &decided).await;
     let done = lab.get(&format!("/api/sagas/{id}?wait_seconds=10")).await;
     assert_eq!(done.json()["status"], "Completed", "{done:?}");
     let next = lab.post(BALANCE, &issue()).await.json();
@@ -301,9 +308,7 @@ async fn a_part_of_a_balance_that_gitlab_stops_is_told_and_taken_again_likewise(
     let id = asked["saga_id"].as_str().expect("an id").to_owned();
     let refusal = FaultKind::answer(403, "application/json", "{\"message\": \"no rights\"}");
     lab.fail("GET", "files/condenser_output.json", refusal, 100).await;
-    let entered = json!({"data": {"steam_flow_kg_s": 200}});
-    let entered = lab.post(&format!("/api/sagas/{id}/input"), &entered).await;
-    assert_eq!(entered.status, 200, "{entered:?}");
+    enters(lab, &asked, &json!({"steam_flow_kg_s": 200})).await;
     calculates(lab, "balance.condenser", "condenser_output.json").await;
     let forbidden = lab.post(BALANCE, &issue()).await.problem(403, "gitlab_forbidden");
     assert_eq!(
@@ -359,9 +364,7 @@ async fn a_balance_that_is_to_stop_tells_that_it_failed_where_others_were(lab: &
     )
     .await;
     let id = asked["saga_id"].as_str().expect("an id");
-    let entered = json!({"data": {"steam_flow_kg_s": 200}});
-    let entered = lab.post(&format!("/api/sagas/{id}/input"), &entered).await;
-    assert_eq!(entered.status, 200, "{entered:?}");
+    enters(lab, &asked, &json!({"steam_flow_kg_s": 200})).await;
     let failed = told(
         &lab.post(BALANCE, &stopping).await,
         200,

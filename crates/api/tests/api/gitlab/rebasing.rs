@@ -2,36 +2,24 @@
 //! nothing is calculated of which nobody has been asked.
 
 use orchestratum_testkit::{FaultKind, eventually};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::calculations::{BALANCE, answers, calculates, issue, told, with_input};
+use super::calculations::{BALANCE, CONDENSER_ASKED, answers, calculates, enters, issue, told, with_input};
 use super::lab::{Lab, Working};
 
-const ASKED: [&str; 3] = [
-    "user_input_required",
-    "AWAIT_USER_CONDENSER_INPUT",
-    "CONDENSER_CALCULATION",
-];
-
 const INPUT: &str = "condenser_input.json";
-
-async fn enters(lab: &Lab, asked: &Value, data: &Value) {
-    let path = format!("/api/sagas/{}/input", asked["saga_id"].as_str().expect("an id"));
-    let entered = lab.post(&path, &json!({"data": data})).await;
-    assert_eq!(entered.status, 200, "{entered:?}");
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_input_that_others_have_changed_is_asked_for_again_and_not_written_over() {
     let lab = Lab::start().await;
     let _worker = Working::start(&lab).await;
     with_input(&lab).await;
-    let first = told(&lab.post(BALANCE, &issue()).await, 200, ASKED);
+    let first = told(&lab.post(BALANCE, &issue()).await, 200, CONDENSER_ASKED);
     let theirs = lab
         .changes("issue/42", INPUT, &json!({"steam_flow_kg_s": 7}).to_string())
         .await;
     enters(&lab, &first, &json!({"steam_flow_kg_s": 200})).await;
-    let again = told(&lab.post(BALANCE, &issue()).await, 200, ASKED);
+    let again = told(&lab.post(BALANCE, &issue()).await, 200, CONDENSER_ASKED);
     assert_eq!(again["saga_id"], first["saga_id"]);
     assert_eq!(again["commit"], theirs, "nothing was committed upon it");
     let prompt = again["prompt"].as_str().unwrap_or_default();
@@ -72,7 +60,7 @@ async fn an_input_that_was_prepared_in_the_moment_in_which_others_came_is_asked_
     })
     .await;
     let theirs = lab.commits("issue/42", "other", "1").await;
-    let asked = told(&lab.post(BALANCE, &issue()).await, 200, ASKED);
+    let asked = told(&lab.post(BALANCE, &issue()).await, 200, CONDENSER_ASKED);
     assert_eq!(asked["drifts"][0]["found"], theirs, "{asked}");
     assert_eq!(
         lab.file("issue/42", INPUT).await["steam_flow_kg_s"],

@@ -1,7 +1,7 @@
 use orchestratum_testkit::{FaultKind, OWNER_TOKEN, PROJECT, READ_ONLY_TOKEN};
 use serde_json::{Value, json};
 
-use super::calculations::{BALANCE, issue, told, with_input};
+use super::calculations::{BALANCE, CONDENSER_ASKED, issue, told, with_input};
 use super::lab::{Lab, Working, of_project};
 use crate::common::Api;
 
@@ -125,12 +125,7 @@ async fn a_balance_that_goes_on_stays_as_it_was_begun() {
     let lab = Lab::start().await;
     let _worker = Working::start(&lab).await;
     with_input(&lab).await;
-    let asked = [
-        "user_input_required",
-        "AWAIT_USER_CONDENSER_INPUT",
-        "CONDENSER_CALCULATION",
-    ];
-    let first = told(&lab.post(BALANCE, &issue()).await, 200, asked);
+    let first = told(&lab.post(BALANCE, &issue()).await, 200, CONDENSER_ASKED);
     let with = |fields: Value| {
         let mut body = issue();
         body.as_object_mut()
@@ -158,6 +153,6 @@ async fn a_balance_that_goes_on_stays_as_it_was_begun() {
     ];
     assert_eq!(faults, expected);
     let alike = with(json!({"target_branch": "main", "dependencies": ["condenser"], "delivery": "celery"}));
-    let same = told(&lab.post(BALANCE, &alike).await, 200, asked);
+    let same = told(&lab.post(BALANCE, &alike).await, 200, CONDENSER_ASKED);
     assert_eq!(same["saga_id"], first["saga_id"]);
 }

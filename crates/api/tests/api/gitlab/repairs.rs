@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::calculations::{BALANCE, answers, calculates, calculation, ends, issue, told, with_input};
+use super::calculations::{
+    BALANCE, CONDENSER_ASKED, answers, calculates, calculation, ends, enters, issue, told, with_input,
+};
 use super::lab::{Lab, Working};
 
 /// Whoever calculates: takes one message, and finds that it cannot be calculated.
@@ -31,27 +33,20 @@ async fn what_was_corrected_after_a_failure_is_no_drift() {
     with_input(&lab).await;
     let mut body = issue();
     body["on_drift"] = json!("stop");
-    let asked = [
-        "user_input_required",
-        "AWAIT_USER_CONDENSER_INPUT",
-        "CONDENSER_CALCULATION",
-    ];
-    let first = told(&lab.post(BALANCE, &body).await, 200, asked);
-    let input = format!("/api/sagas/{}/input", first["saga_id"].as_str().expect("an id"));
-    let enters = async |data: Value| lab.post(&input, &json!({"data": data})).await.status;
+    let first = told(&lab.post(BALANCE, &body).await, 200, CONDENSER_ASKED);
 
-    assert_eq!(enters(json!({"steam_flow_kg_s": -1})).await, 200);
+    enters(&lab, &first, &json!({"steam_flow_kg_s": -1})).await;
     cannot_calculate(&lab, "balance.condenser").await;
-    let again = told(&lab.post(BALANCE, &body).await, 200, asked);
+    let again = told(&lab.post(BALANCE, &body).await, 200, CONDENSER_ASKED);
     assert_ne!(again["commit"], first["commit"], "it was committed and reverted");
-    assert_eq!(enters(json!({"steam_flow_kg_s": 200})).await, 200);
+    enters(&lab, &first, &json!({"steam_flow_kg_s": 200})).await;
     calculates(&lab, "balance.condenser", "condenser_output.json").await;
 
     cannot_calculate(&lab, "balance.total").await;
     let repair = ["user_input_required", "AWAIT_USER_REPAIR", "BALANCE_CALCULATION"];
     told(&lab.post(BALANCE, &body).await, 200, repair);
     lab.commits("issue/42", "boiler_input.json", "{}").await;
-    assert_eq!(enters(json!({})).await, 200);
+    enters(&lab, &first, &json!({})).await;
     // What was mended may be the input of any part. Here nothing comes out otherwise, so that nothing is committed.
     let unchanged = json!({"commitHash": lab.head("issue/42").await, "output_file": "condenser_output.json"});
     answers(&lab, &unchanged).await;
@@ -128,6 +123,30 @@ async fn a_calculation_that_others_were_before_fails_and_says_so() {
     );
 }
 
+/// Whoever calculates has changed nothing, and names the commit that the output is of.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_there_before_a_calculation_is_not_taken_back_with_it() {
+    let lab = Lab::start().await;
+    let _worker = Working::start(&lab).await;
+    let mut body = calculation();
+    let output = body["output_file"].as_str().expect("a path").to_owned();
+    let older = lab.commits("issue/42", &output, "{\"heat_kw\": 1}").await;
+    let begun = lab.commits("issue/42", "a", "1").await;
+    body["files"] = json!({});
+    body["input_files"] = json!(["a"]);
+    let started = lab.post("/api/calculations", &body).await.json();
+    answers(&lab, &json!({"commitHash": older, "output_file": output})).await;
+    let saga = format!(
+        "/api/sagas/{}?wait_seconds=10",
+        started["saga_id"].as_str().expect("an id")
+    );
+    assert_eq!(lab.get(&saga).await.json()["status"], "Failed");
+    let told = lab.post("/api/calculations", &body).await.json();
+    let error = told["error"].as_str().unwrap_or_default();
+    assert!(error.contains(&older) && error.contains(&begun), "{told}");
+    assert_eq!(lab.head("issue/42").await, begun);
+}
+
 /// Its message was sent and answered: what is wrong now is nothing that is still on its way.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_calculation_whose_output_cannot_be_read_is_told_and_taken_again() {
@@ -162,18 +181,11 @@ async fn an_answer_that_breaks_the_contract_stops_no_balance() {
     let lab = Lab::start().await;
     let _worker = Working::start(&lab).await;
     with_input(&lab).await;
-    let asked = [
-        "user_input_required",
-        "AWAIT_USER_CONDENSER_INPUT",
-        "CONDENSER_CALCULATION",
-    ];
-    let first = told(&lab.post(BALANCE, &issue()).await, 200, asked);
-    let input = format!("/api/sagas/{}/input", first["saga_id"].as_str().expect("an id"));
+    let first = told(&lab.post(BALANCE, &issue()).await, 200, CONDENSER_ASKED);
     for answer in [json!({"movedTo": "main"}), json!({"commitHash": null}), json!("done")] {
-        let entered = lab.post(&input, &json!({"data": {"steam_flow_kg_s": 200}})).await;
-        assert_eq!(entered.status, 200, "{entered:?}");
+        enters(&lab, &first, &json!({"steam_flow_kg_s": 200})).await;
         answers(&lab, &answer).await;
-        let again = told(&lab.post(BALANCE, &issue()).await, 200, asked);
+        let again = told(&lab.post(BALANCE, &issue()).await, 200, CONDENSER_ASKED);
         assert_eq!(again["saga_id"], first["saga_id"]);
     }
 }
@@ -184,24 +196,17 @@ async fn an_output_that_is_missing_or_no_json_stops_no_balance() {
     let lab = Lab::start().await;
     let _worker = Working::start(&lab).await;
     with_input(&lab).await;
-    let asked = [
-        "user_input_required",
-        "AWAIT_USER_CONDENSER_INPUT",
-        "CONDENSER_CALCULATION",
-    ];
-    let first = told(&lab.post(BALANCE, &issue()).await, 200, asked);
-    let input = format!("/api/sagas/{}/input", first["saga_id"].as_str().expect("an id"));
+    let first = told(&lab.post(BALANCE, &issue()).await, 200, CONDENSER_ASKED);
     for (path, why) in [
         ("elsewhere.json", "there is no file condenser_output.json"),
         ("condenser_output.json", "cannot be read as JSON"),
     ] {
-        let entered = lab.post(&input, &json!({"data": {"steam_flow_kg_s": 200}})).await;
-        assert_eq!(entered.status, 200, "{entered:?}");
+        enters(&lab, &first, &json!({"steam_flow_kg_s": 200})).await;
         let message = lab.claims("celery").await;
         let commit = lab.commits("issue/42", path, "{\"heat_kw\": NaN}").await;
         let answer = json!({"commitHash": commit, "output_file": "condenser_output.json"});
         ends(&lab, &message, &answer).await;
-        let again = told(&lab.post(BALANCE, &issue()).await, 200, asked);
+        let again = told(&lab.post(BALANCE, &issue()).await, 200, CONDENSER_ASKED);
         assert_eq!((&again["saga_id"], &again["drifts"]), (&first["saga_id"], &json!([])));
         let prompt = again["prompt"].as_str().unwrap_or_default();
         assert!(prompt.contains(why), "{prompt}");
@@ -217,19 +222,12 @@ async fn a_part_that_cannot_take_back_what_it_committed_is_told_and_taken_again(
     let id = first["saga_id"].as_str().expect("an id");
     let refusal = FaultKind::answer(403, "application/json", "{\"message\": \"no rights\"}");
     lab.fail("POST", "/revert", refusal, 100).await;
-    let entered = json!({"data": {"steam_flow_kg_s": -1}});
-    let entered = lab.post(&format!("/api/sagas/{id}/input"), &entered).await;
-    assert_eq!(entered.status, 200, "{entered:?}");
+    enters(&lab, &first, &json!({"steam_flow_kg_s": -1})).await;
     cannot_calculate(&lab, "balance.condenser").await;
     let forbidden = lab.post(BALANCE, &issue()).await.problem(403, "gitlab_forbidden");
     assert_eq!(forbidden["saga_id"], id);
     lab.double.control().heal().await.expect("it does");
-    let asked = [
-        "user_input_required",
-        "AWAIT_USER_CONDENSER_INPUT",
-        "CONDENSER_CALCULATION",
-    ];
-    let again = told(&lab.post(BALANCE, &issue()).await, 200, asked);
+    let again = told(&lab.post(BALANCE, &issue()).await, 200, CONDENSER_ASKED);
     assert_eq!(again["saga_id"], id);
 }
 

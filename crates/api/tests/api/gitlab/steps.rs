@@ -3,7 +3,7 @@
 use orchestratum_testkit::{FaultKind, eventually};
 use serde_json::json;
 
-use super::calculations::{BALANCE, issue, told, with_input};
+use super::calculations::{BALANCE, CONDENSER_ASKED, issue, told, with_input};
 use super::lab::{Lab, Working};
 
 /// As the diagram of the service has them: the step is stored, and then GitLab is asked.
@@ -41,10 +41,5 @@ async fn a_balance_is_stored_with_its_step_when_gitlab_is_asked() {
             (&json!("Running"), &json!(step))
         );
     }
-    let asked = [
-        "user_input_required",
-        "AWAIT_USER_CONDENSER_INPUT",
-        "CONDENSER_CALCULATION",
-    ];
-    told(&lab.post(BALANCE, &issue()).await, 200, asked);
+    told(&lab.post(BALANCE, &issue()).await, 200, CONDENSER_ASKED);
 }

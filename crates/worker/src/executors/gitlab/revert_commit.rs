@@ -28,6 +28,7 @@ pub(super) async fn run(call: &Call<'_>) -> Result<JsonText, Failure> {
         project,
         branch,
         expected_commit,
+        since,
         ..
     } = &input;
     let commit = match &input.taken_back {
@@ -40,7 +41,11 @@ pub(super) async fn run(call: &Call<'_>) -> Result<JsonText, Failure> {
         },
     };
     // Another task of the same compensation may have done it.
-    match call.changing().revert_commit(project, branch, &commit, true).await {
+    let changing = call.changing();
+    match changing
+        .revert_commit(project, branch, &commit, since.as_ref(), true)
+        .await
+    {
         Ok(made) => {
             let made = made.into_inner();
             let parent = made.parent_ids.first();
@@ -55,7 +60,7 @@ pub(super) async fn run(call: &Call<'_>) -> Result<JsonText, Failure> {
         Err(error) if is_missing(&error) && is_branch_gone(call, &input).await? => kept("the branch is gone", None),
         Err(error) => match error.problem() {
             Problem::NothingToRevert(reason) => kept(reason, None),
-            Problem::Conflict(Conflict::Revert(_)) => match moved(call, &input).await? {
+            Problem::Conflict(Conflict::Revert(_)) => match moved(call, &input, &commit).await? {
                 Some(drift) => kept("others have changed its files since", Some(drift)),
                 None => Err(error.into()),
             },
@@ -74,10 +79,13 @@ fn kept(reason: &'static str, drift: Option<Drift>) -> Result<JsonText, Failure>
     Ok(JsonText::of(&output)?)
 }
 
-/// Where the branch stands instead, if the caller wants to know.
-async fn moved(call: &Call<'_>, input: &RevertCommitInput) -> Result<Option<Drift>, Failure> {
-    let Some(expected) = &input.expected_commit else {
-        return Ok(None);
+/// Where the branch stands instead of where it was expected. What a step has made is expected where it was made, unless the caller
+/// says otherwise; of another commit nobody says that others may have changed its files.
+async fn moved(call: &Call<'_>, input: &RevertCommitInput, commit: &CommitId) -> Result<Option<Drift>, Failure> {
+    let expected = match (&input.expected_commit, &input.taken_back) {
+        (Some(expected), _) => expected,
+        (None, TakenBack::OfStep(_)) => commit,
+        (None, TakenBack::Commit(_)) => return Ok(None),
     };
     let branch = call.client.get_branch(&input.project, &input.branch).await?;
     Ok(Drift::between(Some(expected), &branch.commit.id))

@@ -100,6 +100,34 @@ async fn what_others_have_changed_since_is_kept_and_told_to_whoever_asks() {
         })
     );
     assert_eq!(lab.head().await, theirs);
+    // What a step has made was expected where it was made.
+    let input = json!({"branch": "main", "message": "m", "files": {"b": "1\n"}, "step": "saga/input"});
+    let ours = lab.done("commit", input).await["commit"].clone();
+    let theirs = lab.commit(json!({"b": "2\n"})).await["commit"].clone();
+    let kept = lab
+        .done("revert_commit", json!({"branch": "main", "step": "saga/input"}))
+        .await;
+    assert_eq!(
+        (&kept["reverted"], &kept["drift"]),
+        (&json!(false), &json!({"expected": ours, "found": theirs}))
+    );
+    lab.worker.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_was_there_before_is_not_taken_back() {
+    let lab = Lab::start().await;
+    let older = lab.commit(json!({"a": "1\n"})).await["commit"].clone();
+    let since = lab.commit(json!({"b": "1\n"})).await["commit"].clone();
+    let newer = lab.commit(json!({"c": "1\n"})).await["commit"].clone();
+    let takes_back = async |commit: &Value| {
+        let input = json!({"branch": "main", "commit": commit, "since": since});
+        lab.done("revert_commit", input).await
+    };
+    let kept = json!({"reverted": false, "reason": "the commit was there before", "drift": null});
+    assert_eq!(takes_back(&older).await, kept);
+    assert_eq!(lab.head().await, newer);
+    assert_eq!(takes_back(&newer).await["reverted"], true);
     lab.worker.stopped().await;
 }
 

@@ -124,6 +124,7 @@ fn an_answer_that_breaks_the_contract_is_a_calculation_that_has_failed() -> Resu
     let sagas = Simulator::new(definition(CALCULATION)).unwrap_or_else(|faults| panic!("{faults}"));
     let no_commit = "balance.condenser has answered neither with the commit of its output (commitHash) nor with another one where \
                      the branch is (movedTo), with all its digits";
+    let no_text = "balance.condenser tells of an error without a text";
     let answers = [
         (json!({"movedTo": "main"}), no_commit),
         (json!({"movedTo": null, "commitHash": null}), no_commit),
@@ -134,10 +135,8 @@ fn an_answer_that_breaks_the_contract_is_a_calculation_that_has_failed() -> Resu
         (json!({"movedTo": BEGUN}), no_commit),
         (json!({"movedTo": THEIRS, "commitHash": OURS}), no_commit),
         (json!({"error": "no figures"}), "no figures"),
-        (
-            json!({"error": 5}),
-            "balance.condenser tells of an error that is no text",
-        ),
+        (json!({"error": 5}), no_text),
+        (json!({"error": ""}), no_text),
         (
             json!("done"),
             "balance.condenser has answered with something that is no object",
@@ -249,11 +248,16 @@ fn a_field_that_is_null_is_no_answer() -> Result<(), SimulationError> {
 fn a_commit_that_is_not_on_the_branch_is_no_output() -> Result<(), SimulationError> {
     let sagas = Simulator::new(definition(CALCULATION)).unwrap_or_else(|faults| panic!("{faults}"));
     let answer = json!({"commitHash": THEIRS, "output_file": "b.json"});
-    let told = json!(format!(
-        "balance.condenser has answered with the commit {THEIRS}, which is not on the branch"
-    ));
+    let told = |asked: &str| {
+        let branch = format!("the branch still stands at {asked}, of which it was asked");
+        json!(format!(
+            "balance.condenser has answered with the commit {THEIRS}, and {branch}"
+        ))
+    };
     let unmoved = |found: &str| json!({"commit": found, "drift": {"expected": THEIRS, "found": found}, "content": {}, "fault": null});
-    let mut part = sagas.start(&calculation("celery", &json!({})))?;
+    let mut hearing = calculation("celery", &json!({}));
+    hearing["on_fault"] = json!("tell");
+    let mut part = sagas.start(&hearing)?;
     part.succeed("celery", &answer)?;
     part.succeed("gitlab.get_file", &unmoved(BEGUN))?;
     assert_eq!(
@@ -263,19 +267,35 @@ fn a_commit_that_is_not_on_the_branch_is_no_output() -> Result<(), SimulationErr
             part.context("drift"),
             part.context("commit")
         ),
-        (SagaStatus::Completed, told.clone(), Value::Null, json!(BEGUN))
+        (SagaStatus::Completed, told(BEGUN), Value::Null, json!(BEGUN))
     );
     assert_eq!(part.context("output_commit"), Value::Null);
+    // A whole of an earlier release does not look for a reason: it begins anew, or stops.
+    let mut part = sagas.start(&calculation("celery", &json!({})))?;
+    part.succeed("celery", &answer)?;
+    part.succeed("gitlab.get_file", &unmoved(BEGUN))?;
+    assert_eq!(
+        (part.status(), part.context("reason"), part.context("drift")),
+        (
+            SagaStatus::Completed,
+            Value::Null,
+            json!({"expected": THEIRS, "found": BEGUN})
+        )
+    );
 
     let mut alone = sagas.start(&self::alone())?;
     alone.succeed("gitlab.commit", &committed(OURS))?;
     alone.succeed("amqp", &json!({"body": answer}))?;
     alone.succeed("gitlab.get_file", &unmoved(OURS))?;
+    assert_eq!(given(&alone, "gitlab.revert_commit")["since"], OURS);
     alone.succeed(
         "gitlab.revert_commit",
         &json!({"reverted": false, "reason": "r", "drift": null}),
     )?;
     alone.succeed("gitlab.revert_commit", &reverted())?;
-    assert_eq!((alone.status(), alone.context("reason")), (SagaStatus::Failed, told));
+    assert_eq!(
+        (alone.status(), alone.context("reason")),
+        (SagaStatus::Failed, told(OURS))
+    );
     Ok(())
 }

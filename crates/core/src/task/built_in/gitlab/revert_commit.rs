@@ -11,6 +11,8 @@ pub struct RevertCommitInput {
     pub taken_back: TakenBack,
     /// Where the branch is thought to stand: upon which commit the one is made that takes it back.
     pub expected_commit: Option<CommitId>,
+    /// A commit that is no newer than this one was there before: nothing is undone.
+    pub since: Option<CommitId>,
     /// It was there before: nothing is undone.
     pub existing: bool,
 }
@@ -29,12 +31,21 @@ impl RevertCommitInput {
     pub fn read(input: &str) -> Result<Self, Violations> {
         let mut fields = Fields::of(
             input,
-            &[&["project", "branch", "commit", "step", "expected_commit", "existing"]],
+            &[&[
+                "project",
+                "branch",
+                "commit",
+                "step",
+                "expected_commit",
+                "since",
+                "existing",
+            ]],
         );
         let project = given::required(&mut fields, "project");
         let branch = given::required(&mut fields, "branch");
         let taken_back = taken_back(&mut fields);
         let expected_commit = given::expected_commit(&mut fields);
+        let since = given::optional(&mut fields, "since");
         let existing = fields.flag("existing");
         let (Some(project), Some(branch), Some(taken_back)) = (project, branch, taken_back) else {
             return Err(fields.broken());
@@ -44,6 +55,7 @@ impl RevertCommitInput {
             branch,
             taken_back,
             expected_commit,
+            since,
             existing,
         })
     }
