@@ -217,8 +217,9 @@ fn a_limit_below_what_is_held_is_told_as_that_and_the_next_one_is_set() {
     let mut child = in_group(&group, script);
     until("it holds 40 MB", || group.held_bytes() > 40_000_000);
     let refused = group.begin(memory(20)).expect_err("more is held");
+    // What the kernel could give back meanwhile, such as pages of the programs' files, is not held any more.
     assert!(
-        matches!(refused, Error::TooLittleMemory { held_bytes, .. } if held_bytes > 40_000_000),
+        matches!(refused, Error::TooLittleMemory { held_bytes, .. } if held_bytes > 35_000_000),
         "{refused}"
     );
     group.begin(memory(200)).expect("there is room");
