@@ -53,10 +53,7 @@ impl Error {
 
     /// How long GitLab asks not to be asked again, if it says so.
     pub fn retry_after(&self) -> Option<Duration> {
-        match &*self.problem {
-            Problem::Limited { retry_after, .. } => *retry_after,
-            _ => None,
-        }
+        self.problem.retry_after()
     }
 }
 
@@ -68,8 +65,8 @@ pub enum Problem {
     TimedOut { after: Duration },
     #[error("the answer of GitLab broke off: {}", chain(.0))]
     BrokenOff(#[source] reqwest::Error),
-    #[error("GitLab is not available: {0}")]
-    Unavailable(Said),
+    #[error("GitLab is not available: {said}")]
+    Unavailable { said: Said, retry_after: Option<Duration> },
     #[error("GitLab takes no more requests for now: {said}")]
     Limited { said: Said, retry_after: Option<Duration> },
     #[error("GitLab does not accept the token: {0}")]
@@ -130,7 +127,7 @@ impl Problem {
             Self::Unreachable(_)
             | Self::TimedOut { .. }
             | Self::BrokenOff(_)
-            | Self::Unavailable(_)
+            | Self::Unavailable { .. }
             | Self::Limited { .. } => true,
             Self::Unauthorized(_)
             | Self::Forbidden(_)
@@ -153,7 +150,7 @@ impl Problem {
             Self::Unreachable(_)
             | Self::TimedOut { .. }
             | Self::BrokenOff(_)
-            | Self::Unavailable(_)
+            | Self::Unavailable { .. }
             | Self::Limited { .. } => "gitlab_unavailable",
             Self::Unauthorized(_) => "gitlab_unauthorized",
             Self::Forbidden(_) => "gitlab_forbidden",
@@ -172,7 +169,7 @@ impl Problem {
     /// What GitLab said, if it said something.
     pub fn said(&self) -> Option<&Said> {
         match self {
-            Self::Unavailable(said)
+            Self::Unavailable { said, .. }
             | Self::Limited { said, .. }
             | Self::Unauthorized(said)
             | Self::Forbidden(said)
@@ -193,13 +190,21 @@ impl Problem {
         }
     }
 
+    /// How long GitLab, or a proxy before it, asks not to be asked again.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Limited { retry_after, .. } | Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// Whether a request that made something may have done so although this came instead of a good answer. One that cannot be read
     /// says that it did, in words that we do not understand.
     pub(crate) fn leaves_unclear(&self) -> bool {
         match self {
             Self::TimedOut { .. }
             | Self::BrokenOff(_)
-            | Self::Unavailable(_)
+            | Self::Unavailable { .. }
             | Self::Unreadable(_)
             | Self::AnswerTooLarge { .. } => true,
             Self::Unreachable(_)

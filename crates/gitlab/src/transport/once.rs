@@ -84,17 +84,16 @@ async fn body(mut response: Response, max_bytes: usize) -> Result<(Bytes, bool),
 }
 
 fn problem(status: StatusCode, headers: &HeaderMap, said: Said) -> Problem {
+    let retry_after = retry_after::read(headers);
     match status {
         StatusCode::UNAUTHORIZED => Problem::Unauthorized(said),
         StatusCode::FORBIDDEN => Problem::Forbidden(said),
         StatusCode::NOT_FOUND => Problem::NotFound(said),
-        StatusCode::TOO_MANY_REQUESTS => Problem::Limited {
-            said,
-            retry_after: retry_after::read(headers),
-        },
+        StatusCode::TOO_MANY_REQUESTS => Problem::Limited { said, retry_after },
         // A proxy that gave up waiting, for us or for GitLab.
-        StatusCode::REQUEST_TIMEOUT => Problem::Unavailable(said),
-        _ if status.is_server_error() => Problem::Unavailable(said),
+        StatusCode::REQUEST_TIMEOUT => Problem::Unavailable { said, retry_after },
+        // With its hour, where GitLab is being maintained.
+        _ if status.is_server_error() => Problem::Unavailable { said, retry_after },
         _ if status.is_redirection() => Problem::Moved(said),
         _ => Problem::Refused(said),
     }

@@ -47,12 +47,6 @@ impl Tries {
     fn next_pause(&mut self, problem: &Problem) -> Duration {
         let pause = self.pause.mul_f64(1.0 - (self.chance)() / 2.0);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        match problem {
-            Problem::Limited {
-                retry_after: Some(asked),
-                ..
-            } => pause.max(*asked),
-            _ => pause,
-        }
+        problem.retry_after().map_or(pause, |asked| pause.max(asked))
     }
 }

@@ -10,16 +10,23 @@ use tokio::time::Instant;
 use crate::session::Session;
 
 #[tokio::test]
-async fn who_is_limited_comes_again_when_gitlab_says() -> anyhow::Result<()> {
+async fn who_is_limited_or_meets_a_maintenance_comes_again_when_gitlab_says() -> anyhow::Result<()> {
     let session = Session::start()?;
-    let seconds = FaultKind::Limited {
+    let limited = FaultKind::Limited {
         retry_after: Some("1".to_owned()),
     };
-    session.fail("GET", "user", seconds).await?;
-    let begun = Instant::now();
-    session.client.get_current_user().await?;
-    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
-    assert_eq!(session.count("GET", "user").await?, 2);
+    for kind in [limited, FaultKind::in_maintenance("1")] {
+        session.double.control().forget().await?;
+        session.fail("GET", "user", kind.clone()).await?;
+        let begun = Instant::now();
+        session.client.get_current_user().await?;
+        assert!(
+            begun.elapsed() >= Duration::from_secs(1),
+            "{kind:?}: {:?}",
+            begun.elapsed()
+        );
+        assert_eq!(session.count("GET", "user").await?, 2, "{kind:?}");
+    }
     Ok(())
 }
 
@@ -73,7 +80,7 @@ async fn a_request_is_sent_so_often_and_no_more() -> anyhow::Result<()> {
     session.double.control().fail(&always).await?;
     let error = session.client.get_current_user().await.expect_err("it fails");
     assert!(
-        matches!(error.problem(), Problem::Unavailable(said) if said.status() == 500),
+        matches!(error.problem(), Problem::Unavailable { said, .. } if said.status() == 500),
         "{error}"
     );
     assert_eq!(session.count("GET", "user").await?, 4);

@@ -32,6 +32,8 @@ pub enum FaultKind {
         content_type: String,
         body: String,
         #[serde(default)]
+        retry_after: Option<String>,
+        #[serde(default)]
         is_done: bool,
     },
     /// The connection is closed; nothing is done.
@@ -88,6 +90,18 @@ impl FaultKind {
             status,
             content_type: content_type.to_owned(),
             body: body.to_owned(),
+            retry_after: None,
+            is_done: false,
+        }
+    }
+
+    /// Of a GitLab that is being maintained, which says when to come again.
+    pub fn in_maintenance(retry_after: &str) -> Self {
+        Self::Answer {
+            status: 503,
+            content_type: "application/json".to_owned(),
+            body: r#"{"message":"GitLab is currently in maintenance mode"}"#.to_owned(),
+            retry_after: Some(retry_after.to_owned()),
             is_done: false,
         }
     }
@@ -100,11 +114,13 @@ impl FaultKind {
                 status,
                 content_type,
                 body,
+                retry_after,
                 ..
             } => Self::Answer {
                 status,
                 content_type,
                 body,
+                retry_after,
                 is_done: true,
             },
             other => other,
@@ -118,16 +134,13 @@ impl FaultKind {
                 let body =
                     br#"{"message":{"error":"This endpoint has been requested too many times. Try again later."}}"#;
                 let reply = Reply::bytes(StatusCode::TOO_MANY_REQUESTS, "application/json", body.to_vec());
-                let reply = match retry_after {
-                    Some(value) => reply.with_header("retry-after", value),
-                    None => reply,
-                };
-                Some((reply, false))
+                Some((asking_to_wait(reply, retry_after.as_deref()), false))
             }
             Self::Answer {
                 status,
                 content_type,
                 body,
+                retry_after,
                 is_done,
             } => {
                 let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -136,12 +149,20 @@ impl FaultKind {
                 } else {
                     "application/json"
                 };
-                Some((Reply::bytes(status, content_type, body.clone().into_bytes()), *is_done))
+                let reply = Reply::bytes(status, content_type, body.clone().into_bytes());
+                Some((asking_to_wait(reply, retry_after.as_deref()), *is_done))
             }
             Self::HangUp | Self::LoseAnswer | Self::CutAnswer | Self::SlowAnswer { .. } | Self::LateEffect { .. } => {
                 None
             }
         }
+    }
+}
+
+fn asking_to_wait(reply: Reply, retry_after: Option<&str>) -> Reply {
+    match retry_after {
+        Some(value) => reply.with_header("retry-after", value),
+        None => reply,
     }
 }
 

@@ -92,11 +92,13 @@ async fn a_gitlab_that_is_away_is_503_and_says_when_to_ask_again() {
     let limited = FaultKind::Limited {
         retry_after: Some("40".to_owned()),
     };
-    lab.fail("GET", "issues", limited, 1).await;
-    let limited = lab.get("/api/issues").await;
-    limited.problem(503, "gitlab_unavailable");
-    let seconds: u64 = limited.header("retry-after").parse().expect("seconds");
-    assert!((40..=42).contains(&seconds), "{limited:?}");
+    for kind in [limited, FaultKind::in_maintenance("40")] {
+        lab.fail("GET", "issues", kind, 1).await;
+        let later = lab.get("/api/issues").await;
+        later.problem(503, "gitlab_unavailable");
+        let seconds: u64 = later.header("retry-after").parse().expect("seconds");
+        assert!((40..=42).contains(&seconds), "{later:?}");
+    }
     assert_eq!(lab.get("/api/issues").await.status, 200);
 }
 
