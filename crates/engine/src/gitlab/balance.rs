@@ -86,17 +86,23 @@ impl Engine {
     /// Looks at the project: a balance is one of its issue and branch by whatever name the project is called.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::GitlabNotConfigured`], [`Error::Gitlab`] where there is no such project, and where GitLab does not
-    /// answer within 10 seconds.
+    /// [`Error::Invalid`], [`Error::GitlabNotConfigured`], [`Error::Gitlab`] where there is no such project, or no such target branch for
+    /// a new one, and where GitLab does not answer within 10 seconds.
     pub async fn look_at_balance(&self, request: CalculateBalance) -> Result<BalanceToCalculate, Error> {
         let branch = request.branch()?;
         let dependencies = request.dependencies()?;
         let asked = request.asked();
         let call = self.gitlab()?;
-        let project = call.for_a_look().get_project(&request.project).await?;
-        drop(call);
+        let client = call.for_a_look();
+        let project = client.get_project(&request.project).await?;
+        let is_named = request.target_branch.is_some();
         let target = target(request.target_branch, &branch, &project)?;
         let series = Series::new(definition(), format!("{}:{branch}:{}", project.id, request.issue_iid));
+        if is_named && !self.is_live(&series).await? {
+            // What is begun for a branch that is not there could only be cancelled.
+            client.get_branch(&request.project, &target).await?;
+        }
+        drop(call);
         let input = json!({
             "project": request.project,
             "repo_url": project.http_url_to_repo,

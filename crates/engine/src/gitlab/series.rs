@@ -45,4 +45,10 @@ impl Engine {
     pub(super) async fn last_of(&self, series: &Series) -> Result<Option<Saga>, Error> {
         Ok(self.parts.store.last_of_series(&series.definition, &series.key).await?)
     }
+
+    /// Whether the last of them is not over.
+    pub(super) async fn is_live(&self, series: &Series) -> Result<bool, Error> {
+        let last = self.last_of(series).await?;
+        Ok(last.is_some_and(|saga| !saga.instance.status().is_over()))
+    }
 }

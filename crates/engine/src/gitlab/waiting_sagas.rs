@@ -13,7 +13,7 @@ use crate::{Engine, Error};
 
 const PAGE: usize = 100;
 
-/// How many sagas are compared at a time, the newest first: each costs a request.
+/// How many sagas of each status are compared at a time, the newest first: each costs a request.
 const SAGAS_MAX: usize = 1_000;
 
 /// How many of each status are read for them: most that wait may work on no branch.
@@ -125,22 +125,27 @@ impl Engine {
     }
 
     async fn waiting_sagas(&self) -> Result<Vec<Expectation>, Error> {
-        let mut found = Vec::new();
+        let mut all = Vec::new();
         for status in WAITING {
-            let filter = SagaFilter {
-                status: Some(status),
-                ..SagaFilter::default()
-            };
-            let (mut before, mut read) = (None, 0);
-            while found.len() < SAGAS_MAX && read < SAGAS_READ_MAX {
-                // A saga may be large: what is kept of it is not.
-                let page = self.sagas(&filter, before, PAGE).await?;
-                read += page.items.len();
-                found.extend(page.items.iter().filter_map(Expectation::of));
-                before = page.next;
-                if before.is_none() {
-                    break;
-                }
+            all.extend(self.sagas_that_are(status).await?);
+        }
+        Ok(all)
+    }
+
+    async fn sagas_that_are(&self, status: SagaStatus) -> Result<Vec<Expectation>, Error> {
+        let filter = SagaFilter {
+            status: Some(status),
+            ..SagaFilter::default()
+        };
+        let (mut found, mut before, mut read) = (Vec::new(), None, 0);
+        while found.len() < SAGAS_MAX && read < SAGAS_READ_MAX {
+            // A saga may be large: what is kept of it is not.
+            let page = self.sagas(&filter, before, PAGE).await?;
+            read += page.items.len();
+            found.extend(page.items.iter().filter_map(Expectation::of));
+            before = page.next;
+            if before.is_none() {
+                break;
             }
         }
         found.truncate(SAGAS_MAX);

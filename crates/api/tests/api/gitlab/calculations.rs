@@ -203,6 +203,15 @@ async fn a_balance_that_gitlab_stops_is_told_so_and_taken_again_by_the_same_call
 async fn what_cannot_be_calculated_starts_nothing(lab: &Lab) {
     let other = json!({"project": "grp/other", "issue_iid": 1});
     lab.post(BALANCE, &other).await.problem(404, "gitlab_not_found");
+    let mut elsewhere = issue();
+    elsewhere["target_branch"] = json!("release/9");
+    let problem = lab.post(BALANCE, &elsewhere).await.problem(404, "gitlab_not_found");
+    assert!(
+        problem["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("release/9")),
+        "{problem}"
+    );
     for (field, value, pointer) in [
         ("project", json!("../users"), "/project"),
         ("branch", json!("a/%2e%2e/b"), "/branch"),
