@@ -384,6 +384,25 @@ states:
 }
 
 #[test]
+fn a_long_prompt_is_asked_without_its_middle() {
+    let (saga, _) = Saga::started(
+        "name: test
+initial: A
+states:
+  A: {on: {start: {target: B}}}
+  B: {await_input: {event: x, prompt: 'It failed: ${ input.error }. Mend it'}, on: {x: {target: C}}}
+  C: {final: true}
+",
+        &format!(r#"{{"error":"{}"}}"#, "a long traceback ".repeat(1_200)),
+    );
+    let prompt = saga.definition.question(&saga.instance).expect("a question").prompt;
+    assert!(prompt.len() < 17_000, "{} bytes", prompt.len());
+    assert!(prompt.starts_with("It failed: a long traceback a"), "{prompt}");
+    assert!(prompt.contains(" bytes cut ...]"), "{prompt}");
+    assert!(prompt.ends_with("traceback . Mend it"), "{prompt}");
+}
+
+#[test]
 fn a_prompt_without_a_value_is_asked_as_it_is_written_and_one_that_is_no_text_as_json() {
     let asked = |prompt: &str| {
         let states = format!(
