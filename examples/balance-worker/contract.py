@@ -12,6 +12,13 @@ import json, tempfile
 from calculations import CALCULATIONS
 from repository import Moved, Repository
 
+# Of a connection that answers: an answer is given when the broker has confirmed it. Of a queue that a broker does not give back after
+# it was killed nothing is ever confirmed, and whoever waited without an end would calculate nothing any more.
+CONFIRMED = {"confirm_publish": True, "read_timeout": 2}
+
+# How often an answer is sent again after that: nobody takes it then.
+ANSWER_TRIES = 4
+
 
 class Uncalculable(Exception):
     pass

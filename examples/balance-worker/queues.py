@@ -2,10 +2,11 @@
 import os, sys, time, traceback
 
 from kombu import Connection, Queue
+from kombu.exceptions import OperationalError
 from kombu.mixins import ConsumerProducerMixin
 
 from calculations import CALCULATIONS
-from contract import calculate
+from contract import ANSWER_TRIES, CONFIRMED, calculate
 from repository import Away
 
 # What a calculation may take at most: nothing is heard of this process meanwhile.
@@ -43,11 +44,20 @@ class Worker(ConsumerProducerMixin):
         except Exception as error:
             print(traceback.format_exc(), file=sys.stderr, flush=True)
             said = {"error": f"{type(error).__name__}: {error}"}
-        self.producer.publish(said, routing_key=to["reply_to"], correlation_id=to.get("correlation_id"), retry=True)
+        try:
+            self.producer.publish(
+                said, routing_key=to["reply_to"], correlation_id=to.get("correlation_id"),
+                retry=True, retry_policy={"max_retries": ANSWER_TRIES},
+            )
+        except OperationalError as error:
+            # Whoever asked is gone with its queue. Where the broker is, this fails, too, and the message is given again.
+            print(f"given up, as nobody takes the answer: {error}", file=sys.stderr, flush=True)
+            message.reject()
+            return
         message.ack()
 
 
 if __name__ == "__main__":
     # A question is done with only when the broker has confirmed its answer.
-    with Connection(os.environ["AMQP_URL"], heartbeat=LONGEST_SECONDS, transport_options={"confirm_publish": True}) as connection:
+    with Connection(os.environ["AMQP_URL"], heartbeat=LONGEST_SECONDS, transport_options=CONFIRMED) as connection:
         Worker(connection).run()
