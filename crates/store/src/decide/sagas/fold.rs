@@ -525,7 +525,7 @@ fn reason_of(definition: &Definition, instance: &Instance, end: SagaEnd) -> Stri
     let Some(told) = told else { return ended };
     // What is no text is told as the JSON that it is.
     let told = serde_json::from_str::<String>(told).unwrap_or_else(|_| told.to_owned());
-    format!("{ended}: {}", shortened(&told, REASON_MAX_BYTES, "…"))
+    format!("{ended}: {}", shortened(&told, REASON_MAX_BYTES, ""))
 }
 
 /// The end of a child as its parent sees it: its context, or why there is none.
