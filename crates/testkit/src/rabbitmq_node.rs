@@ -22,6 +22,9 @@ use crate::wait::eventually_within;
 /// It starts a virtual machine, on a machine that is busy.
 const START: Duration = Duration::from_secs(90);
 
+/// A connection that begins while the node does may be left without an answer.
+const CONNECTING: Duration = Duration::from_secs(5);
+
 /// Marks every process of a node, also the port mapper that Erlang brings up beside it.
 const MARK: &str = "RABBITMQ_NODE_MARK";
 
@@ -99,9 +102,10 @@ impl RabbitmqNode {
             let said = self.process.as_ref().map(Process::output);
             let connecting = Connection::connect(&url, ConnectionProperties::default());
             async move {
-                match connecting.await {
-                    Ok(_closed_by_its_end) => Ok(()),
-                    Err(error) => Err(format!("{error}: {}", said.unwrap_or_default())),
+                match tokio::time::timeout(CONNECTING, connecting).await {
+                    Ok(Ok(_closed_by_its_end)) => Ok(()),
+                    Ok(Err(error)) => Err(format!("{error}: {}", said.unwrap_or_default())),
+                    Err(elapsed) => Err(format!("{elapsed}: {}", said.unwrap_or_default())),
                 }
             }
         })

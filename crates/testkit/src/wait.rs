@@ -20,20 +20,21 @@ pub async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(what: &st
 /// Asks until the answer is `Ok`.
 ///
 /// # Panics
-/// With the last `Err` when it takes longer than `patience`.
+/// With the last `Err` when it takes longer than `patience`, and where no answer comes in it.
 pub async fn eventually_within<T, E: Debug, F: Future<Output = Result<T, E>>>(
     patience: Duration,
     what: &str,
     mut ask: impl FnMut() -> F,
 ) -> T {
     let deadline = tokio::time::Instant::now() + patience;
+    let mut last = None;
     loop {
-        match ask().await {
-            Ok(answer) => return answer,
-            Err(last) if tokio::time::Instant::now() >= deadline => {
-                panic!("{what}: not within {patience:?}; at last {last:?}")
-            }
-            Err(_) => tokio::time::sleep(ASK_EVERY).await,
+        match tokio::time::timeout_at(deadline, ask()).await {
+            Ok(Ok(answer)) => return answer,
+            Ok(Err(error)) if tokio::time::Instant::now() < deadline => last = Some(error),
+            Ok(Err(error)) => panic!("{what}: not within {patience:?}; at last {error:?}"),
+            Err(elapsed) => panic!("{what}: no answer within {patience:?} ({elapsed}); before it {last:?}"),
         }
+        tokio::time::sleep(ASK_EVERY).await;
     }
 }

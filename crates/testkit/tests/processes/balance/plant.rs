@@ -37,15 +37,15 @@ impl Delivery {
 #[derive(Debug)]
 enum Calculators {
     Nobody,
-    Celery { _fleet: CeleryWorker },
-    Queues { _process: Process, _folder: TempDir },
+    Celery { fleet: CeleryWorker },
+    Queues { process: Process, _folder: TempDir },
 }
 
 impl Calculators {
     async fn start(delivery: Delivery, broker: &str, gitlab: &str) -> anyhow::Result<Self> {
         match delivery {
             Delivery::Celery => Ok(Self::Celery {
-                _fleet: CeleryWorker::start_calculations(broker, gitlab, OWNER_TOKEN).await?,
+                fleet: CeleryWorker::start_calculations(broker, gitlab, OWNER_TOKEN).await?,
             }),
             Delivery::Queue => start_queues(broker, gitlab).await,
         }
@@ -184,6 +184,15 @@ impl Plant {
             .commit("main", "create", "heater_input.json", &heater_input(90))
             .await?;
         Ok(plant)
+    }
+
+    /// What those who calculate have said.
+    pub(crate) fn calculators_said(&self) -> String {
+        match &self.calculators {
+            Calculators::Nobody => String::new(),
+            Calculators::Celery { fleet } => fleet.output(),
+            Calculators::Queues { process, .. } => process.output(),
+        }
     }
 
     /// Those who calculate go, and what is to be calculated waits in their queue.
@@ -400,7 +409,7 @@ async fn start_queues(broker: &str, gitlab: &str) -> anyhow::Result<Calculators>
     })
     .await;
     Ok(Calculators::Queues {
-        _process: process,
+        process,
         _folder: folder,
     })
 }

@@ -13,8 +13,9 @@ use crate::balance::plant::{BALANCE, COMMITS, Delivery, Plant, balance_output, c
 /// From the call to the end of the saga, with all that goes wrong meanwhile.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A broker of its own starts again meanwhile, and what was answered to it may have to be asked once more.
-const PATIENCE_IN_A_SOAK: Duration = Duration::from_secs(120);
+/// A broker of its own starts again meanwhile, and what was answered to it may have to be asked once more. A queue for replies that
+/// was made a moment before keeps those who calculate for a minute.
+const PATIENCE_IN_A_SOAK: Duration = Duration::from_secs(180);
 
 /// So long after the one before was killed at most. Undisturbed a balance takes about as long as all of them.
 const MOMENT_MAX_MS: u64 = 600;
@@ -87,12 +88,32 @@ async fn attend(api: Api, request: Value) -> (String, u32) {
         let seen = look_after(&api, &id, &request, &mut repeats).await;
         match seen {
             Ok(true) => return (id, repeats),
-            seen => assert!(
-                Instant::now() < end,
-                "saga {id} is not over within {patience:?}: {seen:?}"
+            Ok(false) | Err(_) if Instant::now() < end => {}
+            seen => panic!(
+                "saga {id} is not over within {patience:?}: {seen:?}\n{}",
+                whereabouts(&api, &id).await
             ),
         }
     }
+}
+
+/// What the saga and its parts wait for.
+async fn whereabouts(api: &Api, id: &str) -> String {
+    let mut told = Vec::new();
+    let parts = format!("/api/sagas?parent_id={id}");
+    let parts = api.json(&parts).await.unwrap_or_default();
+    let parts = parts["items"].as_array().cloned().unwrap_or_default();
+    let all = parts.iter().filter_map(|part| part["id"].as_str());
+    for saga in all.chain([id]) {
+        for path in [format!("/api/sagas/{saga}"), format!("/api/tasks?saga_id={saga}")] {
+            told.push(
+                api.json(&path)
+                    .await
+                    .map_or_else(|error| error.to_string(), |json| format!("{json:#}")),
+            );
+        }
+    }
+    told.join("\n")
 }
 
 /// Whether it is completed.
@@ -174,7 +195,8 @@ async fn a_balance_makes_each_commit_and_its_merge_request_once_while_all_who_ta
             victim.falls(&mut plant, &mut chance).await?;
             println!("{victim:?} fell after {at:?} and was back after {:?}", begun.elapsed());
         }
-        let (id, repeats) = person.await?;
+        let attended = person.await.inspect_err(|_| println!("{}", plant.calculators_said()));
+        let (id, repeats) = attended?;
         println!(
             "round {issue}: saga {id} took {:?}, and the call was repeated {repeats} times",
             begun.elapsed()
