@@ -38,7 +38,7 @@ pub(crate) struct BalanceBody {
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "issue/42")]
     branch: Option<BranchName>,
-    /// Where the branch begins, and where it is merged to; the default branch of the project if not given.
+    /// Where the branch begins, and where it is merged to: one that is there, the default branch of the project if not given.
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "main")]
     target_branch: Option<BranchName>,
@@ -174,7 +174,7 @@ pub(super) fn field(saga: &Saga, name: &str) -> Option<JsonText> {
         (status = 200, description = "Somebody is asked, or it is over", body = BalanceDocument),
         (status = 202, description = "It runs: ask again", body = BalanceDocument),
         (status = 403, description = "The key has no such scope, or the token of GitLab no right to it", body = Document, content_type = "application/problem+json"),
-        (status = 404, description = "GitLab has no such project, or the token may not see it", body = Document, content_type = "application/problem+json"),
+        (status = 404, description = "GitLab has no such project, or no such `target_branch` for a balance that begins, or the token may not see it", body = Document, content_type = "application/problem+json"),
         (status = 409, description = "The balance that is not over was begun otherwise; somebody else has changed the same in GitLab; or the saga waits for somebody who looks at it", body = Document, content_type = "application/problem+json"),
         (status = 422, description = "The body breaks rules; or a file of the repository is not what it should be", body = Document, content_type = "application/problem+json"),
         (status = 502, description = "GitLab does not accept the token, or its answer cannot be read", body = Document, content_type = "application/problem+json"),
